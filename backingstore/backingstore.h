@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <backingstore/bs-version.h>
+
+#include <backingstore/base/bs-backing.h>
+#include <backingstore/base/bs-error.h>
+#include <backingstore/base/bs-key.h>
+#include <backingstore/base/bs-key-set.h>
+
+#include <backingstore/store/bs-backing-store.h>
+#include <backingstore/store/bs-task-tracker.h>
+#include <backingstore/store/bs-tracked-path.h>
+
+#include <backingstore/backings/bs-fault-backing.h>
+#include <backingstore/backings/bs-file-backing.h>
+#include <backingstore/backings/bs-memory-backing.h>
+
+#include <backingstore/pool/bs-item.h>
+#include <backingstore/pool/bs-pool.h>
+

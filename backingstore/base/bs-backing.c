@@ -1,0 +1,1030 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bs-backing-private.h"
+
+#include "bs-error-private.h"
+#include "bs-key-set-private.h"
+
+/**
+ * BsBacking:
+ *
+ * Where the bytes live: the contract between a store and an engine that keeps
+ * blobs.
+ *
+ * A backing has *primary storage*, scratch that belongs to this process and
+ * goes when the process is done, and any number of *persisted paths*, permanent
+ * places each named by a [iface@Gio.File]. A blob is named by its key and never
+ * changes. A backing for another kind of engine reads its own URI scheme from
+ * the file, and need not do any I/O through it.
+ *
+ * Applications hand a backing to a [class@BackingStore], which makes it safe to
+ * use from everywhere at once, and ask the store from then on. The functions
+ * here are for stores, for backings that wrap another one, and for tests.
+ *
+ * ## Threads
+ *
+ * All virtual functions block. They are called from several threads at once
+ * for different keys, in any thread of the process; a store with a
+ * [property@BackingStore:main-context] calls them in that context only. None
+ * may wait for the store, or call it: what could only wait for itself fails
+ * with %G_IO_ERROR_WOULD_BLOCK.
+ *
+ * ## What a backing may rely on
+ *
+ * - There is one call at a time for each key, and for
+ *   [vfunc@Backing.sanitize_path], [vfunc@Backing.sync_persisted],
+ *   [vfunc@Backing.write_root] and [vfunc@Backing.read_root] for each path.
+ * - Nothing at all runs at a path beside [vfunc@Backing.sanitize_path] there,
+ *   and that comes before any other call for the path.
+ * - Keys are lower-case and hyphenated.
+ * - `error` is never %NULL.
+ *
+ * ## What a backing must promise
+ *
+ * - An error means that the call had no effect. A bulk call may have had any
+ *   part of it.
+ * - Every call but [vfunc@Backing.write] may be repeated: to delete what is not
+ *   there, to register what primary storage has, to persist what the path has,
+ *   to sync what is durable, to release or to close twice, all succeed.
+ * - A failed [vfunc@Backing.write] leaves no key behind.
+ * - The `cancellable` may fire at any time. A backing that looks at it stops
+ *   with %G_IO_ERROR_CANCELLED and no effect; one that does not look finishes
+ *   its work, which is right too. It is never handed a cancellable that has
+ *   fired already.
+ *
+ * After an error the store takes nothing for granted: it asks the backing again
+ * rather than trusting its memory.
+ *
+ * ## Implementing one
+ *
+ * The first eight functions are required, the others have defaults. A function
+ * that returns %FALSE or %NULL sets an error of the [error@Error] domain, or
+ * another that says what is the matter. It need not name the operation, the
+ * key or the path in the message: the functions here put these before it.
+ *
+ * One that fails without setting an error, as a function written in Python does
+ * when it raises a plain exception or forgets `return True`, is reported as
+ * %BS_ERROR_FAILED with a message that names the type and the function. An error
+ * that is set beside a success is dropped.
+ */
+
+/**
+ * BsBackingInterface:
+ * @parent_iface: the parent
+ * @write: see [method@Backing.write]
+ * @read: see [method@Backing.read]
+ * @delete_key: see [method@Backing.delete_key]
+ * @register_key: see [method@Backing.register_key]
+ * @persist: see [method@Backing.persist]
+ * @delete_persisted: see [method@Backing.delete_persisted]
+ * @sanitize_path: see [method@Backing.sanitize_path]
+ * @sync_persisted: see [method@Backing.sync_persisted]
+ * @register_keys: optional, see [method@Backing.register_keys]
+ * @delete_persisted_keys: optional, see [method@Backing.delete_persisted_keys]
+ * @write_root: optional, see [method@Backing.write_root]
+ * @read_root: optional, see [method@Backing.read_root]
+ * @verify_persisted: optional, see [method@Backing.verify_persisted]
+ * @release_path: optional, see [method@Backing.release_path]
+ * @close: optional, see [method@Backing.close]
+ *
+ * The virtual functions of a backing. [iface@Backing] says what they may rely
+ * on and must promise.
+ */
+
+G_DEFINE_INTERFACE (BsBacking, bs_backing, G_TYPE_OBJECT)
+
+typedef gboolean (*KeyFunc) (BsBacking *self, const char *key, GCancellable *cancellable, GError **error);
+typedef gboolean (*PathFunc) (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
+typedef gboolean (*KeyAtPathFunc) (BsBacking *self, GFile *path, const char *key, GCancellable *cancellable, GError **error);
+typedef gboolean (*KeysAtPathFunc) (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
+
+/* One call of a virtual function. */
+typedef struct
+{
+  BsBacking *self;
+  BsOperation operation;
+  GFile *path;     /* or NULL */
+  const char *key; /* or NULL */
+} Call;
+
+static const struct
+{
+  const char *name;
+  gsize offset;
+} operations[] = {
+  [BS_OPERATION_WRITE] = { "write", G_STRUCT_OFFSET (BsBackingInterface, write) },
+  [BS_OPERATION_READ] = { "read", G_STRUCT_OFFSET (BsBackingInterface, read) },
+  [BS_OPERATION_DELETE_KEY] = { "delete_key", G_STRUCT_OFFSET (BsBackingInterface, delete_key) },
+  [BS_OPERATION_REGISTER_KEY] = { "register_key", G_STRUCT_OFFSET (BsBackingInterface, register_key) },
+  [BS_OPERATION_REGISTER_KEYS] = { "register_keys", G_STRUCT_OFFSET (BsBackingInterface, register_keys) },
+  [BS_OPERATION_PERSIST] = { "persist", G_STRUCT_OFFSET (BsBackingInterface, persist) },
+  [BS_OPERATION_DELETE_PERSISTED] = { "delete_persisted", G_STRUCT_OFFSET (BsBackingInterface, delete_persisted) },
+  [BS_OPERATION_DELETE_PERSISTED_KEYS] = { "delete_persisted_keys", G_STRUCT_OFFSET (BsBackingInterface, delete_persisted_keys) },
+  [BS_OPERATION_SANITIZE_PATH] = { "sanitize_path", G_STRUCT_OFFSET (BsBackingInterface, sanitize_path) },
+  [BS_OPERATION_SYNC_PERSISTED] = { "sync_persisted", G_STRUCT_OFFSET (BsBackingInterface, sync_persisted) },
+  [BS_OPERATION_WRITE_ROOT] = { "write_root", G_STRUCT_OFFSET (BsBackingInterface, write_root) },
+  [BS_OPERATION_READ_ROOT] = { "read_root", G_STRUCT_OFFSET (BsBackingInterface, read_root) },
+  [BS_OPERATION_VERIFY_PERSISTED] = { "verify_persisted", G_STRUCT_OFFSET (BsBackingInterface, verify_persisted) },
+  [BS_OPERATION_RELEASE_PATH] = { "release_path", G_STRUCT_OFFSET (BsBackingInterface, release_path) },
+  [BS_OPERATION_CLOSE] = { "close", G_STRUCT_OFFSET (BsBackingInterface, close) },
+};
+
+static void
+bs_backing_default_init (BsBackingInterface *iface)
+{
+}
+
+const char *
+bs_operation_get_name (BsOperation operation)
+{
+  g_return_val_if_fail ((guint) operation < G_N_ELEMENTS (operations), NULL);
+
+  return operations[operation].name;
+}
+
+gboolean
+bs_backing_implements (BsBacking *self,
+                       BsOperation operation)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+
+  g_return_val_if_fail ((guint) operation < G_N_ELEMENTS (operations), FALSE);
+
+  return G_STRUCT_MEMBER (gpointer, iface, operations[operation].offset) != NULL;
+}
+
+/* Puts "persist KEY at PATH: " before the message, unless it is there because a
+ * backing that this one wraps has been through here. */
+static void
+name_call (const Call *call,
+           GError **error)
+{
+  g_autoptr (GString) name = g_string_new (operations[call->operation].name);
+
+  if (call->key != NULL)
+    g_string_append_printf (name, " %s", call->key);
+  if (call->path != NULL)
+    {
+      g_autofree char *path = g_file_get_parse_name (call->path);
+
+      g_string_append_printf (name, " at %s", path);
+    }
+  g_string_append (name, ": ");
+
+  if (!g_str_has_prefix ((*error)->message, name->str))
+    g_prefix_error (error, "%s", name->str);
+}
+
+static gboolean
+call_failed (const Call *call,
+             GError *local,
+             GError **error)
+{
+  name_call (call, &local);
+  g_propagate_error (error, local);
+  return FALSE;
+}
+
+static gboolean
+call_cancelled (const Call *call,
+                GCancellable *cancellable,
+                GError **error)
+{
+  GError *local = NULL;
+
+  if (G_LIKELY (!g_cancellable_set_error_if_cancelled (cancellable, &local)))
+    return FALSE;
+
+  call_failed (call, local, error);
+  return TRUE;
+}
+
+static gboolean
+call_begin (const Call *call,
+            gboolean implemented,
+            GCancellable *cancellable,
+            GError **error)
+{
+  if (call_cancelled (call, cancellable, error))
+    return FALSE;
+  if (G_LIKELY (implemented))
+    return TRUE;
+
+  return call_failed (call,
+                      g_error_new (BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+                                   "%s does not implement %s",
+                                   G_OBJECT_TYPE_NAME (call->self),
+                                   operations[call->operation].name),
+                      error);
+}
+
+/* Takes `local`, what the virtual function set, over. */
+static gboolean
+call_end (const Call *call,
+          gboolean success,
+          const char *forgotten,
+          GError *local,
+          GError **error)
+{
+  if (G_LIKELY (success))
+    {
+      g_clear_error (&local);
+      return TRUE;
+    }
+
+  if (local == NULL)
+    bs_error_set_silent (&local, G_OBJECT_TYPE_NAME (call->self),
+                         operations[call->operation].name, forgotten);
+  return call_failed (call, local, error);
+}
+
+static gboolean
+invoke_with_key (BsBacking *self,
+                 BsOperation operation,
+                 KeyFunc func,
+                 const BsKey *key,
+                 GCancellable *cancellable,
+                 GError **error)
+{
+  char string[BS_KEY_STRING_SIZE];
+  const Call call = { self, operation, NULL, string };
+  GError *local = NULL;
+  gboolean success;
+
+  bs_key_print (key, string);
+  if (!call_begin (&call, func != NULL, cancellable, error))
+    return FALSE;
+
+  success = func (self, string, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}
+
+static gboolean
+invoke_at_path (BsBacking *self,
+                BsOperation operation,
+                PathFunc func,
+                GFile *path,
+                GCancellable *cancellable,
+                GError **error)
+{
+  const Call call = { self, operation, path, NULL };
+  GError *local = NULL;
+  gboolean success;
+
+  if (!call_begin (&call, func != NULL, cancellable, error))
+    return FALSE;
+
+  success = func (self, path, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}
+
+static gboolean
+invoke_with_key_at_path (BsBacking *self,
+                         BsOperation operation,
+                         KeyAtPathFunc func,
+                         GFile *path,
+                         const BsKey *key,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  char string[BS_KEY_STRING_SIZE];
+  const Call call = { self, operation, path, string };
+  GError *local = NULL;
+  gboolean success;
+
+  bs_key_print (key, string);
+  if (!call_begin (&call, func != NULL, cancellable, error))
+    return FALSE;
+
+  success = func (self, path, string, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}
+
+/* Also for the one that is given an empty set to fill. */
+static gboolean
+invoke_with_keys_at_path (BsBacking *self,
+                          BsOperation operation,
+                          KeysAtPathFunc func,
+                          GFile *path,
+                          BsKeySet *keys,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  const Call call = { self, operation, path, NULL };
+  GError *local = NULL;
+  gboolean success;
+
+  if (!call_begin (&call, func != NULL, cancellable, error))
+    return FALSE;
+
+  success = func (self, path, keys, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}
+
+/* The default of a bulk operation. */
+static gboolean
+invoke_one_by_one (BsBacking *self,
+                   BsOperation bulk_operation,
+                   BsOperation operation,
+                   KeyAtPathFunc func,
+                   GFile *path,
+                   BsKeySet *keys,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  const Call call = { self, bulk_operation, path, NULL };
+  guint64 n_keys = bs_key_set_get_n_keys (keys);
+  guint64 n_done = 0;
+  BsKeyTable *table = bs_key_set_get_table (keys);
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  if (call_cancelled (&call, cancellable, error))
+    return FALSE;
+
+  for (; bs_key_table_iter_next (table, &iter, &key); n_done++)
+    {
+      GError *local = NULL;
+
+      if (!invoke_with_key_at_path (self, operation, func, path, key, cancellable, &local))
+        {
+          g_prefix_error (&local, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: ", n_done, n_keys);
+          return call_failed (&call, local, error);
+        }
+    }
+  return TRUE;
+}
+
+gboolean
+bs_backing_invoke_write (BsBacking *self,
+                         const BsKey *key,
+                         GBytes *bytes,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  char string[BS_KEY_STRING_SIZE];
+  const Call call = { self, BS_OPERATION_WRITE, NULL, string };
+  GError *local = NULL;
+  gboolean success;
+
+  bs_key_print (key, string);
+  if (!call_begin (&call, iface->write != NULL, cancellable, error))
+    return FALSE;
+
+  success = iface->write (self, string, bytes, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}
+
+GBytes *
+bs_backing_invoke_read (BsBacking *self,
+                        const BsKey *key,
+                        GCancellable *cancellable,
+                        GError **error)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  char string[BS_KEY_STRING_SIZE];
+  const Call call = { self, BS_OPERATION_READ, NULL, string };
+  GError *local = NULL;
+  GBytes *bytes;
+
+  bs_key_print (key, string);
+  if (!call_begin (&call, iface->read != NULL, cancellable, error))
+    return NULL;
+
+  bytes = iface->read (self, string, cancellable, &local);
+  call_end (&call, bytes != NULL, BS_FORGOT_RESULT, local, error);
+  return bytes;
+}
+
+gboolean
+bs_backing_invoke_delete_key (BsBacking *self,
+                              const BsKey *key,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  return invoke_with_key (self, BS_OPERATION_DELETE_KEY,
+                          BS_BACKING_GET_IFACE (self)->delete_key,
+                          key, cancellable, error);
+}
+
+gboolean
+bs_backing_invoke_register_key (BsBacking *self,
+                                GFile *path,
+                                const BsKey *key,
+                                GCancellable *cancellable,
+                                GError **error)
+{
+  return invoke_with_key_at_path (self, BS_OPERATION_REGISTER_KEY,
+                                  BS_BACKING_GET_IFACE (self)->register_key,
+                                  path, key, cancellable, error);
+}
+
+gboolean
+bs_backing_invoke_persist (BsBacking *self,
+                           GFile *path,
+                           const BsKey *key,
+                           GCancellable *cancellable,
+                           GError **error)
+{
+  return invoke_with_key_at_path (self, BS_OPERATION_PERSIST,
+                                  BS_BACKING_GET_IFACE (self)->persist,
+                                  path, key, cancellable, error);
+}
+
+gboolean
+bs_backing_invoke_delete_persisted (BsBacking *self,
+                                    GFile *path,
+                                    const BsKey *key,
+                                    GCancellable *cancellable,
+                                    GError **error)
+{
+  return invoke_with_key_at_path (self, BS_OPERATION_DELETE_PERSISTED,
+                                  BS_BACKING_GET_IFACE (self)->delete_persisted,
+                                  path, key, cancellable, error);
+}
+
+static gboolean
+nothing_to_verify (BsBacking *self,
+                   GFile *path,
+                   const char *key,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  return TRUE;
+}
+
+gboolean
+bs_backing_invoke_verify_persisted (BsBacking *self,
+                                    GFile *path,
+                                    const BsKey *key,
+                                    GCancellable *cancellable,
+                                    GError **error)
+{
+  KeyAtPathFunc func = BS_BACKING_GET_IFACE (self)->verify_persisted;
+
+  return invoke_with_key_at_path (self, BS_OPERATION_VERIFY_PERSISTED,
+                                  func != NULL ? func : nothing_to_verify,
+                                  path, key, cancellable, error);
+}
+
+static gboolean
+parse_key (BsOperation operation,
+           GFile *path,
+           const char *string,
+           BsKey *key,
+           GError **error)
+{
+  g_autofree char *where = NULL;
+  g_autofree char *what = NULL;
+
+  if (bs_key_parse (string, key))
+    return TRUE;
+
+  if (path != NULL)
+    where = g_file_get_parse_name (path);
+  what = g_strconcat (operations[operation].name, where != NULL ? " at " : NULL, where, NULL);
+  return bs_key_parse_error (string, what, key, error);
+}
+
+/**
+ * bs_backing_write:
+ * @self: a backing
+ * @key: a key that primary storage does not have
+ * @bytes: the content
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Puts a new blob into primary storage.
+ *
+ * A failed write leaves no key behind, so that it can be tried again. The blob
+ * may be empty.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_EXISTS if the key is there, %G_IO_ERROR_NO_SPACE or another
+ * %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_write (BsBacking *self,
+                  const char *key,
+                  GBytes *bytes,
+                  GCancellable *cancellable,
+                  GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (bytes != NULL, FALSE);
+
+  return parse_key (BS_OPERATION_WRITE, NULL, key, &parsed, error) &&
+         bs_backing_invoke_write (self, &parsed, bytes, cancellable, error);
+}
+
+/**
+ * bs_backing_read:
+ * @self: a backing
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Reads a blob from primary storage, whole.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_NOT_FOUND if primary storage has no such key, %BS_ERROR_CORRUPT if
+ * the content is not what was written, a %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: (transfer full): the content, or %NULL with @error set
+ */
+GBytes *
+bs_backing_read (BsBacking *self,
+                 const char *key,
+                 GCancellable *cancellable,
+                 GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), NULL);
+
+  if (!parse_key (BS_OPERATION_READ, NULL, key, &parsed, error))
+    return NULL;
+  return bs_backing_invoke_read (self, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_delete_key:
+ * @self: a backing
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Deletes a blob from primary storage. It stays at every path where it was
+ * persisted.
+ *
+ * A key that is not there is no error.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY, a %G_IO_ERROR
+ * of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is not in primary storage now, %FALSE with @error
+ *   set
+ */
+gboolean
+bs_backing_delete_key (BsBacking *self,
+                       const char *key,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+
+  return parse_key (BS_OPERATION_DELETE_KEY, NULL, key, &parsed, error) &&
+         bs_backing_invoke_delete_key (self, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_register_key:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Makes a persisted blob available in primary storage, without loading it.
+ *
+ * A key that primary storage has already is no error.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_NOT_FOUND if @path has no such key, %BS_ERROR_CORRUPT if what is
+ * there is not what was persisted, a %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is in primary storage now, %FALSE with @error set
+ */
+gboolean
+bs_backing_register_key (BsBacking *self,
+                         GFile *path,
+                         const char *key,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return parse_key (BS_OPERATION_REGISTER_KEY, path, key, &parsed, error) &&
+         bs_backing_invoke_register_key (self, path, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_persist:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Makes a blob of primary storage permanent at a path. It stays in primary
+ * storage.
+ *
+ * It is durable after the next [method@Backing.sync_persisted]. Whoever looks
+ * at the path meanwhile, after a crash too, finds the whole blob or none. A key
+ * that the path has already is no error.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_NOT_FOUND if primary storage has no such key, %G_IO_ERROR_NO_SPACE
+ * or another %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is at @path now, %FALSE with @error set
+ */
+gboolean
+bs_backing_persist (BsBacking *self,
+                    GFile *path,
+                    const char *key,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return parse_key (BS_OPERATION_PERSIST, path, key, &parsed, error) &&
+         bs_backing_invoke_persist (self, path, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_delete_persisted:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Deletes a blob from a path. It stays in primary storage if it is there.
+ *
+ * A key that is not there is no error.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY, a %G_IO_ERROR
+ * of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is not at @path now, %FALSE with @error set
+ */
+gboolean
+bs_backing_delete_persisted (BsBacking *self,
+                             GFile *path,
+                             const char *key,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return parse_key (BS_OPERATION_DELETE_PERSISTED, path, key, &parsed, error) &&
+         bs_backing_invoke_delete_persisted (self, path, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_sanitize_path:
+ * @self: a backing
+ * @path: a persisted path
+ * @found: a set to add every key at @path to
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Prepares a path for use: makes it if it is missing, locks it against others,
+ * cleans up what an interrupted run left, and tells which keys are there.
+ *
+ * What was added to @found means nothing after an error. A path that was
+ * released may be sanitized again.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_FOREIGN if @path holds
+ * something that is not a store, %BS_ERROR_BUSY if somebody else uses it, a
+ * %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_sanitize_path (BsBacking *self,
+                          GFile *path,
+                          BsKeySet *found,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (found), FALSE);
+
+  return invoke_with_keys_at_path (self, BS_OPERATION_SANITIZE_PATH,
+                                   BS_BACKING_GET_IFACE (self)->sanitize_path,
+                                   path, found, cancellable, error);
+}
+
+/**
+ * bs_backing_sync_persisted:
+ * @self: a backing
+ * @path: a persisted path
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Makes durable what was done at a path: when it returns, everything that was
+ * persisted and deleted there before the call survives a power cut.
+ *
+ * Blocks, in the calling thread. Fails with a %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED. What it should have covered is not durable then, and
+ * need not become so at the next call.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_sync_persisted (BsBacking *self,
+                           GFile *path,
+                           GCancellable *cancellable,
+                           GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return invoke_at_path (self, BS_OPERATION_SYNC_PERSISTED,
+                         BS_BACKING_GET_IFACE (self)->sync_persisted,
+                         path, cancellable, error);
+}
+
+/**
+ * bs_backing_register_keys:
+ * @self: a backing
+ * @path: a persisted path
+ * @keys: the keys; not changed
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Does [method@Backing.register_key] for many keys.
+ *
+ * A backing need not implement it: by default the keys are registered one by
+ * one, up to the first error, whose message says how many were done.
+ *
+ * Blocks, in the calling thread. Fails as [method@Backing.register_key] does;
+ * any part of the keys may be registered then.
+ *
+ * Returns: %TRUE if all the keys are in primary storage now, %FALSE with @error
+ *   set
+ */
+gboolean
+bs_backing_register_keys (BsBacking *self,
+                          GFile *path,
+                          BsKeySet *keys,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  BsBackingInterface *iface;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (keys), FALSE);
+
+  iface = BS_BACKING_GET_IFACE (self);
+  if (iface->register_keys != NULL)
+    return invoke_with_keys_at_path (self, BS_OPERATION_REGISTER_KEYS, iface->register_keys,
+                                     path, keys, cancellable, error);
+  return invoke_one_by_one (self, BS_OPERATION_REGISTER_KEYS,
+                            BS_OPERATION_REGISTER_KEY, iface->register_key,
+                            path, keys, cancellable, error);
+}
+
+/**
+ * bs_backing_delete_persisted_keys:
+ * @self: a backing
+ * @path: a persisted path
+ * @keys: the keys; not changed
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Does [method@Backing.delete_persisted] for many keys.
+ *
+ * A backing need not implement it: by default the keys are deleted one by one,
+ * up to the first error, whose message says how many were done.
+ *
+ * Blocks, in the calling thread. Fails as [method@Backing.delete_persisted]
+ * does; any part of the keys may be deleted then.
+ *
+ * Returns: %TRUE if none of the keys is at @path now, %FALSE with @error set
+ */
+gboolean
+bs_backing_delete_persisted_keys (BsBacking *self,
+                                  GFile *path,
+                                  BsKeySet *keys,
+                                  GCancellable *cancellable,
+                                  GError **error)
+{
+  BsBackingInterface *iface;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (keys), FALSE);
+
+  iface = BS_BACKING_GET_IFACE (self);
+  if (iface->delete_persisted_keys != NULL)
+    return invoke_with_keys_at_path (self, BS_OPERATION_DELETE_PERSISTED_KEYS, iface->delete_persisted_keys,
+                                     path, keys, cancellable, error);
+  return invoke_one_by_one (self, BS_OPERATION_DELETE_PERSISTED_KEYS,
+                            BS_OPERATION_DELETE_PERSISTED, iface->delete_persisted,
+                            path, keys, cancellable, error);
+}
+
+/**
+ * bs_backing_write_root:
+ * @self: a backing
+ * @path: a persisted path
+ * @bytes: the content
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Replaces the one root blob of a path.
+ *
+ * It is atomic and durable: when it returns, the new root survives a power cut,
+ * and whatever happens before that leaves the old root or the new one, whole.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_NOT_SUPPORTED if the
+ * backing does not implement it, %G_IO_ERROR_NO_SPACE or another %G_IO_ERROR of
+ * the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_write_root (BsBacking *self,
+                       GFile *path,
+                       GBytes *bytes,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  const Call call = { self, BS_OPERATION_WRITE_ROOT, path, NULL };
+  BsBackingInterface *iface;
+  GError *local = NULL;
+  gboolean success;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (bytes != NULL, FALSE);
+
+  iface = BS_BACKING_GET_IFACE (self);
+  if (!call_begin (&call, iface->write_root != NULL, cancellable, error))
+    return FALSE;
+
+  success = iface->write_root (self, path, bytes, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}
+
+/**
+ * bs_backing_read_root:
+ * @self: a backing
+ * @path: a persisted path
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Reads the root blob of a path.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_NOT_SUPPORTED if the
+ * backing does not implement it, %BS_ERROR_NOT_FOUND if the path has no root,
+ * %BS_ERROR_CORRUPT if it is not what was written, a %G_IO_ERROR of the system,
+ * or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: (transfer full): the content, or %NULL with @error set
+ */
+GBytes *
+bs_backing_read_root (BsBacking *self,
+                      GFile *path,
+                      GCancellable *cancellable,
+                      GError **error)
+{
+  const Call call = { self, BS_OPERATION_READ_ROOT, path, NULL };
+  BsBackingInterface *iface;
+  GError *local = NULL;
+  GBytes *bytes;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), NULL);
+  g_return_val_if_fail (G_IS_FILE (path), NULL);
+
+  iface = BS_BACKING_GET_IFACE (self);
+  if (!call_begin (&call, iface->read_root != NULL, cancellable, error))
+    return NULL;
+
+  bytes = iface->read_root (self, path, cancellable, &local);
+  call_end (&call, bytes != NULL, BS_FORGOT_RESULT, local, error);
+  return bytes;
+}
+
+/**
+ * bs_backing_verify_persisted:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Checks one persisted blob whole.
+ *
+ * A bad one is set aside: it is no longer at the path. By default there is
+ * nothing to check, and this succeeds.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_CORRUPT if the blob was bad, %BS_ERROR_NOT_FOUND if there is none, a
+ * %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if nothing is wrong with the blob, %FALSE with @error set
+ */
+gboolean
+bs_backing_verify_persisted (BsBacking *self,
+                             GFile *path,
+                             const char *key,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return parse_key (BS_OPERATION_VERIFY_PERSISTED, path, key, &parsed, error) &&
+         bs_backing_invoke_verify_persisted (self, path, &parsed, cancellable, error);
+}
+
+static gboolean
+nothing_to_release (BsBacking *self,
+                    GFile *path,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  return TRUE;
+}
+
+/**
+ * bs_backing_release_path:
+ * @self: a backing
+ * @path: a persisted path
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Tells the backing that the store is done with a path, so that it drops its
+ * locks there. By default there is nothing to do, and this succeeds.
+ *
+ * Blocks, in the calling thread. Fails with a %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_release_path (BsBacking *self,
+                         GFile *path,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  PathFunc func;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  func = BS_BACKING_GET_IFACE (self)->release_path;
+  return invoke_at_path (self, BS_OPERATION_RELEASE_PATH,
+                         func != NULL ? func : nothing_to_release,
+                         path, cancellable, error);
+}
+
+/**
+ * bs_backing_close:
+ * @self: a backing
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Tells the backing that the store is done with it: it empties primary storage
+ * and drops its locks. No other call follows. By default there is nothing to
+ * do, and this succeeds.
+ *
+ * Blocks, in the calling thread. Fails with a %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_close (BsBacking *self,
+                  GCancellable *cancellable,
+                  GError **error)
+{
+  const Call call = { self, BS_OPERATION_CLOSE, NULL, NULL };
+  BsBackingInterface *iface;
+  GError *local = NULL;
+  gboolean success;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+
+  iface = BS_BACKING_GET_IFACE (self);
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return FALSE;
+
+  success = iface->close == NULL || iface->close (self, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}

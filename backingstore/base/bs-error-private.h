@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "bs-error.h"
+
+G_BEGIN_DECLS
+
+#define BS_FORGOT_TRUE "`return True`"
+#define BS_FORGOT_RESULT "to return its result"
+
+void bs_error_set_silent (GError **error, const char *type_name, const char *function, const char *forgotten);
+
+G_END_DECLS

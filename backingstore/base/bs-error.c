@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bs-error-private.h"
+
+/* clang-format off */
+/**
+ * bs_error_quark:
+ *
+ * The domain of [error@Error].
+ *
+ * Returns: the domain
+ */
+G_DEFINE_QUARK (bs-error-quark, bs_error)
+/* clang-format on */
+
+/* For a function of the application's that failed and did not say why.
+ * `type_name` may be NULL; `forgotten` ends the sentence "or forgets …". */
+void
+bs_error_set_silent (GError **error,
+                     const char *type_name,
+                     const char *function,
+                     const char *forgotten)
+{
+  g_set_error (error, BS_ERROR, BS_ERROR_FAILED,
+               "%s%s%s returned without success and without an error; a function written in Python or "
+               "JavaScript does that when it raises something other than GLib.Error or forgets %s",
+               type_name != NULL ? type_name : "",
+               type_name != NULL ? "." : "",
+               function,
+               forgotten);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "bs-key-private.h"
+
+G_BEGIN_DECLS
+
+/* A compact set of keys: open addressing in groups of eight, the keys inline,
+ * one control byte a key. Not thread-safe. All zero is an empty table of
+ * shift 0.
+ *
+ * Keys stand in the order of their hash shifted left by `shift`, save for the
+ * few whose place was taken, so that a table read in order fills other tables
+ * in order. Reserve room in those first where their size is known. */
+typedef struct
+{
+  guint8 *control;  /* n_groups * 8 bytes; NULL while nothing was added */
+  BsKey *keys;      /* n_groups * 8 */
+  guint64 n_keys;
+  guint64 n_free;   /* how many empty places may still be filled before growing */
+  guint32 n_groups;
+  guint8 shift;
+} BsKeyTable;
+
+typedef struct
+{
+  guint64 next;     /* index of the place to look at next */
+} BsKeyTableIter;
+
+void     bs_key_table_init      (BsKeyTable *table, guint shift);
+void     bs_key_table_clear     (BsKeyTable *table);
+void     bs_key_table_copy      (const BsKeyTable *table, BsKeyTable *copy);
+void     bs_key_table_reserve   (BsKeyTable *table, guint64 n_keys);
+gboolean bs_key_table_add       (BsKeyTable *table, const BsKey *key, guint64 hash);
+gboolean bs_key_table_remove    (BsKeyTable *table, const BsKey *key, guint64 hash);
+gboolean bs_key_table_contains  (const BsKeyTable *table, const BsKey *key, guint64 hash);
+gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key);
+gsize    bs_key_table_get_size  (const BsKeyTable *table);
+
+G_END_DECLS

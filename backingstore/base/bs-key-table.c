@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bs-key-table-private.h"
+
+/* The places of the table stand in groups of eight. Each place has a control
+ * byte, and the eight of a group are looked at together, as one word.
+ *
+ * A key's home is the group at the same fraction of the table as its hash is of
+ * all hashes. Where the home is full it goes to one of the next groups; a
+ * search follows until it meets a group with an empty place, for no key ever
+ * went past one. */
+
+#define GROUP_SIZE 8
+#define GROUP_CAPACITY 7
+#define GROUP_BYTES (GROUP_SIZE * (sizeof (BsKey) + 1))
+
+#define EMPTY 0x00
+#define DELETED 0x01
+#define FULL 0x80
+
+#define LOW_BITS G_GUINT64_CONSTANT (0x0101010101010101)
+#define HIGH_BITS G_GUINT64_CONSTANT (0x8080808080808080)
+
+/* A search goes through so many groups in a row, then on from another place
+ * that depends on the hash, and after so many such runs straight on. In a table
+ * with keys from all over, hardly any key leaves its first run; but where keys
+ * arrive in the order of their hashes (out of another table) and the table
+ * grows with them, all of them have their home at its beginning. */
+#define RUN_LENGTH 8
+#define N_RUNS 32
+
+/* From here on a table grows in small steps, so as not to waste memory. */
+#define MANY_KEYS 4096
+
+/* An emptied table keeps no more groups than this. */
+#define FEW_GROUPS 8
+
+typedef struct
+{
+  guint64 hash;
+  guint32 group;
+  guint32 n_steps;
+} Search;
+
+static inline guint32
+group_at (const BsKeyTable *table,
+          guint64 hash)
+{
+  return ((hash >> 32) * table->n_groups) >> 32;
+}
+
+static inline void
+search_begin (Search *search,
+              const BsKeyTable *table,
+              guint64 hash)
+{
+  search->hash = hash << table->shift;
+  search->group = group_at (table, search->hash);
+  search->n_steps = 0;
+}
+
+static inline void
+search_next (Search *search,
+             const BsKeyTable *table)
+{
+  search->n_steps++;
+  if (G_LIKELY (search->n_steps % RUN_LENGTH != 0 || search->n_steps >= RUN_LENGTH * N_RUNS))
+    {
+      search->group++;
+      if (search->group == table->n_groups)
+        search->group = 0;
+      return;
+    }
+
+  search->hash = (search->hash ^ search->hash >> 32) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+  search->group = group_at (table, search->hash);
+}
+
+static inline guint64
+load_group (const BsKeyTable *table,
+            guint64 group)
+{
+  guint64 controls;
+
+  memcpy (&controls, table->control + group * GROUP_SIZE, GROUP_SIZE);
+  return GUINT64_FROM_LE (controls);
+}
+
+/* Always the whole group: the next load of it would wait for a single byte to
+ * arrive in the cache. */
+static inline void
+set_control (BsKeyTable *table,
+             guint64 place,
+             guint8 control)
+{
+  guint shift = place % GROUP_SIZE * 8;
+  guint64 controls = load_group (table, place / GROUP_SIZE);
+
+  controls &= ~((guint64) 0xff << shift);
+  controls |= (guint64) control << shift;
+  controls = GUINT64_TO_LE (controls);
+  memcpy (table->control + (place & ~(guint64) (GROUP_SIZE - 1)), &controls, GROUP_SIZE);
+}
+
+static inline guint8
+control_of (guint64 hash)
+{
+  return FULL | (hash & 0x7f);
+}
+
+/* May have bits too many above a right one; all of them of full places. */
+static inline guint64
+match_full (guint64 controls,
+            guint8 control)
+{
+  guint64 difference = controls ^ (LOW_BITS * control);
+
+  return (difference - LOW_BITS) & ~difference & HIGH_BITS;
+}
+
+static inline guint64
+match_empty (guint64 controls)
+{
+  return ~controls & ~(controls << 7) & HIGH_BITS;
+}
+
+static inline guint64
+match_empty_or_deleted (guint64 controls)
+{
+  return ~controls & HIGH_BITS;
+}
+
+static inline guint64
+place_of (guint64 group,
+          guint64 matches)
+{
+  return group * GROUP_SIZE + __builtin_ctzll (matches) / 8;
+}
+
+static inline void
+put (BsKeyTable *table,
+     guint64 place,
+     const BsKey *key,
+     guint64 hash)
+{
+  set_control (table, place, control_of (hash));
+  table->keys[place] = *key;
+}
+
+static guint64
+groups_for (guint64 n_keys)
+{
+  return n_keys == 0 ? 1 : (n_keys + GROUP_CAPACITY - 1) / GROUP_CAPACITY;
+}
+
+/* Looks for a place from the home of the key on, and gives up on the way to a
+ * group before `first`. */
+static gboolean
+settle (BsKeyTable *table,
+        const BsKey *key,
+        guint64 hash,
+        guint32 first)
+{
+  Search search;
+
+  for (search_begin (&search, table, hash); search.group >= first; search_next (&search, table))
+    {
+      guint64 matches = match_empty_or_deleted (load_group (table, search.group));
+
+      if (matches != 0)
+        {
+          put (table, place_of (search.group, matches), key, hash);
+          return TRUE;
+        }
+    }
+  return FALSE;
+}
+
+static guint
+take_group (BsKeyTable *table,
+            guint32 group,
+            BsKey keys[GROUP_SIZE])
+{
+  guint64 matches = load_group (table, group) & HIGH_BITS;
+  guint n = 0;
+
+  for (; matches != 0; matches &= matches - 1)
+    keys[n++] = table->keys[place_of (group, matches)];
+
+  memset (table->control + (gsize) group * GROUP_SIZE, EMPTY, GROUP_SIZE);
+  return n;
+}
+
+/* In place, so that a table never needs twice its memory: from the last group
+ * to the first, since keys move to the back. A key that would go to a group
+ * whose turn is still to come waits until the end. */
+static void
+rehash (BsKeyTable *table,
+        guint32 n_old_groups)
+{
+  g_autoptr (GArray) waiting = NULL;
+
+  for (guint32 group = n_old_groups; group-- > 0;)
+    {
+      BsKey keys[GROUP_SIZE];
+      guint n = take_group (table, group, keys);
+
+      for (guint i = 0; i < n; i++)
+        {
+          if (settle (table, &keys[i], bs_key_hash (&keys[i]), group))
+            continue;
+          if (waiting == NULL)
+            waiting = g_array_new (FALSE, FALSE, sizeof (BsKey));
+          g_array_append_val (waiting, keys[i]);
+        }
+    }
+
+  for (guint i = 0; waiting != NULL && i < waiting->len; i++)
+    {
+      const BsKey *key = &g_array_index (waiting, BsKey, i);
+
+      settle (table, key, bs_key_hash (key), 0);
+    }
+}
+
+static void
+resize (BsKeyTable *table,
+        guint64 n_groups)
+{
+  guint32 n_old_groups = table->n_groups;
+
+  if (n_groups > G_MAXUINT32 || n_groups > G_MAXSIZE / GROUP_BYTES)
+    g_error ("A table of %" G_GUINT64_FORMAT " keys is too large", table->n_keys);
+
+  table->keys = g_realloc (table->keys, n_groups * GROUP_SIZE * sizeof (BsKey));
+  table->control = g_realloc (table->control, n_groups * GROUP_SIZE);
+  memset (table->control + (gsize) n_old_groups * GROUP_SIZE, EMPTY,
+          (n_groups - n_old_groups) * GROUP_SIZE);
+  table->n_groups = n_groups;
+  table->n_free = n_groups * GROUP_CAPACITY - table->n_keys;
+  rehash (table, n_old_groups);
+}
+
+/* Called when no place may be filled any more: because of keys, or of deleted
+ * places that a rehash of the same size makes empty again. Either way it leaves
+ * so many free that the next time is a sixth of the table away. */
+static void
+make_room (BsKeyTable *table)
+{
+  guint64 n_keys = table->n_keys < MANY_KEYS ? table->n_keys * 2
+                                             : table->n_keys + table->n_keys / 9 * 2;
+
+  resize (table, MAX (table->n_groups, groups_for (n_keys)));
+}
+
+void
+bs_key_table_init (BsKeyTable *table,
+                   guint shift)
+{
+  memset (table, 0, sizeof *table);
+  table->shift = shift;
+}
+
+void
+bs_key_table_clear (BsKeyTable *table)
+{
+  g_free (table->keys);
+  g_free (table->control);
+  bs_key_table_init (table, table->shift);
+}
+
+/* `copy` must not be initialised. */
+void
+bs_key_table_copy (const BsKeyTable *table,
+                   BsKeyTable *copy)
+{
+  *copy = *table;
+  if (table->keys == NULL)
+    return;
+
+  copy->keys = g_memdup2 (table->keys, (gsize) table->n_groups * GROUP_SIZE * sizeof (BsKey));
+  copy->control = g_memdup2 (table->control, (gsize) table->n_groups * GROUP_SIZE);
+}
+
+void
+bs_key_table_reserve (BsKeyTable *table,
+                      guint64 n_keys)
+{
+  guint64 n_groups = groups_for (n_keys);
+
+  if (n_keys > 0 && n_groups > table->n_groups)
+    resize (table, n_groups);
+}
+
+/* The place of the key, or -1. `place` is where it would go. */
+static inline gint64
+look_up (const BsKeyTable *table,
+         const BsKey *key,
+         guint64 hash,
+         gint64 *place)
+{
+  Search search;
+
+  *place = -1;
+  if (table->n_groups == 0)
+    return -1;
+
+  for (search_begin (&search, table, hash);; search_next (&search, table))
+    {
+      guint64 controls = load_group (table, search.group);
+      guint64 matches = match_full (controls, control_of (hash));
+
+      for (; matches != 0; matches &= matches - 1)
+        {
+          guint64 found = place_of (search.group, matches);
+
+          if (bs_key_equal (&table->keys[found], key))
+            return found;
+        }
+
+      matches = match_empty_or_deleted (controls);
+      if (matches != 0 && *place < 0)
+        *place = place_of (search.group, matches);
+      if (match_empty (controls) != 0)
+        return -1;
+    }
+}
+
+/* Whether the key is new. */
+gboolean
+bs_key_table_add (BsKeyTable *table,
+                  const BsKey *key,
+                  guint64 hash)
+{
+  gint64 place;
+
+  if (look_up (table, key, hash, &place) >= 0)
+    return FALSE;
+
+  table->n_keys++;
+  if (place >= 0 && (table->n_free > 0 || table->control[place] == DELETED))
+    {
+      table->n_free -= table->control[place] == EMPTY;
+      put (table, place, key, hash);
+      return TRUE;
+    }
+
+  make_room (table);
+  settle (table, key, hash, 0);
+  return TRUE;
+}
+
+/* Whether the key was there. */
+gboolean
+bs_key_table_remove (BsKeyTable *table,
+                     const BsKey *key,
+                     guint64 hash)
+{
+  gint64 unused;
+  gint64 place = look_up (table, key, hash, &unused);
+
+  if (place < 0)
+    return FALSE;
+
+  table->n_keys--;
+  if (match_empty (load_group (table, place / GROUP_SIZE)) != 0)
+    {
+      set_control (table, place, EMPTY);
+      table->n_free++;
+    }
+  else
+    {
+      set_control (table, place, DELETED);
+    }
+
+  if (table->n_keys == 0 && table->n_groups > FEW_GROUPS)
+    {
+      bs_key_table_clear (table);
+    }
+  else if (table->n_keys == 0)
+    {
+      memset (table->control, EMPTY, table->n_groups * GROUP_SIZE);
+      table->n_free = (guint64) table->n_groups * GROUP_CAPACITY;
+    }
+  return TRUE;
+}
+
+gboolean
+bs_key_table_contains (const BsKeyTable *table,
+                       const BsKey *key,
+                       guint64 hash)
+{
+  gint64 unused;
+
+  return look_up (table, key, hash, &unused) >= 0;
+}
+
+/* The key it gives may be removed before the next call. After any other change
+ * it goes on without harm, but may leave keys out and give others twice. */
+gboolean
+bs_key_table_iter_next (const BsKeyTable *table,
+                        BsKeyTableIter *iter,
+                        const BsKey **key)
+{
+  guint64 group = iter->next / GROUP_SIZE;
+  guint64 wanted = HIGH_BITS << (iter->next % GROUP_SIZE * 8);
+
+  for (; group < table->n_groups; group++)
+    {
+      guint64 matches = load_group (table, group) & wanted;
+
+      if (matches != 0)
+        {
+          guint64 place = place_of (group, matches);
+
+          iter->next = place + 1;
+          *key = &table->keys[place];
+          return TRUE;
+        }
+      wanted = HIGH_BITS;
+    }
+
+  iter->next = group * GROUP_SIZE;
+  return FALSE;
+}
+
+/* In bytes. */
+gsize
+bs_key_table_get_size (const BsKeyTable *table)
+{
+  return table->n_groups * GROUP_BYTES;
+}
