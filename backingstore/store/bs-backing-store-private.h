@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/bs-key-private.h"
+#include "bs-backing-store.h"
+#include "bs-caller-private.h"
+
+G_BEGIN_DECLS
+
+/* All that is known of one key in use. Whoever holds one holds a token: the
+ * key stays in primary storage until the last token is dropped. */
+typedef struct _BsKeyRecord BsKeyRecord;
+
+/* A fresh key that is nowhere yet, with one token. */
+BsKeyRecord *bs_backing_store_new_token   (BsBackingStore *self);
+BsKeyRecord *bs_backing_store_take_token  (BsBackingStore *self, BsKeyRecord *record);
+void         bs_backing_store_drop_token  (BsBackingStore *self, BsKeyRecord *record);
+/* One task for all. Takes over the array's content, not the array. */
+void         bs_backing_store_drop_tokens (BsBackingStore *self, BsKeyRecord **records, gsize n_records);
+
+const BsKey *bs_key_record_get_key        (BsKeyRecord *record);
+
+/* Operations. Each answers `caller`, perhaps before it returns when the caller
+ * is a blocking one; the reference stays with whoever made the caller.
+ *
+ *                       result (borrowed by the deliver function)
+ * start_read            GBytes, from the backing
+ * start_write           none. No call if already in primary storage
+ * start_persist         none. `content` is written first if the key is not yet in primary storage;
+ *                       NULL when it is known to be
+ * start_register        BsKeyRecord: a token that belongs to the deliver function, which must take it over
+ *                       (or drop it)
+ * start_register_all    GPtrArray of BsKeyRecord, without a free function: the tokens belong to the deliver
+ *                       function; the array itself is borrowed */
+void bs_backing_store_start_read         (BsBackingStore *self, BsKeyRecord *record, BsCaller *caller);
+void bs_backing_store_start_write        (BsBackingStore *self, BsKeyRecord *record, GBytes *content, BsCaller *caller);
+void bs_backing_store_start_persist      (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, GBytes *content, BsCaller *caller);
+void bs_backing_store_start_register     (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsCaller *caller);
+void bs_backing_store_start_register_all (BsBackingStore *self, BsTrackedPath *tracked, BsCaller *caller);
+
+/* Emits background-error in the store's owner context. Takes `error` over. */
+void bs_backing_store_report             (BsBackingStore *self, const BsKey *key, BsOperation operation, GError *error);
+
+/* Coalesced notify::`pspec` of an object of the store, in the store's owner
+ * context: the one that was the thread's default where the store was made. */
+void bs_backing_store_queue_notify       (BsBackingStore *self, GObject *object, GParamSpec *pspec);
+
+G_END_DECLS

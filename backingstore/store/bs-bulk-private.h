@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/bs-key-set.h"
+#include "bs-job-private.h"
+
+G_BEGIN_DECLS
+
+/* Operations on many keys in one task. Each key is changed in its own turn. */
+
+void bs_bulk_start_delete_persisted (BsBackingStore *store, BsTrackedPath *tracked, BsKeySet *keys, BsCaller *caller);
+void bs_bulk_start_register_all     (BsBackingStore *store, BsTrackedPath *tracked, BsCaller *caller);
+
+G_END_DECLS

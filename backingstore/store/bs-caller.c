@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-job-private.h"
+#include "bs-store-private.h"
+
+/* Every asynchronous answer goes through a source in the task's context, even
+ * on the thread that owns it: returning a GTask there would run the callback
+ * at once, inside whatever blocking call is on the stack. The source is also
+ * what lets go of the task and of the callback's data in that context. */
+
+typedef struct
+{
+  GSource source;
+  BsCaller *caller;     /* owned */
+} AnswerSource;
+
+static void
+disconnect (BsCaller *caller)
+{
+  /* Not g_cancellable_disconnect(), which waits for a running handler: this may
+   * be inside one. The handler's closure has a reference of its own. */
+  if (caller->cancelled_id != 0)
+    g_signal_handler_disconnect (caller->cancellable, caller->cancelled_id);
+  caller->cancelled_id = 0;
+}
+
+static void
+free_context_data (BsCaller *caller)
+{
+  if (caller->context_data_free != NULL)
+    caller->context_data_free (caller->context_data);
+  caller->context_data_free = NULL;
+}
+
+static gboolean
+answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+{
+  BsCaller *caller = ((AnswerSource *) source)->caller;
+  GTask *task = g_steal_pointer (&caller->task);
+
+  disconnect (caller);
+
+  if (caller->returned)
+    ;
+  else if (caller->error != NULL)
+    g_task_return_error (task, g_steal_pointer (&caller->error));
+  else if (caller->value_free != NULL)
+    g_task_return_pointer (task, g_steal_pointer (&caller->value), caller->value_free);
+  else
+    g_task_return_boolean (task, TRUE);
+
+  free_context_data (caller);
+  g_object_unref (task);
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+answer_source_finalize (GSource *source)
+{
+  bs_caller_unref (((AnswerSource *) source)->caller);
+}
+
+static GSourceFuncs answer_source_funcs = {
+  .dispatch = answer_source_dispatch,
+  .finalize = answer_source_finalize,
+};
+
+static void
+hand_over (BsCaller *caller)
+{
+  GSource *source = g_source_new (&answer_source_funcs, sizeof (AnswerSource));
+
+  ((AnswerSource *) source)->caller = bs_caller_ref (caller);
+  g_source_set_priority (source, g_task_get_priority (caller->task));
+  g_source_set_static_name (source, "backingstore answer");
+  g_source_set_ready_time (source, 0);
+  g_source_attach (source, g_task_get_context (caller->task));
+  g_source_unref (source);
+}
+
+GTask *
+bs_task_new (gpointer source, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data,
+             gpointer tag, const char *name, int io_priority)
+{
+  GTask *task = g_task_new (source, cancellable, callback, user_data);
+
+  g_task_set_source_tag (task, tag);
+#if GLIB_CHECK_VERSION (2, 76, 0)
+  G_GNUC_BEGIN_IGNORE_DEPRECATIONS
+  g_task_set_static_name (task, name);
+  G_GNUC_END_IGNORE_DEPRECATIONS
+#endif
+  g_task_set_priority (task, io_priority);
+  /* The answer is the true one: a success stays a success. */
+  g_task_set_check_cancellable (task, FALSE);
+
+  return task;
+}
+
+BsCaller *
+bs_caller_new_for_lane (BsLane *lane, GTask *task, gboolean blocking, GCancellable *cancellable)
+{
+  BsCaller *caller = g_new0 (BsCaller, 1);
+
+  g_atomic_ref_count_init (&caller->ref_count);
+  caller->lane = bs_lane_ref (lane);
+  caller->task = task;
+  caller->blocking = blocking;
+  caller->priority = task != NULL ? g_task_get_priority (task) : BS_PRIORITY_BLOCKING;
+  if (cancellable != NULL)
+    caller->cancellable = g_object_ref (cancellable);
+  if (blocking)
+    {
+      g_mutex_init (&caller->mutex);
+      g_cond_init (&caller->cond);
+    }
+  return caller;
+}
+
+static BsCaller *
+caller_new (BsBackingStore *store,
+            GTask          *task,
+            gboolean        blocking,
+            GCancellable   *cancellable,
+            BsDeliverFunc   deliver,
+            gpointer        data,
+            GDestroyNotify  data_free,
+            GDestroyNotify  value_free)
+{
+  BsCaller *caller = bs_caller_new_for_lane (store->backing_lane, task, blocking, cancellable);
+
+  caller->store = g_object_ref (store);
+  caller->deliver = deliver;
+  caller->data = data;
+  caller->data_free = data_free;
+  caller->value_free = value_free;
+  return caller;
+}
+
+BsCaller *
+bs_caller_new_async (BsBackingStore *store,
+                     GTask          *task,
+                     BsDeliverFunc   deliver,
+                     gpointer        data,
+                     GDestroyNotify  data_free,
+                     GDestroyNotify  value_free)
+{
+  return caller_new (store, task, FALSE, g_task_get_cancellable (task), deliver, data, data_free, value_free);
+}
+
+BsCaller *
+bs_caller_new_blocking (BsBackingStore *store,
+                        GCancellable   *cancellable,
+                        BsDeliverFunc   deliver,
+                        gpointer        data,
+                        GDestroyNotify  data_free,
+                        GDestroyNotify  value_free)
+{
+  return caller_new (store, NULL, TRUE, cancellable, deliver, data, data_free, value_free);
+}
+
+BsCaller *
+bs_caller_new_background (BsBackingStore *store,
+                          int             priority,
+                          BsDeliverFunc   deliver,
+                          gpointer        data,
+                          GDestroyNotify  data_free)
+{
+  BsCaller *caller = caller_new (store, NULL, FALSE, NULL, deliver, data, data_free, NULL);
+
+  caller->priority = priority;
+  return caller;
+}
+
+BsCaller *
+bs_caller_ref (BsCaller *caller)
+{
+  g_atomic_ref_count_inc (&caller->ref_count);
+  return caller;
+}
+
+void
+bs_caller_unref (BsCaller *caller)
+{
+  if (!g_atomic_ref_count_dec (&caller->ref_count))
+    return;
+
+  if (caller->data_free != NULL)
+    caller->data_free (caller->data);
+  if (caller->value != NULL && caller->value_free != NULL)
+    caller->value_free (caller->value);
+  g_clear_error (&caller->error);
+  g_assert (caller->task == NULL && caller->context_data_free == NULL);
+  g_clear_object (&caller->cancellable);
+  if (caller->blocking)
+    {
+      g_mutex_clear (&caller->mutex);
+      g_cond_clear (&caller->cond);
+    }
+  if (caller->keep_free != NULL)
+    caller->keep_free (caller->keep);
+  bs_lane_unref (caller->lane);
+  g_clear_object (&caller->store);
+  g_free (caller);
+}
+
+gboolean
+bs_caller_answer (BsCaller *caller, gpointer value, GError *error)
+{
+  if (!g_atomic_int_compare_and_exchange (&caller->answered, FALSE, TRUE))
+    {
+      g_clear_error (&error);
+      return FALSE;
+    }
+
+  if (caller->deliver != NULL)
+    value = caller->deliver (caller->data, value, &error);
+  if (caller->data_free != NULL)
+    {
+      caller->data_free (caller->data);
+      caller->data_free = NULL;
+    }
+  caller->value = caller->value_free != NULL ? value : NULL;
+  caller->error = error;
+
+  if (caller->task != NULL)
+    {
+      hand_over (caller);
+    }
+  else if (caller->blocking)
+    {
+      g_mutex_lock (&caller->mutex);
+      g_atomic_int_set (&caller->done, TRUE);
+      g_cond_signal (&caller->cond);
+      g_mutex_unlock (&caller->mutex);
+      if (bs_lane_is_context (caller->lane))
+        bs_lane_wake (caller->lane);
+    }
+
+  return TRUE;
+}
+
+static void
+cancelled_cb (GCancellable *cancellable, gpointer data)
+{
+  BsCaller *caller = data;
+
+  caller->leave (caller, caller->leave_data);
+}
+
+void
+bs_caller_connect (BsCaller *caller, void (*leave) (BsCaller *caller, gpointer data), gpointer data)
+{
+  if (caller->cancellable == NULL)
+    return;
+
+  caller->leave = leave;
+  caller->leave_data = data;
+  caller->cancelled_id = g_cancellable_connect (caller->cancellable, G_CALLBACK (cancelled_cb),
+                                                bs_caller_ref (caller), (GDestroyNotify) bs_caller_unref);
+}
+
+gpointer
+bs_caller_wait (BsCaller *caller, GError **error)
+{
+  gpointer result;
+
+  if (!g_atomic_int_get (&caller->done))
+    {
+      if (bs_lane_is_context (caller->lane) && bs_lane_enter (caller->lane))
+        {
+          bs_lane_run_until (caller->lane, &caller->done);
+          bs_lane_leave (caller->lane);
+        }
+      else
+        {
+          g_mutex_lock (&caller->mutex);
+          while (!g_atomic_int_get (&caller->done))
+            g_cond_wait (&caller->cond, &caller->mutex);
+          g_mutex_unlock (&caller->mutex);
+        }
+    }
+
+  disconnect (caller);
+  free_context_data (caller);
+
+  if (caller->value_free != NULL)
+    result = g_steal_pointer (&caller->value);
+  else
+    result = GINT_TO_POINTER (caller->error == NULL);
+  if (caller->error != NULL)
+    g_propagate_error (error, g_steal_pointer (&caller->error));
+
+  bs_caller_unref (caller);
+  return result;
+}

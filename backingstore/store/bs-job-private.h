@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/bs-key-private.h"
+#include "bs-backing-store-private.h"
+#include "bs-lane-private.h"
+
+G_BEGIN_DECLS
+
+/* What waits for its turn, runs once, and is then done. */
+typedef enum
+{
+  BS_JOB_QUEUED,      /* its turn has not come */
+  BS_JOB_READY,       /* waits for a place in the lane */
+  BS_JOB_RUNNING,
+  BS_JOB_DONE,
+} BsJobState;
+
+typedef enum
+{
+  /* on a key's strand */
+  BS_JOB_WRITE,
+  BS_JOB_READ,
+  BS_JOB_DELETE,
+  BS_JOB_REGISTER,
+  BS_JOB_PERSIST,
+  BS_JOB_DELETE_PERSISTED,
+  /* on a path's strand */
+  BS_JOB_TRACK,
+  BS_JOB_UNTRACK,
+  BS_JOB_RELEASE,
+  BS_JOB_SYNC,
+  BS_JOB_LOAD_ROOT,
+  /* on none */
+  BS_JOB_BULK,
+  BS_JOB_TASK,
+  BS_JOB_CLOSE,
+} BsJobKind;
+
+typedef struct _BsPath BsPath;
+
+/* What must be done once the lock is released. */
+typedef struct
+{
+  BsJob *ready;       /* owned, by ready_next */
+  BsJob *dropped;     /* owned, by dropped_next */
+} BsAftermath;
+
+typedef struct
+{
+  /* Does the work of a RUNNING operation and ends by answering its callers. No lock held. */
+  void (*run)  (BsJob *job);
+  /* Takes out a QUEUED or READY operation that everybody has left. Under its lock. */
+  void (*drop) (BsJob *job, BsAftermath *after);
+  /* Frees what the kind adds. No lock held. */
+  void (*free) (BsJob *job);
+} BsJobClass;
+
+struct _BsJob
+{
+  gatomicrefcount ref_count;
+  int priority;                     /* atomic; changed under the lock */
+
+  /* constant */
+  const BsJobClass *klass;
+  BsBackingStore *store;            /* owned */
+  BsLane *lane;                     /* borrowed from the store */
+  GMutex *lock;                     /* the shard's, the path's, or the operation's own */
+  BsTrackedPath *tracked;           /* owned, nullable */
+  guint8 kind;                      /* BsJobKind */
+  guint8 unattended : 1;            /* wanted even where no caller is left */
+  guint8 embedded : 1;              /* part of a bulk: holds no references, is never freed */
+  guint8 uncounted : 1;             /* by the task tracker */
+  guint8 resumes : 1;               /* runs in several goes */
+
+  /* under the lock */
+  guint8 state;                     /* BsJobState */
+  gboolean fired;                   /* everybody left while it ran: nobody joins it */
+  guint n_wanting;                  /* callers that have not left */
+  BsCaller *callers;                /* owned, by next, the last that came first */
+  BsCaller *runner;                 /* borrowed: the blocking caller on whose thread it runs */
+  BsJob *previous;            /* the strand */
+  BsJob *next;
+
+  /* written when it starts to run, read by the running thread and, under the lock, by who fires it */
+  GCancellable *cancellable;        /* owned; NULL where it can't be fired */
+
+  /* under the lane's mutex */
+  BsJob *lane_previous;
+  BsJob *lane_next;
+  int lane_priority;
+  gboolean lane_queued;
+
+  /* under the path's mutex */
+  guint64 ticket;                   /* 0: none */
+  BsJob *ticket_previous;
+  BsJob *ticket_next;
+
+  /* of whoever has it in a BsAftermath; it can be dropped by one before another has submitted it */
+  BsJob *ready_next;
+  BsJob *dropped_next;
+};
+
+#define BS_PRIORITY_BLOCKING G_PRIORITY_HIGH
+
+/* `job` is zeroed memory whose first member is a BsJob. */
+void         bs_job_init     (BsJob            *job,
+                                    const BsJobClass *klass,
+                                    BsJobKind         kind,
+                                    BsBackingStore         *store,
+                                    BsLane                 *lane,
+                                    GMutex                 *lock,
+                                    BsTrackedPath          *tracked,
+                                    int                     priority);
+BsJob       *bs_job_ref      (BsJob *job);
+void         bs_job_unref    (BsJob *job);
+
+/* Under the lock. */
+void         bs_job_join     (BsJob *job, BsCaller *caller);
+void         bs_job_raise    (BsJob *job, int priority);
+/* Lends a priority to a job and to everything before it on its strand. */
+void         bs_job_lend     (BsJob *job, int priority);
+gboolean     bs_job_joinable (BsJob *job, BsJobKind kind, BsTrackedPath *tracked);
+
+/* Runs what is READY, unless it was dropped meanwhile. No lock held. */
+void         bs_job_run      (BsJob *job);
+
+/* Answers everyone. `callers` were taken from the operation under its lock when it became DONE. */
+BsCaller    *bs_job_steal_callers (BsJob *job);
+void         bs_job_answer        (BsCaller *callers, gpointer value, const GError *error);
+
+/* The blocking caller runs it on this thread, where this thread may; else it
+ * goes to the lane. Gives up the reference. No lock held. */
+void         bs_job_start    (BsJob *job, BsCaller *caller);
+
+/* An error whose message names the operation, the key and the path. */
+GError      *bs_job_error    (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked, GQuark domain, int code, const char *why);
+
+/* What a cancelled caller does, for bs_caller_connect(). */
+void         bs_job_leave    (BsCaller *caller, gpointer unused);
+
+void         bs_aftermath_add_ready   (BsAftermath *after, BsJob *job);
+void         bs_aftermath_add_dropped (BsAftermath *after, BsJob *job);
+void         bs_aftermath_run         (BsAftermath *after);
+
+/* The strand: a list of operations in the order in which they were asked. */
+typedef struct
+{
+  BsJob *head;
+  BsJob *tail;
+} BsStrand;
+
+void         bs_strand_append  (BsStrand *strand, BsJob *job);
+void         bs_strand_prepend (BsStrand *strand, BsJob *job);
+void         bs_strand_remove  (BsStrand *strand, BsJob *job);
+
+struct _BsCaller
+{
+  gatomicrefcount ref_count;
+  int priority;
+
+  /* constant */
+  BsLane *lane;                 /* owned: for a blocking wait */
+  BsBackingStore *store;        /* owned, nullable: keeps the lock there */
+  GTask *task;                  /* owned; NULL in the background and in blocking calls */
+  gboolean blocking;
+  gboolean returned;            /* the task's function has returned it itself */
+  GCancellable *cancellable;    /* owned, nullable */
+  gulong cancelled_id;
+  BsDeliverFunc deliver;
+  gpointer data;
+  GDestroyNotify data_free;
+  GDestroyNotify value_free;
+  gpointer context_data;        /* destroyed in the caller's context, after the answer */
+  GDestroyNotify context_data_free;
+
+  gpointer keep;                /* owned, nullable: what the lock is part of */
+  GDestroyNotify keep_free;
+  GMutex *lock;                 /* the job's; constant once connected */
+
+  /* under the job's lock */
+  BsJob *job;                   /* borrowed, nullable */
+  BsCaller *next;
+  gboolean left;
+
+  /* the answer */
+  int answered;                 /* atomic: who sets it answers */
+  gpointer value;
+  GError *error;
+
+  GMutex mutex;
+  GCond cond;
+  int done;                     /* atomic; set under the mutex: a blocking caller may go on */
+
+  void (*leave) (BsCaller *caller, gpointer data);
+  gpointer leave_data;
+};
+
+BsCaller *bs_caller_new_for_lane (BsLane *lane, GTask *task, gboolean blocking, GCancellable *cancellable);
+
+G_END_DECLS

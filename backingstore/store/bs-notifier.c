@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-notifier-private.h"
+
+/* How long changes are gathered before they are told, in milliseconds. */
+#define DELAY 10
+
+typedef struct
+{
+  GWeakRef object;
+  gpointer identity;      /* the object's address, only to compare */
+  GParamSpec *pspec;      /* borrowed from the class; NULL for a report */
+  int *pending;           /* in the object, nullable */
+
+  /* a report */
+  guint signal_id;
+  BsOperation operation;
+  char *key;              /* owned, nullable */
+  GError *error;          /* owned */
+} Notice;
+
+struct _BsNotifier
+{
+  gatomicrefcount ref_count;
+
+  GMainContext *context;  /* owned; constant */
+
+  GMutex mutex;
+
+  /* under the mutex */
+  GPtrArray *notices;     /* owned; not empty while a source is attached */
+  GHashTable *queued;     /* of the notices without a flag, by object and property */
+};
+
+static void
+notice_free (gpointer data)
+{
+  Notice *notice = data;
+
+  g_weak_ref_clear (&notice->object);
+  g_clear_error (&notice->error);
+  g_free (notice->key);
+  g_free (notice);
+}
+
+static guint
+notice_hash (gconstpointer key)
+{
+  const Notice *notice = key;
+
+  return g_direct_hash (notice->identity) * 31 + g_direct_hash (notice->pspec);
+}
+
+static gboolean
+notice_equal (gconstpointer a, gconstpointer b)
+{
+  const Notice *left = a, *right = b;
+
+  return left->identity == right->identity && left->pspec == right->pspec;
+}
+
+BsNotifier *
+bs_notifier_new (void)
+{
+  BsNotifier *notifier = g_new0 (BsNotifier, 1);
+
+  g_atomic_ref_count_init (&notifier->ref_count);
+  g_mutex_init (&notifier->mutex);
+  notifier->context = g_main_context_ref_thread_default ();
+  notifier->notices = g_ptr_array_new_with_free_func (notice_free);
+  notifier->queued = g_hash_table_new (notice_hash, notice_equal);
+  return notifier;
+}
+
+BsNotifier *
+bs_notifier_ref (BsNotifier *notifier)
+{
+  g_atomic_ref_count_inc (&notifier->ref_count);
+  return notifier;
+}
+
+void
+bs_notifier_unref (BsNotifier *notifier)
+{
+  if (!g_atomic_ref_count_dec (&notifier->ref_count))
+    return;
+
+  g_hash_table_unref (notifier->queued);
+  g_ptr_array_unref (notifier->notices);
+  g_main_context_unref (notifier->context);
+  g_mutex_clear (&notifier->mutex);
+  g_free (notifier);
+}
+
+static gboolean
+tell (gpointer data)
+{
+  BsNotifier *notifier = data;
+  g_autoptr (GPtrArray) notices = g_ptr_array_new_with_free_func (notice_free);
+
+  g_mutex_lock (&notifier->mutex);
+  g_ptr_array_extend_and_steal (notices, g_steal_pointer (&notifier->notices));
+  notifier->notices = g_ptr_array_new_with_free_func (notice_free);
+  g_hash_table_remove_all (notifier->queued);
+  g_mutex_unlock (&notifier->mutex);
+
+  for (guint i = 0; i < notices->len; i++)
+    {
+      Notice *notice = g_ptr_array_index (notices, i);
+      g_autoptr (GObject) object = g_weak_ref_get (&notice->object);
+
+      if (object == NULL)
+        continue;
+      if (notice->pending != NULL)
+        g_atomic_int_set (notice->pending, FALSE);
+      if (notice->pspec != NULL)
+        g_object_notify_by_pspec (object, notice->pspec);
+      else
+        g_signal_emit (object, notice->signal_id, 0, notice->key, notice->operation, notice->error);
+    }
+
+  return G_SOURCE_REMOVE;
+}
+
+/* Takes `notice` over. */
+static void
+add (BsNotifier *notifier, Notice *notice)
+{
+  gboolean first;
+
+  g_mutex_lock (&notifier->mutex);
+  first = notifier->notices->len == 0;
+  g_ptr_array_add (notifier->notices, notice);
+  if (notice->pspec != NULL && notice->pending == NULL)
+    g_hash_table_replace (notifier->queued, notice, notice);
+  g_mutex_unlock (&notifier->mutex);
+
+  if (first)
+    {
+      g_autoptr (GSource) source = g_timeout_source_new (DELAY);
+
+      g_source_set_static_name (source, "backingstore notifications");
+      g_source_set_callback (source, tell, bs_notifier_ref (notifier), (GDestroyNotify) bs_notifier_unref);
+      g_source_attach (source, notifier->context);
+    }
+}
+
+/* Without a flag of the object's own: has it been queued already? */
+static gboolean
+is_queued (BsNotifier *notifier, GObject *object, GParamSpec *pspec)
+{
+  g_autoptr (GObject) alive = NULL;
+  Notice key = { .identity = object, .pspec = pspec };
+  Notice *notice;
+
+  g_mutex_lock (&notifier->mutex);
+  notice = g_hash_table_lookup (notifier->queued, &key);
+  /* It may have been another object at the same address. */
+  if (notice != NULL)
+    alive = g_weak_ref_get (&notice->object);
+  g_mutex_unlock (&notifier->mutex);
+
+  return alive != NULL;
+}
+
+void
+bs_notifier_notify (BsNotifier *notifier, GObject *object, GParamSpec *pspec, int *pending)
+{
+  Notice *notice;
+
+  if (pending != NULL)
+    {
+      if (g_atomic_int_get (pending) || !g_atomic_int_compare_and_exchange (pending, FALSE, TRUE))
+        return;
+    }
+  else if (is_queued (notifier, object, pspec))
+    {
+      return;
+    }
+
+  notice = g_new0 (Notice, 1);
+  g_weak_ref_init (&notice->object, object);
+  notice->identity = object;
+  notice->pspec = pspec;
+  notice->pending = pending;
+  add (notifier, notice);
+}
+
+void
+bs_notifier_report (BsNotifier *notifier, GObject *object, guint signal_id, const BsKey *key, BsOperation operation, GError *error)
+{
+  Notice *notice = g_new0 (Notice, 1);
+
+  g_weak_ref_init (&notice->object, object);
+  notice->identity = object;
+  notice->signal_id = signal_id;
+  notice->operation = operation;
+  notice->key = key != NULL ? bs_key_to_string (key) : NULL;
+  notice->error = error;
+  add (notifier, notice);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "bs-job-private.h"
+#include "bs-store-private.h"
+
+G_BEGIN_DECLS
+
+/* All that is known of a path, whether somebody tracks it just now or not: who
+ * tracks it, which operations on it are under way, and what of its own (scans,
+ * syncs, releases) waits for its turn. */
+
+BsPath    *bs_path_ref            (BsPath *path);
+void       bs_path_unref          (BsPath *path);
+
+void       bs_path_start_track    (BsBackingStore *store, GFile *file, BsCaller *caller);
+/* SYNC, UNTRACK, LOAD_ROOT */
+void       bs_path_start          (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller);
+/* The tracked path is being finalized. */
+void       bs_path_start_release  (BsPath *path, BsBackingStore *store);
+
+/* An operation on a path has a ticket from when it is asked until it is done.
+ * Under the job's lock. FALSE where the path is closed, or about to be; not for
+ * what is part of something asked earlier. */
+gboolean   bs_path_take_ticket    (BsJob *job, gboolean inner);
+void       bs_path_return_ticket  (BsJob *job, BsAftermath *after);
+
+/* Of BsTrackedPath, of those that are tracked now. */
+GPtrArray *bs_path_list_tracked   (BsBackingStore *store);
+/* The store closes: every tracked path is released and closed. Nothing else runs. */
+void       bs_path_release_all    (BsBackingStore *store, GCancellable *cancellable, GError **error);
+
+/* Where a key stands at a tracked path. Under the shard's mutex. */
+typedef enum
+{
+  BS_MEMBER_NO,
+  BS_MEMBER_YES,
+  BS_MEMBER_UNCERTAIN,
+} BsMembership;
+
+struct _BsTrackedPath
+{
+  GObject parent_instance;
+
+  /* constant */
+  BsBackingStore *store;        /* owned */
+  BsPath *path;                 /* owned */
+  GFile *file;                  /* owned */
+
+  /* each under its shard's mutex */
+  BsKeyTable members[BS_N_SHARDS];
+  BsKeyTable uncertain[BS_N_SHARDS];
+
+  gpointer n_keys;              /* atomic; a gsize */
+  int n_keys_pending;           /* atomic: a notification is under way */
+  int refusing;                 /* atomic; written under the path's mutex: no new operations */
+  int closed;                   /* atomic */
+};
+
+BsTrackedPath *bs_tracked_path_new            (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found) G_GNUC_WARN_UNUSED_RESULT;
+BsMembership   bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 hash);
+void           bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 hash, BsMembership membership);
+void           bs_tracked_path_set_closed     (BsTrackedPath *self);
+/* The keys of one shard; appends BsKey to `keys`. Takes the shard's mutex. */
+void           bs_tracked_path_copy_keys      (BsTrackedPath *self, guint shard, GArray *keys);
+
+G_END_DECLS

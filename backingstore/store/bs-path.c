@@ -1,0 +1,733 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-path-private.h"
+
+/* A path's strand holds what concerns the path as a whole: one of these runs at
+ * a time. Syncs and releases also wait for the operations on its keys that were
+ * asked before them: those stand in the list of tickets until they are done.
+ *
+ * At most two syncs exist: one closing, which covers what was asked before it
+ * was frozen, and one gathering, which is frozen when the closing one ends. */
+
+typedef enum
+{
+  UNTRACKED,
+  TRACKED,        /* `tracked` points to it, until it is finalized and a release follows */
+  UNTRACKING,     /* an untrack was asked */
+} PathState;
+
+struct _BsPath
+{
+  gatomicrefcount ref_count;
+
+  GFile *file;              /* owned; constant */
+
+  guint n_pins;             /* under the store's paths_mutex: somebody is about to ask for something */
+
+  GMutex mutex;
+
+  /* under the mutex */
+  PathState state;
+  GWeakRef tracked;
+  BsStrand strand;
+  BsJob *running;           /* borrowed: the READY or RUNNING one of the strand */
+  BsJob *closing;           /* borrowed: stands on the strand */
+  BsJob *gathering;         /* owned: does not */
+  guint64 last_ticket;
+  BsJob *first_ticket_job;  /* borrowed, by ticket_next */
+  BsJob *last_ticket_job;
+  int worst_priority;       /* among those in the list */
+};
+
+typedef struct
+{
+  BsJob job;
+
+  BsPath *path;             /* owned */
+  guint64 barrier;          /* SYNC, UNTRACK: the last ticket that it waits for */
+  gboolean awaits_release;  /* TRACK: the former object is being finalized */
+} PathJob;
+
+BsPath *
+bs_path_ref (BsPath *path)
+{
+  g_atomic_ref_count_inc (&path->ref_count);
+  return path;
+}
+
+void
+bs_path_unref (BsPath *path)
+{
+  if (!g_atomic_ref_count_dec (&path->ref_count))
+    return;
+
+  g_assert (path->strand.head == NULL && path->gathering == NULL && path->first_ticket_job == NULL);
+  g_object_unref (path->file);
+  g_weak_ref_clear (&path->tracked);
+  g_mutex_clear (&path->mutex);
+  g_free (path);
+}
+
+/* Finds or makes it, and keeps it in the table until it is unpinned. */
+static BsPath *
+path_pin (BsBackingStore *store, GFile *file)
+{
+  BsPath *path;
+
+  g_mutex_lock (&store->paths_mutex);
+  path = g_hash_table_lookup (store->paths, file);
+  if (path == NULL)
+    {
+      path = g_new0 (BsPath, 1);
+      g_atomic_ref_count_init (&path->ref_count);
+      path->file = g_object_ref (file);
+      g_mutex_init (&path->mutex);
+      g_weak_ref_init (&path->tracked, NULL);
+      g_hash_table_insert (store->paths, path->file, path);
+    }
+  path->n_pins++;
+  bs_path_ref (path);
+  g_mutex_unlock (&store->paths_mutex);
+
+  return path;
+}
+
+/* Removes it from the table when nothing is left to know about it. */
+static void
+path_forget (BsBackingStore *store, BsPath *path, guint n_pins)
+{
+  gboolean idle;
+
+  g_mutex_lock (&store->paths_mutex);
+  path->n_pins -= n_pins;
+  g_mutex_lock (&path->mutex);
+  idle = path->n_pins == 0 && path->state == UNTRACKED && path->strand.head == NULL &&
+         g_hash_table_lookup (store->paths, path->file) == path;
+  g_mutex_unlock (&path->mutex);
+  if (idle)
+    g_hash_table_steal (store->paths, path->file);
+  g_mutex_unlock (&store->paths_mutex);
+
+  if (idle)
+    bs_path_unref (path);
+}
+
+static gboolean
+tickets_passed (BsPath *path, guint64 barrier)
+{
+  return path->first_ticket_job == NULL || path->first_ticket_job->ticket > barrier;
+}
+
+static gboolean
+eligible (BsPath *path, PathJob *self)
+{
+  switch ((int) self->job.kind)
+    {
+    case BS_JOB_TRACK:
+      return path->state == UNTRACKED || (path->state == TRACKED && !self->awaits_release);
+    case BS_JOB_SYNC:
+      return tickets_passed (path, self->barrier);
+    case BS_JOB_UNTRACK:
+      return path->strand.head == &self->job && tickets_passed (path, self->barrier);
+    default:
+      return TRUE;
+    }
+}
+
+/* The next whose turn has come, made READY. */
+static BsJob *
+path_next (BsPath *path)
+{
+  if (path->running != NULL)
+    return NULL;
+
+  for (BsJob *job = path->strand.head; job != NULL; job = job->next)
+    if (eligible (path, (PathJob *) job))
+      {
+        path->running = job;
+        job->state = BS_JOB_READY;
+        return job;
+      }
+
+  return NULL;
+}
+
+static void
+path_dispatch (BsPath *path, BsAftermath *after)
+{
+  BsJob *job = path_next (path);
+
+  if (job != NULL)
+    bs_aftermath_add_ready (after, job);
+}
+
+/* The gathering sync becomes the closing one. Takes its reference over. */
+static void
+freeze (BsPath *path)
+{
+  path->closing = g_steal_pointer (&path->gathering);
+  ((PathJob *) path->closing)->barrier = path->last_ticket;
+  bs_strand_append (&path->strand, path->closing);
+}
+
+/* Takes a job that is done, or that everybody has left, out of the path. */
+static void
+path_remove (BsPath *path, BsJob *job)
+{
+  if (job == path->gathering)
+    {
+      path->gathering = NULL;
+      return;
+    }
+
+  bs_strand_remove (&path->strand, job);
+  if (path->running == job)
+    path->running = NULL;
+  if (path->closing == job)
+    {
+      path->closing = NULL;
+      if (path->gathering != NULL)
+        freeze (path);
+    }
+}
+
+gboolean
+bs_path_take_ticket (BsJob *job, gboolean inner)
+{
+  BsTrackedPath *tracked = job->tracked;
+  BsPath *path = tracked->path;
+  int priority = g_atomic_int_get (&job->priority);
+  gboolean refused;
+
+  g_mutex_lock (&path->mutex);
+  refused = !inner && g_atomic_int_get (&tracked->refusing);
+  if (!refused)
+    {
+      job->ticket = ++path->last_ticket;
+      job->ticket_next = NULL;
+      job->ticket_previous = path->last_ticket_job;
+      if (path->last_ticket_job != NULL)
+        path->last_ticket_job->ticket_next = job;
+      else
+        path->first_ticket_job = job;
+      path->last_ticket_job = job;
+      path->worst_priority = job->ticket_previous == NULL ? priority : MAX (path->worst_priority, priority);
+    }
+  g_mutex_unlock (&path->mutex);
+
+  return !refused;
+}
+
+void
+bs_path_return_ticket (BsJob *job, BsAftermath *after)
+{
+  BsPath *path;
+
+  if (job->tracked == NULL || job->ticket == 0)
+    return;
+
+  path = job->tracked->path;
+  g_mutex_lock (&path->mutex);
+  if (job->ticket_previous != NULL)
+    job->ticket_previous->ticket_next = job->ticket_next;
+  else
+    path->first_ticket_job = job->ticket_next;
+  if (job->ticket_next != NULL)
+    job->ticket_next->ticket_previous = job->ticket_previous;
+  else
+    path->last_ticket_job = job->ticket_previous;
+  job->ticket = 0;
+  path_dispatch (path, after);
+  g_mutex_unlock (&path->mutex);
+}
+
+/* What a sync waits for must not wait longer than the sync would. */
+static void
+lend_to_tickets (BsPath *path, int priority)
+{
+  g_autoptr (GPtrArray) jobs = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_job_unref);
+
+  g_mutex_lock (&path->mutex);
+  if (path->first_ticket_job != NULL && path->worst_priority > priority)
+    {
+      for (BsJob *job = path->first_ticket_job; job != NULL; job = job->ticket_next)
+        if (!job->embedded)
+          g_ptr_array_add (jobs, bs_job_ref (job));
+      path->worst_priority = priority;
+    }
+  g_mutex_unlock (&path->mutex);
+
+  for (guint i = 0; i < jobs->len; i++)
+    {
+      BsJob *job = g_ptr_array_index (jobs, i);
+
+      g_mutex_lock (job->lock);
+      if (job->state != BS_JOB_DONE)
+        bs_job_lend (job, priority);
+      g_mutex_unlock (job->lock);
+    }
+}
+
+/* Ends a job of the path: whoever waits for it is answered. */
+static void
+path_job_end (PathJob *self, gpointer value, const GError *error)
+{
+  BsJob *job = &self->job;
+  BsPath *path = self->path;
+  BsAftermath after = { NULL, };
+  BsCaller *callers;
+
+  g_mutex_lock (&path->mutex);
+  job->state = BS_JOB_DONE;
+  callers = bs_job_steal_callers (job);
+  path_remove (path, job);
+  path_dispatch (path, &after);
+  g_mutex_unlock (&path->mutex);
+
+  bs_job_answer (callers, value, error);
+  bs_aftermath_run (&after);
+  bs_job_unref (job);
+}
+
+/* Puts a job that came too early back. */
+static void
+path_job_wait_for_release (PathJob *self)
+{
+  BsPath *path = self->path;
+  BsAftermath after = { NULL, };
+
+  g_mutex_lock (&path->mutex);
+  self->job.state = BS_JOB_QUEUED;
+  self->awaits_release = TRUE;
+  path->running = NULL;
+  path_dispatch (path, &after);
+  g_mutex_unlock (&path->mutex);
+
+  bs_aftermath_run (&after);
+}
+
+static void
+run_track (PathJob *self)
+{
+  BsBackingStore *store = self->job.store;
+  BsPath *path = self->path;
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  g_autoptr (BsKeySet) found = NULL;
+  g_autoptr (GError) error = NULL;
+  PathState state;
+  BsFrame frame;
+
+  g_mutex_lock (&path->mutex);
+  state = path->state;
+  if (state == TRACKED)
+    tracked = g_weak_ref_get (&path->tracked);
+  g_mutex_unlock (&path->mutex);
+
+  if (state == TRACKED && tracked == NULL)
+    {
+      path_job_wait_for_release (self);
+      return;
+    }
+
+  if (tracked == NULL)
+    {
+      found = bs_key_set_new ();
+      bs_frame_push (&frame, store, BS_FRAME_CALL);
+      bs_backing_sanitize_path (store->backing, path->file, found, self->job.cancellable, &error);
+      bs_frame_pop (&frame);
+    }
+  if (tracked == NULL && error == NULL)
+    {
+      tracked = bs_tracked_path_new (store, path, path->file, found);
+      g_mutex_lock (&path->mutex);
+      path->state = TRACKED;
+      g_weak_ref_set (&path->tracked, tracked);
+      g_mutex_unlock (&path->mutex);
+    }
+
+  path_job_end (self, tracked, error);
+}
+
+static void
+release (PathJob *self, GError **error)
+{
+  BsFrame frame;
+
+  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
+  bs_backing_release_path (self->job.store->backing, self->path->file, self->job.cancellable, error);
+  bs_frame_pop (&frame);
+}
+
+static void
+run_untrack (PathJob *self)
+{
+  BsTrackedPath *tracked = self->job.tracked;
+  g_autoptr (GError) error = NULL;
+
+  release (self, &error);
+
+  g_mutex_lock (&self->path->mutex);
+  self->path->state = error == NULL ? UNTRACKED : TRACKED;
+  g_atomic_int_set (&tracked->refusing, error == NULL);
+  g_mutex_unlock (&self->path->mutex);
+
+  if (error == NULL)
+    bs_tracked_path_set_closed (tracked);
+  path_job_end (self, NULL, error);
+}
+
+static void
+run_release (PathJob *self)
+{
+  GError *error = NULL;
+
+  release (self, &error);
+  if (error != NULL)
+    bs_backing_store_report (self->job.store, NULL, BS_OPERATION_RELEASE_PATH, error);
+
+  g_mutex_lock (&self->path->mutex);
+  self->path->state = UNTRACKED;
+  g_mutex_unlock (&self->path->mutex);
+
+  path_job_end (self, NULL, NULL);
+}
+
+static void
+run_sync (PathJob *self)
+{
+  g_autoptr (GError) error = NULL;
+  BsFrame frame;
+
+  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
+  bs_backing_sync_persisted (self->job.store->backing, self->path->file, self->job.cancellable, &error);
+  bs_frame_pop (&frame);
+
+  path_job_end (self, NULL, error);
+}
+
+static void
+run_load_root (PathJob *self)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  BsFrame frame;
+
+  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
+  bytes = bs_backing_read_root (self->job.store->backing, self->path->file, self->job.cancellable, &error);
+  bs_frame_pop (&frame);
+
+  path_job_end (self, bytes, error);
+}
+
+static void
+path_job_run (BsJob *job)
+{
+  PathJob *self = (PathJob *) job;
+
+  /* Counted until what it had in hand is let go. */
+  bs_job_ref (job);
+  switch (job->kind)
+    {
+    case BS_JOB_TRACK:
+      run_track (self);
+      break;
+    case BS_JOB_UNTRACK:
+      run_untrack (self);
+      break;
+    case BS_JOB_RELEASE:
+      run_release (self);
+      break;
+    case BS_JOB_SYNC:
+      run_sync (self);
+      break;
+    case BS_JOB_LOAD_ROOT:
+      run_load_root (self);
+      break;
+    default:
+      g_assert_not_reached ();
+    }
+  bs_job_unref (job);
+}
+
+static void
+path_job_drop (BsJob *job, BsAftermath *after)
+{
+  BsPath *path = ((PathJob *) job)->path;
+
+  if (job->kind == BS_JOB_UNTRACK)
+    {
+      path->state = TRACKED;
+      g_atomic_int_set (&job->tracked->refusing, FALSE);
+    }
+  path_remove (path, job);
+  path_dispatch (path, after);
+  bs_aftermath_add_dropped (after, job);
+}
+
+static void
+path_job_free (BsJob *job)
+{
+  PathJob *self = (PathJob *) job;
+
+  /* What was dropped may have been all there was to know. */
+  path_forget (job->store, self->path, 0);
+  bs_path_unref (self->path);
+}
+
+static const BsJobClass path_job_class = {
+  .run = path_job_run,
+  .drop = path_job_drop,
+  .free = path_job_free,
+};
+
+static BsJob *
+path_job_new (BsBackingStore *store, BsPath *path, BsJobKind kind, BsTrackedPath *tracked, int priority)
+{
+  PathJob *self = g_new0 (PathJob, 1);
+
+  bs_job_init (&self->job, &path_job_class, kind, store, store->backing_lane, &path->mutex, tracked, priority);
+  self->path = bs_path_ref (path);
+
+  return &self->job;
+}
+
+/* The identical job that may be joined. */
+static BsJob *
+find_joinable (BsPath *path, BsJobKind kind, BsTrackedPath *tracked)
+{
+  for (BsJob *job = path->strand.tail; job != NULL; job = job->previous)
+    {
+      if (bs_job_joinable (job, kind, tracked))
+        return job;
+      if (job->kind == BS_JOB_UNTRACK || job->kind == BS_JOB_RELEASE)
+        return NULL;
+    }
+
+  return NULL;
+}
+
+/* The sync that covers all that was asked so far, made when there is none. */
+static BsJob *
+obtain_sync (BsPath *path, BsTrackedPath *tracked, int priority)
+{
+  if (path->closing != NULL && !path->closing->fired && path->last_ticket == ((PathJob *) path->closing)->barrier)
+    return path->closing;
+
+  if (path->gathering == NULL)
+    path->gathering = path_job_new (tracked->store, path, BS_JOB_SYNC, tracked, priority);
+
+  return path->gathering;
+}
+
+/* Adds the caller to a job, and whatever may run now to `after`; returns the
+ * caller's own job, referenced, when that may run now. Under the path's mutex. */
+static BsJob *
+path_submit (BsPath *path, BsJob *job, BsCaller *caller, BsAftermath *after)
+{
+  BsJob *next;
+
+  bs_job_join (job, caller);
+  bs_job_lend (job, caller->priority);
+  if (job == path->gathering && path->closing == NULL)
+    freeze (path);
+
+  next = path_next (path);
+  if (next == job)
+    return bs_job_ref (job);
+  if (next != NULL)
+    bs_aftermath_add_ready (after, next);
+  return NULL;
+}
+
+void
+bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
+{
+  BsPath *path = path_pin (store, file);
+  BsAftermath after = { NULL, };
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  GError *error = NULL;
+  BsJob *start = NULL;
+  gboolean answer = FALSE;
+
+  caller->keep = bs_path_ref (path);
+  caller->keep_free = (GDestroyNotify) bs_path_unref;
+  caller->lock = &path->mutex;
+  bs_caller_connect (caller, bs_job_leave, NULL);
+
+  g_mutex_lock (&path->mutex);
+  if (path->state == TRACKED)
+    tracked = g_weak_ref_get (&path->tracked);
+  if (caller->left)
+    {
+      error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled");
+      answer = TRUE;
+    }
+  else if (tracked != NULL)
+    {
+      answer = TRUE;
+    }
+  else
+    {
+      BsJob *job = find_joinable (path, BS_JOB_TRACK, NULL);
+
+      if (job == NULL)
+        {
+          job = path_job_new (store, path, BS_JOB_TRACK, NULL, caller->priority);
+          bs_strand_append (&path->strand, job);
+        }
+      start = path_submit (path, job, caller, &after);
+    }
+  g_mutex_unlock (&path->mutex);
+
+  if (answer)
+    bs_caller_answer (caller, error == NULL ? tracked : NULL, error);
+  if (start != NULL)
+    bs_job_start (start, caller);
+  bs_aftermath_run (&after);
+  path_forget (store, path, 1);
+  bs_path_unref (path);
+}
+
+void
+bs_path_start (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
+{
+  BsPath *path = tracked->path;
+  BsAftermath after = { NULL, };
+  GError *error = NULL;
+  BsJob *start = NULL;
+  gboolean answer = FALSE;
+
+  caller->keep = bs_path_ref (path);
+  caller->keep_free = (GDestroyNotify) bs_path_unref;
+  caller->lock = &path->mutex;
+  bs_caller_connect (caller, bs_job_leave, NULL);
+
+  g_mutex_lock (&path->mutex);
+  if (caller->left)
+    {
+      error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled");
+      answer = TRUE;
+    }
+  else if (kind == BS_JOB_UNTRACK && g_atomic_int_get (&tracked->closed))
+    {
+      answer = TRUE;
+    }
+  else
+    {
+      BsJob *job = kind != BS_JOB_SYNC ? find_joinable (path, kind, tracked) : NULL;
+
+      if (job == NULL && g_atomic_int_get (&tracked->refusing))
+        {
+          error = bs_job_error (kind, NULL, tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
+          answer = TRUE;
+        }
+      else if (kind == BS_JOB_SYNC)
+        {
+          start = path_submit (path, obtain_sync (path, tracked, caller->priority), caller, &after);
+        }
+      else
+        {
+          if (job == NULL)
+            {
+              job = path_job_new (tracked->store, path, kind, tracked, caller->priority);
+              if (kind == BS_JOB_UNTRACK)
+                {
+                  ((PathJob *) job)->barrier = path->last_ticket;
+                  path->state = UNTRACKING;
+                  g_atomic_int_set (&tracked->refusing, TRUE);
+                }
+              bs_strand_append (&path->strand, job);
+            }
+          start = path_submit (path, job, caller, &after);
+        }
+    }
+  g_mutex_unlock (&path->mutex);
+
+  if (answer)
+    bs_caller_answer (caller, NULL, error);
+  else if (kind == BS_JOB_SYNC || kind == BS_JOB_UNTRACK)
+    lend_to_tickets (path, caller->priority);
+  if (start != NULL)
+    bs_job_start (start, caller);
+  bs_aftermath_run (&after);
+}
+
+void
+bs_path_start_release (BsPath *path, BsBackingStore *store)
+{
+  BsAftermath after = { NULL, };
+  BsJob *job = path_job_new (store, path, BS_JOB_RELEASE, NULL, G_PRIORITY_DEFAULT);
+
+  g_mutex_lock (&path->mutex);
+  if (g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
+    {
+      path->state = UNTRACKED;
+      job->state = BS_JOB_DONE;
+      bs_aftermath_add_dropped (&after, job);
+    }
+  else
+    {
+      job->unattended = TRUE;
+      bs_strand_prepend (&path->strand, job);
+    }
+  path_dispatch (path, &after);
+  g_mutex_unlock (&path->mutex);
+
+  bs_aftermath_run (&after);
+}
+
+GPtrArray *
+bs_path_list_tracked (BsBackingStore *store)
+{
+  GPtrArray *list = g_ptr_array_new_with_free_func (g_object_unref);
+  GHashTableIter iter;
+  gpointer value;
+
+  g_mutex_lock (&store->paths_mutex);
+  g_hash_table_iter_init (&iter, store->paths);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      BsPath *path = value;
+      BsTrackedPath *tracked = NULL;
+
+      g_mutex_lock (&path->mutex);
+      if (path->state == TRACKED)
+        tracked = g_weak_ref_get (&path->tracked);
+      g_mutex_unlock (&path->mutex);
+      if (tracked != NULL)
+        g_ptr_array_add (list, tracked);
+    }
+  g_mutex_unlock (&store->paths_mutex);
+
+  return list;
+}
+
+void
+bs_path_release_all (BsBackingStore *store, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GPtrArray) list = bs_path_list_tracked (store);
+
+  for (guint i = 0; i < list->len; i++)
+    {
+      BsTrackedPath *tracked = g_ptr_array_index (list, i);
+      BsPath *path = tracked->path;
+      GError *local_error = NULL;
+
+      bs_backing_release_path (store->backing, path->file, cancellable, &local_error);
+
+      g_mutex_lock (&path->mutex);
+      path->state = UNTRACKED;
+      g_atomic_int_set (&tracked->refusing, TRUE);
+      g_mutex_unlock (&path->mutex);
+      bs_tracked_path_set_closed (tracked);
+      path_forget (store, path, 0);
+
+      if (local_error == NULL)
+        continue;
+      if (*error == NULL)
+        g_propagate_error (error, local_error);
+      else
+        g_error_free (local_error);
+    }
+}

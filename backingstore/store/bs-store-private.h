@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/bs-key-table-private.h"
+#include "bs-backing-store-private.h"
+#include "bs-lane-private.h"
+#include "bs-notifier-private.h"
+#include "bs-job-private.h"
+#include "bs-task-tracker-private.h"
+
+G_BEGIN_DECLS
+
+#define BS_SHARD_BITS 6
+#define BS_N_SHARDS (1 << BS_SHARD_BITS)
+
+/* One lock covers all that is known of a key: its record, and its membership
+ * in each tracked path. */
+typedef struct
+{
+  GMutex mutex;
+  BsKeyRecord **buckets;      /* owned records, by next */
+  guint n_buckets;            /* a power of two, or 0 */
+  guint n_records;
+  gpointer padding[5];        /* a cache line each */
+} BsShard;
+
+typedef enum
+{
+  BS_PRIMARY_ABSENT,
+  BS_PRIMARY_PRESENT,
+  BS_PRIMARY_UNCERTAIN,       /* a call failed: ask the backing */
+} BsPrimary;
+
+struct _BsKeyRecord
+{
+  BsKey key;
+  BsKeyRecord *next;
+  BsStrand strand;
+  guint n_tokens;
+  guint8 primary;             /* BsPrimary */
+};
+
+typedef enum
+{
+  BS_STATE_OPEN,
+  BS_STATE_CLOSING,           /* no new work; what was asked goes on */
+  BS_STATE_CLOSED,
+} BsState;
+
+struct _BsBackingStore
+{
+  GObject parent_instance;
+
+  /* constant after construction */
+  BsBacking *backing;           /* owned */
+  GMainContext *main_context;   /* owned, nullable */
+  BsLane *backing_lane;         /* owned */
+  BsLane *task_lane;            /* owned; the same as backing_lane in a context */
+  BsTaskTracker *tracker;       /* owned */
+  BsNotifier *notifier;         /* owned */
+
+  int max_threads;              /* atomic */
+  int state;                    /* atomic BsState */
+
+  BsShard shards[BS_N_SHARDS];
+
+  GMutex paths_mutex;
+  GHashTable *paths;            /* GFile → BsPath, under paths_mutex */
+
+  GMutex jobs_mutex;            /* the lock of the jobs that stand on no strand */
+  BsJob *close_job;             /* owned; under jobs_mutex */
+};
+
+static inline guint
+bs_shard_index (guint64 hash)
+{
+  return hash >> (64 - BS_SHARD_BITS);
+}
+
+/* Lets a call in: refuses it, by answering `caller`, where it could only wait for
+ * itself, where `tracked` is not one of this store's, or where the store is
+ * closed. What was let in is counted until bs_backing_store_admitted(). */
+gboolean bs_backing_store_admit      (BsBackingStore *self, BsCaller *caller, BsJobKind kind, const BsKey *key, BsTrackedPath *tracked);
+void     bs_backing_store_admitted   (BsBackingStore *self);
+
+/* Called when the last job has ended. */
+void     bs_backing_store_drained    (BsBackingStore *self);
+
+G_END_DECLS

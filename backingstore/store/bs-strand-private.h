@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "bs-job-private.h"
+#include "bs-store-private.h"
+
+G_BEGIN_DECLS
+
+/* The records of the keys in use. Under the shard's mutex. */
+BsKeyRecord *bs_shard_lookup    (BsShard *shard, const BsKey *key, guint64 hash);
+BsKeyRecord *bs_shard_obtain    (BsShard *shard, const BsKey *key, guint64 hash);
+void         bs_shard_clear     (BsShard *shard);
+
+/* Starts an operation on one key and answers `caller`. `record` is given by
+ * whoever holds a token of it, else NULL; `content` is what to write first. */
+void         bs_strand_start    (BsBackingStore *store,
+                                 BsJobKind       kind,
+                                 const BsKey    *key,
+                                 BsKeyRecord    *record,
+                                 BsTrackedPath  *tracked,
+                                 GBytes         *content,
+                                 BsCaller       *caller);
+
+/* What a bulk asks of each key in turn. Under the shard's mutex. */
+typedef enum
+{
+  BS_NEED_NOTHING,      /* it is so already */
+  BS_NEED_MISSING,      /* it can't be done: the path has no such key */
+  BS_NEED_CALL,
+} BsNeed;
+
+BsNeed       bs_strand_need     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, const BsKey *key, guint64 hash);
+/* Notes what a call has done, or, where it failed, that nothing is certain. */
+void         bs_strand_note     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const GError *error);
+/* The head of the strand is done: the next gets its turn, and a key that nobody
+ * holds is deleted or forgotten. */
+void         bs_strand_advance  (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsJob *job, BsAftermath *after);
+void         bs_strand_settle   (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsAftermath *after);
+
+G_END_DECLS

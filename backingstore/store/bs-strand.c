@@ -1,0 +1,700 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-strand-private.h"
+
+#include "base/bs-backing-private.h"
+#include "bs-path-private.h"
+
+/* Operations on one key run one at a time, in the order asked. What is still
+ * needed is decided when an operation's turn comes. */
+
+typedef struct
+{
+  BsJob job;
+
+  BsKeyRecord *record;    /* stays while the job stands on its strand */
+  BsKey key;
+  guint64 hash;
+  GBytes *content;        /* owned, nullable */
+} KeyJob;
+
+static guint
+bucket_index (BsShard *shard, guint64 hash)
+{
+  return (guint) (hash >> 16) & (shard->n_buckets - 1);
+}
+
+BsKeyRecord *
+bs_shard_lookup (BsShard *shard, const BsKey *key, guint64 hash)
+{
+  BsKeyRecord *record;
+
+  if (shard->n_records == 0)
+    return NULL;
+
+  record = shard->buckets[bucket_index (shard, hash)];
+  while (record != NULL && !bs_key_equal (&record->key, key))
+    record = record->next;
+
+  return record;
+}
+
+static void
+shard_resize (BsShard *shard, guint n_buckets)
+{
+  BsKeyRecord **old = shard->buckets;
+  guint n_old = shard->n_buckets;
+
+  shard->buckets = g_new0 (BsKeyRecord *, n_buckets);
+  shard->n_buckets = n_buckets;
+
+  for (guint i = 0; i < n_old; i++)
+    while (old[i] != NULL)
+      {
+        BsKeyRecord *record = old[i];
+        guint index = bucket_index (shard, bs_key_hash (&record->key));
+
+        old[i] = record->next;
+        record->next = shard->buckets[index];
+        shard->buckets[index] = record;
+      }
+  g_free (old);
+}
+
+static BsKeyRecord *
+shard_insert (BsShard *shard, const BsKey *key, guint64 hash)
+{
+  BsKeyRecord *record = g_new0 (BsKeyRecord, 1);
+  guint index;
+
+  if (shard->n_records >= shard->n_buckets)
+    shard_resize (shard, MAX (16, shard->n_buckets * 2));
+
+  index = bucket_index (shard, hash);
+  record->key = *key;
+  record->next = shard->buckets[index];
+  shard->buckets[index] = record;
+  shard->n_records++;
+
+  return record;
+}
+
+BsKeyRecord *
+bs_shard_obtain (BsShard *shard, const BsKey *key, guint64 hash)
+{
+  BsKeyRecord *record = bs_shard_lookup (shard, key, hash);
+
+  return record != NULL ? record : shard_insert (shard, key, hash);
+}
+
+static void
+shard_remove (BsShard *shard, BsKeyRecord *record, guint64 hash)
+{
+  BsKeyRecord **link = &shard->buckets[bucket_index (shard, hash)];
+
+  while (*link != record)
+    link = &(*link)->next;
+  *link = record->next;
+  shard->n_records--;
+  g_free (record);
+
+  if (shard->n_records == 0 && shard->n_buckets > 1024)
+    {
+      g_clear_pointer (&shard->buckets, g_free);
+      shard->n_buckets = 0;
+    }
+}
+
+void
+bs_shard_clear (BsShard *shard)
+{
+  for (guint i = 0; i < shard->n_buckets; i++)
+    while (shard->buckets[i] != NULL)
+      {
+        BsKeyRecord *record = shard->buckets[i];
+
+        shard->buckets[i] = record->next;
+        g_free (record);
+      }
+  g_clear_pointer (&shard->buckets, g_free);
+  shard->n_buckets = shard->n_records = 0;
+}
+
+/* What a kind of operation reads and writes of a key. */
+typedef enum
+{
+  READS_PRIMARY = 1 << 0,
+  WRITES_PRIMARY = 1 << 1,
+  READS_MEMBER = 1 << 2,
+  WRITES_MEMBER = 1 << 3,
+} Effects;
+
+static Effects
+effects (BsJobKind kind)
+{
+  switch ((int) kind)
+    {
+    case BS_JOB_WRITE:
+    case BS_JOB_DELETE:
+      return WRITES_PRIMARY;
+    case BS_JOB_READ:
+      return READS_PRIMARY;
+    case BS_JOB_REGISTER:
+      return WRITES_PRIMARY | READS_MEMBER;
+    case BS_JOB_PERSIST:
+      return READS_PRIMARY | WRITES_MEMBER;
+    case BS_JOB_DELETE_PERSISTED:
+      return WRITES_MEMBER;
+    default:
+      g_assert_not_reached ();
+    }
+}
+
+static gboolean
+conflicts (BsJob *job, BsJobKind kind, BsTrackedPath *tracked)
+{
+  Effects a = effects (job->kind), b = effects (kind);
+  Effects reads = READS_PRIMARY, writes = WRITES_PRIMARY;
+
+  if (job->tracked == tracked)
+    {
+      reads |= READS_MEMBER;
+      writes |= WRITES_MEMBER;
+    }
+  return (((a & reads) << 1 | a) & b & writes) != 0 || (((b & reads) << 1 | b) & a & writes) != 0;
+}
+
+/* The identical operation that the new one may join: nothing that it conflicts
+ * with was asked since. */
+static BsJob *
+find_joinable (BsKeyRecord *record, BsJobKind kind, BsTrackedPath *tracked)
+{
+  for (BsJob *job = record->strand.tail; job != NULL; job = job->previous)
+    {
+      if (bs_job_joinable (job, kind, tracked))
+        return job;
+      if (conflicts (job, kind, tracked))
+        return NULL;
+    }
+
+  return NULL;
+}
+
+BsNeed
+bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, const BsKey *key, guint64 hash)
+{
+  gboolean present = record != NULL && record->primary == BS_PRIMARY_PRESENT;
+  BsMembership member = tracked != NULL ? bs_tracked_path_get_membership (tracked, key, hash) : BS_MEMBER_NO;
+
+  switch ((int) kind)
+    {
+    case BS_JOB_WRITE:
+      return present ? BS_NEED_NOTHING : BS_NEED_CALL;
+    case BS_JOB_REGISTER:
+      if (member == BS_MEMBER_NO)
+        return BS_NEED_MISSING;
+      return present && member == BS_MEMBER_YES ? BS_NEED_NOTHING : BS_NEED_CALL;
+    case BS_JOB_PERSIST:
+      return member == BS_MEMBER_YES ? BS_NEED_NOTHING : BS_NEED_CALL;
+    case BS_JOB_DELETE_PERSISTED:
+      return member == BS_MEMBER_NO ? BS_NEED_NOTHING : BS_NEED_CALL;
+    default:
+      return BS_NEED_CALL;
+    }
+}
+
+void
+bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const GError *error)
+{
+  gboolean missing = g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+
+  switch ((int) kind)
+    {
+    case BS_JOB_WRITE:
+      record->primary = error == NULL ? BS_PRIMARY_PRESENT : BS_PRIMARY_UNCERTAIN;
+      break;
+    case BS_JOB_READ:
+      if (missing)
+        record->primary = BS_PRIMARY_UNCERTAIN;
+      break;
+    case BS_JOB_DELETE:
+      /* Not tried again where it failed: the blob stays in scratch. */
+      record->primary = BS_PRIMARY_ABSENT;
+      break;
+    case BS_JOB_REGISTER:
+      if (error == NULL)
+        {
+          record->primary = BS_PRIMARY_PRESENT;
+          bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_YES);
+        }
+      else
+        {
+          if (record->primary != BS_PRIMARY_PRESENT)
+            record->primary = missing ? BS_PRIMARY_ABSENT : BS_PRIMARY_UNCERTAIN;
+          bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_UNCERTAIN);
+        }
+      break;
+    case BS_JOB_PERSIST:
+      bs_tracked_path_set_membership (tracked, &record->key, hash, error == NULL ? BS_MEMBER_YES : BS_MEMBER_UNCERTAIN);
+      break;
+    case BS_JOB_DELETE_PERSISTED:
+      bs_tracked_path_set_membership (tracked, &record->key, hash, error == NULL ? BS_MEMBER_NO : BS_MEMBER_UNCERTAIN);
+      break;
+    default:
+      g_assert_not_reached ();
+    }
+}
+
+static GError *
+missing_error (const BsKey *key, BsTrackedPath *tracked)
+{
+  return bs_job_error (BS_JOB_REGISTER, key, tracked, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such key");
+}
+
+static void
+key_job_free (BsJob *job)
+{
+  g_clear_pointer (&((KeyJob *) job)->content, g_bytes_unref);
+}
+
+static void
+key_job_drop (BsJob *job, BsAftermath *after)
+{
+  KeyJob *self = (KeyJob *) job;
+  BsShard *shard = &job->store->shards[bs_shard_index (self->hash)];
+
+  bs_path_return_ticket (job, after);
+  bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
+  bs_aftermath_add_dropped (after, job);
+}
+
+/* A blob that is missing from primary storage, though some tracked path has it,
+ * is made available again. While it does so the read stands in that path's
+ * list, so that the path is not released meanwhile. */
+static gboolean
+heal_from (KeyJob *self, BsShard *shard, BsTrackedPath *tracked)
+{
+  BsJob *job = &self->job;
+  BsAftermath after = { NULL, };
+  gboolean healed = FALSE;
+  gboolean usable;
+
+  g_mutex_lock (&shard->mutex);
+  usable = bs_tracked_path_get_membership (tracked, &self->key, self->hash) == BS_MEMBER_YES;
+  if (usable)
+    {
+      job->tracked = tracked;
+      usable = bs_path_take_ticket (job, FALSE);
+    }
+  g_mutex_unlock (&shard->mutex);
+
+  if (usable)
+    healed = bs_backing_invoke_register_key (job->store->backing, bs_tracked_path_get_file (tracked),
+                                             &self->key, job->cancellable, NULL);
+
+  g_mutex_lock (&shard->mutex);
+  bs_path_return_ticket (job, &after);
+  job->tracked = NULL;
+  g_mutex_unlock (&shard->mutex);
+  bs_aftermath_run (&after);
+
+  return healed;
+}
+
+static gboolean
+heal (KeyJob *self, BsShard *shard)
+{
+  g_autoptr (GPtrArray) tracked_paths = bs_path_list_tracked (self->job.store);
+
+  for (guint i = 0; i < tracked_paths->len; i++)
+    if (heal_from (self, shard, g_ptr_array_index (tracked_paths, i)))
+      return TRUE;
+
+  return FALSE;
+}
+
+static GBytes *
+call_read (KeyJob *self, BsShard *shard, GError **error)
+{
+  BsBacking *backing = self->job.store->backing;
+  g_autoptr (GError) local_error = NULL;
+  GBytes *bytes;
+
+  bytes = bs_backing_invoke_read (backing, &self->key, self->job.cancellable, &local_error);
+  if (g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND) && heal (self, shard))
+    {
+      g_clear_error (&local_error);
+      bytes = bs_backing_invoke_read (backing, &self->key, self->job.cancellable, &local_error);
+    }
+  if (local_error != NULL)
+    g_propagate_error (error, g_steal_pointer (&local_error));
+
+  return bytes;
+}
+
+/* After a write that failed, nobody knows what it has left. */
+static gboolean
+call_write (KeyJob *self, BsPrimary primary, GError **error)
+{
+  BsBacking *backing = self->job.store->backing;
+  GCancellable *cancellable = self->job.cancellable;
+  g_autoptr (GError) local_error = NULL;
+
+  if (bs_backing_invoke_write (backing, &self->key, self->content, cancellable, &local_error))
+    return TRUE;
+  if (primary == BS_PRIMARY_UNCERTAIN && g_error_matches (local_error, BS_ERROR, BS_ERROR_EXISTS))
+    return bs_backing_invoke_delete_key (backing, &self->key, cancellable, error) &&
+           bs_backing_invoke_write (backing, &self->key, self->content, cancellable, error);
+
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+static GBytes *
+call_backing (KeyJob *self, BsShard *shard, GError **error)
+{
+  BsJob *job = &self->job;
+  BsBacking *backing = job->store->backing;
+  GFile *file = job->tracked != NULL ? bs_tracked_path_get_file (job->tracked) : NULL;
+  GBytes *bytes = NULL;
+  BsFrame frame;
+
+  bs_frame_push (&frame, job->store, BS_FRAME_CALL);
+  switch (job->kind)
+    {
+    case BS_JOB_READ:
+      bytes = call_read (self, shard, error);
+      break;
+    case BS_JOB_DELETE:
+      bs_backing_invoke_delete_key (backing, &self->key, job->cancellable, error);
+      break;
+    case BS_JOB_REGISTER:
+      bs_backing_invoke_register_key (backing, file, &self->key, job->cancellable, error);
+      break;
+    case BS_JOB_PERSIST:
+      bs_backing_invoke_persist (backing, file, &self->key, job->cancellable, error);
+      break;
+    case BS_JOB_DELETE_PERSISTED:
+      bs_backing_invoke_delete_persisted (backing, file, &self->key, job->cancellable, error);
+      break;
+    default:
+      g_assert_not_reached ();
+    }
+  bs_frame_pop (&frame);
+
+  return bytes;
+}
+
+/* Writes the content if it is not in primary storage yet. */
+static gboolean
+write_first (KeyJob *self, BsShard *shard, GError **error)
+{
+  BsPrimary primary;
+  BsFrame frame;
+
+  g_mutex_lock (&shard->mutex);
+  primary = self->record->primary;
+  g_mutex_unlock (&shard->mutex);
+  if (primary == BS_PRIMARY_PRESENT || self->content == NULL)
+    return TRUE;
+
+  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
+  call_write (self, primary, error);
+  bs_frame_pop (&frame);
+
+  g_mutex_lock (&shard->mutex);
+  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, *error);
+  g_mutex_unlock (&shard->mutex);
+
+  return *error == NULL;
+}
+
+/* Its turn has come: what is still needed? */
+static gboolean
+decide (KeyJob *self, GError **error)
+{
+  BsJob *job = &self->job;
+  BsKeyRecord *record = self->record;
+
+  switch (bs_strand_need (job->kind, record, job->tracked, &self->key, self->hash))
+    {
+    case BS_NEED_NOTHING:
+      return FALSE;
+    case BS_NEED_MISSING:
+      *error = missing_error (&self->key, job->tracked);
+      return FALSE;
+    case BS_NEED_CALL:
+    default:
+      break;
+    }
+
+  if (job->kind == BS_JOB_DELETE)
+    {
+      if (record->n_tokens > 0 || record->primary == BS_PRIMARY_ABSENT)
+        return FALSE;
+      for (BsJob *later = job->next; later != NULL; later = later->next)
+        if (later->kind == BS_JOB_REGISTER)
+          return FALSE;
+    }
+  if (job->kind == BS_JOB_WRITE && record->n_tokens == 0)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Nobody holds the blob any more");
+      return FALSE;
+    }
+
+  return TRUE;
+}
+
+static void
+key_job_run (BsJob *job)
+{
+  KeyJob *self = (KeyJob *) job;
+  BsBackingStore *store = job->store;
+  BsShard *shard = &store->shards[bs_shard_index (self->hash)];
+  BsAftermath after = { NULL, };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  gboolean called = FALSE;
+  gpointer value = NULL;
+  BsCaller *callers;
+  gboolean needed;
+
+  g_mutex_lock (&shard->mutex);
+  needed = decide (self, &error);
+  g_mutex_unlock (&shard->mutex);
+
+  if (needed && (job->kind == BS_JOB_WRITE || job->kind == BS_JOB_PERSIST))
+    needed = write_first (self, shard, &error) && job->kind == BS_JOB_PERSIST;
+  if (needed)
+    {
+      bytes = call_backing (self, shard, &error);
+      called = TRUE;
+    }
+
+  g_mutex_lock (&shard->mutex);
+  if (called)
+    bs_strand_note (job->kind, self->record, job->tracked, self->hash, error);
+  callers = bs_job_steal_callers (job);
+  if (job->kind == BS_JOB_READ)
+    value = bytes;
+  if (job->kind == BS_JOB_REGISTER && error == NULL)
+    {
+      value = self->record;
+      for (BsCaller *caller = callers; caller != NULL; caller = caller->next)
+        self->record->n_tokens++;
+    }
+  job->state = BS_JOB_DONE;
+  bs_path_return_ticket (job, &after);
+  bs_strand_advance (store, shard, self->record, self->hash, job, &after);
+  g_mutex_unlock (&shard->mutex);
+
+  if (job->kind == BS_JOB_DELETE && error != NULL)
+    bs_backing_store_report (store, &self->key, BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
+
+  bs_job_answer (callers, value, error);
+  bs_aftermath_run (&after);
+  g_clear_pointer (&bytes, g_bytes_unref);
+  bs_job_unref (job);
+}
+
+static const BsJobClass key_job_class = {
+  .run = key_job_run,
+  .drop = key_job_drop,
+  .free = key_job_free,
+};
+
+static BsJob *
+key_job_new (BsBackingStore *store, BsJobKind kind, BsKeyRecord *record, guint64 hash, BsTrackedPath *tracked, int priority)
+{
+  KeyJob *self = g_new0 (KeyJob, 1);
+
+  bs_job_init (&self->job, &key_job_class, kind, store, store->backing_lane,
+               &store->shards[bs_shard_index (hash)].mutex, tracked, priority);
+  self->record = record;
+  self->key = record->key;
+  self->hash = hash;
+
+  return &self->job;
+}
+
+void
+bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsAftermath *after)
+{
+  if (record->strand.head != NULL || record->n_tokens > 0)
+    return;
+
+  if (record->primary != BS_PRIMARY_ABSENT && g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
+    {
+      BsJob *job = key_job_new (store, BS_JOB_DELETE, record, hash, NULL, G_PRIORITY_LOW);
+
+      job->unattended = TRUE;
+      bs_strand_append (&record->strand, job);
+      bs_aftermath_add_ready (after, job);
+    }
+  else
+    {
+      shard_remove (shard, record, hash);
+    }
+}
+
+void
+bs_strand_advance (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsJob *job, BsAftermath *after)
+{
+  bs_strand_remove (&record->strand, job);
+
+  if (record->strand.head == NULL)
+    bs_strand_settle (store, shard, record, hash, after);
+  else if (record->strand.head->state == BS_JOB_QUEUED)
+    bs_aftermath_add_ready (after, record->strand.head);
+}
+
+void
+bs_strand_start (BsBackingStore *store,
+                 BsJobKind       kind,
+                 const BsKey    *key,
+                 BsKeyRecord    *record,
+                 BsTrackedPath  *tracked,
+                 GBytes         *content,
+                 BsCaller       *caller)
+{
+  guint64 hash = bs_key_hash (key);
+  BsShard *shard = &store->shards[bs_shard_index (hash)];
+  /* What a bulk asks was asked when the bulk was. */
+  gboolean inner = caller->task == NULL && !caller->blocking;
+  BsAftermath after = { NULL, };
+  BsJob *start = NULL;
+  GError *error = NULL;
+  gboolean answer = TRUE;
+  BsJob *job;
+
+  caller->lock = &shard->mutex;
+  bs_caller_connect (caller, bs_job_leave, NULL);
+
+  g_mutex_lock (&shard->mutex);
+  if (record == NULL)
+    record = bs_shard_lookup (shard, key, hash);
+
+  if (caller->left)
+    {
+      error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled");
+    }
+  else if (tracked != NULL && !inner && g_atomic_int_get (&tracked->refusing))
+    {
+      error = bs_job_error (kind, key, tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
+    }
+  else if (record != NULL && (job = find_joinable (record, kind, tracked)) != NULL)
+    {
+      bs_job_join (job, caller);
+      /* A part of a bulk must be seen by syncs even when the bulk is gone. */
+      if (job->embedded && job->ticket == 0 && tracked != NULL)
+        bs_path_take_ticket (job, TRUE);
+      bs_job_lend (job, caller->priority);
+      answer = FALSE;
+    }
+  else
+    {
+      BsNeed need = BS_NEED_CALL;
+
+      if (record == NULL || record->strand.head == NULL)
+        need = bs_strand_need (kind, record, tracked, key, hash);
+
+      if (need == BS_NEED_MISSING)
+        {
+          error = missing_error (key, tracked);
+        }
+      else if (need == BS_NEED_NOTHING)
+        {
+          if (kind == BS_JOB_REGISTER)
+            record->n_tokens++;
+        }
+      else
+        {
+          if (record == NULL)
+            record = shard_insert (shard, key, hash);
+          job = key_job_new (store, kind, record, hash, tracked, caller->priority);
+          if (content != NULL)
+            ((KeyJob *) job)->content = g_bytes_ref (content);
+
+          if (tracked != NULL && !bs_path_take_ticket (job, inner))
+            {
+              error = bs_job_error (kind, key, tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
+              bs_aftermath_add_dropped (&after, job);
+              bs_strand_settle (store, shard, record, hash, &after);
+            }
+          else
+            {
+              bs_strand_append (&record->strand, job);
+              bs_job_join (job, caller);
+              answer = FALSE;
+              if (record->strand.head == job)
+                {
+                  job->state = BS_JOB_READY;
+                  start = bs_job_ref (job);
+                }
+              else
+                {
+                  bs_job_lend (job->previous, caller->priority);
+                }
+            }
+        }
+    }
+  g_mutex_unlock (&shard->mutex);
+
+  if (answer)
+    bs_caller_answer (caller, error == NULL && kind == BS_JOB_REGISTER ? record : NULL, error);
+  if (start != NULL)
+    bs_job_start (start, caller);
+  bs_aftermath_run (&after);
+}
+
+static BsKeyRecord *
+take_token (BsBackingStore *self, const BsKey *key, BsKeyRecord *record)
+{
+  guint64 hash = bs_key_hash (key);
+  BsShard *shard = &self->shards[bs_shard_index (hash)];
+
+  g_mutex_lock (&shard->mutex);
+  if (record == NULL)
+    record = bs_shard_obtain (shard, key, hash);
+  record->n_tokens++;
+  g_mutex_unlock (&shard->mutex);
+
+  return record;
+}
+
+BsKeyRecord *
+bs_backing_store_new_token (BsBackingStore *self)
+{
+  BsKey key;
+
+  bs_key_init_random (&key);
+  return take_token (self, &key, NULL);
+}
+
+BsKeyRecord *
+bs_backing_store_take_token (BsBackingStore *self, BsKeyRecord *record)
+{
+  return take_token (self, &record->key, record);
+}
+
+void
+bs_backing_store_drop_token (BsBackingStore *self, BsKeyRecord *record)
+{
+  guint64 hash = bs_key_hash (&record->key);
+  BsShard *shard = &self->shards[bs_shard_index (hash)];
+  BsAftermath after = { NULL, };
+
+  g_mutex_lock (&shard->mutex);
+  record->n_tokens--;
+  bs_strand_settle (self, shard, record, hash, &after);
+  g_mutex_unlock (&shard->mutex);
+
+  bs_aftermath_run (&after);
+}
+
+const BsKey *
+bs_key_record_get_key (BsKeyRecord *record)
+{
+  return &record->key;
+}

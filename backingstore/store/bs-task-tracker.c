@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-task-tracker.h"
+
+#include "bs-store-private.h"
+
+/**
+ * BsTaskTracker:
+ *
+ * Counts the tasks of a [class@BackingStore], so that an application can wait
+ * until all of them are done.
+ *
+ * It comes from [property@BackingStore:task-tracker]. Every queued or running
+ * operation counts, delayed deletions and write-behind included, and so does
+ * what the application itself [holds][method@TaskTracker.hold]. Closing the
+ * tracker refuses nothing: it only says that whoever waits may go on as soon
+ * as nothing is left. A tracker may be used from any thread.
+ */
+
+struct _BsTaskTracker
+{
+  GObject parent_instance;
+
+  /* constant */
+  gconstpointer store;      /* identity only: the store may be gone */
+  BsLane *lane;             /* owned */
+  BsNotifier *notifier;     /* owned */
+
+  int n_jobs;               /* atomic */
+  int n_held;               /* atomic */
+  int n_tasks_pending;      /* atomic: a notification is under way */
+  int closed;               /* atomic; written under the mutex */
+  int n_waiters;            /* atomic; written under the mutex */
+
+  GMutex mutex;
+  BsCaller *waiters;        /* owned, by next; under the mutex */
+};
+
+typedef enum
+{
+  PROP_N_TASKS = 1,
+  PROP_CLOSED,
+} BsTaskTrackerProperty;
+
+static GParamSpec *properties[PROP_CLOSED + 1];
+
+G_DEFINE_FINAL_TYPE (BsTaskTracker, bs_task_tracker, G_TYPE_OBJECT)
+
+/* Answers everyone who waits, if there is nothing left to wait for. */
+static void
+check_idle (BsTaskTracker *self)
+{
+  BsCaller *waiters = NULL;
+
+  if (g_atomic_int_get (&self->n_waiters) == 0)
+    return;
+
+  g_mutex_lock (&self->mutex);
+  if (self->closed && bs_task_tracker_get_n_tasks (self) == 0)
+    {
+      waiters = g_steal_pointer (&self->waiters);
+      g_atomic_int_set (&self->n_waiters, 0);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  while (waiters != NULL)
+    {
+      BsCaller *caller = waiters;
+
+      waiters = g_steal_pointer (&caller->next);
+      bs_caller_answer (caller, NULL, NULL);
+      bs_caller_unref (caller);
+    }
+}
+
+static void
+notify_n_tasks (BsTaskTracker *self)
+{
+  bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_N_TASKS], &self->n_tasks_pending);
+}
+
+void
+bs_task_tracker_begin (BsTaskTracker *self)
+{
+  g_atomic_int_inc (&self->n_jobs);
+  notify_n_tasks (self);
+}
+
+void
+bs_task_tracker_end (BsTaskTracker *self)
+{
+  gboolean last = g_atomic_int_dec_and_test (&self->n_jobs);
+
+  notify_n_tasks (self);
+  if (last)
+    {
+      check_idle (self);
+      bs_backing_store_drained ((BsBackingStore *) self->store);
+    }
+}
+
+guint
+bs_task_tracker_get_n_jobs (BsTaskTracker *self)
+{
+  return g_atomic_int_get (&self->n_jobs);
+}
+
+BsTaskTracker *
+bs_task_tracker_new (gpointer store, BsLane *lane, BsNotifier *notifier)
+{
+  BsTaskTracker *self = g_object_new (BS_TYPE_TASK_TRACKER, NULL);
+
+  self->store = store;
+  self->lane = bs_lane_ref (lane);
+  self->notifier = bs_notifier_ref (notifier);
+  return self;
+}
+
+static void
+bs_task_tracker_finalize (GObject *object)
+{
+  BsTaskTracker *self = BS_TASK_TRACKER (object);
+
+  g_clear_pointer (&self->lane, bs_lane_unref);
+  g_clear_pointer (&self->notifier, bs_notifier_unref);
+  g_mutex_clear (&self->mutex);
+
+  G_OBJECT_CLASS (bs_task_tracker_parent_class)->finalize (object);
+}
+
+static void
+bs_task_tracker_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  BsTaskTracker *self = BS_TASK_TRACKER (object);
+
+  switch ((BsTaskTrackerProperty) id)
+    {
+    case PROP_N_TASKS:
+      g_value_set_uint (value, bs_task_tracker_get_n_tasks (self));
+      break;
+    case PROP_CLOSED:
+      g_value_set_boolean (value, bs_task_tracker_get_closed (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+bs_task_tracker_class_init (BsTaskTrackerClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->finalize = bs_task_tracker_finalize;
+  object_class->get_property = bs_task_tracker_get_property;
+
+  /**
+   * BsTaskTracker:n-tasks: (getter get_n_tasks)
+   *
+   * How many tasks are queued or running, plus how many holds there are.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made, once for many changes.
+   */
+  properties[PROP_N_TASKS] =
+    g_param_spec_uint ("n-tasks", NULL, NULL, 0, G_MAXUINT, 0,
+                       G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsTaskTracker:closed: (getter get_closed)
+   *
+   * Whether those who wait may go on as soon as nothing is left.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made.
+   */
+  properties[PROP_CLOSED] =
+    g_param_spec_boolean ("closed", NULL, NULL, FALSE,
+                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
+}
+
+static void
+bs_task_tracker_init (BsTaskTracker *self)
+{
+  g_mutex_init (&self->mutex);
+}
+
+/**
+ * bs_task_tracker_get_n_tasks: (get-property n-tasks)
+ * @self: a task tracker
+ *
+ * Gets how many tasks are queued or running, plus how many holds there are.
+ *
+ * Returns: the number of tasks
+ */
+guint
+bs_task_tracker_get_n_tasks (BsTaskTracker *self)
+{
+  g_return_val_if_fail (BS_IS_TASK_TRACKER (self), 0);
+
+  return g_atomic_int_get (&self->n_jobs) + g_atomic_int_get (&self->n_held);
+}
+
+/**
+ * bs_task_tracker_get_closed: (get-property closed)
+ * @self: a task tracker
+ *
+ * Gets whether the tracker is closed.
+ *
+ * Returns: whether it is closed
+ */
+gboolean
+bs_task_tracker_get_closed (BsTaskTracker *self)
+{
+  g_return_val_if_fail (BS_IS_TASK_TRACKER (self), TRUE);
+
+  return g_atomic_int_get (&self->closed);
+}
+
+static void
+set_closed (BsTaskTracker *self, gboolean closed)
+{
+  gboolean changed;
+
+  g_mutex_lock (&self->mutex);
+  changed = self->closed != closed;
+  g_atomic_int_set (&self->closed, closed);
+  g_mutex_unlock (&self->mutex);
+
+  if (changed)
+    bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_CLOSED], NULL);
+  check_idle (self);
+}
+
+/**
+ * bs_task_tracker_close:
+ * @self: a task tracker
+ *
+ * Lets those who wait go on as soon as nothing is left. Work may still be asked
+ * for, and is done. Closing twice does nothing.
+ */
+void
+bs_task_tracker_close (BsTaskTracker *self)
+{
+  g_return_if_fail (BS_IS_TASK_TRACKER (self));
+
+  set_closed (self, TRUE);
+}
+
+/**
+ * bs_task_tracker_reopen:
+ * @self: a task tracker
+ *
+ * Undoes [method@TaskTracker.close]: those who wait go on waiting.
+ */
+void
+bs_task_tracker_reopen (BsTaskTracker *self)
+{
+  g_return_if_fail (BS_IS_TASK_TRACKER (self));
+
+  set_closed (self, FALSE);
+}
+
+/**
+ * bs_task_tracker_hold:
+ * @self: a task tracker
+ *
+ * Counts one more task, until [method@TaskTracker.release].
+ */
+void
+bs_task_tracker_hold (BsTaskTracker *self)
+{
+  g_return_if_fail (BS_IS_TASK_TRACKER (self));
+
+  g_atomic_int_inc (&self->n_held);
+  notify_n_tasks (self);
+}
+
+/**
+ * bs_task_tracker_release:
+ * @self: a task tracker
+ *
+ * Undoes one [method@TaskTracker.hold]. May be called on any thread.
+ */
+void
+bs_task_tracker_release (BsTaskTracker *self)
+{
+  gboolean last;
+
+  g_return_if_fail (BS_IS_TASK_TRACKER (self));
+  g_return_if_fail (g_atomic_int_get (&self->n_held) > 0);
+
+  last = g_atomic_int_dec_and_test (&self->n_held);
+  notify_n_tasks (self);
+  if (last)
+    check_idle (self);
+}
+
+/* A waiter was cancelled. */
+static void
+waiter_leave (BsCaller *caller, gpointer data)
+{
+  BsTaskTracker *self = data;
+  gboolean removed = FALSE;
+
+  g_mutex_lock (&self->mutex);
+  caller->left = TRUE;
+  for (BsCaller **link = &self->waiters; *link != NULL && !removed; link = &(*link)->next)
+    if (*link == caller)
+      {
+        *link = g_steal_pointer (&caller->next);
+        g_atomic_int_add (&self->n_waiters, -1);
+        removed = TRUE;
+        break;
+      }
+  g_mutex_unlock (&self->mutex);
+
+  if (removed)
+    {
+      bs_caller_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled"));
+      bs_caller_unref (caller);
+    }
+}
+
+static void
+start_wait (BsTaskTracker *self, BsCaller *caller)
+{
+  gboolean left;
+
+  caller->keep = g_object_ref (self);
+  caller->keep_free = g_object_unref;
+  bs_caller_connect (caller, waiter_leave, self);
+
+  g_mutex_lock (&self->mutex);
+  left = caller->left;
+  if (!left)
+    {
+      caller->next = self->waiters;
+      self->waiters = bs_caller_ref (caller);
+      g_atomic_int_inc (&self->n_waiters);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (left)
+    bs_caller_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled"));
+  else
+    check_idle (self);
+}
+
+void
+bs_task_tracker_start_wait (BsTaskTracker *self, GTask *task)
+{
+  BsCaller *caller = bs_caller_new_for_lane (self->lane, task, FALSE, g_task_get_cancellable (task));
+
+  start_wait (self, caller);
+  bs_caller_unref (caller);
+}
+
+gboolean
+bs_task_tracker_wait_blocking (BsTaskTracker *self, const char *operation, GCancellable *cancellable, GError **error)
+{
+  BsCaller *caller;
+
+  if (bs_frame_find (self->store, BS_FRAME_TASK) != NULL || bs_frame_find (self->store, BS_FRAME_CALL) != NULL)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                   "%s: called from inside one of the store's tasks, it would wait for itself", operation);
+      return FALSE;
+    }
+
+  caller = bs_caller_new_for_lane (self->lane, NULL, TRUE, cancellable);
+  start_wait (self, caller);
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_task_tracker_wait:
+ * @self: a task tracker
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Waits until the tracker is closed and no task is left.
+ *
+ * Blocks. On the thread of the store's [property@BackingStore:main-context] it
+ * runs the operations that are ready itself. From inside one of the store's
+ * tasks it fails with %G_IO_ERROR_WOULD_BLOCK; otherwise only with
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE when nothing is left, %FALSE with @error set
+ */
+gboolean
+bs_task_tracker_wait (BsTaskTracker *self, GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (BS_IS_TASK_TRACKER (self), FALSE);
+
+  return bs_task_tracker_wait_blocking (self, "Waiting for the task tracker", cancellable, error);
+}
+
+/**
+ * bs_task_tracker_wait_async:
+ * @self: a task tracker
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when nothing is left
+ * @user_data: data for @callback
+ *
+ * Waits until the tracker is closed and no task is left. See
+ * [method@TaskTracker.wait].
+ */
+void
+bs_task_tracker_wait_async (BsTaskTracker *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  GTask *task;
+
+  g_return_if_fail (BS_IS_TASK_TRACKER (self));
+
+  task = bs_task_new (self, cancellable, callback, user_data,
+                      bs_task_tracker_wait_async, "[backingstore] wait for the task tracker", G_PRIORITY_DEFAULT);
+  bs_task_tracker_start_wait (self, task);
+}
+
+/**
+ * bs_task_tracker_wait_finish:
+ * @self: a task tracker
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@TaskTracker.wait_async].
+ *
+ * Returns: %TRUE when nothing is left, %FALSE with @error set to
+ *   %G_IO_ERROR_CANCELLED
+ */
+gboolean
+bs_task_tracker_wait_finish (BsTaskTracker *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_task_tracker_wait_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-tracked-path.h"
+
+#include "base/bs-key-set-private.h"
+#include "bs-path-private.h"
+
+/**
+ * BsTrackedPath:
+ *
+ * A persisted path whose keys a [class@BackingStore] knows.
+ *
+ * It comes from [method@BackingStore.track_path]. The same path gives the same
+ * object while anyone holds it. With the last reference, or earlier with
+ * [method@BackingStore.untrack_path], the path is released.
+ *
+ * A tracked path may be used from any thread. The keys that it lists are those
+ * of the operations that have succeeded so far.
+ */
+
+typedef enum
+{
+  PROP_FILE = 1,
+  PROP_N_KEYS,
+  PROP_CLOSED,
+} BsTrackedPathProperty;
+
+static GParamSpec *properties[PROP_CLOSED + 1];
+
+G_DEFINE_FINAL_TYPE (BsTrackedPath, bs_tracked_path, G_TYPE_OBJECT)
+
+static void
+add_n_keys (BsTrackedPath *self, gssize n)
+{
+  g_atomic_pointer_add (&self->n_keys, n);
+  bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_N_KEYS], &self->n_keys_pending);
+}
+
+BsMembership
+bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 hash)
+{
+  guint shard = bs_shard_index (hash);
+
+  if (self->uncertain[shard].n_keys > 0 && bs_key_table_contains (&self->uncertain[shard], key, hash))
+    return BS_MEMBER_UNCERTAIN;
+
+  return bs_key_table_contains (&self->members[shard], key, hash) ? BS_MEMBER_YES : BS_MEMBER_NO;
+}
+
+void
+bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 hash, BsMembership membership)
+{
+  guint shard = bs_shard_index (hash);
+
+  if (membership == BS_MEMBER_UNCERTAIN)
+    {
+      bs_key_table_add (&self->uncertain[shard], key, hash);
+      return;
+    }
+
+  if (self->uncertain[shard].n_keys > 0)
+    bs_key_table_remove (&self->uncertain[shard], key, hash);
+  if (membership == BS_MEMBER_YES)
+    {
+      if (bs_key_table_add (&self->members[shard], key, hash))
+        add_n_keys (self, 1);
+    }
+  else
+    {
+      if (bs_key_table_remove (&self->members[shard], key, hash))
+        add_n_keys (self, -1);
+    }
+}
+
+void
+bs_tracked_path_set_closed (BsTrackedPath *self)
+{
+  if (g_atomic_int_compare_and_exchange (&self->closed, FALSE, TRUE))
+    bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_CLOSED], NULL);
+}
+
+void
+bs_tracked_path_copy_keys (BsTrackedPath *self, guint shard, GArray *keys)
+{
+  BsKeyTableIter iter = { 0, };
+  const BsKey *key;
+
+  g_mutex_lock (&self->store->shards[shard].mutex);
+  while (bs_key_table_iter_next (&self->members[shard], &iter, &key))
+    g_array_append_vals (keys, key, 1);
+  g_mutex_unlock (&self->store->shards[shard].mutex);
+}
+
+BsTrackedPath *
+bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found)
+{
+  BsTrackedPath *self = g_object_new (BS_TYPE_TRACKED_PATH, NULL);
+  BsKeyTable *table = bs_key_set_get_table (found);
+  BsKeyTableIter iter = { 0, };
+  const BsKey *key;
+
+  self->store = g_object_ref (store);
+  self->path = bs_path_ref (path);
+  self->file = g_object_ref (file);
+
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      bs_key_table_init (&self->members[i], BS_SHARD_BITS);
+      bs_key_table_init (&self->uncertain[i], BS_SHARD_BITS);
+      bs_key_table_reserve (&self->members[i], table->n_keys / BS_N_SHARDS);
+    }
+  while (bs_key_table_iter_next (table, &iter, &key))
+    {
+      guint64 hash = bs_key_hash (key);
+
+      bs_key_table_add (&self->members[bs_shard_index (hash)], key, hash);
+    }
+  self->n_keys = GSIZE_TO_POINTER (table->n_keys);
+
+  return self;
+}
+
+static void
+bs_tracked_path_finalize (GObject *object)
+{
+  BsTrackedPath *self = BS_TRACKED_PATH (object);
+
+  if (self->path != NULL && !g_atomic_int_get (&self->closed))
+    bs_path_start_release (self->path, self->store);
+
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      bs_key_table_clear (&self->members[i]);
+      bs_key_table_clear (&self->uncertain[i]);
+    }
+  g_clear_pointer (&self->path, bs_path_unref);
+  g_clear_object (&self->file);
+  g_clear_object (&self->store);
+
+  G_OBJECT_CLASS (bs_tracked_path_parent_class)->finalize (object);
+}
+
+static void
+bs_tracked_path_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  BsTrackedPath *self = BS_TRACKED_PATH (object);
+
+  switch ((BsTrackedPathProperty) id)
+    {
+    case PROP_FILE:
+      g_value_set_object (value, self->file);
+      break;
+    case PROP_N_KEYS:
+      g_value_set_uint64 (value, bs_tracked_path_get_n_keys (self));
+      break;
+    case PROP_CLOSED:
+      g_value_set_boolean (value, bs_tracked_path_get_closed (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+bs_tracked_path_class_init (BsTrackedPathClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->finalize = bs_tracked_path_finalize;
+  object_class->get_property = bs_tracked_path_get_property;
+
+  /**
+   * BsTrackedPath:file: (getter get_file)
+   *
+   * The path.
+   */
+  properties[PROP_FILE] =
+    g_param_spec_object ("file", NULL, NULL, G_TYPE_FILE,
+                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsTrackedPath:n-keys: (getter get_n_keys)
+   *
+   * How many keys are there.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made, once for many changes.
+   */
+  properties[PROP_N_KEYS] =
+    g_param_spec_uint64 ("n-keys", NULL, NULL, 0, G_MAXUINT64, 0,
+                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsTrackedPath:closed: (getter get_closed)
+   *
+   * Whether the path was released, by [method@BackingStore.untrack_path] or
+   * [method@BackingStore.close].
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made.
+   */
+  properties[PROP_CLOSED] =
+    g_param_spec_boolean ("closed", NULL, NULL, FALSE,
+                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
+}
+
+static void
+bs_tracked_path_init (BsTrackedPath *self)
+{
+}
+
+/**
+ * bs_tracked_path_get_file: (get-property file)
+ * @self: a tracked path
+ *
+ * Gets the path.
+ *
+ * Returns: (transfer none): the path
+ */
+GFile *
+bs_tracked_path_get_file (BsTrackedPath *self)
+{
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (self), NULL);
+
+  return self->file;
+}
+
+/**
+ * bs_tracked_path_get_n_keys: (get-property n-keys)
+ * @self: a tracked path
+ *
+ * Gets how many keys are there.
+ *
+ * Returns: the number of keys
+ */
+guint64
+bs_tracked_path_get_n_keys (BsTrackedPath *self)
+{
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (self), 0);
+
+  return GPOINTER_TO_SIZE (g_atomic_pointer_get (&self->n_keys));
+}
+
+/**
+ * bs_tracked_path_get_closed: (get-property closed)
+ * @self: a tracked path
+ *
+ * Gets whether the path was released. Operations on it fail then with
+ * %BS_ERROR_CLOSED.
+ *
+ * Returns: whether it is closed
+ */
+gboolean
+bs_tracked_path_get_closed (BsTrackedPath *self)
+{
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (self), TRUE);
+
+  return g_atomic_int_get (&self->closed);
+}
+
+/**
+ * bs_tracked_path_contains_key:
+ * @self: a tracked path
+ * @key: a key
+ *
+ * Checks whether the key is there. Does no I/O.
+ *
+ * Returns: whether it is; %FALSE for what is not a key
+ */
+gboolean
+bs_tracked_path_contains_key (BsTrackedPath *self, const char *key)
+{
+  BsShard *shard;
+  gboolean found;
+  guint64 hash;
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (self), FALSE);
+
+  if (!bs_key_parse (key, &parsed))
+    return FALSE;
+
+  hash = bs_key_hash (&parsed);
+  shard = &self->store->shards[bs_shard_index (hash)];
+  g_mutex_lock (&shard->mutex);
+  found = bs_key_table_contains (&self->members[bs_shard_index (hash)], &parsed, hash);
+  g_mutex_unlock (&shard->mutex);
+
+  return found;
+}
+
+/**
+ * bs_tracked_path_list_keys:
+ * @self: a tracked path
+ *
+ * Lists the keys, in no particular order.
+ *
+ * Returns: (transfer full) (array zero-terminated=1): the keys
+ */
+char **
+bs_tracked_path_list_keys (BsTrackedPath *self)
+{
+  g_autoptr (GArray) keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
+  char **list;
+
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (self), NULL);
+
+  for (guint shard = 0; shard < BS_N_SHARDS; shard++)
+    bs_tracked_path_copy_keys (self, shard, keys);
+
+  list = g_new (char *, (gsize) keys->len + 1);
+  for (guint i = 0; i < keys->len; i++)
+    list[i] = bs_key_to_string (&g_array_index (keys, BsKey, i));
+  list[keys->len] = NULL;
+
+  return list;
+}
+
+/**
+ * bs_tracked_path_foreach_key:
+ * @self: a tracked path
+ * @func: (scope call) (closure user_data): what to call
+ * @user_data: data for @func
+ *
+ * Calls a function for each key, in no particular order, on this thread. The
+ * function may call the store and change the path: it sees each key that is
+ * there all the time exactly once.
+ */
+void
+bs_tracked_path_foreach_key (BsTrackedPath *self, BsKeyFunc func, gpointer user_data)
+{
+  g_autoptr (GArray) keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
+
+  g_return_if_fail (BS_IS_TRACKED_PATH (self));
+  g_return_if_fail (func != NULL);
+
+  for (guint shard = 0; shard < BS_N_SHARDS; shard++)
+    {
+      g_array_set_size (keys, 0);
+      bs_tracked_path_copy_keys (self, shard, keys);
+      for (guint i = 0; i < keys->len; i++)
+        {
+          char string[BS_KEY_STRING_SIZE];
+
+          bs_key_print (&g_array_index (keys, BsKey, i), string);
+          func (string, user_data);
+        }
+    }
+}
