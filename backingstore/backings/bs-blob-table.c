@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bs-blob-table-private.h"
+
+#define MIN_PLACES 16
+
+/* The low bits, since key sets are read in the order of the high ones: taken
+ * from those, a growing table would fill from one end and each probe be long. */
+static gsize
+get_place (const BsBlobTable *table,
+           const BsKey       *key)
+{
+  return bs_key_hash (key) & table->mask;
+}
+
+/* The place of the key, or the empty one where it belongs. */
+static gsize
+find_place (const BsBlobTable *table,
+            const BsKey       *key)
+{
+  gsize place = get_place (table, key);
+
+  while (table->blobs[place].bytes != NULL && !bs_key_equal (&table->blobs[place].key, key))
+    place = (place + 1) & table->mask;
+
+  return place;
+}
+
+static void
+grow (BsBlobTable *table)
+{
+  BsBlobTable grown = { 0 };
+
+  grown.mask = table->mask == 0 ? MIN_PLACES - 1 : table->mask * 2 + 1;
+  grown.n_blobs = table->n_blobs;
+  grown.blobs = g_new0 (BsBlob, grown.mask + 1);
+
+  for (gsize i = 0; table->blobs != NULL && i <= table->mask; i++)
+    {
+      if (table->blobs[i].bytes != NULL)
+        grown.blobs[find_place (&grown, &table->blobs[i].key)] = table->blobs[i];
+    }
+
+  g_free (table->blobs);
+  *table = grown;
+}
+
+/* Borrowed. */
+GBytes *
+bs_blob_table_lookup (const BsBlobTable *table,
+                      const BsKey       *key)
+{
+  if (table->blobs == NULL)
+    return NULL;
+
+  return table->blobs[find_place (table, key)].bytes;
+}
+
+/* Takes a reference to the bytes. FALSE, and nothing done, if the key is there. */
+gboolean
+bs_blob_table_add (BsBlobTable *table,
+                   const BsKey *key,
+                   GBytes      *bytes)
+{
+  gsize place;
+
+  if (table->blobs == NULL || table->n_blobs >= table->mask - table->mask / 4)
+    grow (table);
+
+  place = find_place (table, key);
+  if (table->blobs[place].bytes != NULL)
+    return FALSE;
+
+  table->blobs[place].key = *key;
+  table->blobs[place].bytes = g_bytes_ref (bytes);
+  table->n_blobs++;
+
+  return TRUE;
+}
+
+GBytes *
+bs_blob_table_steal (BsBlobTable *table,
+                     const BsKey *key)
+{
+  GBytes *bytes;
+  gsize place;
+
+  if (table->blobs == NULL)
+    return NULL;
+
+  place = find_place (table, key);
+  bytes = table->blobs[place].bytes;
+  if (bytes == NULL)
+    return NULL;
+
+  /* Close the gap: move up whoever would no longer be found across it. */
+  for (gsize next = (place + 1) & table->mask;
+       table->blobs[next].bytes != NULL;
+       next = (next + 1) & table->mask)
+    {
+      gsize home = get_place (table, &table->blobs[next].key);
+
+      if (((next - home) & table->mask) >= ((next - place) & table->mask))
+        {
+          table->blobs[place] = table->blobs[next];
+          place = next;
+        }
+    }
+  table->blobs[place].bytes = NULL;
+  table->n_blobs--;
+
+  return bytes;
+}
+
+/* Drops the references: call it with no lock held. */
+void
+bs_blob_table_clear (BsBlobTable *table)
+{
+  for (gsize i = 0; table->blobs != NULL && i <= table->mask; i++)
+    g_clear_pointer (&table->blobs[i].bytes, g_bytes_unref);
+
+  g_free (table->blobs);
+  memset (table, 0, sizeof *table);
+}
