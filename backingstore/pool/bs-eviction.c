@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-eviction-private.h"
+#include "bs-pool-private.h"
+
+#define FIRST_PAUSE (100 * G_TIME_SPAN_MILLISECOND)
+#define LONGEST_PAUSE (30 * G_TIME_SPAN_SECOND)
+
+/* How much one round collects under the lock, to be done after unlocking. */
+#define MAX_EVICTIONS 32
+#define MAX_WRITES 8
+
+struct _BsTrim
+{
+  BsLink link;          /* under the cache's lock */
+  BsCaller *caller;     /* owned while linked; under the cache's lock */
+  gboolean is_answered; /* under the cache's lock */
+
+  /* constant */
+  BsPool *pool;         /* owned */
+  guint64 target;
+  int priority;
+};
+
+/* The write of a blob that is to leave. It holds the bytes and not the blob:
+ * if nobody wants the blob any more, the store need not write it. */
+typedef struct
+{
+  BsCache *cache;       /* owned */
+  BsBuffer *buffer;     /* owned */
+  BsKey key;
+  BsOutbox *outbox;
+  guint epoch;
+} Departure;
+
+typedef struct
+{
+  GBytes *evicted[MAX_EVICTIONS];
+  guint n_evicted;
+
+  BsBlob *blobs[MAX_WRITES];            /* references */
+  Departure *departures[MAX_WRITES];
+  guint n_writes;
+  int priority;
+
+  GPtrArray *callers;                   /* references; NULL while there are none */
+  gboolean again;
+} Round;
+
+/* The balances that run on this thread: dropping bytes and starting writes call
+ * out, and what is called may come back here. An inner one leaves the work to
+ * the outer one of the same cache, so that nothing nests without bound. */
+typedef struct _Frame Frame;
+
+struct _Frame
+{
+  BsCache *cache;
+  gboolean again;
+  Frame *outer;
+};
+
+static GPrivate current_frame;
+
+static Departure *
+departure_new_locked (BsCache *cache, BsBlob *blob, BsOutbox *outbox)
+{
+  Departure *self = g_new (Departure, 1);
+
+  self->cache = bs_cache_ref (cache);
+  /* Cannot fail: the cache has a hold on it. */
+  bs_buffer_try_ref (blob->buffer);
+  self->buffer = blob->buffer;
+  self->key = *bs_key_record_get_key (blob->record);
+  self->outbox = outbox;
+  self->epoch = outbox->epoch;
+
+  return self;
+}
+
+static void
+departure_free (gpointer data)
+{
+  Departure *self = data;
+
+  if (self->buffer != NULL)
+    bs_buffer_unref (self->buffer);
+  bs_cache_unref (self->cache);
+  g_free (self);
+}
+
+static guint64
+get_target_locked (BsCache *self)
+{
+  guint64 target = self->max_bytes;
+
+  for (BsLink *link = self->trims.next; link != &self->trims; link = link->next)
+    target = MIN (target, ((BsTrim *) link)->target);
+
+  return target;
+}
+
+static void
+pause_outbox (BsOutbox *outbox)
+{
+  outbox->epoch++;
+  outbox->pause = CLAMP (outbox->pause * 2, FIRST_PAUSE, LONGEST_PAUSE);
+  outbox->retry_at = g_get_monotonic_time () + outbox->pause;
+}
+
+/* The write ended while its blob was still wanted. */
+static GBytes *
+departure_arrive_locked (Departure *self, BsBlob *blob)
+{
+  BsCache *cache = self->cache;
+
+  cache->writing_bytes -= blob->node.size;
+  bs_cache_mark_clean_locked (cache, blob);
+
+  /* Room in the meantime, or used again: then somebody else may have to go. */
+  if (blob->was_used || cache->figures.memory_use - cache->writing_bytes <= get_target_locked (cache))
+    {
+      bs_cache_enter_locked (cache, blob);
+      return NULL;
+    }
+
+  return bs_cache_evict_locked (cache, blob);
+}
+
+static gboolean
+departure_fail_locked (Departure *self, BsBlob *blob)
+{
+  BsCache *cache = self->cache;
+  gboolean is_first = !blob->is_troubled;
+
+  cache->writing_bytes -= blob->node.size;
+  if (blob->is_clean)
+    {
+      /* Somebody else's write came through. */
+      bs_cache_enter_locked (cache, blob);
+      return FALSE;
+    }
+
+  blob->is_troubled = TRUE;
+  bs_cache_outbox_append_locked (cache, blob);
+  if (cache->troubled.pause == 0)
+    pause_outbox (&cache->troubled);
+
+  return is_first;
+}
+
+static void
+fail_trims (BsCache *self, const GError *error)
+{
+  g_autoptr (GPtrArray) callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_caller_unref);
+
+  g_mutex_lock (&self->lock);
+  while (!bs_link_is_empty (&self->trims))
+    {
+      BsTrim *trim = (BsTrim *) self->trims.next;
+
+      bs_link_remove (&trim->link);
+      g_ptr_array_add (callers, g_steal_pointer (&trim->caller));
+    }
+  g_mutex_unlock (&self->lock);
+
+  for (guint i = 0; i < callers->len; i++)
+    bs_caller_answer (callers->pdata[i], NULL, g_error_copy (error));
+}
+
+/* Called on the thread that finishes the write. */
+static gpointer
+departure_deliver (gpointer data, gpointer value, GError **error)
+{
+  Departure *self = data;
+  BsCache *cache = self->cache;
+  GBytes *evicted = NULL;
+  gboolean report = FALSE;
+  BsBlob *blob;
+  BsPool *pool;
+
+  g_mutex_lock (&cache->lock);
+  blob = self->buffer->blob;
+  self->outbox->n_writing--;
+  if (*error == NULL)
+    {
+      if (blob != NULL)
+        evicted = departure_arrive_locked (self, blob);
+      self->outbox->pause = 0;
+      if (cache->fresh.pause != 0)
+        {
+          /* Writing works again: those that failed need not sit out theirs. */
+          cache->fresh.pause = 0;
+          cache->troubled.retry_at = 0;
+        }
+    }
+  else if (blob != NULL)
+    {
+      if (self->epoch == self->outbox->epoch)
+        pause_outbox (self->outbox);
+      report = departure_fail_locked (self, blob);
+    }
+  g_mutex_unlock (&cache->lock);
+
+  if (evicted != NULL)
+    g_bytes_unref (evicted);
+  bs_buffer_unref (g_steal_pointer (&self->buffer));
+
+  pool = g_weak_ref_get (&cache->pool);
+  if (pool != NULL)
+    {
+      if (report)
+        bs_backing_store_report (bs_pool_get_store (pool), &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
+      bs_pool_settle (pool);
+      if (*error != NULL && blob != NULL)
+        fail_trims (cache, *error);
+      g_object_unref (pool);
+    }
+
+  return NULL;
+}
+
+static void
+choose_victims_locked (BsCache *self, guint64 target, Round *round)
+{
+  while (TRUE)
+    {
+      guint64 leaving = self->writing_bytes;
+      BsResidencyNode *node;
+      BsBlob *blob;
+
+      /* Those that can be written count as gone, so that nobody else is chosen
+       * in their place; those that cannot be for now do not. */
+      if (self->fresh.pause == 0)
+        leaving += self->fresh.bytes;
+      if (self->troubled.pause == 0)
+        leaving += self->troubled.bytes;
+      if (self->figures.memory_use - leaving <= target)
+        return;
+
+      node = bs_residency_get_victim (&self->residency);
+      if (node == NULL)
+        return;
+      if (round->n_evicted == MAX_EVICTIONS)
+        {
+          round->again = TRUE;
+          return;
+        }
+
+      bs_residency_leave (&self->residency, node);
+      blob = bs_blob_from_node (node);
+      if (blob->is_clean)
+        round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, blob);
+      else
+        bs_cache_outbox_append_locked (self, blob);
+    }
+}
+
+static gboolean
+may_write (const BsOutbox *outbox, gint64 now)
+{
+  return outbox->pause == 0 || (outbox->n_writing == 0 && outbox->retry_at <= now);
+}
+
+static void
+choose_writes_locked (BsCache *self, BsOutbox *outbox, guint64 target, guint max_writes, gint64 now, Round *round)
+{
+  while (self->figures.memory_use - self->writing_bytes > target &&
+         self->fresh.n_writing + self->troubled.n_writing < max_writes &&
+         !bs_link_is_empty (&outbox->blobs) &&
+         may_write (outbox, now))
+    {
+      BsBlob *blob;
+
+      if (round->n_writes == MAX_WRITES || round->n_evicted == MAX_EVICTIONS)
+        {
+          round->again = TRUE;
+          return;
+        }
+
+      blob = bs_blob_from_link (outbox->blobs.next);
+      bs_cache_outbox_remove_locked (self, blob);
+      if (!bs_blob_try_ref (blob))
+        {
+          /* Its last user is just letting go of it. */
+          round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, blob);
+          continue;
+        }
+
+      blob->place = BS_PLACE_WRITING;
+      blob->was_used = FALSE;
+      self->writing_bytes += blob->node.size;
+      outbox->n_writing++;
+      round->blobs[round->n_writes] = blob;
+      round->departures[round->n_writes++] = departure_new_locked (self, blob, outbox);
+    }
+}
+
+static void
+choose_answers_locked (BsCache *self, Round *round)
+{
+  BsLink *link = self->trims.next;
+
+  while (link != &self->trims)
+    {
+      BsTrim *trim = (BsTrim *) link;
+
+      link = link->next;
+      if (self->figures.memory_use > trim->target)
+        {
+          round->priority = MIN (round->priority, trim->priority);
+          continue;
+        }
+
+      bs_link_remove (&trim->link);
+      if (round->callers == NULL)
+        round->callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_caller_unref);
+      g_ptr_array_add (round->callers, g_steal_pointer (&trim->caller));
+    }
+}
+
+/* What is due already waits for a write under way, whose end comes back here. */
+static gboolean
+is_paused (const BsOutbox *outbox, gint64 now)
+{
+  return outbox->pause != 0 && outbox->retry_at > now && !bs_link_is_empty (&outbox->blobs);
+}
+
+static void
+schedule_retry_locked (BsCache *self, gint64 now)
+{
+  gint64 at = G_MAXINT64;
+
+  if (is_paused (&self->fresh, now))
+    at = self->fresh.retry_at;
+  if (is_paused (&self->troubled, now))
+    at = MIN (at, self->troubled.retry_at);
+
+  if (at != G_MAXINT64 && self->retry != NULL)
+    g_source_set_ready_time (self->retry, at);
+}
+
+static void
+carry_out (BsCache *self, BsBackingStore *store, Round *round)
+{
+  for (guint i = 0; i < round->n_evicted; i++)
+    g_bytes_unref (round->evicted[i]);
+
+  for (guint i = 0; i < round->n_writes; i++)
+    {
+      Departure *departure = round->departures[i];
+      /* The departure is gone as soon as the write has ended. */
+      g_autoptr (GBytes) content = g_bytes_ref (departure->buffer->content);
+      BsBlob *blob = round->blobs[i];
+      BsCaller *caller;
+      BsKeyRecord *token;
+
+      caller = bs_caller_new_background (store, round->priority, departure_deliver, departure, departure_free);
+      bs_backing_store_start_write (store, blob->record, content, caller);
+      bs_caller_unref (caller);
+
+      token = bs_cache_release_blob (self, blob);
+      if (token != NULL)
+        {
+          bs_backing_store_drop_token (store, token);
+          round->again = TRUE;
+        }
+    }
+
+  /* Last, so that the memory is really free when they are answered. */
+  if (round->callers != NULL)
+    {
+      for (guint i = 0; i < round->callers->len; i++)
+        bs_caller_answer (round->callers->pdata[i], NULL, NULL);
+      g_ptr_array_unref (round->callers);
+    }
+}
+
+static gboolean
+is_balanced_locked (BsCache *self)
+{
+  return self->figures.memory_use <= self->max_bytes && bs_link_is_empty (&self->trims);
+}
+
+static void
+balance_once (BsCache *self, BsBackingStore *store, Frame *frame)
+{
+  Round round = { .priority = G_PRIORITY_DEFAULT };
+  guint max_writes = bs_backing_store_get_max_threads (store);
+  gint64 now = g_get_monotonic_time ();
+  guint64 target;
+
+  g_mutex_lock (&self->lock);
+  target = get_target_locked (self);
+  choose_victims_locked (self, target, &round);
+  choose_writes_locked (self, &self->fresh, target, max_writes, now, &round);
+  choose_writes_locked (self, &self->troubled, target, max_writes, now, &round);
+  choose_answers_locked (self, &round);
+  if (self->figures.memory_use - self->writing_bytes > target)
+    schedule_retry_locked (self, now);
+  g_mutex_unlock (&self->lock);
+
+  carry_out (self, store, &round);
+  if (round.again || round.callers != NULL)
+    frame->again = TRUE;
+}
+
+BsCacheChanges
+bs_cache_balance (BsCache *self, BsBackingStore *store)
+{
+  Frame frame = { .cache = self };
+  BsCacheChanges changes = 0;
+  gboolean balanced;
+
+  g_mutex_lock (&self->lock);
+  balanced = is_balanced_locked (self);
+  if (balanced)
+    changes = bs_cache_take_changes_locked (self);
+  g_mutex_unlock (&self->lock);
+  if (balanced)
+    return changes;
+
+  frame.outer = g_private_get (&current_frame);
+  for (Frame *outer = frame.outer; outer != NULL; outer = outer->outer)
+    if (outer->cache == self)
+      {
+        outer->again = TRUE;
+        return 0;
+      }
+
+  g_private_set (&current_frame, &frame);
+  do
+    {
+      frame.again = FALSE;
+      balance_once (self, store, &frame);
+    }
+  while (frame.again);
+  g_private_set (&current_frame, frame.outer);
+
+  g_mutex_lock (&self->lock);
+  changes = bs_cache_take_changes_locked (self);
+  g_mutex_unlock (&self->lock);
+
+  return changes;
+}
+
+typedef struct
+{
+  GSource source;
+  BsCache *cache;       /* owned */
+} RetrySource;
+
+static gboolean
+retry_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+{
+  g_source_set_ready_time (source, -1);
+  bs_pool_settle_weak (((RetrySource *) source)->cache);
+
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+retry_finalize (GSource *source)
+{
+  bs_cache_unref (((RetrySource *) source)->cache);
+}
+
+static GSourceFuncs retry_funcs = {
+  .dispatch = retry_dispatch,
+  .finalize = retry_finalize,
+};
+
+void
+bs_cache_attach_retry (BsCache *self)
+{
+  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
+
+  self->retry = g_source_new (&retry_funcs, sizeof (RetrySource));
+  ((RetrySource *) self->retry)->cache = bs_cache_ref (self);
+  g_source_set_static_name (self->retry, "backingstore pool retry");
+  g_source_attach (self->retry, context);
+}
+
+void
+bs_cache_destroy_retry (BsCache *self)
+{
+  GSource *retry;
+
+  g_mutex_lock (&self->lock);
+  retry = g_steal_pointer (&self->retry);
+  g_mutex_unlock (&self->lock);
+
+  g_source_destroy (retry);
+  g_source_unref (retry);
+}
+
+static BsTrim *
+trim_ref (BsTrim *self)
+{
+  return g_atomic_rc_box_acquire (self);
+}
+
+BsTrim *
+bs_trim_new (BsPool *pool, guint64 target, int priority)
+{
+  BsTrim *self = g_atomic_rc_box_new0 (BsTrim);
+
+  self->pool = g_object_ref (pool);
+  self->target = target;
+  self->priority = priority;
+
+  return self;
+}
+
+static void
+trim_clear (gpointer data)
+{
+  BsTrim *self = data;
+
+  g_object_unref (self->pool);
+}
+
+void
+bs_trim_unref (BsTrim *self)
+{
+  g_atomic_rc_box_release_full (self, trim_clear);
+}
+
+gpointer
+bs_trim_deliver (gpointer data, gpointer value, GError **error)
+{
+  BsTrim *self = data;
+  BsCache *cache = bs_pool_get_cache (self->pool);
+  BsCaller *caller = NULL;
+
+  g_mutex_lock (&cache->lock);
+  self->is_answered = TRUE;
+  if (self->caller != NULL)
+    {
+      bs_link_remove (&self->link);
+      caller = g_steal_pointer (&self->caller);
+    }
+  g_mutex_unlock (&cache->lock);
+
+  if (caller != NULL)
+    bs_caller_unref (caller);
+  return NULL;
+}
+
+/* Called on the cancelling thread. */
+static void
+trim_leave (BsCaller *caller, gpointer data)
+{
+  bs_caller_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The trim was cancelled"));
+}
+
+void
+bs_trim_start (BsTrim *self, BsCaller *caller)
+{
+  BsCache *cache = bs_pool_get_cache (self->pool);
+
+  /* A cancellation that comes in here may be the end of the trim. */
+  trim_ref (self);
+  bs_caller_connect (caller, trim_leave, NULL);
+
+  g_mutex_lock (&cache->lock);
+  if (!self->is_answered)
+    {
+      self->caller = bs_caller_ref (caller);
+      bs_link_append (&cache->trims, &self->link);
+      /* Whoever asks now wants to know now, whatever failed before. */
+      cache->fresh.retry_at = 0;
+      cache->troubled.retry_at = 0;
+    }
+  g_mutex_unlock (&cache->lock);
+
+  bs_trim_unref (self);
+}

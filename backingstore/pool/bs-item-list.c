@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-item-list-private.h"
+
+#include "bs-item-private.h"
+#include "bs-pool-private.h"
+
+/* The items of all keys of a path, made when asked for. A place holds a token
+ * until its first item was made, from then on the blob, so that what the pool
+ * knows of it outlives the item. */
+
+/* An item was made for this place; as long as that lives it is the one. */
+typedef struct
+{
+  gatomicrefcount ref_count;
+  GWeakRef item;
+} Made;
+
+struct _BsItemList
+{
+  GObject parent_instance;
+
+  /* constant */
+  BsPool *pool;         /* owned */
+  guint n_places;
+
+  GMutex lock;
+
+  /* under the lock */
+  gpointer *places;     /* BsKeyRecord (a token), or BsBlob (a reference) with the lowest bit set */
+  GHashTable *made;     /* position → Made */
+  guint sweep_at;       /* size of `made` that makes us look for dead ones */
+};
+
+static void bs_item_list_model_init (GListModelInterface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (BsItemList, bs_item_list, G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (G_TYPE_LIST_MODEL, bs_item_list_model_init))
+
+#define FIRST_SWEEP 64
+
+static Made *
+made_new (BsItem *item)
+{
+  Made *self = g_new (Made, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  g_weak_ref_init (&self->item, item);
+
+  return self;
+}
+
+static Made *
+made_ref (Made *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+static void
+made_unref (gpointer data)
+{
+  Made *self = data;
+
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  g_weak_ref_clear (&self->item);
+  g_free (self);
+}
+
+static gboolean
+made_is_dead (Made *self)
+{
+  g_autoptr (BsItem) item = g_weak_ref_get (&self->item);
+
+  return item == NULL;
+}
+
+static BsBlob *
+get_blob (gpointer place)
+{
+  guintptr tagged = (guintptr) place;
+
+  return (tagged & 1) != 0 ? (BsBlob *) (tagged & ~(guintptr) 1) : NULL;
+}
+
+static BsBlob *
+dup_blob (BsItemList *self, guint position)
+{
+  BsBlob *blob;
+
+  g_mutex_lock (&self->lock);
+  blob = get_blob (self->places[position]);
+  if (blob == NULL)
+    {
+      blob = bs_blob_new (self->places[position], TRUE);
+      self->places[position] = (gpointer) ((guintptr) blob | 1);
+    }
+  bs_blob_ref (blob);
+  g_mutex_unlock (&self->lock);
+
+  return blob;
+}
+
+static Made *
+dup_made (BsItemList *self, guint position)
+{
+  Made *made;
+
+  g_mutex_lock (&self->lock);
+  made = g_hash_table_lookup (self->made, GUINT_TO_POINTER (position));
+  if (made != NULL)
+    made_ref (made);
+  g_mutex_unlock (&self->lock);
+
+  return made;
+}
+
+/* Puts `made` in the place of `seen`; FALSE if another thread was faster. */
+static gboolean
+swap_made (BsItemList *self, guint position, Made *seen, Made *made)
+{
+  gboolean is_current;
+
+  g_mutex_lock (&self->lock);
+  is_current = g_hash_table_lookup (self->made, GUINT_TO_POINTER (position)) == seen;
+  if (is_current)
+    g_hash_table_insert (self->made, GUINT_TO_POINTER (position), made);
+  g_mutex_unlock (&self->lock);
+
+  if (is_current && seen != NULL)
+    made_unref (seen);
+  return is_current;
+}
+
+typedef struct
+{
+  guint position;
+  Made *made;           /* a reference */
+} Candidate;
+
+static void
+candidate_clear (gpointer data)
+{
+  made_unref (((Candidate *) data)->made);
+}
+
+/* Forgets the items that are gone, now and then. A reference on an item must not
+ * be taken under the lock. */
+static void
+sweep (BsItemList *self)
+{
+  g_autoptr (GArray) candidates = g_array_new (FALSE, FALSE, sizeof (Candidate));
+  GHashTableIter iter;
+  gpointer position, made;
+
+  g_array_set_clear_func (candidates, candidate_clear);
+
+  g_mutex_lock (&self->lock);
+  if (g_hash_table_size (self->made) >= self->sweep_at)
+    {
+      /* Nobody else is to start meanwhile. */
+      self->sweep_at = G_MAXUINT;
+      g_hash_table_iter_init (&iter, self->made);
+      while (g_hash_table_iter_next (&iter, &position, &made))
+        {
+          Candidate candidate = { GPOINTER_TO_UINT (position), made_ref (made) };
+
+          g_array_append_val (candidates, candidate);
+        }
+    }
+  g_mutex_unlock (&self->lock);
+
+  if (candidates->len == 0)
+    return;
+
+  for (guint i = 0; i < candidates->len;)
+    if (made_is_dead (g_array_index (candidates, Candidate, i).made))
+      i++;
+    else
+      g_array_remove_index_fast (candidates, i);
+
+  g_mutex_lock (&self->lock);
+  for (guint i = 0; i < candidates->len; i++)
+    {
+      Candidate *candidate = &g_array_index (candidates, Candidate, i);
+
+      made = g_hash_table_lookup (self->made, GUINT_TO_POINTER (candidate->position));
+      if (made == candidate->made)
+        {
+          g_hash_table_remove (self->made, GUINT_TO_POINTER (candidate->position));
+          made_unref (made);
+        }
+    }
+  self->sweep_at = MAX (FIRST_SWEEP, 2 * g_hash_table_size (self->made));
+  g_mutex_unlock (&self->lock);
+}
+
+static GType
+bs_item_list_get_item_type (GListModel *model)
+{
+  return BS_TYPE_ITEM;
+}
+
+static guint
+bs_item_list_get_n_items (GListModel *model)
+{
+  return BS_ITEM_LIST (model)->n_places;
+}
+
+static gpointer
+bs_item_list_get_item (GListModel *model, guint position)
+{
+  BsItemList *self = BS_ITEM_LIST (model);
+
+  if (position >= self->n_places)
+    return NULL;
+
+  while (TRUE)
+    {
+      Made *seen = dup_made (self, position);
+      BsItem *item = NULL;
+      Made *made;
+
+      if (seen != NULL)
+        item = g_weak_ref_get (&seen->item);
+      if (item == NULL)
+        {
+          item = bs_item_new (self->pool, dup_blob (self, position));
+          made = made_new (item);
+          if (swap_made (self, position, seen, made))
+            {
+              bs_pool_settle (self->pool);
+              sweep (self);
+            }
+          else
+            {
+              made_unref (made);
+              g_clear_object (&item);
+            }
+        }
+      g_clear_pointer (&seen, made_unref);
+      if (item != NULL)
+        return item;
+    }
+}
+
+static void
+bs_item_list_model_init (GListModelInterface *iface)
+{
+  iface->get_item_type = bs_item_list_get_item_type;
+  iface->get_n_items = bs_item_list_get_n_items;
+  iface->get_item = bs_item_list_get_item;
+}
+
+static void
+bs_item_list_finalize (GObject *object)
+{
+  BsItemList *self = BS_ITEM_LIST (object);
+  BsBackingStore *store = bs_pool_get_store (self->pool);
+  BsCache *cache = bs_pool_get_cache (self->pool);
+  BsKeyRecord **tokens = (BsKeyRecord **) self->places;
+  guint n_tokens = 0;
+  GHashTableIter iter;
+  gpointer made;
+
+  /* The tokens move to the front of the same array. */
+  for (guint i = 0; i < self->n_places; i++)
+    {
+      BsBlob *blob = get_blob (self->places[i]);
+      BsKeyRecord *token = blob != NULL ? bs_cache_release_blob (cache, blob) : self->places[i];
+
+      if (token != NULL)
+        tokens[n_tokens++] = token;
+    }
+  if (n_tokens > 0)
+    bs_backing_store_drop_tokens (store, tokens, n_tokens);
+  g_free (self->places);
+
+  g_hash_table_iter_init (&iter, self->made);
+  while (g_hash_table_iter_next (&iter, NULL, &made))
+    made_unref (made);
+  g_hash_table_unref (self->made);
+
+  g_mutex_clear (&self->lock);
+  bs_pool_settle (self->pool);
+  g_object_unref (self->pool);
+
+  G_OBJECT_CLASS (bs_item_list_parent_class)->finalize (object);
+}
+
+static void
+bs_item_list_class_init (BsItemListClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = bs_item_list_finalize;
+}
+
+static void
+bs_item_list_init (BsItemList *self)
+{
+  g_mutex_init (&self->lock);
+  self->made = g_hash_table_new (NULL, NULL);
+  self->sweep_at = FIRST_SWEEP;
+}
+
+BsItemList *
+bs_item_list_new (BsPool *pool, GPtrArray *records)
+{
+  BsItemList *self = g_object_new (BS_TYPE_ITEM_LIST, NULL);
+
+  self->pool = g_object_ref (pool);
+  self->n_places = records->len;
+  self->places = g_memdup2 (records->pdata, records->len * sizeof (gpointer));
+
+  return self;
+}

@@ -1,0 +1,852 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-pool.h"
+
+#include "bs-eviction-private.h"
+#include "bs-item-list-private.h"
+#include "bs-item-private.h"
+#include "bs-pool-private.h"
+
+/**
+ * BsPool:
+ *
+ * A memory cache over a [class@BackingStore].
+ *
+ * A pool holds the contents of its [class@Item]s in memory as long as they fit
+ * into [property@Pool:max-bytes], and lets go of those that were used least
+ * recently when they do not. What leaves memory and was not yet in the backing
+ * is written there first, in the background. Whatever cannot be written stays in
+ * memory: the store says so with [signal@BackingStore::background-error], once
+ * for an item, and the pool tries again after growing pauses. It tries when its
+ * main context runs, which is the thread-default one of the thread that made
+ * the pool, and otherwise at the next occasion.
+ *
+ * A pool that is over its budget is visible ([property@Pool:memory-use]) and
+ * goes on working; a producer that is faster than the disk awaits
+ * [method@Pool.trim] now and then.
+ *
+ * All functions may be called from any thread. The properties notify in the
+ * main context that was the thread's default where the store was made,
+ * coalesced.
+ */
+
+struct _BsPool
+{
+  GObject parent_instance;
+
+  /* constant after construction */
+  BsBackingStore *store;        /* owned */
+  BsCache *cache;               /* owned */
+};
+
+typedef enum
+{
+  PROP_STORE = 1,
+  PROP_MAX_BYTES,
+  PROP_MEMORY_USE,
+  PROP_MEMORY_IN_USE,
+  PROP_N_ITEMS,
+  PROP_N_RESIDENT,
+} BsPoolProperty;
+
+static GParamSpec *properties[PROP_N_RESIDENT + 1];
+
+G_DEFINE_FINAL_TYPE (BsPool, bs_pool, G_TYPE_OBJECT)
+
+G_DEFINE_BOXED_TYPE (BsPoolStats, bs_pool_stats, bs_pool_stats_copy, bs_pool_stats_free)
+
+BsCache *
+bs_pool_get_cache (BsPool *self)
+{
+  return self->cache;
+}
+
+void
+bs_pool_settle (BsPool *self)
+{
+  BsCacheChanges changes = bs_cache_balance (self->cache, self->store);
+
+  if (changes & BS_CHANGED_MEMORY_USE)
+    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_MEMORY_USE]);
+  if (changes & BS_CHANGED_MEMORY_IN_USE)
+    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_MEMORY_IN_USE]);
+  if (changes & BS_CHANGED_N_ITEMS)
+    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_N_ITEMS]);
+  if (changes & BS_CHANGED_N_RESIDENT)
+    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_N_RESIDENT]);
+}
+
+void
+bs_pool_settle_weak (BsCache *cache)
+{
+  g_autoptr (BsPool) pool = g_weak_ref_get (&cache->pool);
+
+  if (pool != NULL)
+    bs_pool_settle (pool);
+}
+
+void
+bs_pool_release_blob (BsPool *self, BsBlob *blob)
+{
+  BsKeyRecord *token = bs_cache_release_blob (self->cache, blob);
+
+  if (token != NULL)
+    {
+      bs_backing_store_drop_token (self->store, token);
+      bs_pool_settle (self);
+    }
+}
+
+GTask *
+bs_pool_new_task (gpointer             source_object,
+                  gpointer             source_tag,
+                  const char          *static_name,
+                  int                  io_priority,
+                  GCancellable        *cancellable,
+                  GAsyncReadyCallback  callback,
+                  gpointer             user_data)
+{
+  GTask *task = g_task_new (source_object, cancellable, callback, user_data);
+
+#if GLIB_CHECK_VERSION (2, 76, 0)
+  G_GNUC_BEGIN_IGNORE_DEPRECATIONS
+  (g_task_set_static_name) (task, static_name);
+  G_GNUC_END_IGNORE_DEPRECATIONS
+#endif
+  (g_task_set_source_tag) (task, source_tag);
+  g_task_set_priority (task, io_priority);
+  g_task_set_check_cancellable (task, FALSE);
+
+  return task;
+}
+
+static void
+bs_pool_get_property (GObject *object, guint property_id, GValue *value, GParamSpec *pspec)
+{
+  BsPool *self = BS_POOL (object);
+
+  switch ((BsPoolProperty) property_id)
+    {
+    case PROP_STORE:
+      g_value_set_object (value, self->store);
+      break;
+    case PROP_MAX_BYTES:
+      g_value_set_uint64 (value, bs_pool_get_max_bytes (self));
+      break;
+    case PROP_MEMORY_USE:
+      g_value_set_uint64 (value, bs_pool_get_memory_use (self));
+      break;
+    case PROP_MEMORY_IN_USE:
+      g_value_set_uint64 (value, bs_pool_get_memory_in_use (self));
+      break;
+    case PROP_N_ITEMS:
+      g_value_set_uint (value, bs_pool_get_n_items (self));
+      break;
+    case PROP_N_RESIDENT:
+      g_value_set_uint (value, bs_pool_get_n_resident (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
+    }
+}
+
+static void
+bs_pool_set_property (GObject *object, guint property_id, const GValue *value, GParamSpec *pspec)
+{
+  BsPool *self = BS_POOL (object);
+
+  switch ((BsPoolProperty) property_id)
+    {
+    case PROP_STORE:
+      self->store = g_value_dup_object (value);
+      break;
+    case PROP_MAX_BYTES:
+      bs_pool_set_max_bytes (self, g_value_get_uint64 (value));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
+    }
+}
+
+static void
+bs_pool_finalize (GObject *object)
+{
+  BsPool *self = BS_POOL (object);
+
+  /* Items hold the pool, and trims do: nothing is left to be evicted. */
+  bs_cache_destroy_retry (self->cache);
+  bs_cache_unref (self->cache);
+  g_clear_object (&self->store);
+
+  G_OBJECT_CLASS (bs_pool_parent_class)->finalize (object);
+}
+
+static void
+bs_pool_class_init (BsPoolClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GParamFlags constant = G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS;
+  GParamFlags readable = G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+  GParamFlags writable = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  object_class->get_property = bs_pool_get_property;
+  object_class->set_property = bs_pool_set_property;
+  object_class->finalize = bs_pool_finalize;
+
+  /**
+   * BsPool:store: (attributes org.gtk.Property.get=bs_pool_get_store)
+   *
+   * The store behind the pool.
+   */
+  properties[PROP_STORE] =
+    g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE, constant);
+
+  /**
+   * BsPool:max-bytes: (attributes org.gtk.Property.get=bs_pool_get_max_bytes org.gtk.Property.set=bs_pool_set_max_bytes)
+   *
+   * The budget: how many bytes the pool tries to hold at most.
+   *
+   * With 0 every content goes straight to the backing. Notifies in the main
+   * context that was the thread's default where the store was made.
+   */
+  properties[PROP_MAX_BYTES] =
+    g_param_spec_uint64 ("max-bytes", NULL, NULL, 0, G_MAXUINT64, G_MAXUINT64, writable | G_PARAM_CONSTRUCT);
+
+  /**
+   * BsPool:memory-use: (attributes org.gtk.Property.get=bs_pool_get_memory_use)
+   *
+   * How many bytes of content the pool holds in memory.
+   *
+   * Notifies in the main context that was the thread's default where the store
+   * was made, coalesced.
+   */
+  properties[PROP_MEMORY_USE] =
+    g_param_spec_uint64 ("memory-use", NULL, NULL, 0, G_MAXUINT64, 0, readable);
+
+  /**
+   * BsPool:memory-in-use: (attributes org.gtk.Property.get=bs_pool_get_memory_in_use)
+   *
+   * How many bytes the pool has given up that are in memory all the same,
+   * because the application still holds what it loaded.
+   *
+   * Notifies in the main context that was the thread's default where the store
+   * was made, coalesced.
+   */
+  properties[PROP_MEMORY_IN_USE] =
+    g_param_spec_uint64 ("memory-in-use", NULL, NULL, 0, G_MAXUINT64, 0, readable);
+
+  /**
+   * BsPool:n-items: (attributes org.gtk.Property.get=bs_pool_get_n_items)
+   *
+   * How many items of this pool exist, in memory or not.
+   *
+   * Notifies in the main context that was the thread's default where the store
+   * was made, coalesced.
+   */
+  properties[PROP_N_ITEMS] =
+    g_param_spec_uint ("n-items", NULL, NULL, 0, G_MAXUINT, 0, readable);
+
+  /**
+   * BsPool:n-resident: (attributes org.gtk.Property.get=bs_pool_get_n_resident)
+   *
+   * How many contents the pool holds in memory; items that share one count
+   * once.
+   *
+   * Notifies in the main context that was the thread's default where the store
+   * was made, coalesced.
+   */
+  properties[PROP_N_RESIDENT] =
+    g_param_spec_uint ("n-resident", NULL, NULL, 0, G_MAXUINT, 0, readable);
+
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
+}
+
+static void
+bs_pool_init (BsPool *self)
+{
+  self->cache = bs_cache_new (self);
+  bs_cache_attach_retry (self->cache);
+}
+
+/**
+ * bs_pool_stats_copy:
+ * @self: some statistics
+ *
+ * Copies statistics.
+ *
+ * Returns: (transfer full): a copy
+ */
+BsPoolStats *
+bs_pool_stats_copy (const BsPoolStats *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return g_memdup2 (self, sizeof *self);
+}
+
+/**
+ * bs_pool_stats_free:
+ * @self: (transfer full): some statistics
+ *
+ * Frees statistics.
+ */
+void
+bs_pool_stats_free (BsPoolStats *self)
+{
+  g_free (self);
+}
+
+/**
+ * bs_pool_new:
+ * @store: a store
+ * @max_bytes: how many bytes to hold in memory at most
+ *
+ * Makes a memory cache over a store.
+ *
+ * A store may have several pools.
+ *
+ * Returns: (transfer full): a new pool
+ */
+BsPool *
+bs_pool_new (BsBackingStore *store, guint64 max_bytes)
+{
+  g_return_val_if_fail (BS_IS_BACKING_STORE (store), NULL);
+
+  return g_object_new (BS_TYPE_POOL, "store", store, "max-bytes", max_bytes, NULL);
+}
+
+/**
+ * bs_pool_get_store: (attributes org.gtk.Method.get_property=store)
+ * @self: a pool
+ *
+ * Gets the store behind the pool.
+ *
+ * Returns: (transfer none): the store
+ */
+BsBackingStore *
+bs_pool_get_store (BsPool *self)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+
+  return self->store;
+}
+
+/**
+ * bs_pool_get_max_bytes: (attributes org.gtk.Method.get_property=max-bytes)
+ * @self: a pool
+ *
+ * Gets the budget.
+ *
+ * Returns: how many bytes the pool tries to hold at most
+ */
+guint64
+bs_pool_get_max_bytes (BsPool *self)
+{
+  guint64 max_bytes;
+
+  g_return_val_if_fail (BS_IS_POOL (self), 0);
+
+  g_mutex_lock (&self->cache->lock);
+  max_bytes = self->cache->max_bytes;
+  g_mutex_unlock (&self->cache->lock);
+
+  return max_bytes;
+}
+
+/**
+ * bs_pool_set_max_bytes: (attributes org.gtk.Method.set_property=max-bytes)
+ * @self: a pool
+ * @max_bytes: how many bytes to hold in memory at most
+ *
+ * Changes the budget.
+ *
+ * When it shrinks, what is in the backing already leaves memory before this
+ * returns; the rest follows when it was written, in the background. See
+ * [method@Pool.trim] for a way to wait for that.
+ */
+void
+bs_pool_set_max_bytes (BsPool *self, guint64 max_bytes)
+{
+  gboolean changed;
+
+  g_return_if_fail (BS_IS_POOL (self));
+
+  g_mutex_lock (&self->cache->lock);
+  changed = self->cache->max_bytes != max_bytes;
+  self->cache->max_bytes = max_bytes;
+  bs_residency_set_budget (&self->cache->residency, max_bytes);
+  g_mutex_unlock (&self->cache->lock);
+
+  if (changed && self->store != NULL)
+    {
+      bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_MAX_BYTES]);
+      bs_pool_settle (self);
+    }
+}
+
+static BsCacheFigures
+get_figures (BsPool *self)
+{
+  BsCacheFigures figures;
+
+  g_mutex_lock (&self->cache->lock);
+  figures = self->cache->figures;
+  g_mutex_unlock (&self->cache->lock);
+
+  return figures;
+}
+
+/**
+ * bs_pool_get_memory_use: (attributes org.gtk.Method.get_property=memory-use)
+ * @self: a pool
+ *
+ * Gets how much the pool holds in memory.
+ *
+ * Returns: the size of all contents held, in bytes
+ */
+guint64
+bs_pool_get_memory_use (BsPool *self)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), 0);
+
+  return get_figures (self).memory_use;
+}
+
+/**
+ * bs_pool_get_memory_in_use: (attributes org.gtk.Method.get_property=memory-in-use)
+ * @self: a pool
+ *
+ * Gets how much of what the pool has given up the application still holds.
+ *
+ * Returns: the size of those contents, in bytes
+ */
+guint64
+bs_pool_get_memory_in_use (BsPool *self)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), 0);
+
+  return get_figures (self).memory_in_use;
+}
+
+/**
+ * bs_pool_get_n_items: (attributes org.gtk.Method.get_property=n-items)
+ * @self: a pool
+ *
+ * Gets how many items of this pool exist.
+ *
+ * Returns: the number of items
+ */
+guint
+bs_pool_get_n_items (BsPool *self)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), 0);
+
+  return get_figures (self).n_items;
+}
+
+/**
+ * bs_pool_get_n_resident: (attributes org.gtk.Method.get_property=n-resident)
+ * @self: a pool
+ *
+ * Gets how many contents the pool holds in memory.
+ *
+ * Returns: the number of contents
+ */
+guint
+bs_pool_get_n_resident (BsPool *self)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), 0);
+
+  return get_figures (self).n_resident;
+}
+
+/**
+ * bs_pool_get_stats:
+ * @self: a pool
+ *
+ * Gets what the pool has done since it was made.
+ *
+ * Returns: (transfer full): the statistics of this moment
+ */
+BsPoolStats *
+bs_pool_get_stats (BsPool *self)
+{
+  BsPoolStats stats;
+
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+
+  g_mutex_lock (&self->cache->lock);
+  stats = self->cache->stats;
+  g_mutex_unlock (&self->cache->lock);
+
+  return bs_pool_stats_copy (&stats);
+}
+
+/**
+ * bs_pool_insert:
+ * @self: a pool
+ * @bytes: a content
+ *
+ * Puts a new content into the pool, under a new key.
+ *
+ * It is in memory only. It is written to the backing when it leaves memory, or
+ * by [method@Item.write] and [method@Item.persist]. Never blocks.
+ *
+ * Returns: (transfer full): an item for the content
+ */
+BsItem *
+bs_pool_insert (BsPool *self, GBytes *bytes)
+{
+  BsBlob *blob;
+  BsItem *item;
+
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (self->store != NULL, NULL);
+  g_return_val_if_fail (bytes != NULL, NULL);
+
+  blob = bs_blob_new (bs_backing_store_new_token (self->store), FALSE);
+  bs_cache_insert (self->cache, blob, bytes);
+  item = bs_item_new (self, blob);
+  bs_pool_settle (self);
+
+  return item;
+}
+
+static gpointer
+register_deliver (gpointer data, gpointer value, GError **error)
+{
+  BsPool *self = data;
+  BsItem *item;
+
+  if (*error != NULL)
+    return NULL;
+
+  item = bs_item_new (self, bs_blob_new (value, TRUE));
+  bs_pool_settle (self);
+
+  return item;
+}
+
+/**
+ * bs_pool_register:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @key: a key that is there
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Makes an item for a persisted blob, blocking.
+ *
+ * The blob is made available in primary storage and not loaded: its size is not
+ * known until the first load. The item stays whole if the blob is deleted from
+ * the path afterwards.
+ *
+ * Fails with %BS_ERROR_INVALID_KEY if @key is not a key, %BS_ERROR_NOT_FOUND if
+ * the path has no such key, %BS_ERROR_CLOSED if the path or the store is closed,
+ * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,
+ * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
+ * function of the store's backing, and with what the backing reports.
+ *
+ * Returns: (transfer full): an item
+ */
+BsItem *
+bs_pool_register (BsPool         *self,
+                  BsTrackedPath  *tracked,
+                  const char     *key,
+                  GCancellable   *cancellable,
+                  GError        **error)
+{
+  BsCaller *caller;
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (self->store != NULL, NULL);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
+  g_return_val_if_fail (key != NULL, NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (!bs_key_parse_error (key, "register", &parsed, error))
+    return NULL;
+
+  caller = bs_caller_new_blocking (self->store, cancellable, register_deliver,
+                                   g_object_ref (self), g_object_unref, g_object_unref);
+  bs_backing_store_start_register (self->store, tracked, &parsed, caller);
+
+  return bs_caller_wait (caller, error);
+}
+
+/**
+ * bs_pool_register_async:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @key: a key that is there
+ * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when the item is there
+ * @user_data: data for @callback
+ *
+ * Makes an item for a persisted blob.
+ *
+ * The asynchronous form of [method@Pool.register]; @callback is called in the
+ * thread-default main context of the caller.
+ */
+void
+bs_pool_register_async (BsPool              *self,
+                        BsTrackedPath       *tracked,
+                        const char          *key,
+                        int                  io_priority,
+                        GCancellable        *cancellable,
+                        GAsyncReadyCallback  callback,
+                        gpointer             user_data)
+{
+  GError *error = NULL;
+  BsCaller *caller;
+  BsKey parsed;
+
+  g_return_if_fail (BS_IS_POOL (self));
+  g_return_if_fail (self->store != NULL);
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+  g_return_if_fail (key != NULL);
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  caller = bs_caller_new_async (self->store,
+                                bs_pool_new_task (self, bs_pool_register_async, "bs_pool_register_async",
+                                                  io_priority, cancellable, callback, user_data),
+                                register_deliver, g_object_ref (self), g_object_unref, g_object_unref);
+  if (bs_key_parse_error (key, "register", &parsed, &error))
+    bs_backing_store_start_register (self->store, tracked, &parsed, caller);
+  else
+    bs_caller_answer (caller, NULL, error);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_pool_register_finish:
+ * @self: a pool
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Ends [method@Pool.register_async]; the errors are those of
+ * [method@Pool.register].
+ *
+ * Returns: (transfer full): an item
+ */
+BsItem *
+bs_pool_register_finish (BsPool *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_pool_register_async), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+static gpointer
+register_all_deliver (gpointer data, gpointer value, GError **error)
+{
+  if (*error != NULL)
+    return NULL;
+
+  return bs_item_list_new (data, value);
+}
+
+/**
+ * bs_pool_register_all:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Makes items for all blobs that are persisted at a path, blocking.
+ *
+ * This is one operation however many keys there are. The list holds every blob
+ * in primary storage as long as it lives, makes an [class@Item] when it is asked
+ * for it, gives the same one again while anybody holds that, and never changes.
+ * Its functions never block and may be called from any thread.
+ *
+ * Fails with %BS_ERROR_CLOSED if the path or the store is closed,
+ * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,
+ * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
+ * function of the store's backing, and with what the backing reports.
+ *
+ * Returns: (transfer full): a list of [class@Item]
+ */
+GListModel *
+bs_pool_register_all (BsPool         *self,
+                      BsTrackedPath  *tracked,
+                      GCancellable   *cancellable,
+                      GError        **error)
+{
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (self->store != NULL, NULL);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  caller = bs_caller_new_blocking (self->store, cancellable, register_all_deliver,
+                                   g_object_ref (self), g_object_unref, g_object_unref);
+  bs_backing_store_start_register_all (self->store, tracked, caller);
+
+  return bs_caller_wait (caller, error);
+}
+
+/**
+ * bs_pool_register_all_async:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when the list is there
+ * @user_data: data for @callback
+ *
+ * Makes items for all blobs that are persisted at a path.
+ *
+ * The asynchronous form of [method@Pool.register_all]; @callback is called in
+ * the thread-default main context of the caller.
+ */
+void
+bs_pool_register_all_async (BsPool              *self,
+                            BsTrackedPath       *tracked,
+                            int                  io_priority,
+                            GCancellable        *cancellable,
+                            GAsyncReadyCallback  callback,
+                            gpointer             user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_POOL (self));
+  g_return_if_fail (self->store != NULL);
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  caller = bs_caller_new_async (self->store,
+                                bs_pool_new_task (self, bs_pool_register_all_async, "bs_pool_register_all_async",
+                                                  io_priority, cancellable, callback, user_data),
+                                register_all_deliver, g_object_ref (self), g_object_unref, g_object_unref);
+  bs_backing_store_start_register_all (self->store, tracked, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_pool_register_all_finish:
+ * @self: a pool
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Ends [method@Pool.register_all_async]; the errors are those of
+ * [method@Pool.register_all].
+ *
+ * Returns: (transfer full): a list of [class@Item]
+ */
+GListModel *
+bs_pool_register_all_finish (BsPool *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_pool_register_all_async), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/**
+ * bs_pool_trim:
+ * @self: a pool
+ * @target_bytes: how many bytes to hold at most
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Lets contents leave memory until the pool holds no more than @target_bytes,
+ * blocking.
+ *
+ * What is not yet in the backing is written first. Afterwards memory may grow
+ * again up to [property@Pool:max-bytes].
+ *
+ * Fails with %G_IO_ERROR_CANCELLED, %BS_ERROR_CLOSED if the store is closed and
+ * something had to be written, %G_IO_ERROR_WOULD_BLOCK if called from inside a
+ * virtual function of the store's backing, and with what the backing reports
+ * when a content cannot be written. Nothing is lost then: it stays in memory.
+ *
+ * Returns: %TRUE when [property@Pool:memory-use] was down to @target_bytes
+ */
+gboolean
+bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GError **error)
+{
+  BsCaller *caller;
+  BsTrim *trim;
+
+  g_return_val_if_fail (BS_IS_POOL (self), FALSE);
+  g_return_val_if_fail (self->store != NULL, FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  trim = bs_trim_new (self, target_bytes, G_PRIORITY_DEFAULT);
+  caller = bs_caller_new_blocking (self->store, cancellable, bs_trim_deliver,
+                                   trim, (GDestroyNotify) bs_trim_unref, NULL);
+  bs_trim_start (trim, caller);
+  bs_pool_settle (self);
+
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_pool_trim_async:
+ * @self: a pool
+ * @target_bytes: how many bytes to hold at most
+ * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when it is so
+ * @user_data: data for @callback
+ *
+ * Lets contents leave memory until the pool holds no more than @target_bytes.
+ *
+ * The asynchronous form of [method@Pool.trim]; @callback is called in the
+ * thread-default main context of the caller.
+ */
+void
+bs_pool_trim_async (BsPool              *self,
+                    guint64              target_bytes,
+                    int                  io_priority,
+                    GCancellable        *cancellable,
+                    GAsyncReadyCallback  callback,
+                    gpointer             user_data)
+{
+  BsCaller *caller;
+  BsTrim *trim;
+
+  g_return_if_fail (BS_IS_POOL (self));
+  g_return_if_fail (self->store != NULL);
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  trim = bs_trim_new (self, target_bytes, io_priority);
+  caller = bs_caller_new_async (self->store,
+                                bs_pool_new_task (self, bs_pool_trim_async, "bs_pool_trim_async",
+                                                  io_priority, cancellable, callback, user_data),
+                                bs_trim_deliver, trim, (GDestroyNotify) bs_trim_unref, NULL);
+  bs_trim_start (trim, caller);
+  bs_caller_unref (caller);
+  bs_pool_settle (self);
+}
+
+/**
+ * bs_pool_trim_finish:
+ * @self: a pool
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Ends [method@Pool.trim_async]; the errors are those of [method@Pool.trim].
+ *
+ * Returns: %TRUE when [property@Pool:memory-use] was down to the target
+ */
+gboolean
+bs_pool_trim_finish (BsPool *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_pool_trim_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
