@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <backingstore/base/bs-backing.h>
+#include <backingstore/base/bs-error.h>
+#include <backingstore/base/bs-key.h>
+
+/* What every backing must do, whatever it is made of. */
+
+typedef struct
+{
+  const char *prefix;
+  BsBacking *(*create) (GFile *directory);
+  /* As another process would find it. Takes `backing` over. */
+  BsBacking *(*restart) (BsBacking *backing, GFile *directory);
+} BackingKind;
+
+/* `kind` must live as long as the tests. */
+void   backing_contract_add_tests (const BackingKind *kind);
+
+char  *make_test_directory        (void);
+/* Symbolic links are removed, not followed. */
+void   remove_test_directory      (const char *path);
+
+GBytes *make_test_bytes           (gsize size, guint seed);
+void   assert_reads               (BsBacking *backing, const char *key, GBytes *expected);
+void   assert_does_not_read       (BsBacking *backing, const char *key);
+/* Returns what sanitizing the path finds. */
+BsKeySet *list_path               (BsBacking *backing, GFile *path);
