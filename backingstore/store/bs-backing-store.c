@@ -1215,6 +1215,9 @@ close_job_run (BsJob *job)
   self->close_job = NULL;
   g_mutex_unlock (&self->jobs_mutex);
 
+  /* Whoever is told may hold the last reference, and expects that to be so. */
+  bs_task_tracker_set_closing (self->tracker, NULL);
+  g_clear_object (&job->store);
   bs_job_answer (callers, NULL, error);
   bs_job_unref (job);
 }
@@ -1227,9 +1230,23 @@ close_job_drop (BsJob *job, BsAftermath *after)
   bs_aftermath_add_dropped (after, job);
 }
 
+static void
+close_job_free (BsJob *job)
+{
+  if (job->store == NULL)
+    return;
+
+  /* It was dropped; somebody may have asked again since. */
+  g_mutex_lock (&job->store->jobs_mutex);
+  if (job->store->close_job == NULL)
+    bs_task_tracker_set_closing (job->store->tracker, NULL);
+  g_mutex_unlock (&job->store->jobs_mutex);
+}
+
 static const BsJobClass close_job_class = {
   .run = close_job_run,
   .drop = close_job_drop,
+  .free = close_job_free,
 };
 
 void
@@ -1293,9 +1310,14 @@ start_close (BsBackingStore *self, BsCaller *caller)
   g_mutex_unlock (&self->jobs_mutex);
 
   if (answer)
-    bs_caller_answer (caller, NULL, error);
+    {
+      bs_caller_answer (caller, NULL, error);
+    }
   else
-    bs_backing_store_drained (self);
+    {
+      bs_task_tracker_set_closing (self->tracker, self);
+      bs_backing_store_drained (self);
+    }
 }
 
 /**

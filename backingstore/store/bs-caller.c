@@ -2,6 +2,9 @@
 #include "config.h"
 
 #include "bs-job-private.h"
+
+#include <string.h>
+
 #include "bs-store-private.h"
 
 /* Every asynchronous answer goes through a source in the task's context, even
@@ -102,10 +105,13 @@ bs_task_new (gpointer source, GCancellable *cancellable, GAsyncReadyCallback cal
 BsCaller *
 bs_caller_new_for_lane (BsLane *lane, GTask *task, gboolean blocking, GCancellable *cancellable)
 {
-  BsCaller *caller = g_new0 (BsCaller, 1);
+  BsCaller *caller = g_new (BsCaller, 1);
 
+  /* Faster than g_new0() at this size. */
+  memset (caller, 0, sizeof *caller);
   g_atomic_ref_count_init (&caller->ref_count);
-  caller->lane = bs_lane_ref (lane);
+  if (blocking && bs_lane_is_context (lane))
+    caller->lane = bs_lane_ref (lane);
   caller->task = task;
   caller->blocking = blocking;
   caller->priority = task != NULL ? g_task_get_priority (task) : BS_PRIORITY_BLOCKING;
@@ -131,7 +137,11 @@ caller_new (BsBackingStore *store,
 {
   BsCaller *caller = bs_caller_new_for_lane (store->backing_lane, task, blocking, cancellable);
 
-  caller->store = g_object_ref (store);
+  /* In the background it may get a cancellable later. */
+  if (cancellable != NULL || (task == NULL && !blocking))
+    /* Only a cancellation may look at the store when all is over. */
+  if (cancellable != NULL)
+    caller->store = g_object_ref (store);
   caller->deliver = deliver;
   caller->data = data;
   caller->data_free = data_free;
@@ -201,9 +211,23 @@ bs_caller_unref (BsCaller *caller)
     }
   if (caller->keep_free != NULL)
     caller->keep_free (caller->keep);
-  bs_lane_unref (caller->lane);
+  g_clear_pointer (&caller->lane, bs_lane_unref);
   g_clear_object (&caller->store);
   g_free (caller);
+}
+
+static void
+deliver (BsCaller *caller, gpointer value, GError *error)
+{
+  if (caller->deliver != NULL)
+    value = caller->deliver (caller->data, value, &error);
+  if (caller->data_free != NULL)
+    {
+      caller->data_free (caller->data);
+      caller->data_free = NULL;
+    }
+  caller->value = caller->value_free != NULL ? value : NULL;
+  caller->error = error;
 }
 
 gboolean
@@ -215,15 +239,7 @@ bs_caller_answer (BsCaller *caller, gpointer value, GError *error)
       return FALSE;
     }
 
-  if (caller->deliver != NULL)
-    value = caller->deliver (caller->data, value, &error);
-  if (caller->data_free != NULL)
-    {
-      caller->data_free (caller->data);
-      caller->data_free = NULL;
-    }
-  caller->value = caller->value_free != NULL ? value : NULL;
-  caller->error = error;
+  deliver (caller, value, error);
 
   if (caller->task != NULL)
     {
@@ -233,13 +249,23 @@ bs_caller_answer (BsCaller *caller, gpointer value, GError *error)
     {
       g_mutex_lock (&caller->mutex);
       g_atomic_int_set (&caller->done, TRUE);
-      g_cond_signal (&caller->cond);
+      /* A signal is a system call, whether or not anybody waits for it. */
+      if (caller->sleeps)
+        g_cond_signal (&caller->cond);
       g_mutex_unlock (&caller->mutex);
-      if (bs_lane_is_context (caller->lane))
+      if (caller->lane != NULL)
         bs_lane_wake (caller->lane);
     }
 
   return TRUE;
+}
+
+void
+bs_caller_answer_here (BsCaller *caller, gpointer value, GError *error)
+{
+  deliver (caller, value, error);
+  caller->answered = TRUE;
+  caller->done = TRUE;
 }
 
 static void
@@ -269,7 +295,7 @@ bs_caller_wait (BsCaller *caller, GError **error)
 
   if (!g_atomic_int_get (&caller->done))
     {
-      if (bs_lane_is_context (caller->lane) && bs_lane_enter (caller->lane))
+      if (caller->lane != NULL && bs_lane_enter (caller->lane))
         {
           bs_lane_run_until (caller->lane, &caller->done);
           bs_lane_leave (caller->lane);
@@ -277,6 +303,7 @@ bs_caller_wait (BsCaller *caller, GError **error)
       else
         {
           g_mutex_lock (&caller->mutex);
+          caller->sleeps = TRUE;
           while (!g_atomic_int_get (&caller->done))
             g_cond_wait (&caller->cond, &caller->mutex);
           g_mutex_unlock (&caller->mutex);

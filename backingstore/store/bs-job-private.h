@@ -69,7 +69,7 @@ struct _BsJob
   BsTrackedPath *tracked;           /* owned, nullable */
   guint8 kind;                      /* BsJobKind */
   guint8 unattended : 1;            /* wanted even where no caller is left */
-  guint8 embedded : 1;              /* part of a bulk: holds no references, is never freed */
+  guint8 embedded : 1;              /* in somebody's memory, while it runs: holds no references, is never freed */
   guint8 uncounted : 1;             /* by the task tracker */
   guint8 resumes : 1;               /* runs in several goes */
 
@@ -160,8 +160,8 @@ struct _BsCaller
   int priority;
 
   /* constant */
-  BsLane *lane;                 /* owned: for a blocking wait */
-  BsBackingStore *store;        /* owned, nullable: keeps the lock there */
+  BsLane *lane;                 /* owned; NULL but where a blocking wait runs what is ready in it */
+  BsBackingStore *store;        /* owned; NULL where nobody can leave: keeps the lock there */
   GTask *task;                  /* owned; NULL in the background and in blocking calls */
   gboolean blocking;
   gboolean returned;            /* the task's function has returned it itself */
@@ -191,11 +191,22 @@ struct _BsCaller
   GMutex mutex;
   GCond cond;
   int done;                     /* atomic; set under the mutex: a blocking caller may go on */
+  gboolean sleeps;              /* under the mutex */
 
   void (*leave) (BsCaller *caller, gpointer data);
   gpointer leave_data;
 };
 
 BsCaller *bs_caller_new_for_lane (BsLane *lane, GTask *task, gboolean blocking, GCancellable *cancellable);
+
+/* A blocking caller that can't leave. Until it joins a job, nobody else knows of it. */
+static inline gboolean
+bs_caller_stays (BsCaller *caller)
+{
+  return caller->blocking && caller->cancellable == NULL;
+}
+
+/* Answers one of which nobody else knows, on its own thread. */
+void      bs_caller_answer_here  (BsCaller *caller, gpointer value, GError *error);
 
 G_END_DECLS

@@ -88,11 +88,14 @@ bs_job_ref (BsJob *job)
 void
 bs_job_unref (BsJob *job)
 {
-  BsBackingStore *store = job->store;
-  gboolean counted = !job->uncounted;
+  BsTaskTracker *tracker;
+  gboolean counted;
 
   if (!g_atomic_ref_count_dec (&job->ref_count))
     return;
+
+  tracker = job->store != NULL ? job->store->tracker : NULL;
+  counted = !job->uncounted;
 
   g_assert (job->callers == NULL && job->ticket == 0);
 
@@ -100,12 +103,13 @@ bs_job_unref (BsJob *job)
     job->klass->free (job);
   g_clear_object (&job->cancellable);
   g_clear_object (&job->tracked);
+  g_clear_object (&job->store);
   g_free (job);
 
-  /* What the references dropped above have queued is counted by now. */
+  /* What the references dropped above have queued is counted by now, and
+   * whoever waits finds that nothing of ours holds the store any more. */
   if (counted)
-    bs_task_tracker_end (store->tracker);
-  g_object_unref (store);
+    bs_task_tracker_end (tracker);
 }
 
 void

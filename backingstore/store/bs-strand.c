@@ -3,6 +3,8 @@
 
 #include "bs-strand-private.h"
 
+#include <string.h>
+
 #include "base/bs-backing-private.h"
 #include "bs-path-private.h"
 
@@ -356,7 +358,7 @@ call_backing (KeyJob *self, BsShard *shard, GError **error)
 {
   BsJob *job = &self->job;
   BsBacking *backing = job->store->backing;
-  GFile *file = job->tracked != NULL ? bs_tracked_path_get_file (job->tracked) : NULL;
+  GFile *file = job->tracked != NULL ? job->tracked->file : NULL;
   GBytes *bytes = NULL;
   BsFrame frame;
 
@@ -393,10 +395,13 @@ write_first (KeyJob *self, BsShard *shard, GError **error)
   BsPrimary primary;
   BsFrame frame;
 
+  if (self->content == NULL)
+    return TRUE;
+
   g_mutex_lock (&shard->mutex);
   primary = self->record->primary;
   g_mutex_unlock (&shard->mutex);
-  if (primary == BS_PRIMARY_PRESENT || self->content == NULL)
+  if (primary == BS_PRIMARY_PRESENT)
     return TRUE;
 
   bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
@@ -446,23 +451,20 @@ decide (KeyJob *self, GError **error)
   return TRUE;
 }
 
+/* Does what is needed, and ends. What runs at once has its caller here, not
+ * among those that have joined. */
 static void
-key_job_run (BsJob *job)
+key_job_carry_out (KeyJob *self, gboolean needed, GError *reason, BsCaller *at_once)
 {
-  KeyJob *self = (KeyJob *) job;
+  BsJob *job = &self->job;
   BsBackingStore *store = job->store;
   BsShard *shard = &store->shards[bs_shard_index (self->hash)];
   BsAftermath after = { NULL, };
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) error = reason;
   g_autoptr (GBytes) bytes = NULL;
   gboolean called = FALSE;
   gpointer value = NULL;
   BsCaller *callers;
-  gboolean needed;
-
-  g_mutex_lock (&shard->mutex);
-  needed = decide (self, &error);
-  g_mutex_unlock (&shard->mutex);
 
   if (needed && (job->kind == BS_JOB_WRITE || job->kind == BS_JOB_PERSIST))
     needed = write_first (self, shard, &error) && job->kind == BS_JOB_PERSIST;
@@ -481,6 +483,7 @@ key_job_run (BsJob *job)
   if (job->kind == BS_JOB_REGISTER && error == NULL)
     {
       value = self->record;
+      self->record->n_tokens += at_once != NULL;
       for (BsCaller *caller = callers; caller != NULL; caller = caller->next)
         self->record->n_tokens++;
     }
@@ -494,8 +497,25 @@ key_job_run (BsJob *job)
 
   bs_job_answer (callers, value, error);
   bs_aftermath_run (&after);
+  if (at_once != NULL)
+    bs_caller_answer_here (at_once, error == NULL ? value : NULL, g_steal_pointer (&error));
   g_clear_pointer (&bytes, g_bytes_unref);
-  bs_job_unref (job);
+  if (!job->embedded)
+    bs_job_unref (job);
+}
+
+static void
+key_job_run (BsJob *job)
+{
+  KeyJob *self = (KeyJob *) job;
+  GError *error = NULL;
+  gboolean needed;
+
+  g_mutex_lock (job->lock);
+  needed = decide (self, &error);
+  g_mutex_unlock (job->lock);
+
+  key_job_carry_out (self, needed, error, NULL);
 }
 
 static const BsJobClass key_job_class = {
@@ -505,10 +525,8 @@ static const BsJobClass key_job_class = {
 };
 
 static BsJob *
-key_job_new (BsBackingStore *store, BsJobKind kind, BsKeyRecord *record, guint64 hash, BsTrackedPath *tracked, int priority)
+key_job_init (KeyJob *self, BsBackingStore *store, BsJobKind kind, BsKeyRecord *record, guint64 hash, BsTrackedPath *tracked, int priority)
 {
-  KeyJob *self = g_new0 (KeyJob, 1);
-
   bs_job_init (&self->job, &key_job_class, kind, store, store->backing_lane,
                &store->shards[bs_shard_index (hash)].mutex, tracked, priority);
   self->record = record;
@@ -516,6 +534,22 @@ key_job_new (BsBackingStore *store, BsJobKind kind, BsKeyRecord *record, guint64
   self->hash = hash;
 
   return &self->job;
+}
+
+/* The short way: a blocking operation whose key is free, and whose caller can't
+ * leave, takes no memory of its own and no place in the lane. It stands on the
+ * strand like any other, so that others can join it. */
+static void
+key_job_init_at_once (KeyJob *self, BsBackingStore *store, BsJobKind kind, BsKeyRecord *record, guint64 hash, BsTrackedPath *tracked, GBytes *content)
+{
+  BsJob *job = &self->job;
+
+  memset (self, 0, sizeof *self);
+  job->embedded = TRUE;
+  job->unattended = TRUE;
+  key_job_init (self, store, kind, record, hash, tracked, BS_PRIORITY_BLOCKING);
+  job->state = BS_JOB_RUNNING;
+  self->content = content;
 }
 
 void
@@ -526,7 +560,7 @@ bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, gu
 
   if (record->primary != BS_PRIMARY_ABSENT && g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
     {
-      BsJob *job = key_job_new (store, BS_JOB_DELETE, record, hash, NULL, G_PRIORITY_LOW);
+      BsJob *job = key_job_init (g_new0 (KeyJob, 1), store, BS_JOB_DELETE, record, hash, NULL, G_PRIORITY_LOW);
 
       job->unattended = TRUE;
       bs_strand_append (&record->strand, job);
@@ -549,6 +583,49 @@ bs_strand_advance (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, g
     bs_aftermath_add_ready (after, record->strand.head);
 }
 
+/* At the end of its strand, and in the list of its path unless that is closed.
+ * Under the shard's mutex. */
+static gboolean
+key_job_stand (KeyJob *self, gboolean inner, GError **error)
+{
+  BsJob *job = &self->job;
+
+  if (job->tracked != NULL && !bs_path_take_ticket (job, inner))
+    {
+      *error = bs_job_error (job->kind, &self->key, job->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
+      return FALSE;
+    }
+
+  bs_strand_append (&self->record->strand, job);
+  return TRUE;
+}
+
+/* A new operation that waits for its turn. Returns it, referenced, where that is
+ * now. Under the shard's mutex. */
+static BsJob *
+key_job_queue (KeyJob *self, GBytes *content, gboolean inner, BsCaller *caller, BsAftermath *after, GError **error)
+{
+  BsJob *job = &self->job;
+
+  if (!key_job_stand (self, inner, error))
+    {
+      bs_aftermath_add_dropped (after, job);
+      return NULL;
+    }
+
+  if (content != NULL)
+    self->content = g_bytes_ref (content);
+  bs_job_join (job, caller);
+  if (job->previous != NULL)
+    {
+      bs_job_lend (job->previous, caller->priority);
+      return NULL;
+    }
+
+  job->state = BS_JOB_READY;
+  return bs_job_ref (job);
+}
+
 void
 bs_strand_start (BsBackingStore *store,
                  BsJobKind       kind,
@@ -562,10 +639,13 @@ bs_strand_start (BsBackingStore *store,
   BsShard *shard = &store->shards[bs_shard_index (hash)];
   /* What a bulk asks was asked when the bulk was. */
   gboolean inner = caller->task == NULL && !caller->blocking;
+  gboolean stays = bs_caller_stays (caller);
   BsAftermath after = { NULL, };
   BsJob *start = NULL;
   GError *error = NULL;
   gboolean answer = TRUE;
+  gboolean at_once = FALSE;
+  KeyJob self;
   BsJob *job;
 
   caller->lock = &shard->mutex;
@@ -612,37 +692,30 @@ bs_strand_start (BsBackingStore *store,
         {
           if (record == NULL)
             record = shard_insert (shard, key, hash);
-          job = key_job_new (store, kind, record, hash, tracked, caller->priority);
-          if (content != NULL)
-            ((KeyJob *) job)->content = g_bytes_ref (content);
 
-          if (tracked != NULL && !bs_path_take_ticket (job, inner))
+          if (stays && record->strand.head == NULL && !bs_lane_is_context (store->backing_lane))
             {
-              error = bs_job_error (kind, key, tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
-              bs_aftermath_add_dropped (&after, job);
-              bs_strand_settle (store, shard, record, hash, &after);
+              key_job_init_at_once (&self, store, kind, record, hash, tracked, content);
+              at_once = key_job_stand (&self, inner, &error);
             }
           else
             {
-              bs_strand_append (&record->strand, job);
-              bs_job_join (job, caller);
-              answer = FALSE;
-              if (record->strand.head == job)
-                {
-                  job->state = BS_JOB_READY;
-                  start = bs_job_ref (job);
-                }
-              else
-                {
-                  bs_job_lend (job->previous, caller->priority);
-                }
+              job = key_job_init (g_new0 (KeyJob, 1), store, kind, record, hash, tracked, caller->priority);
+              start = key_job_queue ((KeyJob *) job, content, inner, caller, &after, &error);
             }
+          answer = error != NULL;
+          if (answer)
+            bs_strand_settle (store, shard, record, hash, &after);
         }
     }
   g_mutex_unlock (&shard->mutex);
 
-  if (answer)
+  if (answer && stays)
+    bs_caller_answer_here (caller, error == NULL && kind == BS_JOB_REGISTER ? record : NULL, error);
+  else if (answer)
     bs_caller_answer (caller, error == NULL && kind == BS_JOB_REGISTER ? record : NULL, error);
+  if (at_once)
+    key_job_carry_out (&self, TRUE, NULL, caller);
   if (start != NULL)
     bs_job_start (start, caller);
   bs_aftermath_run (&after);

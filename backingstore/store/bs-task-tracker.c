@@ -24,10 +24,11 @@ struct _BsTaskTracker
 
   /* constant */
   gconstpointer store;      /* identity only: the store may be gone */
+  BsBackingStore *closing;  /* owned; the store that waits to be closed; under the mutex */
   BsLane *lane;             /* owned */
   BsNotifier *notifier;     /* owned */
 
-  int n_jobs;               /* atomic */
+  int n_jobs;               /* atomic; while there are any they hold a reference */
   int n_held;               /* atomic */
   int n_tasks_pending;      /* atomic: a notification is under way */
   int closed;               /* atomic; written under the mutex */
@@ -83,21 +84,43 @@ notify_n_tasks (BsTaskTracker *self)
 void
 bs_task_tracker_begin (BsTaskTracker *self)
 {
-  g_atomic_int_inc (&self->n_jobs);
+  if (g_atomic_int_add (&self->n_jobs, 1) == 0)
+    g_object_ref (self);
   notify_n_tasks (self);
 }
 
 void
 bs_task_tracker_end (BsTaskTracker *self)
 {
-  gboolean last = g_atomic_int_dec_and_test (&self->n_jobs);
+  g_autoptr (BsBackingStore) closing = NULL;
+
+  if (!g_atomic_int_dec_and_test (&self->n_jobs))
+    {
+      notify_n_tasks (self);
+      return;
+    }
 
   notify_n_tasks (self);
-  if (last)
-    {
-      check_idle (self);
-      bs_backing_store_drained ((BsBackingStore *) self->store);
-    }
+  check_idle (self);
+
+  g_mutex_lock (&self->mutex);
+  g_set_object (&closing, self->closing);
+  g_mutex_unlock (&self->mutex);
+  if (closing != NULL)
+    bs_backing_store_drained (closing);
+
+  g_object_unref (self);
+}
+
+void
+bs_task_tracker_set_closing (BsTaskTracker *self, BsBackingStore *store)
+{
+  g_autoptr (BsBackingStore) former = NULL;
+
+  g_mutex_lock (&self->mutex);
+  former = g_steal_pointer (&self->closing);
+  g_set_object (&self->closing, store);
+  g_mutex_unlock (&self->mutex);
 }
 
 guint
