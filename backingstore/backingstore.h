@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <backingstore/bs-enum-types.h>
 #include <backingstore/bs-version.h>
 
 #include <backingstore/base/bs-backing.h>

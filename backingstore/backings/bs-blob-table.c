@@ -8,7 +8,7 @@
  * from those, a growing table would fill from one end and each probe be long. */
 static gsize
 get_place (const BsBlobTable *table,
-           const BsKey       *key)
+           const BsKey *key)
 {
   return bs_key_hash (key) & table->mask;
 }
@@ -16,7 +16,7 @@ get_place (const BsBlobTable *table,
 /* The place of the key, or the empty one where it belongs. */
 static gsize
 find_place (const BsBlobTable *table,
-            const BsKey       *key)
+            const BsKey *key)
 {
   gsize place = get_place (table, key);
 
@@ -48,7 +48,7 @@ grow (BsBlobTable *table)
 /* Borrowed. */
 GBytes *
 bs_blob_table_lookup (const BsBlobTable *table,
-                      const BsKey       *key)
+                      const BsKey *key)
 {
   if (table->blobs == NULL)
     return NULL;
@@ -60,7 +60,7 @@ bs_blob_table_lookup (const BsBlobTable *table,
 gboolean
 bs_blob_table_add (BsBlobTable *table,
                    const BsKey *key,
-                   GBytes      *bytes)
+                   GBytes *bytes)
 {
   gsize place;
 

@@ -39,9 +39,9 @@
 typedef struct
 {
   BsOperation operation;
-  char *key;                    /* or NULL */
-  GError *error;                /* NULL in a delay */
-  gboolean always;              /* fail every call, else the one when n_left gets to 0 */
+  char *key;       /* or NULL */
+  GError *error;   /* NULL in a delay */
+  gboolean always; /* fail every call, else the one when n_left gets to 0 */
   guint n_left;
   guint milliseconds;
 } Rule;
@@ -52,7 +52,7 @@ typedef struct
   GCond cond;
 
   /* under the mutex */
-  GPtrArray *rules;             /* of Rule, in the order of asking */
+  GPtrArray *rules; /* of Rule, in the order of asking */
   guint counts[N_OPERATIONS];
   gboolean held[N_OPERATIONS];
   /* How often a gate was opened: a call waits for the next time, even if the
@@ -65,7 +65,7 @@ struct _BsFaultBacking
 {
   GObject parent_instance;
 
-  BsBacking *inner;             /* constant after construction */
+  BsBacking *inner; /* constant after construction */
   Faults faults;
 };
 
@@ -79,8 +79,7 @@ static GParamSpec *properties[N_PROPS];
 
 static void bs_fault_backing_iface_init (BsBackingInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (BsFaultBacking, bs_fault_backing, G_TYPE_OBJECT,
-                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_fault_backing_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (BsFaultBacking, bs_fault_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_fault_backing_iface_init))
 
 static void
 rule_free (Rule *rule)
@@ -94,13 +93,13 @@ rule_free (Rule *rule)
 typedef struct
 {
   Faults *faults;
-  gboolean cancelled;           /* under the mutex */
+  gboolean cancelled; /* under the mutex */
 } Wait;
 
 /* Called in the thread that cancels. */
 static void
 wait_cancelled (GCancellable *cancellable,
-                gpointer      user_data)
+                gpointer user_data)
 {
   Wait *wait = user_data;
 
@@ -111,10 +110,10 @@ wait_cancelled (GCancellable *cancellable,
 }
 
 static gboolean
-rule_matches (const Rule  *rule,
-              BsOperation  operation,
-              const char  *key,
-              BsKeySet    *keys)
+rule_matches (const Rule *rule,
+              BsOperation operation,
+              const char *key,
+              BsKeySet *keys)
 {
   if (rule->operation != operation)
     return FALSE;
@@ -129,12 +128,12 @@ rule_matches (const Rule  *rule,
 /* Lets every rule that matches count the call; those that are spent go. Called
  * with the mutex held. */
 static void
-apply_rules (Faults       *faults,
-             BsOperation   operation,
-             const char   *key,
-             BsKeySet     *keys,
-             guint        *milliseconds,
-             GError      **failure)
+apply_rules (Faults *faults,
+             BsOperation operation,
+             const char *key,
+             BsKeySet *keys,
+             guint *milliseconds,
+             GError **failure)
 {
   guint i = 0;
 
@@ -160,12 +159,12 @@ apply_rules (Faults       *faults,
 
 /* Until the gate opens, then for the delay. FALSE if the call was cancelled. */
 static gboolean
-wait_turn (Faults       *faults,
-           BsOperation   operation,
-           gboolean      held,
-           guint         n_releases,
-           guint         n_clears,
-           guint         milliseconds,
+wait_turn (Faults *faults,
+           BsOperation operation,
+           gboolean held,
+           guint n_releases,
+           guint n_clears,
+           guint milliseconds,
            GCancellable *cancellable)
 {
   Wait wait = { faults, FALSE };
@@ -195,15 +194,15 @@ wait_turn (Faults       *faults,
 
 /* Whether the call may go on to the backing inside. */
 static gboolean
-arrive (BsBacking     *backing,
-        BsOperation    operation,
-        const char    *key,
-        BsKeySet      *keys,
-        GCancellable  *cancellable,
-        GError       **error)
+arrive (BsBacking *backing,
+        BsOperation operation,
+        const char *key,
+        BsKeySet *keys,
+        GCancellable *cancellable,
+        GError **error)
 {
   Faults *faults = &BS_FAULT_BACKING (backing)->faults;
-  g_autoptr(GError) failure = NULL;
+  g_autoptr (GError) failure = NULL;
   guint milliseconds = 0;
   guint n_releases;
   guint n_clears;
@@ -240,21 +239,21 @@ get_inner (BsBacking *backing)
 }
 
 static gboolean
-bs_fault_backing_write (BsBacking    *backing,
-                        const char   *key,
-                        GBytes       *bytes,
+bs_fault_backing_write (BsBacking *backing,
+                        const char *key,
+                        GBytes *bytes,
                         GCancellable *cancellable,
-                        GError      **error)
+                        GError **error)
 {
   return arrive (backing, BS_OPERATION_WRITE, key, NULL, cancellable, error) &&
          bs_backing_write (get_inner (backing), key, bytes, cancellable, error);
 }
 
 static GBytes *
-bs_fault_backing_read (BsBacking    *backing,
-                       const char   *key,
+bs_fault_backing_read (BsBacking *backing,
+                       const char *key,
                        GCancellable *cancellable,
-                       GError      **error)
+                       GError **error)
 {
   if (!arrive (backing, BS_OPERATION_READ, key, NULL, cancellable, error))
     return NULL;
@@ -263,107 +262,107 @@ bs_fault_backing_read (BsBacking    *backing,
 }
 
 static gboolean
-bs_fault_backing_delete_key (BsBacking    *backing,
-                             const char   *key,
+bs_fault_backing_delete_key (BsBacking *backing,
+                             const char *key,
                              GCancellable *cancellable,
-                             GError      **error)
+                             GError **error)
 {
   return arrive (backing, BS_OPERATION_DELETE_KEY, key, NULL, cancellable, error) &&
          bs_backing_delete_key (get_inner (backing), key, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_register_key (BsBacking    *backing,
-                               GFile        *path,
-                               const char   *key,
+bs_fault_backing_register_key (BsBacking *backing,
+                               GFile *path,
+                               const char *key,
                                GCancellable *cancellable,
-                               GError      **error)
+                               GError **error)
 {
   return arrive (backing, BS_OPERATION_REGISTER_KEY, key, NULL, cancellable, error) &&
          bs_backing_register_key (get_inner (backing), path, key, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_register_keys (BsBacking    *backing,
-                                GFile        *path,
-                                BsKeySet     *keys,
+bs_fault_backing_register_keys (BsBacking *backing,
+                                GFile *path,
+                                BsKeySet *keys,
                                 GCancellable *cancellable,
-                                GError      **error)
+                                GError **error)
 {
   return arrive (backing, BS_OPERATION_REGISTER_KEYS, NULL, keys, cancellable, error) &&
          bs_backing_register_keys (get_inner (backing), path, keys, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_persist (BsBacking    *backing,
-                          GFile        *path,
-                          const char   *key,
+bs_fault_backing_persist (BsBacking *backing,
+                          GFile *path,
+                          const char *key,
                           GCancellable *cancellable,
-                          GError      **error)
+                          GError **error)
 {
   return arrive (backing, BS_OPERATION_PERSIST, key, NULL, cancellable, error) &&
          bs_backing_persist (get_inner (backing), path, key, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_delete_persisted (BsBacking    *backing,
-                                   GFile        *path,
-                                   const char   *key,
+bs_fault_backing_delete_persisted (BsBacking *backing,
+                                   GFile *path,
+                                   const char *key,
                                    GCancellable *cancellable,
-                                   GError      **error)
+                                   GError **error)
 {
   return arrive (backing, BS_OPERATION_DELETE_PERSISTED, key, NULL, cancellable, error) &&
          bs_backing_delete_persisted (get_inner (backing), path, key, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_delete_persisted_keys (BsBacking    *backing,
-                                        GFile        *path,
-                                        BsKeySet     *keys,
+bs_fault_backing_delete_persisted_keys (BsBacking *backing,
+                                        GFile *path,
+                                        BsKeySet *keys,
                                         GCancellable *cancellable,
-                                        GError      **error)
+                                        GError **error)
 {
   return arrive (backing, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, keys, cancellable, error) &&
          bs_backing_delete_persisted_keys (get_inner (backing), path, keys, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_sanitize_path (BsBacking    *backing,
-                                GFile        *path,
-                                BsKeySet     *found,
+bs_fault_backing_sanitize_path (BsBacking *backing,
+                                GFile *path,
+                                BsKeySet *found,
                                 GCancellable *cancellable,
-                                GError      **error)
+                                GError **error)
 {
   return arrive (backing, BS_OPERATION_SANITIZE_PATH, NULL, NULL, cancellable, error) &&
          bs_backing_sanitize_path (get_inner (backing), path, found, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_sync_persisted (BsBacking    *backing,
-                                 GFile        *path,
+bs_fault_backing_sync_persisted (BsBacking *backing,
+                                 GFile *path,
                                  GCancellable *cancellable,
-                                 GError      **error)
+                                 GError **error)
 {
   return arrive (backing, BS_OPERATION_SYNC_PERSISTED, NULL, NULL, cancellable, error) &&
          bs_backing_sync_persisted (get_inner (backing), path, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_write_root (BsBacking    *backing,
-                             GFile        *path,
-                             GBytes       *bytes,
+bs_fault_backing_write_root (BsBacking *backing,
+                             GFile *path,
+                             GBytes *bytes,
                              GCancellable *cancellable,
-                             GError      **error)
+                             GError **error)
 {
   return arrive (backing, BS_OPERATION_WRITE_ROOT, NULL, NULL, cancellable, error) &&
          bs_backing_write_root (get_inner (backing), path, bytes, cancellable, error);
 }
 
 static GBytes *
-bs_fault_backing_read_root (BsBacking    *backing,
-                            GFile        *path,
+bs_fault_backing_read_root (BsBacking *backing,
+                            GFile *path,
                             GCancellable *cancellable,
-                            GError      **error)
+                            GError **error)
 {
   if (!arrive (backing, BS_OPERATION_READ_ROOT, NULL, NULL, cancellable, error))
     return NULL;
@@ -372,39 +371,39 @@ bs_fault_backing_read_root (BsBacking    *backing,
 }
 
 static gboolean
-bs_fault_backing_verify_persisted (BsBacking    *backing,
-                                   GFile        *path,
-                                   const char   *key,
+bs_fault_backing_verify_persisted (BsBacking *backing,
+                                   GFile *path,
+                                   const char *key,
                                    GCancellable *cancellable,
-                                   GError      **error)
+                                   GError **error)
 {
   return arrive (backing, BS_OPERATION_VERIFY_PERSISTED, key, NULL, cancellable, error) &&
          bs_backing_verify_persisted (get_inner (backing), path, key, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_release_path (BsBacking    *backing,
-                               GFile        *path,
+bs_fault_backing_release_path (BsBacking *backing,
+                               GFile *path,
                                GCancellable *cancellable,
-                               GError      **error)
+                               GError **error)
 {
   return arrive (backing, BS_OPERATION_RELEASE_PATH, NULL, NULL, cancellable, error) &&
          bs_backing_release_path (get_inner (backing), path, cancellable, error);
 }
 
 static gboolean
-bs_fault_backing_close (BsBacking    *backing,
+bs_fault_backing_close (BsBacking *backing,
                         GCancellable *cancellable,
-                        GError      **error)
+                        GError **error)
 {
   return arrive (backing, BS_OPERATION_CLOSE, NULL, NULL, cancellable, error) &&
          bs_backing_close (get_inner (backing), cancellable, error);
 }
 
 static void
-bs_fault_backing_get_property (GObject    *object,
-                               guint       prop_id,
-                               GValue     *value,
+bs_fault_backing_get_property (GObject *object,
+                               guint prop_id,
+                               GValue *value,
                                GParamSpec *pspec)
 {
   BsFaultBacking *self = BS_FAULT_BACKING (object);
@@ -420,10 +419,10 @@ bs_fault_backing_get_property (GObject    *object,
 }
 
 static void
-bs_fault_backing_set_property (GObject      *object,
-                               guint         prop_id,
+bs_fault_backing_set_property (GObject *object,
+                               guint prop_id,
                                const GValue *value,
-                               GParamSpec   *pspec)
+                               GParamSpec *pspec)
 {
   BsFaultBacking *self = BS_FAULT_BACKING (object);
 
@@ -543,7 +542,7 @@ dup_key (const char *string)
 /* Takes the rule over. */
 static void
 add_rule (BsFaultBacking *self,
-          Rule           *rule)
+          Rule *rule)
 {
   g_mutex_lock (&self->faults.mutex);
   g_ptr_array_add (self->faults.rules, rule);
@@ -566,10 +565,10 @@ add_rule (BsFaultBacking *self,
  */
 void
 bs_fault_backing_fail (BsFaultBacking *self,
-                       BsOperation     operation,
-                       const char     *key,
-                       guint           nth,
-                       const GError   *error)
+                       BsOperation operation,
+                       const char *key,
+                       guint nth,
+                       const GError *error)
 {
   Rule *rule;
 
@@ -599,9 +598,9 @@ bs_fault_backing_fail (BsFaultBacking *self,
  */
 void
 bs_fault_backing_delay (BsFaultBacking *self,
-                        BsOperation     operation,
-                        const char     *key,
-                        guint           milliseconds)
+                        BsOperation operation,
+                        const char *key,
+                        guint milliseconds)
 {
   Rule *rule;
 
@@ -626,7 +625,7 @@ bs_fault_backing_delay (BsFaultBacking *self,
  */
 void
 bs_fault_backing_hold (BsFaultBacking *self,
-                       BsOperation     operation)
+                       BsOperation operation)
 {
   g_return_if_fail (BS_IS_FAULT_BACKING (self));
   g_return_if_fail ((guint) operation < N_OPERATIONS);
@@ -638,8 +637,8 @@ bs_fault_backing_hold (BsFaultBacking *self,
 
 /* Called with the mutex held. */
 static void
-open_gate (Faults      *faults,
-           BsOperation  operation)
+open_gate (Faults *faults,
+           BsOperation operation)
 {
   faults->held[operation] = FALSE;
   faults->n_releases[operation]++;
@@ -655,7 +654,7 @@ open_gate (Faults      *faults,
  */
 void
 bs_fault_backing_release (BsFaultBacking *self,
-                          BsOperation     operation)
+                          BsOperation operation)
 {
   g_return_if_fail (BS_IS_FAULT_BACKING (self));
   g_return_if_fail ((guint) operation < N_OPERATIONS);
@@ -699,7 +698,7 @@ bs_fault_backing_clear (BsFaultBacking *self)
  */
 guint
 bs_fault_backing_get_count (BsFaultBacking *self,
-                            BsOperation     operation)
+                            BsOperation operation)
 {
   guint count;
 

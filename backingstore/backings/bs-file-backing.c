@@ -69,13 +69,13 @@ struct _BsFileBacking
 
   /* constant after construction */
   GFile *directory;
-  BsFileDirectory *primary;     /* NULL if the directory has no local path */
+  BsFileDirectory *primary; /* NULL if the directory has no local path */
   gboolean temporary;
 
   GMutex mutex;
 
   /* under the mutex */
-  GHashTable *paths;            /* char * → BsFileDirectory */
+  GHashTable *paths; /* char * → BsFileDirectory */
   gboolean closed;
 
   /* atomic */
@@ -95,13 +95,12 @@ static GParamSpec *properties[N_PROPS];
 
 static void bs_file_backing_iface_init (BsBackingInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking, bs_file_backing, G_TYPE_OBJECT,
-                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking, bs_file_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init))
 
 G_DEFINE_BOXED_TYPE (BsFileBackingStats, bs_file_backing_stats, bs_file_backing_stats_copy, bs_file_backing_stats_free)
 
 static gboolean
-set_not_local (GFile   *file,
+set_not_local (GFile *file,
                GError **error)
 {
   g_autofree char *uri = g_file_get_uri (file);
@@ -123,8 +122,8 @@ set_closed (GError **error)
  * not there any more. */
 static gboolean
 set_key_error (BsFileDirectory *directory,
-               int              code,
-               GError         **error)
+               int code,
+               GError **error)
 {
   if (code == ENOENT && bs_file_directory_is_current (directory))
     g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such blob");
@@ -139,13 +138,13 @@ static void
 sweep_temporaries (BsFileBacking *self)
 {
   g_autofree char *parent = g_path_get_dirname (g_file_peek_path (self->directory));
-  g_autoptr(GDir) siblings = g_dir_open (parent, 0, NULL);
+  g_autoptr (GDir) siblings = g_dir_open (parent, 0, NULL);
   const char *name;
 
   while (siblings != NULL && (name = g_dir_read_name (siblings)) != NULL)
     {
       g_autofree char *path = g_build_filename (parent, name, NULL);
-      g_autoptr(BsFileDirectory) sibling = NULL;
+      g_autoptr (BsFileDirectory) sibling = NULL;
       GStatBuf status;
 
       if (!g_str_has_prefix (name, TEMPORARY_PREFIX) || g_str_equal (path, g_file_peek_path (self->directory)) ||
@@ -159,9 +158,9 @@ sweep_temporaries (BsFileBacking *self)
 }
 
 static gboolean
-open_primary (BsFileBacking  *self,
-              GCancellable   *cancellable,
-              GError        **error)
+open_primary (BsFileBacking *self,
+              GCancellable *cancellable,
+              GError **error)
 {
   if (self->primary == NULL)
     return set_not_local (self->directory, error);
@@ -180,9 +179,9 @@ open_primary (BsFileBacking  *self,
 
 /* For a call that needs primary storage alone. */
 static gboolean
-begin (BsFileBacking  *self,
-       GCancellable   *cancellable,
-       GError        **error)
+begin (BsFileBacking *self,
+       GCancellable *cancellable,
+       GError **error)
 {
   gboolean closed;
 
@@ -198,12 +197,12 @@ begin (BsFileBacking  *self,
 
 /* For a call at a path: its directory, open. */
 static BsFileDirectory *
-begin_at (BsFileBacking  *self,
-          GFile          *file,
-          GCancellable   *cancellable,
-          GError        **error)
+begin_at (BsFileBacking *self,
+          GFile *file,
+          GCancellable *cancellable,
+          GError **error)
 {
-  g_autoptr(BsFileDirectory) directory = NULL;
+  g_autoptr (BsFileDirectory) directory = NULL;
   const char *path = g_file_peek_path (file);
 
   if (path == NULL || self->primary == NULL)
@@ -241,10 +240,10 @@ begin_at (BsFileBacking  *self,
 
 static void
 forget_path (BsFileBacking *self,
-             GFile         *file)
+             GFile *file)
 {
   const char *path = g_file_peek_path (file);
-  g_autoptr(BsFileDirectory) directory = NULL;
+  g_autoptr (BsFileDirectory) directory = NULL;
   g_autofree char *key = NULL;
 
   if (path == NULL)
@@ -257,8 +256,8 @@ forget_path (BsFileBacking *self,
 }
 
 static void
-count_transfer (BsFileBacking  *self,
-                BsFileTransfer  how)
+count_transfer (BsFileBacking *self,
+                BsFileTransfer how)
 {
   switch (how)
     {
@@ -279,11 +278,11 @@ count_transfer (BsFileBacking  *self,
 }
 
 static gboolean
-bs_file_backing_write (BsBacking    *backing,
-                       const char   *key_string,
-                       GBytes       *bytes,
+bs_file_backing_write (BsBacking *backing,
+                       const char *key_string,
+                       GBytes *bytes,
                        GCancellable *cancellable,
-                       GError      **error)
+                       GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
   BsKey key;
@@ -302,13 +301,13 @@ bs_file_backing_write (BsBacking    *backing,
 }
 
 static GBytes *
-bs_file_backing_read (BsBacking    *backing,
-                      const char   *key_string,
+bs_file_backing_read (BsBacking *backing,
+                      const char *key_string,
                       GCancellable *cancellable,
-                      GError      **error)
+                      GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(GBytes) bytes = NULL;
+  g_autoptr (GBytes) bytes = NULL;
   BsKey key;
   int code;
 
@@ -323,10 +322,10 @@ bs_file_backing_read (BsBacking    *backing,
 }
 
 static gboolean
-bs_file_backing_delete_key (BsBacking    *backing,
-                            const char   *key_string,
+bs_file_backing_delete_key (BsBacking *backing,
+                            const char *key_string,
                             GCancellable *cancellable,
-                            GError      **error)
+                            GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
   BsKey key;
@@ -343,11 +342,11 @@ bs_file_backing_delete_key (BsBacking    *backing,
 }
 
 static gboolean
-register_one (BsFileBacking    *self,
-              BsFileDirectory  *directory,
-              const BsKey      *key,
-              GCancellable     *cancellable,
-              GError          **error)
+register_one (BsFileBacking *self,
+              BsFileDirectory *directory,
+              const BsKey *key,
+              GCancellable *cancellable,
+              GError **error)
 {
   BsFileTransfer how;
   int code = bs_file_transfer (directory, self->primary, key, cancellable, &how);
@@ -361,11 +360,11 @@ register_one (BsFileBacking    *self,
 }
 
 static gboolean
-delete_one (BsFileBacking    *self,
-            BsFileDirectory  *directory,
-            const BsKey      *key,
-            GCancellable     *cancellable,
-            GError          **error)
+delete_one (BsFileBacking *self,
+            BsFileDirectory *directory,
+            const BsKey *key,
+            GCancellable *cancellable,
+            GError **error)
 {
   int code = bs_file_remove (directory, key);
 
@@ -376,12 +375,12 @@ delete_one (BsFileBacking    *self,
 }
 
 static gboolean
-for_each_key (BsFileBacking    *self,
-              BsFileDirectory  *directory,
-              BsKeySet         *keys,
-              gboolean        (*func) (BsFileBacking *, BsFileDirectory *, const BsKey *, GCancellable *, GError **),
-              GCancellable     *cancellable,
-              GError          **error)
+for_each_key (BsFileBacking *self,
+              BsFileDirectory *directory,
+              BsKeySet *keys,
+              gboolean (*func) (BsFileBacking *, BsFileDirectory *, const BsKey *, GCancellable *, GError **),
+              GCancellable *cancellable,
+              GError **error)
 {
   const BsKeyTable *table = bs_key_set_get_table (keys);
   BsKeyTableIter iter = { 0 };
@@ -405,14 +404,14 @@ for_each_key (BsFileBacking    *self,
 }
 
 static gboolean
-bs_file_backing_register_key (BsBacking    *backing,
-                              GFile        *path,
-                              const char   *key_string,
+bs_file_backing_register_key (BsBacking *backing,
+                              GFile *path,
+                              const char *key_string,
                               GCancellable *cancellable,
-                              GError      **error)
+                              GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(BsFileDirectory) directory = NULL;
+  g_autoptr (BsFileDirectory) directory = NULL;
   BsKey key;
 
   if (!bs_key_parse_error (key_string, "register_key", &key, error))
@@ -424,27 +423,27 @@ bs_file_backing_register_key (BsBacking    *backing,
 }
 
 static gboolean
-bs_file_backing_register_keys (BsBacking    *backing,
-                               GFile        *path,
-                               BsKeySet     *keys,
+bs_file_backing_register_keys (BsBacking *backing,
+                               GFile *path,
+                               BsKeySet *keys,
                                GCancellable *cancellable,
-                               GError      **error)
+                               GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(BsFileDirectory) directory = begin_at (self, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory = begin_at (self, path, cancellable, error);
 
   return directory != NULL && for_each_key (self, directory, keys, register_one, cancellable, error);
 }
 
 static gboolean
-bs_file_backing_persist (BsBacking    *backing,
-                         GFile        *path,
-                         const char   *key_string,
+bs_file_backing_persist (BsBacking *backing,
+                         GFile *path,
+                         const char *key_string,
                          GCancellable *cancellable,
-                         GError      **error)
+                         GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(BsFileDirectory) directory = NULL;
+  g_autoptr (BsFileDirectory) directory = NULL;
   BsFileTransfer how;
   BsKey key;
   int code;
@@ -466,14 +465,14 @@ bs_file_backing_persist (BsBacking    *backing,
 }
 
 static gboolean
-bs_file_backing_delete_persisted (BsBacking    *backing,
-                                  GFile        *path,
-                                  const char   *key_string,
+bs_file_backing_delete_persisted (BsBacking *backing,
+                                  GFile *path,
+                                  const char *key_string,
                                   GCancellable *cancellable,
-                                  GError      **error)
+                                  GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(BsFileDirectory) directory = NULL;
+  g_autoptr (BsFileDirectory) directory = NULL;
   BsKey key;
 
   if (!bs_key_parse_error (key_string, "delete_persisted", &key, error))
@@ -485,27 +484,27 @@ bs_file_backing_delete_persisted (BsBacking    *backing,
 }
 
 static gboolean
-bs_file_backing_delete_persisted_keys (BsBacking    *backing,
-                                       GFile        *path,
-                                       BsKeySet     *keys,
+bs_file_backing_delete_persisted_keys (BsBacking *backing,
+                                       GFile *path,
+                                       BsKeySet *keys,
                                        GCancellable *cancellable,
-                                       GError      **error)
+                                       GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(BsFileDirectory) directory = begin_at (self, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory = begin_at (self, path, cancellable, error);
 
   return directory != NULL && for_each_key (self, directory, keys, delete_one, cancellable, error);
 }
 
 static gboolean
-bs_file_backing_sanitize_path (BsBacking    *backing,
-                               GFile        *path,
-                               BsKeySet     *found,
+bs_file_backing_sanitize_path (BsBacking *backing,
+                               GFile *path,
+                               BsKeySet *found,
                                GCancellable *cancellable,
-                               GError      **error)
+                               GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(BsFileDirectory) directory = NULL;
+  g_autoptr (BsFileDirectory) directory = NULL;
   gsize n_foreign;
   int code;
 
@@ -539,13 +538,13 @@ bs_file_backing_sanitize_path (BsBacking    *backing,
 }
 
 static gboolean
-bs_file_backing_sync_persisted (BsBacking    *backing,
-                                GFile        *path,
+bs_file_backing_sync_persisted (BsBacking *backing,
+                                GFile *path,
                                 GCancellable *cancellable,
-                                GError      **error)
+                                GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(BsFileDirectory) directory = begin_at (self, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory = begin_at (self, path, cancellable, error);
 
   if (directory == NULL)
     return FALSE;
@@ -560,14 +559,14 @@ bs_file_backing_sync_persisted (BsBacking    *backing,
 }
 
 static gboolean
-bs_file_backing_write_root (BsBacking    *backing,
-                            GFile        *path,
-                            GBytes       *bytes,
+bs_file_backing_write_root (BsBacking *backing,
+                            GFile *path,
+                            GBytes *bytes,
                             GCancellable *cancellable,
-                            GError      **error)
+                            GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(BsFileDirectory) directory = begin_at (self, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory = begin_at (self, path, cancellable, error);
   int code;
 
   if (directory == NULL)
@@ -581,14 +580,14 @@ bs_file_backing_write_root (BsBacking    *backing,
 }
 
 static GBytes *
-bs_file_backing_read_root (BsBacking    *backing,
-                           GFile        *path,
+bs_file_backing_read_root (BsBacking *backing,
+                           GFile *path,
                            GCancellable *cancellable,
-                           GError      **error)
+                           GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(BsFileDirectory) directory = begin_at (self, path, cancellable, error);
-  g_autoptr(GBytes) bytes = NULL;
+  g_autoptr (BsFileDirectory) directory = begin_at (self, path, cancellable, error);
+  g_autoptr (GBytes) bytes = NULL;
   int code;
 
   if (directory == NULL)
@@ -604,10 +603,10 @@ bs_file_backing_read_root (BsBacking    *backing,
 }
 
 static gboolean
-bs_file_backing_release_path (BsBacking    *backing,
-                              GFile        *path,
+bs_file_backing_release_path (BsBacking *backing,
+                              GFile *path,
                               GCancellable *cancellable,
-                              GError      **error)
+                              GError **error)
 {
   forget_path (BS_FILE_BACKING (backing), path);
 
@@ -615,12 +614,12 @@ bs_file_backing_release_path (BsBacking    *backing,
 }
 
 static gboolean
-bs_file_backing_close (BsBacking    *backing,
+bs_file_backing_close (BsBacking *backing,
                        GCancellable *cancellable,
-                       GError      **error)
+                       GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr(GHashTable) paths = NULL;
+  g_autoptr (GHashTable) paths = NULL;
   gboolean closed;
 
   g_mutex_lock (&self->mutex);
@@ -641,9 +640,9 @@ bs_file_backing_close (BsBacking    *backing,
 }
 
 static void
-bs_file_backing_get_property (GObject    *object,
-                              guint       prop_id,
-                              GValue     *value,
+bs_file_backing_get_property (GObject *object,
+                              guint prop_id,
+                              GValue *value,
                               GParamSpec *pspec)
 {
   BsFileBacking *self = BS_FILE_BACKING (object);
@@ -659,10 +658,10 @@ bs_file_backing_get_property (GObject    *object,
 }
 
 static void
-bs_file_backing_set_property (GObject      *object,
-                              guint         prop_id,
+bs_file_backing_set_property (GObject *object,
+                              guint prop_id,
                               const GValue *value,
-                              GParamSpec   *pspec)
+                              GParamSpec *pspec)
 {
   BsFileBacking *self = BS_FILE_BACKING (object);
 
@@ -797,7 +796,7 @@ bs_file_backing_new_temporary (GError **error)
 {
   g_autofree char *cache = g_build_filename (g_get_user_cache_dir (), "backingstore", NULL);
   g_autofree char *path = g_build_filename (cache, TEMPORARY_PREFIX "XXXXXX", NULL);
-  g_autoptr(GFile) directory = NULL;
+  g_autoptr (GFile) directory = NULL;
   BsFileBacking *self;
 
   if (g_mkdir_with_parents (cache, 0700) != 0 || g_mkdtemp (path) == NULL)

@@ -3,6 +3,7 @@
 
 #include "base/bs-key-set.h"
 #include "base/bs-key-private.h"
+#include "bs-file-walk-private.h"
 
 #include <gio/gio.h>
 
@@ -36,10 +37,6 @@ typedef struct
   guint shard;
   char path[3 + BS_KEY_HEX_LENGTH + 1];
 } BsFileLocation;
-
-#define BS_FILE_ROOT_NAME "root"
-#define BS_FILE_TEMPORARY_PREFIX ".tmp-"
-#define BS_FILE_TEMPORARY_SIZE (sizeof BS_FILE_TEMPORARY_PREFIX + BS_KEY_HEX_LENGTH)
 
 /* A directory equal to `apart`, inside it, or around it is refused. */
 BsFileDirectory *bs_file_directory_new            (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart) G_GNUC_WARN_UNUSED_RESULT;

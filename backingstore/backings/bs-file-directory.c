@@ -5,8 +5,8 @@
 #include "base/bs-error.h"
 #include "base/bs-key-set-private.h"
 #include "bs-file-transfer-private.h"
+#include "bs-file-walk-private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,12 +16,8 @@
 #include <unistd.h>
 
 #define N_SHARDS 256
-#define LIST_BUFFER_SIZE (128 * 1024)
 
 #define FORMAT_VERSION 1
-#define MARKER_NAME ".backingstore"
-#define LOCK_NAME ".lock"
-#define QUARANTINE_NAME ".quarantine"
 
 static const char *const markers[] = {
   [BS_FILE_DIRECTORY_SCRATCH] = "backingstore 1 scratch\n",
@@ -35,115 +31,32 @@ struct _BsFileDirectory
   /* constant */
   BsFileDirectoryKind kind;
   char *path;
-  BsFileDirectory *apart;       /* or NULL */
+  BsFileDirectory *apart; /* or NULL */
 
-  GMutex mutex;                 /* held while opening */
+  GMutex mutex; /* held while opening */
 
   /* Constant once `open` is set (atomic). */
   gboolean open;
-  int fd;                       /* or -1 */
-  int lock_fd;                  /* or -1 */
+  int fd;      /* or -1 */
+  int lock_fd; /* or -1 */
   struct stat identity;
-  pid_t owner;                  /* a forked child has no say */
+  pid_t owner; /* a forked child has no say */
   /* FALSE in a scratch directory that held blobs before it was ours: they may
    * be somebody's only copy, so it is never emptied. */
   gboolean marked;
 
-  gboolean masks_owner;         /* atomic */
+  gboolean masks_owner; /* atomic */
 
   /* A shard folder's file descriptor + 1, or 0 while there is none; atomic. By
    * file descriptor a folder costs one look-up less, and is certainly not a
    * symbolic link. None is closed before the directory is: another thread may
    * be using it. */
   int shards[N_SHARDS];
-  GArray *lost_fds;             /* under the mutex: of folders that vanished */
+  GArray *lost_fds; /* under the mutex: of folders that vanished */
 };
 
 /* How many shard folders are open in the process, atomic. */
 static int n_open_shards;
-
-typedef enum
-{
-  ENTRY_BLOB,
-  ENTRY_SHARD,                  /* after all that is in it */
-  ENTRY_LEFTOVER,
-  ENTRY_OURS,
-  ENTRY_FOREIGN,
-} EntryKind;
-
-/* Returns an errno to stop with, or 0. `fd` is the folder where `name` stands. */
-typedef int (*EntryFunc) (EntryKind kind, int fd, const char *name, const BsKey *key, gpointer user_data);
-
-static gboolean
-is_shard_name (const char *name)
-{
-  return g_ascii_isxdigit (name[0]) && !g_ascii_isupper (name[0]) &&
-         g_ascii_isxdigit (name[1]) && !g_ascii_isupper (name[1]) &&
-         name[2] == '\0';
-}
-
-static gboolean
-is_temporary_name (const char *name)
-{
-  BsKey key;
-
-  return g_str_has_prefix (name, BS_FILE_TEMPORARY_PREFIX) &&
-         bs_key_parse_hex (name + strlen (BS_FILE_TEMPORARY_PREFIX), &key);
-}
-
-/* Which DT_ the entry is, symbolic links not followed. */
-static guchar
-get_entry_type (int                    fd,
-                const struct dirent64 *entry)
-{
-  struct stat status;
-
-  if (entry->d_type != DT_UNKNOWN)
-    return entry->d_type;
-
-  if (fstatat (fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-    return DT_UNKNOWN;
-
-  return IFTODT (status.st_mode);
-}
-
-/* Calls `func` for all but "." and "..". */
-static int
-walk_folder (int            fd,
-             GCancellable  *cancellable,
-             int          (*func) (int fd, const struct dirent64 *entry, gpointer user_data),
-             gpointer       user_data)
-{
-  g_autofree char *buffer = g_malloc (LIST_BUFFER_SIZE);
-
-  for (;;)
-    {
-      gssize filled;
-
-      if (g_cancellable_is_cancelled (cancellable))
-        return ECANCELED;
-
-      filled = getdents64 (fd, buffer, LIST_BUFFER_SIZE);
-      if (filled < 0)
-        return errno;
-      if (filled == 0)
-        return 0;
-
-      for (gssize at = 0; at < filled; )
-        {
-          const struct dirent64 *entry = (const struct dirent64 *) (buffer + at);
-          int code;
-
-          at += entry->d_reclen;
-          if (strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
-            continue;
-
-          code = func (fd, entry, user_data);
-          if (code != 0)
-            return code;
-        }
-    }
-}
 
 typedef struct
 {
@@ -151,126 +64,39 @@ typedef struct
   gsize n_foreign;
 } Listing;
 
-typedef struct
-{
-  EntryFunc func;
-  gpointer user_data;
-  GCancellable *cancellable;
-  const char *shard;            /* the folder being walked */
-} Walk;
-
 static int
-classify_in_shard (int                    fd,
-                   const struct dirent64 *entry,
-                   gpointer               user_data)
-{
-  const Walk *walk = user_data;
-  BsKey key;
-
-  if (entry->d_name[0] == walk->shard[0] && entry->d_name[1] == walk->shard[1] &&
-      bs_key_parse_hex (entry->d_name, &key) && get_entry_type (fd, entry) == DT_REG)
-    return walk->func (ENTRY_BLOB, fd, entry->d_name, &key, walk->user_data);
-
-  return walk->func (ENTRY_FOREIGN, fd, entry->d_name, NULL, walk->user_data);
-}
-
-static int
-walk_shard (int         fd,
+list_entry (BsFileEntry kind,
+            int fd,
             const char *name,
-            Walk       *walk)
-{
-  int shard_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  int code;
-
-  if (shard_fd < 0)
-    return errno == ENOENT ? 0 : errno;
-
-  walk->shard = name;
-  code = walk_folder (shard_fd, walk->cancellable, classify_in_shard, walk);
-  close (shard_fd);
-  if (code != 0)
-    return code;
-
-  return walk->func (ENTRY_SHARD, fd, name, NULL, walk->user_data);
-}
-
-static int
-classify (int                    fd,
-          const struct dirent64 *entry,
-          gpointer               user_data)
-{
-  Walk *walk = user_data;
-  const char *name = entry->d_name;
-  guchar type = get_entry_type (fd, entry);
-  EntryKind kind = ENTRY_FOREIGN;
-
-  if (type == DT_DIR && is_shard_name (name))
-    return walk_shard (fd, name, walk);
-
-  if (type == DT_REG && is_temporary_name (name))
-    kind = ENTRY_LEFTOVER;
-  else if (type == DT_REG && (strcmp (name, MARKER_NAME) == 0 || strcmp (name, LOCK_NAME) == 0 || strcmp (name, BS_FILE_ROOT_NAME) == 0))
-    kind = ENTRY_OURS;
-  else if (type == DT_DIR && strcmp (name, QUARANTINE_NAME) == 0)
-    kind = ENTRY_OURS;
-
-  return walk->func (kind, fd, name, NULL, walk->user_data);
-}
-
-/* Every entry of the directory and of its shard folders. */
-static int
-walk_directory (BsFileDirectory *self,
-                GCancellable    *cancellable,
-                EntryFunc        func,
-                gpointer         user_data)
-{
-  Walk walk = { func, user_data, cancellable, NULL };
-  int code;
-  /* Not self->fd, whose position other threads share. */
-  int fd = TEMP_FAILURE_RETRY (openat (self->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-
-  if (fd < 0)
-    return errno;
-
-  code = walk_folder (fd, cancellable, classify, &walk);
-  close (fd);
-
-  return code;
-}
-
-static int
-list_entry (EntryKind    kind,
-            int          fd,
-            const char  *name,
             const BsKey *key,
-            gpointer     user_data)
+            gpointer user_data)
 {
   Listing *listing = user_data;
 
-  if (kind == ENTRY_BLOB)
+  if (kind == BS_FILE_ENTRY_BLOB)
     bs_key_table_add (listing->found, key, bs_key_hash (key));
-  else if (kind == ENTRY_FOREIGN)
+  else if (kind == BS_FILE_ENTRY_FOREIGN)
     listing->n_foreign++;
-  else if (kind == ENTRY_LEFTOVER && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+  else if (kind == BS_FILE_ENTRY_LEFTOVER && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
     return errno;
 
   return 0;
 }
 
 static int
-remove_entry (EntryKind    kind,
-              int          fd,
-              const char  *name,
+remove_entry (BsFileEntry kind,
+              int fd,
+              const char *name,
               const BsKey *key,
-              gpointer     user_data)
+              gpointer user_data)
 {
   int *code = user_data;
 
-  if ((kind == ENTRY_BLOB || kind == ENTRY_LEFTOVER) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+  if ((kind == BS_FILE_ENTRY_BLOB || kind == BS_FILE_ENTRY_LEFTOVER) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
     *code = errno;
 
   /* Stays if there is something of somebody else's in it. */
-  if (kind == ENTRY_SHARD)
+  if (kind == BS_FILE_ENTRY_SHARD)
     unlinkat (fd, name, AT_REMOVEDIR);
 
   return 0;
@@ -278,20 +104,20 @@ remove_entry (EntryKind    kind,
 
 /* EEXIST for whatever must not be in a directory without a marker. */
 static int
-check_entry (EntryKind    kind,
-             int          fd,
-             const char  *name,
+check_entry (BsFileEntry kind,
+             int fd,
+             const char *name,
              const BsKey *key,
-             gpointer     user_data)
+             gpointer user_data)
 {
   gboolean *has_blobs = user_data;
 
-  if (kind == ENTRY_BLOB)
+  if (kind == BS_FILE_ENTRY_BLOB)
     *has_blobs = TRUE;
 
   /* A lock and a temporary are all that a first opening leaves if it is
    * interrupted. A "root" without a marker may be anybody's. */
-  if (kind == ENTRY_FOREIGN || (kind == ENTRY_OURS && strcmp (name, LOCK_NAME) != 0))
+  if (kind == BS_FILE_ENTRY_FOREIGN || (kind == BS_FILE_ENTRY_OURS && strcmp (name, BS_FILE_LOCK_NAME) != 0))
     return EEXIST;
 
   return 0;
@@ -307,7 +133,7 @@ check_marker (BsFileDirectory *self)
   guint version;
   struct stat status;
   int code = 0;
-  int fd = TEMP_FAILURE_RETRY (openat (self->fd, MARKER_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  int fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_MARKER_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 
   if (fd < 0)
     return errno == ELOOP ? EEXIST : errno;
@@ -335,9 +161,9 @@ check_marker (BsFileDirectory *self)
 static int
 write_marker (BsFileDirectory *self)
 {
-  g_autoptr(GBytes) bytes = g_bytes_new_static (markers[self->kind], strlen (markers[self->kind]));
+  g_autoptr (GBytes) bytes = g_bytes_new_static (markers[self->kind], strlen (markers[self->kind]));
 
-  return bs_file_replace (self, MARKER_NAME, bytes, NULL);
+  return bs_file_replace (self, BS_FILE_MARKER_NAME, bytes, NULL);
 }
 
 /* EWOULDBLOCK if another process, or another opening in this one, has it. */
@@ -346,7 +172,7 @@ take_lock (BsFileDirectory *self)
 {
   struct stat status;
 
-  self->lock_fd = TEMP_FAILURE_RETRY (openat (self->fd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  self->lock_fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
   if (self->lock_fd < 0)
     return errno;
 
@@ -365,7 +191,7 @@ take_lock (BsFileDirectory *self)
 }
 
 static int
-make_folder (int         fd,
+make_folder (int fd,
              const char *path)
 {
   struct stat status;
@@ -412,7 +238,7 @@ is_same_file (const struct stat *a,
 
 /* Whether the open folder is `other`, or inside it. */
 static gboolean
-is_within (int                fd,
+is_within (int fd,
            const struct stat *other)
 {
   int at = openat (fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -441,8 +267,8 @@ is_within (int                fd,
 
 static gboolean
 set_foreign (BsFileDirectory *self,
-             const char      *reason,
-             GError         **error)
+             const char *reason,
+             GError **error)
 {
   g_autofree char *name = g_filename_display_name (self->path);
 
@@ -453,7 +279,7 @@ set_foreign (BsFileDirectory *self,
 
 static gboolean
 check_apart (BsFileDirectory *self,
-             GError         **error)
+             GError **error)
 {
   if (self->apart == NULL)
     return TRUE;
@@ -466,11 +292,11 @@ check_apart (BsFileDirectory *self,
 
 /* Whether a directory without a marker may become ours. Touches nothing. */
 static gboolean
-check_layout (BsFileDirectory     *self,
-              BsFileDirectoryMode  mode,
-              gboolean            *has_blobs,
-              GCancellable        *cancellable,
-              GError             **error)
+check_layout (BsFileDirectory *self,
+              BsFileDirectoryMode mode,
+              gboolean *has_blobs,
+              GCancellable *cancellable,
+              GError **error)
 {
   int code;
 
@@ -481,7 +307,7 @@ check_layout (BsFileDirectory     *self,
       return FALSE;
     }
 
-  code = walk_directory (self, cancellable, check_entry, has_blobs);
+  code = bs_file_walk (self->fd, cancellable, check_entry, has_blobs);
   if (code == EEXIST)
     return set_foreign (self, "is not a store: it has no marker, and holds something else than blobs", error);
   if (code != 0)
@@ -495,8 +321,8 @@ check_layout (BsFileDirectory     *self,
 
 static gboolean
 set_marker_error (BsFileDirectory *self,
-                  int              code,
-                  GError         **error)
+                  int code,
+                  GError **error)
 {
   g_autofree char *name = g_filename_display_name (self->path);
 
@@ -515,8 +341,8 @@ set_marker_error (BsFileDirectory *self,
 
 static gboolean
 set_lock_error (BsFileDirectory *self,
-                int              code,
-                GError         **error)
+                int code,
+                GError **error)
 {
   g_autofree char *name = g_filename_display_name (self->path);
 
@@ -532,8 +358,8 @@ set_lock_error (BsFileDirectory *self,
 
 /* Opens the directory itself, and looks where it is. */
 static int
-open_folder (BsFileDirectory     *self,
-             BsFileDirectoryMode  mode)
+open_folder (BsFileDirectory *self,
+             BsFileDirectoryMode mode)
 {
   const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
@@ -555,9 +381,9 @@ open_folder (BsFileDirectory     *self,
 /* Takes the lock of a directory that is ours to take, and marks it. */
 static gboolean
 take_over (BsFileDirectory *self,
-           gboolean         marked,
-           gboolean         has_blobs,
-           GError         **error)
+           gboolean marked,
+           gboolean has_blobs,
+           GError **error)
 {
   int code;
 
@@ -597,10 +423,10 @@ take_over (BsFileDirectory *self,
 
 /* Called with the mutex held. */
 static gboolean
-open_locked (BsFileDirectory      *self,
-             BsFileDirectoryMode   mode,
-             GCancellable         *cancellable,
-             GError              **error)
+open_locked (BsFileDirectory *self,
+             BsFileDirectoryMode mode,
+             GCancellable *cancellable,
+             GError **error)
 {
   gboolean has_blobs = FALSE;
   int code;
@@ -629,7 +455,7 @@ open_locked (BsFileDirectory      *self,
     {
       int remove_code = 0;
 
-      code = walk_directory (self, cancellable, remove_entry, &remove_code);
+      code = bs_file_walk (self->fd, cancellable, remove_entry, &remove_code);
       if (code != 0 || remove_code != 0)
         {
           bs_file_directory_set_error (self, code != 0 ? code : remove_code, error);
@@ -653,9 +479,9 @@ close_fds (BsFileDirectory *self)
 }
 
 BsFileDirectory *
-bs_file_directory_new (BsFileDirectoryKind  kind,
-                       const char          *path,
-                       BsFileDirectory     *apart)
+bs_file_directory_new (BsFileDirectoryKind kind,
+                       const char *path,
+                       BsFileDirectory *apart)
 {
   BsFileDirectory *self = g_new0 (BsFileDirectory, 1);
 
@@ -708,12 +534,12 @@ bs_file_directory_unref (BsFileDirectory *self)
 }
 
 gboolean
-bs_file_directory_open (BsFileDirectory      *self,
-                        BsFileDirectoryMode   mode,
-                        GCancellable         *cancellable,
-                        GError              **error)
+bs_file_directory_open (BsFileDirectory *self,
+                        BsFileDirectoryMode mode,
+                        GCancellable *cancellable,
+                        GError **error)
 {
-  g_autoptr(GMutexLocker) locker = NULL;
+  g_autoptr (GMutexLocker) locker = NULL;
 
   if (g_atomic_int_get (&self->open))
     return TRUE;
@@ -761,14 +587,14 @@ bs_file_directory_is_scratch (BsFileDirectory *self)
 
 int
 bs_file_directory_list (BsFileDirectory *self,
-                        BsKeySet        *found,
-                        gsize           *n_foreign,
-                        GCancellable    *cancellable)
+                        BsKeySet *found,
+                        gsize *n_foreign,
+                        GCancellable *cancellable)
 {
   Listing listing = { bs_key_set_get_table (found), 0 };
   int code;
 
-  code = walk_directory (self, cancellable, list_entry, &listing);
+  code = bs_file_walk (self->fd, cancellable, list_entry, &listing);
   *n_foreign = listing.n_foreign;
 
   return code;
@@ -776,7 +602,7 @@ bs_file_directory_list (BsFileDirectory *self,
 
 void
 bs_file_directory_close_scratch (BsFileDirectory *self,
-                                 gboolean         whole)
+                                 gboolean whole)
 {
   int code = 0;
 
@@ -786,12 +612,12 @@ bs_file_directory_close_scratch (BsFileDirectory *self,
   /* Nobody waits for an answer; what could not be removed is tried again when
    * the directory is opened the next time. */
   if (self->marked)
-    walk_directory (self, NULL, remove_entry, &code);
+    bs_file_walk (self->fd, NULL, remove_entry, &code);
 
   if (whole && self->marked && bs_file_directory_is_current (self))
     {
-      unlinkat (self->fd, MARKER_NAME, 0);
-      unlinkat (self->fd, LOCK_NAME, 0);
+      unlinkat (self->fd, BS_FILE_MARKER_NAME, 0);
+      unlinkat (self->fd, BS_FILE_LOCK_NAME, 0);
       rmdir (self->path);
     }
 
@@ -800,7 +626,7 @@ bs_file_directory_close_scratch (BsFileDirectory *self,
 
 static int
 make_shard (BsFileDirectory *self,
-            const char      *name)
+            const char *name)
 {
   struct stat status;
 
@@ -843,8 +669,8 @@ reserve_shard_fd (void)
 /* Opens the shard folder for good, or returns EMFILE. */
 static int
 open_shard (BsFileDirectory *self,
-            guint            shard,
-            const char      *name)
+            guint shard,
+            const char *name)
 {
   int fd;
 
@@ -872,7 +698,7 @@ open_shard (BsFileDirectory *self,
 
 static int
 check_shard (BsFileDirectory *self,
-             const char      *name)
+             const char *name)
 {
   char target;
 
@@ -884,9 +710,9 @@ check_shard (BsFileDirectory *self,
 
 int
 bs_file_directory_locate (BsFileDirectory *self,
-                          const BsKey     *key,
-                          gboolean         make,
-                          BsFileLocation  *location)
+                          const BsKey *key,
+                          gboolean make,
+                          BsFileLocation *location)
 {
   int code;
 
@@ -929,7 +755,7 @@ bs_file_directory_locate (BsFileDirectory *self,
 }
 
 gboolean
-bs_file_directory_lost (BsFileDirectory      *self,
+bs_file_directory_lost (BsFileDirectory *self,
                         const BsFileLocation *location)
 {
   struct stat status;
@@ -946,7 +772,7 @@ bs_file_directory_lost (BsFileDirectory      *self,
 
   if (g_atomic_int_compare_and_exchange (&self->shards[location->shard], location->fd + 1, 0))
     {
-      g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+      g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
 
       if (self->lost_fds == NULL)
         self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
@@ -958,8 +784,8 @@ bs_file_directory_lost (BsFileDirectory      *self,
 
 int
 bs_file_directory_make_temporary (BsFileDirectory *self,
-                                  char             name[BS_FILE_TEMPORARY_SIZE],
-                                  int             *fd)
+                                  char name[BS_FILE_TEMPORARY_SIZE],
+                                  int *fd)
 {
   BsKey key;
 
@@ -985,8 +811,8 @@ bs_file_directory_masks_owner (BsFileDirectory *self)
 
 void
 bs_file_directory_set_error (BsFileDirectory *self,
-                             int              code,
-                             GError         **error)
+                             int code,
+                             GError **error)
 {
   g_autofree char *name = g_filename_display_name (self->path);
 

@@ -17,9 +17,9 @@
 #define OPEN_BLOB_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
 static int
-write_whole (int           fd,
+write_whole (int fd,
              const guint8 *data,
-             gsize         size,
+             gsize size,
              GCancellable *cancellable)
 {
   while (size > 0)
@@ -43,9 +43,9 @@ write_whole (int           fd,
 
 /* EBADMSG if there is less than `size`. */
 static int
-read_whole (int           fd,
-            guint8       *data,
-            gsize         size,
+read_whole (int fd,
+            guint8 *data,
+            gsize size,
             GCancellable *cancellable)
 {
   while (size > 0)
@@ -80,9 +80,9 @@ close_written (int fd,
 }
 
 static int
-open_blob (int          fd,
-           const char  *name,
-           int         *blob_fd,
+open_blob (int fd,
+           const char *name,
+           int *blob_fd,
            struct stat *status)
 {
   int code = 0;
@@ -103,10 +103,10 @@ open_blob (int          fd,
 }
 
 int
-bs_file_load_at (int            fd,
-                 const char    *name,
-                 GCancellable  *cancellable,
-                 GBytes       **bytes)
+bs_file_load_at (int fd,
+                 const char *name,
+                 GCancellable *cancellable,
+                 GBytes **bytes)
 {
   struct stat status;
   guint8 *data = NULL;
@@ -133,10 +133,10 @@ bs_file_load_at (int            fd,
 }
 
 int
-bs_file_load (BsFileDirectory  *directory,
-              const BsKey      *key,
-              GCancellable     *cancellable,
-              GBytes          **bytes)
+bs_file_load (BsFileDirectory *directory,
+              const BsKey *key,
+              GCancellable *cancellable,
+              GBytes **bytes)
 {
   BsFileLocation location;
   int code;
@@ -158,9 +158,9 @@ bs_file_load (BsFileDirectory  *directory,
 
 static int
 open_new (BsFileDirectory *directory,
-          const BsKey     *key,
-          BsFileLocation  *location,
-          int             *fd)
+          const BsKey *key,
+          BsFileLocation *location,
+          int *fd)
 {
   int code = bs_file_directory_locate (directory, key, TRUE, location);
 
@@ -174,9 +174,9 @@ open_new (BsFileDirectory *directory,
 
 int
 bs_file_create (BsFileDirectory *directory,
-                const BsKey     *key,
-                GBytes          *bytes,
-                GCancellable    *cancellable)
+                const BsKey *key,
+                GBytes *bytes,
+                GCancellable *cancellable)
 {
   BsFileLocation location;
   const guint8 *data;
@@ -204,7 +204,7 @@ bs_file_create (BsFileDirectory *directory,
 /* What is not there counts as removed. */
 int
 bs_file_remove (BsFileDirectory *directory,
-                const BsKey     *key)
+                const BsKey *key)
 {
   for (;;)
     {
@@ -224,9 +224,9 @@ bs_file_remove (BsFileDirectory *directory,
 
 int
 bs_file_replace (BsFileDirectory *directory,
-                 const char      *name,
-                 GBytes          *bytes,
-                 GCancellable    *cancellable)
+                 const char *name,
+                 GBytes *bytes,
+                 GCancellable *cancellable)
 {
   char temporary[BS_FILE_TEMPORARY_SIZE];
   int directory_fd = bs_file_directory_get_fd (directory);
@@ -258,10 +258,10 @@ bs_file_replace (BsFileDirectory *directory,
 
 /* Fills a new file with another's content, by sharing its extents if possible. */
 static int
-copy_content (int             source_fd,
-              goffset         size,
-              int             fd,
-              GCancellable   *cancellable,
+copy_content (int source_fd,
+              goffset size,
+              int fd,
+              GCancellable *cancellable,
               BsFileTransfer *how)
 {
   g_autofree guint8 *buffer = NULL;
@@ -291,8 +291,8 @@ copy_content (int             source_fd,
  * is there. */
 static int
 rename_into_shard (BsFileDirectory *target,
-                   const BsKey     *key,
-                   const char      *temporary)
+                   const BsKey *key,
+                   const char *temporary)
 {
   for (;;)
     {
@@ -312,10 +312,10 @@ rename_into_shard (BsFileDirectory *target,
 
 static int
 copy (const BsFileLocation *source,
-      BsFileDirectory      *target,
-      const BsKey          *key,
-      GCancellable         *cancellable,
-      BsFileTransfer       *how)
+      BsFileDirectory *target,
+      const BsKey *key,
+      GCancellable *cancellable,
+      BsFileTransfer *how)
 {
   char temporary[BS_FILE_TEMPORARY_SIZE];
   struct stat status;
@@ -348,9 +348,9 @@ copy (const BsFileLocation *source,
 static int
 try_link (BsFileDirectory *source,
           BsFileDirectory *target,
-          const BsKey     *key,
-          BsFileLocation  *from,
-          BsFileLocation  *to)
+          const BsKey *key,
+          BsFileLocation *from,
+          BsFileLocation *to)
 {
   for (;;)
     {
@@ -380,9 +380,9 @@ try_link (BsFileDirectory *source,
  * same one, unless a crash cut it short. */
 static int
 check_present (const BsFileLocation *from,
-               BsFileDirectory      *target,
+               BsFileDirectory *target,
                const BsFileLocation *to,
-               gboolean             *whole)
+               gboolean *whole)
 {
   struct stat source_status;
   struct stat target_status;
@@ -409,7 +409,7 @@ check_present (const BsFileLocation *from,
 /* Whether the target has the key, asked when the source has not. */
 static gboolean
 is_present (BsFileDirectory *target,
-            const BsKey     *key)
+            const BsKey *key)
 {
   BsFileLocation location;
   struct stat status;
@@ -422,9 +422,9 @@ is_present (BsFileDirectory *target,
 int
 bs_file_transfer (BsFileDirectory *source,
                   BsFileDirectory *target,
-                  const BsKey     *key,
-                  GCancellable    *cancellable,
-                  BsFileTransfer  *how)
+                  const BsKey *key,
+                  GCancellable *cancellable,
+                  BsFileTransfer *how)
 {
   BsFileLocation from;
   BsFileLocation to;

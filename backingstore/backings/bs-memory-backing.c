@@ -43,13 +43,12 @@ struct _BsMemoryBacking
    * as long as the backing. Bytes are dropped outside: dropping them may run
    * their owner's destroy notify. */
   BsBlobTable primary;
-  GHashTable *paths;    /* GFile → MemoryPath */
+  GHashTable *paths; /* GFile → MemoryPath */
 };
 
 static void bs_memory_backing_iface_init (BsBackingInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (BsMemoryBacking, bs_memory_backing, G_TYPE_OBJECT,
-                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_memory_backing_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (BsMemoryBacking, bs_memory_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_memory_backing_iface_init))
 
 static void
 memory_path_free (MemoryPath *path)
@@ -62,7 +61,7 @@ memory_path_free (MemoryPath *path)
 /* NULL if nothing was ever done there. Called with the mutex held. */
 static MemoryPath *
 find_path (BsMemoryBacking *self,
-           GFile           *file)
+           GFile *file)
 {
   return g_hash_table_lookup (self->paths, file);
 }
@@ -70,7 +69,7 @@ find_path (BsMemoryBacking *self,
 /* Called with the mutex held. */
 static MemoryPath *
 ensure_path (BsMemoryBacking *self,
-             GFile           *file)
+             GFile *file)
 {
   MemoryPath *path = find_path (self, file);
 
@@ -91,9 +90,9 @@ set_not_found (GError **error)
 
 static gboolean
 register_one (BsMemoryBacking *self,
-              MemoryPath      *path,
-              const BsKey     *key,
-              GError         **error)
+              MemoryPath *path,
+              const BsKey *key,
+              GError **error)
 {
   GBytes *bytes = NULL;
 
@@ -112,10 +111,10 @@ register_one (BsMemoryBacking *self,
 
 static void
 delete_one (BsMemoryBacking *self,
-            MemoryPath      *path,
-            const BsKey     *key)
+            MemoryPath *path,
+            const BsKey *key)
 {
-  g_autoptr(GBytes) bytes = NULL;
+  g_autoptr (GBytes) bytes = NULL;
 
   g_mutex_lock (&self->mutex);
   bytes = bs_blob_table_steal (path != NULL ? &path->blobs : &self->primary, key);
@@ -123,11 +122,11 @@ delete_one (BsMemoryBacking *self,
 }
 
 static gboolean
-bs_memory_backing_write (BsBacking    *backing,
-                         const char   *key_string,
-                         GBytes       *bytes,
+bs_memory_backing_write (BsBacking *backing,
+                         const char *key_string,
+                         GBytes *bytes,
                          GCancellable *cancellable,
-                         GError      **error)
+                         GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   gboolean added;
@@ -147,10 +146,10 @@ bs_memory_backing_write (BsBacking    *backing,
 }
 
 static GBytes *
-bs_memory_backing_read (BsBacking    *backing,
-                        const char   *key_string,
+bs_memory_backing_read (BsBacking *backing,
+                        const char *key_string,
                         GCancellable *cancellable,
-                        GError      **error)
+                        GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   GBytes *bytes;
@@ -172,10 +171,10 @@ bs_memory_backing_read (BsBacking    *backing,
 }
 
 static gboolean
-bs_memory_backing_delete_key (BsBacking    *backing,
-                              const char   *key_string,
+bs_memory_backing_delete_key (BsBacking *backing,
+                              const char *key_string,
                               GCancellable *cancellable,
-                              GError      **error)
+                              GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   BsKey key;
@@ -189,11 +188,11 @@ bs_memory_backing_delete_key (BsBacking    *backing,
 }
 
 static gboolean
-bs_memory_backing_register_key (BsBacking    *backing,
-                                GFile        *file,
-                                const char   *key_string,
+bs_memory_backing_register_key (BsBacking *backing,
+                                GFile *file,
+                                const char *key_string,
                                 GCancellable *cancellable,
-                                GError      **error)
+                                GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   MemoryPath *path;
@@ -210,11 +209,11 @@ bs_memory_backing_register_key (BsBacking    *backing,
 }
 
 static gboolean
-bs_memory_backing_register_keys (BsBacking    *backing,
-                                 GFile        *file,
-                                 BsKeySet     *keys,
+bs_memory_backing_register_keys (BsBacking *backing,
+                                 GFile *file,
+                                 BsKeySet *keys,
                                  GCancellable *cancellable,
-                                 GError      **error)
+                                 GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   const BsKeyTable *table = bs_key_set_get_table (keys);
@@ -244,11 +243,11 @@ bs_memory_backing_register_keys (BsBacking    *backing,
 }
 
 static gboolean
-bs_memory_backing_persist (BsBacking    *backing,
-                           GFile        *file,
-                           const char   *key_string,
+bs_memory_backing_persist (BsBacking *backing,
+                           GFile *file,
+                           const char *key_string,
                            GCancellable *cancellable,
-                           GError      **error)
+                           GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   gboolean found = TRUE;
@@ -275,11 +274,11 @@ bs_memory_backing_persist (BsBacking    *backing,
 }
 
 static gboolean
-bs_memory_backing_delete_persisted (BsBacking    *backing,
-                                    GFile        *file,
-                                    const char   *key_string,
+bs_memory_backing_delete_persisted (BsBacking *backing,
+                                    GFile *file,
+                                    const char *key_string,
                                     GCancellable *cancellable,
-                                    GError      **error)
+                                    GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   MemoryPath *path;
@@ -299,11 +298,11 @@ bs_memory_backing_delete_persisted (BsBacking    *backing,
 }
 
 static gboolean
-bs_memory_backing_delete_persisted_keys (BsBacking    *backing,
-                                         GFile        *file,
-                                         BsKeySet     *keys,
+bs_memory_backing_delete_persisted_keys (BsBacking *backing,
+                                         GFile *file,
+                                         BsKeySet *keys,
                                          GCancellable *cancellable,
-                                         GError      **error)
+                                         GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   BsKeyTableIter iter = { 0 };
@@ -327,11 +326,11 @@ bs_memory_backing_delete_persisted_keys (BsBacking    *backing,
 }
 
 static gboolean
-bs_memory_backing_sanitize_path (BsBacking    *backing,
-                                 GFile        *file,
-                                 BsKeySet     *found,
+bs_memory_backing_sanitize_path (BsBacking *backing,
+                                 GFile *file,
+                                 BsKeySet *found,
                                  GCancellable *cancellable,
-                                 GError      **error)
+                                 GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   BsKeyTable *table = bs_key_set_get_table (found);
@@ -353,23 +352,23 @@ bs_memory_backing_sanitize_path (BsBacking    *backing,
 }
 
 static gboolean
-bs_memory_backing_sync_persisted (BsBacking    *backing,
-                                  GFile        *file,
+bs_memory_backing_sync_persisted (BsBacking *backing,
+                                  GFile *file,
                                   GCancellable *cancellable,
-                                  GError      **error)
+                                  GError **error)
 {
   return TRUE;
 }
 
 static gboolean
-bs_memory_backing_write_root (BsBacking    *backing,
-                              GFile        *file,
-                              GBytes       *bytes,
+bs_memory_backing_write_root (BsBacking *backing,
+                              GFile *file,
+                              GBytes *bytes,
                               GCancellable *cancellable,
-                              GError      **error)
+                              GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
-  g_autoptr(GBytes) old_root = NULL;
+  g_autoptr (GBytes) old_root = NULL;
   MemoryPath *path;
 
   g_mutex_lock (&self->mutex);
@@ -382,10 +381,10 @@ bs_memory_backing_write_root (BsBacking    *backing,
 }
 
 static GBytes *
-bs_memory_backing_read_root (BsBacking    *backing,
-                             GFile        *file,
+bs_memory_backing_read_root (BsBacking *backing,
+                             GFile *file,
                              GCancellable *cancellable,
-                             GError      **error)
+                             GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   GBytes *root = NULL;
@@ -404,18 +403,18 @@ bs_memory_backing_read_root (BsBacking    *backing,
 }
 
 static gboolean
-bs_memory_backing_release_path (BsBacking    *backing,
-                                GFile        *file,
+bs_memory_backing_release_path (BsBacking *backing,
+                                GFile *file,
                                 GCancellable *cancellable,
-                                GError      **error)
+                                GError **error)
 {
   return TRUE;
 }
 
 static gboolean
-bs_memory_backing_close (BsBacking    *backing,
+bs_memory_backing_close (BsBacking *backing,
                          GCancellable *cancellable,
-                         GError      **error)
+                         GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   BsBlobTable primary;

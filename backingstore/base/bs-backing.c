@@ -65,6 +65,11 @@
  * when it raises a plain exception or forgets `return True`, is reported as
  * %BS_ERROR_FAILED with a message that names the type and the function. An error
  * that is set beside a success is dropped.
+ *
+ * In JavaScript, use it in a store with a [property@BackingStore:main-context]
+ * only, and never keep the bytes that [vfunc@Backing.write] and
+ * [vfunc@Backing.write_root] are given: GJS lends them for the call, without a
+ * reference. Keep `new GLib.Bytes(bytes.toArray())`.
  */
 
 /**

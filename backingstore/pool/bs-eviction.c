@@ -180,12 +180,12 @@ departure_deliver (gpointer data, gpointer value, GError **error)
   BsPool *pool;
 
   g_mutex_lock (&cache->lock);
+  /* Where nobody wants the blob any more, nothing may have been written at all. */
   blob = self->buffer->blob;
   self->outbox->n_writing--;
-  if (*error == NULL)
+  if (*error == NULL && blob != NULL)
     {
-      if (blob != NULL)
-        evicted = departure_arrive_locked (self, blob);
+      evicted = departure_arrive_locked (self, blob);
       self->outbox->pause = 0;
       if (cache->fresh.pause != 0)
         {
@@ -194,7 +194,7 @@ departure_deliver (gpointer data, gpointer value, GError **error)
           cache->troubled.retry_at = 0;
         }
     }
-  else if (blob != NULL)
+  else if (*error != NULL && blob != NULL)
     {
       if (self->epoch == self->outbox->epoch)
         pause_outbox (self->outbox);

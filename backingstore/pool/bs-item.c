@@ -293,7 +293,6 @@ bs_item_try_load (BsItem *self)
 void
 bs_item_replace (BsItem *self, GBytes *bytes)
 {
-  BsBackingStore *store;
   BsBlob *blob, *old;
   BsCache *cache;
 
@@ -301,9 +300,8 @@ bs_item_replace (BsItem *self, GBytes *bytes)
   g_return_if_fail (self->pool != NULL);
   g_return_if_fail (bytes != NULL);
 
-  store = get_store (self);
   cache = bs_pool_get_cache (self->pool);
-  blob = bs_blob_new (bs_backing_store_new_token (store), FALSE);
+  blob = bs_blob_new (bs_backing_store_new_token (get_store (self)), FALSE);
   bs_cache_insert (cache, blob, bytes);
 
   g_mutex_lock (&cache->lock);
@@ -313,8 +311,8 @@ bs_item_replace (BsItem *self, GBytes *bytes)
 
   bs_pool_release_blob (self->pool, old);
   bs_pool_settle (self->pool);
-  bs_backing_store_queue_notify (store, G_OBJECT (self), properties[PROP_KEY]);
-  bs_backing_store_queue_notify (store, G_OBJECT (self), properties[PROP_SIZE]);
+  bs_pool_notify (self->pool, self, properties[PROP_KEY]);
+  bs_pool_notify (self->pool, self, properties[PROP_SIZE]);
 }
 
 /**
@@ -388,7 +386,7 @@ load_deliver (gpointer data, gpointer value, GError **error)
 
   bytes = bs_cache_adopt (bs_pool_get_cache (pool), self->blob, value, &size_learnt);
   if (size_learnt)
-    bs_backing_store_queue_notify (bs_pool_get_store (pool), G_OBJECT (self->item), properties[PROP_SIZE]);
+    bs_pool_notify (pool, self->item, properties[PROP_SIZE]);
   bs_pool_settle (pool);
 
   return bytes;
@@ -471,8 +469,8 @@ bs_item_load_async (BsItem              *self,
   g_return_if_fail (self->pool != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = bs_pool_new_task (self, bs_item_load_async, "bs_item_load_async",
-                           io_priority, cancellable, callback, user_data);
+  task = bs_task_new (self, cancellable, callback, user_data,
+                      bs_item_load_async, "bs_item_load_async", io_priority);
   if (!g_cancellable_set_error_if_cancelled (cancellable, &error))
     bytes = find (self, &blob);
 
@@ -638,8 +636,8 @@ bs_item_write_async (BsItem              *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   write_async (self, NULL,
-               bs_pool_new_task (self, bs_item_write_async, "bs_item_write_async",
-                                 io_priority, cancellable, callback, user_data));
+               bs_task_new (self, cancellable, callback, user_data,
+                            bs_item_write_async, "bs_item_write_async", io_priority));
 }
 
 /**
@@ -723,8 +721,8 @@ bs_item_persist_async (BsItem              *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   write_async (self, tracked,
-               bs_pool_new_task (self, bs_item_persist_async, "bs_item_persist_async",
-                                 io_priority, cancellable, callback, user_data));
+               bs_task_new (self, cancellable, callback, user_data,
+                            bs_item_persist_async, "bs_item_persist_async", io_priority));
 }
 
 /**

@@ -16,12 +16,7 @@ void     bs_pool_settle_weak  (BsCache *cache);
 /* Drops a reference on the blob; with the last, its token, and settles. */
 void     bs_pool_release_blob (BsPool *self, BsBlob *blob);
 
-GTask   *bs_pool_new_task     (gpointer             source_object,
-                               gpointer             source_tag,
-                               const char          *static_name,
-                               int                  io_priority,
-                               GCancellable        *cancellable,
-                               GAsyncReadyCallback  callback,
-                               gpointer             user_data) G_GNUC_WARN_UNUSED_RESULT;
+/* Coalesced, in the store's owner context; nothing if nobody listens. */
+void     bs_pool_notify       (BsPool *self, gpointer object, GParamSpec *pspec);
 
 G_END_DECLS

@@ -7,6 +7,7 @@
 #include "bs-item-list-private.h"
 #include "bs-item-private.h"
 #include "bs-pool-private.h"
+#include "store/bs-lane-private.h"
 
 /**
  * BsPool:
@@ -63,18 +64,31 @@ bs_pool_get_cache (BsPool *self)
 }
 
 void
+bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
+{
+  static gsize notify_id = 0;
+
+  if (g_once_init_enter (&notify_id))
+    g_once_init_leave (&notify_id, g_signal_lookup ("notify", G_TYPE_OBJECT));
+
+  /* Mostly nobody listens; where no main loop runs, what is queued would pile up. */
+  if (g_signal_handler_find (object, G_SIGNAL_MATCH_ID, notify_id, 0, NULL, NULL, NULL) != 0)
+    bs_backing_store_queue_notify (self->store, object, pspec);
+}
+
+void
 bs_pool_settle (BsPool *self)
 {
   BsCacheChanges changes = bs_cache_balance (self->cache, self->store);
 
   if (changes & BS_CHANGED_MEMORY_USE)
-    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_MEMORY_USE]);
+    bs_pool_notify (self, self, properties[PROP_MEMORY_USE]);
   if (changes & BS_CHANGED_MEMORY_IN_USE)
-    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_MEMORY_IN_USE]);
+    bs_pool_notify (self, self, properties[PROP_MEMORY_IN_USE]);
   if (changes & BS_CHANGED_N_ITEMS)
-    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_N_ITEMS]);
+    bs_pool_notify (self, self, properties[PROP_N_ITEMS]);
   if (changes & BS_CHANGED_N_RESIDENT)
-    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_N_RESIDENT]);
+    bs_pool_notify (self, self, properties[PROP_N_RESIDENT]);
 }
 
 void
@@ -96,29 +110,6 @@ bs_pool_release_blob (BsPool *self, BsBlob *blob)
       bs_backing_store_drop_token (self->store, token);
       bs_pool_settle (self);
     }
-}
-
-GTask *
-bs_pool_new_task (gpointer             source_object,
-                  gpointer             source_tag,
-                  const char          *static_name,
-                  int                  io_priority,
-                  GCancellable        *cancellable,
-                  GAsyncReadyCallback  callback,
-                  gpointer             user_data)
-{
-  GTask *task = g_task_new (source_object, cancellable, callback, user_data);
-
-#if GLIB_CHECK_VERSION (2, 76, 0)
-  G_GNUC_BEGIN_IGNORE_DEPRECATIONS
-  (g_task_set_static_name) (task, static_name);
-  G_GNUC_END_IGNORE_DEPRECATIONS
-#endif
-  (g_task_set_source_tag) (task, source_tag);
-  g_task_set_priority (task, io_priority);
-  g_task_set_check_cancellable (task, FALSE);
-
-  return task;
 }
 
 static void
@@ -380,7 +371,7 @@ bs_pool_set_max_bytes (BsPool *self, guint64 max_bytes)
 
   if (changed && self->store != NULL)
     {
-      bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_MAX_BYTES]);
+      bs_pool_notify (self, self, properties[PROP_MAX_BYTES]);
       bs_pool_settle (self);
     }
 }
@@ -612,8 +603,8 @@ bs_pool_register_async (BsPool              *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   caller = bs_caller_new_async (self->store,
-                                bs_pool_new_task (self, bs_pool_register_async, "bs_pool_register_async",
-                                                  io_priority, cancellable, callback, user_data),
+                                bs_task_new (self, cancellable, callback, user_data,
+                                             bs_pool_register_async, "bs_pool_register_async", io_priority),
                                 register_deliver, g_object_ref (self), g_object_unref, g_object_unref);
   if (bs_key_parse_error (key, "register", &parsed, &error))
     bs_backing_store_start_register (self->store, tracked, &parsed, caller);
@@ -724,8 +715,8 @@ bs_pool_register_all_async (BsPool              *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   caller = bs_caller_new_async (self->store,
-                                bs_pool_new_task (self, bs_pool_register_all_async, "bs_pool_register_all_async",
-                                                  io_priority, cancellable, callback, user_data),
+                                bs_task_new (self, cancellable, callback, user_data,
+                                             bs_pool_register_all_async, "bs_pool_register_all_async", io_priority),
                                 register_all_deliver, g_object_ref (self), g_object_unref, g_object_unref);
   bs_backing_store_start_register_all (self->store, tracked, caller);
   bs_caller_unref (caller);
@@ -789,6 +780,12 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
   bs_trim_start (trim, caller);
   bs_pool_settle (self);
 
+  /* Unless that was all: the writes may need the very thread that waits. */
+  if (bs_frame_find (self->store, BS_FRAME_CALL) != NULL)
+    bs_caller_answer (caller, NULL,
+                      g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                                           "Cannot trim and wait inside a function of the same store's backing"));
+
   return GPOINTER_TO_INT (bs_caller_wait (caller, error));
 }
 
@@ -823,8 +820,8 @@ bs_pool_trim_async (BsPool              *self,
 
   trim = bs_trim_new (self, target_bytes, io_priority);
   caller = bs_caller_new_async (self->store,
-                                bs_pool_new_task (self, bs_pool_trim_async, "bs_pool_trim_async",
-                                                  io_priority, cancellable, callback, user_data),
+                                bs_task_new (self, cancellable, callback, user_data,
+                                             bs_pool_trim_async, "bs_pool_trim_async", io_priority),
                                 bs_trim_deliver, trim, (GDestroyNotify) bs_trim_unref, NULL);
   bs_trim_start (trim, caller);
   bs_caller_unref (caller);

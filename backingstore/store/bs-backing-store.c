@@ -6,6 +6,7 @@
 #include "base/bs-backing-private.h"
 #include "base/bs-error.h"
 #include "bs-bulk-private.h"
+#include "bs-close-private.h"
 #include "bs-enum-types.h"
 #include "bs-path-private.h"
 #include "bs-store-private.h"
@@ -347,7 +348,7 @@ bs_backing_store_init (BsBackingStore *self)
     g_mutex_init (&self->shards[i].mutex);
   g_mutex_init (&self->paths_mutex);
   g_mutex_init (&self->jobs_mutex);
-  self->paths = g_hash_table_new (g_file_hash, (GEqualFunc) g_file_equal);
+  self->paths = g_hash_table_new (g_str_hash, g_str_equal);
 }
 
 /**
@@ -1190,136 +1191,6 @@ bs_backing_store_wait_finished_finish (BsBackingStore *self, GAsyncResult *resul
   return g_task_propagate_boolean (G_TASK (result), error);
 }
 
-/* Runs when nothing else does. */
-static void
-close_job_run (BsJob *job)
-{
-  BsBackingStore *self = job->store;
-  GError *close_error = NULL;
-  g_autoptr (GError) error = NULL;
-  BsCaller *callers;
-  BsFrame frame;
-
-  bs_frame_push (&frame, self, BS_FRAME_CALL);
-  bs_path_release_all (self, job->cancellable, &error);
-  bs_backing_close (self->backing, job->cancellable, &close_error);
-  bs_frame_pop (&frame);
-
-  if (error == NULL)
-    error = g_steal_pointer (&close_error);
-  g_clear_error (&close_error);
-
-  g_mutex_lock (&self->jobs_mutex);
-  job->state = BS_JOB_DONE;
-  callers = bs_job_steal_callers (job);
-  self->close_job = NULL;
-  g_mutex_unlock (&self->jobs_mutex);
-
-  /* Whoever is told may hold the last reference, and expects that to be so. */
-  bs_task_tracker_set_closing (self->tracker, NULL);
-  g_clear_object (&job->store);
-  bs_job_answer (callers, NULL, error);
-  bs_job_unref (job);
-}
-
-static void
-close_job_drop (BsJob *job, BsAftermath *after)
-{
-  job->store->close_job = NULL;
-  g_atomic_int_set (&job->store->state, BS_STATE_OPEN);
-  bs_aftermath_add_dropped (after, job);
-}
-
-static void
-close_job_free (BsJob *job)
-{
-  if (job->store == NULL)
-    return;
-
-  /* It was dropped; somebody may have asked again since. */
-  g_mutex_lock (&job->store->jobs_mutex);
-  if (job->store->close_job == NULL)
-    bs_task_tracker_set_closing (job->store->tracker, NULL);
-  g_mutex_unlock (&job->store->jobs_mutex);
-}
-
-static const BsJobClass close_job_class = {
-  .run = close_job_run,
-  .drop = close_job_drop,
-  .free = close_job_free,
-};
-
-void
-bs_backing_store_drained (BsBackingStore *self)
-{
-  BsAftermath after = { NULL, };
-
-  if (g_atomic_int_get (&self->state) != BS_STATE_CLOSING)
-    return;
-
-  g_mutex_lock (&self->jobs_mutex);
-  if (self->close_job != NULL && self->close_job->state == BS_JOB_QUEUED)
-    {
-      /* What comes in now sees the state; what came in before is counted. */
-      g_atomic_int_set (&self->state, BS_STATE_CLOSED);
-      if (bs_task_tracker_get_n_jobs (self->tracker) == 0)
-        bs_aftermath_add_ready (&after, self->close_job);
-      else
-        g_atomic_int_set (&self->state, BS_STATE_CLOSING);
-    }
-  g_mutex_unlock (&self->jobs_mutex);
-
-  bs_aftermath_run (&after);
-}
-
-static void
-start_close (BsBackingStore *self, BsCaller *caller)
-{
-  GError *error = NULL;
-  gboolean answer = TRUE;
-
-  if (caller->blocking && (bs_frame_find (self, BS_FRAME_CALL) != NULL || bs_frame_find (self, BS_FRAME_TASK) != NULL))
-    {
-      bs_caller_answer (caller, NULL, bs_job_error (BS_JOB_CLOSE, NULL, NULL, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                                 "called from inside one of the store's tasks, it would wait for itself"));
-      return;
-    }
-
-  caller->lock = &self->jobs_mutex;
-  bs_caller_connect (caller, bs_job_leave, NULL);
-
-  g_mutex_lock (&self->jobs_mutex);
-  if (caller->left)
-    {
-      error = bs_job_error (BS_JOB_CLOSE, NULL, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
-    }
-  else if (self->close_job != NULL || g_atomic_int_get (&self->state) == BS_STATE_OPEN)
-    {
-      if (self->close_job == NULL)
-        {
-          BsJob *job = g_new0 (BsJob, 1);
-
-          job->uncounted = TRUE;
-          bs_job_init (job, &close_job_class, BS_JOB_CLOSE, self, self->backing_lane, &self->jobs_mutex, NULL, caller->priority);
-          self->close_job = job;
-          g_atomic_int_set (&self->state, BS_STATE_CLOSING);
-        }
-      bs_job_join (self->close_job, caller);
-      answer = FALSE;
-    }
-  g_mutex_unlock (&self->jobs_mutex);
-
-  if (answer)
-    {
-      bs_caller_answer (caller, NULL, error);
-    }
-  else
-    {
-      bs_task_tracker_set_closing (self->tracker, self);
-      bs_backing_store_drained (self);
-    }
-}
-
 /**
  * bs_backing_store_close:
  * @self: a store
@@ -1347,7 +1218,7 @@ bs_backing_store_close (BsBackingStore *self, GCancellable *cancellable, GError 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
 
   caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_close (self, caller);
+  bs_close_start (self, caller);
   return GPOINTER_TO_INT (bs_caller_wait (caller, error));
 }
 
@@ -1370,7 +1241,7 @@ bs_backing_store_close_async (BsBackingStore *self, int io_priority, GCancellabl
 
   caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
                              bs_backing_store_close_async, "[backingstore] close", NULL, NULL);
-  start_close (self, caller);
+  bs_close_start (self, caller);
   bs_caller_unref (caller);
 }
 

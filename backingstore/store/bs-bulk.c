@@ -223,10 +223,9 @@ take_unheld (Bulk *self, guint *n_parts)
 }
 
 static void
-call_one (Bulk *self, Part *part)
+call_one (Bulk *self, Part *part, GCancellable *cancellable)
 {
   BsBacking *backing = self->job.store->backing;
-  GCancellable *cancellable = self->job.cancellable;
 
   switch ((int) self->what)
     {
@@ -267,6 +266,25 @@ call_all (Bulk *self, guint n_parts)
     return bs_backing_delete_persisted_keys (backing, file, keys, self->job.cancellable, NULL);
 }
 
+/* A call that failed because the bulk was left is made again for those who have
+ * joined it; nobody else joins it now. */
+static void
+call_for_joined (Bulk *self, Part *part)
+{
+  gboolean wanted;
+
+  g_mutex_lock (part->job.lock);
+  wanted = part->job.n_wanting > 0;
+  part->job.fired = !wanted;
+  g_mutex_unlock (part->job.lock);
+
+  if (wanted)
+    {
+      g_clear_error (&part->error);
+      call_one (self, part, NULL);
+    }
+}
+
 /* One call for the chunk; where that fails, key by key, to know of each what
  * has become of it. */
 static void
@@ -277,7 +295,13 @@ call_backing (Bulk *self, guint n_parts)
   bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
   if (!call_all (self, n_parts))
     for (guint i = 0; i < n_parts; i++)
-      call_one (self, &self->parts[i]);
+      {
+        Part *part = &self->parts[i];
+
+        call_one (self, part, self->job.cancellable);
+        if (part->error != NULL && g_cancellable_is_cancelled (self->job.cancellable))
+          call_for_joined (self, part);
+      }
   bs_frame_pop (&frame);
 }
 
@@ -411,14 +435,14 @@ bulk_step (Bulk *self)
       g_autoptr (GError) error = NULL;
       BsShard *shard;
 
+      n_keys = self->what == BS_JOB_REGISTER ? feed_from_path (self) : feed_from_source (self);
+      if (n_keys == 0)
+        return FALSE;
       if (g_cancellable_set_error_if_cancelled (self->job.cancellable, &error))
         {
           note_error (self, error);
           return FALSE;
         }
-      n_keys = self->what == BS_JOB_REGISTER ? feed_from_path (self) : feed_from_source (self);
-      if (n_keys == 0)
-        return FALSE;
       shard = &self->job.store->shards[bs_shard_index (bs_key_hash (&self->chunk[0]))];
       n_busy = take_chunk (self, shard, n_keys, &n_parts);
     }
@@ -481,6 +505,7 @@ bulk_new (BsBackingStore *store, BsJobKind what, BsTrackedPath *tracked, int pri
   Bulk *self = g_new0 (Bulk, 1);
 
   bs_job_init (&self->job, &bulk_class, BS_JOB_BULK, store, store->backing_lane, &store->jobs_mutex, tracked, priority);
+  bs_job_hold (&self->job);
   self->job.resumes = TRUE;
   self->job.state = BS_JOB_READY;
   self->what = what;

@@ -137,10 +137,9 @@ caller_new (BsBackingStore *store,
 {
   BsCaller *caller = bs_caller_new_for_lane (store->backing_lane, task, blocking, cancellable);
 
-  /* In the background it may get a cancellable later. */
+  /* Only a cancellation may look at the store when all is over; in the
+   * background it may get a cancellable later. */
   if (cancellable != NULL || (task == NULL && !blocking))
-    /* Only a cancellation may look at the store when all is over. */
-  if (cancellable != NULL)
     caller->store = g_object_ref (store);
   caller->deliver = deliver;
   caller->data = data;
@@ -255,6 +254,11 @@ bs_caller_answer (BsCaller *caller, gpointer value, GError *error)
       g_mutex_unlock (&caller->mutex);
       if (caller->lane != NULL)
         bs_lane_wake (caller->lane);
+    }
+  else
+    {
+      /* Nobody comes later to do so. */
+      disconnect (caller);
     }
 
   return TRUE;

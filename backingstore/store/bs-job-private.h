@@ -64,6 +64,7 @@ struct _BsJob
   /* constant */
   const BsJobClass *klass;
   BsBackingStore *store;            /* owned */
+  BsTaskTracker *tracker;           /* owned */
   BsLane *lane;                     /* borrowed from the store */
   GMutex *lock;                     /* the shard's, the path's, or the operation's own */
   BsTrackedPath *tracked;           /* owned, nullable */
@@ -71,6 +72,7 @@ struct _BsJob
   guint8 unattended : 1;            /* wanted even where no caller is left */
   guint8 embedded : 1;              /* in somebody's memory, while it runs: holds no references, is never freed */
   guint8 uncounted : 1;             /* by the task tracker */
+  guint8 held : 1;                  /* has the references that it owns */
   guint8 resumes : 1;               /* runs in several goes */
 
   /* under the lock */
@@ -103,7 +105,10 @@ struct _BsJob
 
 #define BS_PRIORITY_BLOCKING G_PRIORITY_HIGH
 
-/* `job` is zeroed memory whose first member is a BsJob. */
+/* `job` is zeroed memory whose first member is a BsJob. It counts from now on.
+ * What it owns it takes with bs_job_hold(), which must not be called under a
+ * lock: a reference on a GObject may run a binding's code. A job that is made
+ * under a lock is held when that is released, by bs_aftermath_run(). */
 void         bs_job_init     (BsJob            *job,
                                     const BsJobClass *klass,
                                     BsJobKind         kind,
@@ -112,6 +117,7 @@ void         bs_job_init     (BsJob            *job,
                                     GMutex                 *lock,
                                     BsTrackedPath          *tracked,
                                     int                     priority);
+void         bs_job_hold     (BsJob *job);
 BsJob       *bs_job_ref      (BsJob *job);
 void         bs_job_unref    (BsJob *job);
 
@@ -122,8 +128,9 @@ void         bs_job_raise    (BsJob *job, int priority);
 void         bs_job_lend     (BsJob *job, int priority);
 gboolean     bs_job_joinable (BsJob *job, BsJobKind kind, BsTrackedPath *tracked);
 
-/* Runs what is READY, unless it was dropped meanwhile. No lock held. */
-void         bs_job_run      (BsJob *job);
+/* Runs what is READY, unless it was dropped meanwhile. `runner` is the blocking
+ * caller on whose thread this is, nullable. No lock held. */
+void         bs_job_run      (BsJob *job, BsCaller *runner);
 
 /* Answers everyone. `callers` were taken from the operation under its lock when it became DONE. */
 BsCaller    *bs_job_steal_callers (BsJob *job);
@@ -133,7 +140,7 @@ void         bs_job_answer        (BsCaller *callers, gpointer value, const GErr
  * goes to the lane. Gives up the reference. No lock held. */
 void         bs_job_start    (BsJob *job, BsCaller *caller);
 
-/* An error whose message names the operation, the key and the path. */
+/* An error whose message names the operation, the key and the path. No lock held. */
 GError      *bs_job_error    (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked, GQuark domain, int code, const char *why);
 
 /* What a cancelled caller does, for bs_caller_connect(). */

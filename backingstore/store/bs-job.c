@@ -7,30 +7,35 @@
 
 void
 bs_job_init (BsJob            *job,
-                   const BsJobClass *klass,
-                   BsJobKind         kind,
-                   BsBackingStore         *store,
-                   BsLane                 *lane,
-                   GMutex                 *lock,
-                   BsTrackedPath          *tracked,
-                   int                     priority)
+             const BsJobClass *klass,
+             BsJobKind         kind,
+             BsBackingStore   *store,
+             BsLane           *lane,
+             GMutex           *lock,
+             BsTrackedPath    *tracked,
+             int               priority)
 {
   g_atomic_ref_count_init (&job->ref_count);
   job->priority = priority;
   job->klass = klass;
   job->kind = kind;
   job->store = store;
+  job->tracker = store->tracker;
   job->lane = lane;
   job->lock = lock;
   job->tracked = tracked;
-  if (!job->embedded)
-    {
-      g_object_ref (store);
-      if (tracked != NULL)
-        g_object_ref (tracked);
-      if (!job->uncounted)
-        bs_task_tracker_begin (store->tracker);
-    }
+  if (!job->embedded && !job->uncounted)
+    bs_task_tracker_begin (store->tracker);
+}
+
+void
+bs_job_hold (BsJob *job)
+{
+  g_object_ref (job->store);
+  g_object_ref (job->tracker);
+  if (job->tracked != NULL)
+    g_object_ref (job->tracked);
+  job->held = TRUE;
 }
 
 static const char *
@@ -88,15 +93,16 @@ bs_job_ref (BsJob *job)
 void
 bs_job_unref (BsJob *job)
 {
-  BsTaskTracker *tracker;
+  g_autoptr (BsTaskTracker) tracker = NULL;
   gboolean counted;
 
   if (!g_atomic_ref_count_dec (&job->ref_count))
     return;
 
-  tracker = job->store != NULL ? job->store->tracker : NULL;
+  tracker = job->tracker;
   counted = !job->uncounted;
 
+  g_assert (job->held);
   g_assert (job->callers == NULL && job->ticket == 0);
 
   if (job->klass->free != NULL)
@@ -162,7 +168,7 @@ remove_caller (BsJob *job, BsCaller *caller)
 void
 bs_job_leave (BsCaller *caller, gpointer unused)
 {
-  g_autoptr (GCancellable) fire = NULL;
+  BsJob *fired = NULL;
   BsAftermath after = { NULL, };
   gboolean removed = FALSE;
   BsJob *job;
@@ -177,7 +183,7 @@ bs_job_leave (BsCaller *caller, gpointer unused)
         {
           /* The last one waits for what really happens. */
           job->fired = TRUE;
-          g_set_object (&fire, job->cancellable);
+          fired = bs_job_ref (job);
         }
       else if (job->runner != caller)
         {
@@ -198,8 +204,12 @@ bs_job_leave (BsCaller *caller, gpointer unused)
       bs_caller_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled"));
       bs_caller_unref (caller);
     }
-  if (fire != NULL)
-    g_cancellable_cancel (fire);
+  if (fired != NULL)
+    {
+      if (fired->cancellable != NULL)
+        g_cancellable_cancel (fired->cancellable);
+      bs_job_unref (fired);
+    }
   bs_aftermath_run (&after);
 }
 
@@ -218,7 +228,7 @@ can_be_fired (BsJob *job)
 }
 
 void
-bs_job_run (BsJob *job)
+bs_job_run (BsJob *job, BsCaller *runner)
 {
   g_mutex_lock (job->lock);
   if (job->state != BS_JOB_READY && !(job->state == BS_JOB_RUNNING && job->resumes))
@@ -227,6 +237,7 @@ bs_job_run (BsJob *job)
       return;
     }
   job->state = BS_JOB_RUNNING;
+  job->runner = runner;
   if (job->cancellable == NULL && can_be_fired (job))
     job->cancellable = g_cancellable_new ();
   g_mutex_unlock (job->lock);
@@ -270,11 +281,7 @@ bs_job_start (BsJob *job, BsCaller *caller)
 {
   if (caller->blocking && bs_lane_enter (job->lane))
     {
-      g_mutex_lock (job->lock);
-      if (job->state == BS_JOB_READY)
-        job->runner = caller;
-      g_mutex_unlock (job->lock);
-      bs_job_run (job);
+      bs_job_run (job, caller);
       bs_lane_leave (job->lane);
     }
   else
@@ -307,6 +314,8 @@ bs_aftermath_run (BsAftermath *after)
       BsJob *job = after->ready;
 
       after->ready = g_steal_pointer (&job->ready_next);
+      if (!job->held)
+        bs_job_hold (job);
       bs_lane_submit (job->lane, job);
       bs_job_unref (job);
     }

@@ -148,7 +148,7 @@ pop (BsLane *lane)
 static void
 run (BsJob *job)
 {
-  bs_job_run (job);
+  bs_job_run (job, NULL);
   bs_job_unref (job);
 }
 

@@ -34,14 +34,19 @@ struct _BsNotifier
 };
 
 static void
-notice_free (gpointer data)
+notice_clear (gpointer data)
 {
   Notice *notice = data;
 
   g_weak_ref_clear (&notice->object);
   g_clear_error (&notice->error);
   g_free (notice->key);
-  g_free (notice);
+}
+
+static void
+notice_unref (gpointer data)
+{
+  g_atomic_rc_box_release_full (data, notice_clear);
 }
 
 static guint
@@ -68,7 +73,7 @@ bs_notifier_new (void)
   g_atomic_ref_count_init (&notifier->ref_count);
   g_mutex_init (&notifier->mutex);
   notifier->context = g_main_context_ref_thread_default ();
-  notifier->notices = g_ptr_array_new_with_free_func (notice_free);
+  notifier->notices = g_ptr_array_new_with_free_func (notice_unref);
   notifier->queued = g_hash_table_new (notice_hash, notice_equal);
   return notifier;
 }
@@ -97,11 +102,11 @@ static gboolean
 tell (gpointer data)
 {
   BsNotifier *notifier = data;
-  g_autoptr (GPtrArray) notices = g_ptr_array_new_with_free_func (notice_free);
+  g_autoptr (GPtrArray) notices = g_ptr_array_new_with_free_func (notice_unref);
 
   g_mutex_lock (&notifier->mutex);
   g_ptr_array_extend_and_steal (notices, g_steal_pointer (&notifier->notices));
-  notifier->notices = g_ptr_array_new_with_free_func (notice_free);
+  notifier->notices = g_ptr_array_new_with_free_func (notice_unref);
   g_hash_table_remove_all (notifier->queued);
   g_mutex_unlock (&notifier->mutex);
 
@@ -156,11 +161,16 @@ is_queued (BsNotifier *notifier, GObject *object, GParamSpec *pspec)
 
   g_mutex_lock (&notifier->mutex);
   notice = g_hash_table_lookup (notifier->queued, &key);
-  /* It may have been another object at the same address. */
   if (notice != NULL)
-    alive = g_weak_ref_get (&notice->object);
+    g_atomic_rc_box_acquire (notice);
   g_mutex_unlock (&notifier->mutex);
 
+  if (notice == NULL)
+    return FALSE;
+
+  /* It may have been another object at the same address. */
+  alive = g_weak_ref_get (&notice->object);
+  notice_unref (notice);
   return alive != NULL;
 }
 
@@ -179,7 +189,7 @@ bs_notifier_notify (BsNotifier *notifier, GObject *object, GParamSpec *pspec, in
       return;
     }
 
-  notice = g_new0 (Notice, 1);
+  notice = g_atomic_rc_box_new0 (Notice);
   g_weak_ref_init (&notice->object, object);
   notice->identity = object;
   notice->pspec = pspec;
@@ -190,7 +200,7 @@ bs_notifier_notify (BsNotifier *notifier, GObject *object, GParamSpec *pspec, in
 void
 bs_notifier_report (BsNotifier *notifier, GObject *object, guint signal_id, const BsKey *key, BsOperation operation, GError *error)
 {
-  Notice *notice = g_new0 (Notice, 1);
+  Notice *notice = g_atomic_rc_box_new0 (Notice);
 
   g_weak_ref_init (&notice->object, object);
   notice->identity = object;

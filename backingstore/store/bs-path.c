@@ -21,7 +21,9 @@ struct _BsPath
 {
   gatomicrefcount ref_count;
 
-  GFile *file;              /* owned; constant */
+  /* constant */
+  GFile *file;              /* owned */
+  char *uri;                /* owned */
 
   guint n_pins;             /* under the store's paths_mutex: somebody is about to ask for something */
 
@@ -29,7 +31,7 @@ struct _BsPath
 
   /* under the mutex */
   PathState state;
-  GWeakRef tracked;
+  GWeakRef tracked;         /* not read under the mutex: that may run a binding's code */
   BsStrand strand;
   BsJob *running;           /* borrowed: the READY or RUNNING one of the strand */
   BsJob *closing;           /* borrowed: stands on the strand */
@@ -64,6 +66,7 @@ bs_path_unref (BsPath *path)
 
   g_assert (path->strand.head == NULL && path->gathering == NULL && path->first_ticket_job == NULL);
   g_object_unref (path->file);
+  g_free (path->uri);
   g_weak_ref_clear (&path->tracked);
   g_mutex_clear (&path->mutex);
   g_free (path);
@@ -73,23 +76,28 @@ bs_path_unref (BsPath *path)
 static BsPath *
 path_pin (BsBackingStore *store, GFile *file)
 {
+  BsPath *spare = g_new0 (BsPath, 1);
   BsPath *path;
 
+  g_atomic_ref_count_init (&spare->ref_count);
+  spare->file = g_object_ref (file);
+  spare->uri = g_file_get_uri (file);
+  g_mutex_init (&spare->mutex);
+  g_weak_ref_init (&spare->tracked, NULL);
+
   g_mutex_lock (&store->paths_mutex);
-  path = g_hash_table_lookup (store->paths, file);
+  path = g_hash_table_lookup (store->paths, spare->uri);
   if (path == NULL)
     {
-      path = g_new0 (BsPath, 1);
-      g_atomic_ref_count_init (&path->ref_count);
-      path->file = g_object_ref (file);
-      g_mutex_init (&path->mutex);
-      g_weak_ref_init (&path->tracked, NULL);
-      g_hash_table_insert (store->paths, path->file, path);
+      path = g_steal_pointer (&spare);
+      g_hash_table_insert (store->paths, path->uri, path);
     }
   path->n_pins++;
   bs_path_ref (path);
   g_mutex_unlock (&store->paths_mutex);
 
+  if (spare != NULL)
+    bs_path_unref (spare);
   return path;
 }
 
@@ -103,10 +111,10 @@ path_forget (BsBackingStore *store, BsPath *path, guint n_pins)
   path->n_pins -= n_pins;
   g_mutex_lock (&path->mutex);
   idle = path->n_pins == 0 && path->state == UNTRACKED && path->strand.head == NULL &&
-         g_hash_table_lookup (store->paths, path->file) == path;
+         g_hash_table_lookup (store->paths, path->uri) == path;
   g_mutex_unlock (&path->mutex);
   if (idle)
-    g_hash_table_steal (store->paths, path->file);
+    g_hash_table_steal (store->paths, path->uri);
   g_mutex_unlock (&store->paths_mutex);
 
   if (idle)
@@ -129,7 +137,7 @@ eligible (BsPath *path, PathJob *self)
     case BS_JOB_SYNC:
       return tickets_passed (path, self->barrier);
     case BS_JOB_UNTRACK:
-      return path->strand.head == &self->job && tickets_passed (path, self->barrier);
+      return path->strand.head == &self->job && path->closing == NULL && tickets_passed (path, self->barrier);
     default:
       return TRUE;
     }
@@ -299,6 +307,7 @@ path_job_wait_for_release (PathJob *self)
 
   g_mutex_lock (&path->mutex);
   self->job.state = BS_JOB_QUEUED;
+  self->job.runner = NULL;
   self->awaits_release = TRUE;
   path->running = NULL;
   path_dispatch (path, &after);
@@ -320,9 +329,9 @@ run_track (PathJob *self)
 
   g_mutex_lock (&path->mutex);
   state = path->state;
+  g_mutex_unlock (&path->mutex);
   if (state == TRACKED)
     tracked = g_weak_ref_get (&path->tracked);
-  g_mutex_unlock (&path->mutex);
 
   if (state == TRACKED && tracked == NULL)
     {
@@ -488,6 +497,7 @@ path_job_new (BsBackingStore *store, BsPath *path, BsJobKind kind, BsTrackedPath
 
   bs_job_init (&self->job, &path_job_class, kind, store, store->backing_lane, &path->mutex, tracked, priority);
   self->path = bs_path_ref (path);
+  bs_job_hold (&self->job);
 
   return &self->job;
 }
@@ -507,15 +517,16 @@ find_joinable (BsPath *path, BsJobKind kind, BsTrackedPath *tracked)
   return NULL;
 }
 
-/* The sync that covers all that was asked so far, made when there is none. */
+/* The sync that covers all that was asked so far; `spare` becomes one where
+ * there is none. */
 static BsJob *
-obtain_sync (BsPath *path, BsTrackedPath *tracked, int priority)
+obtain_sync (BsPath *path, BsJob **spare)
 {
   if (path->closing != NULL && !path->closing->fired && path->last_ticket == ((PathJob *) path->closing)->barrier)
     return path->closing;
 
   if (path->gathering == NULL)
-    path->gathering = path_job_new (tracked->store, path, BS_JOB_SYNC, tracked, priority);
+    path->gathering = g_steal_pointer (spare);
 
   return path->gathering;
 }
@@ -544,11 +555,12 @@ void
 bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
 {
   BsPath *path = path_pin (store, file);
+  g_autoptr (BsTrackedPath) tracked = g_weak_ref_get (&path->tracked);
+  BsJob *spare = path_job_new (store, path, BS_JOB_TRACK, NULL, caller->priority);
   BsAftermath after = { NULL, };
-  g_autoptr (BsTrackedPath) tracked = NULL;
   GError *error = NULL;
   BsJob *start = NULL;
-  gboolean answer = FALSE;
+  gboolean answer, left;
 
   caller->keep = bs_path_ref (path);
   caller->keep_free = (GDestroyNotify) bs_path_unref;
@@ -556,47 +568,90 @@ bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
   bs_caller_connect (caller, bs_job_leave, NULL);
 
   g_mutex_lock (&path->mutex);
-  if (path->state == TRACKED)
-    tracked = g_weak_ref_get (&path->tracked);
-  if (caller->left)
-    {
-      error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled");
-      answer = TRUE;
-    }
-  else if (tracked != NULL)
-    {
-      answer = TRUE;
-    }
-  else
+  left = caller->left;
+  /* What the weak reference gave may have been untracked since. */
+  answer = left || (tracked != NULL && path->state == TRACKED && !g_atomic_int_get (&tracked->refusing));
+  if (!answer)
     {
       BsJob *job = find_joinable (path, BS_JOB_TRACK, NULL);
 
       if (job == NULL)
         {
-          job = path_job_new (store, path, BS_JOB_TRACK, NULL, caller->priority);
+          job = g_steal_pointer (&spare);
           bs_strand_append (&path->strand, job);
         }
       start = path_submit (path, job, caller, &after);
     }
   g_mutex_unlock (&path->mutex);
 
+  if (left)
+    error = bs_job_error (BS_JOB_TRACK, NULL, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
   if (answer)
-    bs_caller_answer (caller, error == NULL ? tracked : NULL, error);
+    bs_caller_answer (caller, left ? NULL : tracked, error);
   if (start != NULL)
     bs_job_start (start, caller);
   bs_aftermath_run (&after);
+  if (spare != NULL)
+    bs_job_unref (spare);
   path_forget (store, path, 1);
   bs_path_unref (path);
+}
+
+/* How asking for something of the path as a whole has ended. */
+typedef enum
+{
+  ASKED_WAIT,
+  ASKED_NOTHING,        /* it is so already */
+  ASKED_CLOSED,
+  ASKED_CANCELLED,
+} Asked;
+
+/* Under the path's mutex. */
+static Asked
+ask (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller, BsJob **spare, BsJob **start, BsAftermath *after)
+{
+  BsPath *path = tracked->path;
+  BsJob *job = NULL;
+
+  if (caller->left)
+    return ASKED_CANCELLED;
+  if (kind == BS_JOB_UNTRACK && g_atomic_int_get (&tracked->closed))
+    return ASKED_NOTHING;
+
+  if (kind != BS_JOB_SYNC)
+    job = find_joinable (path, kind, tracked);
+  if (job == NULL && g_atomic_int_get (&tracked->refusing))
+    return ASKED_CLOSED;
+
+  if (kind == BS_JOB_SYNC)
+    {
+      job = obtain_sync (path, spare);
+    }
+  else if (job == NULL)
+    {
+      job = g_steal_pointer (spare);
+      if (kind == BS_JOB_UNTRACK)
+        {
+          ((PathJob *) job)->barrier = path->last_ticket;
+          path->state = UNTRACKING;
+          g_atomic_int_set (&tracked->refusing, TRUE);
+        }
+      bs_strand_append (&path->strand, job);
+    }
+  *start = path_submit (path, job, caller, after);
+
+  return ASKED_WAIT;
 }
 
 void
 bs_path_start (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
 {
   BsPath *path = tracked->path;
+  BsJob *spare = path_job_new (tracked->store, path, kind, tracked, caller->priority);
   BsAftermath after = { NULL, };
   GError *error = NULL;
   BsJob *start = NULL;
-  gboolean answer = FALSE;
+  Asked asked;
 
   caller->keep = bs_path_ref (path);
   caller->keep_free = (GDestroyNotify) bs_path_unref;
@@ -604,53 +659,22 @@ bs_path_start (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
   bs_caller_connect (caller, bs_job_leave, NULL);
 
   g_mutex_lock (&path->mutex);
-  if (caller->left)
-    {
-      error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled");
-      answer = TRUE;
-    }
-  else if (kind == BS_JOB_UNTRACK && g_atomic_int_get (&tracked->closed))
-    {
-      answer = TRUE;
-    }
-  else
-    {
-      BsJob *job = kind != BS_JOB_SYNC ? find_joinable (path, kind, tracked) : NULL;
-
-      if (job == NULL && g_atomic_int_get (&tracked->refusing))
-        {
-          error = bs_job_error (kind, NULL, tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
-          answer = TRUE;
-        }
-      else if (kind == BS_JOB_SYNC)
-        {
-          start = path_submit (path, obtain_sync (path, tracked, caller->priority), caller, &after);
-        }
-      else
-        {
-          if (job == NULL)
-            {
-              job = path_job_new (tracked->store, path, kind, tracked, caller->priority);
-              if (kind == BS_JOB_UNTRACK)
-                {
-                  ((PathJob *) job)->barrier = path->last_ticket;
-                  path->state = UNTRACKING;
-                  g_atomic_int_set (&tracked->refusing, TRUE);
-                }
-              bs_strand_append (&path->strand, job);
-            }
-          start = path_submit (path, job, caller, &after);
-        }
-    }
+  asked = ask (kind, tracked, caller, &spare, &start, &after);
   g_mutex_unlock (&path->mutex);
 
-  if (answer)
+  if (asked == ASKED_CLOSED)
+    error = bs_job_error (kind, NULL, tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
+  else if (asked == ASKED_CANCELLED)
+    error = bs_job_error (kind, NULL, tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+  if (asked != ASKED_WAIT)
     bs_caller_answer (caller, NULL, error);
   else if (kind == BS_JOB_SYNC || kind == BS_JOB_UNTRACK)
     lend_to_tickets (path, caller->priority);
   if (start != NULL)
     bs_job_start (start, caller);
   bs_aftermath_run (&after);
+  if (spare != NULL)
+    bs_job_unref (spare);
 }
 
 void
@@ -680,25 +704,26 @@ bs_path_start_release (BsPath *path, BsBackingStore *store)
 GPtrArray *
 bs_path_list_tracked (BsBackingStore *store)
 {
+  g_autoptr (GPtrArray) paths = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_path_unref);
   GPtrArray *list = g_ptr_array_new_with_free_func (g_object_unref);
   GHashTableIter iter;
-  gpointer value;
+  gpointer path;
 
   g_mutex_lock (&store->paths_mutex);
   g_hash_table_iter_init (&iter, store->paths);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    {
-      BsPath *path = value;
-      BsTrackedPath *tracked = NULL;
+  while (g_hash_table_iter_next (&iter, NULL, &path))
+    g_ptr_array_add (paths, bs_path_ref (path));
+  g_mutex_unlock (&store->paths_mutex);
 
-      g_mutex_lock (&path->mutex);
-      if (path->state == TRACKED)
-        tracked = g_weak_ref_get (&path->tracked);
-      g_mutex_unlock (&path->mutex);
+  for (guint i = 0; i < paths->len; i++)
+    {
+      BsTrackedPath *tracked = g_weak_ref_get (&((BsPath *) g_ptr_array_index (paths, i))->tracked);
+
+      if (tracked != NULL && g_atomic_int_get (&tracked->closed))
+        g_clear_object (&tracked);
       if (tracked != NULL)
         g_ptr_array_add (list, tracked);
     }
-  g_mutex_unlock (&store->paths_mutex);
 
   return list;
 }

@@ -65,10 +65,9 @@ struct _BsBackingStore
   BsShard shards[BS_N_SHARDS];
 
   GMutex paths_mutex;
-  GHashTable *paths;            /* GFile → BsPath, under paths_mutex */
+  GHashTable *paths;            /* URI → BsPath, under paths_mutex */
 
   GMutex jobs_mutex;            /* the lock of the jobs that stand on no strand */
-  BsJob *close_job;             /* owned; under jobs_mutex */
 };
 
 static inline guint
@@ -82,8 +81,5 @@ bs_shard_index (guint64 hash)
  * closed. What was let in is counted until bs_backing_store_admitted(). */
 gboolean bs_backing_store_admit      (BsBackingStore *self, BsCaller *caller, BsJobKind kind, const BsKey *key, BsTrackedPath *tracked);
 void     bs_backing_store_admitted   (BsBackingStore *self);
-
-/* Called when the last job has ended. */
-void     bs_backing_store_drained    (BsBackingStore *self);
 
 G_END_DECLS

@@ -249,9 +249,12 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
 }
 
 static GError *
-missing_error (const BsKey *key, BsTrackedPath *tracked)
+missing_error (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked)
 {
-  return bs_job_error (BS_JOB_REGISTER, key, tracked, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such key");
+  if (kind == BS_JOB_WRITE)
+    return bs_job_error (kind, key, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "nobody holds the blob any more");
+
+  return bs_job_error (kind, key, tracked, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such key");
 }
 
 static void
@@ -415,40 +418,26 @@ write_first (KeyJob *self, BsShard *shard, GError **error)
   return *error == NULL;
 }
 
-/* Its turn has come: what is still needed? */
-static gboolean
-decide (KeyJob *self, GError **error)
+/* Its turn has come: what is still needed? Under the shard's mutex. */
+static BsNeed
+decide (KeyJob *self)
 {
   BsJob *job = &self->job;
   BsKeyRecord *record = self->record;
+  BsNeed need = bs_strand_need (job->kind, record, job->tracked, &self->key, self->hash);
 
-  switch (bs_strand_need (job->kind, record, job->tracked, &self->key, self->hash))
-    {
-    case BS_NEED_NOTHING:
-      return FALSE;
-    case BS_NEED_MISSING:
-      *error = missing_error (&self->key, job->tracked);
-      return FALSE;
-    case BS_NEED_CALL:
-    default:
-      break;
-    }
-
-  if (job->kind == BS_JOB_DELETE)
+  if (need == BS_NEED_CALL && job->kind == BS_JOB_DELETE)
     {
       if (record->n_tokens > 0 || record->primary == BS_PRIMARY_ABSENT)
-        return FALSE;
+        return BS_NEED_NOTHING;
       for (BsJob *later = job->next; later != NULL; later = later->next)
         if (later->kind == BS_JOB_REGISTER)
-          return FALSE;
+          return BS_NEED_NOTHING;
     }
-  if (job->kind == BS_JOB_WRITE && record->n_tokens == 0)
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Nobody holds the blob any more");
-      return FALSE;
-    }
+  if (need == BS_NEED_CALL && job->kind == BS_JOB_WRITE && record->n_tokens == 0)
+    return BS_NEED_MISSING;
 
-  return TRUE;
+  return need;
 }
 
 /* Does what is needed, and ends. What runs at once has its caller here, not
@@ -509,13 +498,15 @@ key_job_run (BsJob *job)
 {
   KeyJob *self = (KeyJob *) job;
   GError *error = NULL;
-  gboolean needed;
+  BsNeed need;
 
   g_mutex_lock (job->lock);
-  needed = decide (self, &error);
+  need = decide (self);
   g_mutex_unlock (job->lock);
 
-  key_job_carry_out (self, needed, error, NULL);
+  if (need == BS_NEED_MISSING)
+    error = missing_error (job->kind, &self->key, job->tracked);
+  key_job_carry_out (self, need == BS_NEED_CALL, error, NULL);
 }
 
 static const BsJobClass key_job_class = {
@@ -525,12 +516,11 @@ static const BsJobClass key_job_class = {
 };
 
 static BsJob *
-key_job_init (KeyJob *self, BsBackingStore *store, BsJobKind kind, BsKeyRecord *record, guint64 hash, BsTrackedPath *tracked, int priority)
+key_job_init (KeyJob *self, BsBackingStore *store, BsJobKind kind, const BsKey *key, guint64 hash, BsTrackedPath *tracked, int priority)
 {
   bs_job_init (&self->job, &key_job_class, kind, store, store->backing_lane,
                &store->shards[bs_shard_index (hash)].mutex, tracked, priority);
-  self->record = record;
-  self->key = record->key;
+  self->key = *key;
   self->hash = hash;
 
   return &self->job;
@@ -547,7 +537,8 @@ key_job_init_at_once (KeyJob *self, BsBackingStore *store, BsJobKind kind, BsKey
   memset (self, 0, sizeof *self);
   job->embedded = TRUE;
   job->unattended = TRUE;
-  key_job_init (self, store, kind, record, hash, tracked, BS_PRIORITY_BLOCKING);
+  key_job_init (self, store, kind, &record->key, hash, tracked, BS_PRIORITY_BLOCKING);
+  self->record = record;
   job->state = BS_JOB_RUNNING;
   self->content = content;
 }
@@ -560,8 +551,10 @@ bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, gu
 
   if (record->primary != BS_PRIMARY_ABSENT && g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
     {
-      BsJob *job = key_job_init (g_new0 (KeyJob, 1), store, BS_JOB_DELETE, record, hash, NULL, G_PRIORITY_LOW);
+      KeyJob *self = g_new0 (KeyJob, 1);
+      BsJob *job = key_job_init (self, store, BS_JOB_DELETE, &record->key, hash, NULL, G_PRIORITY_LOW);
 
+      self->record = record;
       job->unattended = TRUE;
       bs_strand_append (&record->strand, job);
       bs_aftermath_add_ready (after, job);
@@ -586,44 +579,153 @@ bs_strand_advance (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, g
 /* At the end of its strand, and in the list of its path unless that is closed.
  * Under the shard's mutex. */
 static gboolean
-key_job_stand (KeyJob *self, gboolean inner, GError **error)
+key_job_stand (KeyJob *self, gboolean inner)
 {
   BsJob *job = &self->job;
 
   if (job->tracked != NULL && !bs_path_take_ticket (job, inner))
-    {
-      *error = bs_job_error (job->kind, &self->key, job->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
-      return FALSE;
-    }
+    return FALSE;
 
   bs_strand_append (&self->record->strand, job);
   return TRUE;
 }
 
-/* A new operation that waits for its turn. Returns it, referenced, where that is
- * now. Under the shard's mutex. */
-static BsJob *
-key_job_queue (KeyJob *self, GBytes *content, gboolean inner, BsCaller *caller, BsAftermath *after, GError **error)
+/* How asking for an operation has ended. */
+typedef enum
 {
-  BsJob *job = &self->job;
+  ASKED_WAIT,           /* the caller has joined; the answer comes later */
+  ASKED_START,          /* likewise, and its turn is now: the spare job, with a reference for whoever starts it */
+  ASKED_AT_ONCE,        /* its turn is now, and it runs without a job of its own */
+  ASKED_NEEDS_JOB,      /* ask again, with a new job */
+  ASKED_NOTHING,        /* it is so already */
+  ASKED_MISSING,
+  ASKED_CLOSED,
+  ASKED_CANCELLED,
+} Asked;
 
-  if (!key_job_stand (self, inner, error))
+typedef struct
+{
+  BsBackingStore *store;
+  BsJobKind kind;
+  const BsKey *key;
+  guint64 hash;
+  BsKeyRecord *record;
+  BsTrackedPath *tracked;
+  GBytes *content;
+  BsCaller *caller;
+
+  gboolean inner;       /* what a bulk asks was asked when the bulk was */
+  KeyJob at_once;
+  KeyJob *spare;        /* owned: a job to put on the strand */
+} Asking;
+
+/* A new operation. Under the shard's mutex. */
+static Asked
+ask_new (Asking *self, BsShard *shard, BsAftermath *after)
+{
+  BsBackingStore *store = self->store;
+  gboolean idle = self->record == NULL || self->record->strand.head == NULL;
+  gboolean at_once = idle && bs_caller_stays (self->caller) && !bs_lane_is_context (store->backing_lane);
+  BsJob *job;
+
+  if (!at_once && self->spare == NULL)
+    return ASKED_NEEDS_JOB;
+
+  if (self->record == NULL)
+    self->record = shard_insert (shard, self->key, self->hash);
+  if (at_once)
+    key_job_init_at_once (&self->at_once, store, self->kind, self->record, self->hash, self->tracked, self->content);
+  else
+    self->spare->record = self->record;
+  if (!key_job_stand (at_once ? &self->at_once : self->spare, self->inner))
     {
-      bs_aftermath_add_dropped (after, job);
-      return NULL;
+      bs_strand_settle (store, shard, self->record, self->hash, after);
+      return ASKED_CLOSED;
+    }
+  if (at_once)
+    return ASKED_AT_ONCE;
+
+  job = &self->spare->job;
+  bs_job_join (job, self->caller);
+  if (idle)
+    {
+      job->state = BS_JOB_READY;
+      bs_job_ref (job);
+      return ASKED_START;
+    }
+  bs_job_lend (job->previous, self->caller->priority);
+  self->spare = NULL;
+  return ASKED_WAIT;
+}
+
+/* Under the shard's mutex. */
+static Asked
+ask (Asking *self, BsShard *shard, BsAftermath *after)
+{
+  BsJob *job;
+
+  if (self->caller->left)
+    return ASKED_CANCELLED;
+  if (self->tracked != NULL && !self->inner && g_atomic_int_get (&self->tracked->refusing))
+    return ASKED_CLOSED;
+
+  if (self->record == NULL)
+    self->record = bs_shard_lookup (shard, self->key, self->hash);
+  if (self->record != NULL && (job = find_joinable (self->record, self->kind, self->tracked)) != NULL)
+    {
+      bs_job_join (job, self->caller);
+      /* A part of a bulk must be seen by syncs even when the bulk is gone. */
+      if (job->embedded && job->ticket == 0 && self->tracked != NULL)
+        bs_path_take_ticket (job, TRUE);
+      bs_job_lend (job, self->caller->priority);
+      return ASKED_WAIT;
     }
 
-  if (content != NULL)
-    self->content = g_bytes_ref (content);
-  bs_job_join (job, caller);
-  if (job->previous != NULL)
-    {
-      bs_job_lend (job->previous, caller->priority);
-      return NULL;
-    }
+  if (self->record == NULL || self->record->strand.head == NULL)
+    switch (bs_strand_need (self->kind, self->record, self->tracked, self->key, self->hash))
+      {
+      case BS_NEED_NOTHING:
+        if (self->kind == BS_JOB_REGISTER)
+          self->record->n_tokens++;
+        return ASKED_NOTHING;
+      case BS_NEED_MISSING:
+        return ASKED_MISSING;
+      case BS_NEED_CALL:
+        break;
+      }
 
-  job->state = BS_JOB_READY;
-  return bs_job_ref (job);
+  return ask_new (self, shard, after);
+}
+
+static KeyJob *
+key_job_new (Asking *asking)
+{
+  KeyJob *self = g_new0 (KeyJob, 1);
+
+  key_job_init (self, asking->store, asking->kind, asking->key, asking->hash, asking->tracked, asking->caller->priority);
+  if (asking->content != NULL)
+    self->content = g_bytes_ref (asking->content);
+  bs_job_hold (&self->job);
+
+  return self;
+}
+
+static void
+answer_now (Asking *self, Asked asked)
+{
+  GError *error = NULL;
+
+  if (asked == ASKED_MISSING)
+    error = missing_error (self->kind, self->key, self->tracked);
+  else if (asked == ASKED_CLOSED)
+    error = bs_job_error (self->kind, self->key, self->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
+  else if (asked == ASKED_CANCELLED)
+    error = bs_job_error (self->kind, self->key, self->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+
+  if (bs_caller_stays (self->caller))
+    bs_caller_answer_here (self->caller, error == NULL && self->kind == BS_JOB_REGISTER ? self->record : NULL, error);
+  else
+    bs_caller_answer (self->caller, error == NULL && self->kind == BS_JOB_REGISTER ? self->record : NULL, error);
 }
 
 void
@@ -637,88 +739,61 @@ bs_strand_start (BsBackingStore *store,
 {
   guint64 hash = bs_key_hash (key);
   BsShard *shard = &store->shards[bs_shard_index (hash)];
-  /* What a bulk asks was asked when the bulk was. */
-  gboolean inner = caller->task == NULL && !caller->blocking;
-  gboolean stays = bs_caller_stays (caller);
   BsAftermath after = { NULL, };
-  BsJob *start = NULL;
-  GError *error = NULL;
-  gboolean answer = TRUE;
-  gboolean at_once = FALSE;
-  KeyJob self;
-  BsJob *job;
+  Asking asking;
+  Asked asked;
+
+  asking.store = store;
+  asking.kind = kind;
+  asking.key = key;
+  asking.hash = hash;
+  asking.record = record;
+  asking.tracked = tracked;
+  asking.content = content;
+  asking.caller = caller;
+  asking.inner = caller->task == NULL && !caller->blocking;
+  asking.spare = NULL;
 
   caller->lock = &shard->mutex;
   bs_caller_connect (caller, bs_job_leave, NULL);
 
-  g_mutex_lock (&shard->mutex);
-  if (record == NULL)
-    record = bs_shard_lookup (shard, key, hash);
-
-  if (caller->left)
+  if (!bs_caller_stays (caller))
+    asking.spare = key_job_new (&asking);
+  do
     {
-      error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled");
-    }
-  else if (tracked != NULL && !inner && g_atomic_int_get (&tracked->refusing))
-    {
-      error = bs_job_error (kind, key, tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
-    }
-  else if (record != NULL && (job = find_joinable (record, kind, tracked)) != NULL)
-    {
-      bs_job_join (job, caller);
-      /* A part of a bulk must be seen by syncs even when the bulk is gone. */
-      if (job->embedded && job->ticket == 0 && tracked != NULL)
-        bs_path_take_ticket (job, TRUE);
-      bs_job_lend (job, caller->priority);
-      answer = FALSE;
-    }
-  else
-    {
-      BsNeed need = BS_NEED_CALL;
-
-      if (record == NULL || record->strand.head == NULL)
-        need = bs_strand_need (kind, record, tracked, key, hash);
-
-      if (need == BS_NEED_MISSING)
+      g_mutex_lock (&shard->mutex);
+      asked = ask (&asking, shard, &after);
+      g_mutex_unlock (&shard->mutex);
+      if (asked == ASKED_NEEDS_JOB)
         {
-          error = missing_error (key, tracked);
-        }
-      else if (need == BS_NEED_NOTHING)
-        {
-          if (kind == BS_JOB_REGISTER)
-            record->n_tokens++;
-        }
-      else
-        {
-          if (record == NULL)
-            record = shard_insert (shard, key, hash);
-
-          if (stays && record->strand.head == NULL && !bs_lane_is_context (store->backing_lane))
-            {
-              key_job_init_at_once (&self, store, kind, record, hash, tracked, content);
-              at_once = key_job_stand (&self, inner, &error);
-            }
-          else
-            {
-              job = key_job_init (g_new0 (KeyJob, 1), store, kind, record, hash, tracked, caller->priority);
-              start = key_job_queue ((KeyJob *) job, content, inner, caller, &after, &error);
-            }
-          answer = error != NULL;
-          if (answer)
-            bs_strand_settle (store, shard, record, hash, &after);
+          /* What was looked up may be gone. */
+          asking.record = record;
+          asking.spare = key_job_new (&asking);
         }
     }
-  g_mutex_unlock (&shard->mutex);
+  while (asked == ASKED_NEEDS_JOB);
 
-  if (answer && stays)
-    bs_caller_answer_here (caller, error == NULL && kind == BS_JOB_REGISTER ? record : NULL, error);
-  else if (answer)
-    bs_caller_answer (caller, error == NULL && kind == BS_JOB_REGISTER ? record : NULL, error);
-  if (at_once)
-    key_job_carry_out (&self, TRUE, NULL, caller);
-  if (start != NULL)
-    bs_job_start (start, caller);
+  switch (asked)
+    {
+    case ASKED_AT_ONCE:
+      key_job_carry_out (&asking.at_once, TRUE, NULL, caller);
+      break;
+    case ASKED_START:
+      bs_job_start (&g_steal_pointer (&asking.spare)->job, caller);
+      break;
+    case ASKED_NOTHING:
+    case ASKED_MISSING:
+    case ASKED_CLOSED:
+    case ASKED_CANCELLED:
+      answer_now (&asking, asked);
+      break;
+    case ASKED_WAIT:
+    default:
+      break;
+    }
   bs_aftermath_run (&after);
+  if (asking.spare != NULL)
+    bs_job_unref (&asking.spare->job);
 }
 
 static BsKeyRecord *

@@ -3,6 +3,7 @@
 
 #include "bs-task-tracker.h"
 
+#include "bs-close-private.h"
 #include "bs-store-private.h"
 
 /**
@@ -17,26 +18,6 @@
  * tracker refuses nothing: it only says that whoever waits may go on as soon
  * as nothing is left. A tracker may be used from any thread.
  */
-
-struct _BsTaskTracker
-{
-  GObject parent_instance;
-
-  /* constant */
-  gconstpointer store;      /* identity only: the store may be gone */
-  BsBackingStore *closing;  /* owned; the store that waits to be closed; under the mutex */
-  BsLane *lane;             /* owned */
-  BsNotifier *notifier;     /* owned */
-
-  int n_jobs;               /* atomic; while there are any they hold a reference */
-  int n_held;               /* atomic */
-  int n_tasks_pending;      /* atomic: a notification is under way */
-  int closed;               /* atomic; written under the mutex */
-  int n_waiters;            /* atomic; written under the mutex */
-
-  GMutex mutex;
-  BsCaller *waiters;        /* owned, by next; under the mutex */
-};
 
 typedef enum
 {
@@ -84,49 +65,21 @@ notify_n_tasks (BsTaskTracker *self)
 void
 bs_task_tracker_begin (BsTaskTracker *self)
 {
-  if (g_atomic_int_add (&self->n_jobs, 1) == 0)
-    g_object_ref (self);
+  g_atomic_int_inc (&self->n_jobs);
   notify_n_tasks (self);
 }
 
 void
 bs_task_tracker_end (BsTaskTracker *self)
 {
-  g_autoptr (BsBackingStore) closing = NULL;
-
-  if (!g_atomic_int_dec_and_test (&self->n_jobs))
-    {
-      notify_n_tasks (self);
-      return;
-    }
+  gboolean last = g_atomic_int_dec_and_test (&self->n_jobs);
 
   notify_n_tasks (self);
-  check_idle (self);
-
-  g_mutex_lock (&self->mutex);
-  g_set_object (&closing, self->closing);
-  g_mutex_unlock (&self->mutex);
-  if (closing != NULL)
-    bs_backing_store_drained (closing);
-
-  g_object_unref (self);
-}
-
-void
-bs_task_tracker_set_closing (BsTaskTracker *self, BsBackingStore *store)
-{
-  g_autoptr (BsBackingStore) former = NULL;
-
-  g_mutex_lock (&self->mutex);
-  former = g_steal_pointer (&self->closing);
-  g_set_object (&self->closing, store);
-  g_mutex_unlock (&self->mutex);
-}
-
-guint
-bs_task_tracker_get_n_jobs (BsTaskTracker *self)
-{
-  return g_atomic_int_get (&self->n_jobs);
+  if (last)
+    {
+      check_idle (self);
+      bs_close_check (self);
+    }
 }
 
 BsTaskTracker *

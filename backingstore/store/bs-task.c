@@ -65,6 +65,7 @@ task_job_start (BsBackingStore *store, BsTaskFunc func, gpointer func_data, GTas
   gboolean left;
 
   bs_job_init (job, &task_job_class, BS_JOB_TASK, store, store->task_lane, &store->jobs_mutex, NULL, caller->priority);
+  bs_job_hold (job);
   job->state = BS_JOB_READY;
   self->func = func;
   self->func_data = func_data;

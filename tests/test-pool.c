@@ -1,0 +1,1254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "pool-fixture.h"
+
+static void
+test_properties (void)
+{
+  g_autoptr (BsBackingStore) store = NULL;
+  guint64 max_bytes, memory_use, memory_in_use;
+  guint n_items, n_resident;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 12345);
+  g_object_get (fixture.pool, "store", &store, "max-bytes", &max_bytes, "memory-use", &memory_use,
+                "memory-in-use", &memory_in_use, "n-items", &n_items, "n-resident", &n_resident, NULL);
+  g_assert_true (store == fixture.store);
+  g_assert_true (bs_pool_get_store (fixture.pool) == fixture.store);
+  g_assert_cmpuint (max_bytes, ==, 12345);
+  g_assert_cmpuint (memory_use, ==, 0);
+  g_assert_cmpuint (memory_in_use, ==, 0);
+  g_assert_cmpuint (n_items, ==, 0);
+  g_assert_cmpuint (n_resident, ==, 0);
+
+  g_object_set (fixture.pool, "max-bytes", (guint64) 54321, NULL);
+  g_assert_cmpuint (bs_pool_get_max_bytes (fixture.pool), ==, 54321);
+  g_clear_object (&store);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_insert (void)
+{
+  g_autofree char *key = NULL;
+  BsItem *item;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  item = insert (fixture.pool, 100, 'a');
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100);
+  g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 1);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 1);
+  g_assert_cmpint (bs_item_get_size (item), ==, 100);
+  g_assert_true (bs_item_get_pool (item) == fixture.pool);
+  key = bs_item_dup_key (item);
+  g_assert_true (bs_key_is_valid (key));
+
+  g_assert_finalize_object (item);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 0);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 0);
+
+  /* What never left memory never touches the backing. */
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 0);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, 0);
+  fixture_tear_down (&fixture);
+}
+
+/* Ten items of 100 bytes, all of them in the backing as well. */
+static void
+insert_written (Fixture *fixture, BsItem **items)
+{
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      items[i] = insert (fixture->pool, 100, 'a' + i);
+      bs_item_write (items[i], NULL, &error);
+      g_assert_no_error (error);
+    }
+}
+
+static void
+unref_items (BsItem **items, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    assert_goes (items[i]);
+}
+
+static void
+test_least_recently_used (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  insert_written (&fixture, items);
+  g_assert_true (is_resident (items[0]));
+  g_assert_true (is_resident (items[3]));
+
+  /* What is clean goes before the call returns. */
+  bs_pool_set_max_bytes (fixture.pool, 500);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 5);
+  for (guint i = 0; i < 10; i++)
+    g_assert_cmpint (is_resident (items[i]), ==, i == 0 || i == 3 || i >= 7);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 10);
+
+  /* A load makes room for itself. */
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, &error);
+
+      g_assert_no_error (error);
+      assert_filled (bytes, 100, 'a' + i);
+      g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 500);
+    }
+
+  unref_items (items, 10);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_background_write (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 700);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  for (guint i = 0; i < 10; i++)
+    items[i] = insert (fixture.pool, 100, 'a' + i);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
+
+  /* On their way out, and in memory as ever. */
+  wait_until (count (&fixture, BS_OPERATION_WRITE) > 0);
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GBytes) bytes = bs_item_try_load (items[i]);
+      g_autoptr (GBytes) again = bs_item_load (items[i], NULL, NULL);
+
+      assert_filled (bytes, 100, 'a' + i);
+      g_assert_true (bytes == again);
+    }
+
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  wait_until (bs_pool_get_memory_use (fixture.pool) <= 700);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 700);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 0);
+
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, NULL);
+
+      assert_filled (bytes, 100, 'a' + i);
+    }
+
+  unref_items (items, 10);
+  fixture_wait_finished (&fixture);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_no_needless_writes (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  bs_backing_store_set_max_threads (fixture.store, 8);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  for (guint i = 0; i < 10; i++)
+    items[i] = insert (fixture.pool, 100, 'a' + i);
+
+  /* Asked again and again, while nothing has left yet. */
+  bs_pool_set_max_bytes (fixture.pool, 900);
+  bs_pool_set_max_bytes (fixture.pool, 800);
+  for (guint i = 0; i < 20; i++)
+    bs_pool_set_max_bytes (fixture.pool, 700 - i);
+  bs_pool_set_max_bytes (fixture.pool, 700);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 700);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), <=, 4);
+
+  unref_items (items, 10);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_no_budget_at_all (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 0);
+  for (guint i = 0; i < 10; i++)
+    items[i] = insert (fixture.pool, 100, 'a' + i);
+  wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
+  wait_until (bs_pool_get_memory_in_use (fixture.pool) == 0);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 0);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 10);
+
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, &error);
+
+      g_assert_no_error (error);
+      assert_filled (bytes, 100, 'a' + i);
+      g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+      g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 100);
+    }
+  g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 0);
+
+  unref_items (items, 10);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_larger_than_budget (void)
+{
+  g_autoptr (GError) error = NULL;
+  BsItem *items[10], *large;
+  GBytes *bytes;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  insert_written (&fixture, items);
+  large = insert (fixture.pool, 5000, 'L');
+  bs_pool_trim (fixture.pool, 1000, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (is_resident (large));
+
+  /* It drives nobody out, coming or going. */
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
+  bytes = bs_item_load (large, NULL, &error);
+  g_assert_no_error (error);
+  assert_filled (bytes, 5000, 'L');
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
+  g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 5000);
+  g_bytes_unref (bytes);
+  g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 0);
+
+  assert_goes (large);
+  unref_items (items, 10);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_trim (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GAsyncResult) result = NULL;
+  BsItem *items[10];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  for (guint i = 0; i < 10; i++)
+    items[i] = insert (fixture.pool, 100, 'a' + i);
+
+  g_assert_true (bs_pool_trim (fixture.pool, 1000, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 0);
+
+  g_assert_true (bs_pool_trim (fixture.pool, 450, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 450);
+
+  bs_pool_trim_async (fixture.pool, 0, G_PRIORITY_HIGH, NULL, store_result, &result);
+  g_assert_null (result);
+  g_assert_true (bs_pool_trim_finish (fixture.pool, wait_result (&result), &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 0);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 10);
+  g_assert_cmpuint (bs_pool_get_max_bytes (fixture.pool), ==, 1000);
+
+  unref_items (items, 10);
+  g_clear_object (&result);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_trim_already_there (void)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  bs_pool_trim_async (fixture.pool, 0, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  g_assert_null (result);
+  g_assert_true (bs_pool_trim_finish (fixture.pool, wait_result (&result), &error));
+  g_assert_no_error (error);
+  g_clear_object (&result);
+  fixture_tear_down (&fixture);
+}
+
+static gpointer
+cancel_thread (gpointer data)
+{
+  g_cancellable_cancel (data);
+  return NULL;
+}
+
+static gpointer
+trim_thread (gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean trimmed = bs_pool_trim (data, 0, NULL, &error);
+
+  g_assert_no_error (error);
+  return GINT_TO_POINTER (trimmed);
+}
+
+static void
+test_trim_cancel (void)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GCancellable) before = g_cancellable_new ();
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GAsyncResult) other = NULL;
+  g_autoptr (GError) error = NULL;
+  GThread *thread, *canceller;
+  BsItem *item;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  item = insert (fixture.pool, 100, 'a');
+
+  /* One leaves, and the others never notice. */
+  bs_pool_trim_async (fixture.pool, 0, G_PRIORITY_DEFAULT, cancellable, store_result, &result);
+  bs_pool_trim_async (fixture.pool, 50, G_PRIORITY_DEFAULT, NULL, store_result, &other);
+  thread = g_thread_new ("trim", trim_thread, fixture.pool);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) == 1);
+  canceller = g_thread_new ("cancel", cancel_thread, cancellable);
+  g_assert_false (bs_pool_trim_finish (fixture.pool, wait_result (&result), &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_null (other);
+  g_thread_join (canceller);
+
+  /* Cancelled before it starts. */
+  g_cancellable_cancel (before);
+  g_assert_false (bs_pool_trim (fixture.pool, 0, before, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_clear_object (&result);
+  bs_pool_trim_async (fixture.pool, 0, G_PRIORITY_DEFAULT, before, store_result, &result);
+  g_assert_false (bs_pool_trim_finish (fixture.pool, wait_result (&result), &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100);
+
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  g_assert_true (bs_pool_trim_finish (fixture.pool, wait_result (&other), &error));
+  g_assert_no_error (error);
+  g_assert_true (GPOINTER_TO_INT (g_thread_join (thread)));
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+
+  assert_goes (item);
+  g_clear_object (&result);
+  g_clear_object (&other);
+  fixture_tear_down (&fixture);
+}
+
+/* The target is met because the items go, not because anything was written. */
+static void
+test_trim_met_by_drop (void)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  BsItem *item;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  item = insert (fixture.pool, 100, 'a');
+  bs_pool_trim_async (fixture.pool, 0, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) == 1);
+  g_assert_finalize_object (item);
+  g_assert_true (bs_pool_trim_finish (fixture.pool, wait_result (&result), &error));
+  g_assert_no_error (error);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+
+  /* The blob that was just being written is nobody's: it goes again. */
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, 1);
+  g_clear_object (&result);
+  fixture_tear_down (&fixture);
+}
+
+typedef struct
+{
+  guint n;
+  GThread *thread;
+  GHashTable *keys;
+} Errors;
+
+static void
+background_error_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, Errors *errors)
+{
+  errors->n++;
+  errors->thread = g_thread_self ();
+  g_hash_table_add (errors->keys, g_strdup (key));
+  if (operation != BS_OPERATION_WRITE || !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE))
+    errors->n = G_MAXUINT / 2;
+}
+
+static void
+test_full_disk (void)
+{
+  g_autoptr (GError) error = NULL;
+  Errors errors = { 0 };
+  BsItem *items[10];
+  guint tries;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 700);
+  errors.keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_signal_connect (fixture.store, "background-error", G_CALLBACK (background_error_cb), &errors);
+  fail_all (&fixture, BS_OPERATION_WRITE, NULL, G_IO_ERROR_NO_SPACE);
+  for (guint i = 0; i < 10; i++)
+    items[i] = insert (fixture.pool, 100, 'a' + i);
+
+  /* Tried again by itself, after a pause each. */
+  wait_until (count (&fixture, BS_OPERATION_WRITE) >= 6);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, NULL);
+
+      assert_filled (bytes, 100, 'a' + i);
+    }
+  g_assert_false (bs_pool_trim (fixture.pool, 700, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_clear_error (&error);
+
+  /* Not a word more than one for each item. */
+  tries = count (&fixture, BS_OPERATION_WRITE);
+  wait_until (errors.n >= 3);
+  g_assert_cmpuint (errors.n, ==, g_hash_table_size (errors.keys));
+  g_assert_cmpuint (errors.n, <=, tries);
+  g_assert_true (errors.thread == g_thread_self ());
+
+  /* Nor is it a hot loop. */
+  for (guint i = 0; i < 1000; i++)
+    g_assert_true (is_resident (items[i % 10]));
+  for (guint i = 0; i < 1000; i++)
+    bs_pool_set_max_bytes (fixture.pool, 700 - i % 2);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), <=, tries + 4);
+
+  /* Space again: it recovers by itself. */
+  bs_pool_set_max_bytes (fixture.pool, 700);
+  bs_fault_backing_clear (fixture.fault);
+  wait_until (bs_pool_get_memory_use (fixture.pool) <= 700);
+  g_assert_true (bs_pool_trim (fixture.pool, 0, NULL, &error));
+  g_assert_no_error (error);
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, NULL);
+
+      assert_filled (bytes, 100, 'a' + i);
+    }
+
+  unref_items (items, 10);
+  g_signal_handlers_disconnect_by_data (fixture.store, &errors);
+  g_hash_table_unref (errors.keys);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_one_bad_key (void)
+{
+  g_autofree char *key = NULL;
+  g_autoptr (GError) error = NULL;
+  BsItem *items[20];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 10000);
+  for (guint i = 0; i < 10; i++)
+    items[i] = insert (fixture.pool, 100, 'a' + i);
+  key = bs_item_dup_key (items[0]);
+  fail_all (&fixture, BS_OPERATION_WRITE, key, G_IO_ERROR_FAILED);
+
+  /* The rest leaves as if nothing had happened. */
+  bs_pool_set_max_bytes (fixture.pool, 100);
+  wait_until (bs_pool_get_memory_use (fixture.pool) == 100);
+  g_assert_true (is_resident (items[0]));
+  for (guint i = 10; i < 20; i++)
+    {
+      items[i] = insert (fixture.pool, 100, 'a' + i);
+      wait_until (bs_pool_get_memory_use (fixture.pool) == 100);
+    }
+  g_assert_true (is_resident (items[0]));
+
+  g_assert_false (bs_pool_trim (fixture.pool, 0, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_clear_error (&error);
+  bs_fault_backing_clear (fixture.fault);
+  g_assert_true (bs_pool_trim (fixture.pool, 0, NULL, &error));
+  g_assert_no_error (error);
+
+  unref_items (items, 20);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_register (void)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  g_autofree char *key = NULL;
+  g_autofree char *upper = NULL;
+  g_autofree char *same = NULL;
+  BsItem *item;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  fixture_track (&fixture);
+  item = insert (fixture.pool, 100, 'a');
+  key = bs_item_dup_key (item);
+  g_assert_true (bs_item_persist (item, fixture.tracked, NULL, &error));
+  g_assert_no_error (error);
+  assert_goes (item);
+  fixture_wait_finished (&fixture);
+
+  upper = g_ascii_strup (key, -1);
+  item = bs_pool_register (fixture.pool, fixture.tracked, upper, NULL, &error);
+  g_assert_no_error (error);
+  same = bs_item_dup_key (item);
+  g_assert_cmpstr (same, ==, key);
+  g_assert_cmpint (bs_item_get_size (item), ==, -1);
+  g_assert_false (is_resident (item));
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 0);
+  bytes = bs_item_load (item, NULL, &error);
+  g_assert_no_error (error);
+  assert_filled (bytes, 100, 'a');
+  g_assert_cmpint (bs_item_get_size (item), ==, 100);
+  assert_goes (item);
+
+  bs_pool_register_async (fixture.pool, fixture.tracked, key, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  g_assert_null (result);
+  item = bs_pool_register_finish (fixture.pool, wait_result (&result), &error);
+  g_assert_no_error (error);
+  g_clear_object (&result);
+
+  /* It is the item's now, whatever happens at the path. */
+  g_assert_true (bs_backing_store_delete_persisted (fixture.store, fixture.tracked, key, NULL, &error));
+  g_assert_no_error (error);
+  g_clear_pointer (&bytes, g_bytes_unref);
+  bytes = bs_item_load (item, NULL, &error);
+  g_assert_no_error (error);
+  assert_filled (bytes, 100, 'a');
+
+  assert_goes (item);
+  g_clear_pointer (&bytes, g_bytes_unref);
+  fixture_tear_down (&fixture);
+}
+
+static void
+assert_register_fails (BsPool *pool, BsTrackedPath *tracked, const char *key, GQuark domain, int code)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (bs_pool_register (pool, tracked, key, NULL, &error));
+  g_assert_error (error, domain, code);
+  g_clear_error (&error);
+
+  bs_pool_register_async (pool, tracked, key, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  g_assert_null (result);
+  g_assert_null (bs_pool_register_finish (pool, wait_result (&result), &error));
+  g_assert_error (error, domain, code);
+}
+
+static void
+test_register_errors (void)
+{
+  g_autoptr (GCancellable) cancelled = g_cancellable_new ();
+  g_autofree char *unknown = bs_key_generate ();
+  g_autoptr (GError) error = NULL;
+  Fixture fixture, other;
+
+  fixture_set_up (&fixture, 1000);
+  fixture_set_up (&other, 1000);
+  fixture_track (&fixture);
+  fixture_track (&other);
+
+  assert_register_fails (fixture.pool, fixture.tracked, "", BS_ERROR, BS_ERROR_INVALID_KEY);
+  assert_register_fails (fixture.pool, fixture.tracked, "no key", BS_ERROR, BS_ERROR_INVALID_KEY);
+  assert_register_fails (fixture.pool, fixture.tracked, unknown, BS_ERROR, BS_ERROR_NOT_FOUND);
+  assert_register_fails (fixture.pool, other.tracked, unknown, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+
+  g_cancellable_cancel (cancelled);
+  g_assert_null (bs_pool_register (fixture.pool, fixture.tracked, unknown, cancelled, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_null (bs_pool_register_all (fixture.pool, other.tracked, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+  g_clear_error (&error);
+
+  bs_backing_store_untrack_path (fixture.store, fixture.tracked, NULL, &error);
+  g_assert_no_error (error);
+  assert_register_fails (fixture.pool, fixture.tracked, unknown, BS_ERROR, BS_ERROR_CLOSED);
+  g_assert_null (bs_pool_register_all (fixture.pool, fixture.tracked, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+
+  fixture_tear_down (&other);
+  fixture_tear_down (&fixture);
+}
+
+#define N_ALL 200
+
+static void
+persist_many (Fixture *fixture)
+{
+  fixture_track (fixture);
+  for (guint i = 0; i < N_ALL; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      BsItem *item = insert (fixture->pool, i, 'x');
+
+      bs_item_persist (item, fixture->tracked, NULL, &error);
+      g_assert_no_error (error);
+      assert_goes (item);
+    }
+  fixture_wait_finished (fixture);
+}
+
+static void
+test_register_all (void)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GHashTable) sizes = g_hash_table_new (NULL, NULL);
+  g_autoptr (GError) error = NULL;
+  GListModel *all;
+  BsItem *kept;
+  guint n_deletes, n_bulks;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 100000);
+  persist_many (&fixture);
+  n_deletes = count (&fixture, BS_OPERATION_DELETE_KEY);
+
+  all = bs_pool_register_all (fixture.pool, fixture.tracked, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_list_model_get_item_type (all) == BS_TYPE_ITEM);
+  g_assert_cmpuint (g_list_model_get_n_items (all), ==, N_ALL);
+  g_assert_null (g_list_model_get_item (all, N_ALL));
+  g_assert_null (g_list_model_get_item (all, G_MAXUINT));
+  n_bulks = count (&fixture, BS_OPERATION_REGISTER_KEYS);
+  g_assert_cmpuint (n_bulks + count (&fixture, BS_OPERATION_REGISTER_KEY), >, 0);
+
+  /* Made when asked for, the same as long as anybody holds it. */
+  g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 0);
+  for (guint i = 0; i < N_ALL; i++)
+    {
+      g_autoptr (BsItem) item = g_list_model_get_item (all, i);
+      g_autoptr (BsItem) again = g_list_model_get_item (all, i);
+      g_autoptr (GBytes) bytes = NULL;
+
+      g_assert_true (item == again);
+      g_assert_cmpint (bs_item_get_size (item), ==, -1);
+      bytes = bs_item_load (item, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_cmpuint (g_bytes_get_size (bytes), <, N_ALL);
+      g_assert_true (g_hash_table_add (sizes, GSIZE_TO_POINTER (g_bytes_get_size (bytes))));
+      g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 1);
+    }
+  g_assert_cmpuint (g_hash_table_size (sizes), ==, N_ALL);
+  g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 0);
+
+  /* What was loaded stays loaded though its item has gone. */
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, N_ALL);
+  kept = g_list_model_get_item (all, 17);
+  g_assert_true (is_resident (kept));
+
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, n_deletes);
+  g_assert_finalize_object (all);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, n_deletes + N_ALL - 1);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 1);
+  g_assert_true (is_resident (kept));
+  assert_goes (kept);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, n_deletes + N_ALL);
+
+  /* And dropped without a single item made. */
+  bs_pool_register_all_async (fixture.pool, fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  g_assert_null (result);
+  all = bs_pool_register_all_finish (fixture.pool, wait_result (&result), &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_list_model_get_n_items (all), ==, N_ALL);
+  g_clear_object (&result);
+  g_assert_finalize_object (all);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, n_deletes + 2 * N_ALL);
+
+  fixture_tear_down (&fixture);
+}
+
+static gpointer
+scroll_thread (gpointer data)
+{
+  GListModel *all = data;
+  g_autoptr (GRand) rand = g_rand_new_with_seed (42);
+
+  for (guint i = 0; i < 5000; i++)
+    {
+      guint position = g_rand_int_range (rand, 0, N_ALL);
+      g_autoptr (BsItem) item = g_list_model_get_item (all, position);
+      g_autoptr (BsItem) again = g_list_model_get_item (all, position);
+
+      g_assert_true (item == again);
+    }
+  return NULL;
+}
+
+static void
+test_register_all_threads (void)
+{
+  g_autoptr (GError) error = NULL;
+  GThread *threads[4];
+  GListModel *all;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 100000);
+  persist_many (&fixture);
+  all = bs_pool_register_all (fixture.pool, fixture.tracked, NULL, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("scroll", scroll_thread, all);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 0);
+  g_assert_finalize_object (all);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_stats (void)
+{
+  g_autoptr (GError) error = NULL;
+  BsPoolStats *stats, *copy;
+  BsItem *item;
+  GBytes *bytes;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  item = insert (fixture.pool, 100, 'a');
+  g_assert_true (is_resident (item));
+  g_assert_true (bs_pool_trim (fixture.pool, 0, NULL, &error));
+  wait_until (bs_pool_get_memory_in_use (fixture.pool) == 0);
+  g_assert_false (is_resident (item));
+  bytes = bs_item_load (item, NULL, &error);
+  g_assert_no_error (error);
+  g_bytes_unref (bytes);
+
+  stats = bs_pool_get_stats (fixture.pool);
+  copy = bs_pool_stats_copy (stats);
+  g_assert_cmpuint (copy->hits, ==, 1);
+  g_assert_cmpuint (copy->misses, ==, 1);
+  g_assert_cmpuint (copy->evictions, ==, 1);
+  g_assert_cmpuint (copy->writes, ==, 1);
+  g_assert_cmpuint (copy->bytes_in, ==, 100);
+  g_assert_cmpuint (copy->bytes_out, ==, 100);
+  bs_pool_stats_free (stats);
+  bs_pool_stats_free (copy);
+
+  assert_goes (item);
+  fixture_tear_down (&fixture);
+}
+
+typedef struct
+{
+  guint n;
+  guint n_elsewhere;
+  GThread *home;
+} Notified;
+
+static void
+notify_cb (GObject *object, GParamSpec *pspec, Notified *notified)
+{
+  notified->n++;
+  if (g_thread_self () != notified->home)
+    notified->n_elsewhere++;
+}
+
+static gpointer
+insert_thread (gpointer data)
+{
+  for (guint i = 0; i < 100; i++)
+    g_object_unref (insert (data, 100, 'a'));
+
+  return NULL;
+}
+
+static void
+test_notify (void)
+{
+  Notified memory_use = { .home = g_thread_self () };
+  Notified max_bytes = { .home = g_thread_self () };
+  BsItem *item;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  g_signal_connect (fixture.pool, "notify::memory-use", G_CALLBACK (notify_cb), &memory_use);
+  g_signal_connect (fixture.pool, "notify::max-bytes", G_CALLBACK (notify_cb), &max_bytes);
+  for (guint i = 0; i < 100; i++)
+    g_object_unref (insert (fixture.pool, 100, 'a'));
+  item = insert (fixture.pool, 100, 'a');
+  g_assert_cmpuint (memory_use.n, ==, 0);
+  wait_until (memory_use.n > 0);
+  g_assert_cmpuint (memory_use.n, ==, 1);
+
+  bs_pool_set_max_bytes (fixture.pool, 2000);
+  bs_pool_set_max_bytes (fixture.pool, 2000);
+  wait_until (max_bytes.n > 0);
+  g_assert_cmpuint (max_bytes.n, ==, 1);
+
+  g_thread_join (g_thread_new ("insert", insert_thread, fixture.pool));
+  wait_until (memory_use.n > 1);
+  g_assert_cmpuint (memory_use.n_elsewhere, ==, 0);
+  g_assert_cmpuint (max_bytes.n_elsewhere, ==, 0);
+
+  g_signal_handlers_disconnect_by_data (fixture.pool, &memory_use);
+  g_signal_handlers_disconnect_by_data (fixture.pool, &max_bytes);
+  assert_goes (item);
+  fixture_tear_down (&fixture);
+}
+
+static gpointer
+unref_bytes_thread (gpointer data)
+{
+  g_bytes_unref (data);
+  return NULL;
+}
+
+static void
+test_bytes_outlive_pool (void)
+{
+  GBytes *resident, *evicted;
+  BsItem *item, *other;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  item = insert (fixture.pool, 100, 'a');
+  other = insert (fixture.pool, 100, 'b');
+  evicted = bs_item_load (item, NULL, NULL);
+  g_assert_true (bs_pool_trim (fixture.pool, 0, NULL, NULL));
+  resident = bs_item_load (other, NULL, NULL);
+  g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 100);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100);
+  assert_goes (item);
+  assert_goes (other);
+  g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 0);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  fixture_tear_down (&fixture);
+
+  assert_filled (evicted, 100, 'a');
+  assert_filled (resident, 100, 'b');
+  g_thread_join (g_thread_new ("unref", unref_bytes_thread, evicted));
+  g_bytes_unref (resident);
+}
+
+/* Everything is dropped while writes wait at the gate. */
+static void
+test_drop_all_while_writing (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 0);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  for (guint i = 0; i < 10; i++)
+    items[i] = insert (fixture.pool, 100, 'a' + i);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) > 0);
+  for (guint i = 0; i < 10; i++)
+    g_assert_finalize_object (items[i]);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  g_assert_finalize_object (g_steal_pointer (&fixture.pool));
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  fixture_tear_down (&fixture);
+}
+
+static gboolean
+drop_in_worker (BsBackingStore *store, GCancellable *cancellable, gpointer user_data, GError **error)
+{
+  GPtrArray *objects = user_data;
+
+  g_ptr_array_set_size (objects, 0);
+  return TRUE;
+}
+
+static void
+test_drop_in_worker (void)
+{
+  g_autoptr (GPtrArray) objects = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 150);
+  for (guint i = 0; i < 10; i++)
+    g_ptr_array_add (objects, insert (fixture.pool, 100, 'a'));
+  g_ptr_array_add (objects, g_steal_pointer (&fixture.pool));
+  bs_backing_store_run_in_thread_async (fixture.store, drop_in_worker, objects, NULL, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  g_assert_true (bs_backing_store_run_in_thread_finish (fixture.store, wait_result (&result), &error));
+  g_assert_no_error (error);
+  g_clear_object (&result);
+  fixture_wait_finished (&fixture);
+  fixture_tear_down (&fixture);
+}
+
+/* All of it on one thread, which is the store's main context's. */
+static void
+test_main_context (void)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  BsItem *items[10];
+  Fixture fixture;
+
+  fixture_set_up_in_context (&fixture, 300, g_main_context_default ());
+  for (guint i = 0; i < 10; i++)
+    items[i] = insert (fixture.pool, 100, 'a' + i);
+  g_assert_true (bs_pool_trim (fixture.pool, 200, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 200);
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, &error);
+
+      g_assert_no_error (error);
+      assert_filled (bytes, 100, 'a' + i);
+    }
+  bs_pool_trim_async (fixture.pool, 0, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  g_assert_true (bs_pool_trim_finish (fixture.pool, wait_result (&result), &error));
+  g_assert_no_error (error);
+
+  unref_items (items, 10);
+  g_clear_object (&result);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_closed_store (void)
+{
+  g_autoptr (GError) error = NULL;
+  GBytes *bytes;
+  BsItem *item, *late;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  item = insert (fixture.pool, 100, 'a');
+  g_assert_true (bs_pool_trim (fixture.pool, 0, NULL, &error));
+  g_assert_no_error (error);
+  wait_until (bs_pool_get_memory_in_use (fixture.pool) == 0);
+  g_assert_true (bs_backing_store_close (fixture.store, NULL, &error));
+  g_assert_no_error (error);
+
+  g_assert_null (bs_item_load (item, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_clear_error (&error);
+
+  /* What is in memory stays within reach. */
+  late = insert (fixture.pool, 100, 'b');
+  bytes = bs_item_load (late, NULL, &error);
+  g_assert_no_error (error);
+  assert_filled (bytes, 100, 'b');
+  g_bytes_unref (bytes);
+  g_assert_false (bs_pool_trim (fixture.pool, 0, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_clear_error (&error);
+  g_assert_false (bs_item_write (late, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+
+  assert_goes (item);
+  assert_goes (late);
+  fixture_tear_down (&fixture);
+}
+
+/* A backing that calls the pool from inside its write. */
+#define TEST_TYPE_BACKING (test_backing_get_type ())
+G_DECLARE_FINAL_TYPE (TestBacking, test_backing, TEST, BACKING, GObject)
+
+struct _TestBacking
+{
+  GObject parent_instance;
+  BsBacking *inner;
+  BsPool *pool;
+  BsItem *resident;
+  BsItem *evicted;
+  BsItem *made;
+  GAsyncResult *trimmed;
+  int n_calls;          /* atomic */
+};
+
+static void
+inside_write (TestBacking *self)
+{
+  g_autoptr (GError) error = NULL;
+  GBytes *bytes;
+
+  bytes = bs_item_load (self->resident, NULL, &error);
+  g_assert_no_error (error);
+  assert_filled (bytes, 10, 'r');
+  g_bytes_unref (bytes);
+  g_assert_null (bs_item_load (self->evicted, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  g_clear_error (&error);
+  g_assert_false (bs_pool_trim (self->pool, 0, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  g_clear_error (&error);
+  g_assert_true (bs_pool_trim (self->pool, G_MAXUINT64, NULL, &error));
+  g_assert_no_error (error);
+  self->made = insert (self->pool, 10, 'm');
+  bs_pool_trim_async (self->pool, 0, G_PRIORITY_DEFAULT, NULL, store_result, &self->trimmed);
+}
+
+static gboolean
+test_backing_write (BsBacking *backing, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error)
+{
+  TestBacking *self = TEST_BACKING (backing);
+
+  if (g_atomic_int_add (&self->n_calls, 1) == 1)
+    inside_write (self);
+  return bs_backing_write (self->inner, key, bytes, cancellable, error);
+}
+
+static GBytes *
+test_backing_read (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
+{
+  return bs_backing_read (TEST_BACKING (backing)->inner, key, cancellable, error);
+}
+
+static gboolean
+test_backing_delete_key (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
+{
+  return bs_backing_delete_key (TEST_BACKING (backing)->inner, key, cancellable, error);
+}
+
+static void
+test_backing_iface_init (BsBackingInterface *iface)
+{
+  iface->write = test_backing_write;
+  iface->read = test_backing_read;
+  iface->delete_key = test_backing_delete_key;
+}
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestBacking, test_backing, G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, test_backing_iface_init))
+
+static void
+test_backing_finalize (GObject *object)
+{
+  g_object_unref (TEST_BACKING (object)->inner);
+  G_OBJECT_CLASS (test_backing_parent_class)->finalize (object);
+}
+
+static void
+test_backing_class_init (TestBackingClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = test_backing_finalize;
+}
+
+static void
+test_backing_init (TestBacking *self)
+{
+  self->inner = BS_BACKING (bs_memory_backing_new ());
+}
+
+static void
+test_from_inside_backing (void)
+{
+  TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
+  BsBackingStore *store = bs_backing_store_new (BS_BACKING (backing));
+  g_autoptr (GError) error = NULL;
+  BsItem *item;
+
+  alarm (WATCHDOG_SECONDS);
+  bs_backing_store_set_max_threads (store, 1);
+  backing->pool = bs_pool_new (store, 1000);
+  backing->evicted = insert (backing->pool, 10, 'e');
+  g_assert_true (bs_pool_trim (backing->pool, 0, NULL, &error));
+  g_assert_no_error (error);
+  wait_until (bs_pool_get_memory_in_use (backing->pool) == 0);
+  backing->resident = insert (backing->pool, 10, 'r');
+  item = insert (backing->pool, 10, 'i');
+
+  g_assert_true (bs_item_write (item, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_true (bs_pool_trim_finish (backing->pool, wait_result (&backing->trimmed), &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (bs_pool_get_memory_use (backing->pool), ==, 0);
+
+  g_clear_object (&backing->trimmed);
+  assert_goes (item);
+  assert_goes (backing->made);
+  assert_goes (backing->resident);
+  assert_goes (backing->evicted);
+  assert_goes (backing->pool);
+  assert_goes (store);
+  assert_goes (backing);
+  alarm (0);
+}
+
+#define N_SHARED 40
+
+typedef struct
+{
+  Fixture *fixture;
+  BsItem *items[N_SHARED];      /* never replaced: item i is filled with its own letter */
+  BsItem *changing;
+  guint32 seed;
+} Stress;
+
+static void
+stress_step (Stress *stress, GRand *rand)
+{
+  BsPool *pool = stress->fixture->pool;
+  guint i = g_rand_int_range (rand, 0, N_SHARED);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (BsItem) item = NULL;
+
+  switch (g_rand_int_range (rand, 0, 9))
+    {
+    case 0:
+    case 1:
+    case 2:
+      bytes = bs_item_load (stress->items[i], NULL, &error);
+      g_assert_no_error (error);
+      assert_filled (bytes, 10 * i, '0' + i);
+      break;
+    case 3:
+      bytes = bs_item_try_load (stress->items[i]);
+      if (bytes != NULL)
+        assert_filled (bytes, 10 * i, '0' + i);
+      break;
+    case 4:
+      bs_item_write (stress->items[i], NULL, &error);
+      g_assert_no_error (error);
+      break;
+    case 5:
+      item = insert (pool, 10 * i, 'n');
+      break;
+    case 6:
+      bytes = make_bytes (10 * i, 'r');
+      bs_item_replace (stress->changing, bytes);
+      break;
+    case 7:
+      item = bs_item_copy (stress->changing);
+      bytes = bs_item_load (item, NULL, &error);
+      g_assert_no_error (error);
+      assert_filled (bytes, g_bytes_get_size (bytes), 'r');
+      break;
+    case 8:
+      bs_pool_trim (pool, g_rand_int_range (rand, 0, 3000), NULL, &error);
+      g_assert_no_error (error);
+      break;
+    default:
+      g_assert_not_reached ();
+    }
+}
+
+static gpointer
+stress_thread (gpointer data)
+{
+  Stress *stress = data;
+  g_autoptr (GRand) rand = g_rand_new_with_seed (stress->seed);
+
+  for (guint i = 0; i < 1000; i++)
+    stress_step (stress, rand);
+
+  return NULL;
+}
+
+static void
+test_stress (void)
+{
+  GThread *threads[4];
+  Stress stress[4];
+  guint64 sum = 0;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 3000);
+  for (guint i = 0; i < N_SHARED; i++)
+    stress[0].items[i] = insert (fixture.pool, 10 * i, '0' + i);
+  stress[0].changing = insert (fixture.pool, 1, 'r');
+  stress[0].fixture = &fixture;
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    {
+      stress[i] = stress[0];
+      stress[i].seed = g_test_rand_int ();
+      threads[i] = g_thread_new ("stress", stress_thread, &stress[i]);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 3000);
+  g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, N_SHARED + 1);
+  wait_until (bs_pool_get_memory_in_use (fixture.pool) == 0);
+  bs_pool_set_max_bytes (fixture.pool, G_MAXUINT64);
+  for (guint i = 0; i < N_SHARED; i++)
+    {
+      g_autoptr (GBytes) bytes = bs_item_load (stress[0].items[i], NULL, NULL);
+
+      assert_filled (bytes, 10 * i, '0' + i);
+      sum += 10 * i;
+    }
+  g_bytes_unref (bs_item_load (stress[0].changing, NULL, NULL));
+  sum += bs_item_get_size (stress[0].changing);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, sum);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, N_SHARED + 1);
+
+  unref_items (stress[0].items, N_SHARED);
+  assert_goes (stress[0].changing);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  fixture_tear_down (&fixture);
+}
+
+int
+main (int argc, char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/pool/properties", test_properties);
+  g_test_add_func ("/pool/insert", test_insert);
+  g_test_add_func ("/pool/least-recently-used", test_least_recently_used);
+  g_test_add_func ("/pool/background-write", test_background_write);
+  g_test_add_func ("/pool/no-needless-writes", test_no_needless_writes);
+  g_test_add_func ("/pool/no-budget-at-all", test_no_budget_at_all);
+  g_test_add_func ("/pool/larger-than-budget", test_larger_than_budget);
+  g_test_add_func ("/pool/trim/all-forms", test_trim);
+  g_test_add_func ("/pool/trim/already-there", test_trim_already_there);
+  g_test_add_func ("/pool/trim/cancel", test_trim_cancel);
+  g_test_add_func ("/pool/trim/met-by-drop", test_trim_met_by_drop);
+  g_test_add_func ("/pool/full-disk", test_full_disk);
+  g_test_add_func ("/pool/one-bad-key", test_one_bad_key);
+  g_test_add_func ("/pool/register/all-forms", test_register);
+  g_test_add_func ("/pool/register/errors", test_register_errors);
+  g_test_add_func ("/pool/register-all/all-forms", test_register_all);
+  g_test_add_func ("/pool/register-all/threads", test_register_all_threads);
+  g_test_add_func ("/pool/stats", test_stats);
+  g_test_add_func ("/pool/notify", test_notify);
+  g_test_add_func ("/pool/bytes-outlive-pool", test_bytes_outlive_pool);
+  g_test_add_func ("/pool/drop/all-while-writing", test_drop_all_while_writing);
+  g_test_add_func ("/pool/drop/in-worker", test_drop_in_worker);
+  g_test_add_func ("/pool/main-context", test_main_context);
+  g_test_add_func ("/pool/from-inside-backing", test_from_inside_backing);
+  g_test_add_func ("/pool/closed-store", test_closed_store);
+  g_test_add_func ("/pool/stress", test_stress);
+
+  return g_test_run ();
+}
