@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What PyGObject adds to the introspected library.
+
+``BackingStore.run_in_thread(func, cancellable=None)`` and
+``BackingStore.run_in_thread_async(func, io_priority=GLib.PRIORITY_DEFAULT,
+cancellable=None, callback=None, *user_data)`` take no user data for ``func``: a
+closure carries it. ``func(store, cancellable)`` returns True or raises
+GLib.Error. ``user_data`` goes to ``callback``, as everywhere in PyGObject.
+
+``KeySet`` and ``TrackedPath`` have ``len()``, ``in`` and iteration. Iteration
+goes over the keys of the moment when it began, so the loop may change them. Like
+any collection a KeySet without keys is false; a TrackedPath never is.
+
+Two things that an override cannot mend, for those who write a backing:
+
+- A virtual function that raises anything but GLib.Error, or forgets to return,
+  fails with Bs.Error.FAILED. One that returns a value of another type than it
+  should may crash the process.
+- A class derived from one that implements Bs.Backing names Bs.Backing among its
+  bases once more, ``class Mine(Yours, Bs.Backing)``. Otherwise PyGObject puts
+  its virtual functions into the class it derives from.
+"""
+
+from gi.module import get_introspection_module
+from gi.overrides import override
+from gi.repository import GLib
+
+Bs = get_introspection_module('Bs')
+
+__all__ = ['BackingStore', 'KeySet', 'TrackedPath']
+
+
+def _without_user_data(func):
+    if not callable(func):
+        raise TypeError(f'func must be callable, not {type(func).__name__}')
+    # How PyGObject hands over user data depends on how many closures there are.
+    return lambda store, cancellable, *_user_data: func(store, cancellable)
+
+
+@override
+class BackingStore(Bs.BackingStore):
+    def run_in_thread(self, func, cancellable=None):
+        return super().run_in_thread(_without_user_data(func), (), cancellable)
+
+    def run_in_thread_async(self, func, io_priority=GLib.PRIORITY_DEFAULT, cancellable=None, callback=None, *user_data):
+        # Newer versions of PyGObject return an awaitable where there is no callback.
+        callback = [] if callback is None else [callback, *user_data]
+        return super().run_in_thread_async(_without_user_data(func), (), io_priority, cancellable, *callback)
+
+
+class _Keys:
+    def __len__(self):
+        return self.get_n_keys()
+
+    def __contains__(self, key):
+        return isinstance(key, str) and self.contains_key(key)
+
+    def __iter__(self):
+        return iter(self.list_keys())
+
+
+@override
+class KeySet(_Keys, Bs.KeySet):
+    pass
+
+
+@override
+class TrackedPath(_Keys, Bs.TrackedPath):
+    def __bool__(self):
+        return True

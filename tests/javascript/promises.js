@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Asynchronous methods that return promises, as an application would make them,
+// and promises of what else a test waits for.
+
+import Bs from 'gi://Bs?version=1';
+import Gio from 'gi://Gio';
+import GLib from 'gi://GLib';
+
+const METHODS = [
+    [Bs.BackingStore, [
+        'track_path', 'untrack_path', 'sync', 'delete_persisted', 'delete_persisted_keys',
+        'run_in_thread', 'load_root', 'wait_finished', 'close']],
+    [Bs.TaskTracker, ['wait']],
+    [Bs.Pool, ['register', 'register_all', 'trim']],
+    [Bs.Item, ['load', 'write', 'persist']],
+];
+
+for (const [type, names] of METHODS) {
+    for (const name of names)
+        Gio._promisify(type.prototype, `${name}_async`, `${name}_finish`);
+}
+
+// What the next emission of the signal carries.
+export function emission(object, signal) {
+    return new Promise(resolve => {
+        const id = object.connect(signal, (_object, ...values) => {
+            object.disconnect(id);
+            resolve(values);
+        });
+    });
+}
+
+// For what happens in other threads, which do not wake this one.
+export function until(condition) {
+    return new Promise(resolve => {
+        GLib.timeout_add(GLib.PRIORITY_DEFAULT, 2, () => {
+            if (!condition())
+                return GLib.SOURCE_CONTINUE;
+            resolve();
+            return GLib.SOURCE_REMOVE;
+        });
+    });
+}
