@@ -1,0 +1,370 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Puts every file below a directory into a pool that is much smaller than all
+of them, makes them permanent, and in another process brings them back and
+compares.
+
+TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
+same file system, so that persisting is making a hard link. TARGET/manifest has
+a line "KEY SHA-256 URI" for each file.
+
+Nothing blocks the main loop: what waits is a coroutine, and what takes time
+runs in the threads of the store.
+"""
+
+import argparse
+import hashlib
+import re
+import sys
+import time
+from collections import deque
+
+import gi
+
+gi.require_version('Bs', '1')
+from gi.repository import Bs, Gio, GLib
+
+IN_FLIGHT = 64
+INSERTS_IN_FLIGHT = 8
+N_DELETED = 3
+MIB = 1024 * 1024
+DEFAULT = (GLib.PRIORITY_DEFAULT, None)  # io_priority, cancellable
+
+
+def spawn(coroutine, ended):
+    """Runs a coroutine; at last calls ended(value, error)."""
+    def resume(_source=None, result=None):
+        try:
+            start = coroutine.send(result)
+        except StopIteration as stop:
+            ended(stop.value, None)
+        except Exception as error:
+            ended(None, error)
+        else:
+            start(resume)
+
+    resume()
+
+
+class Call:
+    """Awaits the asynchronous function that source has under a name."""
+
+    def __init__(self, source, name, *arguments, finish=None):
+        self.start = lambda resume: getattr(source, name + '_async')(*arguments, resume)
+        self.finish = getattr(source, finish or name + '_finish')
+
+    def __await__(self):
+        return self.finish((yield self.start))
+
+
+class Gather:
+    """Awaits coroutines that run side by side; raises the first error once all have ended."""
+
+    def __init__(self, coroutines):
+        self.coroutines = list(coroutines)
+        self.n_running = len(self.coroutines)
+        self.error = None
+
+    def start(self, resume):
+        def ended(_value, error):
+            self.error = self.error or error
+            self.n_running -= 1
+            if self.n_running == 0:
+                resume()
+
+        for coroutine in self.coroutines:
+            spawn(coroutine, ended)
+
+    def __await__(self):
+        yield self.start
+        if self.error:
+            raise self.error
+
+
+class Entry:
+    """A file, and the item that holds its contents."""
+
+    def __init__(self, file, key=None, sha256=None):
+        self.file = file
+        self.key = key
+        self.sha256 = sha256
+        self.item = None
+
+
+def clear_progress():
+    if sys.stdout.isatty():
+        print('\r\033[K', end='', flush=True)
+
+
+def complain(entry, problem):
+    clear_progress()
+    print(f'{entry.file.get_parse_name()}: {problem}', file=sys.stderr)
+
+
+def get_resident_peak():
+    """How much of this process was in memory at most, in bytes."""
+    with open('/proc/self/status') as status:
+        match = re.search(r'^VmHWM:\s*(\d+)', status.read(), re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else 0
+
+
+class Example:
+    def __init__(self, target, budget):
+        directory = Gio.File.new_for_commandline_arg(target)
+        self.begun = time.monotonic()
+        self.peak_before = get_resident_peak()
+        self.blobs = directory.get_child('blobs')
+        self.manifest = directory.get_child('manifest')
+        self.backing = Bs.FileBacking.new(directory.get_child('scratch'))
+        self.store = Bs.BackingStore.new(self.backing)
+        self.pool = Bs.Pool.new(self.store, budget)
+        self.tracked = None
+        self.entries = []
+        self.peak_use = 0
+        self.n_skipped = 0
+        self.n_wrong = 0
+
+    def note_memory_use(self):
+        self.peak_use = max(self.peak_use, self.pool.get_memory_use())
+
+    async def step(self, name, coroutine):
+        begun = time.monotonic()
+        result = await coroutine
+        clear_progress()
+        print(f'{name:11} {time.monotonic() - begun:8.2f} s')
+        return result
+
+    async def for_each(self, name, entries, function, in_flight=IN_FLIGHT):
+        """Does one step for all entries, so many at a time."""
+        todo = deque(entries)
+        n_total = len(todo)
+        n_done = 0
+        shown = 0
+
+        async def work():
+            nonlocal n_done, shown
+            while todo:
+                try:
+                    await function(todo.popleft())
+                except BaseException:
+                    todo.clear()
+                    raise
+                n_done += 1
+                if sys.stdout.isatty() and time.monotonic() - shown >= 0.05:
+                    shown = time.monotonic()
+                    marks = '#' * (40 * n_done // n_total)
+                    print(f'\r{name:11} [{marks:40}] {n_done} of {n_total} ', end='', flush=True)
+
+        async def work_side_by_side():
+            await Gather(work() for _ in range(in_flight))
+
+        await self.step(name, work_side_by_side())
+
+    async def run_in_thread(self, function):
+        """Returns what the function returns, or raises what it raises."""
+        value = error = None
+
+        def run(_store, _cancellable):
+            nonlocal value, error
+            try:
+                value = function()
+            except Exception as raised:
+                error = raised
+            return True
+
+        await Call(self.store, 'run_in_thread', run, *DEFAULT)
+        if error:
+            raise error
+        return value
+
+    async def list_files(self, source):
+        attributes = f'{Gio.FILE_ATTRIBUTE_STANDARD_NAME},{Gio.FILE_ATTRIBUTE_STANDARD_TYPE}'
+        folders = [source]
+        while folders:
+            folder = folders.pop()
+            try:
+                enumerator = await Call(folder, 'enumerate_children', attributes,
+                                        Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, *DEFAULT)
+            except GLib.Error as error:
+                if folder is source:
+                    raise
+                print(error.message, file=sys.stderr)
+                self.n_skipped += 1
+                continue
+            while infos := await Call(enumerator, 'next_files', 100, *DEFAULT):
+                for info in infos:
+                    if info.get_file_type() == Gio.FileType.DIRECTORY:
+                        folders.append(enumerator.get_child(info))
+                    elif info.get_file_type() == Gio.FileType.REGULAR:
+                        self.entries.append(Entry(enumerator.get_child(info)))
+        if not self.entries:
+            raise FileNotFoundError(f'{source.get_parse_name()}: there are no files')
+
+    async def track(self):
+        self.tracked = await Call(self.store, 'track_path', self.blobs, *DEFAULT)
+
+    async def sync(self):
+        await Call(self.store, 'sync', self.tracked, *DEFAULT)
+
+    async def insert(self, entry):
+        def read():
+            with open(entry.file.peek_path(), 'rb') as file:
+                contents = file.read()
+            return GLib.Bytes.new(contents), hashlib.sha256(contents).hexdigest()
+
+        try:
+            contents, entry.sha256 = await self.run_in_thread(read)
+        except OSError as error:
+            complain(entry, error.strerror)
+            self.n_skipped += 1
+            return
+        entry.item = self.pool.insert(contents)
+        del contents
+        self.note_memory_use()
+
+        # When the pool is over its budget, the disk sets the pace. Memory goes
+        # over by what is in flight, so that is little.
+        if self.pool.get_memory_use() > self.pool.get_max_bytes():
+            await Call(self.pool, 'trim', self.pool.get_max_bytes(), *DEFAULT)
+
+    async def persist(self, entry):
+        if entry.item:
+            await Call(entry.item, 'persist', self.tracked, *DEFAULT)
+
+    async def write_manifest(self):
+        """Written after the sync, it never names what is not there."""
+        lines = []
+        for entry in self.entries:
+            key = entry.item and entry.item.dup_key()
+            if key and key in self.tracked:
+                lines.append(f'{key} {entry.sha256} {entry.file.get_uri()}\n')
+        await Call(self.manifest, 'replace_contents_bytes', GLib.Bytes.new(''.join(lines).encode()),
+                   None, False, Gio.FileCreateFlags.PRIVATE, None, finish='replace_contents_finish')
+
+    async def read_manifest(self):
+        _, contents, _ = await Call(self.manifest, 'load_contents', None)
+        for line in contents.decode().splitlines():
+            key, sha256, uri = line.split(' ')
+            self.entries.append(Entry(Gio.File.new_for_uri(uri), key, sha256))
+
+    async def register(self):
+        """One operation for all keys; the list makes items when asked."""
+        items = {item.dup_key(): item
+                 for item in await Call(self.pool, 'register_all', self.tracked, *DEFAULT)}
+        for entry in self.entries:
+            entry.item = items.get(entry.key)
+
+    def reject(self, entry, problem):
+        complain(entry, problem)
+        self.n_wrong += 1
+
+    def judge(self):
+        if self.n_wrong:
+            raise ValueError(f'{self.n_wrong} of {len(self.entries)} files are missing or differ')
+
+    async def compare(self, entry):
+        if not entry.item:
+            self.reject(entry, 'is not at the persisted path')
+            return
+        try:
+            contents = await self.load(entry)
+        except GLib.Error as error:
+            self.reject(entry, error.message)
+            return
+        sha256 = await self.run_in_thread(lambda: hashlib.sha256(contents.get_data()).hexdigest())
+        if sha256 != entry.sha256:
+            self.reject(entry, 'has another SHA-256 than the original')
+
+    async def load(self, entry):
+        contents = await Call(entry.item, 'load', *DEFAULT)
+        self.note_memory_use()
+        return contents
+
+    async def delete(self, entry):
+        """Deletes what is permanent: the item stays whole as long as it is held."""
+        await Call(self.store, 'delete_persisted', self.tracked, entry.key, *DEFAULT)
+        if entry.key in self.tracked:
+            self.reject(entry, 'was deleted and is still there')
+        await self.compare(entry)
+
+    async def store_files(self, source):
+        await self.step('Listing', self.list_files(source))
+        await self.step('Tracking', self.track())
+        if len(self.tracked) > 0:
+            raise FileExistsError(f'{self.blobs.get_parse_name()} is in use: choose a new target')
+        await self.for_each('Inserting', self.entries, self.insert, INSERTS_IN_FLIGHT)
+        await self.for_each('Persisting', self.entries, self.persist)
+        await self.step('Syncing', self.sync())
+        await self.step('Manifest', self.write_manifest())
+
+    async def verify_files(self):
+        await self.step('Manifest', self.read_manifest())
+        await self.step('Tracking', self.track())
+        await self.step('Registering', self.register())
+        await self.for_each('Comparing', self.entries, self.compare)
+        self.judge()
+        await self.for_each('Backwards', reversed(self.entries), self.load)
+        await self.for_each('Deleting', self.entries[:N_DELETED], self.delete)
+        self.judge()
+        await self.step('Syncing', self.sync())
+        await self.step('Manifest', self.write_manifest())
+
+    async def run(self, work):
+        try:
+            await work
+        finally:
+            # The scratch files go, too.
+            await Call(self.store, 'close', *DEFAULT)
+
+    def summarize(self):
+        files = self.backing.get_stats()
+        stats = self.pool.get_stats()
+        items = [entry.item for entry in self.entries if entry.item]
+        sizes = [item.get_size() for item in items]
+        print(f'''{'Total':11} {time.monotonic() - self.begun:8.2f} s
+
+Files       {len(items)}, {sum(sizes) / MIB:.1f} MiB, the largest {max(sizes, default=0) / MIB:.1f} MiB; {self.n_skipped} skipped
+Pool        {self.peak_use / MIB:.1f} MiB at most, budget {self.pool.get_max_bytes() / MIB:.1f} MiB
+Process     {get_resident_peak() / MIB:.1f} MiB resident at most, {self.peak_before / MIB:.1f} MiB before the first file
+Loads       {stats.hits} hits, {stats.misses} misses, {stats.writes} written, {stats.evictions} evicted
+Blobs       {files.linked} linked, {files.reflinked} reflinked, {files.copied} copied
+Persisted   {len(self.tracked)} files''')
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='example')
+    budget = argparse.ArgumentParser(add_help=False)
+    budget.add_argument('--budget', metavar='MIB', type=int, default=4, help='what the pool may hold in memory (4)')
+    commands = parser.add_subparsers(dest='command', required=True)
+    command = commands.add_parser('store', parents=[budget])
+    command.add_argument('source', metavar='SOURCE')
+    command.add_argument('target', metavar='TARGET')
+    command = commands.add_parser('verify', parents=[budget])
+    command.add_argument('target', metavar='TARGET')
+    arguments = parser.parse_args()
+
+    example = Example(arguments.target, arguments.budget * MIB)
+    if arguments.command == 'store':
+        work = example.store_files(Gio.File.new_for_commandline_arg(arguments.source))
+    else:
+        work = example.verify_files()
+
+    loop = GLib.MainLoop()
+    errors = []
+
+    def ended(_value, error):
+        errors.append(error)
+        loop.quit()
+
+    spawn(example.run(work), ended)
+    loop.run()
+
+    if errors[0]:
+        print(f'example: {getattr(errors[0], "message", errors[0])}', file=sys.stderr)
+        return 1
+    example.summarize()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs the example of docs/examples, in one language, on a few odd files.
+
+test-examples.py COMMAND [ARGUMENT...]
+"""
+
+import hashlib
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+COMMAND = sys.argv[1:]
+N_FILES = 300
+N_DELETED = 3
+
+n_tests = 0
+
+
+def check(condition, what):
+    global n_tests
+    n_tests += 1
+    print('ok' if condition else 'not ok', n_tests, what, flush=True)
+    return condition
+
+
+def run(*arguments):
+    return subprocess.run([*COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=100)
+
+
+def expect(status, what, *arguments, message=''):
+    """Checks an exit status and what it says, on stdout if all is well."""
+    result = run(*arguments)
+    said = result.stderr if status else result.stdout
+    if not check(result.returncode == status and message in said, what):
+        print(f'status {result.returncode}\n{result.stdout}{result.stderr}', file=sys.stderr)
+    return result.stdout
+
+
+def make_source(source):
+    names = [b'with a space', b'with a\nnew line', b'with 100%20', b'with \xff', 'with ü'.encode(), b'-option']
+    names += [b'%d' % i for i in range(N_FILES - len(names))]
+    files = {}
+    for i, name in enumerate(names):
+        folder = source / str(i % 7) / str(i % 3)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.path.join(os.fsencode(folder), name)
+        content = (name + b'\n') * (i * i % 4099)
+        if i == 100:
+            content = os.urandom(3 << 20)
+        with open(file, 'wb') as stream:
+            stream.write(content)
+        files[file] = content
+    (source / 'link').symlink_to('/etc/passwd')
+    (source / 'loop').symlink_to('.')
+    (source / 'broken').symlink_to('nowhere')
+    os.mkfifo(source / 'fifo')
+    (source / 'empty').mkdir()
+    return files
+
+
+def list_blobs(target):
+    return sorted(path for path in (target / 'blobs').glob('??/*') if path.is_file())
+
+
+def get_blob(target, key):
+    digits = key.replace('-', '')
+    return target / 'blobs' / digits[:2] / digits
+
+
+def read_manifest(target):
+    return [line.split(' ') for line in (target / 'manifest').read_text().splitlines()]
+
+
+def get_figure(output, pattern):
+    match = re.search(pattern, output)
+    return float(match.group(1)) if match else None
+
+
+def test_round_trip(source, target):
+    files = make_source(source)
+    output = expect(0, 'stores', 'store', source, target, '--budget=1', message=f'Persisted   {N_FILES} files')
+    check(get_figure(output, r'Pool +([\d.]+) MiB') > 0, 'tells the peak')
+    check(get_figure(output, r'([\d]+) evicted') > 0, 'evicts')
+
+    manifest = read_manifest(target)
+    check(len(manifest) == N_FILES == len(list_blobs(target)), 'stores every file, and no other')
+    hashes = sorted(hashlib.sha256(content).hexdigest() for content in files.values())
+    check(sorted(sha256 for _, sha256, _ in manifest) == hashes, 'knows the hashes')
+    check(all(hashlib.sha256(get_blob(target, key).read_bytes()).hexdigest() == sha256
+              for key, sha256, _ in manifest), 'has blobs that are what the files are')
+    check(not list((target / 'scratch').glob('??/*')), 'leaves no scratch files')
+
+    for left in N_FILES - N_DELETED, N_FILES - 2 * N_DELETED:
+        output = expect(0, 'verifies', 'verify', target, '--budget=1', message=f'Persisted   {left} files')
+        check(len(list_blobs(target)) == left == len(read_manifest(target)), 'deletes some')
+        check(get_figure(output, r'(\d+) misses') >= left, 'counts the misses')
+    check(not list((target / 'scratch').glob('??/*')), 'leaves no scratch files')
+
+    output = expect(0, 'verifies with a large budget', 'verify', target, '--budget=100')
+    check(get_figure(output, r'(\d+) hits') >= left, 'counts the hits')
+
+
+def test_failures(source, target):
+    expect(1, 'refuses a target in use', 'store', source, target, message='is in use')
+
+    key, _, uri = read_manifest(target)[0]
+    blob = get_blob(target, key)
+    content = blob.read_bytes()
+    name = uri.rpartition('/')[2]
+    blob.write_bytes(content + b'x')
+    expect(1, 'sees a blob that differs', 'verify', target, message='has another SHA-256 than the original')
+    blob.unlink()
+    expect(1, 'sees a blob that is gone', 'verify', target, message='is not at the persisted path')
+    blob.write_bytes(content)
+    expect(0, 'is content again', 'verify', target)
+
+    missing = source / 'missing'
+    expect(1, 'names a missing source', 'store', missing, target, message=str(missing))
+    expect(1, 'names a missing target', 'verify', missing, message=str(missing))
+    check(not missing.exists(), 'makes nothing then')
+    expect(1, 'names an empty source', 'store', source / 'empty', target, message=str(source / 'empty'))
+    expect(1, 'names a foreign target', 'store', source, source.parent, message=str(source.parent / 'blobs'))
+    expect(2, 'shows its usage', 'store', source, message='TARGET')
+
+    if os.geteuid() != 0:
+        folder = source / 'unreadable'
+        folder.mkdir(mode=0)
+        output = expect(0, 'skips what it cannot read', 'store', source, target.parent / 'other')
+        check('; 1 skipped' in output, 'says so')
+        folder.rmdir()
+
+
+def test_terminal(source, target):
+    main, terminal = pty.openpty()
+    process = subprocess.Popen([*COMMAND, 'store', source, target], stdin=subprocess.DEVNULL, stdout=terminal)
+    os.close(terminal)
+    output = b''
+    try:
+        while data := os.read(main, 4096):
+            output += data
+    except OSError:
+        pass
+    check(process.wait(timeout=100) == 0 and b'[####' in output, 'shows its progress on a terminal')
+    os.close(main)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as directory:
+        top = Path(directory)
+        source = top / 'source'
+        (top / 'blobs').mkdir()
+        (top / 'blobs' / 'letter').touch()
+        test_round_trip(source, top / 'target')
+        test_failures(source, top / 'target')
+        test_terminal(source, top / 'terminal')
+    print(f'1..{n_tests}')
+
+
+main()
