@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <backingstore/backingstore.h>
+
+G_BEGIN_DECLS
+
+/* What all benchmarks share: a backing that does nothing, interleaved rounds,
+ * medians. A benchmark prints figures and asserts none. */
+
+extern gboolean benchmark_smoke;     /* --smoke: only show that it works */
+extern guint benchmark_rounds;       /* --rounds N */
+
+void     benchmark_init          (int *argc, char ***argv, const char *summary);
+
+/* Calls it with the number of keys: `smallest`, a million, with --large ten
+ * million; or what --keys says; or, to show that it works, `smoke`. */
+void     benchmark_each_size     (void (*measure) (guint n_keys), guint smallest, guint smoke);
+
+/* Nanoseconds of a monotonic clock. */
+gint64   benchmark_now           (void);
+/* Nanoseconds of processor time, of all threads: where nothing sleeps, that is
+ * the same and does not count what else the machine is doing. */
+gint64   benchmark_cpu_now       (void);
+
+/* One column of figures: a sample a round. */
+typedef struct
+{
+  const char *name;
+  GArray *samples;      /* of double */
+} Series;
+
+void     series_init             (Series *series, const char *name);
+void     series_clear            (Series *series);
+void     series_add              (Series *series, double sample);
+double   series_get_median       (Series *series);
+double   series_get_quantile     (Series *series, double quantile);
+/* "name: median (min to max) unit", and against `floor`, where given, the ratio of
+ * the medians and the lowest and highest ratio of a round. */
+void     series_print            (Series *series, Series *floor, const char *unit);
+
+/* Keys as an application has them. */
+char   **benchmark_make_keys     (guint n_keys);
+guint   *benchmark_make_order    (guint n, gboolean shuffled);
+
+/* A backing whose functions do nothing but count. It finds at every path the
+ * keys that it was given. */
+#define BENCHMARK_TYPE_BACKING (benchmark_backing_get_type ())
+G_DECLARE_DERIVABLE_TYPE (BenchmarkBacking, benchmark_backing, BENCHMARK, BACKING, GObject)
+
+struct _BenchmarkBackingClass
+{
+  GObjectClass parent_class;
+};
+
+/* The same with functions for many keys at a time. */
+#define BENCHMARK_TYPE_BULK_BACKING (benchmark_bulk_backing_get_type ())
+GType        benchmark_bulk_backing_get_type (void);
+
+/* `keys` stay the caller's. */
+BenchmarkBacking *benchmark_backing_new     (GType type, char **keys, guint n_keys);
+guint        benchmark_backing_get_n_calls (BenchmarkBacking *self);
+/* Makes the calls for one key last. */
+void         benchmark_backing_stall   (BenchmarkBacking *self, const char *key, guint milliseconds);
+
+BsTrackedPath *benchmark_track    (BsBackingStore *store);
+
+G_END_DECLS

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The backing's call for one key takes a second. Meanwhile so many other
+ * operations a second are asked at fixed times, whether or not those before
+ * have come back; each one's latency counts from when it was due.
+ *
+ * Seconds with and without the stuck call take turns. */
+
+#include "benchmark.h"
+
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <glib-unix.h>
+
+static guint stall_milliseconds = 1000;
+
+typedef struct
+{
+  BenchmarkBacking *backing;
+  BsBackingStore *store;
+  BsTrackedPath *tracked;
+  GMainLoop *loop;
+  char **keys;
+  guint n_operations;
+  gint64 interval;        /* nanoseconds */
+  gint64 start;
+  guint n_started;
+  guint n_pending;
+  GArray *latencies;      /* of double, microseconds; borrowed */
+} Run;
+
+typedef struct
+{
+  Run *run;
+  gint64 due;
+} Operation;
+
+static void
+end_one (Run *run)
+{
+  if (--run->n_pending == 0 && run->n_started == run->n_operations)
+    g_main_loop_quit (run->loop);
+}
+
+static void
+operation_done (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autofree Operation *operation = user_data;
+  Run *run = operation->run;
+  double latency = (benchmark_now () - operation->due) / 1000.0;
+
+  if (!bs_backing_store_delete_persisted_finish (BS_BACKING_STORE (source), result, NULL))
+    g_error ("Deleting failed");
+  g_array_append_val (run->latencies, latency);
+  end_one (run);
+}
+
+static void
+stuck_done (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  if (!bs_backing_store_delete_persisted_finish (BS_BACKING_STORE (source), result, NULL))
+    g_error ("Deleting failed");
+  end_one (user_data);
+}
+
+static gboolean
+tick (int fd, GIOCondition condition, gpointer user_data)
+{
+  Run *run = user_data;
+  guint64 n_expired;
+
+  if (read (fd, &n_expired, sizeof n_expired) < 0)
+    return G_SOURCE_CONTINUE;
+
+  while (run->n_started < run->n_operations && run->start + run->n_started * run->interval <= benchmark_now ())
+    {
+      Operation *operation = g_new (Operation, 1);
+
+      operation->run = run;
+      operation->due = run->start + run->n_started * run->interval;
+      run->n_pending++;
+      bs_backing_store_delete_persisted_async (run->store, run->tracked, run->keys[run->n_started++], G_PRIORITY_DEFAULT, NULL,
+                                               operation_done, operation);
+    }
+
+  return run->n_started < run->n_operations ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
+
+static void
+run_once (char **keys, guint n_operations, gboolean stalled, GArray *latencies)
+{
+  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_operations + 1);
+  g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
+  g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  int fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  Run run = { backing, store, tracked, loop, keys, n_operations };
+  struct itimerspec timer;
+
+  run.latencies = latencies;
+  run.interval = stall_milliseconds * G_GINT64_CONSTANT (1000000) / n_operations;
+  timer.it_interval.tv_sec = 0;
+  timer.it_interval.tv_nsec = run.interval;
+  timer.it_value = timer.it_interval;
+
+  if (stalled)
+    {
+      benchmark_backing_stall (backing, keys[n_operations], stall_milliseconds);
+      run.n_pending++;
+      bs_backing_store_delete_persisted_async (store, tracked, keys[n_operations], G_PRIORITY_DEFAULT, NULL, stuck_done, &run);
+    }
+
+  run.start = benchmark_now () + run.interval;
+  timerfd_settime (fd, 0, &timer, NULL);
+  g_unix_fd_add_full (G_PRIORITY_DEFAULT, fd, G_IO_IN, tick, &run, NULL);
+  g_main_loop_run (loop);
+
+  close (fd);
+  bs_backing_store_wait_finished (store, NULL, NULL);
+}
+
+static void
+measure (guint n_operations)
+{
+  char **keys = benchmark_make_keys (n_operations + 1);
+  const double quantiles[] = { 0.5, 0.99, 1 };
+  const char *const names[] = { "p50", "p99", "max" };
+  Series runs[2][G_N_ELEMENTS (quantiles)];
+  Series all[2];
+  guint n_delayed = 0;
+  double limit;
+
+  for (guint j = 0; j < 2; j++)
+    {
+      series_init (&all[j], NULL);
+      for (guint i = 0; i < G_N_ELEMENTS (quantiles); i++)
+        series_init (&runs[j][i], names[i]);
+    }
+
+  for (guint round = 0; round < benchmark_rounds; round++)
+    for (guint j = 0; j < 2; j++)
+      {
+        Series once;
+
+        series_init (&once, NULL);
+        run_once (keys, n_operations, j == 1, once.samples);
+        for (guint i = 0; i < G_N_ELEMENTS (quantiles); i++)
+          series_add (&runs[j][i], series_get_quantile (&once, quantiles[i]));
+        g_array_append_vals (all[j].samples, once.samples->data, once.samples->len);
+        series_clear (&once);
+      }
+
+  limit = series_get_quantile (&all[0], 0.99);
+  for (guint i = 0; i < all[1].samples->len; i++)
+    n_delayed += g_array_index (all[1].samples, double, i) > limit;
+
+  g_print ("%u other operations a second, while one call takes %u ms\n", n_operations * 1000 / stall_milliseconds, stall_milliseconds);
+  for (guint i = 0; i < G_N_ELEMENTS (quantiles); i++)
+    {
+      g_print (" %s: without, with\n", names[i]);
+      series_print (&runs[0][i], NULL, "us");
+      series_print (&runs[1][i], &runs[0][i], "us");
+    }
+  g_print ("  beyond the unstalled p99 (1 %% is none): %.2f %%\n", n_delayed * 100.0 / all[1].samples->len);
+
+  for (guint j = 0; j < 2; j++)
+    {
+      series_clear (&all[j]);
+      for (guint i = 0; i < G_N_ELEMENTS (quantiles); i++)
+        series_clear (&runs[j][i]);
+    }
+  g_strfreev (keys);
+}
+
+int
+main (int argc, char **argv)
+{
+  benchmark_init (&argc, &argv, "One stuck key delays no other: row 10");
+
+  if (benchmark_smoke)
+    {
+      stall_milliseconds = 20;
+      measure (50);
+      return 0;
+    }
+
+  measure (1000);
+  measure (10000);
+  return 0;
+}
