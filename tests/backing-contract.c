@@ -18,7 +18,7 @@ typedef struct
 char *
 make_test_directory (void)
 {
-  g_autoptr(GError) error = NULL;
+  g_autoptr (GError) error = NULL;
   char *directory = g_dir_make_tmp ("backingstore-test-XXXXXX", &error);
 
   g_assert_no_error (error);
@@ -27,10 +27,10 @@ make_test_directory (void)
 }
 
 static int
-remove_visited (const char        *path,
+remove_visited (const char *path,
                 const struct stat *status,
-                int                type,
-                struct FTW        *where)
+                int type,
+                struct FTW *where)
 {
   return remove (path);
 }
@@ -54,12 +54,12 @@ make_test_bytes (gsize size,
 }
 
 void
-assert_reads (BsBacking  *backing,
+assert_reads (BsBacking *backing,
               const char *key,
-              GBytes     *expected)
+              GBytes *expected)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = bs_backing_read (backing, key, NULL, &error);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = bs_backing_read (backing, key, NULL, &error);
 
   g_assert_no_error (error);
   g_assert_nonnull (bytes);
@@ -67,11 +67,11 @@ assert_reads (BsBacking  *backing,
 }
 
 void
-assert_does_not_read (BsBacking  *backing,
+assert_does_not_read (BsBacking *backing,
                       const char *key)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = bs_backing_read (backing, key, NULL, &error);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = bs_backing_read (backing, key, NULL, &error);
 
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
   g_assert_null (bytes);
@@ -80,9 +80,9 @@ assert_does_not_read (BsBacking  *backing,
 
 BsKeySet *
 list_path (BsBacking *backing,
-           GFile     *path)
+           GFile *path)
 {
-  g_autoptr(GError) error = NULL;
+  g_autoptr (GError) error = NULL;
   BsKeySet *found = bs_key_set_new ();
 
   bs_backing_sanitize_path (backing, path, found, NULL, &error);
@@ -92,11 +92,11 @@ list_path (BsBacking *backing,
 }
 
 static void
-assert_listed (Fixture    *fixture,
+assert_listed (Fixture *fixture,
                const char *key,
-               guint64     n_keys)
+               guint64 n_keys)
 {
-  g_autoptr(BsKeySet) found = list_path (fixture->backing, fixture->path);
+  g_autoptr (BsKeySet) found = list_path (fixture->backing, fixture->path);
 
   g_assert_cmpuint (bs_key_set_get_n_keys (found), ==, n_keys);
   if (key != NULL)
@@ -105,9 +105,9 @@ assert_listed (Fixture    *fixture,
 
 static char *
 write_new (BsBacking *backing,
-           GBytes    *bytes)
+           GBytes *bytes)
 {
-  g_autoptr(GError) error = NULL;
+  g_autoptr (GError) error = NULL;
   char *key = bs_key_generate ();
 
   bs_backing_write (backing, key, bytes, NULL, &error);
@@ -117,8 +117,8 @@ write_new (BsBacking *backing,
 }
 
 static void
-set_up (Fixture       *fixture,
-        gconstpointer  data)
+set_up (Fixture *fixture,
+        gconstpointer data)
 {
   const BackingKind *kind = data;
   g_autofree char *primary = NULL;
@@ -134,8 +134,8 @@ set_up (Fixture       *fixture,
 }
 
 static void
-tear_down (Fixture       *fixture,
-           gconstpointer  data)
+tear_down (Fixture *fixture,
+           gconstpointer data)
 {
   g_assert_finalize_object (fixture->backing);
   g_object_unref (fixture->primary);
@@ -146,16 +146,16 @@ tear_down (Fixture       *fixture,
 }
 
 static void
-test_write (Fixture       *fixture,
-            gconstpointer  data)
+test_write (Fixture *fixture,
+            gconstpointer data)
 {
   static const gsize sizes[] = { 0, 1, 4096, 4097, 3 * 1024 * 1024 };
 
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
     {
-      g_autoptr(GError) error = NULL;
-      g_autoptr(GBytes) bytes = make_test_bytes (sizes[i], i);
-      g_autoptr(GBytes) other = make_test_bytes (17, i + 1);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GBytes) bytes = make_test_bytes (sizes[i], i);
+      g_autoptr (GBytes) other = make_test_bytes (17, i + 1);
       g_autofree char *key = write_new (fixture->backing, bytes);
       g_autofree char *upper = g_ascii_strup (key, -1);
 
@@ -169,11 +169,11 @@ test_write (Fixture       *fixture,
 }
 
 static void
-test_delete_key (Fixture       *fixture,
-                 gconstpointer  data)
+test_delete_key (Fixture *fixture,
+                 gconstpointer data)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = make_test_bytes (100, 1);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (100, 1);
   g_autofree char *never = bs_key_generate ();
   g_autofree char *key = write_new (fixture->backing, bytes);
 
@@ -194,11 +194,11 @@ test_delete_key (Fixture       *fixture,
 }
 
 static void
-test_persist (Fixture       *fixture,
-              gconstpointer  data)
+test_persist (Fixture *fixture,
+              gconstpointer data)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = make_test_bytes (5000, 1);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
   g_autofree char *never = bs_key_generate ();
   g_autofree char *key = write_new (fixture->backing, bytes);
 
@@ -232,11 +232,11 @@ test_persist (Fixture       *fixture,
 }
 
 static void
-test_register (Fixture       *fixture,
-               gconstpointer  data)
+test_register (Fixture *fixture,
+               gconstpointer data)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = make_test_bytes (5000, 1);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
   g_autofree char *key = write_new (fixture->backing, bytes);
 
   assert_listed (fixture, NULL, 0);
@@ -261,11 +261,11 @@ test_register (Fixture       *fixture,
 }
 
 static void
-test_delete_persisted (Fixture       *fixture,
-                       gconstpointer  data)
+test_delete_persisted (Fixture *fixture,
+                       gconstpointer data)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = make_test_bytes (5000, 1);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
   g_autofree char *key = write_new (fixture->backing, bytes);
 
   assert_listed (fixture, NULL, 0);
@@ -287,14 +287,14 @@ test_delete_persisted (Fixture       *fixture,
 }
 
 static void
-test_bulk (Fixture       *fixture,
-           gconstpointer  data)
+test_bulk (Fixture *fixture,
+           gconstpointer data)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(BsKeySet) keys = bs_key_set_new ();
-  g_autoptr(BsKeySet) found = NULL;
-  g_autoptr(GPtrArray) strings = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr(GBytes) bytes = make_test_bytes (30, 1);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (BsKeySet) found = NULL;
+  g_autoptr (GPtrArray) strings = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GBytes) bytes = make_test_bytes (30, 1);
   g_autofree char *never = bs_key_generate ();
 
   assert_listed (fixture, NULL, 0);
@@ -339,11 +339,11 @@ test_bulk (Fixture       *fixture,
 }
 
 static void
-test_root (Fixture       *fixture,
-           gconstpointer  data)
+test_root (Fixture *fixture,
+           gconstpointer data)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) root = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) root = NULL;
   static const gsize sizes[] = { 10, 100000, 0, 5 };
 
   assert_listed (fixture, NULL, 0);
@@ -354,7 +354,7 @@ test_root (Fixture       *fixture,
 
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
     {
-      g_autoptr(GBytes) bytes = make_test_bytes (sizes[i], i);
+      g_autoptr (GBytes) bytes = make_test_bytes (sizes[i], i);
 
       g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, &error));
       g_assert_no_error (error);
@@ -369,13 +369,13 @@ test_root (Fixture       *fixture,
 }
 
 static void
-test_restart (Fixture       *fixture,
-              gconstpointer  data)
+test_restart (Fixture *fixture,
+              gconstpointer data)
 {
   const BackingKind *kind = data;
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = make_test_bytes (5000, 1);
-  g_autoptr(GBytes) root = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
+  g_autoptr (GBytes) root = NULL;
   g_autofree char *key = write_new (fixture->backing, bytes);
   g_autofree char *scratch = write_new (fixture->backing, bytes);
 
@@ -412,14 +412,14 @@ test_restart (Fixture       *fixture,
 }
 
 static void
-test_two_paths (Fixture       *fixture,
-                gconstpointer  data)
+test_two_paths (Fixture *fixture,
+                gconstpointer data)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = make_test_bytes (5000, 1);
-  g_autoptr(GFile) parent = g_file_get_parent (fixture->path);
-  g_autoptr(GFile) second = g_file_get_child (parent, "second");
-  g_autoptr(BsKeySet) found = list_path (fixture->backing, second);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
+  g_autoptr (GFile) parent = g_file_get_parent (fixture->path);
+  g_autoptr (GFile) second = g_file_get_child (parent, "second");
+  g_autoptr (BsKeySet) found = list_path (fixture->backing, second);
   g_autofree char *key = write_new (fixture->backing, bytes);
 
   assert_listed (fixture, NULL, 0);
@@ -439,11 +439,11 @@ static gpointer
 use_in_thread (gpointer data)
 {
   Fixture *fixture = data;
-  g_autoptr(GBytes) bytes = make_test_bytes (500, 1);
+  g_autoptr (GBytes) bytes = make_test_bytes (500, 1);
 
   for (guint i = 0; i < 100; i++)
     {
-      g_autoptr(GError) error = NULL;
+      g_autoptr (GError) error = NULL;
       g_autofree char *key = write_new (fixture->backing, bytes);
 
       bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error);
@@ -461,8 +461,8 @@ use_in_thread (gpointer data)
 }
 
 static void
-test_threads (Fixture       *fixture,
-              gconstpointer  data)
+test_threads (Fixture *fixture,
+              gconstpointer data)
 {
   GThread *threads[8];
 

@@ -1,0 +1,1146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gate-backing.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define N_OPERATIONS (BS_OPERATION_CLOSE + 1)
+
+static const char *const names[N_OPERATIONS] = {
+  [BS_OPERATION_WRITE] = "write",
+  [BS_OPERATION_READ] = "read",
+  [BS_OPERATION_DELETE_KEY] = "delete_key",
+  [BS_OPERATION_REGISTER_KEY] = "register_key",
+  [BS_OPERATION_REGISTER_KEYS] = "register_keys",
+  [BS_OPERATION_PERSIST] = "persist",
+  [BS_OPERATION_DELETE_PERSISTED] = "delete_persisted",
+  [BS_OPERATION_DELETE_PERSISTED_KEYS] = "delete_persisted_keys",
+  [BS_OPERATION_SANITIZE_PATH] = "sanitize_path",
+  [BS_OPERATION_SYNC_PERSISTED] = "sync_persisted",
+  [BS_OPERATION_WRITE_ROOT] = "write_root",
+  [BS_OPERATION_READ_ROOT] = "read_root",
+  [BS_OPERATION_VERIFY_PERSISTED] = "verify_persisted",
+  [BS_OPERATION_RELEASE_PATH] = "release_path",
+  [BS_OPERATION_CLOSE] = "close",
+};
+
+typedef struct
+{
+  BsOperation operation;
+  char *key;            /* owned; NULL for all */
+  GatePoint point;
+  guint n_held;
+  gboolean open;        /* released: goes with the last one that stands there */
+} Gate;
+
+typedef struct
+{
+  BsOperation operation;
+  char *key;            /* owned; NULL for all */
+  GatePoint point;
+  guint nth;            /* 0: each */
+  guint n_seen;
+  gboolean silent;
+  int io_error;
+} Failure;
+
+typedef struct
+{
+  BsOperation operation;
+  char *key;            /* owned, nullable */
+} Event;
+
+typedef struct
+{
+  GHashTable *blobs;    /* key → GBytes */
+  GHashTable *dirty;    /* key → serial of its last change */
+  GBytes *root;
+  gboolean ready;       /* sanitized, and not released since */
+  guint n_calls;
+  gboolean exclusive;   /* sanitize_path runs */
+  gboolean whole;       /* sync_persisted or one of the root calls runs */
+} Place;
+
+typedef struct
+{
+  GHashTable *primary;  /* key → GBytes */
+  GHashTable *places;   /* uri → Place */
+  GHashTable *busy;     /* key → itself */
+  guint64 serial;
+  gboolean closed;
+
+  GPtrArray *gates;     /* owned Gate */
+  GPtrArray *failures;  /* owned Failure */
+  GateHook hooks[N_OPERATIONS][2];
+  gpointer hook_data[N_OPERATIONS][2];
+  gboolean stubborn;
+
+  GArray *log;          /* of Event */
+  GThread *threads[N_OPERATIONS];
+  guint n_parallel;
+  guint max_parallel;
+  GPtrArray *violations; /* owned strings */
+
+  GMutex mutex;         /* guards it all */
+  GCond cond;
+} GateBackingPrivate;
+
+struct _GateSingleBacking
+{
+  GateBacking parent_instance;
+};
+
+static void backing_iface_init (BsBackingInterface *iface);
+static void single_iface_init (BsBackingInterface *iface);
+
+G_DEFINE_TYPE_WITH_CODE (GateBacking, gate_backing, G_TYPE_OBJECT,
+                         G_ADD_PRIVATE (GateBacking)
+                         G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, backing_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (GateSingleBacking, gate_single_backing, GATE_TYPE_BACKING,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, single_iface_init))
+
+#define PRIVATE(self) ((GateBackingPrivate *) gate_backing_get_instance_private (GATE_BACKING (self)))
+
+guint
+watchdog_get_seconds (void)
+{
+  const char *preload = g_getenv ("LD_PRELOAD");
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  return 150;
+#endif
+  return preload != NULL && strstr (preload, "vgpreload") != NULL ? 300 : 40;
+}
+
+static void
+bark (int number)
+{
+  static const char message[] = "Bail out! The watchdog has waited long enough\n";
+
+  if (write (STDOUT_FILENO, message, sizeof message - 1) < 0)
+    _exit (2);
+  abort ();
+}
+
+void
+watchdog_start (void)
+{
+  signal (SIGALRM, bark);
+  /* Waits at gates have one of their own, which says what for. */
+  alarm (watchdog_get_seconds () + 10);
+}
+
+void
+watchdog_stop (void)
+{
+  alarm (0);
+}
+
+static gboolean
+matches (BsOperation operation, const char *key, BsOperation wanted, const char *wanted_key)
+{
+  return operation == wanted && (wanted_key == NULL || g_strcmp0 (key, wanted_key) == 0);
+}
+
+static void
+complain (GateBackingPrivate *self, BsOperation operation, const char *key, const char *what)
+{
+  g_ptr_array_add (self->violations, g_strdup_printf ("%s %s: %s", names[operation], key != NULL ? key : "", what));
+}
+
+static void
+place_free (gpointer data)
+{
+  Place *place = data;
+
+  g_hash_table_unref (place->blobs);
+  g_hash_table_unref (place->dirty);
+  g_clear_pointer (&place->root, g_bytes_unref);
+  g_free (place);
+}
+
+static Place *
+place_get (GateBackingPrivate *self, GFile *path)
+{
+  char *uri = g_file_get_uri (path);
+  Place *place = g_hash_table_lookup (self->places, uri);
+
+  if (place != NULL)
+    {
+      g_free (uri);
+      return place;
+    }
+
+  place = g_new0 (Place, 1);
+  place->blobs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  place->dirty = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_hash_table_insert (self->places, uri, place);
+  return place;
+}
+
+/* One call of a virtual function, from its beginning to its end. */
+typedef struct
+{
+  GateBacking *backing;
+  GateBackingPrivate *self;
+  BsOperation operation;
+  GFile *path;
+  const char *key;
+  BsKeySet *keys;
+  GCancellable *cancellable;
+} Call;
+
+static void
+occupy_key (const char *key, gpointer data)
+{
+  Call *call = data;
+
+  if (!g_hash_table_add (call->self->busy, g_strdup (key)))
+    complain (call->self, call->operation, key, "two calls at once for one key");
+}
+
+static void
+leave_key (const char *key, gpointer data)
+{
+  Call *call = data;
+
+  g_hash_table_remove (call->self->busy, key);
+}
+
+static gboolean
+is_whole (BsOperation operation)
+{
+  return operation == BS_OPERATION_SANITIZE_PATH || operation == BS_OPERATION_SYNC_PERSISTED ||
+         operation == BS_OPERATION_WRITE_ROOT || operation == BS_OPERATION_READ_ROOT ||
+         operation == BS_OPERATION_RELEASE_PATH;
+}
+
+static void
+occupy_path (Call *call)
+{
+  GateBackingPrivate *self = call->self;
+  Place *place = place_get (self, call->path);
+
+  if (place->exclusive)
+    complain (self, call->operation, call->key, "beside sanitize_path");
+  if (call->operation == BS_OPERATION_SANITIZE_PATH)
+    {
+      if (place->n_calls > 0)
+        complain (self, call->operation, call->key, "beside other calls there");
+      if (place->ready)
+        complain (self, call->operation, call->key, "not released since the last one");
+      place->exclusive = TRUE;
+    }
+  else if (!place->ready)
+    {
+      complain (self, call->operation, call->key, "not sanitized, or released already");
+    }
+  if (call->operation == BS_OPERATION_RELEASE_PATH && place->n_calls > 0)
+    complain (self, call->operation, call->key, "released beside other calls there");
+  if (is_whole (call->operation))
+    {
+      if (place->whole)
+        complain (self, call->operation, call->key, "two calls at once for the path");
+      place->whole = TRUE;
+    }
+  place->n_calls++;
+}
+
+static void
+leave_path (Call *call)
+{
+  Place *place = place_get (call->self, call->path);
+
+  place->n_calls--;
+  if (call->operation == BS_OPERATION_SANITIZE_PATH)
+    place->exclusive = FALSE;
+  if (is_whole (call->operation))
+    place->whole = FALSE;
+}
+
+static void
+wake (GCancellable *cancellable, gpointer data)
+{
+  GateBackingPrivate *self = data;
+
+  g_mutex_lock (&self->mutex);
+  g_cond_broadcast (&self->cond);
+  g_mutex_unlock (&self->mutex);
+}
+
+static Gate *
+find_gate (GateBackingPrivate *self, BsOperation operation, const char *key, GatePoint point)
+{
+  for (guint i = 0; i < self->gates->len; i++)
+    {
+      Gate *gate = g_ptr_array_index (self->gates, i);
+
+      if (!gate->open && gate->point == point && matches (operation, key, gate->operation, gate->key))
+        return gate;
+    }
+
+  return NULL;
+}
+
+static void
+await (GateBackingPrivate *self, const char *what, BsOperation operation, const char *key)
+{
+  gint64 end = g_get_monotonic_time () + watchdog_get_seconds () * G_TIME_SPAN_SECOND;
+
+  if (!g_cond_wait_until (&self->cond, &self->mutex, end))
+    g_error ("The watchdog has waited long enough: %s, %s %s", what, names[operation], key != NULL ? key : "");
+}
+
+/* The mutex is held. FALSE when the call was cancelled before its effect. */
+static gboolean
+pass_gate (Call *call, GatePoint point)
+{
+  GateBackingPrivate *self = call->self;
+  Gate *gate = find_gate (self, call->operation, call->key, point);
+  gboolean heeds = point == GATE_BEFORE && !self->stubborn && call->cancellable != NULL;
+  gulong id = 0;
+
+  if (gate == NULL)
+    return TRUE;
+
+  gate->n_held++;
+  g_cond_broadcast (&self->cond);
+  if (heeds)
+    {
+      g_mutex_unlock (&self->mutex);
+      id = g_cancellable_connect (call->cancellable, G_CALLBACK (wake), self, NULL);
+      g_mutex_lock (&self->mutex);
+    }
+  while (!gate->open && !(heeds && g_cancellable_is_cancelled (call->cancellable)))
+    await (self, "a call stands at a gate that nobody opens", call->operation, call->key);
+  if (--gate->n_held == 0 && gate->open)
+    g_ptr_array_remove_fast (self->gates, gate);
+  g_cond_broadcast (&self->cond);
+  if (id != 0)
+    {
+      g_mutex_unlock (&self->mutex);
+      g_cancellable_disconnect (call->cancellable, id);
+      g_mutex_lock (&self->mutex);
+    }
+
+  return !(heeds && g_cancellable_is_cancelled (call->cancellable));
+}
+
+/* The mutex is held. */
+static gboolean
+pass_failure (Call *call, GatePoint point, GError **error)
+{
+  GateBackingPrivate *self = call->self;
+
+  for (guint i = 0; i < self->failures->len; i++)
+    {
+      Failure *failure = g_ptr_array_index (self->failures, i);
+
+      if (failure->point != point || !matches (call->operation, call->key, failure->operation, failure->key))
+        continue;
+      if (++failure->n_seen != failure->nth && failure->nth != 0)
+        continue;
+      if (!failure->silent)
+        g_set_error (error, G_IO_ERROR, failure->io_error, "so the test wants it");
+      return FALSE;
+    }
+
+  return TRUE;
+}
+
+static gboolean
+pass (Call *call, GatePoint point, GError **error)
+{
+  GateBackingPrivate *self = call->self;
+  GateHook hook = self->hooks[call->operation][point];
+  gpointer data = self->hook_data[call->operation][point];
+
+  if (hook != NULL)
+    {
+      g_mutex_unlock (&self->mutex);
+      hook (call->backing, call->operation, call->key, data);
+      g_mutex_lock (&self->mutex);
+    }
+  if (!pass_gate (call, point))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Cancelled at the gate");
+      return FALSE;
+    }
+
+  return pass_failure (call, point, error);
+}
+
+static void
+note (Call *call, const char *key)
+{
+  Event event = { call->operation, g_strdup (key) };
+
+  g_array_append_val (call->self->log, event);
+}
+
+static void
+note_key (const char *key, gpointer data)
+{
+  note (data, key);
+}
+
+/* Takes the mutex, which is held until call_end(). */
+static gboolean
+call_begin (Call *call, GError **error)
+{
+  GateBackingPrivate *self = call->self = PRIVATE (call->backing);
+
+  g_mutex_lock (&self->mutex);
+  if (call->keys != NULL)
+    bs_key_set_foreach_key (call->keys, note_key, call);
+  note (call, call->key);
+  self->threads[call->operation] = g_thread_self ();
+  self->n_parallel++;
+  self->max_parallel = MAX (self->max_parallel, self->n_parallel);
+  if (self->closed)
+    complain (self, call->operation, call->key, "after close");
+  if (call->key != NULL)
+    occupy_key (call->key, call);
+  if (call->keys != NULL)
+    bs_key_set_foreach_key (call->keys, occupy_key, call);
+  if (call->path != NULL)
+    occupy_path (call);
+
+  return pass (call, GATE_BEFORE, error);
+}
+
+static gboolean
+call_end (Call *call, gboolean success, GError **error)
+{
+  GateBackingPrivate *self = call->self;
+
+  if (success)
+    success = pass (call, GATE_AFTER, error);
+  if (call->key != NULL)
+    leave_key (call->key, call);
+  if (call->keys != NULL)
+    bs_key_set_foreach_key (call->keys, leave_key, call);
+  if (call->path != NULL)
+    leave_path (call);
+  self->n_parallel--;
+  g_mutex_unlock (&self->mutex);
+
+  return success;
+}
+
+static gboolean
+missing (GError **error)
+{
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such blob");
+  return FALSE;
+}
+
+/* As in a file: nobody's bytes are held here. */
+static GBytes *
+copy_bytes (GBytes *bytes)
+{
+  gsize size;
+  gconstpointer data = g_bytes_get_data (bytes, &size);
+
+  return g_bytes_new (data, size);
+}
+
+static gboolean
+gate_write (BsBacking *backing, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_WRITE, .key = key, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success && g_hash_table_contains (call.self->primary, key))
+    {
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "the blob is there");
+      success = FALSE;
+    }
+  if (success)
+    g_hash_table_insert (call.self->primary, g_strdup (key), copy_bytes (bytes));
+  return call_end (&call, success, error);
+}
+
+static GBytes *
+gate_read (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_READ, .key = key, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+  GBytes *bytes = NULL;
+
+  if (success)
+    {
+      GBytes *stored = g_hash_table_lookup (call.self->primary, key);
+
+      if (stored != NULL)
+        bytes = copy_bytes (stored);
+      else
+        success = missing (error);
+    }
+  if (!call_end (&call, success, error))
+    g_clear_pointer (&bytes, g_bytes_unref);
+  return bytes;
+}
+
+static gboolean
+gate_delete_key (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_DELETE_KEY, .key = key, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    g_hash_table_remove (call.self->primary, key);
+  return call_end (&call, success, error);
+}
+
+static gboolean
+register_one (Call *call, const char *key, GError **error)
+{
+  GBytes *bytes = g_hash_table_lookup (place_get (call->self, call->path)->blobs, key);
+
+  if (bytes == NULL)
+    return missing (error);
+  g_hash_table_insert (call->self->primary, g_strdup (key), g_bytes_ref (bytes));
+  return TRUE;
+}
+
+static gboolean
+gate_register_key (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_REGISTER_KEY, .path = path, .key = key, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    success = register_one (&call, key, error);
+  return call_end (&call, success, error);
+}
+
+static void
+touch (Call *call, const char *key)
+{
+  guint64 serial = ++call->self->serial;
+
+  g_hash_table_insert (place_get (call->self, call->path)->dirty, g_strdup (key), g_memdup2 (&serial, sizeof serial));
+}
+
+static gboolean
+gate_persist (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_PERSIST, .path = path, .key = key, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    {
+      GBytes *bytes = g_hash_table_lookup (call.self->primary, key);
+
+      if (bytes != NULL)
+        {
+          g_hash_table_insert (place_get (call.self, path)->blobs, g_strdup (key), g_bytes_ref (bytes));
+          touch (&call, key);
+        }
+      else
+        {
+          success = missing (error);
+        }
+    }
+  return call_end (&call, success, error);
+}
+
+static void
+delete_one (Call *call, const char *key)
+{
+  g_hash_table_remove (place_get (call->self, call->path)->blobs, key);
+  touch (call, key);
+}
+
+static gboolean
+gate_delete_persisted (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_DELETE_PERSISTED, .path = path, .key = key, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    delete_one (&call, key);
+  return call_end (&call, success, error);
+}
+
+static gboolean
+gate_sanitize_path (BsBacking *backing, GFile *path, BsKeySet *found, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_SANITIZE_PATH, .path = path, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+  Place *place = place_get (call.self, path);
+
+  if (success)
+    {
+      GHashTableIter iter;
+      gpointer key;
+
+      g_hash_table_iter_init (&iter, place->blobs);
+      while (success && g_hash_table_iter_next (&iter, &key, NULL))
+        success = bs_key_set_add (found, key, error);
+    }
+  success = call_end (&call, success, error);
+  g_mutex_lock (&call.self->mutex);
+  place->ready = success;
+  g_mutex_unlock (&call.self->mutex);
+
+  return success;
+}
+
+static gboolean
+gate_sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_SYNC_PERSISTED, .path = path, .cancellable = cancellable };
+  guint64 serial = 0;
+  gboolean success;
+
+  /* What it makes durable is what was there when it was called. */
+  g_mutex_lock (&PRIVATE (backing)->mutex);
+  serial = PRIVATE (backing)->serial;
+  g_mutex_unlock (&PRIVATE (backing)->mutex);
+
+  success = call_begin (&call, error);
+  if (success)
+    {
+      GHashTableIter iter;
+      gpointer changed;
+
+      g_hash_table_iter_init (&iter, place_get (call.self, path)->dirty);
+      while (g_hash_table_iter_next (&iter, NULL, &changed))
+        if (*(guint64 *) changed <= serial)
+          g_hash_table_iter_remove (&iter);
+    }
+  return call_end (&call, success, error);
+}
+
+static void
+register_of_bulk (const char *key, gpointer data)
+{
+  register_one (data, key, NULL);
+}
+
+static gboolean
+gate_register_keys (BsBacking *backing, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_REGISTER_KEYS, .path = path, .keys = keys, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    bs_key_set_foreach_key (keys, register_of_bulk, &call);
+  return call_end (&call, success, error);
+}
+
+static void
+delete_of_bulk (const char *key, gpointer data)
+{
+  delete_one (data, key);
+}
+
+static gboolean
+gate_delete_persisted_keys (BsBacking *backing, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_DELETE_PERSISTED_KEYS, .path = path, .keys = keys, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    bs_key_set_foreach_key (keys, delete_of_bulk, &call);
+  return call_end (&call, success, error);
+}
+
+static gboolean
+gate_write_root (BsBacking *backing, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_WRITE_ROOT, .path = path, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    {
+      Place *place = place_get (call.self, path);
+
+      g_clear_pointer (&place->root, g_bytes_unref);
+      place->root = g_bytes_ref (bytes);
+    }
+  return call_end (&call, success, error);
+}
+
+static GBytes *
+gate_read_root (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_READ_ROOT, .path = path, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+  GBytes *bytes = NULL;
+
+  if (success)
+    {
+      bytes = place_get (call.self, path)->root;
+      if (bytes != NULL)
+        g_bytes_ref (bytes);
+      else
+        success = missing (error);
+    }
+  if (!call_end (&call, success, error))
+    g_clear_pointer (&bytes, g_bytes_unref);
+  return bytes;
+}
+
+static gboolean
+gate_release_path (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_RELEASE_PATH, .path = path, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    place_get (call.self, path)->ready = FALSE;
+  return call_end (&call, success, error);
+}
+
+static gboolean
+gate_close (BsBacking *backing, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_CLOSE, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (call.self->n_parallel > 1)
+    complain (call.self, BS_OPERATION_CLOSE, NULL, "beside other calls");
+  if (success)
+    call.self->closed = TRUE;
+  return call_end (&call, success, error);
+}
+
+static void
+backing_iface_init (BsBackingInterface *iface)
+{
+  iface->write = gate_write;
+  iface->read = gate_read;
+  iface->delete_key = gate_delete_key;
+  iface->register_key = gate_register_key;
+  iface->persist = gate_persist;
+  iface->delete_persisted = gate_delete_persisted;
+  iface->sanitize_path = gate_sanitize_path;
+  iface->sync_persisted = gate_sync_persisted;
+  iface->register_keys = gate_register_keys;
+  iface->delete_persisted_keys = gate_delete_persisted_keys;
+  iface->write_root = gate_write_root;
+  iface->read_root = gate_read_root;
+  iface->release_path = gate_release_path;
+  iface->close = gate_close;
+}
+
+static void
+single_iface_init (BsBackingInterface *iface)
+{
+  iface->register_keys = NULL;
+  iface->delete_persisted_keys = NULL;
+}
+
+static void
+gate_free (gpointer data)
+{
+  g_free (((Gate *) data)->key);
+  g_free (data);
+}
+
+static void
+failure_free (gpointer data)
+{
+  g_free (((Failure *) data)->key);
+  g_free (data);
+}
+
+static void
+event_clear (gpointer data)
+{
+  g_free (((Event *) data)->key);
+}
+
+static void
+gate_backing_init (GateBacking *backing)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  self->primary = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  self->places = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, place_free);
+  self->busy = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->gates = g_ptr_array_new_with_free_func (gate_free);
+  self->failures = g_ptr_array_new_with_free_func (failure_free);
+  self->log = g_array_new (FALSE, FALSE, sizeof (Event));
+  g_array_set_clear_func (self->log, event_clear);
+  self->violations = g_ptr_array_new_with_free_func (g_free);
+  g_mutex_init (&self->mutex);
+  g_cond_init (&self->cond);
+}
+
+static void
+gate_backing_finalize (GObject *object)
+{
+  GateBackingPrivate *self = PRIVATE (object);
+
+  g_assert_cmpuint (self->n_parallel, ==, 0);
+  g_hash_table_unref (self->primary);
+  g_hash_table_unref (self->places);
+  g_hash_table_unref (self->busy);
+  g_ptr_array_unref (self->gates);
+  g_ptr_array_unref (self->failures);
+  g_array_unref (self->log);
+  g_ptr_array_unref (self->violations);
+  g_mutex_clear (&self->mutex);
+  g_cond_clear (&self->cond);
+
+  G_OBJECT_CLASS (gate_backing_parent_class)->finalize (object);
+}
+
+static void
+gate_backing_class_init (GateBackingClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = gate_backing_finalize;
+}
+
+static void
+gate_single_backing_init (GateSingleBacking *self)
+{
+}
+
+static void
+gate_single_backing_class_init (GateSingleBackingClass *klass)
+{
+}
+
+GateBacking *
+gate_backing_new (void)
+{
+  return g_object_new (GATE_TYPE_BACKING, NULL);
+}
+
+GateBacking *
+gate_backing_new_single (void)
+{
+  return g_object_new (GATE_TYPE_SINGLE_BACKING, NULL);
+}
+
+void
+gate_backing_hold (GateBacking *backing, BsOperation operation, const char *key, GatePoint point)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  Gate *gate = g_new0 (Gate, 1);
+
+  gate->operation = operation;
+  gate->key = g_strdup (key);
+  gate->point = point;
+  g_mutex_lock (&self->mutex);
+  g_ptr_array_add (self->gates, gate);
+  g_mutex_unlock (&self->mutex);
+}
+
+static void
+open_gate (GateBackingPrivate *self, Gate *gate)
+{
+  gate->open = TRUE;
+  if (gate->n_held == 0)
+    g_ptr_array_remove_fast (self->gates, gate);
+  g_cond_broadcast (&self->cond);
+}
+
+static Gate *
+find_exactly (GateBackingPrivate *self, BsOperation operation, const char *key, GatePoint point)
+{
+  for (guint i = 0; i < self->gates->len; i++)
+    {
+      Gate *gate = g_ptr_array_index (self->gates, i);
+
+      if (!gate->open && gate->operation == operation && gate->point == point && g_strcmp0 (gate->key, key) == 0)
+        return gate;
+    }
+
+  g_error ("There is no such gate: %s %s", names[operation], key != NULL ? key : "");
+}
+
+void
+gate_backing_release (GateBacking *backing, BsOperation operation, const char *key, GatePoint point)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  open_gate (self, find_exactly (self, operation, key, point));
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+gate_backing_release_all (GateBacking *backing)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  for (guint i = self->gates->len; i > 0; i--)
+    {
+      Gate *gate = g_ptr_array_index (self->gates, i - 1);
+
+      if (!gate->open)
+        open_gate (self, gate);
+    }
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+gate_backing_set_stubborn (GateBacking *backing, gboolean stubborn)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  self->stubborn = stubborn;
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+gate_backing_wait_held (GateBacking *backing, BsOperation operation, const char *key, GatePoint point, guint n)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  while (find_exactly (self, operation, key, point)->n_held < n)
+    await (self, "nothing comes to the gate", operation, key);
+  g_mutex_unlock (&self->mutex);
+}
+
+guint
+gate_backing_get_n_held (GateBacking *backing, BsOperation operation, const char *key, GatePoint point)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  guint n_held;
+
+  g_mutex_lock (&self->mutex);
+  n_held = find_exactly (self, operation, key, point)->n_held;
+  g_mutex_unlock (&self->mutex);
+  return n_held;
+}
+
+static void
+add_failure (GateBacking *backing, BsOperation operation, const char *key, GatePoint point, guint nth, gboolean silent, int io_error)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  Failure *failure = g_new0 (Failure, 1);
+
+  failure->operation = operation;
+  failure->key = g_strdup (key);
+  failure->point = point;
+  failure->nth = nth;
+  failure->silent = silent;
+  failure->io_error = io_error;
+  g_mutex_lock (&self->mutex);
+  g_ptr_array_add (self->failures, failure);
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+gate_backing_fail (GateBacking *self, BsOperation operation, const char *key, GatePoint point, guint nth, int io_error)
+{
+  add_failure (self, operation, key, point, nth, FALSE, io_error);
+}
+
+void
+gate_backing_fail_silently (GateBacking *self, BsOperation operation)
+{
+  add_failure (self, operation, NULL, GATE_BEFORE, 0, TRUE, 0);
+}
+
+void
+gate_backing_set_hook (GateBacking *backing, BsOperation operation, GatePoint point, GateHook hook, gpointer data)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  self->hooks[operation][point] = hook;
+  self->hook_data[operation][point] = data;
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+gate_backing_clear (GateBacking *backing)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  g_ptr_array_set_size (self->failures, 0);
+  memset (self->hooks, 0, sizeof self->hooks);
+  g_mutex_unlock (&self->mutex);
+}
+
+guint
+gate_backing_count (GateBacking *backing, BsOperation operation, const char *key)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  guint n = 0;
+
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < self->log->len; i++)
+    {
+      Event *event = &g_array_index (self->log, Event, i);
+
+      /* A bulk call stands there once for each of its keys, and once for itself. */
+      if ((operation == BS_OPERATION_REGISTER_KEYS || operation == BS_OPERATION_DELETE_PERSISTED_KEYS) &&
+          key == NULL && event->key != NULL)
+        continue;
+      if (matches (event->operation, event->key, operation, key))
+        n++;
+    }
+  g_mutex_unlock (&self->mutex);
+  return n;
+}
+
+guint
+gate_backing_count_all (GateBacking *backing)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  guint n;
+
+  g_mutex_lock (&self->mutex);
+  n = self->log->len;
+  g_mutex_unlock (&self->mutex);
+  return n;
+}
+
+void
+gate_backing_reset_log (GateBacking *backing)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  g_array_set_size (self->log, 0);
+  self->max_parallel = self->n_parallel;
+  g_mutex_unlock (&self->mutex);
+}
+
+char *
+gate_backing_dup_log (GateBacking *backing, const char *key)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  GString *string = g_string_new (NULL);
+
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < self->log->len; i++)
+    {
+      Event *event = &g_array_index (self->log, Event, i);
+
+      if (key == NULL || g_strcmp0 (event->key, key) == 0)
+        g_string_append_printf (string, "%s%s", string->len > 0 ? " " : "", names[event->operation]);
+    }
+  g_mutex_unlock (&self->mutex);
+  return g_string_free (string, FALSE);
+}
+
+GThread *
+gate_backing_get_thread (GateBacking *backing, BsOperation operation)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  GThread *thread;
+
+  g_mutex_lock (&self->mutex);
+  thread = self->threads[operation];
+  g_mutex_unlock (&self->mutex);
+  return thread;
+}
+
+guint
+gate_backing_get_max_parallel (GateBacking *backing)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  guint n;
+
+  g_mutex_lock (&self->mutex);
+  n = self->max_parallel;
+  g_mutex_unlock (&self->mutex);
+  return n;
+}
+
+gboolean
+gate_backing_has_primary (GateBacking *backing, const char *key)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  gboolean has;
+
+  g_mutex_lock (&self->mutex);
+  has = g_hash_table_contains (self->primary, key);
+  g_mutex_unlock (&self->mutex);
+  return has;
+}
+
+void
+gate_backing_lose_primary (GateBacking *backing, const char *key)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  g_hash_table_remove (self->primary, key);
+  g_mutex_unlock (&self->mutex);
+}
+
+guint
+gate_backing_get_n_primary (GateBacking *backing)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  guint n;
+
+  g_mutex_lock (&self->mutex);
+  n = g_hash_table_size (self->primary);
+  g_mutex_unlock (&self->mutex);
+  return n;
+}
+
+gboolean
+gate_backing_has_persisted (GateBacking *backing, GFile *path, const char *key)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  gboolean has;
+
+  g_mutex_lock (&self->mutex);
+  has = g_hash_table_contains (place_get (self, path)->blobs, key);
+  g_mutex_unlock (&self->mutex);
+  return has;
+}
+
+void
+gate_backing_put_persisted (GateBacking *backing, GFile *path, const char *key, const char *content)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  g_hash_table_insert (place_get (self, path)->blobs, g_strdup (key), g_bytes_new (content, strlen (content)));
+  g_mutex_unlock (&self->mutex);
+}
+
+gboolean
+gate_backing_is_durable (GateBacking *backing, GFile *path, const char *key)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  gboolean dirty;
+
+  g_mutex_lock (&self->mutex);
+  dirty = g_hash_table_contains (place_get (self, path)->dirty, key);
+  g_mutex_unlock (&self->mutex);
+  return !dirty;
+}
+
+gboolean
+gate_backing_is_closed (GateBacking *backing)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+  gboolean closed;
+
+  g_mutex_lock (&self->mutex);
+  closed = self->closed;
+  g_mutex_unlock (&self->mutex);
+  return closed;
+}
+
+void
+gate_backing_assert_contract (GateBacking *backing)
+{
+  GateBackingPrivate *self = PRIVATE (backing);
+
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < self->violations->len; i++)
+    g_test_message ("%s", (char *) g_ptr_array_index (self->violations, i));
+  g_assert_cmpuint (self->violations->len, ==, 0);
+  g_mutex_unlock (&self->mutex);
+}
