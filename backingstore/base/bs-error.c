@@ -21,8 +21,9 @@ bs_error_set_silent (GError **error,
                      const char *forgotten)
 {
   g_set_error (error, BS_ERROR, BS_ERROR_FAILED,
-               "%s%s%s returned without success and without an error; a function written in Python or "
-               "JavaScript does that when it raises something other than GLib.Error or forgets %s",
+               "%s%s%s returned without success and without an error; a function written in Python does "
+               "that when it raises something other than GLib.Error, one in Python or JavaScript when it "
+               "forgets %s",
                type_name != NULL ? type_name : "",
                type_name != NULL ? "." : "",
                function,

@@ -37,4 +37,19 @@ gboolean bs_key_table_contains  (const BsKeyTable *table, const BsKey *key, guin
 gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key);
 gsize    bs_key_table_get_size  (const BsKeyTable *table);
 
+/* Fetches what a search for the key will look at into the cache, while the
+ * caller is busy with something else. */
+static inline void
+bs_key_table_prefetch (const BsKeyTable *table,
+                       guint64 hash)
+{
+#ifdef __GNUC__
+  guint64 group = (((hash << table->shift) >> 32) * table->n_groups) >> 32;
+
+  __builtin_prefetch (table->control + group * 8);
+  __builtin_prefetch (table->keys + group * 8);
+  __builtin_prefetch (table->keys + group * 8 + 4);
+#endif
+}
+
 G_END_DECLS

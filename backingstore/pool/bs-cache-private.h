@@ -131,7 +131,7 @@ GBytes      *bs_cache_find_locked    (BsCache *self, BsBlob *blob) G_GNUC_WARN_U
 /* A blob's content was read; the first to come wins. Returns what loads get. */
 GBytes      *bs_cache_adopt          (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_learnt) G_GNUC_WARN_UNUSED_RESULT;
 /* What to write, NULL if the blob is clean. */
-GBytes      *bs_cache_dup_unwritten  (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
 /* The blob is in primary storage. */
 void         bs_cache_mark_clean     (BsCache *self, BsBlob *blob);
 
@@ -140,6 +140,8 @@ void         bs_cache_mark_clean     (BsCache *self, BsBlob *blob);
 GBytes      *bs_cache_evict_locked   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
 void         bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob);
 void         bs_cache_enter_locked   (BsCache *self, BsBlob *blob);
+/* The same for one that was not used since it was to leave. */
+void         bs_cache_restore_locked (BsCache *self, BsBlob *blob);
 void         bs_cache_outbox_append_locked (BsCache *self, BsBlob *blob);
 void         bs_cache_outbox_remove_locked (BsCache *self, BsBlob *blob);
 

@@ -152,6 +152,13 @@ bs_cache_enter_locked (BsCache *self, BsBlob *blob)
   bs_residency_enter (&self->residency, &blob->node);
 }
 
+void
+bs_cache_restore_locked (BsCache *self, BsBlob *blob)
+{
+  blob->place = BS_PLACE_RESIDENT;
+  bs_residency_restore (&self->residency, &blob->node);
+}
+
 static BsOutbox *
 outbox_of (BsCache *self, BsBlob *blob)
 {
@@ -334,14 +341,14 @@ bs_cache_adopt (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_lea
   return bytes;
 }
 
-GBytes *
+BsContent *
 bs_cache_dup_unwritten (BsCache *self, BsBlob *blob)
 {
-  GBytes *content = NULL;
+  BsContent *content = NULL;
 
   g_mutex_lock (&self->lock);
   if (!blob->is_clean)
-    content = g_bytes_ref (blob->buffer->content);
+    content = bs_content_new_bytes (blob->buffer->content);
   g_mutex_unlock (&self->lock);
 
   return content;
@@ -357,7 +364,7 @@ bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob)
   if (blob->place == BS_PLACE_OUTBOX)
     {
       bs_cache_outbox_remove_locked (self, blob);
-      bs_cache_enter_locked (self, blob);
+      bs_cache_restore_locked (self, blob);
     }
   blob->is_clean = TRUE;
   blob->is_troubled = FALSE;

@@ -108,6 +108,15 @@ pause_outbox (BsOutbox *outbox)
   outbox->retry_at = g_get_monotonic_time () + outbox->pause;
 }
 
+static void
+put_back_locked (BsCache *self, BsBlob *blob)
+{
+  if (blob->was_used)
+    bs_cache_enter_locked (self, blob);
+  else
+    bs_cache_restore_locked (self, blob);
+}
+
 /* The write ended while its blob was still wanted. */
 static GBytes *
 departure_arrive_locked (Departure *self, BsBlob *blob)
@@ -120,7 +129,7 @@ departure_arrive_locked (Departure *self, BsBlob *blob)
   /* Room in the meantime, or used again: then somebody else may have to go. */
   if (blob->was_used || cache->figures.memory_use - cache->writing_bytes <= get_target_locked (cache))
     {
-      bs_cache_enter_locked (cache, blob);
+      put_back_locked (cache, blob);
       return NULL;
     }
 
@@ -137,7 +146,7 @@ departure_fail_locked (Departure *self, BsBlob *blob)
   if (blob->is_clean)
     {
       /* Somebody else's write came through. */
-      bs_cache_enter_locked (cache, blob);
+      put_back_locked (cache, blob);
       return FALSE;
     }
 
@@ -350,7 +359,7 @@ carry_out (BsCache *self, BsBackingStore *store, Round *round)
     {
       Departure *departure = round->departures[i];
       /* The departure is gone as soon as the write has ended. */
-      g_autoptr (GBytes) content = g_bytes_ref (departure->buffer->content);
+      g_autoptr (BsContent) content = bs_content_new_bytes (departure->buffer->content);
       BsBlob *blob = round->blobs[i];
       BsCaller *caller;
       BsKeyRecord *token;

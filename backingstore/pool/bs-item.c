@@ -528,7 +528,7 @@ write_deliver (gpointer data, gpointer value, GError **error)
 static void
 start_write (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, BsCaller *caller)
 {
-  g_autoptr (GBytes) content = bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), blob);
+  g_autoptr (BsContent) content = bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), blob);
 
   if (tracked != NULL)
     bs_backing_store_start_persist (get_store (self), blob->record, tracked, content, caller);

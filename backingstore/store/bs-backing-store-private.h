@@ -4,6 +4,7 @@
 #include "base/bs-key-private.h"
 #include "bs-backing-store.h"
 #include "bs-caller-private.h"
+#include "bs-content-private.h"
 
 G_BEGIN_DECLS
 
@@ -33,10 +34,20 @@ const BsKey *bs_key_record_get_key        (BsKeyRecord *record);
  * start_register_all    GPtrArray of BsKeyRecord, without a free function: the tokens belong to the deliver
  *                       function; the array itself is borrowed */
 void bs_backing_store_start_read         (BsBackingStore *self, BsKeyRecord *record, BsCaller *caller);
-void bs_backing_store_start_write        (BsBackingStore *self, BsKeyRecord *record, GBytes *content, BsCaller *caller);
-void bs_backing_store_start_persist      (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, GBytes *content, BsCaller *caller);
+void bs_backing_store_start_write        (BsBackingStore *self, BsKeyRecord *record, BsContent *content, BsCaller *caller);
+void bs_backing_store_start_persist      (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, BsCaller *caller);
 void bs_backing_store_start_register     (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsCaller *caller);
 void bs_backing_store_start_register_all (BsBackingStore *self, BsTrackedPath *tracked, BsCaller *caller);
+
+/* The short way of blocking operations that can't be cancelled: TRUE when it is
+ * done, on this thread, with or without `*error`, which must not be NULL; FALSE
+ * when it has to be started with a caller, because something else is under way
+ * for the key, or there is something to say against it. What they give back is
+ * the caller's. */
+gboolean bs_backing_store_read_now           (BsBackingStore *self, BsKeyRecord *record, GBytes **bytes, GError **error);
+gboolean bs_backing_store_write_now          (BsBackingStore *self, BsKeyRecord *record, BsContent *content, GError **error);
+gboolean bs_backing_store_persist_now        (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, GError **error);
+gboolean bs_backing_store_register_now       (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsKeyRecord **token, GError **error);
 
 /* Emits background-error in the store's owner context. Takes `error` over. */
 void bs_backing_store_report             (BsBackingStore *self, const BsKey *key, BsOperation operation, GError *error);

@@ -120,6 +120,67 @@ bs_backing_store_queue_notify (BsBackingStore *self, GObject *object, GParamSpec
   bs_notifier_notify (self->notifier, object, pspec, NULL);
 }
 
+/* Tries the short way of a blocking call. Whatever there is to say against it is
+ * left to the long way to say. */
+static gboolean
+call_now (BsBackingStore *self,
+          BsJobKind       kind,
+          const BsKey    *key,
+          BsKeyRecord    *record,
+          BsTrackedPath  *tracked,
+          BsContent      *content,
+          gpointer       *value,
+          GError        **error)
+{
+  gboolean called = FALSE;
+
+  if (self->main_context != NULL || (tracked != NULL && tracked->store != self) || bs_frame_find (self, BS_FRAME_CALL) != NULL)
+    return FALSE;
+
+  bs_task_tracker_begin (self->tracker);
+  if (g_atomic_int_get (&self->state) == BS_STATE_OPEN)
+    called = bs_strand_call_now (self, kind, key, record, tracked, content, value, error);
+  bs_task_tracker_end (self->tracker);
+
+  return called;
+}
+
+gboolean
+bs_backing_store_read_now (BsBackingStore *self, BsKeyRecord *record, GBytes **bytes, GError **error)
+{
+  gpointer value = NULL;
+  gboolean called = call_now (self, BS_JOB_READ, &record->key, record, NULL, NULL, &value, error);
+
+  *bytes = value;
+  return called;
+}
+
+gboolean
+bs_backing_store_write_now (BsBackingStore *self, BsKeyRecord *record, BsContent *content, GError **error)
+{
+  gpointer unused;
+
+  return call_now (self, BS_JOB_WRITE, &record->key, record, NULL, content, &unused, error);
+}
+
+gboolean
+bs_backing_store_persist_now (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, GError **error)
+{
+  gpointer unused;
+
+  return call_now (self, BS_JOB_PERSIST, &record->key, record, tracked, content, &unused, error);
+}
+
+gboolean
+bs_backing_store_register_now (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsKeyRecord **token, GError **error)
+{
+  gpointer value = NULL;
+  gboolean called = call_now (self, BS_JOB_REGISTER, key, NULL, tracked, NULL, &value, error);
+
+  *token = value;
+  return called;
+}
+
 void
 bs_backing_store_start_read (BsBackingStore *self, BsKeyRecord *record, BsCaller *caller)
 {
@@ -131,7 +192,7 @@ bs_backing_store_start_read (BsBackingStore *self, BsKeyRecord *record, BsCaller
 }
 
 void
-bs_backing_store_start_write (BsBackingStore *self, BsKeyRecord *record, GBytes *content, BsCaller *caller)
+bs_backing_store_start_write (BsBackingStore *self, BsKeyRecord *record, BsContent *content, BsCaller *caller)
 {
   if (!bs_backing_store_admit (self, caller, BS_JOB_WRITE, &record->key, NULL))
     return;
@@ -141,7 +202,7 @@ bs_backing_store_start_write (BsBackingStore *self, BsKeyRecord *record, GBytes 
 }
 
 void
-bs_backing_store_start_persist (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, GBytes *content, BsCaller *caller)
+bs_backing_store_start_persist (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, BsCaller *caller)
 {
   if (!bs_backing_store_admit (self, caller, BS_JOB_PERSIST, &record->key, tracked))
     return;
@@ -478,6 +539,13 @@ bs_backing_store_get_task_tracker (BsBackingStore *self)
   return self->tracker;
 }
 
+static gboolean
+propagate (GError **error, GError *local_error)
+{
+  g_propagate_error (error, local_error);
+  return FALSE;
+}
+
 static gpointer
 deliver_object (gpointer data, gpointer value, GError **error)
 {
@@ -525,6 +593,15 @@ start_track_path (BsBackingStore *self, GFile *path, BsCaller *caller)
 
   bs_path_start_track (self, path, caller);
   bs_backing_store_admitted (self);
+}
+
+static gboolean
+delete_persisted_now (BsBackingStore *self, BsTrackedPath *tracked, const char *key, GError **error)
+{
+  gpointer unused;
+  BsKey parsed;
+
+  return bs_key_parse (key, &parsed) && call_now (self, BS_JOB_DELETE_PERSISTED, &parsed, NULL, tracked, NULL, &unused, error);
 }
 
 static void
@@ -807,11 +884,15 @@ bs_backing_store_sync_finish (BsBackingStore *self, GAsyncResult *result, GError
 gboolean
 bs_backing_store_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char *key, GCancellable *cancellable, GError **error)
 {
+  GError *local_error = NULL;
   BsCaller *caller;
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
   g_return_val_if_fail (key != NULL, FALSE);
+
+  if (cancellable == NULL && delete_persisted_now (self, tracked, key, &local_error))
+    return local_error == NULL || propagate (error, local_error);
 
   caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
   start_delete_persisted (self, tracked, key, caller);

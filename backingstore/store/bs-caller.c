@@ -215,20 +215,6 @@ bs_caller_unref (BsCaller *caller)
   g_free (caller);
 }
 
-static void
-deliver (BsCaller *caller, gpointer value, GError *error)
-{
-  if (caller->deliver != NULL)
-    value = caller->deliver (caller->data, value, &error);
-  if (caller->data_free != NULL)
-    {
-      caller->data_free (caller->data);
-      caller->data_free = NULL;
-    }
-  caller->value = caller->value_free != NULL ? value : NULL;
-  caller->error = error;
-}
-
 gboolean
 bs_caller_answer (BsCaller *caller, gpointer value, GError *error)
 {
@@ -238,7 +224,15 @@ bs_caller_answer (BsCaller *caller, gpointer value, GError *error)
       return FALSE;
     }
 
-  deliver (caller, value, error);
+  if (caller->deliver != NULL)
+    value = caller->deliver (caller->data, value, &error);
+  if (caller->data_free != NULL)
+    {
+      caller->data_free (caller->data);
+      caller->data_free = NULL;
+    }
+  caller->value = caller->value_free != NULL ? value : NULL;
+  caller->error = error;
 
   if (caller->task != NULL)
     {
@@ -262,14 +256,6 @@ bs_caller_answer (BsCaller *caller, gpointer value, GError *error)
     }
 
   return TRUE;
-}
-
-void
-bs_caller_answer_here (BsCaller *caller, gpointer value, GError *error)
-{
-  deliver (caller, value, error);
-  caller->answered = TRUE;
-  caller->done = TRUE;
 }
 
 static void

@@ -206,14 +206,4 @@ struct _BsCaller
 
 BsCaller *bs_caller_new_for_lane (BsLane *lane, GTask *task, gboolean blocking, GCancellable *cancellable);
 
-/* A blocking caller that can't leave. Until it joins a job, nobody else knows of it. */
-static inline gboolean
-bs_caller_stays (BsCaller *caller)
-{
-  return caller->blocking && caller->cancellable == NULL;
-}
-
-/* Answers one of which nobody else knows, on its own thread. */
-void      bs_caller_answer_here  (BsCaller *caller, gpointer value, GError *error);
-
 G_END_DECLS

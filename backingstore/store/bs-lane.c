@@ -37,29 +37,30 @@ struct _BsLane
   int n_lent;
 };
 
-static GPrivate current_frame;
+/* Much cheaper than a GPrivate, and nothing has to be freed with the thread. */
+static __thread BsFrame *current_frame;
 
 void
 bs_frame_push (BsFrame *frame, gconstpointer store, BsFrameKind kind)
 {
-  frame->previous = g_private_get (&current_frame);
+  frame->previous = current_frame;
   frame->store = store;
   frame->kind = kind;
   frame->lends = FALSE;
-  g_private_set (&current_frame, frame);
+  current_frame = frame;
 }
 
 void
 bs_frame_pop (BsFrame *frame)
 {
-  g_assert (g_private_get (&current_frame) == frame);
-  g_private_set (&current_frame, frame->previous);
+  g_assert (current_frame == frame);
+  current_frame = frame->previous;
 }
 
 BsFrame *
 bs_frame_find (gconstpointer store, BsFrameKind kind)
 {
-  for (BsFrame *frame = g_private_get (&current_frame); frame != NULL; frame = frame->previous)
+  for (BsFrame *frame = current_frame; frame != NULL; frame = frame->previous)
     if (frame->store == store && frame->kind == kind)
       return frame;
 

@@ -18,8 +18,22 @@ void         bs_strand_start    (BsBackingStore *store,
                                  const BsKey    *key,
                                  BsKeyRecord    *record,
                                  BsTrackedPath  *tracked,
-                                 GBytes         *content,
+                                 BsContent      *content,
                                  BsCaller       *caller);
+
+/* The short way of a blocking operation that can't be cancelled: where nothing
+ * else is under way for the key, it runs on this thread and needs no caller and
+ * no memory. FALSE where that is not so, or where there is something to say
+ * against it: then it is to be asked for like any other. Else `*error`, or the
+ * result in `*value`: GBytes, or a BsKeyRecord with a token, both owned. */
+gboolean     bs_strand_call_now (BsBackingStore *store,
+                                 BsJobKind       kind,
+                                 const BsKey    *key,
+                                 BsKeyRecord    *record,
+                                 BsTrackedPath  *tracked,
+                                 BsContent      *content,
+                                 gpointer       *value,
+                                 GError        **error);
 
 /* What a bulk asks of each key in turn. Under the shard's mutex. */
 typedef enum

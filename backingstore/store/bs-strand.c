@@ -3,8 +3,6 @@
 
 #include "bs-strand-private.h"
 
-#include <string.h>
-
 #include "base/bs-backing-private.h"
 #include "bs-path-private.h"
 
@@ -18,7 +16,7 @@ typedef struct
   BsKeyRecord *record;    /* stays while the job stands on its strand */
   BsKey key;
   guint64 hash;
-  GBytes *content;        /* owned, nullable */
+  BsContent *content;     /* owned, nullable */
 } KeyJob;
 
 static guint
@@ -260,7 +258,7 @@ missing_error (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked)
 static void
 key_job_free (BsJob *job)
 {
-  g_clear_pointer (&((KeyJob *) job)->content, g_bytes_unref);
+  g_clear_pointer (&((KeyJob *) job)->content, bs_content_unref);
 }
 
 static void
@@ -340,17 +338,17 @@ call_read (KeyJob *self, BsShard *shard, GError **error)
 
 /* After a write that failed, nobody knows what it has left. */
 static gboolean
-call_write (KeyJob *self, BsPrimary primary, GError **error)
+call_write (KeyJob *self, GBytes *bytes, BsPrimary primary, GError **error)
 {
   BsBacking *backing = self->job.store->backing;
   GCancellable *cancellable = self->job.cancellable;
   g_autoptr (GError) local_error = NULL;
 
-  if (bs_backing_invoke_write (backing, &self->key, self->content, cancellable, &local_error))
+  if (bs_backing_invoke_write (backing, &self->key, bytes, cancellable, &local_error))
     return TRUE;
   if (primary == BS_PRIMARY_UNCERTAIN && g_error_matches (local_error, BS_ERROR, BS_ERROR_EXISTS))
     return bs_backing_invoke_delete_key (backing, &self->key, cancellable, error) &&
-           bs_backing_invoke_write (backing, &self->key, self->content, cancellable, error);
+           bs_backing_invoke_write (backing, &self->key, bytes, cancellable, error);
 
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
@@ -395,6 +393,7 @@ call_backing (KeyJob *self, BsShard *shard, GError **error)
 static gboolean
 write_first (KeyJob *self, BsShard *shard, GError **error)
 {
+  g_autoptr (GBytes) bytes = NULL;
   BsPrimary primary;
   BsFrame frame;
 
@@ -408,8 +407,14 @@ write_first (KeyJob *self, BsShard *shard, GError **error)
     return TRUE;
 
   bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
-  call_write (self, primary, error);
+  bytes = bs_content_make_bytes (self->content, self->job.cancellable, error);
+  if (bytes != NULL)
+    call_write (self, bytes, primary, error);
   bs_frame_pop (&frame);
+
+  /* Where there was nothing to write, the backing was not called. */
+  if (bytes == NULL)
+    return FALSE;
 
   g_mutex_lock (&shard->mutex);
   bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, *error);
@@ -440,64 +445,56 @@ decide (KeyJob *self)
   return need;
 }
 
-/* Does what is needed, and ends. What runs at once has its caller here, not
- * among those that have joined. */
-static void
-key_job_carry_out (KeyJob *self, gboolean needed, GError *reason, BsCaller *at_once)
+/* Does what is needed, and gives its turn up. Returns those who have joined;
+ * besides them `n_others` have asked. */
+static BsCaller *
+key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes, BsAftermath *after, GError **error)
 {
   BsJob *job = &self->job;
-  BsBackingStore *store = job->store;
-  BsShard *shard = &store->shards[bs_shard_index (self->hash)];
-  BsAftermath after = { NULL, };
-  g_autoptr (GError) error = reason;
-  g_autoptr (GBytes) bytes = NULL;
+  BsShard *shard = &job->store->shards[bs_shard_index (self->hash)];
   gboolean called = FALSE;
-  gpointer value = NULL;
   BsCaller *callers;
 
   if (needed && (job->kind == BS_JOB_WRITE || job->kind == BS_JOB_PERSIST))
-    needed = write_first (self, shard, &error) && job->kind == BS_JOB_PERSIST;
+    needed = write_first (self, shard, error) && job->kind == BS_JOB_PERSIST;
   if (needed)
     {
-      bytes = call_backing (self, shard, &error);
+      *bytes = call_backing (self, shard, error);
       called = TRUE;
     }
 
   g_mutex_lock (&shard->mutex);
   if (called)
-    bs_strand_note (job->kind, self->record, job->tracked, self->hash, error);
+    bs_strand_note (job->kind, self->record, job->tracked, self->hash, *error);
   callers = bs_job_steal_callers (job);
-  if (job->kind == BS_JOB_READ)
-    value = bytes;
-  if (job->kind == BS_JOB_REGISTER && error == NULL)
+  if (job->kind == BS_JOB_REGISTER && *error == NULL)
     {
-      value = self->record;
-      self->record->n_tokens += at_once != NULL;
+      self->record->n_tokens += n_others;
       for (BsCaller *caller = callers; caller != NULL; caller = caller->next)
         self->record->n_tokens++;
     }
   job->state = BS_JOB_DONE;
-  bs_path_return_ticket (job, &after);
-  bs_strand_advance (store, shard, self->record, self->hash, job, &after);
+  bs_path_return_ticket (job, after);
+  bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
   g_mutex_unlock (&shard->mutex);
 
-  if (job->kind == BS_JOB_DELETE && error != NULL)
-    bs_backing_store_report (store, &self->key, BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
+  return callers;
+}
 
-  bs_job_answer (callers, value, error);
-  bs_aftermath_run (&after);
-  if (at_once != NULL)
-    bs_caller_answer_here (at_once, error == NULL ? value : NULL, g_steal_pointer (&error));
-  g_clear_pointer (&bytes, g_bytes_unref);
-  if (!job->embedded)
-    bs_job_unref (job);
+static gpointer
+key_job_get_value (KeyJob *self, GBytes *bytes)
+{
+  return self->job.kind == BS_JOB_REGISTER ? (gpointer) self->record : bytes;
 }
 
 static void
 key_job_run (BsJob *job)
 {
   KeyJob *self = (KeyJob *) job;
-  GError *error = NULL;
+  BsAftermath after = { NULL, };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  BsCaller *callers;
   BsNeed need;
 
   g_mutex_lock (job->lock);
@@ -506,7 +503,14 @@ key_job_run (BsJob *job)
 
   if (need == BS_NEED_MISSING)
     error = missing_error (job->kind, &self->key, job->tracked);
-  key_job_carry_out (self, need == BS_NEED_CALL, error, NULL);
+  callers = key_job_carry_out (self, need == BS_NEED_CALL, 0, &bytes, &after, &error);
+  if (job->kind == BS_JOB_DELETE && error != NULL)
+    bs_backing_store_report (job->store, &self->key, BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
+
+  bs_job_answer (callers, key_job_get_value (self, bytes), error);
+  bs_aftermath_run (&after);
+  g_clear_pointer (&bytes, g_bytes_unref);
+  bs_job_unref (job);
 }
 
 static const BsJobClass key_job_class = {
@@ -524,23 +528,6 @@ key_job_init (KeyJob *self, BsBackingStore *store, BsJobKind kind, const BsKey *
   self->hash = hash;
 
   return &self->job;
-}
-
-/* The short way: a blocking operation whose key is free, and whose caller can't
- * leave, takes no memory of its own and no place in the lane. It stands on the
- * strand like any other, so that others can join it. */
-static void
-key_job_init_at_once (KeyJob *self, BsBackingStore *store, BsJobKind kind, BsKeyRecord *record, guint64 hash, BsTrackedPath *tracked, GBytes *content)
-{
-  BsJob *job = &self->job;
-
-  memset (self, 0, sizeof *self);
-  job->embedded = TRUE;
-  job->unattended = TRUE;
-  key_job_init (self, store, kind, &record->key, hash, tracked, BS_PRIORITY_BLOCKING);
-  self->record = record;
-  job->state = BS_JOB_RUNNING;
-  self->content = content;
 }
 
 void
@@ -595,8 +582,6 @@ typedef enum
 {
   ASKED_WAIT,           /* the caller has joined; the answer comes later */
   ASKED_START,          /* likewise, and its turn is now: the spare job, with a reference for whoever starts it */
-  ASKED_AT_ONCE,        /* its turn is now, and it runs without a job of its own */
-  ASKED_NEEDS_JOB,      /* ask again, with a new job */
   ASKED_NOTHING,        /* it is so already */
   ASKED_MISSING,
   ASKED_CLOSED,
@@ -611,11 +596,10 @@ typedef struct
   guint64 hash;
   BsKeyRecord *record;
   BsTrackedPath *tracked;
-  GBytes *content;
+  BsContent *content;
   BsCaller *caller;
 
   gboolean inner;       /* what a bulk asks was asked when the bulk was */
-  KeyJob at_once;
   KeyJob *spare;        /* owned: a job to put on the strand */
 } Asking;
 
@@ -623,31 +607,19 @@ typedef struct
 static Asked
 ask_new (Asking *self, BsShard *shard, BsAftermath *after)
 {
-  BsBackingStore *store = self->store;
-  gboolean idle = self->record == NULL || self->record->strand.head == NULL;
-  gboolean at_once = idle && bs_caller_stays (self->caller) && !bs_lane_is_context (store->backing_lane);
-  BsJob *job;
-
-  if (!at_once && self->spare == NULL)
-    return ASKED_NEEDS_JOB;
+  BsJob *job = &self->spare->job;
 
   if (self->record == NULL)
     self->record = shard_insert (shard, self->key, self->hash);
-  if (at_once)
-    key_job_init_at_once (&self->at_once, store, self->kind, self->record, self->hash, self->tracked, self->content);
-  else
-    self->spare->record = self->record;
-  if (!key_job_stand (at_once ? &self->at_once : self->spare, self->inner))
+  self->spare->record = self->record;
+  if (!key_job_stand (self->spare, self->inner))
     {
-      bs_strand_settle (store, shard, self->record, self->hash, after);
+      bs_strand_settle (self->store, shard, self->record, self->hash, after);
       return ASKED_CLOSED;
     }
-  if (at_once)
-    return ASKED_AT_ONCE;
 
-  job = &self->spare->job;
   bs_job_join (job, self->caller);
-  if (idle)
+  if (job->previous == NULL)
     {
       job->state = BS_JOB_READY;
       bs_job_ref (job);
@@ -704,7 +676,7 @@ key_job_new (Asking *asking)
 
   key_job_init (self, asking->store, asking->kind, asking->key, asking->hash, asking->tracked, asking->caller->priority);
   if (asking->content != NULL)
-    self->content = g_bytes_ref (asking->content);
+    self->content = bs_content_ref (asking->content);
   bs_job_hold (&self->job);
 
   return self;
@@ -722,10 +694,7 @@ answer_now (Asking *self, Asked asked)
   else if (asked == ASKED_CANCELLED)
     error = bs_job_error (self->kind, self->key, self->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
 
-  if (bs_caller_stays (self->caller))
-    bs_caller_answer_here (self->caller, error == NULL && self->kind == BS_JOB_REGISTER ? self->record : NULL, error);
-  else
-    bs_caller_answer (self->caller, error == NULL && self->kind == BS_JOB_REGISTER ? self->record : NULL, error);
+  bs_caller_answer (self->caller, error == NULL && self->kind == BS_JOB_REGISTER ? self->record : NULL, error);
 }
 
 void
@@ -734,7 +703,7 @@ bs_strand_start (BsBackingStore *store,
                  const BsKey    *key,
                  BsKeyRecord    *record,
                  BsTrackedPath  *tracked,
-                 GBytes         *content,
+                 BsContent      *content,
                  BsCaller       *caller)
 {
   guint64 hash = bs_key_hash (key);
@@ -752,32 +721,17 @@ bs_strand_start (BsBackingStore *store,
   asking.content = content;
   asking.caller = caller;
   asking.inner = caller->task == NULL && !caller->blocking;
-  asking.spare = NULL;
+  asking.spare = key_job_new (&asking);
 
   caller->lock = &shard->mutex;
   bs_caller_connect (caller, bs_job_leave, NULL);
 
-  if (!bs_caller_stays (caller))
-    asking.spare = key_job_new (&asking);
-  do
-    {
-      g_mutex_lock (&shard->mutex);
-      asked = ask (&asking, shard, &after);
-      g_mutex_unlock (&shard->mutex);
-      if (asked == ASKED_NEEDS_JOB)
-        {
-          /* What was looked up may be gone. */
-          asking.record = record;
-          asking.spare = key_job_new (&asking);
-        }
-    }
-  while (asked == ASKED_NEEDS_JOB);
+  g_mutex_lock (&shard->mutex);
+  asked = ask (&asking, shard, &after);
+  g_mutex_unlock (&shard->mutex);
 
   switch (asked)
     {
-    case ASKED_AT_ONCE:
-      key_job_carry_out (&asking.at_once, TRUE, NULL, caller);
-      break;
     case ASKED_START:
       bs_job_start (&g_steal_pointer (&asking.spare)->job, caller);
       break;
@@ -794,6 +748,83 @@ bs_strand_start (BsBackingStore *store,
   bs_aftermath_run (&after);
   if (asking.spare != NULL)
     bs_job_unref (&asking.spare->job);
+}
+
+/* An operation that runs now, at the head of its strand, where others can join
+ * it. It is its thread's, and so are the references that it uses. FALSE where its
+ * path is closed. Under the shard's mutex. */
+static gboolean
+key_job_stand_now (KeyJob         *self,
+                   BsBackingStore *store,
+                   BsJobKind       kind,
+                   BsKeyRecord    *record,
+                   guint64         hash,
+                   BsTrackedPath  *tracked,
+                   BsContent      *content)
+{
+  *self = (KeyJob) {
+    .job = { .embedded = TRUE, .unattended = TRUE, .state = BS_JOB_RUNNING },
+    .record = record,
+    .content = content,
+  };
+  key_job_init (self, store, kind, &record->key, hash, tracked, BS_PRIORITY_BLOCKING);
+
+  return key_job_stand (self, FALSE);
+}
+
+gboolean
+bs_strand_call_now (BsBackingStore *store,
+                    BsJobKind       kind,
+                    const BsKey    *key,
+                    BsKeyRecord    *record,
+                    BsTrackedPath  *tracked,
+                    BsContent      *content,
+                    gpointer       *value,
+                    GError        **error)
+{
+  guint64 hash = bs_key_hash (key);
+  BsShard *shard = &store->shards[bs_shard_index (hash)];
+  BsAftermath after = { NULL, };
+  BsNeed need = BS_NEED_MISSING;
+  GBytes *bytes = NULL;
+  BsCaller *callers;
+  KeyJob self;
+
+  g_mutex_lock (&shard->mutex);
+  if (tracked != NULL)
+    bs_key_table_prefetch (&tracked->members[bs_shard_index (hash)], hash);
+  if (record == NULL)
+    record = bs_shard_lookup (shard, key, hash);
+  if ((record == NULL || record->strand.head == NULL) && (tracked == NULL || !g_atomic_int_get (&tracked->refusing)))
+    need = bs_strand_need (kind, record, tracked, key, hash);
+
+  if (need == BS_NEED_CALL)
+    {
+      if (record == NULL)
+        record = shard_insert (shard, key, hash);
+      if (!key_job_stand_now (&self, store, kind, record, hash, tracked, content))
+        {
+          bs_strand_settle (store, shard, record, hash, &after);
+          need = BS_NEED_MISSING;
+        }
+    }
+  else if (need == BS_NEED_NOTHING && kind == BS_JOB_REGISTER)
+    {
+      record->n_tokens++;
+      *value = record;
+    }
+  g_mutex_unlock (&shard->mutex);
+
+  if (need == BS_NEED_CALL)
+    {
+      callers = key_job_carry_out (&self, TRUE, 1, &bytes, &after, error);
+      if (callers != NULL)
+        bs_job_answer (callers, key_job_get_value (&self, bytes), *error);
+      *value = *error == NULL ? key_job_get_value (&self, bytes) : NULL;
+    }
+  bs_aftermath_run (&after);
+
+  return need != BS_NEED_MISSING;
 }
 
 static BsKeyRecord *

@@ -59,7 +59,8 @@ check_idle (BsTaskTracker *self)
 static void
 notify_n_tasks (BsTaskTracker *self)
 {
-  bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_N_TASKS], &self->n_tasks_pending);
+  if (!g_atomic_int_get (&self->n_tasks_pending))
+    bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_N_TASKS], &self->n_tasks_pending);
 }
 
 void
@@ -222,6 +223,7 @@ void
 bs_task_tracker_close (BsTaskTracker *self)
 {
   g_return_if_fail (BS_IS_TASK_TRACKER (self));
+  g_return_if_fail (self->store != NULL);
 
   set_closed (self, TRUE);
 }
@@ -236,6 +238,7 @@ void
 bs_task_tracker_reopen (BsTaskTracker *self)
 {
   g_return_if_fail (BS_IS_TASK_TRACKER (self));
+  g_return_if_fail (self->store != NULL);
 
   set_closed (self, FALSE);
 }
@@ -250,6 +253,7 @@ void
 bs_task_tracker_hold (BsTaskTracker *self)
 {
   g_return_if_fail (BS_IS_TASK_TRACKER (self));
+  g_return_if_fail (self->store != NULL);
 
   g_atomic_int_inc (&self->n_held);
   notify_n_tasks (self);
@@ -371,6 +375,7 @@ gboolean
 bs_task_tracker_wait (BsTaskTracker *self, GCancellable *cancellable, GError **error)
 {
   g_return_val_if_fail (BS_IS_TASK_TRACKER (self), FALSE);
+  g_return_val_if_fail (self->store != NULL, FALSE);
 
   return bs_task_tracker_wait_blocking (self, "Waiting for the task tracker", cancellable, error);
 }
@@ -391,6 +396,7 @@ bs_task_tracker_wait_async (BsTaskTracker *self, GCancellable *cancellable, GAsy
   GTask *task;
 
   g_return_if_fail (BS_IS_TASK_TRACKER (self));
+  g_return_if_fail (self->store != NULL);
 
   task = bs_task_new (self, cancellable, callback, user_data,
                       bs_task_tracker_wait_async, "[backingstore] wait for the task tracker", G_PRIORITY_DEFAULT);

@@ -34,7 +34,8 @@ static void
 add_n_keys (BsTrackedPath *self, gssize n)
 {
   g_atomic_pointer_add (&self->n_keys, n);
-  bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_N_KEYS], &self->n_keys_pending);
+  if (!g_atomic_int_get (&self->n_keys_pending))
+    bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_N_KEYS], &self->n_keys_pending);
 }
 
 BsMembership
@@ -279,6 +280,7 @@ bs_tracked_path_contains_key (BsTrackedPath *self, const char *key)
   BsKey parsed;
 
   g_return_val_if_fail (BS_IS_TRACKED_PATH (self), FALSE);
+  g_return_val_if_fail (self->store != NULL, FALSE);
 
   if (!bs_key_parse (key, &parsed))
     return FALSE;
@@ -307,6 +309,7 @@ bs_tracked_path_list_keys (BsTrackedPath *self)
   char **list;
 
   g_return_val_if_fail (BS_IS_TRACKED_PATH (self), NULL);
+  g_return_val_if_fail (self->store != NULL, NULL);
 
   for (guint shard = 0; shard < BS_N_SHARDS; shard++)
     bs_tracked_path_copy_keys (self, shard, keys);
@@ -335,6 +338,7 @@ bs_tracked_path_foreach_key (BsTrackedPath *self, BsKeyFunc func, gpointer user_
   g_autoptr (GArray) keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
 
   g_return_if_fail (BS_IS_TRACKED_PATH (self));
+  g_return_if_fail (self->store != NULL);
   g_return_if_fail (func != NULL);
 
   for (guint shard = 0; shard < BS_N_SHARDS; shard++)

@@ -342,6 +342,8 @@ def main():
     command = commands.add_parser('verify', parents=[budget])
     command.add_argument('target', metavar='TARGET')
     arguments = parser.parse_args()
+    if arguments.budget < 0:
+        parser.error('the budget is negative')
 
     example = Example(arguments.target, arguments.budget * MIB)
     if arguments.command == 'store':

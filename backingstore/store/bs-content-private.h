@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* What is to be written: bytes, or what makes them when the operation's turn
+ * has come. */
+typedef struct _BsContent BsContent;
+
+/* Runs where the backing's functions run, as part of the operation. */
+typedef GBytes *(*BsEncodeFunc) (gpointer data, GCancellable *cancellable, GError **error);
+
+BsContent *bs_content_new        (BsEncodeFunc encode, gpointer data, GDestroyNotify data_free) G_GNUC_WARN_UNUSED_RESULT;
+BsContent *bs_content_new_bytes  (GBytes *bytes) G_GNUC_WARN_UNUSED_RESULT;
+BsContent *bs_content_ref        (BsContent *content);
+void       bs_content_unref      (BsContent *content);
+
+GBytes    *bs_content_make_bytes (BsContent *content, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsContent, bs_content_unref)
+
+G_END_DECLS

@@ -1,0 +1,721 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store-fixture.h"
+
+/* What a store promises where no interleaving matters: properties, errors, bad
+ * input, closing. Everything stays usable after each of them. */
+
+static gboolean
+nothing (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  return TRUE;
+}
+
+/* Whatever went wrong before: the store, the path and the pool still do their work. */
+static void
+assert_usable (Fixture *fixture)
+{
+  g_autoptr (BsItem) item = insert_persisted (fixture, "usable");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, key));
+  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
+  g_assert_no_error (error);
+}
+
+static void
+notify_cb (GObject *object, GParamSpec *pspec, gpointer data)
+{
+  (*(guint *) data)++;
+}
+
+static void
+test_properties (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GMainContext) context = NULL;
+  g_autoptr (BsTaskTracker) tracker = NULL;
+  g_autoptr (BsBacking) backing = NULL;
+  guint max_threads, n = 0;
+
+  g_object_get (fixture->store, "backing", &backing, "main-context", &context, "max-threads", &max_threads, "task-tracker", &tracker, NULL);
+  g_assert_true (backing == BS_BACKING (fixture->gates));
+  g_assert_true (bs_backing_store_get_backing (fixture->store) == backing);
+  g_assert_null (context);
+  g_assert_null (bs_backing_store_get_main_context (fixture->store));
+  g_assert_cmpuint (max_threads, ==, 2);
+  g_assert_true (tracker == bs_backing_store_get_task_tracker (fixture->store));
+
+  wait_until (bs_task_tracker_get_n_tasks (tracker) == 0);
+  g_signal_connect (fixture->store, "notify::max-threads", G_CALLBACK (notify_cb), &n);
+  g_object_set (fixture->store, "max-threads", 7, NULL);
+  bs_backing_store_set_max_threads (fixture->store, 7);
+  wait_until (n > 0);
+  g_assert_cmpuint (bs_backing_store_get_max_threads (fixture->store), ==, 7);
+  bs_backing_store_set_max_threads (fixture->store, 7);
+  settle (fixture);
+}
+
+static void
+test_tracked_path (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) other_file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsTrackedPath) again = NULL, other = NULL;
+  g_autofree char *listed = bs_key_generate ();
+  g_autofree char *upper = g_ascii_strup (listed, -1);
+  g_autoptr (GFile) file = NULL;
+  g_auto (GStrv) keys = NULL;
+  guint64 n_keys;
+  gboolean closed;
+  guint n = 0;
+
+  gate_backing_put_persisted (fixture->gates, other_file, listed, "content");
+  other = track (fixture, other_file);
+  g_object_get (other, "file", &file, "n-keys", &n_keys, "closed", &closed, NULL);
+  g_assert_true (g_file_equal (file, other_file));
+  g_assert_cmpuint (n_keys, ==, 1);
+  g_assert_false (closed);
+  g_assert_true (bs_tracked_path_contains_key (other, listed));
+  g_assert_true (bs_tracked_path_contains_key (other, upper));
+  g_assert_false (bs_tracked_path_contains_key (other, "nonsense"));
+  keys = bs_tracked_path_list_keys (other);
+  g_assert_cmpuint (g_strv_length (keys), ==, 1);
+  g_assert_cmpstr (keys[0], ==, listed);
+
+  /* A second track of one path gives the same object. */
+  again = track (fixture, other_file);
+  g_assert_true (again == other);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), ==, 1);
+
+  g_signal_connect (other, "notify::closed", G_CALLBACK (notify_cb), &n);
+  g_assert_true (bs_backing_store_untrack_path (fixture->store, other, NULL, NULL));
+  g_assert_true (bs_tracked_path_get_closed (other));
+  wait_until (n == 1);
+  /* It goes on telling what it knew, and untracking it again does nothing. */
+  g_assert_true (bs_backing_store_untrack_path (fixture->store, other, NULL, NULL));
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
+  g_clear_object (&again);
+  again = track (fixture, other_file);
+  g_assert_true (again != other);
+}
+
+static void
+remove_while_listing (const char *key, gpointer data)
+{
+  Fixture *fixture = data;
+
+  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
+}
+
+static void
+test_n_keys_notify (Fixture *fixture, gconstpointer data)
+{
+  BsItem *items[50];
+  guint n = 0;
+
+  g_signal_connect (fixture->tracked, "notify::n-keys", G_CALLBACK (notify_cb), &n);
+  for (guint i = 0; i < 50; i++)
+    items[i] = insert_persisted (fixture, "a");
+  g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 50);
+  g_assert_cmpuint (n, ==, 0);
+  wait_until (n > 0);
+  /* The same keys may go while they are listed. */
+  bs_tracked_path_foreach_key (fixture->tracked, remove_while_listing, fixture);
+  g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 0);
+  for (guint i = 0; i < 50; i++)
+    g_object_unref (items[i]);
+  settle (fixture);
+}
+
+static void
+test_load_root (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) root = g_bytes_new_static ("root", 4);
+  g_autoptr (GBytes) loaded = NULL, again = NULL;
+  g_autoptr (GError) error = NULL;
+  Answer answer = { 0, };
+
+  g_assert_null (bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  g_assert_nonnull (strstr (error->message, "gate:///path"));
+  g_clear_error (&error);
+  g_assert_true (bs_backing_write_root (BS_BACKING (fixture->gates), fixture->file, root, NULL, &error));
+  loaded = bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (loaded, root));
+  bs_backing_store_load_root_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  again = answer_pointer (&answer);
+  g_assert_true (g_bytes_equal (again, root));
+}
+
+static const char *const invalid_keys[] = {
+  "",
+  " ",
+  "-",
+  "0",
+  "nonsense",
+  "../../../etc/passwd",
+  "/",
+  "0123456789abcdef0123456789abcde",                /* too short */
+  "0123456789abcdef0123456789abcdef0",              /* too long */
+  "0123456789abcdef0123456789abcdeg",
+  "01234567-89ab-cdef-0123-456789abcde",
+  "01234567-89ab-cdef-0123-456789abcdef0",
+  "01234567-89ab-cdef-0123-456789abcdeg",
+  "0123456-789ab-cdef-0123-456789abcdef",           /* hyphens elsewhere */
+  "01234567-89abcdef-0123-456789abcdef",
+  "01234567--89ab-cdef-0123-456789abcde",
+  "{01234567-89ab-cdef-0123-456789abcdef}",
+  "urn:uuid:01234567-89ab-cdef-0123-456789abcdef",
+  " 01234567-89ab-cdef-0123-456789abcdef",
+  "01234567-89ab-cdef-0123-456789abcdef\n",
+  "01234567_89ab_cdef_0123_456789abcdef",
+  "0123456789abcdef0123456789abcd\xc3\xa9",         /* 32 bytes */
+  "\xff\xfe\xfd",
+  "%s%s%s%n",
+};
+
+static void
+test_invalid_keys (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (invalid_keys); i++)
+    {
+      const char *key = invalid_keys[i];
+      g_autoptr (BsKeySet) keys = bs_key_set_new ();
+      g_autoptr (GError) error = NULL;
+      Answer answer = { 0, };
+
+      g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_INVALID_KEY);
+      g_assert_true (g_utf8_validate (error->message, -1, NULL));
+      g_clear_error (&error);
+      delete_async (fixture, key, NULL, &answer);
+      answer_fails (&answer, BS_ERROR, BS_ERROR_INVALID_KEY);
+      g_assert_null (bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_INVALID_KEY);
+      g_clear_error (&error);
+      register_async (fixture, key, NULL, &answer);
+      answer_fails (&answer, BS_ERROR, BS_ERROR_INVALID_KEY);
+      g_assert_false (bs_key_set_add (keys, key, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_INVALID_KEY);
+      g_assert_false (bs_tracked_path_contains_key (fixture->tracked, key));
+    }
+  g_assert_cmpuint (gate_backing_count_all (fixture->gates), ==, 0);
+  assert_usable (fixture);
+}
+
+/* A key in any case, with hyphens or without, is one key. */
+static void
+test_key_spellings (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "a");
+  g_autofree char *upper = g_ascii_strup (key, -1);
+  g_auto (GStrv) parts = g_strsplit (upper, "-", -1);
+  g_autofree char *plain = g_strjoinv (NULL, parts);
+  g_autoptr (BsItem) item = bs_pool_register (fixture->pool, fixture->tracked, plain, NULL, NULL);
+  g_autofree char *item_key = bs_item_dup_key (item);
+
+  g_assert_cmpstr (item_key, ==, key);
+  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, upper, NULL, NULL));
+  g_assert_false (gate_backing_has_persisted (fixture->gates, fixture->file, key));
+}
+
+/* Each operation on a tracked path fails alike, in each form. */
+static void
+assert_path_refused (Fixture *fixture, BsTrackedPath *tracked, GQuark domain, int code, gboolean untrack)
+{
+  g_autoptr (BsItem) item = insert_written (fixture, "a");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  BsBackingStore *store = fixture->store;
+  int priority = G_PRIORITY_DEFAULT;
+  GError *errors[8] = { NULL, };
+  Answer answers[8] = { 0, };
+  guint n = 0;
+
+  bs_key_set_add (keys, key, NULL);
+  gate_backing_reset_log (fixture->gates);
+  g_assert_false (bs_backing_store_sync (store, tracked, NULL, &errors[n++]));
+  g_assert_false (bs_backing_store_delete_persisted (store, tracked, key, NULL, &errors[n++]));
+  g_assert_false (bs_backing_store_delete_persisted_keys (store, tracked, keys, NULL, &errors[n++]));
+  g_assert_null (bs_backing_store_load_root (store, tracked, NULL, &errors[n++]));
+  g_assert_false (bs_item_persist (item, tracked, NULL, &errors[n++]));
+  g_assert_null (bs_pool_register (fixture->pool, tracked, key, NULL, &errors[n++]));
+  g_assert_null (bs_pool_register_all (fixture->pool, tracked, NULL, &errors[n++]));
+  if (untrack)
+    g_assert_false (bs_backing_store_untrack_path (store, tracked, NULL, &errors[n++]));
+  for (guint i = 0; i < n; i++)
+    {
+      g_assert_error (errors[i], domain, code);
+      g_assert_nonnull (strstr (errors[i]->message, "gate:///"));
+      if (i == 1 || i == 4 || i == 5)
+        g_assert_nonnull (strstr (errors[i]->message, key));
+      g_clear_error (&errors[i]);
+    }
+
+  n = 0;
+  bs_backing_store_sync_async (store, tracked, priority, NULL, answer_cb, &answers[n++]);
+  bs_backing_store_delete_persisted_async (store, tracked, key, priority, NULL, answer_cb, &answers[n++]);
+  bs_backing_store_delete_persisted_keys_async (store, tracked, keys, priority, NULL, answer_cb, &answers[n++]);
+  bs_backing_store_load_root_async (store, tracked, priority, NULL, answer_cb, &answers[n++]);
+  bs_item_persist_async (item, tracked, priority, NULL, answer_cb, &answers[n++]);
+  bs_pool_register_async (fixture->pool, tracked, key, priority, NULL, answer_cb, &answers[n++]);
+  bs_pool_register_all_async (fixture->pool, tracked, priority, NULL, answer_cb, &answers[n++]);
+  if (untrack)
+    bs_backing_store_untrack_path_async (store, tracked, priority, NULL, answer_cb, &answers[n++]);
+  for (guint i = 0; i < n; i++)
+    answer_fails (&answers[i], domain, code);
+  g_assert_cmpuint (gate_backing_count_all (fixture->gates), ==, 0);
+}
+
+static void
+test_closed_path (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsTrackedPath) closed = g_steal_pointer (&fixture->tracked);
+
+  g_assert_true (bs_backing_store_untrack_path (fixture->store, closed, NULL, NULL));
+  assert_path_refused (fixture, closed, BS_ERROR, BS_ERROR_CLOSED, FALSE);
+  fixture->tracked = track (fixture, fixture->file);
+  assert_path_refused (fixture, closed, BS_ERROR, BS_ERROR_CLOSED, FALSE);
+  assert_usable (fixture);
+}
+
+static void
+test_path_of_another_store (Fixture *fixture, gconstpointer data)
+{
+  Fixture other = { 0, };
+
+  fixture_start (&other, &one_thread, NULL);
+  assert_path_refused (fixture, other.tracked, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, TRUE);
+  assert_usable (fixture);
+  assert_usable (&other);
+  fixture_tear_down (&other, NULL);
+  watchdog_start ();
+}
+
+/* A virtual function that fails without an error. */
+static void
+test_silent_failures (Fixture *fixture, gconstpointer data)
+{
+  for (BsOperation operation = BS_OPERATION_WRITE; operation <= BS_OPERATION_READ_ROOT; operation++)
+    {
+      g_autofree char *key = put_key (fixture, "a");
+      g_autofree char *other_key = put_key (fixture, "b");
+      g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+      g_autoptr (BsItem) item = insert (fixture, "c");
+      g_autoptr (BsItem) registered = NULL;
+      g_autoptr (BsKeySet) keys = bs_key_set_new ();
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GBytes) bytes = NULL;
+      GEnumClass *operations;
+      g_autofree char *name = NULL;
+
+      if (operation == BS_OPERATION_WRITE_ROOT || operation == BS_OPERATION_DELETE_KEY)
+        continue;
+      bs_key_set_add (keys, key, NULL);
+      bs_key_set_add (keys, other_key, NULL);
+      gate_backing_fail_silently (fixture->gates, operation);
+      /* Bulk calls fall back to single ones. */
+      if (operation == BS_OPERATION_REGISTER_KEYS)
+        gate_backing_fail_silently (fixture->gates, BS_OPERATION_REGISTER_KEY);
+      if (operation == BS_OPERATION_DELETE_PERSISTED_KEYS)
+        gate_backing_fail_silently (fixture->gates, BS_OPERATION_DELETE_PERSISTED);
+
+      if (operation == BS_OPERATION_REGISTER_KEYS)
+        g_assert_null (bs_pool_register_all (fixture->pool, fixture->tracked, NULL, &error));
+      else if (operation == BS_OPERATION_DELETE_PERSISTED_KEYS)
+        g_assert_false (bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, keys, NULL, &error));
+      else if (operation == BS_OPERATION_SANITIZE_PATH)
+        g_assert_null (bs_backing_store_track_path (fixture->store, file, NULL, &error));
+      else if (operation == BS_OPERATION_READ_ROOT)
+        g_assert_null (bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error));
+      else if (operation == BS_OPERATION_SYNC_PERSISTED)
+        g_assert_false (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error));
+      else if (operation == BS_OPERATION_DELETE_PERSISTED)
+        g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
+      else if (operation == BS_OPERATION_REGISTER_KEY)
+        g_assert_null (bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error));
+      else if (operation == BS_OPERATION_READ)
+        {
+          registered = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error);
+          g_assert_no_error (error);
+          bytes = bs_item_load (registered, NULL, &error);
+          g_assert_null (bytes);
+        }
+      else
+        g_assert_false (bs_item_persist (item, fixture->tracked, NULL, &error));
+
+      g_assert_error (error, BS_ERROR, BS_ERROR_FAILED);
+      g_assert_nonnull (strstr (error->message, "GateBacking"));
+      operations = g_type_class_ref (BS_TYPE_OPERATION);
+      name = g_strdelimit (g_strdup (g_enum_get_value (operations, operation)->value_nick), "-", '_');
+      if (g_str_has_suffix (name, "_keys"))
+        name[strlen (name) - 1] = '\0';
+      if (operation != BS_OPERATION_DELETE_PERSISTED_KEYS)
+        g_assert_nonnull (strstr (error->message, name));
+      g_type_class_unref (operations);
+      gate_backing_clear (fixture->gates);
+      assert_usable (fixture);
+    }
+}
+
+/* What fails says which operation, key and path. */
+static void
+test_messages (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) item = insert (fixture, "a");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autofree char *missing = bs_key_generate ();
+  g_autoptr (GError) error = NULL;
+
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, 1, G_IO_ERROR_NO_SPACE);
+  g_assert_false (bs_item_persist (item, fixture->tracked, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_nonnull (strstr (error->message, "persist"));
+  g_assert_nonnull (strstr (error->message, key));
+  g_assert_nonnull (strstr (error->message, "gate:///path"));
+  g_clear_error (&error);
+
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+  g_assert_false (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "sync_persisted"));
+  g_assert_nonnull (strstr (error->message, "gate:///path"));
+  g_clear_error (&error);
+
+  g_assert_null (bs_pool_register (fixture->pool, fixture->tracked, missing, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  g_assert_nonnull (strstr (error->message, missing));
+  g_assert_nonnull (strstr (error->message, "gate:///path"));
+  assert_usable (fixture);
+}
+
+static gboolean
+fail_silently (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  return FALSE;
+}
+
+static gboolean
+fail_loudly (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_BUSY, "so the test wants it");
+  return FALSE;
+}
+
+static gboolean
+return_cancelled (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  *(GCancellable **) data = cancellable;
+  return TRUE;
+}
+
+static void
+task_func (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  g_task_return_int (task, GPOINTER_TO_INT (data));
+}
+
+static void
+test_functions (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  GCancellable *seen = NULL;
+  Answer answer = { 0, };
+  GTask *task;
+
+  g_assert_false (bs_backing_store_run_in_thread (fixture->store, fail_silently, NULL, NULL, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_FAILED);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_store_run_in_thread (fixture->store, fail_loudly, NULL, NULL, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  bs_backing_store_run_in_thread_async (fixture->store, fail_silently, NULL, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  answer_fails (&answer, BS_ERROR, BS_ERROR_FAILED);
+  bs_backing_store_run_in_thread_async (fixture->store, fail_loudly, NULL, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  answer_fails (&answer, G_IO_ERROR, G_IO_ERROR_BUSY);
+  bs_backing_store_run_in_thread_async (fixture->store, return_cancelled, &seen, NULL, G_PRIORITY_DEFAULT, cancellable, answer_cb, &answer);
+  answer_ok (&answer);
+  g_assert_true (seen == cancellable);
+
+  task = g_task_new (fixture->store, NULL, answer_cb, &answer);
+  g_task_set_task_data (task, GINT_TO_POINTER (42), NULL);
+  bs_backing_store_run_task (fixture->store, task, task_func);
+  g_object_unref (task);
+  answer_wait (&answer);
+  g_assert_cmpint (g_task_propagate_int (G_TASK (answer.result), NULL), ==, 42);
+  answer_clear (&answer);
+
+  g_cancellable_cancel (cancellable);
+  task = g_task_new (fixture->store, cancellable, answer_cb, &answer);
+  bs_backing_store_run_task (fixture->store, task, task_func);
+  g_object_unref (task);
+  answer_cancelled (&answer);
+  assert_usable (fixture);
+}
+
+/* A scratch blob that went missing is had again from where it is permanent. */
+static void
+test_missing_scratch_heals (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "content");
+  g_autoptr (BsItem) item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
+  g_autoptr (GFile) other_file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsTrackedPath) other = track (fixture, other_file);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *lost_key = NULL;
+  BsItem *lost;
+
+  gate_backing_lose_primary (fixture->gates, key);
+  assert_content (item, "content");
+  g_assert_true (gate_backing_has_primary (fixture->gates, key));
+
+  /* Where it is nowhere, that is said, and the key is no trouble afterwards. */
+  lost = insert_written (fixture, "lost");
+  lost_key = bs_item_dup_key (lost);
+  bs_pool_set_max_bytes (fixture->pool, 0);
+  gate_backing_lose_primary (fixture->gates, lost_key);
+  wait_until (bs_pool_get_memory_in_use (fixture->pool) == 0 && bs_pool_get_memory_use (fixture->pool) == 0);
+  g_assert_null (bs_item_load (lost, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  g_object_unref (lost);
+  settle (fixture);
+  g_assert_true (is_forgotten (fixture->store, lost_key));
+  assert_usable (fixture);
+}
+
+/* A key that the path lists but the backing cannot read. */
+static void
+test_listed_but_unreadable (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "content");
+  g_autoptr (GError) error = NULL;
+  g_autoptr (BsItem) item = NULL;
+
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1, G_IO_ERROR_PERMISSION_DENIED);
+  g_assert_null (bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  g_clear_error (&error);
+  gate_backing_fail (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE, 1, G_IO_ERROR_PERMISSION_DENIED);
+  item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_null (bs_item_load (item, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  gate_backing_clear (fixture->gates);
+  assert_content (item, "content");
+  g_clear_object (&item);
+  settle (fixture);
+  assert_usable (fixture);
+}
+
+/* Storing from inside a store's task, and from inside many at once. */
+static gboolean
+store_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  Fixture *fixture = data;
+  g_autoptr (BsItem) item = insert (fixture, "child");
+
+  return bs_item_persist (item, fixture->tracked, NULL, error) &&
+         bs_backing_store_run_in_thread (store, nothing, NULL, NULL, NULL, error);
+}
+
+static void
+test_store_inside_task (Fixture *fixture, gconstpointer data)
+{
+  Answer answers[200] = { 0, };
+
+  for (guint i = 0; i < 200; i++)
+    bs_backing_store_run_in_thread_async (fixture->store, store_inside, fixture, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
+  for (guint i = 0; i < 200; i++)
+    answer_ok (&answers[i]);
+  g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 200);
+  settle (fixture);
+  g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
+}
+
+static void
+assert_store_closed (Fixture *fixture)
+{
+  g_autoptr (BsItem) item = insert (fixture, "a");
+  g_autoptr (GError) error = NULL;
+  Answer answer = { 0, };
+
+  g_assert_null (bs_backing_store_track_path (fixture->store, fixture->file, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_store_run_in_thread (fixture->store, nothing, NULL, NULL, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_clear_error (&error);
+  bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  answer_fails (&answer, BS_ERROR, BS_ERROR_CLOSED);
+  /* In memory it is as ever. */
+  assert_content (item, "a");
+}
+
+static void
+test_close (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (BsItem) item = insert_persisted (fixture, "a");
+  Answer close = { 0, };
+
+  g_assert_true (bs_backing_store_close (fixture->store, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+  g_assert_true (gate_backing_is_closed (fixture->gates));
+  assert_log (fixture, NULL, "write persist release_path close");
+  assert_path_refused (fixture, fixture->tracked, BS_ERROR, BS_ERROR_CLOSED, TRUE);
+  assert_store_closed (fixture);
+
+  /* Once is enough. */
+  g_assert_true (bs_backing_store_close (fixture->store, NULL, &error));
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &close);
+  answer_ok (&close);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_CLOSE, NULL), ==, 0);
+  settle (fixture);
+}
+
+static void
+test_close_drains (Fixture *fixture, gconstpointer data)
+{
+  BsItem *items[20];
+  Answer persists[20] = { 0, }, closes[2] = { 0, }, late = { 0, }, sync = { 0, };
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE);
+  for (guint i = 0; i < 20; i++)
+    {
+      items[i] = insert (fixture, "a");
+      persist_async (fixture, items[i], NULL, &persists[i]);
+    }
+  sync_async (fixture, NULL, &sync);
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &closes[0]);
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &closes[1]);
+  sync_async (fixture, NULL, &late);
+  answer_fails (&late, BS_ERROR, BS_ERROR_CLOSED);
+  g_assert_false (answer_is_there (&closes[0]));
+  g_assert_false (bs_tracked_path_get_closed (fixture->tracked));
+  /* The deletions that these queue are done as well. */
+  for (guint i = 0; i < 20; i++)
+    g_object_unref (items[i]);
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&closes[0]);
+  answer_ok (&closes[1]);
+  for (guint i = 0; i < 20; i++)
+    answer_ok (&persists[i]);
+  answer_ok (&sync);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_CLOSE, NULL), ==, 1);
+}
+
+static void
+test_close_cancelled_while_draining (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (BsItem) item = insert (fixture, "a");
+  Answer persist = { 0, }, close = { 0, }, late = { 0, };
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE);
+  persist_async (fixture, item, NULL, &persist);
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable, answer_cb, &close);
+  sync_async (fixture, NULL, &late);
+  answer_fails (&late, BS_ERROR, BS_ERROR_CLOSED);
+  g_cancellable_cancel (cancellable);
+  answer_cancelled (&close);
+  /* Open again. */
+  sync_async (fixture, NULL, &late);
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&late);
+  answer_ok (&persist);
+  assert_usable (fixture);
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &close);
+  answer_ok (&close);
+}
+
+static void
+test_close_reports (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  g_assert_false (bs_backing_store_close (fixture->store, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  assert_store_closed (fixture);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_CLOSE, NULL), ==, 1);
+}
+
+typedef struct
+{
+  Fixture *fixture;
+  int stop;
+} Knocker;
+
+static gpointer
+knock (gpointer data)
+{
+  Knocker *self = data;
+
+  while (!g_atomic_int_get (&self->stop))
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (!bs_backing_store_sync (self->fixture->store, self->fixture->tracked, NULL, &error))
+        g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+    }
+  return NULL;
+}
+
+/* Others knock all the time: closing gets through. */
+static void
+test_close_while_others_knock (void)
+{
+  for (guint i = 0; i < 30; i++)
+    {
+      Fixture fixture = { 0, };
+      Knocker knocker = { &fixture, FALSE };
+      g_autoptr (GError) error = NULL;
+      GThread *threads[3];
+      Answer close = { 0, };
+
+      fixture_start (&fixture, &one_thread, NULL);
+      for (guint j = 0; j < 3; j++)
+        threads[j] = g_thread_new ("knock", knock, &knocker);
+      if (i % 2 == 0)
+        g_assert_true (bs_backing_store_close (fixture.store, NULL, &error));
+      else
+        bs_backing_store_close_async (fixture.store, G_PRIORITY_DEFAULT, NULL, answer_cb, &close);
+      g_assert_true (bs_backing_store_close (fixture.store, NULL, &error));
+      if (i % 2 != 0)
+        answer_ok (&close);
+      g_atomic_int_set (&knocker.stop, TRUE);
+      for (guint j = 0; j < 3; j++)
+        g_thread_join (threads[j]);
+      fixture_tear_down (&fixture, NULL);
+    }
+}
+
+int
+main (int argc, char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+
+  test_add_once ("/store/properties", test_properties);
+  test_add_once ("/store/tracked-path", test_tracked_path);
+  test_add_once ("/store/n-keys-notify", test_n_keys_notify);
+  test_add_once ("/store/load-root", test_load_root);
+  test_add_once ("/store/functions", test_functions);
+  test_add_once ("/store/keys/invalid", test_invalid_keys);
+  test_add_once ("/store/keys/spellings", test_key_spellings);
+  test_add_once ("/store/refused/closed-path", test_closed_path);
+  test_add_once ("/store/refused/path-of-another-store", test_path_of_another_store);
+  test_add_once ("/store/errors/silent", test_silent_failures);
+  test_add_once ("/store/errors/messages", test_messages);
+  test_add_once ("/store/faults/missing-scratch", test_missing_scratch_heals);
+  test_add_once ("/store/faults/listed-but-unreadable", test_listed_but_unreadable);
+  test_add ("/store/faults/store-inside-task", test_store_inside_task);
+  test_add ("/store/close/whole", test_close);
+  test_add ("/store/close/drains", test_close_drains);
+  test_add ("/store/close/cancelled", test_close_cancelled_while_draining);
+  test_add ("/store/close/reports", test_close_reports);
+  g_test_add_func ("/store/close/while-others-knock", test_close_while_others_knock);
+
+  return g_test_run ();
+}
