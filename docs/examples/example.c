@@ -315,9 +315,11 @@ list_folder (Example *self)
   if (self->folders->len == 0)
     {
       g_autofree char *name = g_file_get_parse_name (self->source);
+      GError *error = NULL;
 
-      finish_one (self, self->entries->len > 0 ? NULL :
-                  g_error_new (G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "%s: there are no files", name));
+      if (self->entries->len == 0)
+        error = g_error_new (G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "%s: there are no files", name);
+      finish_one (self, error);
       return;
     }
 
@@ -628,9 +630,12 @@ start_checking (Entry *entry)
 static void
 start_judging (Example *self)
 {
-  finish_one (self, self->n_wrong == 0 ? NULL :
-              g_error_new (BS_ERROR, BS_ERROR_CORRUPT, "%u of %u files are missing or differ",
-                           self->n_wrong, self->entries->len));
+  GError *error = NULL;
+
+  if (self->n_wrong > 0)
+    error = g_error_new (BS_ERROR, BS_ERROR_CORRUPT, "%u of %u files are missing or differ",
+                         self->n_wrong, self->entries->len);
+  finish_one (self, error);
 }
 
 static void
@@ -722,8 +727,11 @@ summarize (Example *self)
     }
 
   printf ("%-11s %8.2f s\n\n", "Total", seconds_since (self->begun));
-  printf ("%-11s %u, %.1f MiB, the largest %.1f MiB; %u skipped\n", "Files",
-          n_items, n_bytes / MIB, largest / MIB, self->n_skipped);
+  printf ("%-11s %u, %.1f MiB, the largest %.1f MiB; ", "Files", n_items, n_bytes / MIB, largest / MIB);
+  if (self->source != NULL)
+    printf ("%u skipped\n", self->n_skipped);
+  else
+    printf ("each with the SHA-256 of the original\n");
   printf ("%-11s %.1f MiB at most, budget %.1f MiB\n", "Pool",
           self->peak_use / MIB, bs_pool_get_max_bytes (self->pool) / MIB);
   printf ("%-11s %.1f MiB resident at most, %.1f MiB before the first file\n", "Process",
@@ -732,7 +740,8 @@ summarize (Example *self)
           "%" G_GUINT64_FORMAT " evicted\n", "Loads", stats->hits, stats->misses, stats->writes, stats->evictions);
   printf ("%-11s %" G_GUINT64_FORMAT " linked, %" G_GUINT64_FORMAT " reflinked, %" G_GUINT64_FORMAT " copied\n",
           "Blobs", files->linked, files->reflinked, files->copied);
-  printf ("%-11s %" G_GUINT64_FORMAT " files\n", "Persisted", bs_tracked_path_get_n_keys (self->tracked));
+  printf ("%-11s %" G_GUINT64_FORMAT " files; %u deleted\n", "Persisted",
+          bs_tracked_path_get_n_keys (self->tracked), self->source == NULL ? MIN (n_items, N_DELETED) : 0);
 }
 
 static Example *

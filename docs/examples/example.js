@@ -113,6 +113,7 @@ class Example {
         this.store = Bs.BackingStore.new(this.backing);
         this.pool = Bs.Pool.new(this.store, budget);
         this.tracked = null;
+        this.storing = false;
         this.entries = [];  // of {file, key, sha256, item}
         this.peakUse = 0;
         this.nUncollected = 0;
@@ -288,6 +289,7 @@ class Example {
     }
 
     async storeFiles(source) {
+        this.storing = true;
         await step('Listing', () => this.listFiles(source));
         await step('Tracking', () => this.track());
         if (this.tracked.n_keys > 0)
@@ -323,14 +325,16 @@ class Example {
         const mib = bytes => `${(bytes / MIB).toFixed(1)} MiB`;
         const nBytes = items.reduce((sum, item) => sum + item.size, 0);
         const largest = items.reduce((size, item) => Math.max(size, item.size), 0);
+        const verdict = this.storing ? `${this.nSkipped} skipped` : 'each with the SHA-256 of the original';
+        const nDeleted = this.storing ? 0 : Math.min(items.length, N_DELETED);
         print(`${'Total'.padEnd(11)} ${(seconds() - this.begun).toFixed(2).padStart(8)} s
 
-Files       ${items.length}, ${mib(nBytes)}, the largest ${mib(largest)}; ${this.nSkipped} skipped
+Files       ${items.length}, ${mib(nBytes)}, the largest ${mib(largest)}; ${verdict}
 Pool        ${mib(this.peakUse)} at most, budget ${mib(this.pool.max_bytes)}
 Process     ${mib(getResidentPeak())} resident at most, ${mib(this.peakBefore)} before the first file
 Loads       ${stats.hits} hits, ${stats.misses} misses, ${stats.writes} written, ${stats.evictions} evicted
 Blobs       ${files.linked} linked, ${files.reflinked} reflinked, ${files.copied} copied
-Persisted   ${this.tracked.n_keys} files`);
+Persisted   ${this.tracked.n_keys} files; ${nDeleted} deleted`);
     }
 }
 

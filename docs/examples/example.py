@@ -119,6 +119,7 @@ class Example:
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, budget)
         self.tracked = None
+        self.storing = False
         self.entries = []
         self.peak_use = 0
         self.n_skipped = 0
@@ -288,6 +289,7 @@ class Example:
         await self.compare(entry)
 
     async def store_files(self, source):
+        self.storing = True
         await self.step('Listing', self.list_files(source))
         await self.step('Tracking', self.track())
         if len(self.tracked) > 0:
@@ -321,14 +323,16 @@ class Example:
         stats = self.pool.get_stats()
         items = [entry.item for entry in self.entries if entry.item]
         sizes = [item.get_size() for item in items]
+        verdict = f'{self.n_skipped} skipped' if self.storing else 'each with the SHA-256 of the original'
+        n_deleted = 0 if self.storing else min(len(items), N_DELETED)
         print(f'''{'Total':11} {time.monotonic() - self.begun:8.2f} s
 
-Files       {len(items)}, {sum(sizes) / MIB:.1f} MiB, the largest {max(sizes, default=0) / MIB:.1f} MiB; {self.n_skipped} skipped
+Files       {len(items)}, {sum(sizes) / MIB:.1f} MiB, the largest {max(sizes, default=0) / MIB:.1f} MiB; {verdict}
 Pool        {self.peak_use / MIB:.1f} MiB at most, budget {self.pool.get_max_bytes() / MIB:.1f} MiB
 Process     {get_resident_peak() / MIB:.1f} MiB resident at most, {self.peak_before / MIB:.1f} MiB before the first file
 Loads       {stats.hits} hits, {stats.misses} misses, {stats.writes} written, {stats.evictions} evicted
 Blobs       {files.linked} linked, {files.reflinked} reflinked, {files.copied} copied
-Persisted   {len(self.tracked)} files''')
+Persisted   {len(self.tracked)} files; {n_deleted} deleted''')
 
 
 def main():

@@ -54,6 +54,7 @@ class Example {
     int64 shown;
     uint64 peak_before = get_resident_peak ();
     uint64 peak_use;
+    bool storing;
     uint n_skipped;
     uint n_wrong;
 
@@ -343,6 +344,7 @@ class Example {
     }
 
     public async void store_files (File source) throws Error {
+        storing = true;
         yield list_files (source);
         yield track ();
         if (tracked.n_keys > 0)
@@ -391,14 +393,16 @@ class Example {
         }
 
         stdout.printf ("%-11s %8.2f s\n\n", "Total", (get_monotonic_time () - begun) / 1e6);
-        stdout.printf ("Files       %u, %.1f MiB, the largest %.1f MiB; %u skipped\n",
-                       n_items, n_bytes / MIB, largest / MIB, n_skipped);
+        var verdict = storing ? @"$n_skipped skipped" : "each with the SHA-256 of the original";
+        var n_deleted = storing ? 0 : uint.min (n_items, N_DELETED);
+        stdout.printf ("Files       %u, %.1f MiB, the largest %.1f MiB; %s\n",
+                       n_items, n_bytes / MIB, largest / MIB, verdict);
         stdout.printf ("Pool        %.1f MiB at most, budget %.1f MiB\n", peak_use / MIB, pool.max_bytes / MIB);
         stdout.printf ("Process     %.1f MiB resident at most, %.1f MiB before the first file\n",
                        get_resident_peak () / MIB, peak_before / MIB);
         stdout.printf (@"Loads       $(stats.hits) hits, $(stats.misses) misses, $(stats.writes) written, $(stats.evictions) evicted\n");
         stdout.printf (@"Blobs       $(files.linked) linked, $(files.reflinked) reflinked, $(files.copied) copied\n");
-        stdout.printf (@"Persisted   $(tracked.n_keys) files\n");
+        stdout.printf (@"Persisted   $(tracked.n_keys) files; $n_deleted deleted\n");
     }
 }
 
