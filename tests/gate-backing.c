@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "gate-backing.h"
+#include "gate-backing-private.h"
 
-#include <signal.h>
-#include <string.h>
-#include <unistd.h>
-
-#define N_OPERATIONS (BS_OPERATION_CLOSE + 1)
-
-static const char *const names[N_OPERATIONS] = {
+const char *const gate_operation_names[N_OPERATIONS] = {
   [BS_OPERATION_WRITE] = "write",
   [BS_OPERATION_READ] = "read",
   [BS_OPERATION_DELETE_KEY] = "delete_key",
@@ -25,67 +19,6 @@ static const char *const names[N_OPERATIONS] = {
   [BS_OPERATION_CLOSE] = "close",
 };
 
-typedef struct
-{
-  BsOperation operation;
-  char *key;            /* owned; NULL for all */
-  GatePoint point;
-  guint n_held;
-  gboolean open;        /* released: goes with the last one that stands there */
-} Gate;
-
-typedef struct
-{
-  BsOperation operation;
-  char *key;            /* owned; NULL for all */
-  GatePoint point;
-  guint nth;            /* 0: each */
-  guint n_seen;
-  gboolean silent;
-  int io_error;
-} Failure;
-
-typedef struct
-{
-  BsOperation operation;
-  char *key;            /* owned, nullable */
-} Event;
-
-typedef struct
-{
-  GHashTable *blobs;    /* key → GBytes */
-  GHashTable *dirty;    /* key → serial of its last change */
-  GBytes *root;
-  gboolean ready;       /* sanitized, and not released since */
-  guint n_calls;
-  gboolean exclusive;   /* sanitize_path runs */
-  gboolean whole;       /* sync_persisted or one of the root calls runs */
-} Place;
-
-typedef struct
-{
-  GHashTable *primary;  /* key → GBytes */
-  GHashTable *places;   /* uri → Place */
-  GHashTable *busy;     /* key → itself */
-  guint64 serial;
-  gboolean closed;
-
-  GPtrArray *gates;     /* owned Gate */
-  GPtrArray *failures;  /* owned Failure */
-  GateHook hooks[N_OPERATIONS][2];
-  gpointer hook_data[N_OPERATIONS][2];
-  gboolean stubborn;
-
-  GArray *log;          /* of Event */
-  GThread *threads[N_OPERATIONS];
-  guint n_parallel;
-  guint max_parallel;
-  GPtrArray *violations; /* owned strings */
-
-  GMutex mutex;         /* guards it all */
-  GCond cond;
-} GateBackingPrivate;
-
 struct _GateSingleBacking
 {
   GateBacking parent_instance;
@@ -100,45 +33,14 @@ G_DEFINE_TYPE_WITH_CODE (GateBacking, gate_backing, G_TYPE_OBJECT,
 G_DEFINE_FINAL_TYPE_WITH_CODE (GateSingleBacking, gate_single_backing, GATE_TYPE_BACKING,
                                G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, single_iface_init))
 
-#define PRIVATE(self) ((GateBackingPrivate *) gate_backing_get_instance_private (GATE_BACKING (self)))
-
-guint
-watchdog_get_seconds (void)
+GateBackingPrivate *
+gate_backing_get_private (gpointer self)
 {
-  const char *preload = g_getenv ("LD_PRELOAD");
-
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  return 150;
-#endif
-  return preload != NULL && strstr (preload, "vgpreload") != NULL ? 300 : 40;
+  return gate_backing_get_instance_private (GATE_BACKING (self));
 }
 
-static void
-bark (int number)
-{
-  static const char message[] = "Bail out! The watchdog has waited long enough\n";
-
-  if (write (STDOUT_FILENO, message, sizeof message - 1) < 0)
-    _exit (2);
-  abort ();
-}
-
-void
-watchdog_start (void)
-{
-  signal (SIGALRM, bark);
-  /* Waits at gates have one of their own, which says what for. */
-  alarm (watchdog_get_seconds () + 10);
-}
-
-void
-watchdog_stop (void)
-{
-  alarm (0);
-}
-
-static gboolean
-matches (BsOperation operation, const char *key, BsOperation wanted, const char *wanted_key)
+gboolean
+gate_matches (BsOperation operation, const char *key, BsOperation wanted, const char *wanted_key)
 {
   return operation == wanted && (wanted_key == NULL || g_strcmp0 (key, wanted_key) == 0);
 }
@@ -146,7 +48,7 @@ matches (BsOperation operation, const char *key, BsOperation wanted, const char 
 static void
 complain (GateBackingPrivate *self, BsOperation operation, const char *key, const char *what)
 {
-  g_ptr_array_add (self->violations, g_strdup_printf ("%s %s: %s", names[operation], key != NULL ? key : "", what));
+  g_ptr_array_add (self->violations, g_strdup_printf ("%s %s: %s", gate_operation_names[operation], key != NULL ? key : "", what));
 }
 
 static void
@@ -160,8 +62,8 @@ place_free (gpointer data)
   g_free (place);
 }
 
-static Place *
-place_get (GateBackingPrivate *self, GFile *path)
+Place *
+gate_place_get (GateBackingPrivate *self, GFile *path)
 {
   char *uri = g_file_get_uri (path);
   Place *place = g_hash_table_lookup (self->places, uri);
@@ -220,7 +122,7 @@ static void
 occupy_path (Call *call)
 {
   GateBackingPrivate *self = call->self;
-  Place *place = place_get (self, call->path);
+  Place *place = gate_place_get (self, call->path);
 
   if (place->exclusive)
     complain (self, call->operation, call->key, "beside sanitize_path");
@@ -250,7 +152,7 @@ occupy_path (Call *call)
 static void
 leave_path (Call *call)
 {
-  Place *place = place_get (call->self, call->path);
+  Place *place = gate_place_get (call->self, call->path);
 
   place->n_calls--;
   if (call->operation == BS_OPERATION_SANITIZE_PATH)
@@ -276,20 +178,20 @@ find_gate (GateBackingPrivate *self, BsOperation operation, const char *key, Gat
     {
       Gate *gate = g_ptr_array_index (self->gates, i);
 
-      if (!gate->open && gate->point == point && matches (operation, key, gate->operation, gate->key))
+      if (!gate->open && gate->point == point && gate_matches (operation, key, gate->operation, gate->key))
         return gate;
     }
 
   return NULL;
 }
 
-static void
-await (GateBackingPrivate *self, const char *what, BsOperation operation, const char *key)
+void
+gate_await (GateBackingPrivate *self, const char *what, BsOperation operation, const char *key)
 {
   gint64 end = g_get_monotonic_time () + watchdog_get_seconds () * G_TIME_SPAN_SECOND;
 
   if (!g_cond_wait_until (&self->cond, &self->mutex, end))
-    g_error ("The watchdog has waited long enough: %s, %s %s", what, names[operation], key != NULL ? key : "");
+    g_error ("The watchdog has waited long enough: %s, %s %s", what, gate_operation_names[operation], key != NULL ? key : "");
 }
 
 /* The mutex is held. FALSE when the call was cancelled before its effect. */
@@ -313,7 +215,7 @@ pass_gate (Call *call, GatePoint point)
       g_mutex_lock (&self->mutex);
     }
   while (!gate->open && !(heeds && g_cancellable_is_cancelled (call->cancellable)))
-    await (self, "a call stands at a gate that nobody opens", call->operation, call->key);
+    gate_await (self, "a call stands at a gate that nobody opens", call->operation, call->key);
   if (--gate->n_held == 0 && gate->open)
     g_ptr_array_remove_fast (self->gates, gate);
   g_cond_broadcast (&self->cond);
@@ -337,7 +239,7 @@ pass_failure (Call *call, GatePoint point, GError **error)
     {
       Failure *failure = g_ptr_array_index (self->failures, i);
 
-      if (failure->point != point || !matches (call->operation, call->key, failure->operation, failure->key))
+      if (failure->point != point || !gate_matches (call->operation, call->key, failure->operation, failure->key))
         continue;
       if (++failure->n_seen != failure->nth && failure->nth != 0)
         continue;
@@ -389,7 +291,7 @@ note_key (const char *key, gpointer data)
 static gboolean
 call_begin (Call *call, GError **error)
 {
-  GateBackingPrivate *self = call->self = PRIVATE (call->backing);
+  GateBackingPrivate *self = call->self = gate_backing_get_private (call->backing);
 
   g_mutex_lock (&self->mutex);
   if (call->keys != NULL)
@@ -497,7 +399,7 @@ gate_delete_key (BsBacking *backing, const char *key, GCancellable *cancellable,
 static gboolean
 register_one (Call *call, const char *key, GError **error)
 {
-  GBytes *bytes = g_hash_table_lookup (place_get (call->self, call->path)->blobs, key);
+  GBytes *bytes = g_hash_table_lookup (gate_place_get (call->self, call->path)->blobs, key);
 
   if (bytes == NULL)
     return missing (error);
@@ -521,7 +423,7 @@ touch (Call *call, const char *key)
 {
   guint64 serial = ++call->self->serial;
 
-  g_hash_table_insert (place_get (call->self, call->path)->dirty, g_strdup (key), g_memdup2 (&serial, sizeof serial));
+  g_hash_table_insert (gate_place_get (call->self, call->path)->dirty, g_strdup (key), g_memdup2 (&serial, sizeof serial));
 }
 
 static gboolean
@@ -536,7 +438,7 @@ gate_persist (BsBacking *backing, GFile *path, const char *key, GCancellable *ca
 
       if (bytes != NULL)
         {
-          g_hash_table_insert (place_get (call.self, path)->blobs, g_strdup (key), g_bytes_ref (bytes));
+          g_hash_table_insert (gate_place_get (call.self, path)->blobs, g_strdup (key), g_bytes_ref (bytes));
           touch (&call, key);
         }
       else
@@ -550,7 +452,7 @@ gate_persist (BsBacking *backing, GFile *path, const char *key, GCancellable *ca
 static void
 delete_one (Call *call, const char *key)
 {
-  g_hash_table_remove (place_get (call->self, call->path)->blobs, key);
+  g_hash_table_remove (gate_place_get (call->self, call->path)->blobs, key);
   touch (call, key);
 }
 
@@ -570,7 +472,7 @@ gate_sanitize_path (BsBacking *backing, GFile *path, BsKeySet *found, GCancellab
 {
   Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_SANITIZE_PATH, .path = path, .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
-  Place *place = place_get (call.self, path);
+  Place *place = gate_place_get (call.self, path);
 
   if (success)
     {
@@ -597,9 +499,9 @@ gate_sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable,
   gboolean success;
 
   /* What it makes durable is what was there when it was called. */
-  g_mutex_lock (&PRIVATE (backing)->mutex);
-  serial = PRIVATE (backing)->serial;
-  g_mutex_unlock (&PRIVATE (backing)->mutex);
+  g_mutex_lock (&gate_backing_get_private (backing)->mutex);
+  serial = gate_backing_get_private (backing)->serial;
+  g_mutex_unlock (&gate_backing_get_private (backing)->mutex);
 
   success = call_begin (&call, error);
   if (success)
@@ -607,7 +509,7 @@ gate_sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable,
       GHashTableIter iter;
       gpointer changed;
 
-      g_hash_table_iter_init (&iter, place_get (call.self, path)->dirty);
+      g_hash_table_iter_init (&iter, gate_place_get (call.self, path)->dirty);
       while (g_hash_table_iter_next (&iter, NULL, &changed))
         if (*(guint64 *) changed <= serial)
           g_hash_table_iter_remove (&iter);
@@ -615,10 +517,18 @@ gate_sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable,
   return call_end (&call, success, error);
 }
 
+typedef struct
+{
+  Call *call;
+  GError *error;      /* owned */
+} BulkRegister;
+
 static void
 register_of_bulk (const char *key, gpointer data)
 {
-  register_one (data, key, NULL);
+  BulkRegister *bulk = data;
+
+  register_one (bulk->call, key, bulk->error == NULL ? &bulk->error : NULL);
 }
 
 static gboolean
@@ -626,9 +536,15 @@ gate_register_keys (BsBacking *backing, GFile *path, BsKeySet *keys, GCancellabl
 {
   Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_REGISTER_KEYS, .path = path, .keys = keys, .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
+  BulkRegister bulk = { &call, NULL };
 
   if (success)
-    bs_key_set_foreach_key (keys, register_of_bulk, &call);
+    bs_key_set_foreach_key (keys, register_of_bulk, &bulk);
+  if (bulk.error != NULL)
+    {
+      g_propagate_error (error, bulk.error);
+      success = FALSE;
+    }
   return call_end (&call, success, error);
 }
 
@@ -657,7 +573,7 @@ gate_write_root (BsBacking *backing, GFile *path, GBytes *bytes, GCancellable *c
 
   if (success)
     {
-      Place *place = place_get (call.self, path);
+      Place *place = gate_place_get (call.self, path);
 
       g_clear_pointer (&place->root, g_bytes_unref);
       place->root = g_bytes_ref (bytes);
@@ -674,7 +590,7 @@ gate_read_root (BsBacking *backing, GFile *path, GCancellable *cancellable, GErr
 
   if (success)
     {
-      bytes = place_get (call.self, path)->root;
+      bytes = gate_place_get (call.self, path)->root;
       if (bytes != NULL)
         g_bytes_ref (bytes);
       else
@@ -692,7 +608,7 @@ gate_release_path (BsBacking *backing, GFile *path, GCancellable *cancellable, G
   gboolean success = call_begin (&call, error);
 
   if (success)
-    place_get (call.self, path)->ready = FALSE;
+    gate_place_get (call.self, path)->ready = FALSE;
   return call_end (&call, success, error);
 }
 
@@ -758,7 +674,7 @@ event_clear (gpointer data)
 static void
 gate_backing_init (GateBacking *backing)
 {
-  GateBackingPrivate *self = PRIVATE (backing);
+  GateBackingPrivate *self = gate_backing_get_private (backing);
 
   self->primary = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
   self->places = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, place_free);
@@ -775,7 +691,7 @@ gate_backing_init (GateBacking *backing)
 static void
 gate_backing_finalize (GObject *object)
 {
-  GateBackingPrivate *self = PRIVATE (object);
+  GateBackingPrivate *self = gate_backing_get_private (object);
 
   g_assert_cmpuint (self->n_parallel, ==, 0);
   g_hash_table_unref (self->primary);
@@ -819,328 +735,3 @@ gate_backing_new_single (void)
   return g_object_new (GATE_TYPE_SINGLE_BACKING, NULL);
 }
 
-void
-gate_backing_hold (GateBacking *backing, BsOperation operation, const char *key, GatePoint point)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  Gate *gate = g_new0 (Gate, 1);
-
-  gate->operation = operation;
-  gate->key = g_strdup (key);
-  gate->point = point;
-  g_mutex_lock (&self->mutex);
-  g_ptr_array_add (self->gates, gate);
-  g_mutex_unlock (&self->mutex);
-}
-
-static void
-open_gate (GateBackingPrivate *self, Gate *gate)
-{
-  gate->open = TRUE;
-  if (gate->n_held == 0)
-    g_ptr_array_remove_fast (self->gates, gate);
-  g_cond_broadcast (&self->cond);
-}
-
-static Gate *
-find_exactly (GateBackingPrivate *self, BsOperation operation, const char *key, GatePoint point)
-{
-  for (guint i = 0; i < self->gates->len; i++)
-    {
-      Gate *gate = g_ptr_array_index (self->gates, i);
-
-      if (!gate->open && gate->operation == operation && gate->point == point && g_strcmp0 (gate->key, key) == 0)
-        return gate;
-    }
-
-  g_error ("There is no such gate: %s %s", names[operation], key != NULL ? key : "");
-}
-
-void
-gate_backing_release (GateBacking *backing, BsOperation operation, const char *key, GatePoint point)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  open_gate (self, find_exactly (self, operation, key, point));
-  g_mutex_unlock (&self->mutex);
-}
-
-void
-gate_backing_release_all (GateBacking *backing)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  for (guint i = self->gates->len; i > 0; i--)
-    {
-      Gate *gate = g_ptr_array_index (self->gates, i - 1);
-
-      if (!gate->open)
-        open_gate (self, gate);
-    }
-  g_mutex_unlock (&self->mutex);
-}
-
-void
-gate_backing_set_stubborn (GateBacking *backing, gboolean stubborn)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  self->stubborn = stubborn;
-  g_mutex_unlock (&self->mutex);
-}
-
-void
-gate_backing_wait_held (GateBacking *backing, BsOperation operation, const char *key, GatePoint point, guint n)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  while (find_exactly (self, operation, key, point)->n_held < n)
-    await (self, "nothing comes to the gate", operation, key);
-  g_mutex_unlock (&self->mutex);
-}
-
-guint
-gate_backing_get_n_held (GateBacking *backing, BsOperation operation, const char *key, GatePoint point)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  guint n_held;
-
-  g_mutex_lock (&self->mutex);
-  n_held = find_exactly (self, operation, key, point)->n_held;
-  g_mutex_unlock (&self->mutex);
-  return n_held;
-}
-
-static void
-add_failure (GateBacking *backing, BsOperation operation, const char *key, GatePoint point, guint nth, gboolean silent, int io_error)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  Failure *failure = g_new0 (Failure, 1);
-
-  failure->operation = operation;
-  failure->key = g_strdup (key);
-  failure->point = point;
-  failure->nth = nth;
-  failure->silent = silent;
-  failure->io_error = io_error;
-  g_mutex_lock (&self->mutex);
-  g_ptr_array_add (self->failures, failure);
-  g_mutex_unlock (&self->mutex);
-}
-
-void
-gate_backing_fail (GateBacking *self, BsOperation operation, const char *key, GatePoint point, guint nth, int io_error)
-{
-  add_failure (self, operation, key, point, nth, FALSE, io_error);
-}
-
-void
-gate_backing_fail_silently (GateBacking *self, BsOperation operation)
-{
-  add_failure (self, operation, NULL, GATE_BEFORE, 0, TRUE, 0);
-}
-
-void
-gate_backing_set_hook (GateBacking *backing, BsOperation operation, GatePoint point, GateHook hook, gpointer data)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  self->hooks[operation][point] = hook;
-  self->hook_data[operation][point] = data;
-  g_mutex_unlock (&self->mutex);
-}
-
-void
-gate_backing_clear (GateBacking *backing)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  g_ptr_array_set_size (self->failures, 0);
-  memset (self->hooks, 0, sizeof self->hooks);
-  g_mutex_unlock (&self->mutex);
-}
-
-guint
-gate_backing_count (GateBacking *backing, BsOperation operation, const char *key)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  guint n = 0;
-
-  g_mutex_lock (&self->mutex);
-  for (guint i = 0; i < self->log->len; i++)
-    {
-      Event *event = &g_array_index (self->log, Event, i);
-
-      /* A bulk call stands there once for each of its keys, and once for itself. */
-      if ((operation == BS_OPERATION_REGISTER_KEYS || operation == BS_OPERATION_DELETE_PERSISTED_KEYS) &&
-          key == NULL && event->key != NULL)
-        continue;
-      if (matches (event->operation, event->key, operation, key))
-        n++;
-    }
-  g_mutex_unlock (&self->mutex);
-  return n;
-}
-
-guint
-gate_backing_count_all (GateBacking *backing)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  guint n;
-
-  g_mutex_lock (&self->mutex);
-  n = self->log->len;
-  g_mutex_unlock (&self->mutex);
-  return n;
-}
-
-void
-gate_backing_reset_log (GateBacking *backing)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  g_array_set_size (self->log, 0);
-  self->max_parallel = self->n_parallel;
-  g_mutex_unlock (&self->mutex);
-}
-
-char *
-gate_backing_dup_log (GateBacking *backing, const char *key)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  GString *string = g_string_new (NULL);
-
-  g_mutex_lock (&self->mutex);
-  for (guint i = 0; i < self->log->len; i++)
-    {
-      Event *event = &g_array_index (self->log, Event, i);
-
-      if (key == NULL || g_strcmp0 (event->key, key) == 0)
-        g_string_append_printf (string, "%s%s", string->len > 0 ? " " : "", names[event->operation]);
-    }
-  g_mutex_unlock (&self->mutex);
-  return g_string_free (string, FALSE);
-}
-
-GThread *
-gate_backing_get_thread (GateBacking *backing, BsOperation operation)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  GThread *thread;
-
-  g_mutex_lock (&self->mutex);
-  thread = self->threads[operation];
-  g_mutex_unlock (&self->mutex);
-  return thread;
-}
-
-guint
-gate_backing_get_max_parallel (GateBacking *backing)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  guint n;
-
-  g_mutex_lock (&self->mutex);
-  n = self->max_parallel;
-  g_mutex_unlock (&self->mutex);
-  return n;
-}
-
-gboolean
-gate_backing_has_primary (GateBacking *backing, const char *key)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  gboolean has;
-
-  g_mutex_lock (&self->mutex);
-  has = g_hash_table_contains (self->primary, key);
-  g_mutex_unlock (&self->mutex);
-  return has;
-}
-
-void
-gate_backing_lose_primary (GateBacking *backing, const char *key)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  g_hash_table_remove (self->primary, key);
-  g_mutex_unlock (&self->mutex);
-}
-
-guint
-gate_backing_get_n_primary (GateBacking *backing)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  guint n;
-
-  g_mutex_lock (&self->mutex);
-  n = g_hash_table_size (self->primary);
-  g_mutex_unlock (&self->mutex);
-  return n;
-}
-
-gboolean
-gate_backing_has_persisted (GateBacking *backing, GFile *path, const char *key)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  gboolean has;
-
-  g_mutex_lock (&self->mutex);
-  has = g_hash_table_contains (place_get (self, path)->blobs, key);
-  g_mutex_unlock (&self->mutex);
-  return has;
-}
-
-void
-gate_backing_put_persisted (GateBacking *backing, GFile *path, const char *key, const char *content)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  g_hash_table_insert (place_get (self, path)->blobs, g_strdup (key), g_bytes_new (content, strlen (content)));
-  g_mutex_unlock (&self->mutex);
-}
-
-gboolean
-gate_backing_is_durable (GateBacking *backing, GFile *path, const char *key)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  gboolean dirty;
-
-  g_mutex_lock (&self->mutex);
-  dirty = g_hash_table_contains (place_get (self, path)->dirty, key);
-  g_mutex_unlock (&self->mutex);
-  return !dirty;
-}
-
-gboolean
-gate_backing_is_closed (GateBacking *backing)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-  gboolean closed;
-
-  g_mutex_lock (&self->mutex);
-  closed = self->closed;
-  g_mutex_unlock (&self->mutex);
-  return closed;
-}
-
-void
-gate_backing_assert_contract (GateBacking *backing)
-{
-  GateBackingPrivate *self = PRIVATE (backing);
-
-  g_mutex_lock (&self->mutex);
-  for (guint i = 0; i < self->violations->len; i++)
-    g_test_message ("%s", (char *) g_ptr_array_index (self->violations, i));
-  g_assert_cmpuint (self->violations->len, ==, 0);
-  g_mutex_unlock (&self->mutex);
-}

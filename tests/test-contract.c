@@ -1,208 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store-fixture.h"
 
-/* The ten points of the thread contract that no interleaving shows. */
+/* Points of the thread contract that no interleaving shows, by their numbers. */
 
 static gboolean
 nothing (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
 {
   return TRUE;
-}
-
-/* 1: no lock is held while calling out. Whatever is called looks at the very
- * key, path and store, and asks for more. */
-typedef struct
-{
-  Fixture *fixture;
-  char *key;
-  BsItem *item;
-  Answer answers[4];
-  int n;
-} Visitor;
-
-static void
-visit_key (const char *key, gpointer data)
-{
-  Visitor *self = data;
-
-  g_assert_true (bs_tracked_path_contains_key (self->fixture->tracked, key));
-}
-
-static void
-visit (Visitor *self)
-{
-  Fixture *fixture = self->fixture;
-  g_autoptr (GBytes) bytes = bs_item_try_load (self->item);
-  g_autoptr (BsItem) copy = bs_item_copy (self->item);
-  g_autofree char *key = bs_item_dup_key (copy);
-  guint n_tasks;
-
-  bs_tracked_path_contains_key (fixture->tracked, self->key);
-  bs_tracked_path_foreach_key (fixture->tracked, visit_key, self);
-  g_object_get (bs_backing_store_get_task_tracker (fixture->store), "n-tasks", &n_tasks, NULL);
-  if (g_atomic_int_add (&self->n, 1) == 0)
-    {
-      persist_async (fixture, self->item, NULL, &self->answers[0]);
-      delete_async (fixture, self->key, NULL, &self->answers[1]);
-      sync_async (fixture, NULL, &self->answers[2]);
-      bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &self->answers[3]);
-    }
-}
-
-static void
-visit_hook (GateBacking *gates, BsOperation operation, const char *key, gpointer data)
-{
-  visit (data);
-}
-
-static void
-visit_finish (Visitor *self)
-{
-  /* Where nothing was asked nobody answers. */
-  if (self->n == 0)
-    return;
-  for (guint i = 0; i < 3; i++)
-    answer_ok (&self->answers[i]);
-  g_object_unref (answer_pointer (&self->answers[3]));
-  self->n = 0;
-}
-
-static void
-test_calls_in_vfuncs (Fixture *fixture, gconstpointer data)
-{
-  for (BsOperation operation = BS_OPERATION_WRITE; operation <= BS_OPERATION_RELEASE_PATH; operation++)
-    for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
-      {
-        g_autoptr (BsItem) item = insert_persisted (fixture, "a");
-        g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
-        g_autoptr (GListModel) model = NULL;
-        g_autoptr (BsKeySet) keys = bs_key_set_new ();
-        g_autoptr (BsTrackedPath) other = NULL;
-        Visitor visitor = { fixture, bs_item_dup_key (item), item, };
-        g_autofree char *other_key = put_key (fixture, "b");
-        g_autofree char *third_key = put_key (fixture, "c");
-        g_autoptr (BsItem) registered = NULL;
-        Answer answer = { 0, };
-
-        gate_backing_set_hook (fixture->gates, operation, point, visit_hook, &visitor);
-        registered = bs_pool_register (fixture->pool, fixture->tracked, other_key, NULL, NULL);
-        assert_content (registered, "b");
-        bs_key_set_add (keys, other_key, NULL);
-        bs_key_set_add (keys, third_key, NULL);
-        model = bs_pool_register_all (fixture->pool, fixture->tracked, NULL, NULL);
-        g_clear_object (&model);
-        bs_item_persist_async (item, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
-        answer_ok (&answer);
-        bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
-        answer_ok (&answer);
-        delete_async (fixture, visitor.key, NULL, &answer);
-        answer_ok (&answer);
-        sync_async (fixture, NULL, &answer);
-        answer_ok (&answer);
-        other = track (fixture, file);
-        bs_backing_store_untrack_path_async (fixture->store, other, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
-        answer_ok (&answer);
-        visit_finish (&visitor);
-        gate_backing_clear (fixture->gates);
-        g_clear_object (&registered);
-        g_free (visitor.key);
-        settle (fixture);
-      }
-}
-
-static void
-visit_error_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
-{
-  visit (data);
-}
-
-static void
-visit_notify_cb (GObject *object, GParamSpec *pspec, gpointer data)
-{
-  Visitor *self = data;
-
-  visit (self);
-  g_assert_true (bs_backing_store_sync (self->fixture->store, self->fixture->tracked, NULL, NULL));
-}
-
-static void
-visit_cancelled_cb (GCancellable *cancellable, gpointer data)
-{
-  visit (data);
-}
-
-static void
-test_calls_in_handlers (Fixture *fixture, gconstpointer data)
-{
-  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  g_autoptr (BsItem) item = insert_persisted (fixture, "a");
-  BsItem *doomed = insert_written (fixture, "doomed");
-  Visitor visitor = { fixture, bs_item_dup_key (item), item, };
-  BsTaskTracker *tracker = bs_backing_store_get_task_tracker (fixture->store);
-  Answer delete = { 0, };
-  gulong id;
-
-  g_signal_connect (fixture->store, "background-error", G_CALLBACK (visit_error_cb), &visitor);
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
-  g_object_unref (doomed);
-  wait_until (visitor.n > 0);
-  visit_finish (&visitor);
-
-  id = g_signal_connect (tracker, "notify", G_CALLBACK (visit_notify_cb), &visitor);
-  g_signal_connect (fixture->tracked, "notify", G_CALLBACK (visit_notify_cb), &visitor);
-  wait_until (visitor.n > 0);
-  g_signal_handler_disconnect (tracker, id);
-  visit_finish (&visitor);
-  g_signal_handlers_disconnect_by_data (fixture->tracked, &visitor);
-
-  /* A handler of the cancellable that the store listens to as well. */
-  bs_item_persist (item, fixture->tracked, NULL, NULL);
-  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, visitor.key, GATE_BEFORE);
-  delete_async (fixture, visitor.key, cancellable, &delete);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, visitor.key, GATE_BEFORE, 1);
-  g_signal_connect (cancellable, "cancelled", G_CALLBACK (visit_cancelled_cb), &visitor);
-  g_cancellable_cancel (cancellable);
-  answer_cancelled (&delete);
-  gate_backing_release_all (fixture->gates);
-  visit_finish (&visitor);
-  g_free (visitor.key);
-}
-
-/* A language binding is told, under its own lock, when somebody else begins to
- * hold an object, or is the last to let go: so neither may happen under ours. */
-static void
-toggle_cb (gpointer data, GObject *object, gboolean is_last)
-{
-  Visitor *self = data;
-
-  bs_tracked_path_contains_key (self->fixture->tracked, self->key);
-  g_atomic_int_inc (&self->n);
-}
-
-static void
-test_calls_in_toggles (Fixture *fixture, gconstpointer data)
-{
-  g_autofree char *key = put_key (fixture, "a");
-  Visitor visitor = { fixture, key, NULL, };
-  Answer answer = { 0, };
-  g_autoptr (BsItem) item = insert_written (fixture, "b");
-
-  g_object_add_toggle_ref (G_OBJECT (fixture->tracked), toggle_cb, &visitor);
-  g_object_unref (fixture->tracked);
-  delete_async (fixture, key, NULL, &answer);
-  answer_ok (&answer);
-  persist_async (fixture, item, NULL, &answer);
-  answer_ok (&answer);
-  sync_async (fixture, NULL, &answer);
-  answer_ok (&answer);
-  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
-  g_assert_true (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, NULL));
-  bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
-  g_object_unref (answer_pointer (&answer));
-  settle (fixture);
-  g_assert_cmpint (g_atomic_int_get (&visitor.n), >, 0);
-  g_object_ref (fixture->tracked);
-  g_object_remove_toggle_ref (G_OBJECT (fixture->tracked), toggle_cb, &visitor);
 }
 
 /* 2: callbacks come back to the caller, later. */
@@ -317,6 +121,57 @@ test_callbacks (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 4; i++)
     g_thread_join (threads[i]);
   settle (fixture);
+}
+
+/* 2: many answers come at once; one that runs a loop until all others are there
+ * gets them, and other sources get their turn in between. */
+typedef struct
+{
+  Answer *answers;
+  guint n;
+  gboolean idle_ran;
+  gboolean nested;
+} Flood;
+
+static gboolean
+flood_idle (gpointer data)
+{
+  ((Flood *) data)->idle_ran = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+static void
+flood_cb (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Flood *self = data;
+  guint n_there;
+
+  do
+    {
+      g_main_context_iteration (NULL, TRUE);
+      n_there = 0;
+      for (guint i = 1; i < self->n; i++)
+        n_there += self->answers[i].n_calls;
+    }
+  while (n_there < self->n - 1 || !self->idle_ran);
+  self->nested = TRUE;
+  answer_cb (source, result, &self->answers[0]);
+}
+
+static void
+test_flood (Fixture *fixture, gconstpointer data)
+{
+  Answer answers[200] = { 0, };
+  Flood flood = { answers, G_N_ELEMENTS (answers), };
+
+  bs_backing_store_sync_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, flood_cb, &flood);
+  for (guint i = 1; i < flood.n; i++)
+    sync_async (fixture, NULL, &answers[i]);
+  g_idle_add_full (G_PRIORITY_DEFAULT, flood_idle, &flood, NULL);
+  settle (fixture);
+  for (guint i = 0; i < flood.n; i++)
+    answer_ok (&answers[i]);
+  g_assert_true (flood.nested);
 }
 
 /* 8: what was cancelled before it was asked reaches nobody. */
@@ -603,7 +458,7 @@ test_priorities (Fixture *fixture, gconstpointer data)
 {
   BsItem *items[4];
   char *keys[4];
-  Answer writes[4] = { 0, }, raise = { 0, }, behind = { 0, };
+  Answer writes[4] = { 0, }, raise = { 0, }, between = { 0, }, behind = { 0, };
   g_autofree char *log = NULL;
   g_autoptr (GString) order = g_string_new (NULL);
   Plug plug = { 0, };
@@ -617,8 +472,9 @@ test_priorities (Fixture *fixture, gconstpointer data)
       keys[i] = bs_item_dup_key (items[i]);
       bs_item_write_async (items[i], G_PRIORITY_LOW, NULL, answer_cb, &writes[i]);
     }
-  /* The third joins a better caller; the fourth is in the way of one. */
+  /* A better caller joins the third; the fourth, and another, are in the way of one. */
   bs_item_write_async (items[2], G_PRIORITY_DEFAULT, NULL, answer_cb, &raise);
+  bs_backing_store_delete_persisted_async (fixture->store, fixture->tracked, keys[3], G_PRIORITY_LOW, NULL, answer_cb, &between);
   bs_item_persist_async (items[3], fixture->tracked, G_PRIORITY_HIGH, NULL, answer_cb, &behind);
   gate_backing_reset_log (fixture->gates);
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, keys[0], GATE_BEFORE);
@@ -634,12 +490,41 @@ test_priorities (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE, keys[1]), ==, 0);
   gate_backing_release (fixture->gates, BS_OPERATION_WRITE, keys[0], GATE_BEFORE);
   answer_ok (&raise);
+  answer_ok (&between);
   for (guint i = 0; i < 4; i++)
     {
       answer_ok (&writes[i]);
       g_object_unref (items[i]);
       g_free (keys[i]);
     }
+}
+
+/* A sync lends its priority to what it waits for. */
+static void
+test_sync_lends (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) waited_for = insert_written (fixture, "a");
+  g_autoptr (BsItem) third = insert (fixture, "c");
+  g_autofree char *waited_for_key = bs_item_dup_key (waited_for);
+  g_autofree char *third_key = bs_item_dup_key (third);
+  Answer persist = { 0, }, write = { 0, }, sync = { 0, };
+  Plug plug = { 0, };
+
+  bs_backing_store_set_max_threads (fixture->store, 1);
+  fixture->n_threads = 1;
+  plug_in (&plug, fixture);
+  bs_item_write_async (third, G_PRIORITY_DEFAULT, NULL, answer_cb, &write);
+  bs_item_persist_async (waited_for, fixture->tracked, G_PRIORITY_LOW, NULL, answer_cb, &persist);
+  bs_backing_store_sync_async (fixture->store, fixture->tracked, G_PRIORITY_HIGH, NULL, answer_cb, &sync);
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, third_key, GATE_BEFORE);
+  plug_out (&plug, fixture);
+  answer_ok (&sync);
+  g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, waited_for_key));
+  g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, waited_for_key));
+  g_assert_cmpint (write.n_calls, ==, 0);
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&write);
+  answer_ok (&persist);
 }
 
 /* 7: two hundred callers of every kind on one key. */
@@ -849,10 +734,8 @@ main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 
-  test_add ("/contract/no-lock/vfuncs", test_calls_in_vfuncs);
-  test_add ("/contract/no-lock/handlers", test_calls_in_handlers);
-  test_add ("/contract/no-lock/toggles", test_calls_in_toggles);
   test_add ("/contract/callbacks", test_callbacks);
+  test_add ("/contract/flood", test_flood);
   test_add ("/contract/threads", test_threads);
   test_add ("/contract/strands/slow-key", test_slow_key);
   test_add ("/contract/merging/no-ops", test_no_ops);
@@ -860,6 +743,7 @@ main (int argc, char *argv[])
   test_add ("/contract/merging/two-paths", test_no_merging_across_paths);
   test_add ("/contract/lanes/bounds", test_lanes);
   test_add_once ("/contract/lanes/priorities", test_priorities);
+  test_add_once ("/contract/lanes/sync-lends", test_sync_lends);
   test_add ("/contract/no-deadlock/crowd", test_crowd);
   test_add ("/contract/no-deadlock/track", test_track_from_eight_threads);
   test_add ("/contract/cancelled-before", test_cancelled_before);

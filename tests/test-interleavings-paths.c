@@ -302,7 +302,17 @@ test_untrack_cancelled_or_failed (Fixture *fixture, gconstpointer data)
   persist_async (fixture, item, NULL, &persist);
   bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb, &untrack);
   bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &tracked);
+  if (fixture->n_threads > 1)
+    {
+      g_autoptr (BsItem) other = insert (fixture, "b");
+      Answer write = { 0, };
+
+      /* When this is through, the scan would be as well, had it been begun. */
+      bs_item_write_async (other, G_PRIORITY_LOW, NULL, answer_cb, &write);
+      answer_ok (&write);
+    }
   g_assert_false (answer_is_there (&tracked));
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), ==, 0);
   g_cancellable_cancel (cancellable);
   answer_cancelled (&untrack);
   gate_backing_release (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);

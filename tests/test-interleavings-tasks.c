@@ -277,6 +277,59 @@ test_inside_vfunc (Fixture *fixture, gconstpointer data)
 }
 
 static void
+nothing_to_free (gpointer data)
+{
+}
+
+/* What is written may be made when its turn has come, inside the operation. */
+static GBytes *
+encode_and_block (gpointer data, GCancellable *cancellable, GError **error)
+{
+  Inside *self = data;
+
+  self->n++;
+  if (bs_backing_store_sync (self->fixture->store, self->fixture->tracked, cancellable, error))
+    return g_bytes_new_static ("made", 4);
+  return NULL;
+}
+
+static void
+test_inside_encoder (Fixture *fixture, gconstpointer data)
+{
+  for (guint blocking = 0; blocking < 2; blocking++)
+    {
+      Inside inside = { fixture, NULL, { NULL, }, 0 };
+      BsKeyRecord *token = bs_backing_store_new_token (fixture->store);
+      BsContent *content = bs_content_new (encode_and_block, &inside, nothing_to_free);
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+      g_autoptr (GError) error = NULL;
+      Answer answer = { 0, };
+      BsCaller *caller;
+
+      if (blocking)
+        caller = bs_caller_new_blocking (fixture->store, cancellable, NULL, NULL, NULL, NULL);
+      else
+        caller = bs_caller_new_async (fixture->store, g_task_new (NULL, cancellable, answer_cb, &answer), NULL, NULL, NULL, NULL);
+      bs_backing_store_start_write (fixture->store, token, content, caller);
+      bs_content_unref (content);
+      if (blocking)
+        {
+          g_assert_null (bs_caller_wait (caller, &error));
+        }
+      else
+        {
+          bs_caller_unref (caller);
+          error = answer_dup_error (&answer);
+        }
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+      g_assert_cmpuint (inside.n, ==, 1);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE, NULL), ==, 0);
+      bs_backing_store_drop_token (fixture->store, token);
+      settle (fixture);
+    }
+}
+
+static void
 ask_inside_vfunc (GateBacking *gates, BsOperation operation, const char *key, gpointer data)
 {
   Inside *self = data;
@@ -322,6 +375,44 @@ test_function_drops_last_token (Fixture *fixture, gconstpointer data)
       g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_KEY, key), ==, 1);
       answer_ok (&answer);
     }
+}
+
+typedef struct
+{
+  Fixture *fixture;
+  guint n_tasks;
+  int n;
+} Counted;
+
+static void
+count_when_gone (gpointer data, GObject *object)
+{
+  Counted *self = data;
+
+  self->n_tasks = bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (self->fixture->store));
+  g_atomic_int_inc (&self->n);
+}
+
+/* An operation drops its references first and is counted down then: so is the
+ * release that its last reference to a path queues. */
+static void
+test_counted_until_references_are_gone (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  BsTrackedPath *other = track (fixture, file);
+  Counted counted = { fixture, };
+  Answer sync = { 0, };
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  bs_backing_store_sync_async (fixture->store, other, G_PRIORITY_DEFAULT, NULL, answer_cb, &sync);
+  g_object_weak_ref (G_OBJECT (other), count_when_gone, &counted);
+  g_object_unref (other);
+  gate_backing_release_all (fixture->gates);
+  settle (fixture);
+  g_assert_cmpint (counted.n, ==, 1);
+  g_assert_cmpuint (counted.n_tasks, >=, 1);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
+  answer_ok (&sync);
 }
 
 static gboolean
@@ -568,8 +659,10 @@ main (int argc, char *argv[])
   test_add ("/interleavings/function/wait-inside", test_wait_inside_function);
   test_add ("/interleavings/function/wait-async-inside", test_wait_async_inside_function);
   test_add ("/interleavings/function/drops-last-token", test_function_drops_last_token);
+  test_add ("/interleavings/counted", test_counted_until_references_are_gone);
   test_add ("/interleavings/function/last-unref", test_last_unref_in_function);
   test_add ("/interleavings/vfunc/blocking", test_inside_vfunc);
+  test_add ("/interleavings/encoder/blocking", test_inside_encoder);
   test_add ("/interleavings/vfunc/async", test_async_inside_vfunc);
   test_add ("/interleavings/last-unrefs/in-callback", test_last_unrefs_in_a_workers_callback);
   test_add ("/interleavings/last-unrefs/outstanding-work", test_drop_with_outstanding_work);

@@ -225,7 +225,7 @@ test_key_spellings (Fixture *fixture, gconstpointer data)
 static void
 assert_path_refused (Fixture *fixture, BsTrackedPath *tracked, GQuark domain, int code, gboolean untrack)
 {
-  g_autoptr (BsItem) item = insert_written (fixture, "a");
+  g_autoptr (BsItem) item = insert (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   BsBackingStore *store = fixture->store;
@@ -292,6 +292,47 @@ test_path_of_another_store (Fixture *fixture, gconstpointer data)
   assert_usable (&other);
   fixture_tear_down (&other, NULL);
   watchdog_start ();
+}
+
+/* A programmer's error is said, and does nothing. */
+#define assert_critical(call)                                                                \
+  G_STMT_START                                                                               \
+  {                                                                                          \
+    g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, "*assertion*failed*");      \
+    g_assert_false ((call) != 0);                                                            \
+    g_test_assert_expected_messages ();                                                      \
+  }                                                                                          \
+  G_STMT_END
+
+static void
+test_null_arguments (Fixture *fixture, gconstpointer data)
+{
+  BsBackingStore *store = fixture->store;
+  BsTrackedPath *tracked = fixture->tracked;
+  gpointer null = NULL;
+  char *key = NULL;
+
+  assert_critical (bs_backing_store_new (null) != NULL);
+  assert_critical (bs_backing_store_new_in_context (null, NULL) != NULL);
+  assert_critical (bs_backing_store_get_backing (null) != NULL);
+  assert_critical (bs_backing_store_get_max_threads (null));
+  assert_critical (bs_backing_store_get_task_tracker (null) != NULL);
+  assert_critical (bs_backing_store_track_path (store, null, NULL, NULL) != NULL);
+  assert_critical (bs_backing_store_track_path (null, fixture->file, NULL, NULL) != NULL);
+  assert_critical (bs_backing_store_sync (store, null, NULL, NULL));
+  assert_critical (bs_backing_store_untrack_path (store, null, NULL, NULL));
+  assert_critical (bs_backing_store_delete_persisted (store, null, "key", NULL, NULL));
+  assert_critical (bs_backing_store_delete_persisted (store, tracked, key, NULL, NULL));
+  assert_critical (bs_backing_store_delete_persisted_keys (store, tracked, null, NULL, NULL));
+  assert_critical (bs_backing_store_run_in_thread (store, NULL, NULL, NULL, NULL, NULL));
+  assert_critical (bs_backing_store_load_root (store, null, NULL, NULL) != NULL);
+  assert_critical (bs_backing_store_wait_finished (null, NULL, NULL));
+  assert_critical (bs_backing_store_close (null, NULL, NULL));
+  assert_critical (bs_tracked_path_get_n_keys (null) != 0);
+  assert_critical (bs_tracked_path_list_keys (null) != NULL);
+  assert_critical (bs_task_tracker_wait (null, NULL, NULL));
+  g_assert_cmpuint (gate_backing_count_all (fixture->gates), ==, 0);
+  assert_usable (fixture);
 }
 
 /* A virtual function that fails without an error. */
@@ -704,6 +745,7 @@ main (int argc, char *argv[])
   test_add_once ("/store/functions", test_functions);
   test_add_once ("/store/keys/invalid", test_invalid_keys);
   test_add_once ("/store/keys/spellings", test_key_spellings);
+  test_add_once ("/store/refused/null", test_null_arguments);
   test_add_once ("/store/refused/closed-path", test_closed_path);
   test_add_once ("/store/refused/path-of-another-store", test_path_of_another_store);
   test_add_once ("/store/errors/silent", test_silent_failures);

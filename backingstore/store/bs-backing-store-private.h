@@ -5,6 +5,7 @@
 #include "bs-backing-store.h"
 #include "bs-caller-private.h"
 #include "bs-content-private.h"
+#include "bs-lane-private.h"
 
 G_BEGIN_DECLS
 
@@ -48,6 +49,12 @@ gboolean bs_backing_store_read_now           (BsBackingStore *self, BsKeyRecord 
 gboolean bs_backing_store_write_now          (BsBackingStore *self, BsKeyRecord *record, BsContent *content, GError **error);
 gboolean bs_backing_store_persist_now        (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, GError **error);
 gboolean bs_backing_store_register_now       (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsKeyRecord **token, GError **error);
+
+/* Around a function of the application that runs where the backing's functions
+ * do: a blocking call inside of it is refused. FALSE where this thread may not
+ * run one, which is when the store has a main context and this is another's. */
+gboolean bs_backing_store_enter_call     (BsBackingStore *self, BsFrame *frame);
+void     bs_backing_store_leave_call     (BsBackingStore *self, BsFrame *frame);
 
 /* Emits background-error in the store's owner context. Takes `error` over. */
 void bs_backing_store_report             (BsBackingStore *self, const BsKey *key, BsOperation operation, GError *error);

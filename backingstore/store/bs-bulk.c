@@ -17,6 +17,7 @@
  * it waits for another. Between chunks others get their turn in the lane. */
 
 #define CHUNK 256
+#define CHUNK_SHIFT 20
 
 /* Stands at the head of a key's strand during one chunk's call. */
 typedef struct
@@ -68,12 +69,18 @@ note_error (Bulk *self, const GError *error)
 }
 
 static void
-note_done (Bulk *self, BsKeyRecord *token)
+note_done_locked (Bulk *self, BsKeyRecord *token)
 {
-  g_mutex_lock (&self->mutex);
   self->n_done++;
   if (token != NULL)
     g_ptr_array_add (self->tokens, token);
+}
+
+static void
+note_done (Bulk *self, BsKeyRecord *token)
+{
+  g_mutex_lock (&self->mutex);
+  note_done_locked (self, token);
   g_mutex_unlock (&self->mutex);
 }
 
@@ -179,7 +186,7 @@ take_chunk (Bulk *self, BsShard *shard, guint n_keys, guint *n_parts)
           break;
         case BS_NEED_CALL:
           if (record == NULL)
-            record = bs_shard_obtain (shard, &key, hash);
+            record = bs_shard_insert (shard, &key, hash);
           take_strand (self, (*n_parts)++, shard, record, hash);
           break;
         }
@@ -248,6 +255,7 @@ call_all (Bulk *self, guint n_parts)
 {
   g_autoptr (BsKeySet) keys = NULL;
   BsBacking *backing = self->job.store->backing;
+  BsKeyTable *table;
   GFile *file;
 
   if (self->what == BS_JOB_DELETE || n_parts < 2)
@@ -256,8 +264,12 @@ call_all (Bulk *self, guint n_parts)
     return FALSE;
 
   keys = bs_key_set_new ();
+  table = bs_key_set_get_table (keys);
+  /* Hashes that follow one another differ in the bits below only. */
+  bs_key_table_init (table, CHUNK_SHIFT);
+  bs_key_table_reserve (table, n_parts);
   for (guint i = 0; i < n_parts; i++)
-    bs_key_table_add (bs_key_set_get_table (keys), &self->parts[i].record->key, self->parts[i].hash);
+    bs_key_table_add (table, &self->parts[i].record->key, self->parts[i].hash);
 
   file = bs_tracked_path_get_file (self->job.tracked);
   if (self->what == BS_JOB_REGISTER)
@@ -330,6 +342,7 @@ end_chunk (Bulk *self, guint n_parts)
   BsAftermath after = { NULL, };
 
   g_mutex_lock (&shard->mutex);
+  g_mutex_lock (&self->mutex);
   for (guint i = 0; i < n_parts; i++)
     {
       Part *part = &self->parts[i];
@@ -338,9 +351,10 @@ end_chunk (Bulk *self, guint n_parts)
       if (self->what == BS_JOB_DELETE && part->error != NULL)
         bs_backing_store_report (store, &part->record->key, BS_OPERATION_DELETE_KEY, g_error_copy (part->error));
       if (part->error == NULL)
-        note_done (self, self->what == BS_JOB_REGISTER ? part->record : NULL);
+        note_done_locked (self, self->what == BS_JOB_REGISTER ? part->record : NULL);
       bs_strand_advance (store, shard, part->record, part->hash, &part->job, &after);
     }
+  g_mutex_unlock (&self->mutex);
   g_mutex_unlock (&shard->mutex);
 
   for (guint i = 0; i < n_parts; i++)
@@ -412,6 +426,7 @@ queue_busy (Bulk *self, guint n_busy)
                                                    bs_job_ref (&self->job), (GDestroyNotify) bs_job_unref);
 
       g_set_object (&caller->cancellable, self->job.cancellable);
+      bs_caller_set_subject (caller, self->what, &self->chunk[i], self->job.tracked);
       g_atomic_int_inc (&self->n_open);
       bs_strand_start (self->job.store, self->what, &self->chunk[i], NULL, self->job.tracked, NULL, caller);
       bs_caller_unref (caller);

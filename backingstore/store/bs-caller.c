@@ -10,13 +10,33 @@
 /* Every asynchronous answer goes through a source in the task's context, even
  * on the thread that owns it: returning a GTask there would run the callback
  * at once, inside whatever blocking call is on the stack. The source is also
- * what lets go of the task and of the callback's data in that context. */
+ * what lets go of the task and of the callback's data in that context.
+ *
+ * Answers for one context and priority share a source while there are any, so
+ * that a loop with much to do is woken once for many. */
 
-typedef struct
+/* How many a source gives before others get their turn. */
+#define MOST_AT_ONCE 32
+
+typedef struct _AnswerSource AnswerSource;
+
+struct _AnswerSource
 {
   GSource source;
-  BsCaller *caller;     /* owned */
-} AnswerSource;
+
+  /* constant */
+  GMainContext *context;    /* identity only: the tasks hold it */
+  int priority;
+
+  /* under answers_mutex */
+  AnswerSource *next;       /* of those that have something to give */
+  BsCaller *head;           /* owned, by next */
+  BsCaller *tail;
+  guint n_callers;
+};
+
+static GMutex answers_mutex;
+static AnswerSource *answers;
 
 static void
 disconnect (BsCaller *caller)
@@ -36,10 +56,10 @@ free_context_data (BsCaller *caller)
   caller->context_data_free = NULL;
 }
 
-static gboolean
-answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+/* Called in the caller's context. Takes the reference over. */
+static void
+give_answer (BsCaller *caller)
 {
-  BsCaller *caller = ((AnswerSource *) source)->caller;
   GTask *task = g_steal_pointer (&caller->task);
 
   disconnect (caller);
@@ -55,32 +75,120 @@ answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
 
   free_context_data (caller);
   g_object_unref (task);
-
-  return G_SOURCE_REMOVE;
+  bs_caller_unref (caller);
 }
 
-static void
-answer_source_finalize (GSource *source)
+/* With its last caller a source is done: the next answer makes a new one. */
+static BsCaller *
+take_caller (AnswerSource *self)
 {
-  bs_caller_unref (((AnswerSource *) source)->caller);
+  BsCaller *caller;
+
+  g_mutex_lock (&answers_mutex);
+  caller = self->head;
+  if (caller != NULL)
+    {
+      self->head = g_steal_pointer (&caller->next);
+      self->n_callers--;
+      if (self->head == NULL)
+        {
+          AnswerSource **link = &answers;
+
+          while (*link != self)
+            link = &(*link)->next;
+          *link = self->next;
+        }
+    }
+  g_mutex_unlock (&answers_mutex);
+
+  return caller;
+}
+
+static gboolean
+answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+{
+  AnswerSource *self = (AnswerSource *) source;
+  guint n_left;
+
+  g_mutex_lock (&answers_mutex);
+  n_left = MIN (self->n_callers, MOST_AT_ONCE);
+  g_mutex_unlock (&answers_mutex);
+
+  /* A callback may run a loop, which gives the rest from inside it. */
+  for (; n_left > 0; n_left--)
+    {
+      BsCaller *caller = take_caller (self);
+
+      if (caller == NULL)
+        break;
+      give_answer (caller);
+    }
+
+  g_mutex_lock (&answers_mutex);
+  n_left = self->n_callers;
+  g_mutex_unlock (&answers_mutex);
+
+  return n_left > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
 static GSourceFuncs answer_source_funcs = {
   .dispatch = answer_source_dispatch,
-  .finalize = answer_source_finalize,
 };
+
+static AnswerSource *
+answer_source_new (GMainContext *context, int priority)
+{
+  GSource *source = g_source_new (&answer_source_funcs, sizeof (AnswerSource));
+  AnswerSource *self = (AnswerSource *) source;
+
+  self->context = context;
+  self->priority = priority;
+  g_source_set_priority (source, priority);
+  g_source_set_static_name (source, "backingstore answers");
+  g_source_set_can_recurse (source, TRUE);
+  g_source_set_ready_time (source, 0);
+
+  return self;
+}
 
 static void
 hand_over (BsCaller *caller)
 {
-  GSource *source = g_source_new (&answer_source_funcs, sizeof (AnswerSource));
+  GMainContext *context = g_task_get_context (caller->task);
+  int priority = g_task_get_priority (caller->task);
+  /* Once attached it may be dispatched, and the caller's thread be gone with its
+   * context, before this has let go of the source, which looks at the context. */
+  g_autoptr (GMainContext) held = NULL;
+  GSource *new_source = NULL;
+  AnswerSource *self;
 
-  ((AnswerSource *) source)->caller = bs_caller_ref (caller);
-  g_source_set_priority (source, g_task_get_priority (caller->task));
-  g_source_set_static_name (source, "backingstore answer");
-  g_source_set_ready_time (source, 0);
-  g_source_attach (source, g_task_get_context (caller->task));
-  g_source_unref (source);
+  bs_caller_ref (caller);
+
+  g_mutex_lock (&answers_mutex);
+  for (self = answers; self != NULL; self = self->next)
+    if (self->context == context && self->priority == priority)
+      break;
+  if (self == NULL)
+    {
+      self = answer_source_new (context, priority);
+      new_source = (GSource *) self;
+      held = g_main_context_ref (context);
+      self->next = answers;
+      answers = self;
+    }
+  if (self->head == NULL)
+    self->head = caller;
+  else
+    self->tail->next = caller;
+  self->tail = caller;
+  self->n_callers++;
+  g_mutex_unlock (&answers_mutex);
+
+  if (new_source != NULL)
+    {
+      g_source_attach (new_source, context);
+      g_source_unref (new_source);
+    }
 }
 
 GTask *
@@ -211,8 +319,22 @@ bs_caller_unref (BsCaller *caller)
   if (caller->keep_free != NULL)
     caller->keep_free (caller->keep);
   g_clear_pointer (&caller->lane, bs_lane_unref);
+  g_clear_object (&caller->tracked);
   g_clear_object (&caller->store);
   g_free (caller);
+}
+
+void
+bs_caller_set_subject (BsCaller *caller, guint kind, const BsKey *key, BsTrackedPath *tracked)
+{
+  if (caller->cancellable == NULL)
+    return;
+
+  caller->kind = kind;
+  caller->has_key = key != NULL;
+  if (key != NULL)
+    caller->key = *key;
+  g_set_object (&caller->tracked, tracked);
 }
 
 gboolean

@@ -29,7 +29,7 @@ close_job_run (BsJob *job)
 
   g_mutex_lock (job->lock);
   job->state = BS_JOB_DONE;
-  job->tracker->close_job = NULL;
+  g_atomic_pointer_set (&job->tracker->close_job, NULL);
   callers = bs_job_steal_callers (job);
   g_mutex_unlock (job->lock);
 
@@ -42,7 +42,7 @@ close_job_run (BsJob *job)
 static void
 close_job_drop (BsJob *job, BsAftermath *after)
 {
-  job->tracker->close_job = NULL;
+  g_atomic_pointer_set (&job->tracker->close_job, NULL);
   g_atomic_int_set (&job->store->state, BS_STATE_OPEN);
   bs_aftermath_add_dropped (after, job);
 }
@@ -57,6 +57,10 @@ bs_close_check (BsTaskTracker *tracker)
 {
   BsAftermath after = { NULL, };
   BsJob *job;
+
+  /* Whoever sets it looks at the count afterwards. */
+  if (g_atomic_pointer_get (&tracker->close_job) == NULL)
+    return;
 
   g_mutex_lock (&tracker->mutex);
   job = tracker->close_job;
@@ -104,6 +108,7 @@ bs_close_start (BsBackingStore *store, BsCaller *caller)
     }
 
   job = close_job_new (store, caller->priority);
+  bs_caller_set_subject (caller, BS_JOB_CLOSE, NULL, NULL);
   caller->keep = g_object_ref (tracker);
   caller->keep_free = g_object_unref;
   caller->lock = &tracker->mutex;
@@ -114,7 +119,7 @@ bs_close_start (BsBackingStore *store, BsCaller *caller)
   if (!left && tracker->close_job == NULL && g_atomic_int_get (&store->state) == BS_STATE_OPEN)
     {
       g_atomic_int_set (&store->state, BS_STATE_CLOSING);
-      tracker->close_job = g_steal_pointer (&job);
+      g_atomic_pointer_set (&tracker->close_job, g_steal_pointer (&job));
     }
   if (!left && tracker->close_job != NULL)
     {

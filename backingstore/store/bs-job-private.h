@@ -181,6 +181,12 @@ struct _BsCaller
   gpointer context_data;        /* destroyed in the caller's context, after the answer */
   GDestroyNotify context_data_free;
 
+  /* what it has asked for, for the message when it leaves: only where it can */
+  guint8 kind;                  /* BsJobKind */
+  gboolean has_key;
+  BsKey key;
+  BsTrackedPath *tracked;       /* owned, nullable */
+
   gpointer keep;                /* owned, nullable: what the lock is part of */
   GDestroyNotify keep_free;
   GMutex *lock;                 /* the job's; constant once connected */
@@ -204,6 +210,7 @@ struct _BsCaller
   gpointer leave_data;
 };
 
+void      bs_caller_set_subject  (BsCaller *caller, guint kind, const BsKey *key, BsTrackedPath *tracked);
 BsCaller *bs_caller_new_for_lane (BsLane *lane, GTask *task, gboolean blocking, GCancellable *cancellable);
 
 G_END_DECLS

@@ -201,7 +201,8 @@ bs_job_leave (BsCaller *caller, gpointer unused)
 
   if (removed)
     {
-      bs_caller_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled"));
+      bs_caller_answer (caller, NULL, bs_job_error (caller->kind, caller->has_key ? &caller->key : NULL, caller->tracked,
+                                                    G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
       bs_caller_unref (caller);
     }
   if (fired != NULL)

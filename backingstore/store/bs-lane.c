@@ -10,6 +10,9 @@
  * can be given a better place, or be forgotten, while it waits, and a busy lane
  * costs no wake-up for each operation. */
 
+/* How often a runner looks again before it sleeps. */
+#define PATIENCE 16
+
 typedef struct
 {
   int priority;
@@ -33,6 +36,8 @@ struct _BsLane
   /* under the mutex */
   GArray *levels;             /* of Level, best first */
   guint n_runners;
+  guint n_lingering;          /* of those: about to look again whether something is ready */
+  guint n_claimed;            /* of those: somebody counts on that */
   guint max_threads;
   int n_lent;
 };
@@ -153,11 +158,26 @@ run (BsJob *job)
   bs_job_unref (job);
 }
 
+/* A moment in which something may become ready: to sleep and to be woken costs
+ * both sides more than most operations take. */
+static void
+linger (BsLane *lane)
+{
+  lane->n_lingering++;
+  g_mutex_unlock (&lane->mutex);
+  g_thread_yield ();
+  g_mutex_lock (&lane->mutex);
+  lane->n_lingering--;
+  if (lane->n_claimed > 0)
+    lane->n_claimed--;
+}
+
 /* Called in a worker thread. */
 static void
 runner (gpointer data, gpointer user_data)
 {
   BsLane *lane = data;
+  guint patience = PATIENCE;
 
   g_mutex_lock (&lane->mutex);
   for (;;)
@@ -166,11 +186,22 @@ runner (gpointer data, gpointer user_data)
 
       if ((int) lane->n_runners <= (int) lane->max_threads + lane->n_lent)
         job = pop (lane);
-      if (job == NULL)
-        break;
-      g_mutex_unlock (&lane->mutex);
-      run (job);
-      g_mutex_lock (&lane->mutex);
+      if (job != NULL)
+        {
+          g_mutex_unlock (&lane->mutex);
+          run (job);
+          patience = PATIENCE;
+          g_mutex_lock (&lane->mutex);
+        }
+      else if (patience > 0)
+        {
+          linger (lane);
+          patience--;
+        }
+      else
+        {
+          break;
+        }
     }
   lane->n_runners--;
   g_mutex_unlock (&lane->mutex);
@@ -188,6 +219,16 @@ start_runners (BsLane *lane, guint n_ready)
       /* Where no thread can be made, the runner waits in the pool for the next one. */
       g_thread_pool_push (lane->pool, bs_lane_ref (lane), NULL);
     }
+}
+
+/* One more is ready. */
+static void
+submit_to_threads (BsLane *lane)
+{
+  if (lane->n_lingering > lane->n_claimed)
+    lane->n_claimed++;
+  else
+    start_runners (lane, 1);
 }
 
 typedef struct
@@ -340,7 +381,7 @@ bs_lane_submit (BsLane *lane, BsJob *job)
   g_mutex_lock (&lane->mutex);
   push (lane, job, g_atomic_int_get (&job->priority));
   if (lane->pool != NULL)
-    start_runners (lane, 1);
+    submit_to_threads (lane);
   else
     {
       g_source_set_priority (lane->source, peek (lane)->lane_priority);

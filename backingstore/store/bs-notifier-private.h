@@ -19,6 +19,8 @@ void        bs_notifier_unref   (BsNotifier *notifier);
 /* `pending`, where given, belongs to the object and is set while the
  * notification is under way: the cheap way for what changes all the time. */
 void        bs_notifier_notify  (BsNotifier *notifier, GObject *object, GParamSpec *pspec, int *pending);
+/* The object is being finalized: where no loop runs, nobody else clears up. */
+void        bs_notifier_forget  (BsNotifier *notifier, GObject *object);
 /* Takes `error` over. */
 void        bs_notifier_report  (BsNotifier *notifier, GObject *object, guint signal_id, const BsKey *key, BsOperation operation, GError *error);
 

@@ -175,6 +175,25 @@ is_queued (BsNotifier *notifier, GObject *object, GParamSpec *pspec)
 }
 
 void
+bs_notifier_forget (BsNotifier *notifier, GObject *object)
+{
+  g_autoptr (GPtrArray) forgotten = g_ptr_array_new_with_free_func (notice_unref);
+
+  g_mutex_lock (&notifier->mutex);
+  for (guint i = notifier->notices->len; i > 0; i--)
+    {
+      Notice *notice = g_ptr_array_index (notifier->notices, i - 1);
+
+      if (notice->identity != object)
+        continue;
+      if (g_hash_table_lookup (notifier->queued, notice) == notice)
+        g_hash_table_remove (notifier->queued, notice);
+      g_ptr_array_add (forgotten, g_ptr_array_steal_index (notifier->notices, i - 1));
+    }
+  g_mutex_unlock (&notifier->mutex);
+}
+
+void
 bs_notifier_notify (BsNotifier *notifier, GObject *object, GParamSpec *pspec, int *pending)
 {
   Notice *notice;

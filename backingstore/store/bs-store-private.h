@@ -13,15 +13,24 @@ G_BEGIN_DECLS
 #define BS_SHARD_BITS 6
 #define BS_N_SHARDS (1 << BS_SHARD_BITS)
 
+typedef struct
+{
+  guint64 hash;
+  BsKeyRecord *record;        /* owned, nullable */
+} BsShardSlot;
+
 /* One lock covers all that is known of a key: its record, and its membership
  * in each tracked path. */
 typedef struct
 {
   GMutex mutex;
-  BsKeyRecord **buckets;      /* owned records, by next */
-  guint n_buckets;            /* a power of two, or 0 */
+  BsShardSlot *slots;         /* owned */
+  guint n_slots;              /* a power of two, or 0 */
   guint n_records;
-  gpointer padding[5];        /* a cache line each */
+
+  gpointer blocks;            /* owned; where the records are */
+  BsKeyRecord *unused;        /* by next_unused */
+  gpointer padding[3];        /* a cache line each */
 } BsShard;
 
 typedef enum
@@ -34,8 +43,11 @@ typedef enum
 struct _BsKeyRecord
 {
   BsKey key;
-  BsKeyRecord *next;
-  BsStrand strand;
+  union
+  {
+    BsStrand strand;
+    BsKeyRecord *next_unused;
+  };
   guint n_tokens;
   guint8 primary;             /* BsPrimary */
 };
@@ -75,6 +87,12 @@ bs_shard_index (guint64 hash)
 {
   return hash >> (64 - BS_SHARD_BITS);
 }
+
+/* Tries the short way of a blocking call without a cancellable. Whatever there
+ * is to say against it is left to the long way to say: FALSE where nothing was
+ * done. */
+gboolean bs_backing_store_call_now   (BsBackingStore *self, BsJobKind kind, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked,
+                                      BsContent *content, gpointer *value, GError **error);
 
 /* Lets a call in: refuses it, by answering `caller`, where it could only wait for
  * itself, where `tracked` is not one of this store's, or where the store is

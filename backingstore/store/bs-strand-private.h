@@ -9,6 +9,10 @@ G_BEGIN_DECLS
 /* The records of the keys in use. Under the shard's mutex. */
 BsKeyRecord *bs_shard_lookup    (BsShard *shard, const BsKey *key, guint64 hash);
 BsKeyRecord *bs_shard_obtain    (BsShard *shard, const BsKey *key, guint64 hash);
+BsKeyRecord *bs_shard_insert    (BsShard *shard, const BsKey *key, guint64 hash);
+void         bs_shard_remove    (BsShard *shard, BsKeyRecord *record, guint64 hash);
+/* Makes room for so many records more. */
+void         bs_shard_reserve   (BsShard *shard, guint n_records);
 void         bs_shard_clear     (BsShard *shard);
 
 /* Starts an operation on one key and answers `caller`. `record` is given by

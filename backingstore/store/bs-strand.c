@@ -19,108 +19,6 @@ typedef struct
   BsContent *content;     /* owned, nullable */
 } KeyJob;
 
-static guint
-bucket_index (BsShard *shard, guint64 hash)
-{
-  return (guint) (hash >> 16) & (shard->n_buckets - 1);
-}
-
-BsKeyRecord *
-bs_shard_lookup (BsShard *shard, const BsKey *key, guint64 hash)
-{
-  BsKeyRecord *record;
-
-  if (shard->n_records == 0)
-    return NULL;
-
-  record = shard->buckets[bucket_index (shard, hash)];
-  while (record != NULL && !bs_key_equal (&record->key, key))
-    record = record->next;
-
-  return record;
-}
-
-static void
-shard_resize (BsShard *shard, guint n_buckets)
-{
-  BsKeyRecord **old = shard->buckets;
-  guint n_old = shard->n_buckets;
-
-  shard->buckets = g_new0 (BsKeyRecord *, n_buckets);
-  shard->n_buckets = n_buckets;
-
-  for (guint i = 0; i < n_old; i++)
-    while (old[i] != NULL)
-      {
-        BsKeyRecord *record = old[i];
-        guint index = bucket_index (shard, bs_key_hash (&record->key));
-
-        old[i] = record->next;
-        record->next = shard->buckets[index];
-        shard->buckets[index] = record;
-      }
-  g_free (old);
-}
-
-static BsKeyRecord *
-shard_insert (BsShard *shard, const BsKey *key, guint64 hash)
-{
-  BsKeyRecord *record = g_new0 (BsKeyRecord, 1);
-  guint index;
-
-  if (shard->n_records >= shard->n_buckets)
-    shard_resize (shard, MAX (16, shard->n_buckets * 2));
-
-  index = bucket_index (shard, hash);
-  record->key = *key;
-  record->next = shard->buckets[index];
-  shard->buckets[index] = record;
-  shard->n_records++;
-
-  return record;
-}
-
-BsKeyRecord *
-bs_shard_obtain (BsShard *shard, const BsKey *key, guint64 hash)
-{
-  BsKeyRecord *record = bs_shard_lookup (shard, key, hash);
-
-  return record != NULL ? record : shard_insert (shard, key, hash);
-}
-
-static void
-shard_remove (BsShard *shard, BsKeyRecord *record, guint64 hash)
-{
-  BsKeyRecord **link = &shard->buckets[bucket_index (shard, hash)];
-
-  while (*link != record)
-    link = &(*link)->next;
-  *link = record->next;
-  shard->n_records--;
-  g_free (record);
-
-  if (shard->n_records == 0 && shard->n_buckets > 1024)
-    {
-      g_clear_pointer (&shard->buckets, g_free);
-      shard->n_buckets = 0;
-    }
-}
-
-void
-bs_shard_clear (BsShard *shard)
-{
-  for (guint i = 0; i < shard->n_buckets; i++)
-    while (shard->buckets[i] != NULL)
-      {
-        BsKeyRecord *record = shard->buckets[i];
-
-        shard->buckets[i] = record->next;
-        g_free (record);
-      }
-  g_clear_pointer (&shard->buckets, g_free);
-  shard->n_buckets = shard->n_records = 0;
-}
-
 /* What a kind of operation reads and writes of a key. */
 typedef enum
 {
@@ -207,7 +105,7 @@ bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, con
 void
 bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const GError *error)
 {
-  gboolean missing = g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  gboolean missing = error != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
 
   switch ((int) kind)
     {
@@ -548,7 +446,7 @@ bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, gu
     }
   else
     {
-      shard_remove (shard, record, hash);
+      bs_shard_remove (shard, record, hash);
     }
 }
 
@@ -610,7 +508,7 @@ ask_new (Asking *self, BsShard *shard, BsAftermath *after)
   BsJob *job = &self->spare->job;
 
   if (self->record == NULL)
-    self->record = shard_insert (shard, self->key, self->hash);
+    self->record = bs_shard_insert (shard, self->key, self->hash);
   self->spare->record = self->record;
   if (!key_job_stand (self->spare, self->inner))
     {
@@ -801,7 +699,7 @@ bs_strand_call_now (BsBackingStore *store,
   if (need == BS_NEED_CALL)
     {
       if (record == NULL)
-        record = shard_insert (shard, key, hash);
+        record = bs_shard_insert (shard, key, hash);
       if (!key_job_stand_now (&self, store, kind, record, hash, tracked, content))
         {
           bs_strand_settle (store, shard, record, hash, &after);
@@ -822,7 +720,8 @@ bs_strand_call_now (BsBackingStore *store,
         bs_job_answer (callers, key_job_get_value (&self, bytes), *error);
       *value = *error == NULL ? key_job_get_value (&self, bytes) : NULL;
     }
-  bs_aftermath_run (&after);
+  if (after.ready != NULL || after.dropped != NULL)
+    bs_aftermath_run (&after);
 
   return need != BS_NEED_MISSING;
 }

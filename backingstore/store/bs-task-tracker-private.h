@@ -27,7 +27,7 @@ struct _BsTaskTracker
 
   /* under the mutex */
   BsCaller *waiters;        /* owned, by next */
-  BsJob *close_job;         /* owned; the store is to be closed, or is being closed */
+  BsJob *close_job;         /* owned; the store is to be closed, or is being closed; written atomically */
 };
 
 BsTaskTracker *bs_task_tracker_new   (gpointer store, BsLane *lane, BsNotifier *notifier) G_GNUC_WARN_UNUSED_RESULT;

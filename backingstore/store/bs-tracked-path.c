@@ -130,6 +130,8 @@ bs_tracked_path_finalize (GObject *object)
   if (self->path != NULL && !g_atomic_int_get (&self->closed))
     bs_path_start_release (self->path, self->store);
 
+  if (self->store != NULL)
+    bs_notifier_forget (self->store->notifier, object);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       bs_key_table_clear (&self->members[i]);

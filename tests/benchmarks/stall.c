@@ -128,7 +128,7 @@ measure (guint n_operations)
   const char *const names[] = { "p50", "p99", "max" };
   Series runs[2][G_N_ELEMENTS (quantiles)];
   Series all[2];
-  guint n_delayed = 0;
+  guint n_delayed = 0, n_late = 0;
   double limit;
 
   for (guint j = 0; j < 2; j++)
@@ -153,7 +153,12 @@ measure (guint n_operations)
 
   limit = series_get_quantile (&all[0], 0.99);
   for (guint i = 0; i < all[1].samples->len; i++)
-    n_delayed += g_array_index (all[1].samples, double, i) > limit;
+    {
+      double latency = g_array_index (all[1].samples, double, i);
+
+      n_delayed += latency > limit;
+      n_late += latency > stall_milliseconds * 100.0;
+    }
 
   g_print ("%u other operations a second, while one call takes %u ms\n", n_operations * 1000 / stall_milliseconds, stall_milliseconds);
   for (guint i = 0; i < G_N_ELEMENTS (quantiles); i++)
@@ -163,6 +168,7 @@ measure (guint n_operations)
       series_print (&runs[1][i], &runs[0][i], "us");
     }
   g_print ("  beyond the unstalled p99 (1 %% is none): %.2f %%\n", n_delayed * 100.0 / all[1].samples->len);
+  g_print ("  beyond a tenth of the stuck call: %u of %u\n", n_late, all[1].samples->len);
 
   for (guint j = 0; j < 2; j++)
     {

@@ -13,7 +13,7 @@ import gi
 gi.require_version('Bs', '1')
 from gi.repository import Bs, Gio, GLib
 
-from mainloop import Call, call, poll_until, run_until
+from mainloop import SECONDS, Call, call, poll_until, run_until
 
 DEFAULT = GLib.PRIORITY_DEFAULT
 
@@ -406,6 +406,32 @@ class PropertiesTest(StoreTestCase):
         tracker.release()
         self.assertTrue(waited.result())
         self.assertTrue(tracker.wait(None))
+        store.close(None)
+
+
+class ContextTest(StoreTestCase):
+    def test_thread_with_a_context_of_its_own(self):
+        """What it asks is answered there, while the main loop does not even run."""
+        store = Bs.BackingStore.new(Bs.MemoryBacking.new())
+        answered = []
+
+        def work():
+            context = GLib.MainContext.new()
+            context.push_thread_default()
+
+            def on_done(source, result):
+                tracked = source.track_path_finish(result)
+                answered.append((tracked.get_n_keys(), threading.get_ident() == thread.ident))
+
+            store.track_path_async(self.file('kept'), DEFAULT, None, on_done)
+            while not answered:
+                context.iteration(True)
+            context.pop_thread_default()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(SECONDS)
+        self.assertEqual(answered, [(0, True)])
         store.close(None)
 
 

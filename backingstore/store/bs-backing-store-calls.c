@@ -1,0 +1,820 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-backing-store.h"
+
+#include "bs-bulk-private.h"
+#include "bs-close-private.h"
+#include "bs-path-private.h"
+#include "bs-store-private.h"
+#include "bs-strand-private.h"
+#include "bs-task-private.h"
+
+/* The operations of a store, each as a blocking call, _async and _finish. What
+ * they do is elsewhere: each makes a caller, asks, and waits or lets go. */
+
+static gboolean
+propagate (GError **error, GError *local_error)
+{
+  g_propagate_error (error, local_error);
+  return FALSE;
+}
+
+static gpointer
+deliver_object (gpointer data, gpointer value, GError **error)
+{
+  return value != NULL ? g_object_ref (value) : NULL;
+}
+
+static gpointer
+deliver_bytes (gpointer data, gpointer value, GError **error)
+{
+  return value != NULL ? g_bytes_ref (value) : NULL;
+}
+
+static BsCaller *
+async_caller_new (BsBackingStore     *self,
+                  int                 io_priority,
+                  GCancellable       *cancellable,
+                  GAsyncReadyCallback callback,
+                  gpointer            user_data,
+                  gpointer            tag,
+                  const char         *name,
+                  BsDeliverFunc       deliver,
+                  GDestroyNotify      value_free)
+{
+  GTask *task = bs_task_new (self, cancellable, callback, user_data, tag, name, io_priority);
+
+  return bs_caller_new_async (self, task, deliver, NULL, NULL, value_free);
+}
+
+/* The operations on a path as a whole. */
+static void
+start_on_path (BsBackingStore *self, BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
+{
+  if (!bs_backing_store_admit (self, caller, kind, NULL, tracked))
+    return;
+
+  bs_path_start (kind, tracked, caller);
+  bs_backing_store_admitted (self);
+}
+
+static void
+start_track_path (BsBackingStore *self, GFile *path, BsCaller *caller)
+{
+  if (!bs_backing_store_admit (self, caller, BS_JOB_TRACK, NULL, NULL))
+    return;
+
+  bs_path_start_track (self, path, caller);
+  bs_backing_store_admitted (self);
+}
+
+static gboolean
+delete_persisted_now (BsBackingStore *self, BsTrackedPath *tracked, const char *key, GError **error)
+{
+  gpointer unused;
+  BsKey parsed;
+
+  return bs_key_parse (key, &parsed) && bs_backing_store_call_now (self, BS_JOB_DELETE_PERSISTED, &parsed, NULL, tracked, NULL, &unused, error);
+}
+
+static void
+start_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char *key, BsCaller *caller)
+{
+  GError *error = NULL;
+  BsKey parsed;
+
+  if (!bs_key_parse_error (key, "Deleting a persisted key", &parsed, &error))
+    {
+      bs_caller_answer (caller, NULL, error);
+      return;
+    }
+  if (!bs_backing_store_admit (self, caller, BS_JOB_DELETE_PERSISTED, &parsed, tracked))
+    return;
+
+  bs_strand_start (self, BS_JOB_DELETE_PERSISTED, &parsed, NULL, tracked, NULL, caller);
+  bs_backing_store_admitted (self);
+}
+
+static void
+start_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, BsCaller *caller)
+{
+  if (!bs_backing_store_admit (self, caller, BS_JOB_BULK, NULL, tracked))
+    return;
+
+  bs_bulk_start_delete_persisted (self, tracked, keys, caller);
+  bs_backing_store_admitted (self);
+}
+
+static void
+start_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, BsCaller *caller)
+{
+  caller->context_data = func_data;
+  caller->context_data_free = func_data_destroy;
+  if (!bs_backing_store_admit (self, caller, BS_JOB_TASK, NULL, NULL))
+    return;
+
+  bs_task_start (self, func, func_data, caller);
+  bs_backing_store_admitted (self);
+}
+
+/**
+ * bs_backing_store_track_path:
+ * @self: a store
+ * @path: where blobs are, or are to be, permanent
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Prepares a path for use, cleans up what an interrupted run has left there,
+ * and learns its keys.
+ *
+ * The same path gives the same object while anyone holds it; calls at the same
+ * time share one scan.
+ *
+ * Blocks; see [method@BackingStore.track_path_async] for the asynchronous call.
+ *
+ * Returns: (transfer full): the tracked path, %NULL with @error set
+ */
+BsTrackedPath *
+bs_backing_store_track_path (BsBackingStore *self, GFile *path, GCancellable *cancellable, GError **error)
+{
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), NULL);
+  g_return_val_if_fail (G_IS_FILE (path), NULL);
+
+  caller = bs_caller_new_blocking (self, cancellable, deliver_object, NULL, NULL, g_object_unref);
+  start_track_path (self, path, caller);
+  return bs_caller_wait (caller, error);
+}
+
+/**
+ * bs_backing_store_track_path_async:
+ * @self: a store
+ * @path: where blobs are, or are to be, permanent
+ * @io_priority: the I/O priority of the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@BackingStore.track_path].
+ */
+void
+bs_backing_store_track_path_async (BsBackingStore *self, GFile *path, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+  g_return_if_fail (G_IS_FILE (path));
+
+  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+                             bs_backing_store_track_path_async, "[backingstore] track a path", deliver_object, g_object_unref);
+  start_track_path (self, path, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_backing_store_track_path_finish:
+ * @self: a store
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@BackingStore.track_path_async].
+ *
+ * Returns: (transfer full): the tracked path, %NULL with @error set
+ */
+BsTrackedPath *
+bs_backing_store_track_path_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_track_path_async), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/**
+ * bs_backing_store_untrack_path:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Releases a path now, after what was asked of it, rather than when the last
+ * reference is dropped, which a garbage collector may delay.
+ *
+ * From now on other operations on @tracked fail with %BS_ERROR_CLOSED. If
+ * releasing fails, or is cancelled before its turn, the path stays tracked and
+ * open. Does nothing to one that is closed already.
+ *
+ * Blocks; see [method@BackingStore.untrack_path_async] for the asynchronous call.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_untrack_path (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+{
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
+
+  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_on_path (self, BS_JOB_UNTRACK, tracked, caller);
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_backing_store_untrack_path_async:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @io_priority: the I/O priority of the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@BackingStore.untrack_path].
+ */
+void
+bs_backing_store_untrack_path_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+
+  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+                             bs_backing_store_untrack_path_async, "[backingstore] untrack a path", NULL, NULL);
+  start_on_path (self, BS_JOB_UNTRACK, tracked, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_backing_store_untrack_path_finish:
+ * @self: a store
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@BackingStore.untrack_path_async].
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_untrack_path_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * bs_backing_store_sync:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Makes durable whatever was asked of this path before and succeeded.
+ *
+ * While one sync runs, all that are asked meanwhile share the next.
+ *
+ * Blocks; see [method@BackingStore.sync_async] for the asynchronous call.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_sync (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+{
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
+
+  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_on_path (self, BS_JOB_SYNC, tracked, caller);
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_backing_store_sync_async:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @io_priority: the I/O priority of the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@BackingStore.sync].
+ */
+void
+bs_backing_store_sync_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+
+  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+                             bs_backing_store_sync_async, "[backingstore] sync", NULL, NULL);
+  start_on_path (self, BS_JOB_SYNC, tracked, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_backing_store_sync_finish:
+ * @self: a store
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@BackingStore.sync_async].
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_sync_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_sync_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * bs_backing_store_delete_persisted:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Deletes a key from a path. Does nothing, successfully, if it is not there.
+ *
+ * Fails with %BS_ERROR_INVALID_KEY for what is not a key.
+ *
+ * Blocks; see [method@BackingStore.delete_persisted_async] for the asynchronous call.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char *key, GCancellable *cancellable, GError **error)
+{
+  GError *local_error = NULL;
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
+  g_return_val_if_fail (key != NULL, FALSE);
+
+  if (cancellable == NULL && delete_persisted_now (self, tracked, key, &local_error))
+    return local_error == NULL || propagate (error, local_error);
+
+  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_delete_persisted (self, tracked, key, caller);
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_backing_store_delete_persisted_async:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @key: a key
+ * @io_priority: the I/O priority of the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@BackingStore.delete_persisted].
+ */
+void
+bs_backing_store_delete_persisted_async (BsBackingStore *self, BsTrackedPath *tracked, const char *key, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+  g_return_if_fail (key != NULL);
+
+  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+                             bs_backing_store_delete_persisted_async, "[backingstore] delete a persisted key", NULL, NULL);
+  start_delete_persisted (self, tracked, key, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_backing_store_delete_persisted_finish:
+ * @self: a store
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@BackingStore.delete_persisted_async].
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_delete_persisted_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_delete_persisted_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * bs_backing_store_delete_persisted_keys:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @keys: which keys
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Deletes many keys from a path in one task. Those that are not there are
+ * passed over.
+ *
+ * This is not one transaction: each key is deleted in its own turn, and the
+ * others are deleted even if one can't be. The error says how many were. An
+ * operation asked meanwhile on one of the keys may come before or after. @keys
+ * is copied before the call returns.
+ *
+ * Blocks; see [method@BackingStore.delete_persisted_keys_async] for the asynchronous call.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, GCancellable *cancellable, GError **error)
+{
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (keys), FALSE);
+
+  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_delete_persisted_keys (self, tracked, keys, caller);
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_backing_store_delete_persisted_keys_async:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @keys: which keys
+ * @io_priority: the I/O priority of the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@BackingStore.delete_persisted_keys].
+ */
+void
+bs_backing_store_delete_persisted_keys_async (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+  g_return_if_fail (BS_IS_KEY_SET (keys));
+
+  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+                             bs_backing_store_delete_persisted_keys_async, "[backingstore] delete persisted keys", NULL, NULL);
+  start_delete_persisted_keys (self, tracked, keys, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_backing_store_delete_persisted_keys_finish:
+ * @self: a store
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@BackingStore.delete_persisted_keys_async].
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_delete_persisted_keys_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * bs_backing_store_run_in_thread:
+ * @self: a store
+ * @func: (scope notified) (closure func_data) (destroy func_data_destroy): a function that may block
+ * @func_data: data for @func
+ * @func_data_destroy: (nullable): frees @func_data, in the caller's context, after @func has run or was cancelled
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Runs an application's function that may block, counted by the task tracker.
+ *
+ * The asynchronous call runs it in the store's threads, the blocking one on the
+ * calling thread; with [property@BackingStore:main-context] set both run it
+ * there. It may make blocking calls on this store, and ask it for asynchronous
+ * ones and wait for them. @func gets the caller's own cancellable. A function
+ * that is cancelled before it runs is not run.
+ *
+ * Fails with what @func reports; with %BS_ERROR_FAILED where it returns %FALSE
+ * without an error.
+ *
+ * Blocks; see [method@BackingStore.run_in_thread_async] for the asynchronous call.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, GCancellable *cancellable, GError **error)
+{
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
+  g_return_val_if_fail (func != NULL, FALSE);
+
+  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_run_in_thread (self, func, func_data, func_data_destroy, caller);
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_backing_store_run_in_thread_async:
+ * @self: a store
+ * @func: (scope notified) (closure func_data) (destroy func_data_destroy): a function that may block
+ * @func_data: data for @func
+ * @func_data_destroy: (nullable): frees @func_data, in the caller's context, after @func has run or was cancelled
+ * @io_priority: the I/O priority of the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@BackingStore.run_in_thread].
+ */
+void
+bs_backing_store_run_in_thread_async (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+  g_return_if_fail (func != NULL);
+
+  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+                             bs_backing_store_run_in_thread_async, "[backingstore] run a function", NULL, NULL);
+  start_run_in_thread (self, func, func_data, func_data_destroy, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_backing_store_run_in_thread_finish:
+ * @self: a store
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@BackingStore.run_in_thread_async].
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_run_in_thread_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_run_in_thread_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * bs_backing_store_run_task: (skip)
+ * @self: a store
+ * @task: a task
+ * @task_func: (scope async): what to run
+ *
+ * Runs a function like g_task_run_in_thread(), but in the store's threads for
+ * application functions, counted by the task tracker, and with the task's
+ * priority.
+ *
+ * @task_func must return the task. If the task is cancelled before its turn, or
+ * the store is closed, it is returned with that error and @task_func is not
+ * called. The store lets go of the task in the task's own context.
+ */
+void
+bs_backing_store_run_task (BsBackingStore *self, GTask *task, GTaskThreadFunc task_func)
+{
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+  g_return_if_fail (G_IS_TASK (task));
+  g_return_if_fail (task_func != NULL);
+
+  bs_task_start_raw (self, g_object_ref (task), task_func);
+}
+
+/**
+ * bs_backing_store_load_root:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Loads the root blob of the last save at a path.
+ *
+ * Fails with %BS_ERROR_NOT_FOUND if there is none, with
+ * %BS_ERROR_NOT_SUPPORTED if the backing has no root blobs.
+ *
+ * Blocks; see [method@BackingStore.load_root_async] for the asynchronous call.
+ *
+ * Returns: (transfer full): the root blob, %NULL with @error set
+ */
+GBytes *
+bs_backing_store_load_root (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+{
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), NULL);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
+
+  caller = bs_caller_new_blocking (self, cancellable, deliver_bytes, NULL, NULL, (GDestroyNotify) g_bytes_unref);
+  start_on_path (self, BS_JOB_LOAD_ROOT, tracked, caller);
+  return bs_caller_wait (caller, error);
+}
+
+/**
+ * bs_backing_store_load_root_async:
+ * @self: a store
+ * @tracked: a tracked path of this store
+ * @io_priority: the I/O priority of the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@BackingStore.load_root].
+ */
+void
+bs_backing_store_load_root_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+
+  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+                             bs_backing_store_load_root_async, "[backingstore] load the root blob", deliver_bytes, (GDestroyNotify) g_bytes_unref);
+  start_on_path (self, BS_JOB_LOAD_ROOT, tracked, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_backing_store_load_root_finish:
+ * @self: a store
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@BackingStore.load_root_async].
+ *
+ * Returns: (transfer full): the root blob, %NULL with @error set
+ */
+GBytes *
+bs_backing_store_load_root_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_load_root_async), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/**
+ * bs_backing_store_wait_finished:
+ * @self: a store
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Closes the task tracker, and waits until every queued or running task has
+ * finished and handed over its result, delayed deletions included.
+ *
+ * Work asked for afterwards is still done; [method@TaskTracker.reopen] opens
+ * the tracker again.
+ *
+ * Blocks; from inside one of the store's tasks it fails with
+ * %G_IO_ERROR_WOULD_BLOCK. See [method@BackingStore.wait_finished_async] for
+ * the asynchronous call.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_wait_finished (BsBackingStore *self, GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
+
+  bs_task_tracker_close (self->tracker);
+  return bs_task_tracker_wait_blocking (self->tracker, "Waiting until the store has finished", cancellable, error);
+}
+
+/**
+ * bs_backing_store_wait_finished_async:
+ * @self: a store
+ * @io_priority: the I/O priority of the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@BackingStore.wait_finished].
+ */
+void
+bs_backing_store_wait_finished_async (BsBackingStore *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+
+  bs_task_tracker_close (self->tracker);
+  bs_task_tracker_start_wait (self->tracker,
+                              bs_task_new (self, cancellable, callback, user_data, bs_backing_store_wait_finished_async,
+                                           "[backingstore] wait until finished", io_priority));
+}
+
+/**
+ * bs_backing_store_wait_finished_finish:
+ * @self: a store
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@BackingStore.wait_finished_async].
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_wait_finished_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_wait_finished_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * bs_backing_store_close:
+ * @self: a store
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Refuses new work with %BS_ERROR_CLOSED, finishes what was asked, and releases
+ * the paths and the backing.
+ *
+ * What was in memory stays loadable; what was in primary storage may be gone.
+ * Closing again does nothing. If it is cancelled before what was asked has
+ * finished, the store is open again. A release that fails is reported, and the
+ * store is closed all the same. From inside one of the store's tasks the
+ * blocking call fails with %G_IO_ERROR_WOULD_BLOCK.
+ *
+ * Blocks; see [method@BackingStore.close_async] for the asynchronous call.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_close (BsBackingStore *self, GCancellable *cancellable, GError **error)
+{
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
+
+  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  bs_close_start (self, caller);
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_backing_store_close_async:
+ * @self: a store
+ * @io_priority: the I/O priority of the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@BackingStore.close].
+ */
+void
+bs_backing_store_close_async (BsBackingStore *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+
+  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+                             bs_backing_store_close_async, "[backingstore] close", NULL, NULL);
+  bs_close_start (self, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_backing_store_close_finish:
+ * @self: a store
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@BackingStore.close_async].
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_store_close_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_close_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
