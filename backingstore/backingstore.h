@@ -17,6 +17,7 @@
 #include <backingstore/backings/bs-file-backing.h>
 #include <backingstore/backings/bs-memory-backing.h>
 
+#include <backingstore/pool/bs-codec.h>
 #include <backingstore/pool/bs-item.h>
 #include <backingstore/pool/bs-pool.h>
 

@@ -3,24 +3,22 @@
 
 #include "store/bs-backing-store-private.h"
 
+#include "bs-buffer-private.h"
+#include "bs-counter-private.h"
 #include "bs-pool.h"
 #include "bs-residency-private.h"
+#include "bs-word-lock-private.h"
 
 G_BEGIN_DECLS
 
 /* What a pool has in memory. Outlives the pool where the application still
- * holds bytes that it loaded.
+ * holds what it loaded.
  *
  * One lock covers it all. It is never held while calling the store or taking or
- * dropping a reference on a GObject, and never while dropping one on a GBytes. */
-typedef struct _BsCache BsCache;
-
-/* One immutable content, and the token that keeps its key. Shared by items,
- * and by the operations under way for it. */
-typedef struct _BsBlob BsBlob;
-
-/* The bytes of a blob, in memory as long as anybody holds them. */
-typedef struct _BsBuffer BsBuffer;
+ * dropping a reference on a GObject, and never while dropping one on a GBytes.
+ * A use of what is resident takes it not at all, but two word locks: that of the
+ * item, which keeps its blob, and that of the blob, which keeps its hold. They
+ * are taken in this order, the blob's also under the cache's lock. */
 
 typedef enum
 {
@@ -30,41 +28,51 @@ typedef enum
   BS_PLACE_WRITING,           /* to leave: its write is under way; on no list */
 } BsPlace;
 
+/* Why a dirty blob is still in memory. Each has an outbox of its own. */
+typedef enum
+{
+  BS_TROUBLE_NONE,            /* not tried yet, or tried with success */
+  BS_TROUBLE_BACKING,         /* its last write failed */
+  BS_TROUBLE_CODEC,           /* its last encoding failed */
+} BsTrouble;
+
+#define BS_N_OUTBOXES 3
+
+/* One immutable content, and the token that keeps its key. Shared by items,
+ * and by the operations under way for it. */
 struct _BsBlob
 {
   gint ref_count;             /* atomic */
 
-  /* under the cache's lock */
+  /* changed under the cache's lock; atomic for those who only look */
   guint8 place;               /* BsPlace */
+
+  /* under the cache's lock */
   guint8 is_clean : 1;        /* it is in primary storage; else there is a buffer */
   guint8 is_size_known : 1;
-  guint8 is_troubled : 1;     /* its last write failed, and that was reported */
   guint8 was_used : 1;        /* while its write was under way */
+  guint8 trouble : 2;         /* BsTrouble; it was reported */
   BsBuffer *buffer;           /* not owned: dies with its last holder */
-  BsResidencyNode node;
+  BsResidencyNode node;       /* its last use is noted without the lock */
+
+  /* changed under both the cache's lock and this word's own: either keeps it */
+  guintptr hold;              /* BsHold, owned, while the blob is in memory */
 
   /* constant */
   BsKeyRecord *record;        /* one token */
 };
 
-struct _BsBuffer
+typedef struct
 {
-  gint ref_count;             /* atomic; one for each wrapper, and for each write under way */
-
-  /* under the cache's lock */
-  BsBlob *blob;               /* not owned; NULL when the blob is gone */
-  GBytes *wrapper;            /* owned by the cache while the buffer is resident: what loads return */
-
-  /* constant */
-  GBytes *content;            /* owned */
-  BsCache *cache;             /* owned */
-};
+  guint64 bytes;
+  guint n;
+} BsAmount;
 
 /* Dirty blobs that are to leave memory, and when they may be tried. */
 typedef struct
 {
   BsLink blobs;               /* by node.link, next one first */
-  guint64 bytes;
+  BsAmount amount;
   guint n_writing;
   guint epoch;                /* failures so far; those of writes that ran side by side count as one */
   gint64 pause;               /* microseconds; 0: all is well */
@@ -93,20 +101,25 @@ struct _BsCache
 
   GWeakRef pool;
 
+  BsCodec *codec;             /* the pool's; only for those who have the pool. NULL: none */
+
   GMutex lock;
 
   /* under the lock */
   guint64 max_bytes;
+  guint max_items;            /* G_MAXUINT: as many as there are */
   BsResidency residency;
   BsCacheFigures figures;
   BsCacheFigures told;        /* what was notified last */
-  BsPoolStats stats;
+  BsPoolStats stats;          /* but for the hits */
   GSource *retry;             /* owned; NULL when the pool is gone */
 
-  BsOutbox fresh;             /* not tried yet, or tried with success */
-  BsOutbox troubled;          /* failed the last time */
-  guint64 writing_bytes;      /* of blobs whose write is under way so that they may leave */
+  BsOutbox outboxes[BS_N_OUTBOXES];     /* by BsTrouble */
+  GError *codec_error;        /* owned; the last one */
+  BsAmount writing;           /* blobs whose write is under way so that they may leave */
   BsLink trims;               /* BsTrim, by link */
+
+  BsCounter hits;
 };
 
 BsCache     *bs_cache_new            (BsPool *pool);
@@ -121,23 +134,31 @@ gboolean     bs_blob_try_ref         (BsBlob *blob);
 /* Returns the token when that was the last reference: the caller drops it. */
 BsKeyRecord *bs_cache_release_blob   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
 
-gboolean     bs_buffer_try_ref       (BsBuffer *buffer);
-void         bs_buffer_unref         (BsBuffer *buffer);
-
-/* A new blob's content. */
+/* A new blob's content. The object's size is what its codec says; if it is NULL,
+ * that is not known yet, and a reference on the hold is returned. */
 void         bs_cache_insert         (BsCache *self, BsBlob *blob, GBytes *content);
-/* The lock must be held. NULL if the bytes are not in memory. */
-GBytes      *bs_cache_find_locked    (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+BsHold       bs_cache_insert_object  (BsCache *self, BsBlob *blob, GObject *object, const guint64 *size);
+/* What is in memory, or NULL. `came_back` may be set: it was evicted before. */
+GBytes      *bs_cache_find           (BsCache *self, BsBlob *blob, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
+GObject     *bs_cache_find_object    (BsCache *self, BsBlob *blob, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
 /* A blob's content was read; the first to come wins. Returns what loads get. */
-GBytes      *bs_cache_adopt          (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_learnt) G_GNUC_WARN_UNUSED_RESULT;
+GBytes      *bs_cache_adopt          (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
+GObject     *bs_cache_adopt_object   (BsCache *self, BsBlob *blob, GObject *object, guint64 size, guint64 n_read, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
+/* The size of an object was not known before. TRUE if it is of interest still. */
+gboolean     bs_cache_measured       (BsCache *self, BsBlob *blob, BsHold hold, guint64 size);
+/* Whether the blob has to be written before its content can be had in this kind. */
+gboolean     bs_cache_is_in_the_way  (BsCache *self, BsBlob *blob, BsKind kind);
+void         bs_cache_count_miss     (BsCache *self);
 /* What to write, NULL if the blob is clean. */
 BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
 /* The blob is in primary storage. */
 void         bs_cache_mark_clean     (BsCache *self, BsBlob *blob);
+/* The buffer is dying. TRUE if it was an evicted blob's. */
+gboolean     bs_cache_forget_buffer  (BsCache *self, BsBuffer *buffer);
 
 /* The lock must be held; the blob is in memory and on no list. Returns what the
- * caller must unref after unlocking. */
-GBytes      *bs_cache_evict_locked   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+ * caller must drop after unlocking. */
+BsHold       bs_cache_evict_locked   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
 void         bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob);
 void         bs_cache_enter_locked   (BsCache *self, BsBlob *blob);
 /* The same for one that was not used since it was to leave. */
@@ -146,6 +167,44 @@ void         bs_cache_outbox_append_locked (BsCache *self, BsBlob *blob);
 void         bs_cache_outbox_remove_locked (BsCache *self, BsBlob *blob);
 
 BsCacheChanges bs_cache_take_changes_locked (BsCache *self);
+
+static inline void
+bs_amount_add (BsAmount *amount, const BsBlob *blob)
+{
+  amount->bytes += blob->node.size;
+  amount->n++;
+}
+
+static inline void
+bs_amount_subtract (BsAmount *amount, const BsBlob *blob)
+{
+  amount->bytes -= blob->node.size;
+  amount->n--;
+}
+
+/* Uses what is resident, without the cache's lock: the item's word is locked.
+ * Returns a reference on the blob's hold; 0 if it is not resident, or there is
+ * more to do. */
+static inline BsHold
+bs_cache_hit (BsCache *self, BsBlob *blob, BsKind kind)
+{
+  BsHold hold;
+
+  if (__atomic_load_n (&blob->place, __ATOMIC_RELAXED) != BS_PLACE_RESIDENT)
+    return 0;
+
+  hold = bs_word_lock (&blob->hold);
+  if (hold == 0 || bs_hold_get_kind (hold) != kind)
+    {
+      bs_word_unlock (&blob->hold, hold);
+      return 0;
+    }
+  bs_hold_ref (hold);
+  bs_word_unlock (&blob->hold, hold);
+
+  bs_residency_hit (&self->residency, &blob->node);
+  return hold;
+}
 
 static inline BsBlob *
 bs_blob_from_node (BsResidencyNode *node)

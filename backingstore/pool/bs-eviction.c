@@ -23,12 +23,13 @@ struct _BsTrim
   int priority;
 };
 
-/* The write of a blob that is to leave. It holds the bytes and not the blob:
+/* The write of a blob that is to leave. It holds the buffer and not the blob:
  * if nobody wants the blob any more, the store need not write it. */
 typedef struct
 {
   BsCache *cache;       /* owned */
   BsBuffer *buffer;     /* owned */
+  BsHold hold;          /* a reference, until the write is started */
   BsKey key;
   BsOutbox *outbox;
   guint epoch;
@@ -36,7 +37,7 @@ typedef struct
 
 typedef struct
 {
-  GBytes *evicted[MAX_EVICTIONS];
+  BsHold evicted[MAX_EVICTIONS];
   guint n_evicted;
 
   BsBlob *blobs[MAX_WRITES];            /* references */
@@ -45,6 +46,7 @@ typedef struct
   int priority;
 
   GPtrArray *callers;                   /* references; NULL while there are none */
+  GError *hopeless;                     /* owned; why no trim that is left can succeed */
   gboolean again;
 } Round;
 
@@ -71,6 +73,7 @@ departure_new_locked (BsCache *cache, BsBlob *blob, BsOutbox *outbox)
   /* Cannot fail: the cache has a hold on it. */
   bs_buffer_try_ref (blob->buffer);
   self->buffer = blob->buffer;
+  self->hold = bs_hold_ref (bs_word_peek (&blob->hold));
   self->key = *bs_key_record_get_key (blob->record);
   self->outbox = outbox;
   self->epoch = outbox->epoch;
@@ -117,32 +120,46 @@ put_back_locked (BsCache *self, BsBlob *blob)
     bs_cache_restore_locked (self, blob);
 }
 
+static gboolean
+is_over_locked (BsCache *self, guint64 target, const BsAmount *leaving)
+{
+  return self->figures.memory_use - leaving->bytes > target ||
+         self->figures.n_resident - leaving->n > self->max_items;
+}
+
 /* The write ended while its blob was still wanted. */
-static GBytes *
+static BsHold
 departure_arrive_locked (Departure *self, BsBlob *blob)
 {
   BsCache *cache = self->cache;
 
-  cache->writing_bytes -= blob->node.size;
+  bs_amount_subtract (&cache->writing, blob);
   bs_cache_mark_clean_locked (cache, blob);
 
   /* Room in the meantime, or used again: then somebody else may have to go. */
-  if (blob->was_used || cache->figures.memory_use - cache->writing_bytes <= get_target_locked (cache))
+  if (blob->was_used || !is_over_locked (cache, get_target_locked (cache), &cache->writing))
     {
       put_back_locked (cache, blob);
-      return NULL;
+      return 0;
     }
 
   return bs_cache_evict_locked (cache, blob);
 }
 
+/* TRUE if that is to be reported. */
 static gboolean
-departure_fail_locked (Departure *self, BsBlob *blob)
+departure_fail_locked (Departure *self, BsBlob *blob, const GError *error)
 {
   BsCache *cache = self->cache;
-  gboolean is_first = !blob->is_troubled;
+  BsTrouble trouble = g_atomic_int_get (&self->buffer->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
+  BsOutbox *outbox = &cache->outboxes[trouble];
+  gboolean is_first = blob->trouble == BS_TROUBLE_NONE;
 
-  cache->writing_bytes -= blob->node.size;
+  /* What a codec cannot do says nothing of other blobs. */
+  if (trouble == BS_TROUBLE_BACKING && self->epoch == self->outbox->epoch)
+    pause_outbox (self->outbox);
+
+  bs_amount_subtract (&cache->writing, blob);
   if (blob->is_clean)
     {
       /* Somebody else's write came through. */
@@ -150,10 +167,15 @@ departure_fail_locked (Departure *self, BsBlob *blob)
       return FALSE;
     }
 
-  blob->is_troubled = TRUE;
+  blob->trouble = trouble;
   bs_cache_outbox_append_locked (cache, blob);
-  if (cache->troubled.pause == 0)
-    pause_outbox (&cache->troubled);
+  if (outbox->pause == 0 || (trouble == BS_TROUBLE_CODEC && self->outbox == outbox && self->epoch == outbox->epoch))
+    pause_outbox (outbox);
+  if (trouble == BS_TROUBLE_CODEC)
+    {
+      g_clear_error (&cache->codec_error);
+      cache->codec_error = g_error_copy (error);
+    }
 
   return is_first;
 }
@@ -183,8 +205,8 @@ departure_deliver (gpointer data, gpointer value, GError **error)
 {
   Departure *self = data;
   BsCache *cache = self->cache;
-  GBytes *evicted = NULL;
-  gboolean report = FALSE;
+  BsHold evicted = 0;
+  gboolean report = FALSE, fails_trims = FALSE;
   BsBlob *blob;
   BsPool *pool;
 
@@ -196,23 +218,16 @@ departure_deliver (gpointer data, gpointer value, GError **error)
     {
       evicted = departure_arrive_locked (self, blob);
       self->outbox->pause = 0;
-      if (cache->fresh.pause != 0)
-        {
-          /* Writing works again: those that failed need not sit out theirs. */
-          cache->fresh.pause = 0;
-          cache->troubled.retry_at = 0;
-        }
     }
   else if (*error != NULL && blob != NULL)
     {
-      if (self->epoch == self->outbox->epoch)
-        pause_outbox (self->outbox);
-      report = departure_fail_locked (self, blob);
+      report = departure_fail_locked (self, blob, *error);
+      fails_trims = blob->trouble != BS_TROUBLE_CODEC;
     }
   g_mutex_unlock (&cache->lock);
 
-  if (evicted != NULL)
-    g_bytes_unref (evicted);
+  if (evicted != 0)
+    bs_hold_drop (evicted);
   bs_buffer_unref (g_steal_pointer (&self->buffer));
 
   pool = g_weak_ref_get (&cache->pool);
@@ -221,7 +236,7 @@ departure_deliver (gpointer data, gpointer value, GError **error)
       if (report)
         bs_backing_store_report (bs_pool_get_store (pool), &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
       bs_pool_settle (pool);
-      if (*error != NULL && blob != NULL)
+      if (fails_trims)
         fail_trims (cache, *error);
       g_object_unref (pool);
     }
@@ -234,17 +249,19 @@ choose_victims_locked (BsCache *self, guint64 target, Round *round)
 {
   while (TRUE)
     {
-      guint64 leaving = self->writing_bytes;
+      BsAmount leaving = self->writing;
       BsResidencyNode *node;
       BsBlob *blob;
 
       /* Those that can be written count as gone, so that nobody else is chosen
        * in their place; those that cannot be for now do not. */
-      if (self->fresh.pause == 0)
-        leaving += self->fresh.bytes;
-      if (self->troubled.pause == 0)
-        leaving += self->troubled.bytes;
-      if (self->figures.memory_use - leaving <= target)
+      for (guint i = 0; i < BS_N_OUTBOXES; i++)
+        if (self->outboxes[i].pause == 0)
+          {
+            leaving.bytes += self->outboxes[i].amount.bytes;
+            leaving.n += self->outboxes[i].amount.n;
+          }
+      if (!is_over_locked (self, target, &leaving))
         return;
 
       node = bs_residency_get_victim (&self->residency);
@@ -271,11 +288,22 @@ may_write (const BsOutbox *outbox, gint64 now)
   return outbox->pause == 0 || (outbox->n_writing == 0 && outbox->retry_at <= now);
 }
 
+static guint
+count_writing (const BsCache *self)
+{
+  guint n_writing = 0;
+
+  for (guint i = 0; i < BS_N_OUTBOXES; i++)
+    n_writing += self->outboxes[i].n_writing;
+
+  return n_writing;
+}
+
 static void
 choose_writes_locked (BsCache *self, BsOutbox *outbox, guint64 target, guint max_writes, gint64 now, Round *round)
 {
-  while (self->figures.memory_use - self->writing_bytes > target &&
-         self->fresh.n_writing + self->troubled.n_writing < max_writes &&
+  while (is_over_locked (self, target, &self->writing) &&
+         count_writing (self) < max_writes &&
          !bs_link_is_empty (&outbox->blobs) &&
          may_write (outbox, now))
     {
@@ -296,9 +324,9 @@ choose_writes_locked (BsCache *self, BsOutbox *outbox, guint64 target, guint max
           continue;
         }
 
-      blob->place = BS_PLACE_WRITING;
+      __atomic_store_n (&blob->place, BS_PLACE_WRITING, __ATOMIC_RELAXED);
       blob->was_used = FALSE;
-      self->writing_bytes += blob->node.size;
+      bs_amount_add (&self->writing, blob);
       outbox->n_writing++;
       round->blobs[round->n_writes] = blob;
       round->departures[round->n_writes++] = departure_new_locked (self, blob, outbox);
@@ -340,10 +368,9 @@ schedule_retry_locked (BsCache *self, gint64 now)
 {
   gint64 at = G_MAXINT64;
 
-  if (is_paused (&self->fresh, now))
-    at = self->fresh.retry_at;
-  if (is_paused (&self->troubled, now))
-    at = MIN (at, self->troubled.retry_at);
+  for (guint i = 0; i < BS_N_OUTBOXES; i++)
+    if (is_paused (&self->outboxes[i], now))
+      at = MIN (at, self->outboxes[i].retry_at);
 
   if (at != G_MAXINT64 && self->retry != NULL)
     g_source_set_ready_time (self->retry, at);
@@ -353,13 +380,14 @@ static void
 carry_out (BsCache *self, BsBackingStore *store, Round *round)
 {
   for (guint i = 0; i < round->n_evicted; i++)
-    g_bytes_unref (round->evicted[i]);
+    bs_hold_drop (round->evicted[i]);
 
   for (guint i = 0; i < round->n_writes; i++)
     {
       Departure *departure = round->departures[i];
       /* The departure is gone as soon as the write has ended. */
-      g_autoptr (BsContent) content = bs_content_new_bytes (departure->buffer->content);
+      g_autoptr (BsContent) content =
+        bs_content_new_for_hold (departure->buffer, departure->hold, self->codec, &departure->key);
       BsBlob *blob = round->blobs[i];
       BsCaller *caller;
       BsKeyRecord *token;
@@ -383,12 +411,30 @@ carry_out (BsCache *self, BsBackingStore *store, Round *round)
         bs_caller_answer (round->callers->pdata[i], NULL, NULL);
       g_ptr_array_unref (round->callers);
     }
+  if (round->hopeless != NULL)
+    fail_trims (self, round->hopeless);
+  g_clear_error (&round->hopeless);
+}
+
+/* Only such blobs are left as their codec cannot encode, and each was tried. */
+static gboolean
+is_hopeless_locked (const BsCache *self, gint64 now)
+{
+  const BsResidency *residency = &self->residency;
+
+  return residency->small.n_nodes + residency->main.n_nodes + residency->misfits.n_nodes == 0 &&
+         bs_link_is_empty (&self->outboxes[BS_TROUBLE_NONE].blobs) &&
+         bs_link_is_empty (&self->outboxes[BS_TROUBLE_BACKING].blobs) &&
+         is_paused (&self->outboxes[BS_TROUBLE_CODEC], now) &&
+         count_writing (self) == 0;
 }
 
 static gboolean
 is_balanced_locked (BsCache *self)
 {
-  return self->figures.memory_use <= self->max_bytes && bs_link_is_empty (&self->trims);
+  const BsAmount nothing = { 0, };
+
+  return !is_over_locked (self, self->max_bytes, &nothing) && bs_link_is_empty (&self->trims);
 }
 
 static void
@@ -397,20 +443,24 @@ balance_once (BsCache *self, BsBackingStore *store, Frame *frame)
   Round round = { .priority = G_PRIORITY_DEFAULT };
   guint max_writes = bs_backing_store_get_max_threads (store);
   gint64 now = g_get_monotonic_time ();
+  gboolean was_hopeless;
   guint64 target;
 
   g_mutex_lock (&self->lock);
   target = get_target_locked (self);
   choose_victims_locked (self, target, &round);
-  choose_writes_locked (self, &self->fresh, target, max_writes, now, &round);
-  choose_writes_locked (self, &self->troubled, target, max_writes, now, &round);
+  for (guint i = 0; i < BS_N_OUTBOXES; i++)
+    choose_writes_locked (self, &self->outboxes[i], target, max_writes, now, &round);
   choose_answers_locked (self, &round);
-  if (self->figures.memory_use - self->writing_bytes > target)
+  if (!bs_link_is_empty (&self->trims) && is_hopeless_locked (self, now))
+    round.hopeless = g_error_copy (self->codec_error);
+  if (is_over_locked (self, target, &self->writing))
     schedule_retry_locked (self, now);
   g_mutex_unlock (&self->lock);
 
+  was_hopeless = round.hopeless != NULL;
   carry_out (self, store, &round);
-  if (round.again || round.callers != NULL)
+  if (round.again || round.callers != NULL || was_hopeless)
     frame->again = TRUE;
 }
 
@@ -578,8 +628,8 @@ bs_trim_start (BsTrim *self, BsCaller *caller)
       self->caller = bs_caller_ref (caller);
       bs_link_append (&cache->trims, &self->link);
       /* Whoever asks now wants to know now, whatever failed before. */
-      cache->fresh.retry_at = 0;
-      cache->troubled.retry_at = 0;
+      for (guint i = 0; i < BS_N_OUTBOXES; i++)
+        cache->outboxes[i].retry_at = 0;
     }
   g_mutex_unlock (&cache->lock);
 

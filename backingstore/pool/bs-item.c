@@ -23,14 +23,6 @@
  * store was made, coalesced.
  */
 
-struct _BsItem
-{
-  GObject parent_instance;
-
-  BsPool *pool;         /* owned; constant after construction */
-  BsBlob *blob;         /* a reference; under the cache's lock */
-};
-
 typedef enum
 {
   PROP_KEY = 1,
@@ -49,8 +41,8 @@ bs_item_new (BsPool *pool, BsBlob *blob)
   BsCache *cache = bs_pool_get_cache (pool);
 
   self->pool = g_object_ref (pool);
+  bs_word_unlock (&self->blob, (guintptr) blob);
   g_mutex_lock (&cache->lock);
-  self->blob = blob;
   cache->figures.n_items++;
   g_mutex_unlock (&cache->lock);
 
@@ -58,22 +50,26 @@ bs_item_new (BsPool *pool, BsBlob *blob)
 }
 
 static BsBlob *
-dup_blob (BsItem *self)
+lock_blob (BsItem *self)
 {
-  BsCache *cache = bs_pool_get_cache (self->pool);
-  BsBlob *blob;
-
-  g_mutex_lock (&cache->lock);
-  blob = bs_blob_ref (self->blob);
-  g_mutex_unlock (&cache->lock);
-
-  return blob;
+  return (BsBlob *) bs_word_lock (&self->blob);
 }
 
-static BsBackingStore *
-get_store (BsItem *self)
+static void
+unlock_blob (BsItem *self, BsBlob *blob)
 {
-  return bs_pool_get_store (self->pool);
+  bs_word_unlock (&self->blob, (guintptr) blob);
+}
+
+BsBlob *
+bs_item_dup_blob (BsItem *self)
+{
+  BsBlob *blob = lock_blob (self);
+
+  bs_blob_ref (blob);
+  unlock_blob (self, blob);
+
+  return blob;
 }
 
 static void
@@ -110,7 +106,7 @@ bs_item_finalize (GObject *object)
       cache->figures.n_items--;
       g_mutex_unlock (&cache->lock);
 
-      bs_pool_release_blob (self->pool, self->blob);
+      bs_pool_release_blob (self->pool, (BsBlob *) bs_word_peek (&self->blob));
       bs_pool_settle (self->pool);
       g_object_unref (self->pool);
     }
@@ -186,7 +182,7 @@ bs_item_dup_key (BsItem *self)
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
 
-  blob = dup_blob (self);
+  blob = bs_item_dup_blob (self);
   key = bs_key_to_string (bs_key_record_get_key (blob->record));
   bs_pool_release_blob (self->pool, blob);
 
@@ -221,41 +217,85 @@ gint64
 bs_item_get_size (BsItem *self)
 {
   BsCache *cache;
+  BsBlob *blob;
   gint64 size;
 
   g_return_val_if_fail (BS_IS_ITEM (self), -1);
   g_return_val_if_fail (self->pool != NULL, -1);
 
   cache = bs_pool_get_cache (self->pool);
+  blob = bs_item_dup_blob (self);
   g_mutex_lock (&cache->lock);
-  size = self->blob->is_size_known ? (gint64) self->blob->node.size : -1;
+  size = blob->is_size_known ? (gint64) blob->node.size : -1;
   g_mutex_unlock (&cache->lock);
+  bs_pool_release_blob (self->pool, blob);
 
   return size;
 }
 
-/* The bytes if they are in memory. Else NULL and, where asked for, a reference
- * on the blob that is to be loaded. */
-static GBytes *
-find (BsItem *self, BsBlob **missing)
+void
+bs_item_notify_size (BsItem *self)
+{
+  bs_pool_notify (self->pool, self, properties[PROP_SIZE]);
+}
+
+BsHold
+bs_item_hit (BsItem *self, BsKind kind)
 {
   BsCache *cache = bs_pool_get_cache (self->pool);
-  gboolean came_back;
-  GBytes *bytes;
+  BsBlob *blob = lock_blob (self);
+  BsHold hold = bs_cache_hit (cache, blob, kind);
 
-  g_mutex_lock (&cache->lock);
-  came_back = self->blob->place == BS_PLACE_OUT && self->blob->buffer != NULL;
-  bytes = bs_cache_find_locked (cache, self->blob);
-  if (bytes == NULL && missing != NULL)
-    {
-      *missing = bs_blob_ref (self->blob);
-      cache->stats.misses++;
-    }
-  g_mutex_unlock (&cache->lock);
+  unlock_blob (self, blob);
+  if (hold != 0)
+    bs_counter_raise (&cache->hits);
 
+  return hold;
+}
+
+/* What is in memory, though not simply resident. */
+static gpointer
+find (BsItem *self, BsBlob *blob, BsKind kind)
+{
+  BsCache *cache = bs_pool_get_cache (self->pool);
+  gboolean came_back = FALSE;
+  gpointer found;
+
+  if (kind == BS_KIND_OBJECT)
+    found = bs_cache_find_object (cache, blob, &came_back);
+  else
+    found = bs_cache_find (cache, blob, &came_back);
+
+  if (found != NULL)
+    bs_counter_raise (&cache->hits);
   if (came_back)
     bs_pool_settle (self->pool);
-  return bytes;
+  return found;
+}
+
+gpointer
+bs_item_find (BsItem *self, BsKind kind, BsBlob **missing)
+{
+  BsHold hold = bs_item_hit (self, kind);
+  gpointer found;
+  BsBlob *blob;
+
+  if (hold != 0)
+    return kind == BS_KIND_OBJECT ? (gpointer) bs_hold_to_object (hold) : (gpointer) bs_hold_get_bytes (hold);
+
+  blob = bs_item_dup_blob (self);
+  found = find (self, blob, kind);
+  if (found == NULL)
+    {
+      bs_cache_count_miss (bs_pool_get_cache (self->pool));
+      *missing = blob;
+    }
+  else
+    {
+      bs_pool_release_blob (self->pool, blob);
+    }
+
+  return found;
 }
 
 /**
@@ -273,10 +313,22 @@ find (BsItem *self, BsBlob **missing)
 GBytes *
 bs_item_try_load (BsItem *self)
 {
+  GBytes *bytes;
+  BsHold hold;
+  BsBlob *blob;
+
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
 
-  return find (self, NULL);
+  hold = bs_item_hit (self, BS_KIND_BYTES);
+  if (G_LIKELY (hold != 0))
+    return bs_hold_get_bytes (hold);
+
+  blob = bs_item_dup_blob (self);
+  bytes = find (self, blob, BS_KIND_BYTES);
+  bs_pool_release_blob (self->pool, blob);
+
+  return bytes;
 }
 
 /**
@@ -293,21 +345,23 @@ bs_item_try_load (BsItem *self)
 void
 bs_item_replace (BsItem *self, GBytes *bytes)
 {
-  BsBlob *blob, *old;
-  BsCache *cache;
+  BsBlob *blob;
 
   g_return_if_fail (BS_IS_ITEM (self));
   g_return_if_fail (self->pool != NULL);
   g_return_if_fail (bytes != NULL);
 
-  cache = bs_pool_get_cache (self->pool);
-  blob = bs_blob_new (bs_backing_store_new_token (get_store (self)), FALSE);
-  bs_cache_insert (cache, blob, bytes);
+  blob = bs_blob_new (bs_backing_store_new_token (bs_pool_get_store (self->pool)), FALSE);
+  bs_cache_insert (bs_pool_get_cache (self->pool), blob, bytes);
+  bs_item_set_blob (self, blob);
+}
 
-  g_mutex_lock (&cache->lock);
-  old = self->blob;
-  self->blob = blob;
-  g_mutex_unlock (&cache->lock);
+void
+bs_item_set_blob (BsItem *self, BsBlob *blob)
+{
+  BsBlob *old = lock_blob (self);
+
+  unlock_blob (self, blob);
 
   bs_pool_release_blob (self->pool, old);
   bs_pool_settle (self->pool);
@@ -333,415 +387,31 @@ bs_item_copy (BsItem *self)
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
 
-  copy = bs_item_new (self->pool, dup_blob (self));
+  copy = bs_item_new (self->pool, bs_item_dup_blob (self));
   bs_pool_settle (self->pool);
 
   return copy;
 }
 
-/* What an operation needs when it ends, whatever became of the item. */
-typedef struct
+BsItemRequest *
+bs_item_request_new (BsItem *item, BsBlob *blob, GCancellable *cancellable)
 {
-  BsItem *item;         /* owned */
-  BsBlob *blob;         /* a reference */
-} Request;
-
-static Request *
-request_new (BsItem *item, BsBlob *blob)
-{
-  Request *self = g_new (Request, 1);
+  BsItemRequest *self = g_new (BsItemRequest, 1);
 
   self->item = g_object_ref (item);
   self->blob = bs_blob_ref (blob);
+  self->cancellable = cancellable != NULL ? g_object_ref (cancellable) : NULL;
 
   return self;
 }
 
-static void
-request_free (gpointer data)
+void
+bs_item_request_free (gpointer data)
 {
-  Request *self = data;
+  BsItemRequest *self = data;
 
   bs_pool_release_blob (self->item->pool, self->blob);
+  g_clear_object (&self->cancellable);
   g_object_unref (self->item);
   g_free (self);
-}
-
-static gpointer
-found_deliver (gpointer data, gpointer value, GError **error)
-{
-  return *error == NULL ? g_bytes_ref (value) : NULL;
-}
-
-static gpointer
-load_deliver (gpointer data, gpointer value, GError **error)
-{
-  Request *self = data;
-  BsPool *pool = self->item->pool;
-  gboolean size_learnt;
-  GBytes *bytes;
-
-  if (*error != NULL)
-    return NULL;
-
-  bytes = bs_cache_adopt (bs_pool_get_cache (pool), self->blob, value, &size_learnt);
-  if (size_learnt)
-    bs_pool_notify (pool, self->item, properties[PROP_SIZE]);
-  bs_pool_settle (pool);
-
-  return bytes;
-}
-
-/**
- * bs_item_load:
- * @self: an item
- * @cancellable: (nullable): a cancellable
- * @error: return location for an error
- *
- * Gets the item's content, blocking if it has to be read from the backing.
- *
- * Loads of the same content at the same time share one read. While anyone holds
- * what a load returned, further loads give the same bytes without reading again,
- * whether or not the pool has let go of them.
- *
- * Fails with %BS_ERROR_NOT_FOUND or %BS_ERROR_CORRUPT if the backing has lost
- * the content, %BS_ERROR_CLOSED if it is not in memory and the store is closed,
- * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
- * function of the store's backing, and with what the backing reports.
- *
- * Returns: (transfer full): the content
- */
-GBytes *
-bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
-{
-  BsCaller *caller;
-  BsBlob *blob;
-  GBytes *bytes;
-
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
-  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
-
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
-    return NULL;
-
-  bytes = find (self, &blob);
-  if (bytes != NULL)
-    return bytes;
-
-  caller = bs_caller_new_blocking (get_store (self), cancellable, load_deliver,
-                                   request_new (self, blob), request_free, (GDestroyNotify) g_bytes_unref);
-  bs_backing_store_start_read (get_store (self), blob->record, caller);
-  bytes = bs_caller_wait (caller, error);
-  bs_pool_release_blob (self->pool, blob);
-
-  return bytes;
-}
-
-/**
- * bs_item_load_async:
- * @self: an item
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
- * @cancellable: (nullable): a cancellable
- * @callback: (scope async): called when the content is there
- * @user_data: data for @callback
- *
- * Gets the item's content.
- *
- * The asynchronous form of [method@Item.load]; @callback is called in the
- * thread-default main context of the caller, and never before this returns.
- */
-void
-bs_item_load_async (BsItem              *self,
-                    int                  io_priority,
-                    GCancellable        *cancellable,
-                    GAsyncReadyCallback  callback,
-                    gpointer             user_data)
-{
-  g_autoptr (GBytes) bytes = NULL;
-  GError *error = NULL;
-  BsBlob *blob = NULL;
-  BsCaller *caller;
-  GTask *task;
-
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  task = bs_task_new (self, cancellable, callback, user_data,
-                      bs_item_load_async, "bs_item_load_async", io_priority);
-  if (!g_cancellable_set_error_if_cancelled (cancellable, &error))
-    bytes = find (self, &blob);
-
-  if (blob == NULL)
-    {
-      caller = bs_caller_new_async (get_store (self), task, found_deliver, NULL, NULL, (GDestroyNotify) g_bytes_unref);
-      bs_caller_answer (caller, bytes, error);
-    }
-  else
-    {
-      caller = bs_caller_new_async (get_store (self), task, load_deliver,
-                                    request_new (self, blob), request_free, (GDestroyNotify) g_bytes_unref);
-      bs_backing_store_start_read (get_store (self), blob->record, caller);
-      bs_pool_release_blob (self->pool, blob);
-    }
-  bs_caller_unref (caller);
-}
-
-/**
- * bs_item_load_finish:
- * @self: an item
- * @result: what the callback was given
- * @error: return location for an error
- *
- * Ends [method@Item.load_async]; the errors are those of [method@Item.load].
- *
- * Returns: (transfer full): the content
- */
-GBytes *
-bs_item_load_finish (BsItem *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_item_load_async), NULL);
-
-  return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-static gpointer
-write_deliver (gpointer data, gpointer value, GError **error)
-{
-  Request *self = data;
-  BsPool *pool = self->item->pool;
-
-  if (*error == NULL)
-    {
-      bs_cache_mark_clean (bs_pool_get_cache (pool), self->blob);
-      bs_pool_settle (pool);
-    }
-
-  return NULL;
-}
-
-/* Writes what is not written yet, and persists where there is a path. */
-static void
-start_write (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, BsCaller *caller)
-{
-  g_autoptr (BsContent) content = bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), blob);
-
-  if (tracked != NULL)
-    bs_backing_store_start_persist (get_store (self), blob->record, tracked, content, caller);
-  else if (content != NULL)
-    bs_backing_store_start_write (get_store (self), blob->record, content, caller);
-  else
-    bs_caller_answer (caller, NULL, NULL);
-}
-
-static gboolean
-write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
-{
-  BsCaller *caller;
-  gboolean success;
-  BsBlob *blob;
-
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
-    return FALSE;
-
-  blob = dup_blob (self);
-  caller = bs_caller_new_blocking (get_store (self), cancellable, write_deliver,
-                                   request_new (self, blob), request_free, NULL);
-  start_write (self, blob, tracked, caller);
-  success = GPOINTER_TO_INT (bs_caller_wait (caller, error));
-  bs_pool_release_blob (self->pool, blob);
-
-  return success;
-}
-
-/* Takes the task over. */
-static void
-write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
-{
-  GCancellable *cancellable = g_task_get_cancellable (task);
-  BsBlob *blob = dup_blob (self);
-  GError *error = NULL;
-  BsCaller *caller;
-
-  /* Before the task is handed on: it may be gone as soon as it is answered. */
-  g_cancellable_set_error_if_cancelled (cancellable, &error);
-
-  caller = bs_caller_new_async (get_store (self), task, write_deliver,
-                                request_new (self, blob), request_free, NULL);
-  if (error != NULL)
-    bs_caller_answer (caller, NULL, error);
-  else
-    start_write (self, blob, tracked, caller);
-  bs_caller_unref (caller);
-  bs_pool_release_blob (self->pool, blob);
-}
-
-/**
- * bs_item_write:
- * @self: an item
- * @cancellable: (nullable): a cancellable
- * @error: return location for an error
- *
- * Makes sure that the item's content is in the backing's primary storage,
- * blocking.
- *
- * There it survives leaving memory, not the end of the process: see
- * [method@Item.persist]. Succeeds at once if it is there already.
- *
- * Fails with %BS_ERROR_CLOSED if the store is closed, %G_IO_ERROR_CANCELLED,
- * %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual function of the
- * store's backing, and with what the backing reports. The content is in memory
- * still then.
- *
- * Returns: %TRUE if the content is in the backing
- */
-gboolean
-bs_item_write (BsItem *self, GCancellable *cancellable, GError **error)
-{
-  g_return_val_if_fail (BS_IS_ITEM (self), FALSE);
-  g_return_val_if_fail (self->pool != NULL, FALSE);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return write_blocking (self, NULL, cancellable, error);
-}
-
-/**
- * bs_item_write_async:
- * @self: an item
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
- * @cancellable: (nullable): a cancellable
- * @callback: (scope async): called when the content is written
- * @user_data: data for @callback
- *
- * Makes sure that the item's content is in the backing's primary storage.
- *
- * The asynchronous form of [method@Item.write]; @callback is called in the
- * thread-default main context of the caller. What is written is the content of
- * the moment of the call, also if the item is replaced or dropped meanwhile.
- */
-void
-bs_item_write_async (BsItem              *self,
-                     int                  io_priority,
-                     GCancellable        *cancellable,
-                     GAsyncReadyCallback  callback,
-                     gpointer             user_data)
-{
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  write_async (self, NULL,
-               bs_task_new (self, cancellable, callback, user_data,
-                            bs_item_write_async, "bs_item_write_async", io_priority));
-}
-
-/**
- * bs_item_write_finish:
- * @self: an item
- * @result: what the callback was given
- * @error: return location for an error
- *
- * Ends [method@Item.write_async]; the errors are those of [method@Item.write].
- *
- * Returns: %TRUE if the content is in the backing
- */
-gboolean
-bs_item_write_finish (BsItem *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (BS_IS_ITEM (self), FALSE);
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_item_write_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
-}
-
-/**
- * bs_item_persist:
- * @self: an item
- * @tracked: a tracked path of the store
- * @cancellable: (nullable): a cancellable
- * @error: return location for an error
- *
- * Makes sure that the item's content is at a persisted path, blocking.
- *
- * It is written first if need be. It survives the end of the process then, and a
- * power failure after [method@BackingStore.sync]. Succeeds at once if it is
- * there already.
- *
- * Fails with %BS_ERROR_CLOSED if the path or the store is closed,
- * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,
- * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
- * function of the store's backing, and with what the backing reports.
- *
- * Returns: %TRUE if the content is at the path
- */
-gboolean
-bs_item_persist (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
-{
-  g_return_val_if_fail (BS_IS_ITEM (self), FALSE);
-  g_return_val_if_fail (self->pool != NULL, FALSE);
-  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return write_blocking (self, tracked, cancellable, error);
-}
-
-/**
- * bs_item_persist_async:
- * @self: an item
- * @tracked: a tracked path of the store
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
- * @cancellable: (nullable): a cancellable
- * @callback: (scope async): called when the content is there
- * @user_data: data for @callback
- *
- * Makes sure that the item's content is at a persisted path.
- *
- * The asynchronous form of [method@Item.persist]; @callback is called in the
- * thread-default main context of the caller. What is persisted is the content of
- * the moment of the call, also if the item is replaced or dropped meanwhile.
- */
-void
-bs_item_persist_async (BsItem              *self,
-                       BsTrackedPath       *tracked,
-                       int                  io_priority,
-                       GCancellable        *cancellable,
-                       GAsyncReadyCallback  callback,
-                       gpointer             user_data)
-{
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
-  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  write_async (self, tracked,
-               bs_task_new (self, cancellable, callback, user_data,
-                            bs_item_persist_async, "bs_item_persist_async", io_priority));
-}
-
-/**
- * bs_item_persist_finish:
- * @self: an item
- * @result: what the callback was given
- * @error: return location for an error
- *
- * Ends [method@Item.persist_async]; the errors are those of
- * [method@Item.persist].
- *
- * Returns: %TRUE if the content is at the path
- */
-gboolean
-bs_item_persist_finish (BsItem *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (BS_IS_ITEM (self), FALSE);
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_item_persist_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
 }

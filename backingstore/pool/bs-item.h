@@ -25,6 +25,8 @@ GBytes   *bs_item_try_load       (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0
 void      bs_item_replace        (BsItem *self, GBytes *bytes);
 BS_AVAILABLE_IN_1_0
+void      bs_item_replace_object (BsItem *self, GObject *object);
+BS_AVAILABLE_IN_1_0
 BsItem   *bs_item_copy           (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
 
 BS_AVAILABLE_IN_1_0
@@ -33,6 +35,13 @@ BS_AVAILABLE_IN_1_0
 void      bs_item_load_async     (BsItem *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
 BS_AVAILABLE_IN_1_0
 GBytes   *bs_item_load_finish    (BsItem *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+BS_AVAILABLE_IN_1_0
+GObject  *bs_item_load_object        (BsItem *self, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+void      bs_item_load_object_async  (BsItem *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+BS_AVAILABLE_IN_1_0
+GObject  *bs_item_load_object_finish (BsItem *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 BS_AVAILABLE_IN_1_0
 gboolean  bs_item_write          (BsItem *self, GCancellable *cancellable, GError **error);

@@ -6,6 +6,7 @@
 #include "bs-eviction-private.h"
 #include "bs-item-list-private.h"
 #include "bs-item-private.h"
+#include "bs-memory-pressure-private.h"
 #include "bs-pool-private.h"
 #include "store/bs-lane-private.h"
 
@@ -38,20 +39,28 @@ struct _BsPool
 
   /* constant after construction */
   BsBackingStore *store;        /* owned */
+  BsCodec *codec;               /* owned, nullable */
   BsCache *cache;               /* owned */
+
+  /* under the cache's lock */
+  gboolean trim_on_low_memory;
+  BsMemoryPressure *pressure;   /* owned, nullable */
 };
 
 typedef enum
 {
   PROP_STORE = 1,
+  PROP_CODEC,
   PROP_MAX_BYTES,
+  PROP_MAX_ITEMS,
   PROP_MEMORY_USE,
   PROP_MEMORY_IN_USE,
   PROP_N_ITEMS,
   PROP_N_RESIDENT,
+  PROP_TRIM_ON_LOW_MEMORY,
 } BsPoolProperty;
 
-static GParamSpec *properties[PROP_N_RESIDENT + 1];
+static GParamSpec *properties[PROP_TRIM_ON_LOW_MEMORY + 1];
 
 G_DEFINE_FINAL_TYPE (BsPool, bs_pool, G_TYPE_OBJECT)
 
@@ -122,6 +131,12 @@ bs_pool_get_property (GObject *object, guint property_id, GValue *value, GParamS
     case PROP_STORE:
       g_value_set_object (value, self->store);
       break;
+    case PROP_CODEC:
+      g_value_set_object (value, self->codec);
+      break;
+    case PROP_MAX_ITEMS:
+      g_value_set_uint (value, bs_pool_get_max_items (self));
+      break;
     case PROP_MAX_BYTES:
       g_value_set_uint64 (value, bs_pool_get_max_bytes (self));
       break;
@@ -136,6 +151,9 @@ bs_pool_get_property (GObject *object, guint property_id, GValue *value, GParamS
       break;
     case PROP_N_RESIDENT:
       g_value_set_uint (value, bs_pool_get_n_resident (self));
+      break;
+    case PROP_TRIM_ON_LOW_MEMORY:
+      g_value_set_boolean (value, bs_pool_get_trim_on_low_memory (self));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
@@ -152,8 +170,18 @@ bs_pool_set_property (GObject *object, guint property_id, const GValue *value, G
     case PROP_STORE:
       self->store = g_value_dup_object (value);
       break;
+    case PROP_CODEC:
+      self->codec = g_value_dup_object (value);
+      self->cache->codec = self->codec;
+      break;
+    case PROP_MAX_ITEMS:
+      bs_pool_set_max_items (self, g_value_get_uint (value));
+      break;
     case PROP_MAX_BYTES:
       bs_pool_set_max_bytes (self, g_value_get_uint64 (value));
+      break;
+    case PROP_TRIM_ON_LOW_MEMORY:
+      bs_pool_set_trim_on_low_memory (self, g_value_get_boolean (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
@@ -161,13 +189,30 @@ bs_pool_set_property (GObject *object, guint property_id, const GValue *value, G
 }
 
 static void
+follow_memory_pressure (BsPool *self)
+{
+  BsMemoryPressure *pressure = bs_memory_pressure_start (self->cache);
+
+  g_mutex_lock (&self->cache->lock);
+  if (self->trim_on_low_memory && self->pressure == NULL)
+    self->pressure = g_steal_pointer (&pressure);
+  g_mutex_unlock (&self->cache->lock);
+
+  /* Another thread was faster, or does not want it any more. */
+  if (pressure != NULL)
+    bs_memory_pressure_stop (pressure);
+}
+
+static void
 bs_pool_finalize (GObject *object)
 {
   BsPool *self = BS_POOL (object);
 
+  g_clear_pointer (&self->pressure, bs_memory_pressure_stop);
   /* Items hold the pool, and trims do: nothing is left to be evicted. */
   bs_cache_destroy_retry (self->cache);
   bs_cache_unref (self->cache);
+  g_clear_object (&self->codec);
   g_clear_object (&self->store);
 
   G_OBJECT_CLASS (bs_pool_parent_class)->finalize (object);
@@ -192,6 +237,26 @@ bs_pool_class_init (BsPoolClass *klass)
    */
   properties[PROP_STORE] =
     g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE, constant);
+
+  /**
+   * BsPool:codec: (attributes org.gtk.Property.get=bs_pool_get_codec)
+   *
+   * What turns objects into bytes and back; %NULL for a pool of bytes only.
+   */
+  properties[PROP_CODEC] =
+    g_param_spec_object ("codec", NULL, NULL, BS_TYPE_CODEC, constant);
+
+  /**
+   * BsPool:max-items: (attributes org.gtk.Property.get=bs_pool_get_max_items org.gtk.Property.set=bs_pool_set_max_items)
+   *
+   * How many contents the pool tries to hold at most, whatever their sizes; 0 for
+   * as many as [property@Pool:max-bytes] allows.
+   *
+   * What [property@Pool:n-resident] counts. Notifies in the main context that was
+   * the thread's default where the store was made.
+   */
+  properties[PROP_MAX_ITEMS] =
+    g_param_spec_uint ("max-items", NULL, NULL, 0, G_MAXUINT, 0, writable | G_PARAM_CONSTRUCT);
 
   /**
    * BsPool:max-bytes: (attributes org.gtk.Property.get=bs_pool_get_max_bytes org.gtk.Property.set=bs_pool_set_max_bytes)
@@ -249,6 +314,24 @@ bs_pool_class_init (BsPoolClass *klass)
    */
   properties[PROP_N_RESIDENT] =
     g_param_spec_uint ("n-resident", NULL, NULL, 0, G_MAXUINT, 0, readable);
+
+  /**
+   * BsPool:trim-on-low-memory: (attributes org.gtk.Property.get=bs_pool_get_trim_on_low_memory org.gtk.Property.set=bs_pool_set_trim_on_low_memory)
+   *
+   * Whether the pool gives memory back when the system is short of it.
+   *
+   * It follows [iface@Gio.MemoryMonitor] then: a low warning trims it to one
+   * half of [property@Pool:max-bytes], a medium one to one quarter, and a
+   * critical one to nothing; of a pool without a limit, to that part of what it
+   * holds. This happens in the background, as with [method@Pool.trim_async], and
+   * the pool may grow again afterwards. Warnings come where the default main
+   * context of the process is run, and never where there is no memory monitor.
+   *
+   * Notifies in the main context that was the thread's default where the store
+   * was made.
+   */
+  properties[PROP_TRIM_ON_LOW_MEMORY] =
+    g_param_spec_boolean ("trim-on-low-memory", NULL, NULL, TRUE, writable | G_PARAM_CONSTRUCT);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
@@ -308,6 +391,27 @@ bs_pool_new (BsBackingStore *store, guint64 max_bytes)
 }
 
 /**
+ * bs_pool_new_with_codec:
+ * @store: a store
+ * @codec: what turns objects into bytes and back
+ * @max_bytes: how many bytes to hold in memory at most, as the codec measures them
+ *
+ * Makes a memory cache over a store that holds objects.
+ *
+ * See [method@Pool.insert_object].
+ *
+ * Returns: (transfer full): a new pool
+ */
+BsPool *
+bs_pool_new_with_codec (BsBackingStore *store, BsCodec *codec, guint64 max_bytes)
+{
+  g_return_val_if_fail (BS_IS_BACKING_STORE (store), NULL);
+  g_return_val_if_fail (BS_IS_CODEC (codec), NULL);
+
+  return g_object_new (BS_TYPE_POOL, "store", store, "codec", codec, "max-bytes", max_bytes, NULL);
+}
+
+/**
  * bs_pool_get_store: (attributes org.gtk.Method.get_property=store)
  * @self: a pool
  *
@@ -321,6 +425,22 @@ bs_pool_get_store (BsPool *self)
   g_return_val_if_fail (BS_IS_POOL (self), NULL);
 
   return self->store;
+}
+
+/**
+ * bs_pool_get_codec: (attributes org.gtk.Method.get_property=codec)
+ * @self: a pool
+ *
+ * Gets what turns objects into bytes and back.
+ *
+ * Returns: (transfer none) (nullable): the codec, %NULL for a pool of bytes only
+ */
+BsCodec *
+bs_pool_get_codec (BsPool *self)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+
+  return self->codec;
 }
 
 /**
@@ -372,6 +492,62 @@ bs_pool_set_max_bytes (BsPool *self, guint64 max_bytes)
   if (changed && self->store != NULL)
     {
       bs_pool_notify (self, self, properties[PROP_MAX_BYTES]);
+      bs_pool_settle (self);
+    }
+}
+
+/**
+ * bs_pool_get_max_items: (attributes org.gtk.Method.get_property=max-items)
+ * @self: a pool
+ *
+ * Gets how many contents the pool tries to hold at most.
+ *
+ * Returns: a number of contents, 0 for as many as the budget in bytes allows
+ */
+guint
+bs_pool_get_max_items (BsPool *self)
+{
+  guint max_items;
+
+  g_return_val_if_fail (BS_IS_POOL (self), 0);
+
+  g_mutex_lock (&self->cache->lock);
+  max_items = self->cache->max_items;
+  g_mutex_unlock (&self->cache->lock);
+
+  return max_items != G_MAXUINT ? max_items : 0;
+}
+
+/**
+ * bs_pool_set_max_items: (attributes org.gtk.Method.set_property=max-items)
+ * @self: a pool
+ * @max_items: how many contents to hold in memory at most, 0 for as many as the
+ *   budget in bytes allows
+ *
+ * Limits the number of contents in memory, in addition to
+ * [property@Pool:max-bytes].
+ *
+ * When it shrinks, what is in the backing already leaves memory before this
+ * returns; the rest follows when it was written, in the background.
+ */
+void
+bs_pool_set_max_items (BsPool *self, guint max_items)
+{
+  gboolean changed;
+
+  g_return_if_fail (BS_IS_POOL (self));
+
+  if (max_items == 0)
+    max_items = G_MAXUINT;
+
+  g_mutex_lock (&self->cache->lock);
+  changed = self->cache->max_items != max_items;
+  self->cache->max_items = max_items;
+  g_mutex_unlock (&self->cache->lock);
+
+  if (changed && self->store != NULL)
+    {
+      bs_pool_notify (self, self, properties[PROP_MAX_ITEMS]);
       bs_pool_settle (self);
     }
 }
@@ -453,6 +629,64 @@ bs_pool_get_n_resident (BsPool *self)
 }
 
 /**
+ * bs_pool_get_trim_on_low_memory: (attributes org.gtk.Method.get_property=trim-on-low-memory)
+ * @self: a pool
+ *
+ * Gets whether the pool gives memory back when the system is short of it.
+ *
+ * Returns: whether it does
+ */
+gboolean
+bs_pool_get_trim_on_low_memory (BsPool *self)
+{
+  gboolean trim_on_low_memory;
+
+  g_return_val_if_fail (BS_IS_POOL (self), FALSE);
+
+  g_mutex_lock (&self->cache->lock);
+  trim_on_low_memory = self->trim_on_low_memory;
+  g_mutex_unlock (&self->cache->lock);
+
+  return trim_on_low_memory;
+}
+
+/**
+ * bs_pool_set_trim_on_low_memory: (attributes org.gtk.Method.set_property=trim-on-low-memory)
+ * @self: a pool
+ * @trim_on_low_memory: whether to give memory back
+ *
+ * Sets whether the pool gives memory back when the system is short of it.
+ *
+ * A trim that a warning has begun goes on.
+ */
+void
+bs_pool_set_trim_on_low_memory (BsPool *self, gboolean trim_on_low_memory)
+{
+  BsMemoryPressure *pressure = NULL;
+  gboolean changed;
+
+  g_return_if_fail (BS_IS_POOL (self));
+
+  trim_on_low_memory = !!trim_on_low_memory;
+  g_mutex_lock (&self->cache->lock);
+  changed = self->trim_on_low_memory != trim_on_low_memory;
+  self->trim_on_low_memory = trim_on_low_memory;
+  if (!trim_on_low_memory)
+    pressure = g_steal_pointer (&self->pressure);
+  g_mutex_unlock (&self->cache->lock);
+
+  if (pressure != NULL)
+    bs_memory_pressure_stop (pressure);
+
+  if (changed && self->store != NULL)
+    {
+      if (trim_on_low_memory)
+        follow_memory_pressure (self);
+      bs_pool_notify (self, self, properties[PROP_TRIM_ON_LOW_MEMORY]);
+    }
+}
+
+/**
  * bs_pool_get_stats:
  * @self: a pool
  *
@@ -469,6 +703,7 @@ bs_pool_get_stats (BsPool *self)
 
   g_mutex_lock (&self->cache->lock);
   stats = self->cache->stats;
+  stats.hits = bs_counter_get (&self->cache->hits);
   g_mutex_unlock (&self->cache->lock);
 
   return bs_pool_stats_copy (&stats);
@@ -499,6 +734,48 @@ bs_pool_insert (BsPool *self, GBytes *bytes)
   blob = bs_blob_new (bs_backing_store_new_token (self->store), FALSE);
   bs_cache_insert (self->cache, blob, bytes);
   item = bs_item_new (self, blob);
+  bs_pool_settle (self);
+
+  return item;
+}
+
+/**
+ * bs_pool_insert_object:
+ * @self: a pool that has a codec
+ * @object: an object
+ *
+ * Puts a new object into the pool, under a new key.
+ *
+ * The pool holds the object as long as it fits into the budget, where it takes as
+ * many bytes as [method@Codec.measure] says. Its encoded bytes are what is
+ * written to the backing, when it leaves memory or by [method@Item.write] and
+ * [method@Item.persist]; it is encoded then and not before. Afterwards
+ * [method@Item.load_object] gives the same object again as long as it is alive
+ * anywhere, and another one decoded from those bytes when it is not. So the
+ * object must not change as long as it is in the pool: give the item a new one
+ * with [method@Item.replace_object].
+ *
+ * An object that cannot be encoded stays in memory, reported by
+ * [signal@BackingStore::background-error], and is tried again now and then.
+ *
+ * Never blocks. The codec measures the object before this returns; a call on
+ * another thread than that of the store's main context, where there is one,
+ * cannot wait for that: the item's size is -1 and counts as 0 then until that
+ * context has run.
+ *
+ * Returns: (transfer full): an item for the object
+ */
+BsItem *
+bs_pool_insert_object (BsPool *self, GObject *object)
+{
+  BsItem *item;
+
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (self->store != NULL, NULL);
+  g_return_val_if_fail (self->codec != NULL, NULL);
+  g_return_val_if_fail (G_IS_OBJECT (object), NULL);
+
+  item = bs_item_new_for_object (self, object);
   bs_pool_settle (self);
 
   return item;
@@ -548,7 +825,10 @@ bs_pool_register (BsPool         *self,
                   GCancellable   *cancellable,
                   GError        **error)
 {
+  GError *local_error = NULL;
+  BsKeyRecord *token;
   BsCaller *caller;
+  BsItem *item;
   BsKey parsed;
 
   g_return_val_if_fail (BS_IS_POOL (self), NULL);
@@ -560,6 +840,14 @@ bs_pool_register (BsPool         *self,
 
   if (!bs_key_parse_error (key, "register", &parsed, error))
     return NULL;
+
+  if (cancellable == NULL && bs_backing_store_register_now (self->store, tracked, &parsed, &token, &local_error))
+    {
+      item = register_deliver (self, token, &local_error);
+      if (local_error != NULL)
+        g_propagate_error (error, local_error);
+      return item;
+    }
 
   caller = bs_caller_new_blocking (self->store, cancellable, register_deliver,
                                    g_object_ref (self), g_object_unref, g_object_unref);

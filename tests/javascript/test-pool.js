@@ -53,6 +53,67 @@ test('properties', async directory => {
     await store.close_async(DEFAULT, null);
 });
 
+test('statistics', async directory => {
+    const {store, pool} = fixture(directory, 4096);
+    const item = pool.insert(bytes('content'));
+    assertEqual(text(await item.load_async(DEFAULT, null)), 'content');
+    await pool.trim_async(0, DEFAULT, null);
+    const {hits, misses, evictions, writes, bytes_in: read, bytes_out: written} = pool.get_stats();
+    assertEqual([hits, misses, evictions, writes, read, written], [1, 0, 1, 1, 0, 7]);
+    await store.close_async(DEFAULT, null);
+});
+
+test('changing budget', async directory => {
+    const {store, pool} = fixture(directory, 4096);
+    const items = Array.from({length: 4}, (_, number) => pool.insert(bytes(`${number}`.repeat(1000))));
+    await Promise.all(items.map(item => item.write_async(DEFAULT, null)));
+    pool.max_bytes = 2000;
+    assertEqual(pool.memory_use, 2000);
+    assertEqual(pool.n_resident, 2);
+    pool.set_max_bytes(0);
+    assertEqual(pool.get_memory_use(), 0);
+    const contents = await Promise.all(items.map(item => item.load_async(DEFAULT, null)));
+    assertEqual(contents.map(content => text(content)[0]), ['0', '1', '2', '3']);
+    await store.close_async(DEFAULT, null);
+});
+
+test('awaiting trim', async directory => {
+    const {store, pool} = fixture(directory, 4000);
+    const items = [];
+    let peak = 0;
+    for (let number = 0; number < 30; number++) {
+        items.push(pool.insert(bytes('x'.repeat(1000))));
+        peak = Math.max(peak, pool.memory_use);
+        await pool.trim_async(pool.max_bytes, DEFAULT, null);
+    }
+    assert(peak <= 6000, `${peak} bytes`);
+    assertEqual(pool.n_items, 30);
+    await store.close_async(DEFAULT, null);
+});
+
+test('low memory', async directory => {
+    const {store, pool} = fixture(directory, 4000);
+    assert(pool.trim_on_low_memory);
+    pool.trimOnLowMemory = false;
+    const items = Array.from({length: 4}, () => pool.insert(bytes('x'.repeat(1000))));
+    const monitor = Gio.MemoryMonitor.dup_default();
+    // The pool asks for it when the main loop runs.
+    await Promise.all(items.map(item => item.write_async(DEFAULT, null)));
+    monitor.emit('low-memory-warning', Gio.MemoryMonitorWarningLevel.CRITICAL);
+    assertEqual(pool.memory_use, 4000);
+
+    const notified = emission(pool, 'notify::trim-on-low-memory');
+    pool.set_trim_on_low_memory(true);
+    await notified;
+    monitor.emit('low-memory-warning', Gio.MemoryMonitorWarningLevel.LOW);
+    assertEqual(pool.memory_use, 2000);
+    monitor.emit('low-memory-warning', Gio.MemoryMonitorWarningLevel.MEDIUM);
+    assertEqual(pool.memory_use, 1000);
+    monitor.emit('low-memory-warning', Gio.MemoryMonitorWarningLevel.CRITICAL);
+    assertEqual(pool.memory_use, 0);
+    await store.close_async(DEFAULT, null);
+});
+
 test('try_load', async directory => {
     const {store, pool} = fixture(directory, 4096);
     const item = pool.insert(bytes('content'));

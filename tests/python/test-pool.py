@@ -12,7 +12,7 @@ import gi
 gi.require_version('Bs', '1')
 from gi.repository import Bs, Gio, GLib
 
-from mainloop import Call, call, run_until
+from mainloop import Call, call, poll_until, run_until
 
 DEFAULT = GLib.PRIORITY_DEFAULT
 KILOBYTE = 1024
@@ -88,6 +88,66 @@ class PoolTest(unittest.TestCase):
         self.assertGreaterEqual(stats.writes, 16)
         self.assertEqual(stats.bytes_in, stats.misses * KILOBYTE)
         self.assertEqual(stats.bytes_out, stats.writes * KILOBYTE)
+
+    def test_stats(self):
+        pool = Bs.Pool.new(self.store, KILOBYTE)
+        before = pool.get_stats()
+        item = pool.insert(GLib.Bytes.new(bytes(100)))
+        item.load()
+        self.assertTrue(pool.trim(0))
+        item.load()
+        after = pool.get_stats()
+        names = 'hits', 'misses', 'evictions', 'writes', 'bytes_in', 'bytes_out'
+        self.assertEqual([getattr(after, name) for name in names], [1, 1, 1, 1, 100, 100])
+        # A copy of that moment.
+        self.assertEqual([getattr(before, name) for name in names], [0] * 6)
+
+    def test_changing_budget(self):
+        pool = Bs.Pool.new(self.store, 10 * KILOBYTE)
+        items = [pool.insert(GLib.Bytes.new(bytes([i]) * KILOBYTE)) for i in range(10)]
+        for item in items:
+            item.write()
+        pool.set_max_bytes(3 * KILOBYTE)
+        self.assertEqual(pool.props.memory_use, 3 * KILOBYTE)
+        self.assertEqual(pool.props.n_resident, 3)
+        pool.props.max_bytes = 0
+        self.assertEqual(pool.get_memory_use(), 0)
+        self.assertEqual([item.load().get_data() for item in items], [bytes([i]) * KILOBYTE for i in range(10)])
+        pool.props.max_bytes = GLib.MAXUINT64
+        self.assertEqual(pool.get_max_bytes(), GLib.MAXUINT64)
+        for item in items:
+            item.load()
+        self.assertEqual(pool.props.memory_use, 10 * KILOBYTE)
+
+    def test_awaiting_trim(self):
+        pool = Bs.Pool.new(self.store, 4 * KILOBYTE)
+        items, peak = [], 0
+        for number in range(30):
+            items.append(pool.insert(GLib.Bytes.new(bytes([number]) * KILOBYTE)))
+            peak = max(peak, pool.props.memory_use)
+            self.assertTrue(call(pool.trim_async, pool.props.max_bytes))
+        self.assertLessEqual(peak, 6 * KILOBYTE)
+        self.assertEqual([item.load().get_data()[0] for item in items], list(range(30)))
+
+    def test_low_memory(self):
+        self.assertTrue(Bs.Pool.new(self.store, KILOBYTE).props.trim_on_low_memory)
+        pool = Bs.Pool(store=self.store, max_bytes=4 * KILOBYTE, trim_on_low_memory=False)
+        self.assertFalse(pool.get_trim_on_low_memory())
+        items = [pool.insert(GLib.Bytes.new(bytes(KILOBYTE))) for _ in range(4)]
+        monitor = Gio.MemoryMonitor.dup_default()
+        monitor.emit('low-memory-warning', Gio.MemoryMonitorWarningLevel.CRITICAL)
+        self.assertEqual(pool.props.memory_use, 4 * KILOBYTE)
+
+        seen = []
+        pool.connect('notify::trim-on-low-memory', lambda _pool, pspec: seen.append(pspec.name))
+        pool.props.trim_on_low_memory = True
+        run_until(lambda: seen)
+        for level, remains in (Gio.MemoryMonitorWarningLevel.LOW, 2), (Gio.MemoryMonitorWarningLevel.MEDIUM, 1):
+            monitor.emit('low-memory-warning', level)
+            poll_until(lambda remains=remains: pool.props.memory_use <= remains * KILOBYTE)
+        monitor.emit('low-memory-warning', Gio.MemoryMonitorWarningLevel.CRITICAL)
+        poll_until(lambda: pool.props.memory_use == 0)
+        self.assertEqual(items[3].load().get_size(), KILOBYTE)
 
     def test_try_load(self):
         pool = Bs.Pool.new(self.store, KILOBYTE)

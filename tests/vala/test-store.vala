@@ -244,6 +244,49 @@ async void pool_and_items () throws GLib.Error {
     yield store.close_async ();
 }
 
+async void pressure () throws GLib.Error {
+    var store = new Bs.BackingStore (new Bs.MemoryBacking ());
+    var pool = new Bs.Pool (store, 4000);
+    Bs.Item[] items = {};
+    for (int i = 0; i < 30; i++) {
+        items += pool.insert (bytes (string.nfill (1000, 'x')));
+        assert (pool.memory_use <= 6000);
+        yield pool.trim_async (pool.max_bytes);
+    }
+    assert (pool.n_items == 30);
+    assert (pool.memory_in_use == 0);
+
+    pool.max_bytes = 2000;
+    yield pool.trim_async (2000);
+    assert (pool.n_resident == 2);
+    pool.set_max_bytes (0);
+    yield pool.trim_async (0);
+    assert (pool.n_resident == 0);
+    pool.max_bytes = 4000;
+    foreach (unowned Bs.Item item in items)
+        yield load (item);
+
+    var stats = pool.get_stats ();
+    assert (stats.evictions >= 30);
+    assert (stats.writes == 30);
+    assert (stats.bytes_out == 30000);
+    assert (stats.hits + stats.misses == 30);
+    assert (stats.bytes_in == stats.misses * 1000);
+
+    var monitor = GLib.MemoryMonitor.dup_default ();
+    assert (pool.trim_on_low_memory);
+    assert (pool.memory_use == 4000);
+    monitor.low_memory_warning (GLib.MemoryMonitorWarningLevel.LOW);
+    assert (pool.memory_use == 2000);
+    pool.trim_on_low_memory = false;
+    monitor.low_memory_warning (GLib.MemoryMonitorWarningLevel.CRITICAL);
+    assert (pool.memory_use == 2000);
+    pool.set_trim_on_low_memory (true);
+    monitor.low_memory_warning (GLib.MemoryMonitorWarningLevel.CRITICAL);
+    assert (pool.memory_use == 0);
+    yield store.close_async ();
+}
+
 async void failures () throws GLib.Error {
     var backing = new Bs.FaultBacking (new Bs.MemoryBacking ());
     var store = new Bs.BackingStore (backing);
@@ -471,6 +514,11 @@ int main (string[] args) {
     GLib.Test.add_func ("/pool", () => {
         var loop = new TestLoop ();
         pool_and_items.begin ((object, result) => loop.end (() => pool_and_items.end (result)));
+        loop.run ();
+    });
+    GLib.Test.add_func ("/pool/pressure", () => {
+        var loop = new TestLoop ();
+        pressure.begin ((object, result) => loop.end (() => pressure.end (result)));
         loop.run ();
     });
 

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bs-codec.h"
+
+#include "base/bs-error-private.h"
+
+/**
+ * BsCodec:
+ *
+ * Turns objects into bytes and back, for a [class@Pool] that keeps objects in
+ * memory and bytes in the backing.
+ *
+ * ## Threads
+ *
+ * All functions run in the store's threads, or on a thread that makes a blocking
+ * call; with [property@BackingStore:main-context] set, in that context and
+ * nowhere else. They may run for several objects at once, and must not make
+ * blocking calls on the same store, which fail there with
+ * %G_IO_ERROR_WOULD_BLOCK.
+ *
+ * ## What a codec must promise
+ *
+ * What `decode` makes of the bytes that `encode` made of an object stands for
+ * that object. An object that a pool holds must not be changed: give the item a
+ * new one with [method@Item.replace_object]. A function that fails sets an
+ * error. One that returns %NULL without an error, as a function written in
+ * Python does when it raises anything but a GLib.Error, is reported as
+ * %BS_ERROR_FAILED.
+ */
+
+/**
+ * BsCodecInterface:
+ * @parent_iface: the parent
+ * @encode: see [method@Codec.encode]
+ * @decode: see [method@Codec.decode]
+ * @measure: see [method@Codec.measure]
+ *
+ * The virtual functions of a codec. All are required.
+ */
+
+G_DEFINE_INTERFACE (BsCodec, bs_codec, G_TYPE_OBJECT)
+
+static void
+bs_codec_default_init (BsCodecInterface *iface)
+{
+}
+
+/* What a function returned, or why it did not. */
+static gpointer
+check_result (BsCodec *self, const char *function, gboolean implemented, gpointer result, GError *local_error, GError **error)
+{
+  if (result != NULL)
+    {
+      g_clear_error (&local_error);
+      return result;
+    }
+
+  if (!implemented)
+    g_set_error (&local_error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s does not implement %s", G_OBJECT_TYPE_NAME (self), function);
+  else if (local_error == NULL)
+    bs_error_set_silent (&local_error, G_OBJECT_TYPE_NAME (self), function, BS_FORGOT_RESULT);
+  g_propagate_prefixed_error (error, local_error, "%s: ", function);
+
+  return NULL;
+}
+
+/**
+ * bs_codec_encode:
+ * @self: a codec
+ * @object: an object
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Turns an object into bytes.
+ *
+ * Fails with what the codec reports; with %BS_ERROR_FAILED if it does not say,
+ * with %BS_ERROR_NOT_SUPPORTED if it has no such function.
+ *
+ * Returns: (transfer full): the bytes
+ */
+GBytes *
+bs_codec_encode (BsCodec *self, GObject *object, GCancellable *cancellable, GError **error)
+{
+  BsCodecInterface *iface;
+  GError *local_error = NULL;
+  GBytes *bytes = NULL;
+
+  g_return_val_if_fail (BS_IS_CODEC (self), NULL);
+  g_return_val_if_fail (G_IS_OBJECT (object), NULL);
+
+  iface = BS_CODEC_GET_IFACE (self);
+  if (iface->encode != NULL)
+    bytes = iface->encode (self, object, cancellable, &local_error);
+
+  return check_result (self, "encode", iface->encode != NULL, bytes, local_error, error);
+}
+
+/**
+ * bs_codec_decode:
+ * @self: a codec
+ * @bytes: what an earlier encode made
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Turns bytes into an object.
+ *
+ * Fails with what the codec reports; with %BS_ERROR_FAILED if it does not say,
+ * with %BS_ERROR_NOT_SUPPORTED if it has no such function.
+ *
+ * Returns: (transfer full): a new object
+ */
+GObject *
+bs_codec_decode (BsCodec *self, GBytes *bytes, GCancellable *cancellable, GError **error)
+{
+  BsCodecInterface *iface;
+  GError *local_error = NULL;
+  GObject *object = NULL;
+
+  g_return_val_if_fail (BS_IS_CODEC (self), NULL);
+  g_return_val_if_fail (bytes != NULL, NULL);
+
+  iface = BS_CODEC_GET_IFACE (self);
+  if (iface->decode != NULL)
+    object = iface->decode (self, bytes, cancellable, &local_error);
+
+  return check_result (self, "decode", iface->decode != NULL, object, local_error, error);
+}
+
+/**
+ * bs_codec_measure:
+ * @self: a codec
+ * @object: an object
+ *
+ * Says how many bytes of memory an object takes, which is what a pool counts.
+ *
+ * Called once for each object that comes into memory. Must be quick.
+ *
+ * Returns: a number of bytes
+ */
+guint64
+bs_codec_measure (BsCodec *self, GObject *object)
+{
+  BsCodecInterface *iface;
+
+  g_return_val_if_fail (BS_IS_CODEC (self), 0);
+  g_return_val_if_fail (G_IS_OBJECT (object), 0);
+
+  iface = BS_CODEC_GET_IFACE (self);
+  return iface->measure != NULL ? iface->measure (self, object) : 0;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-memory-pressure-private.h"
+
+#include "bs-eviction-private.h"
+#include "bs-pool-private.h"
+
+/* The memory monitor is one for the whole process, and it emits where it was
+ * made: in the thread-default main context of whoever asked for it first. If that
+ * were a context of somebody's own, nobody would hear of anything once it is no
+ * longer run. So ours is asked for from within the default context, once, and kept
+ * for good: where that context is never run, there is no monitor at all.
+ *
+ * One handler serves all pools, and stays. A handler for each would have to be
+ * disconnected by whichever thread drops the last reference on a pool, while
+ * another one may be emitting.
+ *
+ * Newer GLibs may emit in a thread of their own: the handler is ready for any. */
+
+/* Beginning with the mildest: the level that it takes, and what remains then. */
+static const struct
+{
+  GMemoryMonitorWarningLevel level;
+  guint divisor;        /* of the budget; 0: nothing remains */
+} answers[] = {
+  { G_MEMORY_MONITOR_WARNING_LEVEL_LOW, 2 },
+  { G_MEMORY_MONITOR_WARNING_LEVEL_MEDIUM, 4 },
+  { G_MEMORY_MONITOR_WARNING_LEVEL_CRITICAL, 0 },
+};
+
+struct _BsMemoryPressure
+{
+  BsLink link;          /* under the lock */
+  guint under_way;      /* trims, a bit for each of the answers; under the lock */
+
+  gatomicrefcount ref_count;
+
+  /* constant */
+  BsCache *cache;       /* owned */
+};
+
+static GMutex lock;
+
+/* under the lock */
+static BsLink followers = { &followers, &followers };
+static gboolean is_asked;       /* for the monitor */
+
+typedef struct
+{
+  BsMemoryPressure *pressure;   /* owned */
+  BsTrim *trim;                 /* owned */
+  guint bit;
+} Relief;
+
+static BsMemoryPressure *
+pressure_ref (BsMemoryPressure *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+static void
+pressure_unref (gpointer data)
+{
+  BsMemoryPressure *self = data;
+
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  bs_cache_unref (self->cache);
+  g_free (self);
+}
+
+static guint64
+get_target (BsCache *cache, guint divisor)
+{
+  guint64 budget;
+
+  if (divisor == 0)
+    return 0;
+
+  g_mutex_lock (&cache->lock);
+  budget = cache->max_bytes;
+  /* Half of no limit would be none. */
+  if (budget == G_MAXUINT64)
+    budget = cache->figures.memory_use;
+  g_mutex_unlock (&cache->lock);
+
+  return budget / divisor;
+}
+
+/* Called on the thread where the trim ends, whether it came to anything or not:
+ * what could not be written was reported, and stays. */
+static gpointer
+relief_deliver (gpointer data, gpointer value, GError **error)
+{
+  Relief *self = data;
+
+  return bs_trim_deliver (self->trim, value, error);
+}
+
+static void
+relief_free (gpointer data)
+{
+  Relief *self = data;
+
+  g_mutex_lock (&lock);
+  self->pressure->under_way &= ~self->bit;
+  g_mutex_unlock (&lock);
+
+  bs_trim_unref (self->trim);
+  pressure_unref (self->pressure);
+  g_free (self);
+}
+
+static void
+relieve (BsMemoryPressure *self, guint answer)
+{
+  g_autoptr (BsPool) pool = g_weak_ref_get (&self->cache->pool);
+  gboolean is_new = FALSE;
+  BsCaller *caller;
+  Relief *relief;
+  BsTrim *trim;
+
+  if (pool == NULL)
+    return;
+
+  g_mutex_lock (&lock);
+  /* Warnings are repeated: one that asks for no more than what is under way
+   * already must not pile up behind a slow disk. */
+  is_new = (self->under_way >> answer) == 0;
+  if (is_new)
+    self->under_way |= 1u << answer;
+  g_mutex_unlock (&lock);
+  if (!is_new)
+    return;
+
+  trim = bs_trim_new (pool, get_target (self->cache, answers[answer].divisor), G_PRIORITY_HIGH);
+  relief = g_new (Relief, 1);
+  relief->pressure = pressure_ref (self);
+  relief->trim = trim;
+  relief->bit = 1u << answer;
+  caller = bs_caller_new_background (bs_pool_get_store (pool), G_PRIORITY_HIGH, relief_deliver, relief, relief_free);
+  bs_trim_start (trim, caller);
+  bs_caller_unref (caller);
+  bs_pool_settle (pool);
+}
+
+/* Called in any thread. Never blocks: what must be written first is written in
+ * the background. */
+static void
+low_memory_warning_cb (GMemoryMonitor *monitor, int level, gpointer user_data)
+{
+  g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func (pressure_unref);
+  int answer = -1;
+
+  for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
+    if (level >= (int) answers[i].level)
+      answer = i;
+  if (answer < 0)
+    return;
+
+  g_mutex_lock (&lock);
+  for (BsLink *link = followers.next; link != &followers; link = link->next)
+    g_ptr_array_add (all, pressure_ref ((BsMemoryPressure *) link));
+  g_mutex_unlock (&lock);
+
+  for (guint i = 0; i < all->len; i++)
+    relieve (all->pdata[i], answer);
+}
+
+static gboolean
+connect_cb (gpointer user_data)
+{
+  /* Never freed: the next to ask would have another one made, elsewhere. */
+  static GMemoryMonitor *monitor;
+
+  monitor = g_memory_monitor_dup_default ();
+  g_signal_connect (monitor, "low-memory-warning", G_CALLBACK (low_memory_warning_cb), NULL);
+
+  return G_SOURCE_REMOVE;
+}
+
+BsMemoryPressure *
+bs_memory_pressure_start (BsCache *cache)
+{
+  BsMemoryPressure *self = g_new0 (BsMemoryPressure, 1);
+  gboolean is_first;
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->cache = bs_cache_ref (cache);
+
+  g_mutex_lock (&lock);
+  bs_link_append (&followers, &self->link);
+  is_first = !is_asked;
+  is_asked = TRUE;
+  g_mutex_unlock (&lock);
+
+  if (is_first)
+    {
+      g_autoptr (GSource) source = g_idle_source_new ();
+
+      g_source_set_priority (source, G_PRIORITY_DEFAULT);
+      g_source_set_static_name (source, "backingstore memory monitor");
+      g_source_set_callback (source, connect_cb, NULL, NULL);
+      g_source_attach (source, NULL);
+    }
+
+  return self;
+}
+
+void
+bs_memory_pressure_stop (BsMemoryPressure *self)
+{
+  g_mutex_lock (&lock);
+  bs_link_remove (&self->link);
+  g_mutex_unlock (&lock);
+
+  pressure_unref (self);
+}

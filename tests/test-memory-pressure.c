@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "pool-fixture.h"
+
+/* A low-memory-monitor of our own, on a bus of our own that GIO takes for the
+ * system's. */
+
+#define LOW G_MEMORY_MONITOR_WARNING_LEVEL_LOW
+#define MEDIUM G_MEMORY_MONITOR_WARNING_LEVEL_MEDIUM
+#define CRITICAL G_MEMORY_MONITOR_WARNING_LEVEL_CRITICAL
+
+static GTestDBus *bus;
+static GDBusConnection *service;
+
+static void
+start_service (void)
+{
+  g_autoptr (GVariant) reply = NULL;
+  g_autoptr (GError) error = NULL;
+
+  bus = g_test_dbus_new (G_TEST_DBUS_NONE);
+  g_test_dbus_up (bus);
+  g_setenv ("DBUS_SYSTEM_BUS_ADDRESS", g_test_dbus_get_bus_address (bus), TRUE);
+
+  service = g_dbus_connection_new_for_address_sync (g_test_dbus_get_bus_address (bus),
+                                                    G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                                    G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                                    NULL, NULL, &error);
+  g_assert_no_error (error);
+  reply = g_dbus_connection_call_sync (service, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                       "RequestName", g_variant_new ("(su)", "org.freedesktop.LowMemoryMonitor", 0u),
+                                       G_VARIANT_TYPE ("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static void
+stop_service (void)
+{
+  g_autoptr (GDBusConnection) ours = g_bus_get_sync (G_BUS_TYPE_SYSTEM, NULL, NULL);
+
+  /* The end of the bus is not to be the end of this program. */
+  if (ours != NULL)
+    g_dbus_connection_set_exit_on_close (ours, FALSE);
+  g_dbus_connection_close_sync (service, NULL, NULL);
+  g_clear_object (&service);
+  g_test_dbus_stop (bus);
+  g_clear_object (&bus);
+}
+
+/* What the monitor has said in this process. */
+typedef struct
+{
+  GMemoryMonitor *monitor;
+  gulong handler;
+  guint n_warnings;
+  GThread *thread;
+} Probe;
+
+static void
+probe_cb (GMemoryMonitor *monitor, int level, Probe *probe)
+{
+  probe->n_warnings++;
+  probe->thread = g_thread_self ();
+}
+
+static void
+emit_warning (guint8 level)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_dbus_connection_emit_signal (service, NULL, "/org/freedesktop/LowMemoryMonitor", "org.freedesktop.LowMemoryMonitor",
+                                 "LowMemoryWarning", g_variant_new ("(y)", level), &error);
+  g_assert_no_error (error);
+  g_dbus_connection_flush_sync (service, NULL, &error);
+  g_assert_no_error (error);
+}
+
+/* Returns when the warning was heard, by the pools too. */
+static void
+warn_of (Probe *probe, guint8 level)
+{
+  guint before = probe->n_warnings;
+
+  emit_warning (level);
+  wait_until (probe->n_warnings > before);
+  g_assert_cmpuint (probe->n_warnings, ==, before + 1);
+}
+
+static gboolean
+knock_cb (gpointer data)
+{
+  emit_warning (0);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+probe_set_up (Probe *probe)
+{
+  guint knock;
+
+  memset (probe, 0, sizeof *probe);
+  probe->monitor = g_memory_monitor_dup_default ();
+  probe->handler = g_signal_connect (probe->monitor, "low-memory-warning", G_CALLBACK (probe_cb), probe);
+
+  /* The monitor finds its service when it pleases: knock until it answers, and
+   * wait for the last of those knocks. */
+  emit_warning (0);
+  knock = g_timeout_add (20, knock_cb, NULL);
+  while (probe->n_warnings == 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (knock);
+  emit_warning (1);
+  {
+    g_autoptr (GDBusConnection) ours = g_bus_get_sync (G_BUS_TYPE_SYSTEM, NULL, NULL);
+    g_autoptr (GVariant) reply = NULL;
+
+    /* What was emitted before this call is in the main context when it ends. */
+    reply = g_dbus_connection_call_sync (ours, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                         "GetId", NULL, NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+    g_assert_nonnull (reply);
+  }
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+static void
+probe_tear_down (Probe *probe)
+{
+  g_assert_true (probe->thread == g_thread_self ());
+  g_signal_handler_disconnect (probe->monitor, probe->handler);
+  g_object_unref (probe->monitor);
+}
+
+static void
+insert_many (Fixture *fixture, BsItem **items, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    items[i] = insert (fixture->pool, 100, 'a' + i);
+}
+
+static void
+assert_all_loadable (BsItem **items, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, &error);
+
+      g_assert_no_error (error);
+      assert_filled (bytes, 100, 'a' + i);
+    }
+}
+
+static void
+unref_items (BsItem **items, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    assert_goes (items[i]);
+}
+
+static gpointer
+set_up_elsewhere (gpointer data)
+{
+  GMainContext *context = g_main_context_new ();
+
+  g_main_context_push_thread_default (context);
+  fixture_set_up (data, 1000);
+  g_main_context_pop_thread_default (context);
+  g_main_context_unref (context);
+
+  return NULL;
+}
+
+/* Must come first: this pool is the one to ask for the process's memory monitor. */
+static void
+test_first_in_other_context (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+  Probe probe;
+
+  g_thread_join (g_thread_new ("elsewhere", set_up_elsewhere, &fixture));
+  insert_many (&fixture, items, 10);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  probe_set_up (&probe);
+  warn_of (&probe, MEDIUM);
+  wait_until (bs_pool_get_memory_use (fixture.pool) <= 250);
+  assert_all_loadable (items, 10);
+
+  unref_items (items, 10);
+  probe_tear_down (&probe);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_levels (void)
+{
+  const struct { guint8 level; guint64 remains; } steps[] = {
+    { 0, 1000 }, { LOW - 1, 1000 }, { LOW, 500 }, { MEDIUM - 1, 500 }, { MEDIUM, 200 }, { CRITICAL - 1, 200 }, { CRITICAL, 0 },
+  };
+  BsItem *items[10];
+  Fixture fixture;
+  Probe probe;
+
+  fixture_set_up (&fixture, 1000);
+  probe_set_up (&probe);
+  insert_many (&fixture, items, 10);
+  for (guint i = 0; i < G_N_ELEMENTS (steps); i++)
+    {
+      warn_of (&probe, steps[i].level);
+      fixture_wait_finished (&fixture);
+      g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, steps[i].remains);
+    }
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 10);
+  g_assert_cmpuint (bs_pool_get_max_bytes (fixture.pool), ==, 1000);
+
+  /* It may grow again, and is trimmed again. */
+  assert_all_loadable (items, 10);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
+  warn_of (&probe, 70);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
+
+  unref_items (items, 10);
+  probe_tear_down (&probe);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_no_limit (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+  Probe probe;
+
+  fixture_set_up (&fixture, G_MAXUINT64);
+  probe_set_up (&probe);
+  insert_many (&fixture, items, 10);
+  warn_of (&probe, LOW);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
+  warn_of (&probe, CRITICAL);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+
+  unref_items (items, 10);
+  probe_tear_down (&probe);
+  fixture_tear_down (&fixture);
+}
+
+static void
+notify_cb (GObject *object, GParamSpec *pspec, guint *n)
+{
+  ++*n;
+}
+
+static void
+test_property (void)
+{
+  guint n_notified = 0;
+  BsItem *items[10];
+  gboolean value;
+  Fixture fixture;
+  Probe probe;
+
+  fixture_set_up (&fixture, 1000);
+  assert_goes (fixture.pool);
+  fixture.pool = g_object_new (BS_TYPE_POOL, "store", fixture.store, "max-bytes", (guint64) 1000,
+                               "trim-on-low-memory", FALSE, NULL);
+  g_assert_false (bs_pool_get_trim_on_low_memory (fixture.pool));
+  probe_set_up (&probe);
+  insert_many (&fixture, items, 10);
+  warn_of (&probe, CRITICAL);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
+
+  g_signal_connect (fixture.pool, "notify::trim-on-low-memory", G_CALLBACK (notify_cb), &n_notified);
+  g_object_set (fixture.pool, "trim-on-low-memory", TRUE, NULL);
+  g_object_set (fixture.pool, "trim-on-low-memory", TRUE, NULL);
+  wait_until (n_notified > 0);
+  g_object_get (fixture.pool, "trim-on-low-memory", &value, NULL);
+  g_assert_true (value);
+  g_assert_cmpuint (n_notified, ==, 1);
+  warn_of (&probe, LOW);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
+
+  bs_pool_set_trim_on_low_memory (fixture.pool, FALSE);
+  warn_of (&probe, CRITICAL);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
+  wait_until (n_notified > 1);
+
+  g_signal_handlers_disconnect_by_data (fixture.pool, &n_notified);
+  unref_items (items, 10);
+  probe_tear_down (&probe);
+  fixture_tear_down (&fixture);
+}
+
+/* The disk does not move: the main loop does, and warnings do not pile up. */
+static void
+test_stalled_disk (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+  Probe probe;
+
+  fixture_set_up (&fixture, 1000);
+  probe_set_up (&probe);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  insert_many (&fixture, items, 10);
+  for (guint i = 0; i < 50; i++)
+    warn_of (&probe, i % 2 == 0 ? LOW : CRITICAL);
+  assert_all_loadable (items, 10);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
+  /* Two trims, and the writes under way. */
+  g_assert_cmpuint (bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (fixture.store)), <=,
+                    2 + bs_backing_store_get_max_threads (fixture.store));
+
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 10);
+
+  /* And it is answered again. */
+  assert_all_loadable (items, 10);
+  warn_of (&probe, CRITICAL);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+
+  unref_items (items, 10);
+  probe_tear_down (&probe);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_full_disk (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+  Probe probe;
+
+  fixture_set_up (&fixture, 1000);
+  probe_set_up (&probe);
+  fail_all (&fixture, BS_OPERATION_WRITE, NULL, G_IO_ERROR_NO_SPACE);
+  insert_many (&fixture, items, 10);
+  for (guint i = 0; i < 3; i++)
+    {
+      warn_of (&probe, CRITICAL);
+      wait_until (count (&fixture, BS_OPERATION_WRITE) > i);
+      fixture_wait_finished (&fixture);
+      g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
+    }
+  assert_all_loadable (items, 10);
+
+  bs_fault_backing_clear (fixture.fault);
+  warn_of (&probe, CRITICAL);
+  wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
+  assert_all_loadable (items, 10);
+
+  unref_items (items, 10);
+  probe_tear_down (&probe);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_keeps_nothing_alive (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+  Probe probe;
+
+  fixture_set_up (&fixture, 1000);
+  probe_set_up (&probe);
+  g_assert_finalize_object (g_steal_pointer (&fixture.pool));
+  warn_of (&probe, CRITICAL);
+
+  /* Nor while a trim is under way. */
+  fixture.pool = bs_pool_new (fixture.store, 1000);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  insert_many (&fixture, items, 10);
+  warn_of (&probe, CRITICAL);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) > 0);
+  unref_items (items, 10);
+  assert_goes (g_steal_pointer (&fixture.pool));
+  warn_of (&probe, CRITICAL);
+
+  probe_tear_down (&probe);
+  fixture_tear_down (&fixture);
+}
+
+/* A store whose backing is called in this very thread. */
+static void
+test_main_context (void)
+{
+  BsItem *items[10];
+  Fixture fixture;
+  Probe probe;
+
+  fixture_set_up_in_context (&fixture, 1000, g_main_context_default ());
+  probe_set_up (&probe);
+  insert_many (&fixture, items, 10);
+  warn_of (&probe, LOW);
+  wait_until (bs_pool_get_memory_use (fixture.pool) <= 500);
+  assert_all_loadable (items, 10);
+
+  unref_items (items, 10);
+  probe_tear_down (&probe);
+  fixture_tear_down (&fixture);
+}
+
+typedef struct
+{
+  Fixture *fixture;
+  GMemoryMonitor *monitor;
+  int *n_running;       /* atomic */
+} Coming;
+
+static gpointer
+come_and_go_thread (gpointer data)
+{
+  Coming *coming = data;
+
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autoptr (BsPool) pool = bs_pool_new (coming->fixture->store, 1000);
+      g_autoptr (BsItem) item = insert (pool, 100, 'x');
+
+      if (i % 3 == 0)
+        bs_pool_set_trim_on_low_memory (pool, FALSE);
+      if (i % 5 == 0)
+        bs_pool_set_trim_on_low_memory (pool, TRUE);
+      if (i % 7 == 0)
+        g_object_set (coming->fixture->pool, "trim-on-low-memory", i % 2 == 0, NULL);
+    }
+
+  g_atomic_int_dec_and_test (coming->n_running);
+  return NULL;
+}
+
+/* In a thread of its own, as newer GLibs may. */
+static gpointer
+emit_thread (gpointer data)
+{
+  Coming *coming = data;
+
+  while (g_atomic_int_get (coming->n_running) > 0)
+    {
+      g_signal_emit_by_name (coming->monitor, "low-memory-warning", LOW);
+      g_signal_emit_by_name (coming->monitor, "low-memory-warning", CRITICAL);
+    }
+
+  return NULL;
+}
+
+static void
+test_threads (void)
+{
+  int n_running = 3;
+  GThread *threads[3], *emitter;
+  BsItem *items[10];
+  Coming coming;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  insert_many (&fixture, items, 10);
+  coming = (Coming) { &fixture, g_memory_monitor_dup_default (), &n_running };
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("come and go", come_and_go_thread, &coming);
+  emitter = g_thread_new ("emit", emit_thread, &coming);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  g_thread_join (emitter);
+
+  assert_all_loadable (items, 10);
+  bs_pool_set_trim_on_low_memory (fixture.pool, TRUE);
+  g_signal_emit_by_name (coming.monitor, "low-memory-warning", CRITICAL);
+  wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
+
+  unref_items (items, 10);
+  g_object_unref (coming.monitor);
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_no_bus (void)
+{
+  g_test_skip ("There is no dbus-daemon");
+}
+
+int
+main (int argc, char *argv[])
+{
+  g_autofree char *daemon_path = g_find_program_in_path ("dbus-daemon");
+  int status;
+
+  g_test_init (&argc, &argv, NULL);
+
+  if (daemon_path == NULL)
+    {
+      g_test_add_func ("/memory-pressure", test_no_bus);
+      return g_test_run ();
+    }
+
+  start_service ();
+  g_test_add_func ("/memory-pressure/first-in-other-context", test_first_in_other_context);
+  g_test_add_func ("/memory-pressure/levels", test_levels);
+  g_test_add_func ("/memory-pressure/no-limit", test_no_limit);
+  g_test_add_func ("/memory-pressure/property", test_property);
+  g_test_add_func ("/memory-pressure/stalled-disk", test_stalled_disk);
+  g_test_add_func ("/memory-pressure/full-disk", test_full_disk);
+  g_test_add_func ("/memory-pressure/keeps-nothing-alive", test_keeps_nothing_alive);
+  g_test_add_func ("/memory-pressure/main-context", test_main_context);
+  g_test_add_func ("/memory-pressure/threads", test_threads);
+  status = g_test_run ();
+  stop_service ();
+
+  return status;
+}
