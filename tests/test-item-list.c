@@ -216,7 +216,8 @@ test_million (void)
   g_assert_cmpuint (g_list_model_get_n_items (scale.all), ==, n_keys);
   g_assert_cmpint (g_atomic_int_get (&scale.backing->n_bulk), >=, 1);
   g_assert_cmpint (g_atomic_int_get (&scale.backing->n_bulk), <=, 1 + n_keys / 100);
-  g_assert_cmpint (g_atomic_int_get (&scale.backing->n_single), ==, 0);
+  /* What is left over at the end of a shard may be a single key. */
+  g_assert_cmpint (g_atomic_int_get (&scale.backing->n_single), <=, 64);
   g_assert_cmpuint (bs_pool_get_n_items (scale.pool), ==, 0);
   g_test_message ("%" G_GSIZE_FORMAT " bytes a key", scale.bytes_per_key);
   g_assert_cmpuint (scale.bytes_per_key, <=, MAX_BYTES_PER_KEY);
