@@ -9,7 +9,7 @@ typedef struct
   char *key;
   BsItem *item;
   Answer answers[4];
-  int n;
+  int n;            /* atomic */
 } Visitor;
 
 static void
@@ -52,12 +52,12 @@ static void
 visit_finish (Visitor *self)
 {
   /* Where nothing was asked nobody answers. */
-  if (self->n == 0)
+  if (g_atomic_int_get (&self->n) == 0)
     return;
   for (guint i = 0; i < 3; i++)
     answer_ok (&self->answers[i]);
   g_object_unref (answer_pointer (&self->answers[3]));
-  self->n = 0;
+  g_atomic_int_set (&self->n, 0);
 }
 
 static void
@@ -138,14 +138,14 @@ test_calls_in_handlers (Fixture *fixture, gconstpointer data)
   g_signal_connect (fixture->store, "background-error", G_CALLBACK (visit_error_cb), &visitor);
   gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
   g_object_unref (doomed);
-  wait_until (visitor.n > 0);
+  wait_until (g_atomic_int_get (&visitor.n) > 0);
   visit_finish (&visitor);
 
   id = g_signal_connect (tracker, "notify", G_CALLBACK (visit_notify_cb), &visitor);
   g_signal_connect (fixture->tracked, "notify", G_CALLBACK (visit_notify_cb), &visitor);
   bs_task_tracker_hold (tracker);
   bs_task_tracker_release (tracker);
-  wait_until (visitor.n > 0);
+  wait_until (g_atomic_int_get (&visitor.n) > 0);
   g_signal_handler_disconnect (tracker, id);
   visit_finish (&visitor);
   g_signal_handlers_disconnect_by_data (fixture->tracked, &visitor);
