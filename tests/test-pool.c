@@ -172,7 +172,8 @@ test_no_needless_writes (void)
   bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
   fixture_wait_finished (&fixture);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 700);
-  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), <=, 4);
+  /* Three, and what was about to follow. */
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), <=, 6);
 
   unref_items (items, 10);
   fixture_tear_down (&fixture);
@@ -246,7 +247,7 @@ test_trim (void)
   BsItem *items[10];
   Fixture fixture;
 
-  fixture_set_up (&fixture, 1000);
+  fixture_set_up (&fixture, 2000);
   for (guint i = 0; i < 10; i++)
     items[i] = insert (fixture.pool, 100, 'a' + i);
 
@@ -265,7 +266,7 @@ test_trim (void)
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
   g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 0);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 10);
-  g_assert_cmpuint (bs_pool_get_max_bytes (fixture.pool), ==, 1000);
+  g_assert_cmpuint (bs_pool_get_max_bytes (fixture.pool), ==, 2000);
 
   unref_items (items, 10);
   g_clear_object (&result);

@@ -117,6 +117,8 @@ struct _BsCache
   BsOutbox outboxes[BS_N_OUTBOXES];     /* by BsTrouble */
   GError *codec_error;        /* owned; the last one */
   BsAmount writing;           /* blobs whose write is under way so that they may leave */
+  guint n_behind;             /* writes under way of blobs that need not leave yet */
+  gboolean is_behind_paused;  /* one of those failed, and none has come through since */
   BsLink trims;               /* BsTrim, by link */
 
   BsCounter hits;

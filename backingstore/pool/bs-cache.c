@@ -597,6 +597,7 @@ bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob)
 
   /* Writing works again, whoever found out: those that wait need not sit out
    * their pauses. */
+  self->is_behind_paused = FALSE;
   if (self->outboxes[BS_TROUBLE_NONE].pause != 0)
     {
       self->outboxes[BS_TROUBLE_NONE].pause = 0;

@@ -15,14 +15,4 @@ BsCacheChanges bs_cache_balance        (BsCache *self, BsBackingStore *store);
 void           bs_cache_attach_retry   (BsCache *self);
 void           bs_cache_destroy_retry  (BsCache *self);
 
-/* A wait until the cache is down to a target. The caller is made with
- * bs_trim_deliver(), the trim, and bs_trim_unref(). Follow bs_trim_start() with
- * bs_pool_settle(). */
-typedef struct _BsTrim BsTrim;
-
-BsTrim        *bs_trim_new             (BsPool *pool, guint64 target, int priority);
-void           bs_trim_unref           (BsTrim *self);
-gpointer       bs_trim_deliver         (gpointer data, gpointer value, GError **error);
-void           bs_trim_start           (BsTrim *self, BsCaller *caller);
-
 G_END_DECLS

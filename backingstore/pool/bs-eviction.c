@@ -3,6 +3,7 @@
 
 #include "bs-eviction-private.h"
 #include "bs-pool-private.h"
+#include "bs-trim-private.h"
 
 #define FIRST_PAUSE (100 * G_TIME_SPAN_MILLISECOND)
 #define LONGEST_PAUSE (30 * G_TIME_SPAN_SECOND)
@@ -11,28 +12,17 @@
 #define MAX_EVICTIONS 32
 #define MAX_WRITES 8
 
-struct _BsTrim
-{
-  BsLink link;          /* under the cache's lock */
-  BsCaller *caller;     /* owned while linked; under the cache's lock */
-  gboolean is_answered; /* under the cache's lock */
-
-  /* constant */
-  BsPool *pool;         /* owned */
-  guint64 target;
-  int priority;
-};
-
-/* The write of a blob that is to leave. It holds the buffer and not the blob:
- * if nobody wants the blob any more, the store need not write it. */
+/* The write of a blob that is to leave, or will have to before long. It holds
+ * the buffer and not the blob: if nobody wants the blob any more, the store need
+ * not write it. */
 typedef struct
 {
   BsCache *cache;       /* owned */
   BsBuffer *buffer;     /* owned */
   BsHold hold;          /* a reference, until the write is started */
   BsKey key;
-  BsOutbox *outbox;
-  guint epoch;
+  BsOutbox *outbox;     /* NULL: written behind, it stays where it is meanwhile */
+  guint epoch;          /* of the outbox */
 } Departure;
 
 typedef struct
@@ -76,7 +66,7 @@ departure_new_locked (BsCache *cache, BsBlob *blob, BsOutbox *outbox)
   self->hold = bs_hold_ref (bs_word_peek (&blob->hold));
   self->key = *bs_key_record_get_key (blob->record);
   self->outbox = outbox;
-  self->epoch = outbox->epoch;
+  self->epoch = outbox != NULL ? outbox->epoch : 0;
 
   return self;
 }
@@ -146,18 +136,31 @@ departure_arrive_locked (Departure *self, BsBlob *blob)
   return bs_cache_evict_locked (cache, blob);
 }
 
+/* Why the write failed, noted where nobody else's write is to find out. TRUE if
+ * that is to be reported. */
+static gboolean
+note_trouble_locked (Departure *self, BsBlob *blob, const GError *error)
+{
+  BsCache *cache = self->cache;
+  gboolean is_first = blob->trouble == BS_TROUBLE_NONE;
+
+  blob->trouble = g_atomic_int_get (&self->buffer->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
+  if (blob->trouble == BS_TROUBLE_CODEC)
+    {
+      g_clear_error (&cache->codec_error);
+      cache->codec_error = g_error_copy (error);
+    }
+
+  return is_first;
+}
+
 /* TRUE if that is to be reported. */
 static gboolean
 departure_fail_locked (Departure *self, BsBlob *blob, const GError *error)
 {
   BsCache *cache = self->cache;
-  BsTrouble trouble = g_atomic_int_get (&self->buffer->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
-  BsOutbox *outbox = &cache->outboxes[trouble];
-  gboolean is_first = blob->trouble == BS_TROUBLE_NONE;
-
-  /* What a codec cannot do says nothing of other blobs. */
-  if (trouble == BS_TROUBLE_BACKING && self->epoch == self->outbox->epoch)
-    pause_outbox (self->outbox);
+  BsOutbox *outbox;
+  gboolean report;
 
   bs_amount_subtract (&cache->writing, blob);
   if (blob->is_clean)
@@ -167,17 +170,35 @@ departure_fail_locked (Departure *self, BsBlob *blob, const GError *error)
       return FALSE;
     }
 
-  blob->trouble = trouble;
+  report = note_trouble_locked (self, blob, error);
+  outbox = &cache->outboxes[blob->trouble];
   bs_cache_outbox_append_locked (cache, blob);
-  if (outbox->pause == 0 || (trouble == BS_TROUBLE_CODEC && self->outbox == outbox && self->epoch == outbox->epoch))
+
+  /* What a codec cannot do says nothing of other blobs. */
+  if (blob->trouble == BS_TROUBLE_BACKING && self->epoch == self->outbox->epoch)
+    pause_outbox (self->outbox);
+  if (outbox->pause == 0 || (blob->trouble == BS_TROUBLE_CODEC && self->outbox == outbox && self->epoch == outbox->epoch))
     pause_outbox (outbox);
-  if (trouble == BS_TROUBLE_CODEC)
+
+  return report;
+}
+
+/* A write-behind has ended. TRUE if that is to be reported. */
+static gboolean
+write_behind_end_locked (Departure *self, BsBlob *blob, const GError *error)
+{
+  if (error == NULL)
     {
-      g_clear_error (&cache->codec_error);
-      cache->codec_error = g_error_copy (error);
+      bs_cache_mark_clean_locked (self->cache, blob);
+      return FALSE;
     }
 
-  return is_first;
+  /* Where it has to leave by now, the write that this takes tells. */
+  if (blob->place != BS_PLACE_RESIDENT || blob->is_clean)
+    return FALSE;
+
+  self->cache->is_behind_paused = TRUE;
+  return note_trouble_locked (self, blob, error);
 }
 
 static void
@@ -213,16 +234,24 @@ departure_deliver (gpointer data, gpointer value, GError **error)
   g_mutex_lock (&cache->lock);
   /* Where nobody wants the blob any more, nothing may have been written at all. */
   blob = self->buffer->blob;
-  self->outbox->n_writing--;
-  if (*error == NULL && blob != NULL)
+  if (self->outbox == NULL)
     {
-      evicted = departure_arrive_locked (self, blob);
-      self->outbox->pause = 0;
+      cache->n_behind--;
+      report = blob != NULL && write_behind_end_locked (self, blob, *error);
     }
-  else if (*error != NULL && blob != NULL)
+  else
     {
-      report = departure_fail_locked (self, blob, *error);
-      fails_trims = blob->trouble != BS_TROUBLE_CODEC;
+      self->outbox->n_writing--;
+      if (*error == NULL && blob != NULL)
+        {
+          evicted = departure_arrive_locked (self, blob);
+          self->outbox->pause = 0;
+        }
+      else if (*error != NULL && blob != NULL)
+        {
+          report = departure_fail_locked (self, blob, *error);
+          fails_trims = blob->trouble != BS_TROUBLE_CODEC;
+        }
     }
   g_mutex_unlock (&cache->lock);
 
@@ -291,7 +320,7 @@ may_write (const BsOutbox *outbox, gint64 now)
 static guint
 count_writing (const BsCache *self)
 {
-  guint n_writing = 0;
+  guint n_writing = self->n_behind;
 
   for (guint i = 0; i < BS_N_OUTBOXES; i++)
     n_writing += self->outboxes[i].n_writing;
@@ -330,6 +359,40 @@ choose_writes_locked (BsCache *self, BsOutbox *outbox, guint64 target, guint max
       outbox->n_writing++;
       round->blobs[round->n_writes] = blob;
       round->departures[round->n_writes++] = departure_new_locked (self, blob, outbox);
+    }
+}
+
+/* Whether there is something to write before it has to leave. Not while writing
+ * does not work: then only what has to leave is tried. */
+static gboolean
+may_write_behind_locked (BsCache *self, guint max_writes)
+{
+  return !self->is_behind_paused &&
+         self->outboxes[BS_TROUBLE_NONE].pause == 0 && self->outboxes[BS_TROUBLE_BACKING].pause == 0 &&
+         count_writing (self) < max_writes &&
+         bs_residency_is_ageing (&self->residency);
+}
+
+static void
+choose_write_behinds_locked (BsCache *self, guint max_writes, Round *round)
+{
+  while (may_write_behind_locked (self, max_writes))
+    {
+      BsBlob *blob;
+
+      if (round->n_writes == MAX_WRITES)
+        {
+          round->again = TRUE;
+          return;
+        }
+
+      blob = bs_blob_from_node (bs_residency_next_ageing (&self->residency));
+      if (blob->is_clean || blob->trouble != BS_TROUBLE_NONE || !bs_blob_try_ref (blob))
+        continue;
+
+      self->n_behind++;
+      round->blobs[round->n_writes] = blob;
+      round->departures[round->n_writes++] = departure_new_locked (self, blob, NULL);
     }
 }
 
@@ -392,7 +455,8 @@ carry_out (BsCache *self, BsBackingStore *store, Round *round)
       BsCaller *caller;
       BsKeyRecord *token;
 
-      caller = bs_caller_new_background (store, round->priority, departure_deliver, departure, departure_free);
+      caller = bs_caller_new_background (store, departure->outbox != NULL ? round->priority : G_PRIORITY_LOW,
+                                         departure_deliver, departure, departure_free);
       bs_backing_store_start_write (store, blob->record, content, caller);
       bs_caller_unref (caller);
 
@@ -430,18 +494,18 @@ is_hopeless_locked (const BsCache *self, gint64 now)
 }
 
 static gboolean
-is_balanced_locked (BsCache *self)
+is_balanced_locked (BsCache *self, guint max_writes)
 {
   const BsAmount nothing = { 0, };
 
-  return !is_over_locked (self, self->max_bytes, &nothing) && bs_link_is_empty (&self->trims);
+  return !is_over_locked (self, self->max_bytes, &nothing) && bs_link_is_empty (&self->trims) &&
+         !may_write_behind_locked (self, max_writes);
 }
 
 static void
-balance_once (BsCache *self, BsBackingStore *store, Frame *frame)
+balance_once (BsCache *self, BsBackingStore *store, guint max_writes, Frame *frame)
 {
   Round round = { .priority = G_PRIORITY_DEFAULT };
-  guint max_writes = bs_backing_store_get_max_threads (store);
   gint64 now = g_get_monotonic_time ();
   gboolean was_hopeless;
   guint64 target;
@@ -451,6 +515,7 @@ balance_once (BsCache *self, BsBackingStore *store, Frame *frame)
   choose_victims_locked (self, target, &round);
   for (guint i = 0; i < BS_N_OUTBOXES; i++)
     choose_writes_locked (self, &self->outboxes[i], target, max_writes, now, &round);
+  choose_write_behinds_locked (self, max_writes, &round);
   choose_answers_locked (self, &round);
   if (!bs_link_is_empty (&self->trims) && is_hopeless_locked (self, now))
     round.hopeless = g_error_copy (self->codec_error);
@@ -468,11 +533,12 @@ BsCacheChanges
 bs_cache_balance (BsCache *self, BsBackingStore *store)
 {
   Frame frame = { .cache = self };
+  guint max_writes = bs_backing_store_get_max_threads (store);
   BsCacheChanges changes = 0;
   gboolean balanced;
 
   g_mutex_lock (&self->lock);
-  balanced = is_balanced_locked (self);
+  balanced = is_balanced_locked (self, max_writes);
   if (balanced)
     changes = bs_cache_take_changes_locked (self);
   g_mutex_unlock (&self->lock);
@@ -491,7 +557,7 @@ bs_cache_balance (BsCache *self, BsBackingStore *store)
   do
     {
       frame.again = FALSE;
-      balance_once (self, store, &frame);
+      balance_once (self, store, max_writes, &frame);
     }
   while (frame.again);
   g_private_set (&current_frame, frame.outer);
@@ -551,87 +617,4 @@ bs_cache_destroy_retry (BsCache *self)
 
   g_source_destroy (retry);
   g_source_unref (retry);
-}
-
-static BsTrim *
-trim_ref (BsTrim *self)
-{
-  return g_atomic_rc_box_acquire (self);
-}
-
-BsTrim *
-bs_trim_new (BsPool *pool, guint64 target, int priority)
-{
-  BsTrim *self = g_atomic_rc_box_new0 (BsTrim);
-
-  self->pool = g_object_ref (pool);
-  self->target = target;
-  self->priority = priority;
-
-  return self;
-}
-
-static void
-trim_clear (gpointer data)
-{
-  BsTrim *self = data;
-
-  g_object_unref (self->pool);
-}
-
-void
-bs_trim_unref (BsTrim *self)
-{
-  g_atomic_rc_box_release_full (self, trim_clear);
-}
-
-gpointer
-bs_trim_deliver (gpointer data, gpointer value, GError **error)
-{
-  BsTrim *self = data;
-  BsCache *cache = bs_pool_get_cache (self->pool);
-  BsCaller *caller = NULL;
-
-  g_mutex_lock (&cache->lock);
-  self->is_answered = TRUE;
-  if (self->caller != NULL)
-    {
-      bs_link_remove (&self->link);
-      caller = g_steal_pointer (&self->caller);
-    }
-  g_mutex_unlock (&cache->lock);
-
-  if (caller != NULL)
-    bs_caller_unref (caller);
-  return NULL;
-}
-
-/* Called on the cancelling thread. */
-static void
-trim_leave (BsCaller *caller, gpointer data)
-{
-  bs_caller_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The trim was cancelled"));
-}
-
-void
-bs_trim_start (BsTrim *self, BsCaller *caller)
-{
-  BsCache *cache = bs_pool_get_cache (self->pool);
-
-  /* A cancellation that comes in here may be the end of the trim. */
-  trim_ref (self);
-  bs_caller_connect (caller, trim_leave, NULL);
-
-  g_mutex_lock (&cache->lock);
-  if (!self->is_answered)
-    {
-      self->caller = bs_caller_ref (caller);
-      bs_link_append (&cache->trims, &self->link);
-      /* Whoever asks now wants to know now, whatever failed before. */
-      for (guint i = 0; i < BS_N_OUTBOXES; i++)
-        cache->outboxes[i].retry_at = 0;
-    }
-  g_mutex_unlock (&cache->lock);
-
-  bs_trim_unref (self);
 }

@@ -3,8 +3,8 @@
 
 #include "bs-memory-pressure-private.h"
 
-#include "bs-eviction-private.h"
 #include "bs-pool-private.h"
+#include "bs-trim-private.h"
 
 /* The memory monitor is one for the whole process, and it emits where it was
  * made: in the thread-default main context of whoever asked for it first. If that

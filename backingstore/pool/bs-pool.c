@@ -8,6 +8,7 @@
 #include "bs-item-private.h"
 #include "bs-memory-pressure-private.h"
 #include "bs-pool-private.h"
+#include "bs-trim-private.h"
 #include "store/bs-lane-private.h"
 
 /**

@@ -79,6 +79,8 @@ BsResidencyNode *bs_residency_get_victim  (BsResidency *self);
  * can leave, now is the time. NULL if there is none. A node comes up at most
  * once each time it is queued. */
 BsResidencyNode *bs_residency_next_ageing (BsResidency *self);
+/* Whether there is one. */
+gboolean         bs_residency_is_ageing   (BsResidency *self);
 
 guint64          bs_residency_get_bytes   (const BsResidency *self);
 

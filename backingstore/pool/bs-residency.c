@@ -347,25 +347,18 @@ bs_residency_get_victim (BsResidency *self)
 
 /* The node after the aged ones, if no more than `zone` bytes are older. */
 static BsResidencyNode *
-queue_age (BsResidency *self, BsResidencyQueue *queue, double zone)
+queue_get_ageing (const BsResidencyQueue *queue, double zone)
 {
   BsLink *link = queue->aged->prev;
-  BsResidencyNode *node;
 
   if (link == &queue->head || queue->aged_bytes >= zone)
     return NULL;
 
-  node = node_from_link (link);
-  node->is_aged = TRUE;
-  queue->aged = link;
-  queue->aged_bytes += node->size;
-  self->n_steps++;
-
-  return node;
+  return node_from_link (link);
 }
 
-BsResidencyNode *
-bs_residency_next_ageing (BsResidency *self)
+static BsResidencyNode *
+get_ageing (BsResidency *self)
 {
   double bytes = self->small.bytes + self->main.bytes;
   double small = self->small_share * get_capacity (self);
@@ -375,9 +368,33 @@ bs_residency_next_ageing (BsResidency *self)
   if (self->is_filling && bytes < self->budget * (1 - self->small_share))
     return NULL;
 
-  node = queue_age (self, &self->small, self->small.bytes - small / 2);
+  node = queue_get_ageing (&self->small, self->small.bytes - small / 2);
   if (node == NULL)
-    node = queue_age (self, &self->main, small / 2);
+    node = queue_get_ageing (&self->main, small / 2);
+
+  return node;
+}
+
+gboolean
+bs_residency_is_ageing (BsResidency *self)
+{
+  return get_ageing (self) != NULL;
+}
+
+BsResidencyNode *
+bs_residency_next_ageing (BsResidency *self)
+{
+  BsResidencyNode *node = get_ageing (self);
+  BsResidencyQueue *queue;
+
+  if (node == NULL)
+    return NULL;
+
+  queue = get_queue (self, node->place);
+  node->is_aged = TRUE;
+  queue->aged = &node->link;
+  queue->aged_bytes += node->size;
+  self->n_steps++;
 
   return node;
 }
