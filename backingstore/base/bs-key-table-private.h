@@ -14,6 +14,7 @@ G_BEGIN_DECLS
  * in order. Reserve room in those first where their size is known. */
 typedef struct
 {
+  /* written atomically, as is n_groups */
   guint8 *control;  /* n_groups * 8 bytes; NULL while nothing was added */
   BsKey *keys;      /* n_groups * 8 */
   guint64 n_keys;
@@ -38,18 +39,18 @@ gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, 
 gsize    bs_key_table_get_size  (const BsKeyTable *table);
 
 /* Fetches what a search for the key will look at into the cache, while the
- * caller is busy with something else. */
+ * caller is busy with something else. The one function that needs no lock: where
+ * the table has just moved it fetches in vain. */
 static inline void
 bs_key_table_prefetch (const BsKeyTable *table,
                        guint64 hash)
 {
-#ifdef __GNUC__
-  guint64 group = (((hash << table->shift) >> 32) * table->n_groups) >> 32;
+  guint64 group = (((hash << table->shift) >> 32) * __atomic_load_n (&table->n_groups, __ATOMIC_RELAXED)) >> 32;
+  const BsKey *keys = __atomic_load_n (&table->keys, __ATOMIC_RELAXED) + group * 8;
 
-  __builtin_prefetch (table->control + group * 8);
-  __builtin_prefetch (table->keys + group * 8);
-  __builtin_prefetch (table->keys + group * 8 + 4);
-#endif
+  __builtin_prefetch (__atomic_load_n (&table->control, __ATOMIC_RELAXED) + group * 8);
+  __builtin_prefetch (keys);
+  __builtin_prefetch (keys + 4);
 }
 
 G_END_DECLS

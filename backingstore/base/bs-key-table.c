@@ -190,6 +190,17 @@ take_group (BsKeyTable *table,
   return n;
 }
 
+static void
+set_memory (BsKeyTable *table,
+            guint8 *control,
+            BsKey *keys,
+            guint32 n_groups)
+{
+  __atomic_store_n (&table->control, control, __ATOMIC_RELAXED);
+  __atomic_store_n (&table->keys, keys, __ATOMIC_RELAXED);
+  __atomic_store_n (&table->n_groups, n_groups, __ATOMIC_RELAXED);
+}
+
 /* In place, so that a table never needs twice its memory: from the last group
  * to the first, since keys move to the back. A key that would go to a group
  * whose turn is still to come waits until the end. */
@@ -227,15 +238,15 @@ resize (BsKeyTable *table,
         guint64 n_groups)
 {
   guint32 n_old_groups = table->n_groups;
+  guint8 *control;
 
   if (n_groups > G_MAXUINT32 || n_groups > G_MAXSIZE / GROUP_BYTES)
     g_error ("A table of %" G_GUINT64_FORMAT " keys is too large", table->n_keys);
 
-  table->keys = g_realloc (table->keys, n_groups * GROUP_SIZE * sizeof (BsKey));
-  table->control = g_realloc (table->control, n_groups * GROUP_SIZE);
-  memset (table->control + (gsize) n_old_groups * GROUP_SIZE, EMPTY,
+  control = g_realloc (table->control, n_groups * GROUP_SIZE);
+  memset (control + (gsize) n_old_groups * GROUP_SIZE, EMPTY,
           (n_groups - n_old_groups) * GROUP_SIZE);
-  table->n_groups = n_groups;
+  set_memory (table, control, g_realloc (table->keys, n_groups * GROUP_SIZE * sizeof (BsKey)), n_groups);
   table->n_free = n_groups * GROUP_CAPACITY - table->n_keys;
   rehash (table, n_old_groups);
 }
@@ -265,7 +276,9 @@ bs_key_table_clear (BsKeyTable *table)
 {
   g_free (table->keys);
   g_free (table->control);
-  bs_key_table_init (table, table->shift);
+  set_memory (table, NULL, NULL, 0);
+  table->n_keys = 0;
+  table->n_free = 0;
 }
 
 /* `copy` must not be initialised. */

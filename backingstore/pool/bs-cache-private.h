@@ -46,9 +46,9 @@ struct _BsBlob
 
   /* changed under the cache's lock; atomic for those who only look */
   guint8 place;               /* BsPlace */
+  guint8 is_clean;            /* it is in primary storage, for good; else there is a buffer */
 
   /* under the cache's lock */
-  guint8 is_clean : 1;        /* it is in primary storage; else there is a buffer */
   guint8 is_size_known : 1;
   guint8 was_used : 1;        /* while its write was under way */
   guint8 trouble : 2;         /* BsTrouble; it was reported */
@@ -60,6 +60,7 @@ struct _BsBlob
 
   /* constant */
   BsKeyRecord *record;        /* one token */
+  BsKey key;                  /* the record's: to look for the key without waiting for the record */
 };
 
 typedef struct
@@ -206,6 +207,13 @@ bs_cache_hit (BsCache *self, BsBlob *blob, BsKind kind)
 
   bs_residency_hit (&self->residency, &blob->node);
   return hold;
+}
+
+/* Once it is clean it stays so. */
+static inline gboolean
+bs_blob_is_clean (const BsBlob *blob)
+{
+  return __atomic_load_n (&blob->is_clean, __ATOMIC_ACQUIRE);
 }
 
 static inline BsBlob *

@@ -59,6 +59,7 @@ bs_blob_new (BsKeyRecord *record, gboolean is_clean)
 
   blob->ref_count = 1;
   blob->record = record;
+  blob->key = *bs_key_record_get_key (record);
   blob->is_clean = is_clean;
 
   return blob;
@@ -563,6 +564,9 @@ bs_cache_dup_unwritten (BsCache *self, BsBlob *blob)
   BsBuffer *buffer = NULL;
   BsHold hold = 0;
 
+  if (bs_blob_is_clean (blob))
+    return NULL;
+
   g_mutex_lock (&self->lock);
   if (!blob->is_clean)
     {
@@ -572,7 +576,7 @@ bs_cache_dup_unwritten (BsCache *self, BsBlob *blob)
   g_mutex_unlock (&self->lock);
 
   /* The hold keeps the buffer. */
-  return hold != 0 ? bs_content_new_for_hold (buffer, hold, self->codec, bs_key_record_get_key (blob->record)) : NULL;
+  return hold != 0 ? bs_content_new_for_hold (buffer, hold, self->codec, &blob->key) : NULL;
 }
 
 void
@@ -587,7 +591,7 @@ bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob)
       bs_cache_outbox_remove_locked (self, blob);
       bs_cache_restore_locked (self, blob);
     }
-  blob->is_clean = TRUE;
+  __atomic_store_n (&blob->is_clean, TRUE, __ATOMIC_RELEASE);
   blob->trouble = BS_TROUBLE_NONE;
   self->stats.writes++;
   if (bs_buffer_is_object (blob->buffer))

@@ -64,7 +64,7 @@ departure_new_locked (BsCache *cache, BsBlob *blob, BsOutbox *outbox)
   bs_buffer_try_ref (blob->buffer);
   self->buffer = blob->buffer;
   self->hold = bs_hold_ref (bs_word_peek (&blob->hold));
-  self->key = *bs_key_record_get_key (blob->record);
+  self->key = blob->key;
   self->outbox = outbox;
   self->epoch = outbox != NULL ? outbox->epoch : 0;
 

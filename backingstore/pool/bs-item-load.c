@@ -56,7 +56,7 @@ load_missing (BsItem *self, BsBlob *blob, BsKind kind, GCancellable *cancellable
       !bs_item_write_blob (self, blob, NULL, cancellable, error))
     return NULL;
 
-  if (cancellable == NULL && bs_backing_store_read_now (get_store (self), blob->record, &content, &local_error))
+  if (cancellable == NULL && bs_backing_store_read_now (get_store (self), &blob->key, blob->record, &content, &local_error))
     {
       BsItemRequest request = { self, blob, NULL };
       gpointer loaded = get_deliver (kind) (&request, content, &local_error);

@@ -179,7 +179,7 @@ bs_item_object_deliver (gpointer data, gpointer value, GError **error)
         {
           char key[BS_KEY_STRING_SIZE];
 
-          bs_key_print (bs_key_record_get_key (self->blob->record), key);
+          bs_key_print (&self->blob->key, key);
           g_prefix_error (error, "%s: ", key);
           return NULL;
         }

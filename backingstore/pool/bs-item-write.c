@@ -49,12 +49,12 @@ write_now (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GError **error)
 
   if (tracked != NULL)
     {
-      if (!bs_backing_store_persist_now (get_store (self), blob->record, tracked, content, error))
+      if (!bs_backing_store_persist_now (get_store (self), &blob->key, blob->record, tracked, content, error))
         return FALSE;
     }
   else if (content != NULL)
     {
-      if (!bs_backing_store_write_now (get_store (self), blob->record, content, error))
+      if (!bs_backing_store_write_now (get_store (self), &blob->key, blob->record, content, error))
         return FALSE;
     }
 

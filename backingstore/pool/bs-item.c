@@ -183,7 +183,7 @@ bs_item_dup_key (BsItem *self)
   g_return_val_if_fail (self->pool != NULL, NULL);
 
   blob = bs_item_dup_blob (self);
-  key = bs_key_to_string (bs_key_record_get_key (blob->record));
+  key = bs_key_to_string (&blob->key);
   bs_pool_release_blob (self->pool, blob);
 
   return key;

@@ -44,10 +44,11 @@ void bs_backing_store_start_register_all (BsBackingStore *self, BsTrackedPath *t
  * done, on this thread, with or without `*error`, which must not be NULL; FALSE
  * when it has to be started with a caller, because something else is under way
  * for the key, or there is something to say against it. What they give back is
- * the caller's. */
-gboolean bs_backing_store_read_now           (BsBackingStore *self, BsKeyRecord *record, GBytes **bytes, GError **error);
-gboolean bs_backing_store_write_now          (BsBackingStore *self, BsKeyRecord *record, BsContent *content, GError **error);
-gboolean bs_backing_store_persist_now        (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, GError **error);
+ * the caller's. `key` is the record's: with many keys the record itself takes its
+ * time to come into the cache. */
+gboolean bs_backing_store_read_now           (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, GBytes **bytes, GError **error);
+gboolean bs_backing_store_write_now          (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsContent *content, GError **error);
+gboolean bs_backing_store_persist_now        (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, GError **error);
 gboolean bs_backing_store_register_now       (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsKeyRecord **token, GError **error);
 
 /* Around a function of the application that runs where the backing's functions

@@ -138,6 +138,22 @@ bs_backing_store_leave_call (BsBackingStore *self, BsFrame *frame)
   bs_lane_leave (self->backing_lane);
 }
 
+/* With many keys, what an operation costs is waiting for memory: better for all
+ * of it at once. */
+static inline void
+prefetch (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked)
+{
+  guint64 hash = bs_key_hash (key);
+  guint shard = bs_shard_index (hash);
+
+  if (record != NULL)
+    __builtin_prefetch (record, 1);
+  else
+    bs_shard_prefetch (&self->shards[shard], hash);
+  if (tracked != NULL)
+    bs_key_table_prefetch (&tracked->members[shard], hash);
+}
+
 gboolean
 bs_backing_store_call_now (BsBackingStore *self,
                            BsJobKind       kind,
@@ -153,6 +169,7 @@ bs_backing_store_call_now (BsBackingStore *self,
   if (self->main_context != NULL || (tracked != NULL && tracked->store != self) || bs_frame_find (self, BS_FRAME_CALL) != NULL)
     return FALSE;
 
+  prefetch (self, key, record, tracked);
   bs_task_tracker_begin (self->tracker);
   if (g_atomic_int_get (&self->state) == BS_STATE_OPEN)
     called = bs_strand_call_now (self, kind, key, record, tracked, content, value, error);
@@ -162,29 +179,29 @@ bs_backing_store_call_now (BsBackingStore *self,
 }
 
 gboolean
-bs_backing_store_read_now (BsBackingStore *self, BsKeyRecord *record, GBytes **bytes, GError **error)
+bs_backing_store_read_now (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, GBytes **bytes, GError **error)
 {
   gpointer value = NULL;
-  gboolean called = bs_backing_store_call_now (self, BS_JOB_READ, &record->key, record, NULL, NULL, &value, error);
+  gboolean called = bs_backing_store_call_now (self, BS_JOB_READ, key, record, NULL, NULL, &value, error);
 
   *bytes = value;
   return called;
 }
 
 gboolean
-bs_backing_store_write_now (BsBackingStore *self, BsKeyRecord *record, BsContent *content, GError **error)
+bs_backing_store_write_now (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsContent *content, GError **error)
 {
   gpointer unused;
 
-  return bs_backing_store_call_now (self, BS_JOB_WRITE, &record->key, record, NULL, content, &unused, error);
+  return bs_backing_store_call_now (self, BS_JOB_WRITE, key, record, NULL, content, &unused, error);
 }
 
 gboolean
-bs_backing_store_persist_now (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, GError **error)
+bs_backing_store_persist_now (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, GError **error)
 {
   gpointer unused;
 
-  return bs_backing_store_call_now (self, BS_JOB_PERSIST, &record->key, record, tracked, content, &unused, error);
+  return bs_backing_store_call_now (self, BS_JOB_PERSIST, key, record, tracked, content, &unused, error);
 }
 
 gboolean

@@ -31,9 +31,15 @@ struct _Block
 };
 
 static guint
+home_of (guint64 hash, guint n_slots)
+{
+  return (guint) (hash >> 16) & (n_slots - 1);
+}
+
+static guint
 slot_index (BsShard *shard, guint64 hash)
 {
-  return (guint) (hash >> 16) & (shard->n_slots - 1);
+  return home_of (hash, shard->n_slots);
 }
 
 static guint
@@ -129,16 +135,30 @@ put (BsShard *shard, BsShardSlot slot)
 }
 
 static void
+set_slots (BsShard *shard, BsShardSlot *slots, guint n_slots)
+{
+  __atomic_store_n (&shard->slots, slots, __ATOMIC_RELAXED);
+  __atomic_store_n (&shard->n_slots, n_slots, __ATOMIC_RELAXED);
+}
+
+static void
 resize (BsShard *shard, guint n_slots)
 {
   g_autofree BsShardSlot *old = shard->slots;
   guint n_old = shard->n_slots;
 
-  shard->slots = g_new0 (BsShardSlot, n_slots);
-  shard->n_slots = n_slots;
+  set_slots (shard, g_new0 (BsShardSlot, n_slots), n_slots);
   for (guint i = 0; i < n_old; i++)
     if (old[i].record != NULL)
       put (shard, old[i]);
+}
+
+void
+bs_shard_prefetch (const BsShard *shard, guint64 hash)
+{
+  guint n_slots = __atomic_load_n (&shard->n_slots, __ATOMIC_RELAXED);
+
+  __builtin_prefetch (__atomic_load_n (&shard->slots, __ATOMIC_RELAXED) + home_of (hash, n_slots));
 }
 
 BsKeyRecord *
@@ -193,8 +213,8 @@ bs_shard_remove (BsShard *shard, BsKeyRecord *record, guint64 hash)
       free_blocks (shard);
       if (shard->n_slots > 1024)
         {
-          g_clear_pointer (&shard->slots, g_free);
-          shard->n_slots = 0;
+          g_free (shard->slots);
+          set_slots (shard, NULL, 0);
           return;
         }
     }

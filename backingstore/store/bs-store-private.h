@@ -24,8 +24,10 @@ typedef struct
 typedef struct
 {
   GMutex mutex;
-  BsShardSlot *slots;         /* owned */
-  guint n_slots;              /* a power of two, or 0 */
+
+  /* under the mutex */
+  BsShardSlot *slots;         /* owned; written atomically */
+  guint n_slots;              /* a power of two, or 0; written atomically */
   guint n_records;
 
   gpointer blocks;            /* owned; where the records are */

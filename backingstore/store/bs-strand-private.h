@@ -6,6 +6,10 @@
 
 G_BEGIN_DECLS
 
+/* Fetches what a look-up will need into the cache. No lock is needed: where the
+ * table has just moved it fetches in vain. */
+void         bs_shard_prefetch  (const BsShard *shard, guint64 hash);
+
 /* The records of the keys in use. Under the shard's mutex. */
 BsKeyRecord *bs_shard_lookup    (BsShard *shard, const BsKey *key, guint64 hash);
 BsKeyRecord *bs_shard_obtain    (BsShard *shard, const BsKey *key, guint64 hash);

@@ -689,8 +689,6 @@ bs_strand_call_now (BsBackingStore *store,
   KeyJob self;
 
   g_mutex_lock (&shard->mutex);
-  if (tracked != NULL)
-    bs_key_table_prefetch (&tracked->members[bs_shard_index (hash)], hash);
   if (record == NULL)
     record = bs_shard_lookup (shard, key, hash);
   if ((record == NULL || record->strand.head == NULL) && (tracked == NULL || !g_atomic_int_get (&tracked->refusing)))
