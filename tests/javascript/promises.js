@@ -13,7 +13,7 @@ const METHODS = [
         'run_in_thread', 'load_root', 'wait_finished', 'close']],
     [Bs.TaskTracker, ['wait']],
     [Bs.Pool, ['register', 'register_all', 'trim']],
-    [Bs.Item, ['load', 'write', 'persist']],
+    [Bs.Item, ['load', 'load_object', 'write', 'persist']],
 ];
 
 for (const [type, names] of METHODS) {
