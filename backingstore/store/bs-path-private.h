@@ -24,6 +24,9 @@ void       bs_path_start_release  (BsPath *path, BsBackingStore *store);
  * what is part of something asked earlier. */
 gboolean   bs_path_take_ticket    (BsJob *job, gboolean inner);
 void       bs_path_return_ticket  (BsJob *job, BsAftermath *after);
+/* What takes long steps aside for the syncs that were asked since: what it has
+ * under way has tickets of its own. */
+void       bs_path_renew_ticket   (BsJob *job, BsAftermath *after);
 
 /* Of BsTrackedPath, of those that are tracked now. */
 GPtrArray *bs_path_list_tracked   (BsBackingStore *store);

@@ -44,6 +44,9 @@ effects (BsJobKind kind)
       return READS_PRIMARY | WRITES_MEMBER;
     case BS_JOB_DELETE_PERSISTED:
       return WRITES_MEMBER;
+    case BS_JOB_VERIFY:
+      /* A bad blob is taken out. */
+      return READS_MEMBER | WRITES_MEMBER;
     default:
       g_assert_not_reached ();
     }
@@ -96,6 +99,7 @@ bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, con
     case BS_JOB_PERSIST:
       return member == BS_MEMBER_YES ? BS_NEED_NOTHING : BS_NEED_CALL;
     case BS_JOB_DELETE_PERSISTED:
+    case BS_JOB_VERIFY:
       return member == BS_MEMBER_NO ? BS_NEED_NOTHING : BS_NEED_CALL;
     default:
       return BS_NEED_CALL;
@@ -138,6 +142,14 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
       break;
     case BS_JOB_DELETE_PERSISTED:
       bs_tracked_path_set_membership (tracked, &record->key, hash, error == NULL ? BS_MEMBER_NO : BS_MEMBER_UNCERTAIN);
+      break;
+    case BS_JOB_VERIFY:
+      if (error == NULL)
+        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_YES);
+      else if (missing || g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT))
+        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_NO);
+      else
+        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_UNCERTAIN);
       break;
     default:
       g_assert_not_reached ();
@@ -278,6 +290,9 @@ call_backing (KeyJob *self, BsShard *shard, GError **error)
       break;
     case BS_JOB_DELETE_PERSISTED:
       bs_backing_invoke_delete_persisted (backing, file, &self->key, job->cancellable, error);
+      break;
+    case BS_JOB_VERIFY:
+      bs_backing_invoke_verify_persisted (backing, file, &self->key, job->cancellable, error);
       break;
     default:
       g_assert_not_reached ();
