@@ -53,6 +53,8 @@ struct _BsTrackedPath
   /* each under its shard's mutex */
   BsKeyTable members[BS_N_SHARDS];
   BsKeyTable uncertain[BS_N_SHARDS];
+  guint64 trusted_from[BS_N_SHARDS];  /* 0, or, since a sync has failed, the first ticket after that */
+  BsKeyTable redone[BS_N_SHARDS];     /* keys that were persisted or deleted with such a ticket */
 
   gpointer n_keys;              /* atomic; a gsize */
   int n_keys_pending;           /* atomic: a notification is under way */
@@ -63,6 +65,13 @@ struct _BsTrackedPath
 BsTrackedPath *bs_tracked_path_new            (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found) G_GNUC_WARN_UNUSED_RESULT;
 BsMembership   bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 hash);
 void           bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 hash, BsMembership membership);
+/* Whether what was last done to the key may be lost, because a sync has failed
+ * that ought to have made it durable. That a later one succeeds settles nothing:
+ * only doing it again does. Under the shard's mutex. */
+gboolean       bs_tracked_path_is_in_doubt    (BsTrackedPath *self, const BsKey *key, guint64 hash);
+void           bs_tracked_path_settle         (BsTrackedPath *self, const BsKey *key, guint64 hash, guint64 ticket);
+/* A sync has failed: for every key, however many there are. Takes each shard's mutex. */
+void           bs_tracked_path_doubt          (BsTrackedPath *self, guint64 trusted_from);
 void           bs_tracked_path_set_closed     (BsTrackedPath *self);
 /* The keys of one shard; appends BsKey to `keys`. Takes the shard's mutex. */
 void           bs_tracked_path_copy_keys      (BsTrackedPath *self, guint shard, GArray *keys);

@@ -428,6 +428,18 @@ run_release (PathJob *self)
   path_job_end (self, NULL, NULL);
 }
 
+static guint64
+next_ticket (BsPath *path)
+{
+  guint64 ticket;
+
+  g_mutex_lock (&path->mutex);
+  ticket = path->last_ticket + 1;
+  g_mutex_unlock (&path->mutex);
+
+  return ticket;
+}
+
 static void
 run_sync (PathJob *self)
 {
@@ -438,6 +450,9 @@ run_sync (PathJob *self)
   bs_backing_sync_persisted (self->job.store->backing, self->path->file, self->job.cancellable, &error);
   bs_frame_pop (&frame);
 
+  /* Before anybody is told, so that whoever tries again reaches the backing. */
+  if (error != NULL)
+    bs_tracked_path_doubt (self->job.tracked, next_ticket (self->path));
   path_job_end (self, NULL, error);
 }
 

@@ -97,8 +97,9 @@ bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, con
         return BS_NEED_MISSING;
       return present && member == BS_MEMBER_YES ? BS_NEED_NOTHING : BS_NEED_CALL;
     case BS_JOB_PERSIST:
-      return member == BS_MEMBER_YES ? BS_NEED_NOTHING : BS_NEED_CALL;
+      return member == BS_MEMBER_YES && !bs_tracked_path_is_in_doubt (tracked, key, hash) ? BS_NEED_NOTHING : BS_NEED_CALL;
     case BS_JOB_DELETE_PERSISTED:
+      return member == BS_MEMBER_NO && !bs_tracked_path_is_in_doubt (tracked, key, hash) ? BS_NEED_NOTHING : BS_NEED_CALL;
     case BS_JOB_VERIFY:
       return member == BS_MEMBER_NO ? BS_NEED_NOTHING : BS_NEED_CALL;
     default:
@@ -107,7 +108,7 @@ bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, con
 }
 
 void
-bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const GError *error)
+bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, guint64 ticket, const GError *error)
 {
   gboolean missing = error != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
 
@@ -154,6 +155,9 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
     default:
       g_assert_not_reached ();
     }
+
+  if (error == NULL && (kind == BS_JOB_PERSIST || kind == BS_JOB_DELETE_PERSISTED))
+    bs_tracked_path_settle (tracked, &record->key, hash, ticket);
 }
 
 static GError *
@@ -330,7 +334,7 @@ write_first (KeyJob *self, BsShard *shard, GError **error)
     return FALSE;
 
   g_mutex_lock (&shard->mutex);
-  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, *error);
+  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, 0, *error);
   g_mutex_unlock (&shard->mutex);
 
   return *error == NULL;
@@ -378,7 +382,7 @@ key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes
 
   g_mutex_lock (&shard->mutex);
   if (called)
-    bs_strand_note (job->kind, self->record, job->tracked, self->hash, *error);
+    bs_strand_note (job->kind, self->record, job->tracked, self->hash, job->ticket, *error);
   callers = bs_job_steal_callers (job);
   if (job->kind == BS_JOB_REGISTER && *error == NULL)
     {
