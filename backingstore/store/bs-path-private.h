@@ -53,13 +53,16 @@ struct _BsTrackedPath
   /* each under its shard's mutex */
   BsKeyTable members[BS_N_SHARDS];
   BsKeyTable uncertain[BS_N_SHARDS];
-  guint64 trusted_from[BS_N_SHARDS];  /* 0, or, since a sync has failed, the first ticket after that */
-  BsKeyTable redone[BS_N_SHARDS];     /* keys that were persisted or deleted with such a ticket */
 
   gpointer n_keys;              /* atomic; a gsize */
   int n_keys_pending;           /* atomic: a notification is under way */
   int refusing;                 /* atomic; written under the path's mutex: no new operations */
   int closed;                   /* atomic */
+  int doubted;                  /* atomic: a sync has failed */
+
+  /* each under its shard's mutex, since a sync has failed */
+  guint64 trusted_from[BS_N_SHARDS];  /* the first ticket after that */
+  BsKeyTable redone[BS_N_SHARDS];     /* keys that were persisted or deleted with such a ticket */
 };
 
 BsTrackedPath *bs_tracked_path_new            (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found) G_GNUC_WARN_UNUSED_RESULT;

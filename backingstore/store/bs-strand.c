@@ -156,7 +156,8 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
       g_assert_not_reached ();
     }
 
-  if (error == NULL && (kind == BS_JOB_PERSIST || kind == BS_JOB_DELETE_PERSISTED))
+  if (tracked != NULL && G_UNLIKELY (g_atomic_int_get (&tracked->doubted)) && error == NULL &&
+      (kind == BS_JOB_PERSIST || kind == BS_JOB_DELETE_PERSISTED))
     bs_tracked_path_settle (tracked, &record->key, hash, ticket);
 }
 
