@@ -9,7 +9,6 @@ and ../test-interop.c reads what the crate has once written all the same.
 import faulthandler
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import unittest
@@ -19,16 +18,15 @@ import gi
 gi.require_version('Bs', '1')
 from gi.repository import Bs, Gio, GLib
 
+import cargo
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-OLDEST_CARGO = (1, 85)  # for edition 2024, which the crate is written in
 N = 30
 
 # What the crate must be told to leave alone: it deletes what is not a blob.
 OURS = ['.backingstore', '.lock', '.dirty', 'root']
 
-# Compiling takes half a minute where nobody else wants the processors.
-BUILD_SECONDS = 600
-faulthandler.dump_traceback_later(BUILD_SECONDS + 240, exit=True)
+faulthandler.dump_traceback_later(cargo.SECONDS + 240, exit=True)
 
 
 def content(number):
@@ -37,46 +35,13 @@ def content(number):
     return bytes((number * 31 + i * 7 + i // 251) & 0xff for i in range(size))
 
 
-def find_cargo():
-    home = os.path.expanduser('~/.cargo/bin/cargo')
-    cargo = os.environ.get('CARGO') or shutil.which('cargo')
-    if not cargo:
-        cargo = next(filter(os.path.exists, [home, '/usr/local/bin/cargo']), None)
-    if cargo is None:
-        raise unittest.SkipTest('there is no cargo')
-    answer = subprocess.run([cargo, '--version'], capture_output=True, text=True)
-    version = re.match(r'cargo (\d+)\.(\d+)', answer.stdout)
-    if version is None:
-        raise unittest.SkipTest(f'{cargo} does not work')
-    if tuple(map(int, version.groups())) < OLDEST_CARGO:
-        raise unittest.SkipTest(f'{version[0]} is too old for the crate')
-    return cargo
-
-
-def build_program():
-    cargo = find_cargo()
-    cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-    target = os.path.join(cache, 'backingstore-tests', 'cargo')
-    manifest = ['--manifest-path', os.path.join(HERE, 'Cargo.toml'), '--locked']
-
-    def run(command, *options):
-        return subprocess.run([cargo, command, *manifest, *options], capture_output=True, text=True,
-                              env={**os.environ, 'CARGO_TARGET_DIR': target}, timeout=BUILD_SECONDS)
-
-    if run('fetch', '--offline').returncode != 0:
-        fetched = run('fetch')
-        if fetched.returncode != 0:
-            raise unittest.SkipTest('the registry is out of reach: ' + ' '.join(fetched.stderr.split())[-200:])
-    built = run('build', '--offline')
-    if built.returncode != 0:
-        raise AssertionError(built.stderr)
-    return os.path.join(target, 'debug', 'interop')
-
-
 class InteropTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.program = build_program()
+        try:
+            cls.program = cargo.build(HERE)
+        except cargo.Missing as missing:
+            raise unittest.SkipTest(str(missing))
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
