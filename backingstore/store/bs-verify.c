@@ -242,12 +242,14 @@ ask_for_check (Run *run, const BsKey *key)
 
 /* Asks for checks until there are enough. Called by whoever starts the run, and
  * at the end of each check, inside of which another may be feeding, or this very
- * function. */
+ * function. However fast the checks end, nobody goes on feeding for long, so long
+ * as there is one whose end will. */
 static void
 feed (Run *run, guint n_ended)
 {
   BsVerify *verify = run->verify;
   guint n_most = bs_backing_store_get_max_threads (run->job.store);
+  guint n_asked = 0;
   gboolean ended;
 
   g_mutex_lock (&verify->mutex);
@@ -259,11 +261,12 @@ feed (Run *run, guint n_ended)
     }
 
   run->feeding = TRUE;
-  while (run->n_open < n_most && !run->exhausted)
+  while (run->n_open < n_most && !run->exhausted && (n_asked < n_most || run->n_open == 0))
     {
       gboolean found;
       BsKey key;
 
+      n_asked++;
       run->n_open++;
       g_mutex_unlock (&verify->mutex);
       found = next_key (run, &key);
