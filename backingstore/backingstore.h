@@ -12,6 +12,7 @@
 #include <backingstore/store/bs-backing-store.h>
 #include <backingstore/store/bs-task-tracker.h>
 #include <backingstore/store/bs-tracked-path.h>
+#include <backingstore/store/bs-verify.h>
 
 #include <backingstore/backings/bs-fault-backing.h>
 #include <backingstore/backings/bs-file-backing.h>

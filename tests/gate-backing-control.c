@@ -332,6 +332,26 @@ gate_backing_put_persisted (GateBacking *backing, GFile *path, const char *key, 
   g_mutex_unlock (&self->mutex);
 }
 
+void
+gate_backing_spoil (GateBacking *backing, GFile *path, const char *key)
+{
+  GateBackingPrivate *self = gate_backing_get_private (backing);
+
+  g_mutex_lock (&self->mutex);
+  g_hash_table_add (gate_place_get (self, path)->bad, g_strdup (key));
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+gate_backing_lose_persisted (GateBacking *backing, GFile *path, const char *key)
+{
+  GateBackingPrivate *self = gate_backing_get_private (backing);
+
+  g_mutex_lock (&self->mutex);
+  g_hash_table_remove (gate_place_get (self, path)->blobs, key);
+  g_mutex_unlock (&self->mutex);
+}
+
 gboolean
 gate_backing_is_durable (GateBacking *backing, GFile *path, const char *key)
 {

@@ -37,6 +37,7 @@ typedef struct
 {
   GHashTable *blobs;    /* key → GBytes */
   GHashTable *dirty;    /* key → serial of its last change */
+  GHashTable *bad;      /* of keys */
   GBytes *root;
   gboolean ready;       /* sanitized, and not released since */
   guint n_calls;

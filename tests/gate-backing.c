@@ -58,6 +58,7 @@ place_free (gpointer data)
 
   g_hash_table_unref (place->blobs);
   g_hash_table_unref (place->dirty);
+  g_hash_table_unref (place->bad);
   g_clear_pointer (&place->root, g_bytes_unref);
   g_free (place);
 }
@@ -77,6 +78,7 @@ gate_place_get (GateBackingPrivate *self, GFile *path)
   place = g_new0 (Place, 1);
   place->blobs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
   place->dirty = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  place->bad = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_hash_table_insert (self->places, uri, place);
   return place;
 }
@@ -602,6 +604,30 @@ gate_read_root (BsBacking *backing, GFile *path, GCancellable *cancellable, GErr
 }
 
 static gboolean
+gate_verify_persisted (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_VERIFY_PERSISTED, .path = path, .key = key, .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    {
+      Place *place = gate_place_get (call.self, path);
+
+      if (!g_hash_table_contains (place->blobs, key))
+        {
+          success = missing (error);
+        }
+      else if (g_hash_table_remove (place->bad, key))
+        {
+          delete_one (&call, key);
+          g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the blob is bad");
+          success = FALSE;
+        }
+    }
+  return call_end (&call, success, error);
+}
+
+static gboolean
 gate_release_path (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
 {
   Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_RELEASE_PATH, .path = path, .cancellable = cancellable };
@@ -640,6 +666,7 @@ backing_iface_init (BsBackingInterface *iface)
   iface->delete_persisted_keys = gate_delete_persisted_keys;
   iface->write_root = gate_write_root;
   iface->read_root = gate_read_root;
+  iface->verify_persisted = gate_verify_persisted;
   iface->release_path = gate_release_path;
   iface->close = gate_close;
 }

@@ -69,6 +69,9 @@ void         gate_backing_lose_primary    (GateBacking *self, const char *key);
 guint        gate_backing_get_n_primary   (GateBacking *self);
 gboolean     gate_backing_has_persisted   (GateBacking *self, GFile *path, const char *key);
 void         gate_backing_put_persisted   (GateBacking *self, GFile *path, const char *key, const char *content);
+/* Verifying it finds it bad, and sets it aside. */
+void         gate_backing_spoil           (GateBacking *self, GFile *path, const char *key);
+void         gate_backing_lose_persisted  (GateBacking *self, GFile *path, const char *key);
 /* Whether a sync that began after the last change of the key there has ended well. */
 gboolean     gate_backing_is_durable      (GateBacking *self, GFile *path, const char *key);
 gboolean     gate_backing_is_closed       (GateBacking *self);

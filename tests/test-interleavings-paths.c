@@ -226,6 +226,185 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
   g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, key));
 }
 
+static void
+fail_sync (Fixture *fixture)
+{
+  Answer sync = { 0, };
+
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+  sync_async (fixture, NULL, &sync);
+  answer_fails (&sync, G_IO_ERROR, G_IO_ERROR_FAILED);
+  gate_backing_clear (fixture->gates);
+  gate_backing_reset_log (fixture->gates);
+}
+
+/* Asks again for what is so already, in every form, and counts the calls. */
+static guint
+persist_again (Fixture *fixture, BsItem *item)
+{
+  g_autofree char *key = bs_item_dup_key (item);
+  guint n = gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, key);
+  g_autoptr (GError) error = NULL;
+  Answer persist = { 0, };
+
+  persist_async (fixture, item, NULL, &persist);
+  answer_ok (&persist);
+  bs_item_persist (item, fixture->tracked, NULL, &error);
+  g_assert_no_error (error);
+  return gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, key) - n;
+}
+
+static guint
+delete_again (Fixture *fixture, const char *key)
+{
+  guint n = gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key);
+  g_autoptr (GError) error = NULL;
+  Answer delete = { 0, };
+
+  bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error);
+  g_assert_no_error (error);
+  delete_async (fixture, key, NULL, &delete);
+  answer_ok (&delete);
+  return gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key) - n;
+}
+
+/* What it should have covered is done again when it is asked again, once; and
+ * that a later sync succeeds says nothing of it. */
+static void
+test_again_after_failed_sync (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) first = insert_persisted (fixture, "first");
+  g_autoptr (BsItem) second = insert_persisted (fixture, "second");
+  g_autoptr (BsItem) registered = NULL;
+  g_autofree char *first_key = bs_item_dup_key (first);
+  g_autofree char *deleted = put_key (fixture, "deleted");
+  g_autoptr (GError) error = NULL;
+  Answer sync = { 0, };
+
+  g_assert_cmpuint (delete_again (fixture, deleted), ==, 1);
+  g_assert_cmpuint (persist_again (fixture, first), ==, 0);
+  fail_sync (fixture);
+  sync_async (fixture, NULL, &sync);
+  answer_ok (&sync);
+
+  g_assert_cmpuint (persist_again (fixture, first), ==, 1);
+  g_assert_cmpuint (persist_again (fixture, first), ==, 0);
+  g_assert_cmpuint (delete_again (fixture, deleted), ==, 1);
+  g_assert_cmpuint (delete_again (fixture, deleted), ==, 0);
+  /* It is there all the same. */
+  g_assert_true (bs_tracked_path_contains_key (fixture->tracked, first_key));
+  registered = bs_pool_register (fixture->pool, fixture->tracked, first_key, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_REGISTER_KEY, NULL), ==, 0);
+
+  /* The next failure takes that back, too. */
+  fail_sync (fixture);
+  g_assert_cmpuint (persist_again (fixture, first), ==, 1);
+  g_assert_cmpuint (persist_again (fixture, second), ==, 1);
+  g_assert_cmpuint (delete_again (fixture, first_key), ==, 1);
+  g_assert_cmpuint (persist_again (fixture, first), ==, 1);
+  g_assert_cmpuint (persist_again (fixture, first), ==, 0);
+}
+
+static void
+test_bulk_after_failed_sync (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "a");
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpuint (delete_again (fixture, key), ==, 1);
+  fail_sync (fixture);
+  bs_key_set_add (keys, key, NULL);
+  for (guint i = 0; i < 2; i++)
+    {
+      bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, keys, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key), ==, 1);
+    }
+}
+
+/* A persist that fails again leaves it as doubtful as it was. */
+static void
+test_failed_again_after_failed_sync (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) item = insert_persisted (fixture, "a");
+  Answer persist = { 0, };
+
+  fail_sync (fixture);
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+  persist_async (fixture, item, NULL, &persist);
+  answer_fails (&persist, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_assert_cmpuint (persist_again (fixture, item), ==, 1);
+  g_assert_cmpuint (persist_again (fixture, item), ==, 0);
+}
+
+/* Done while the sync ran: it may have been before or after what went wrong. The
+ * ones who gather meanwhile have a call, and a result, of their own. */
+static void
+test_during_failing_sync (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) before = insert_written (fixture, "before");
+  g_autoptr (BsItem) after = insert_written (fixture, "after");
+  g_autofree char *after_key = bs_item_dup_key (after);
+  Answer syncs[4] = { 0, }, persists[2] = { 0, };
+
+  bs_backing_store_set_max_threads (fixture->store, 3);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, after_key, GATE_AFTER);
+  sync_async (fixture, NULL, &syncs[0]);
+  sync_async (fixture, NULL, &syncs[1]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  persist_async (fixture, before, NULL, &persists[0]);
+  answer_ok (&persists[0]);
+  persist_async (fixture, after, NULL, &persists[1]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, after_key, GATE_AFTER, 1);
+  sync_async (fixture, NULL, &syncs[2]);
+  sync_async (fixture, NULL, &syncs[3]);
+  gate_backing_release (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  answer_fails (&syncs[0], G_IO_ERROR, G_IO_ERROR_FAILED);
+  answer_fails (&syncs[1], G_IO_ERROR, G_IO_ERROR_FAILED);
+  gate_backing_release (fixture->gates, BS_OPERATION_PERSIST, after_key, GATE_AFTER);
+  answer_ok (&persists[1]);
+  answer_ok (&syncs[2]);
+  answer_ok (&syncs[3]);
+
+  g_assert_cmpuint (persist_again (fixture, before), ==, 1);
+  g_assert_cmpuint (persist_again (fixture, after), ==, 1);
+  g_assert_cmpuint (persist_again (fixture, before), ==, 0);
+  g_assert_cmpuint (persist_again (fixture, after), ==, 0);
+}
+
+/* Cancelled while it ran, a sync has failed; before, it never was. */
+static void
+test_again_after_cancelled_sync (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) item = insert_persisted (fixture, "a");
+  g_autoptr (BsItem) other = insert_written (fixture, "b");
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  Answer sync = { 0, }, persist = { 0, };
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
+  persist_async (fixture, other, NULL, &persist);
+  sync_async (fixture, cancellable, &sync);
+  g_cancellable_cancel (cancellable);
+  answer_cancelled (&sync);
+  gate_backing_release (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
+  answer_ok (&persist);
+  g_assert_cmpuint (persist_again (fixture, item), ==, 0);
+
+  g_cancellable_reset (cancellable);
+  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  sync_async (fixture, cancellable, &sync);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  g_cancellable_cancel (cancellable);
+  answer_cancelled (&sync);
+  gate_backing_release_all (fixture->gates);
+  g_assert_cmpuint (persist_again (fixture, item), ==, 1);
+  g_assert_cmpuint (persist_again (fixture, item), ==, 0);
+}
+
 /* After all that was asked of it, two syncs included. */
 static void
 test_untrack_after_syncs (Fixture *fixture, gconstpointer data)
@@ -537,6 +716,11 @@ main (int argc, char *argv[])
   test_add ("/interleavings/sync/cancel-running", test_cancel_running_sync);
   test_add ("/interleavings/sync/endless-persists", test_endless_persists);
   test_add ("/interleavings/sync/failed", test_failed_sync);
+  test_add ("/interleavings/sync/again-after-failed-sync", test_again_after_failed_sync);
+  test_add ("/interleavings/sync/bulk-after-failed-sync", test_bulk_after_failed_sync);
+  test_add ("/interleavings/sync/failed-again-after-failed-sync", test_failed_again_after_failed_sync);
+  test_add ("/interleavings/sync/during-failing-sync", test_during_failing_sync);
+  test_add ("/interleavings/sync/again-after-cancelled-sync", test_again_after_cancelled_sync);
   test_add ("/interleavings/untrack/after-syncs", test_untrack_after_syncs);
   test_add ("/interleavings/untrack/during-bulk", test_untrack_during_bulk);
   test_add ("/interleavings/untrack/cancelled-or-failed", test_untrack_cancelled_or_failed);

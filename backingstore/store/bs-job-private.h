@@ -25,6 +25,7 @@ typedef enum
   BS_JOB_REGISTER,
   BS_JOB_PERSIST,
   BS_JOB_DELETE_PERSISTED,
+  BS_JOB_VERIFY,
   /* on a path's strand */
   BS_JOB_TRACK,
   BS_JOB_UNTRACK,
@@ -33,6 +34,7 @@ typedef enum
   BS_JOB_LOAD_ROOT,
   /* on none */
   BS_JOB_BULK,
+  BS_JOB_VERIFY_PATH,
   BS_JOB_TASK,
   BS_JOB_CLOSE,
 } BsJobKind;

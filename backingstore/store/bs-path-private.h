@@ -24,6 +24,9 @@ void       bs_path_start_release  (BsPath *path, BsBackingStore *store);
  * what is part of something asked earlier. */
 gboolean   bs_path_take_ticket    (BsJob *job, gboolean inner);
 void       bs_path_return_ticket  (BsJob *job, BsAftermath *after);
+/* What takes long steps aside for the syncs that were asked since: what it has
+ * under way has tickets of its own. */
+void       bs_path_renew_ticket   (BsJob *job, BsAftermath *after);
 
 /* Of BsTrackedPath, of those that are tracked now. */
 GPtrArray *bs_path_list_tracked   (BsBackingStore *store);
@@ -55,11 +58,23 @@ struct _BsTrackedPath
   int n_keys_pending;           /* atomic: a notification is under way */
   int refusing;                 /* atomic; written under the path's mutex: no new operations */
   int closed;                   /* atomic */
+  int doubted;                  /* atomic: a sync has failed */
+
+  /* each under its shard's mutex, since a sync has failed */
+  guint64 trusted_from[BS_N_SHARDS];  /* the first ticket after that */
+  BsKeyTable redone[BS_N_SHARDS];     /* keys that were persisted or deleted with such a ticket */
 };
 
 BsTrackedPath *bs_tracked_path_new            (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found) G_GNUC_WARN_UNUSED_RESULT;
 BsMembership   bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 hash);
 void           bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 hash, BsMembership membership);
+/* Whether what was last done to the key may be lost, because a sync has failed
+ * that ought to have made it durable. That a later one succeeds settles nothing:
+ * only doing it again does. Under the shard's mutex. */
+gboolean       bs_tracked_path_is_in_doubt    (BsTrackedPath *self, const BsKey *key, guint64 hash);
+void           bs_tracked_path_settle         (BsTrackedPath *self, const BsKey *key, guint64 hash, guint64 ticket);
+/* A sync has failed: for every key, however many there are. Takes each shard's mutex. */
+void           bs_tracked_path_doubt          (BsTrackedPath *self, guint64 trusted_from);
 void           bs_tracked_path_set_closed     (BsTrackedPath *self);
 /* The keys of one shard; appends BsKey to `keys`. Takes the shard's mutex. */
 void           bs_tracked_path_copy_keys      (BsTrackedPath *self, guint shard, GArray *keys);

@@ -47,7 +47,7 @@ typedef struct
   BsJob job;
 
   BsPath *path;             /* owned */
-  guint64 barrier;          /* SYNC, UNTRACK: the last ticket that it waits for */
+  guint64 barrier;          /* SYNC: the last ticket that it waits for */
   gboolean awaits_release;  /* TRACK: the former object is being finalized */
 } PathJob;
 
@@ -137,7 +137,8 @@ eligible (BsPath *path, PathJob *self)
     case BS_JOB_SYNC:
       return tickets_passed (path, self->barrier);
     case BS_JOB_UNTRACK:
-      return path->strand.head == &self->job && path->closing == NULL && tickets_passed (path, self->barrier);
+      /* New ones are refused: what is in the list is part of what was asked before. */
+      return path->strand.head == &self->job && path->closing == NULL && path->first_ticket_job == NULL;
     default:
       return TRUE;
     }
@@ -200,28 +201,48 @@ path_remove (BsPath *path, BsJob *job)
     }
 }
 
+/* Puts it at the end of the list. */
+static void
+add_ticket (BsPath *path, BsJob *job)
+{
+  int priority = g_atomic_int_get (&job->priority);
+
+  job->ticket = ++path->last_ticket;
+  job->ticket_next = NULL;
+  job->ticket_previous = path->last_ticket_job;
+  if (path->last_ticket_job != NULL)
+    path->last_ticket_job->ticket_next = job;
+  else
+    path->first_ticket_job = job;
+  path->last_ticket_job = job;
+  path->worst_priority = job->ticket_previous == NULL ? priority : MAX (path->worst_priority, priority);
+}
+
+static void
+remove_ticket (BsPath *path, BsJob *job)
+{
+  if (job->ticket_previous != NULL)
+    job->ticket_previous->ticket_next = job->ticket_next;
+  else
+    path->first_ticket_job = job->ticket_next;
+  if (job->ticket_next != NULL)
+    job->ticket_next->ticket_previous = job->ticket_previous;
+  else
+    path->last_ticket_job = job->ticket_previous;
+  job->ticket = 0;
+}
+
 gboolean
 bs_path_take_ticket (BsJob *job, gboolean inner)
 {
   BsTrackedPath *tracked = job->tracked;
   BsPath *path = tracked->path;
-  int priority = g_atomic_int_get (&job->priority);
   gboolean refused;
 
   g_mutex_lock (&path->mutex);
   refused = !inner && g_atomic_int_get (&tracked->refusing);
   if (!refused)
-    {
-      job->ticket = ++path->last_ticket;
-      job->ticket_next = NULL;
-      job->ticket_previous = path->last_ticket_job;
-      if (path->last_ticket_job != NULL)
-        path->last_ticket_job->ticket_next = job;
-      else
-        path->first_ticket_job = job;
-      path->last_ticket_job = job;
-      path->worst_priority = job->ticket_previous == NULL ? priority : MAX (path->worst_priority, priority);
-    }
+    add_ticket (path, job);
   g_mutex_unlock (&path->mutex);
 
   return !refused;
@@ -237,30 +258,35 @@ bs_path_return_ticket (BsJob *job, BsAftermath *after)
 
   path = job->tracked->path;
   g_mutex_lock (&path->mutex);
-  if (job->ticket_previous != NULL)
-    job->ticket_previous->ticket_next = job->ticket_next;
-  else
-    path->first_ticket_job = job->ticket_next;
-  if (job->ticket_next != NULL)
-    job->ticket_next->ticket_previous = job->ticket_previous;
-  else
-    path->last_ticket_job = job->ticket_previous;
-  job->ticket = 0;
+  remove_ticket (path, job);
   path_dispatch (path, after);
   g_mutex_unlock (&path->mutex);
 }
 
-/* What a sync waits for must not wait longer than the sync would. */
+void
+bs_path_renew_ticket (BsJob *job, BsAftermath *after)
+{
+  BsPath *path = job->tracked->path;
+
+  g_mutex_lock (&path->mutex);
+  remove_ticket (path, job);
+  add_ticket (path, job);
+  path_dispatch (path, after);
+  g_mutex_unlock (&path->mutex);
+}
+
+/* What a sync waits for must not wait longer than the sync would. It does not
+ * wait for the whole of what steps aside; an untrack does. */
 static void
-lend_to_tickets (BsPath *path, int priority)
+lend_to_tickets (BsPath *path, BsJobKind kind, int priority)
 {
   g_autoptr (GPtrArray) jobs = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_job_unref);
 
   g_mutex_lock (&path->mutex);
-  if (path->first_ticket_job != NULL && path->worst_priority > priority)
+  if (path->first_ticket_job != NULL && (path->worst_priority > priority || kind == BS_JOB_UNTRACK))
     {
       for (BsJob *job = path->first_ticket_job; job != NULL; job = job->ticket_next)
-        if (!job->embedded)
+        if (!job->embedded && (job->kind != BS_JOB_VERIFY_PATH || kind == BS_JOB_UNTRACK))
           g_ptr_array_add (jobs, bs_job_ref (job));
       path->worst_priority = priority;
     }
@@ -402,6 +428,18 @@ run_release (PathJob *self)
   path_job_end (self, NULL, NULL);
 }
 
+static guint64
+next_ticket (BsPath *path)
+{
+  guint64 ticket;
+
+  g_mutex_lock (&path->mutex);
+  ticket = path->last_ticket + 1;
+  g_mutex_unlock (&path->mutex);
+
+  return ticket;
+}
+
 static void
 run_sync (PathJob *self)
 {
@@ -412,6 +450,9 @@ run_sync (PathJob *self)
   bs_backing_sync_persisted (self->job.store->backing, self->path->file, self->job.cancellable, &error);
   bs_frame_pop (&frame);
 
+  /* Before anybody is told, so that whoever tries again reaches the backing. */
+  if (error != NULL)
+    bs_tracked_path_doubt (self->job.tracked, next_ticket (self->path));
   path_job_end (self, NULL, error);
 }
 
@@ -632,7 +673,6 @@ ask (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller, BsJob **spare, Bs
       job = g_steal_pointer (spare);
       if (kind == BS_JOB_UNTRACK)
         {
-          ((PathJob *) job)->barrier = path->last_ticket;
           path->state = UNTRACKING;
           g_atomic_int_set (&tracked->refusing, TRUE);
         }
@@ -669,7 +709,7 @@ bs_path_start (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
   if (asked != ASKED_WAIT)
     bs_caller_answer (caller, NULL, error);
   else if (kind == BS_JOB_SYNC || kind == BS_JOB_UNTRACK)
-    lend_to_tickets (path, caller->priority);
+    lend_to_tickets (path, kind, caller->priority);
   if (start != NULL)
     bs_job_start (start, caller);
   bs_aftermath_run (&after);

@@ -44,6 +44,9 @@ effects (BsJobKind kind)
       return READS_PRIMARY | WRITES_MEMBER;
     case BS_JOB_DELETE_PERSISTED:
       return WRITES_MEMBER;
+    case BS_JOB_VERIFY:
+      /* A bad blob is taken out. */
+      return READS_MEMBER | WRITES_MEMBER;
     default:
       g_assert_not_reached ();
     }
@@ -94,8 +97,10 @@ bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, con
         return BS_NEED_MISSING;
       return present && member == BS_MEMBER_YES ? BS_NEED_NOTHING : BS_NEED_CALL;
     case BS_JOB_PERSIST:
-      return member == BS_MEMBER_YES ? BS_NEED_NOTHING : BS_NEED_CALL;
+      return member == BS_MEMBER_YES && !bs_tracked_path_is_in_doubt (tracked, key, hash) ? BS_NEED_NOTHING : BS_NEED_CALL;
     case BS_JOB_DELETE_PERSISTED:
+      return member == BS_MEMBER_NO && !bs_tracked_path_is_in_doubt (tracked, key, hash) ? BS_NEED_NOTHING : BS_NEED_CALL;
+    case BS_JOB_VERIFY:
       return member == BS_MEMBER_NO ? BS_NEED_NOTHING : BS_NEED_CALL;
     default:
       return BS_NEED_CALL;
@@ -103,7 +108,7 @@ bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, con
 }
 
 void
-bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const GError *error)
+bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, guint64 ticket, const GError *error)
 {
   gboolean missing = error != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
 
@@ -139,9 +144,21 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
     case BS_JOB_DELETE_PERSISTED:
       bs_tracked_path_set_membership (tracked, &record->key, hash, error == NULL ? BS_MEMBER_NO : BS_MEMBER_UNCERTAIN);
       break;
+    case BS_JOB_VERIFY:
+      if (error == NULL)
+        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_YES);
+      else if (missing || g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT))
+        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_NO);
+      else
+        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_UNCERTAIN);
+      break;
     default:
       g_assert_not_reached ();
     }
+
+  if (tracked != NULL && G_UNLIKELY (g_atomic_int_get (&tracked->doubted)) && error == NULL &&
+      (kind == BS_JOB_PERSIST || kind == BS_JOB_DELETE_PERSISTED))
+    bs_tracked_path_settle (tracked, &record->key, hash, ticket);
 }
 
 static GError *
@@ -279,6 +296,9 @@ call_backing (KeyJob *self, BsShard *shard, GError **error)
     case BS_JOB_DELETE_PERSISTED:
       bs_backing_invoke_delete_persisted (backing, file, &self->key, job->cancellable, error);
       break;
+    case BS_JOB_VERIFY:
+      bs_backing_invoke_verify_persisted (backing, file, &self->key, job->cancellable, error);
+      break;
     default:
       g_assert_not_reached ();
     }
@@ -315,7 +335,7 @@ write_first (KeyJob *self, BsShard *shard, GError **error)
     return FALSE;
 
   g_mutex_lock (&shard->mutex);
-  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, *error);
+  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, 0, *error);
   g_mutex_unlock (&shard->mutex);
 
   return *error == NULL;
@@ -363,7 +383,7 @@ key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes
 
   g_mutex_lock (&shard->mutex);
   if (called)
-    bs_strand_note (job->kind, self->record, job->tracked, self->hash, *error);
+    bs_strand_note (job->kind, self->record, job->tracked, self->hash, job->ticket, *error);
   callers = bs_job_steal_callers (job);
   if (job->kind == BS_JOB_REGISTER && *error == NULL)
     {

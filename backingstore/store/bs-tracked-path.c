@@ -93,6 +93,41 @@ bs_tracked_path_copy_keys (BsTrackedPath *self, guint shard, GArray *keys)
   g_mutex_unlock (&self->store->shards[shard].mutex);
 }
 
+gboolean
+bs_tracked_path_is_in_doubt (BsTrackedPath *self, const BsKey *key, guint64 hash)
+{
+  guint shard = bs_shard_index (hash);
+
+  return g_atomic_int_get (&self->doubted) && self->trusted_from[shard] != 0 &&
+         !bs_key_table_contains (&self->redone[shard], key, hash);
+}
+
+void
+bs_tracked_path_settle (BsTrackedPath *self, const BsKey *key, guint64 hash, guint64 ticket)
+{
+  guint shard = bs_shard_index (hash);
+
+  /* What was asked while the sync ran may have been done before it failed. */
+  if (ticket >= self->trusted_from[shard])
+    bs_key_table_add (&self->redone[shard], key, hash);
+}
+
+void
+bs_tracked_path_doubt (BsTrackedPath *self, guint64 trusted_from)
+{
+  g_atomic_int_set (&self->doubted, TRUE);
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      GMutex *mutex = &self->store->shards[i].mutex;
+
+      g_mutex_lock (mutex);
+      self->trusted_from[i] = trusted_from;
+      bs_key_table_clear (&self->redone[i]);
+      bs_key_table_init (&self->redone[i], BS_SHARD_BITS);
+      g_mutex_unlock (mutex);
+    }
+}
+
 BsTrackedPath *
 bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found)
 {
@@ -134,6 +169,7 @@ bs_tracked_path_finalize (GObject *object)
     bs_notifier_forget (self->store->notifier, object);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
+      bs_key_table_clear (&self->redone[i]);
       bs_key_table_clear (&self->members[i]);
       bs_key_table_clear (&self->uncertain[i]);
     }

@@ -12,6 +12,7 @@ const METHODS = [
         'track_path', 'untrack_path', 'sync', 'delete_persisted', 'delete_persisted_keys',
         'run_in_thread', 'load_root', 'wait_finished', 'close']],
     [Bs.TaskTracker, ['wait']],
+    [Bs.Verify, ['run']],
     [Bs.Pool, ['register', 'register_all', 'trim']],
     [Bs.Item, ['load', 'load_object', 'write', 'persist']],
 ];

@@ -135,6 +135,8 @@ const WholeBacking = GObject.registerClass({
     }
 
     vfunc_verify_persisted(path, key, _cancellable) {
+        if (!this.at(path).has(key))
+            throw notFound(key);
         if (this.at(path).get(key).get_size() > 0)
             return true;
         this.at(path).delete(key);
@@ -223,6 +225,14 @@ test('optional functions', async () => {
     await Promise.all([bad, good].map(item => item.persist_async(tracked, DEFAULT, null)));
     assert(backing.verify_persisted(KEPT, good.key, null));
     await assertFails(Bs.Error, Bs.Error.CORRUPT, () => backing.verify_persisted(KEPT, bad.key, null));
+
+    await Promise.all([good, pool.insert(bytes(''))].map(item => item.persist_async(tracked, DEFAULT, null)));
+    const verify = Bs.Verify.new(store, tracked);
+    assert(await verify.run_async(DEFAULT, null));
+    assertEqual([verify.n_done, verify.n_bad, tracked.n_keys], [3, 2, 1]);
+    assertEqual(tracked.list_keys(), [good.key]);
+    assert(verify.run(null));
+    assertEqual([verify.n_done, verify.n_bad], [1, 0]);
     await store.close_async(DEFAULT, null);
     assertEqual(backing.calls.slice(-2), ['release_path', 'close']);
 });

@@ -220,6 +220,48 @@ test('background-error', async () => {
     await store.close_async(DEFAULT, null);
 });
 
+for (const [where, newStore] of Object.entries(CONTEXTS)) {
+    test(`${where}: verify`, async directory => {
+        const backing = KINDS.fault();
+        const store = newStore(backing);
+        const tracked = await store.track_path_async(directory.get_child('kept'), DEFAULT, null);
+        const pool = Bs.Pool.new(store, 1000);
+        const items = Array.from({length: 20}, (_, number) => pool.insert(bytes(`${number}`)));
+        await Promise.all(items.map(item => item.persist_async(tracked, DEFAULT, null)));
+
+        const verify = new Bs.Verify({store, tracked});
+        assert(verify.store === store && verify.tracked === tracked);
+        let whole = false;
+        verify.connect('notify::fraction', () => {
+            whole = verify.fraction === 1;
+        });
+        const spoil = (key, domain, code) =>
+            backing.fail(Bs.Operation.VERIFY_PERSISTED, key, 1, new GLib.Error(domain, code, 'bad'));
+        spoil(items[3].key, Bs.Error, Bs.Error.CORRUPT);
+        spoil(items[4].key, Bs.Error, Bs.Error.NOT_FOUND);
+        assert(await verify.run_async(DEFAULT, null));
+        await until(() => whole);
+        assertEqual([verify.nTotal, verify.nDone, verify.nBad], [20, 20, 2]);
+        assertEqual(verify.dup_bad_keys().list_keys().sort(), [items[3].key, items[4].key].sort());
+        assertEqual(tracked.n_keys, 18);
+
+        spoil(items[5].key, Gio.IOErrorEnum, Gio.IOErrorEnum.PERMISSION_DENIED);
+        const error = await assertFails(Gio.IOErrorEnum, Gio.IOErrorEnum.PERMISSION_DENIED, () => verify.run(null));
+        assertIncludes(error.message, '1 of 18 keys', items[5].key, 'kept');
+
+        const cancellable = Gio.Cancellable.new();
+        const run = verify.run_async(DEFAULT, cancellable);
+        await assertFails(Bs.Error, Bs.Error.BUSY, () => verify.run_async(DEFAULT, null));
+        cancellable.cancel();
+        if (where === 'main-context')
+            await assertFails(Gio.IOErrorEnum, Gio.IOErrorEnum.CANCELLED, () => run);
+        else
+            await run.catch(() => null);
+        assert(await verify.run_async(DEFAULT, null));
+        await store.close_async(DEFAULT, null);
+    });
+}
+
 test('properties', async directory => {
     const backing = KINDS.fault();
     const store = Bs.BackingStore.new(backing);

@@ -117,6 +117,8 @@ class WholeBacking(DictBacking, Bs.Backing):
 
     def do_verify_persisted(self, path, key, _cancellable):
         self.calls.append('verify_persisted')
+        if key not in self.paths[path.get_uri()]:
+            raise not_found(key)
         if not self.paths[path.get_uri()][key]:
             del self.paths[path.get_uri()][key]
             raise GLib.Error.new_literal(Bs.error_quark(), 'empty', Bs.Error.CORRUPT)
@@ -267,6 +269,9 @@ class StoreInPython:
                 outcomes.append(error.matches(Bs.error_quark(), Bs.Error.CORRUPT))
         self.assertEqual(outcomes, [True, True])
         self.assertEqual(len(backing.paths[KEPT.get_uri()]), 1)
+        verify = Bs.Verify.new(store, tracked)
+        self.assertTrue(call(verify.run_async))
+        self.assertEqual((verify.props.n_done, verify.props.n_bad, len(tracked)), (2, 1, 1))
         call(store.close_async)
         self.assertEqual(backing.calls[-2:], ['release_path', 'close'])
 

@@ -326,6 +326,79 @@ class FaultStoreTest(BackingKind, StoreTestCase):
         store.close(None)
 
 
+class VerifyTest(StoreTestCase):
+    N = 20
+
+    def setUp(self):
+        super().setUp()
+        self.backing = Bs.FaultBacking.new(Bs.MemoryBacking.new())
+        self.store = Bs.BackingStore.new(self.backing)
+        self.tracked = self.store.track_path(self.file('kept'), None)
+        pool = Bs.Pool.new(self.store, 1000)
+        for number in range(self.N):
+            pool.insert(GLib.Bytes.new(b'%d' % number)).persist(self.tracked, None)
+        self.keys = self.tracked.list_keys()
+
+    def tearDown(self):
+        self.store.close(None)
+
+    def spoil(self, key, domain=Bs.error_quark(), code=Bs.Error.CORRUPT):
+        self.backing.fail(Bs.Operation.VERIFY_PERSISTED, key, 1, GLib.Error.new_literal(domain, 'bad', code))
+
+    def figures(self, verify):
+        return verify.props.n_total, verify.props.n_done, verify.props.n_bad, verify.props.fraction
+
+    def test_run(self):
+        verify = Bs.Verify.new(self.store, self.tracked)
+        self.assertIs(verify.props.store, self.store)
+        self.assertIs(verify.props.tracked, self.tracked)
+        self.assertEqual(self.figures(verify), (0, 0, 0, 0))
+        self.spoil(self.keys[3])
+        self.assertTrue(call(verify.run_async))
+        self.assertEqual(self.figures(verify), (self.N, self.N, 1, 1))
+        self.assertEqual(list(verify.dup_bad_keys()), [self.keys[3]])
+        self.assertNotIn(self.keys[3], self.tracked)
+
+        self.assertTrue(verify.run(None))
+        self.assertEqual(self.figures(verify), (self.N - 1, self.N - 1, 0, 1))
+        self.assertEqual(len(verify.dup_bad_keys()), 0)
+        self.assertEqual(self.backing.get_count(Bs.Operation.VERIFY_PERSISTED), 2 * self.N - 1)
+
+    def test_progress(self):
+        verify = Bs.Verify(store=self.store, tracked=self.tracked)
+        seen = []
+        verify.connect('notify::fraction', lambda verify, _pspec: seen.append((verify.props.fraction, threading.get_ident())))
+        self.backing.hold(Bs.Operation.VERIFY_PERSISTED)
+        run = Call(verify.run_async, GLib.PRIORITY_LOW, None)
+        self.backing.release(Bs.Operation.VERIFY_PERSISTED)
+        self.assertTrue(run.result())
+        run_until(lambda: seen and seen[-1][0] == 1)
+        self.assertEqual({thread for _fraction, thread in seen}, {threading.get_ident()})
+
+    def test_failed(self):
+        self.spoil(self.keys[0], Gio.io_error_quark(), Gio.IOErrorEnum.PERMISSION_DENIED)
+        verify = Bs.Verify.new(self.store, self.tracked)
+        error = self.assert_error(Gio.io_error_quark(), Gio.IOErrorEnum.PERMISSION_DENIED, call, verify.run_async)
+        for part in f'1 of {self.N} keys', self.keys[0], 'kept':
+            self.assertIn(part, error.message)
+        self.assertEqual(self.figures(verify), (self.N, self.N, 0, 1))
+        self.assertIn(self.keys[0], self.tracked)
+
+    def test_busy_and_cancelled(self):
+        verify = Bs.Verify.new(self.store, self.tracked)
+        cancellable = Gio.Cancellable()
+        self.backing.hold(Bs.Operation.VERIFY_PERSISTED)
+        run = Call(verify.run_async, DEFAULT, cancellable)
+        poll_until(lambda: self.backing.get_count(Bs.Operation.VERIFY_PERSISTED) > 0)
+        self.assert_error(Bs.error_quark(), Bs.Error.BUSY, call, verify.run_async)
+        self.assert_error(Bs.error_quark(), Bs.Error.BUSY, verify.run, None)
+        cancellable.cancel()
+        self.backing.release(Bs.Operation.VERIFY_PERSISTED)
+        self.assert_error(Gio.io_error_quark(), Gio.IOErrorEnum.CANCELLED, run.result)
+        self.assertLess(verify.props.n_done, self.N)
+        self.assertTrue(call(verify.run_async))
+
+
 class PropertiesTest(StoreTestCase):
     def watch(self, thing, *names):
         """The properties that were notified, and in which threads."""

@@ -352,6 +352,52 @@ async void cancellation () throws GLib.Error {
     yield store.close_async ();
 }
 
+async void verify () throws GLib.Error {
+    var backing = new Bs.FaultBacking (new Bs.MemoryBacking ());
+    var store = new Bs.BackingStore (backing);
+    var tracked = yield store.track_path_async (GLib.File.new_for_uri ("memory:kept"));
+    var pool = new Bs.Pool (store, 1000);
+    Bs.Item[] items = {};
+    for (int i = 0; i < N_ITEMS; i++) {
+        items += pool.insert (bytes (@"$i"));
+        yield items[i].persist_async (tracked);
+    }
+
+    var verify = new Bs.Verify (store, tracked);
+    assert (verify.store == store);
+    assert (verify.tracked == tracked);
+    backing.fail (VERIFY_PERSISTED, items[3].key, 1, new Bs.Error.CORRUPT ("bad"));
+    assert (yield verify.run_async ());
+    assert (verify.n_total == N_ITEMS);
+    assert (verify.n_done == N_ITEMS);
+    assert (verify.n_bad == 1);
+    yield until (() => verify.fraction == 1.0);
+    assert (verify.dup_bad_keys ().contains_key (items[3].key));
+    assert (!tracked.contains_key (items[3].key));
+
+    backing.fail (VERIFY_PERSISTED, items[4].key, 1, new GLib.IOError.PERMISSION_DENIED ("no"));
+    try {
+        yield verify.run_async (GLib.Priority.LOW);
+        assert_not_reached ();
+    } catch (GLib.IOError.PERMISSION_DENIED e) {
+        assert (items[4].key in e.message);
+    }
+    var cancelled = new GLib.Cancellable ();
+    cancelled.cancel ();
+    try {
+        verify.run (cancelled);
+        assert_not_reached ();
+    } catch (GLib.IOError.CANCELLED e) {
+    }
+    assert (verify.run ());
+    yield store.close_async ();
+    try {
+        yield verify.run_async ();
+        assert_not_reached ();
+    } catch (Bs.Error.CLOSED e) {
+    }
+}
+
 async void properties () throws GLib.Error {
     var store = new Bs.BackingStore (new Bs.MemoryBacking ());
     assert (store.max_threads == 4);
@@ -499,6 +545,11 @@ int main (string[] args) {
     GLib.Test.add_func ("/store/cancellation", () => {
         var loop = new TestLoop ();
         cancellation.begin ((object, result) => loop.end (() => cancellation.end (result)));
+        loop.run ();
+    });
+    GLib.Test.add_func ("/store/verify", () => {
+        var loop = new TestLoop ();
+        verify.begin ((object, result) => loop.end (() => verify.end (result)));
         loop.run ();
     });
     GLib.Test.add_func ("/store/properties", () => {
