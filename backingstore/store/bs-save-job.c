@@ -72,6 +72,16 @@ take_error (SaveJob *self, GError *error)
   g_clear_error (&error);
 }
 
+/* What a part of the save says. Takes the error over. */
+static void
+take_inner_error (SaveJob *self, GError *error)
+{
+  g_autofree char *name = g_file_get_parse_name (bs_tracked_path_get_file (self->job.tracked));
+
+  g_prefix_error (&error, "Saving at %s: ", name);
+  take_error (self, error);
+}
+
 /* Who waits for a part of the save: its own thread where the save is a blocking
  * call, else nobody, and `deliver` goes on. After the commit nothing is cancelled. */
 static BsCaller *
@@ -232,7 +242,7 @@ note_name (SaveJob *self, guint name, BsKeyRecord *token, GError *error)
 {
   if (error != NULL)
     {
-      take_error (self, error);
+      take_inner_error (self, error);
       return;
     }
 
@@ -503,7 +513,7 @@ end_phase (SaveJob *self, GError *error)
     }
 
   if (error != NULL)
-    take_error (self, error);
+    take_inner_error (self, error);
   else if (self->phase == PHASE_QUEUED)
     begin (self);
   else if (self->phase == PHASE_COMMIT)
