@@ -777,6 +777,7 @@ typedef struct
   Document *document;
   gboolean (*inside) (BsSave *save, gpointer committer, GError **error);
   Answer answer;
+  GCancellable *cancellable;
   GThread *thread;
   GThread *destroyer;
   int n_calls;          /* atomic */
@@ -1134,7 +1135,7 @@ test_all_threads_save (Fixture *fixture, gconstpointer data)
 static gboolean
 cancel_inside (BsSave *save, gpointer data, GError **error)
 {
-  g_cancellable_cancel (g_object_get_data (G_OBJECT (save), "cancellable"));
+  g_cancellable_cancel (((Committer *) data)->cancellable);
   return TRUE;
 }
 
@@ -1150,7 +1151,7 @@ test_cancel_in_commit (Fixture *fixture, gconstpointer data)
 
       document_set_up (&document, fixture);
       committer_set_up (&committer, fixture, &document, cancel_inside);
-      g_object_set_data (G_OBJECT (document.save), "cancellable", cancellable);
+      committer.cancellable = cancellable;
       if (blocking)
         {
           g_autoptr (GError) error = NULL;
