@@ -21,4 +21,5 @@
 #include <backingstore/pool/bs-codec.h>
 #include <backingstore/pool/bs-item.h>
 #include <backingstore/pool/bs-pool.h>
+#include <backingstore/pool/bs-save.h>
 

@@ -15,6 +15,7 @@ const METHODS = [
     [Bs.Verify, ['run']],
     [Bs.Pool, ['register', 'register_all', 'trim']],
     [Bs.Item, ['load', 'load_object', 'write', 'persist']],
+    [Bs.Save, ['run']],
 ];
 
 for (const [type, names] of METHODS) {
