@@ -18,28 +18,38 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-struct _Mount
-{
-  char *type;
-  char *path;
-  char *image; /* or NULL, in memory */
-  GPid server; /* of a file system in user space, or 0 */
-};
+/* XFS's, which others took over; no header of the kernel's for programs has it. */
+#define SHUT_DOWN _IOR ('X', 125, guint32)
 
 typedef struct
 {
-  const char *type;
-  guint megabytes; /* the least that mkfs takes */
-  const char *const command[8];
+  const char *name;
+  const char *type;    /* as the kernel calls it */
+  guint megabytes;     /* the least that mkfs takes */
+  const char *options; /* of the mount, or NULL */
+  const char *const command[10];
+  const char *server;  /* a program for kernels that lack it, or NULL */
 } Kind;
 
 /* Images are sparse: what is not written takes no room. */
 static const Kind kinds[] = {
-  { "tmpfs", 4, { NULL } },
-  { "ext4", 4, { "mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", NULL } },
-  { "xfs", 304, { "mkfs.xfs", "-q", "-f", "-m", "reflink=1,rmapbt=0", NULL } },
-  { "btrfs", 112, { "mkfs.btrfs", "-q", "-f", NULL } },
-  { "vfat", 8, { "mkfs.vfat", NULL } },
+  { "tmpfs", "tmpfs", 4, NULL, { NULL } },
+  { "ext4", "ext4", 8, "errors=remount-ro", { "mkfs.ext4", "-q", "-F", "-m", "0", NULL } },
+  { "ext4-narrow", "ext4", 8, NULL, { "mkfs.ext4", "-q", "-F", "-m", "0", "-I", "128", NULL } },
+  { "xfs", "xfs", 304, NULL, { "mkfs.xfs", "-q", "-f", "-m", "reflink=1", NULL } },
+  { "btrfs", "btrfs", 112, NULL, { "mkfs.btrfs", "-q", "-f", NULL } },
+  { "vfat", "vfat", 8, NULL, { "mkfs.vfat", NULL } },
+  { "exfat", "exfat", 8, NULL, { "mkfs.exfat", NULL }, "mount.exfat-fuse" },
+};
+
+struct _Mount
+{
+  const Kind *kind; /* or NULL, of another place for the same */
+  char *path;
+  char *place;     /* where it is now */
+  char *image;     /* or NULL, in memory */
+  char device[32]; /* that the image is attached to */
+  GPid server;     /* of a file system in user space, or 0 */
 };
 
 void
@@ -66,7 +76,7 @@ skip (Mount *self,
   reason = g_strdup_vprintf (format, arguments);
   va_end (arguments);
 
-  message = g_strdup_printf ("No %s could be mounted: %s", self->type, reason);
+  message = g_strdup_printf ("No %s could be mounted: %s", self->kind->name, reason);
   g_test_skip (message);
 
   return FALSE;
@@ -77,7 +87,7 @@ find_kind (const char *type)
 {
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
     {
-      if (g_str_equal (kinds[i].type, type))
+      if (g_str_equal (kinds[i].name, type))
         return &kinds[i];
     }
   g_assert_not_reached ();
@@ -102,9 +112,9 @@ find_program (const char *name)
 
 static gboolean
 make_image (Mount *self,
-            const Kind *kind,
             guint megabytes)
 {
+  const Kind *kind = self->kind;
   g_autofree char *program = find_program (kind->command[0]);
   g_autoptr (GPtrArray) arguments = g_ptr_array_new ();
   g_autofree char *messages = NULL;
@@ -176,24 +186,25 @@ die_with_parent (gpointer data)
   prctl (PR_SET_PDEATHSIG, SIGKILL);
 }
 
-/* Kernels made for virtual machines often lack vfat; the same on-disk format is
- * served by a program then. */
+/* Kernels made for virtual machines often lack what is on USB sticks. The device
+ * must be open until this returns. */
 static gboolean
 start_server (Mount *self)
 {
-  g_autofree char *program = find_program ("fusefat");
-  const char *const arguments[] = { program, "-f", "-o", "rw+", self->image, self->path, NULL };
+  g_autofree char *program = find_program (self->kind->server);
+  /* Debugging keeps it in the foreground, where it can be told to go with us. */
+  const char *const arguments[] = { program, "-d", self->device, self->path, NULL };
   GStatBuf before;
   GStatBuf now;
 
   if (program == NULL)
-    return skip (self, "neither the kernel has it, nor is there a fusefat");
+    return skip (self, "neither does the kernel have it, nor is there a %s", self->kind->server);
 
   g_assert_cmpint (g_stat (self->path, &before), ==, 0);
   if (!g_spawn_async (NULL, (char **) arguments, NULL,
                       G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
                       die_with_parent, NULL, &self->server, NULL))
-    return skip (self, "fusefat could not be run");
+    return skip (self, "%s could not be run", program);
 
   /* It has mounted once another device is there. */
   while (g_stat (self->path, &now) != 0 || now.st_dev == before.st_dev)
@@ -201,7 +212,7 @@ start_server (Mount *self)
       if (waitpid (self->server, NULL, WNOHANG) == self->server)
         {
           self->server = 0;
-          return skip (self, "fusefat gave up");
+          return skip (self, "%s gave up", program);
         }
       g_thread_yield ();
     }
@@ -212,21 +223,20 @@ start_server (Mount *self)
 static gboolean
 mount_image (Mount *self)
 {
-  char name[32];
-  int device = attach_loop (self->image, name);
-  int code;
+  int device = attach_loop (self->image, self->device);
+  gboolean mounted;
 
   if (device < 0)
     return skip (self, "there is no loop device: %s", g_strerror (errno));
 
-  code = mount (name, self->path, self->type, 0, NULL) == 0 ? 0 : errno;
+  mounted = mount (self->device, self->path, self->kind->type, 0, self->kind->options) == 0;
+  if (!mounted && errno == ENODEV && self->kind->server != NULL)
+    mounted = start_server (self);
+  else if (!mounted)
+    skip (self, "%s", errno == ENODEV ? "the kernel does not have it" : g_strerror (errno));
   close (device);
-  if (code == ENODEV && g_str_equal (self->type, "vfat"))
-    return start_server (self);
-  if (code != 0)
-    return skip (self, "%s", g_strerror (code));
 
-  return TRUE;
+  return mounted;
 }
 
 static gboolean
@@ -241,48 +251,62 @@ mount_memory (Mount *self,
   return TRUE;
 }
 
+static void
+release (Mount *self)
+{
+  g_free (self->path);
+  g_free (self->place);
+  g_free (self->image);
+  g_free (self);
+}
+
+static char *
+make_mount_point (const char *directory,
+                  const char *name)
+{
+  static guint n_mounts;
+  g_autofree char *unique = g_strdup_printf ("%s-%u", name, ++n_mounts);
+  char *path = g_build_filename (directory, unique, NULL);
+
+  g_assert_cmpint (g_mkdir (path, 0755), ==, 0);
+
+  return path;
+}
+
 Mount *
 mount_new (const char *directory,
            const char *type,
            guint megabytes)
 {
-  static guint n_mounts;
-  const Kind *kind = find_kind (type);
   Mount *self = g_new0 (Mount, 1);
-  g_autofree char *name = g_strdup_printf ("%s-%u", type, ++n_mounts);
-  g_autofree char *image = g_strconcat (name, ".img", NULL);
   gboolean mounted;
 
-  megabytes = MAX (megabytes, kind->megabytes);
-  self->type = g_strdup (type);
-  self->path = g_build_filename (directory, name, NULL);
+  self->kind = find_kind (type);
+  megabytes = MAX (megabytes, self->kind->megabytes);
 
   if (geteuid () != 0)
     {
       skip (self, "this needs root");
-      mounted = FALSE;
+      release (self);
+      return NULL;
+    }
+
+  self->path = make_mount_point (directory, type);
+  self->place = g_strdup (self->path);
+  if (self->kind->command[0] == NULL)
+    {
+      mounted = mount_memory (self, megabytes);
     }
   else
     {
-      g_assert_cmpint (g_mkdir (self->path, 0755), ==, 0);
-      if (kind->command[0] == NULL)
-        mounted = mount_memory (self, megabytes);
-      else
-        {
-          self->image = g_build_filename (directory, image, NULL);
-          mounted = make_image (self, kind, megabytes) && mount_image (self);
-        }
+      self->image = g_strconcat (self->path, ".img", NULL);
+      mounted = make_image (self, megabytes) && mount_image (self);
     }
 
-  if (mounted)
-    return self;
+  if (!mounted)
+    g_clear_pointer (&self, release);
 
-  g_free (self->type);
-  g_free (self->path);
-  g_free (self->image);
-  g_free (self);
-
-  return NULL;
+  return self;
 }
 
 const char *
@@ -291,26 +315,97 @@ mount_get_path (Mount *self)
   return self->path;
 }
 
-void
-mount_set_read_only (Mount *self,
-                     gboolean read_only)
+static void
+unmount (Mount *self)
 {
-  g_assert_cmpint (mount ("none", self->path, NULL, MS_REMOUNT | (read_only ? MS_RDONLY : 0), NULL), ==, 0);
+  g_assert_cmpint (umount2 (self->place, MNT_DETACH), ==, 0);
+  if (self->server != 0)
+    g_assert_cmpint (waitpid (self->server, NULL, 0), ==, self->server);
+  self->server = 0;
+}
+
+void
+mount_again (Mount *self)
+{
+  if (self->image == NULL)
+    return;
+
+  unmount (self);
+  g_assert_true (mount_image (self));
+}
+
+Mount *
+mount_bind (Mount *self,
+            const char *directory)
+{
+  Mount *other = g_new0 (Mount, 1);
+
+  other->path = make_mount_point (directory, "bound");
+  other->place = g_strdup (other->path);
+  g_assert_cmpint (mount (self->path, other->path, NULL, MS_BIND, NULL), ==, 0);
+
+  return other;
+}
+
+int
+mount_remount (Mount *self,
+               const char *options)
+{
+  return mount ("none", self->path, NULL, MS_REMOUNT, options);
+}
+
+int
+mount_move_over (Mount *self,
+                 const char *path)
+{
+  int result = mount (self->place, path, NULL, MS_MOVE, NULL);
+
+  if (result == 0)
+    {
+      g_free (self->place);
+      self->place = g_strdup (path);
+    }
+
+  return result;
 }
 
 void
 mount_free (Mount *self)
 {
-  g_assert_cmpint (umount2 (self->path, MNT_DETACH), ==, 0);
-  if (self->server != 0)
-    g_assert_cmpint (waitpid (self->server, NULL, 0), ==, self->server);
+  unmount (self);
   g_assert_cmpint (g_rmdir (self->path), ==, 0);
   if (self->image != NULL)
     g_assert_cmpint (g_unlink (self->image), ==, 0);
-  g_free (self->type);
-  g_free (self->path);
-  g_free (self->image);
-  g_free (self);
+  release (self);
+}
+
+gboolean
+mount_turn_read_only (Mount *self)
+{
+  g_autofree char *device = g_path_get_basename (self->device);
+  g_autofree char *trigger = g_build_filename ("/sys/fs/ext4", device, "trigger_fs_error", NULL);
+  int fd = open (trigger, O_WRONLY | O_CLOEXEC);
+  gboolean triggered;
+
+  if (fd < 0)
+    return FALSE;
+
+  triggered = write (fd, "1", 1) == 1;
+  close (fd);
+
+  return triggered;
+}
+
+gboolean
+mount_shut_down (Mount *self)
+{
+  const guint32 no_log_flush = 2;
+  int fd = open (self->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  gboolean done = ioctl (fd, SHUT_DOWN, &no_log_flush) == 0;
+
+  close (fd);
+
+  return done;
 }
 
 static int
