@@ -180,10 +180,11 @@ attach_loop (const char *image,
   return device;
 }
 
+/* Not by SIGKILL: it must unmount first, or it waits for itself for ever. */
 static void
-die_with_parent (gpointer data)
+end_with_parent (gpointer data)
 {
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  prctl (PR_SET_PDEATHSIG, SIGTERM);
 }
 
 /* Kernels made for virtual machines often lack what is on USB sticks. The device
@@ -203,7 +204,7 @@ start_server (Mount *self)
   g_assert_cmpint (g_stat (self->path, &before), ==, 0);
   if (!g_spawn_async (NULL, (char **) arguments, NULL,
                       G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
-                      die_with_parent, NULL, &self->server, NULL))
+                      end_with_parent, NULL, &self->server, NULL))
     return skip (self, "%s could not be run", program);
 
   /* It has mounted once another device is there. */
