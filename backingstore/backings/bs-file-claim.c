@@ -67,7 +67,8 @@ check_marker (BsFileClaim *self)
     return code;
 
   text[size] = '\0';
-  if (strcmp (text, markers[self->kind]) == 0)
+  /* The whole of it: no more may follow, not even zeros. */
+  if (strcmp (text, markers[self->kind]) == 0 && status.st_size == (off_t) strlen (text))
     return 0;
   if (sscanf (text, "backingstore %u", &version) == 1 && version != FORMAT_VERSION)
     return ENOTSUP;
