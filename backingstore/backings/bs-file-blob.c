@@ -141,8 +141,9 @@ bs_file_open (int fd,
   int code = 0;
 
   *blob_fd = TEMP_FAILURE_RETRY (openat (fd, name, OPEN_BLOB_FLAGS));
+  /* ENXIO of a socket, or like ENODEV of a device that is not there. */
   if (*blob_fd < 0)
-    return errno;
+    return errno == ENXIO || errno == ENODEV ? EBADMSG : errno;
 
   if (fstat (*blob_fd, status) != 0)
     code = errno;
