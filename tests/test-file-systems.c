@@ -72,6 +72,28 @@ assert_way (BsBacking *backing,
   assert_transfers (backing, links ? n : 0, !links && reflinks ? n : 0, !links && !reflinks ? n : 0);
 }
 
+/* Why they did not get there by link: `n` of them, and none for another reason. */
+typedef enum
+{
+  NO_REASON,
+  CROSS_DEVICE,
+  NOT_PERMITTED,
+  TOO_MANY_LINKS,
+} Reason;
+
+static void
+assert_reason (BsBacking *backing,
+               Reason reason,
+               guint64 n)
+{
+  g_autoptr (BsFileBackingStats) stats = bs_file_backing_get_stats (BS_FILE_BACKING (backing));
+
+  g_assert_cmpuint (stats->cross_device, ==, reason == CROSS_DEVICE ? n : 0);
+  g_assert_cmpuint (stats->not_permitted, ==, reason == NOT_PERMITTED ? n : 0);
+  g_assert_cmpuint (stats->too_many_links, ==, reason == TOO_MANY_LINKS ? n : 0);
+  g_assert_cmpuint (stats->not_supported, ==, 0);
+}
+
 /* A store, and an application that has one. */
 typedef struct
 {
@@ -227,9 +249,10 @@ check_damage (Fixture *fixture,
 static void
 run_cycle (Fixture *fixture,
            Mount *mount,
-           gboolean links,
+           Reason reason,
            gboolean reflinks)
 {
+  gboolean links = reason == NO_REASON;
   gboolean attributes = mount_has_attributes (mount);
   char *keys[N_BLOBS];
   g_autoptr (GBytes) root = NULL;
@@ -239,6 +262,7 @@ run_cycle (Fixture *fixture,
   session_begin (&session, fixture, 1000000);
   write_first_half (&session, keys);
   assert_way (fixture->backing, links, reflinks, N_BLOBS);
+  assert_reason (fixture->backing, reason, N_BLOBS);
   bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
   g_assert_no_error (error);
   session_end (&session, fixture);
@@ -252,14 +276,14 @@ run_cycle (Fixture *fixture,
   g_assert_true (g_bytes_equal (root, fixture->bytes));
   read_them_all (&session, keys);
   assert_way (fixture->backing, links, reflinks, N_BLOBS);
+  assert_reason (fixture->backing, reason, N_BLOBS);
   g_assert_cmpuint (count_foreign (fixture->backing), ==, 0);
   verify_them_all (fixture, keys);
   session_end (&session, fixture);
 
   fixture->backing = create (fixture->primary);
   session_begin (&session, fixture, 1000000);
-  if (BS_BACKING_GET_IFACE (fixture->backing)->verify_persisted != NULL)
-    check_damage (fixture, keys[4], attributes);
+  check_damage (fixture, keys[4], attributes);
   delete_them_all (&session, keys);
   session_end (&session, fixture);
 
@@ -283,7 +307,7 @@ test_alone (Fixture *fixture,
 
   place_primary (fixture, mount);
   place_path (fixture, mount);
-  run_cycle (fixture, mount, mount_has_links (mount), mount_has_reflinks (mount));
+  run_cycle (fixture, mount, mount_has_links (mount) ? NO_REASON : NOT_PERMITTED, mount_has_reflinks (mount));
 }
 
 /* Scratch on the computer, the path on something else. */
@@ -297,7 +321,7 @@ test_across (Fixture *fixture,
     return;
 
   place_path (fixture, mount);
-  run_cycle (fixture, mount, FALSE, FALSE);
+  run_cycle (fixture, mount, CROSS_DEVICE, FALSE);
 }
 
 /* Links go from one place to another where neither the file system nor the place
@@ -332,6 +356,7 @@ test_two_places (Fixture *fixture,
   delete_scratch (fixture, fixture->key);
   register_blob (fixture, fixture->key);
   assert_way (fixture->backing, FALSE, reflinks, 2);
+  assert_reason (fixture->backing, CROSS_DEVICE, 2);
 
   /* Nothing but blob, marker, lock: no temporary is left in either. */
   g_assert_cmpuint (count_files (fixture->path_name), ==, 3);
@@ -339,15 +364,22 @@ test_two_places (Fixture *fixture,
   g_clear_object (&fixture->backing);
 }
 
+static void
+sync_mount (Mount *mount)
+{
+  int fd = open (mount_get_path (mount), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  g_assert_cmpint (syncfs (fd), ==, 0);
+  close (fd);
+}
+
 static guint64
 count_free_bytes (Mount *mount)
 {
   struct statvfs status;
-  int fd = open (mount_get_path (mount), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-  syncfs (fd);
-  g_assert_cmpint (fstatvfs (fd, &status), ==, 0);
-  close (fd);
+  sync_mount (mount);
+  g_assert_cmpint (statvfs (mount_get_path (mount), &status), ==, 0);
 
   return status.f_bfree * status.f_frsize;
 }
@@ -419,7 +451,7 @@ test_subvolumes (Fixture *fixture,
   place_path (fixture, mount);
   g_assert_true (make_subvolume (fixture->primary_name));
   g_assert_true (make_subvolume (fixture->path_name));
-  run_cycle (fixture, mount, FALSE, TRUE);
+  run_cycle (fixture, mount, CROSS_DEVICE, TRUE);
 }
 
 static gboolean
@@ -459,15 +491,15 @@ test_immutable (Fixture *fixture,
   persist_blob (fixture, fixture->key);
   g_assert_true (set_immutable (scratch, FALSE));
   assert_way (fixture->backing, FALSE, mount_has_reflinks (mount), 1);
+  assert_reason (fixture->backing, NOT_PERMITTED, 1);
   delete_scratch (fixture, fixture->key);
   register_blob (fixture, fixture->key);
   g_clear_object (&fixture->backing);
 }
 
-/* Links to a file elsewhere, as many as there can be. */
 static guint
-make_links (Mount *mount,
-            const char *name)
+make_links_in_folders (Mount *mount,
+                       const char *name)
 {
   guint n_links = 0;
 
@@ -489,6 +521,22 @@ make_links (Mount *mount,
           n_links++;
         }
     }
+
+  return n_links;
+}
+
+/* Links to a file elsewhere, as many as there can be. Btrfs logs a file once for
+ * each of its new links, all of them each time, if it or anything near was or will
+ * be synced alone in the same transaction; so they have one of their own. */
+static guint
+make_links (Mount *mount,
+            const char *name)
+{
+  guint n_links;
+
+  sync_mount (mount);
+  n_links = make_links_in_folders (mount, name);
+  sync_mount (mount);
 
   return n_links;
 }
@@ -518,6 +566,7 @@ test_link_limit (Fixture *fixture,
   for (guint i = 0; i < 2; i++)
     persist_blob (fixture, fixture->key);
   assert_way (fixture->backing, FALSE, reflinks, 1);
+  assert_reason (fixture->backing, TOO_MANY_LINKS, 1);
   sync_path (fixture);
 
   /* A copy has a count of its own, and the others never noticed. */
@@ -556,6 +605,7 @@ test_link_limit_of_persisted (Fixture *fixture,
   for (guint i = 0; i < 2; i++)
     register_blob (fixture, fixture->key);
   assert_transfers (fixture->backing, 1, reflinks ? 1 : 0, reflinks ? 0 : 1);
+  assert_reason (fixture->backing, TOO_MANY_LINKS, 1);
   g_clear_object (&fixture->backing);
 }
 

@@ -141,8 +141,9 @@ bs_file_open (int fd,
   int code = 0;
 
   *blob_fd = TEMP_FAILURE_RETRY (openat (fd, name, OPEN_BLOB_FLAGS));
+  /* ENXIO of a socket, or like ENODEV of a device that is not there. */
   if (*blob_fd < 0)
-    return errno;
+    return errno == ENXIO || errno == ENODEV ? EBADMSG : errno;
 
   if (fstat (*blob_fd, status) != 0)
     code = errno;
@@ -475,6 +476,34 @@ bs_file_copy (int source_fd,
   return code;
 }
 
+/* All that is on the disk: a hole is not, however large it says that it is. */
+static int
+read_extents (int fd,
+              guint8 *chunk,
+              goffset size,
+              GCancellable *cancellable)
+{
+  goffset at = 0;
+  int code = 0;
+
+  while (code == 0 && at < size)
+    {
+      goffset end;
+
+      at = lseek (fd, at, SEEK_DATA);
+      if (at < 0)
+        return errno == ENXIO ? 0 : errno;
+      end = lseek (fd, at, SEEK_HOLE);
+      if (end < 0 || lseek (fd, at, SEEK_SET) < 0)
+        return errno;
+
+      code = read_whole (fd, chunk, end - at, FALSE, NULL, cancellable);
+      at = end;
+    }
+
+  return code;
+}
+
 int
 bs_file_check (int blob_fd,
                goffset size,
@@ -494,7 +523,10 @@ bs_file_check (int blob_fd,
   posix_fadvise (blob_fd, 0, 0, POSIX_FADV_DONTNEED);
 
   chunk = g_malloc (BS_FILE_CHUNK_SIZE);
-  code = read_whole (blob_fd, chunk, size, FALSE, known ? &actual : NULL, cancellable);
+  if (!known)
+    return read_extents (blob_fd, chunk, size, cancellable);
 
-  return code == 0 && known && !bs_file_digest_equal (&actual, &expected) ? EILSEQ : code;
+  code = read_whole (blob_fd, chunk, size, FALSE, &actual, cancellable);
+
+  return code == 0 && !bs_file_digest_equal (&actual, &expected) ? EILSEQ : code;
 }
