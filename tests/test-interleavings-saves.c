@@ -613,6 +613,47 @@ test_leftovers (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A sync has failed: nobody knows what the disk has of what was there before, so
+ * that a save persists all that it names anew, items and keys, and then once and
+ * for all. */
+static void
+test_after_failed_sync (Fixture *fixture, gconstpointer data)
+{
+  for (guint blocking = 0; blocking < 2; blocking++)
+    {
+      g_autoptr (BsSave) save = NULL;
+      Document document;
+      Answer answer = { 0, };
+
+      document_set_up (&document, fixture);
+      gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+      g_assert_false (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, NULL));
+      gate_backing_reset_log (fixture->gates);
+
+      g_clear_object (&document.items[0]);
+      settle (fixture);
+      save = save_new (fixture, "old", document.items[1], NULL);
+      bs_save_keep_key (save, document.keys[0]);
+      for (guint run = 0; run < 2; run++)
+        {
+          if (blocking)
+            {
+              save_ok (save);
+            }
+          else
+            {
+              save_async (save, NULL, &answer);
+              answer_ok (&answer);
+            }
+          for (guint i = 0; i < 2; i++)
+            g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, document.keys[i]), ==, 1);
+          assert_old (&document, fixture);
+        }
+
+      document_tear_down (&document, fixture);
+    }
+}
+
 /* A deletion of a key was asked before the save that names it: the item's blob is
  * persisted again, and a key that is to be kept is missing. */
 static void
@@ -1203,6 +1244,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/cancel-blocking", test_cancel_blocking);
   test_add ("/interleavings/saves/error", test_error);
   test_add ("/interleavings/saves/leftovers", test_leftovers);
+  test_add ("/interleavings/saves/after-failed-sync", test_after_failed_sync);
   test_add ("/interleavings/saves/deleted-before", test_deleted_before);
   test_add ("/interleavings/saves/sync", test_sync);
   test_add ("/interleavings/saves/untrack", test_untrack);

@@ -141,7 +141,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
   switch (bs_tracked_path_get_membership (self->job.tracked, &name->key, hash))
     {
     case BS_MEMBER_YES:
-      return NAME_IS_THERE;
+      return bs_tracked_path_is_in_doubt (self->job.tracked, &name->key, hash) ? NAME_TO_DO : NAME_IS_THERE;
     case BS_MEMBER_NO:
       return name->record != NULL ? NAME_TO_DO : NAME_MISSING;
     case BS_MEMBER_UNCERTAIN:
@@ -236,52 +236,68 @@ unpin (SaveJob *self)
     }
 }
 
-/* One name is done, or has failed. */
+/* One name is done, or has failed. `token` is what the name was given here. */
 static void
 note_name (SaveJob *self, guint name, BsKeyRecord *token, GError *error)
 {
   if (error != NULL)
     {
-      take_inner_error (self, error);
+      take_error (self, error);
       return;
     }
 
-  if (token != NULL)
-    {
-      g_mutex_lock (&self->mutex);
-      g_ptr_array_add (self->tokens, token);
-      g_mutex_unlock (&self->mutex);
-    }
-  else
-    {
-      self->plan.persisted (self->plan.data, name);
-    }
+  if (token == NULL)
+    self->plan.persisted (self->plan.data, name);
   self->plan.progress (self->plan.data, 1);
+}
+
+/* A name without a record was registered. TRUE if that does not do, because a
+ * sync has failed since the path has it: it is to be persisted anew. */
+static gboolean
+take_token (SaveJob *self, guint name, BsKeyRecord *token)
+{
+  const BsKey *key = &self->plan.names[name].key;
+  guint64 hash = bs_key_hash (key);
+  BsShard *shard = &self->job.store->shards[bs_shard_index (hash)];
+  gboolean in_doubt;
+
+  g_mutex_lock (&self->mutex);
+  g_ptr_array_add (self->tokens, token);
+  g_mutex_unlock (&self->mutex);
+
+  g_mutex_lock (&shard->mutex);
+  in_doubt = bs_tracked_path_is_in_doubt (self->job.tracked, key, hash);
+  g_mutex_unlock (&shard->mutex);
+
+  return in_doubt;
 }
 
 /* A name that the path must have is made available, since something else is
  * under way for it, or it is not known whether it is there: then it is found. */
 static void
-start_name (SaveJob *self, guint index, BsCaller *caller)
+start_name (SaveJob *self, guint index, BsKeyRecord *token, BsCaller *caller)
 {
   const BsSaveName *name = &self->plan.names[index];
+  BsKeyRecord *record = token != NULL ? token : name->record;
   g_autoptr (BsContent) content = NULL;
 
-  bs_caller_set_subject (caller, name->record != NULL ? BS_JOB_PERSIST : BS_JOB_REGISTER, &name->key, self->job.tracked);
-  if (name->record == NULL)
+  bs_caller_set_subject (caller, record != NULL ? BS_JOB_PERSIST : BS_JOB_REGISTER, &name->key, self->job.tracked);
+  if (record == NULL)
     {
       bs_strand_start (self->job.store, BS_JOB_REGISTER, &name->key, NULL, self->job.tracked, NULL, caller);
       return;
     }
 
-  content = self->plan.dup_content (self->plan.data, index);
-  bs_strand_start (self->job.store, BS_JOB_PERSIST, &name->key, name->record, self->job.tracked, content, caller);
+  if (token == NULL)
+    content = self->plan.dup_content (self->plan.data, index);
+  bs_strand_start (self->job.store, BS_JOB_PERSIST, &name->key, record, self->job.tracked, content, caller);
 }
 
 typedef struct
 {
   SaveJob *save;              /* a reference on its job */
   guint name;
+  BsKeyRecord *token;         /* borrowed, nullable: it was registered before */
 } NameRequest;
 
 static void
@@ -294,6 +310,7 @@ name_request_free (gpointer data)
 }
 
 static void pump (SaveJob *self);
+static void start_in_background (SaveJob *self, guint name, BsKeyRecord *token);
 
 static gpointer
 background_name_done (gpointer data, gpointer value, GError **error)
@@ -301,7 +318,13 @@ background_name_done (gpointer data, gpointer value, GError **error)
   NameRequest *request = data;
   SaveJob *self = request->save;
 
-  note_name (self, request->name, value, g_steal_pointer (error));
+  if (value != NULL && take_token (self, request->name, value))
+    {
+      start_in_background (self, request->name, value);
+      return NULL;
+    }
+
+  note_name (self, request->name, value != NULL ? value : request->token, g_steal_pointer (error));
   g_mutex_lock (&self->mutex);
   self->n_running--;
   g_mutex_unlock (&self->mutex);
@@ -311,7 +334,7 @@ background_name_done (gpointer data, gpointer value, GError **error)
 }
 
 static void
-start_in_background (SaveJob *self, guint name)
+start_in_background (SaveJob *self, guint name, BsKeyRecord *token)
 {
   NameRequest *request = g_new (NameRequest, 1);
   BsCaller *caller;
@@ -319,8 +342,9 @@ start_in_background (SaveJob *self, guint name)
   request->save = self;
   bs_job_ref (&self->job);
   request->name = name;
+  request->token = token;
   caller = inner_caller_new (self, FALSE, background_name_done, request, name_request_free);
-  start_name (self, name, caller);
+  start_name (self, name, token, caller);
   bs_caller_unref (caller);
 }
 
@@ -351,7 +375,7 @@ pump (SaveJob *self)
         {
           self->n_running++;
           g_mutex_unlock (&self->mutex);
-          start_in_background (self, name);
+          start_in_background (self, name, NULL);
           g_mutex_lock (&self->mutex);
         }
       self->pumping = FALSE;
@@ -371,6 +395,8 @@ typedef struct
 {
   SaveJob *save;
   guint name;
+  BsKeyRecord *token;         /* borrowed, nullable: it was registered before */
+  gboolean again;
 } NameHere;
 
 static gpointer
@@ -378,8 +404,28 @@ name_here_done (gpointer data, gpointer value, GError **error)
 {
   NameHere *here = data;
 
-  note_name (here->save, here->name, value, g_steal_pointer (error));
+  here->again = value != NULL && take_token (here->save, here->name, value);
+  if (value != NULL)
+    here->token = value;
+  if (!here->again)
+    note_name (here->save, here->name, here->token, g_steal_pointer (error));
+
   return NULL;
+}
+
+static void
+persist_and_wait (SaveJob *self, guint name)
+{
+  NameHere here = { self, name, NULL, FALSE };
+
+  do
+    {
+      BsCaller *caller = inner_caller_new (self, TRUE, name_here_done, &here, NULL);
+
+      start_name (self, name, here.token, caller);
+      bs_caller_wait (caller, NULL);
+    }
+  while (here.again);
 }
 
 /* The store's short way; FALSE where it can't be taken. */
@@ -407,21 +453,16 @@ persist_now (SaveJob *self, guint index)
 static void
 persist_here (SaveJob *self)
 {
-  NameHere here = { self, 0 };
   gboolean more;
+  guint name;
 
   do
     {
       g_mutex_lock (&self->mutex);
-      more = take_name (self, &here.name);
+      more = take_name (self, &name);
       g_mutex_unlock (&self->mutex);
-      if (more && !persist_now (self, here.name))
-        {
-          BsCaller *caller = inner_caller_new (self, TRUE, name_here_done, &here, NULL);
-
-          start_name (self, here.name, caller);
-          bs_caller_wait (caller, NULL);
-        }
+      if (more && !persist_now (self, name))
+        persist_and_wait (self, name);
     }
   while (more);
 }
