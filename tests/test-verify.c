@@ -348,6 +348,51 @@ test_deleted_meanwhile (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (bs_tracked_path_get_n_keys (place.tracked), ==, n_held);
 }
 
+/* Keys that follow one another and are all gone when it comes to them: then it
+ * asks for one check after the other and nothing is ever under way. */
+static void
+test_all_gone (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///shard");
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  g_autoptr (BsVerify) verify = NULL;
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GError) error = NULL;
+  Answer run = { 0, }, bulk = { 0, };
+  guint n_keys = 500;
+
+  for (guint n = 0; n < n_keys;)
+    {
+      g_autofree char *string = bs_key_generate ();
+      BsKey key;
+
+      g_assert_true (bs_key_parse (string, &key));
+      if (bs_shard_index (bs_key_hash (&key)) != 0)
+        continue;
+      gate_backing_put_persisted (fixture->gates, file, string, "a");
+      bs_key_set_add (keys, string, NULL);
+      n++;
+    }
+  tracked = track (fixture, file);
+  verify = bs_verify_new (fixture->store, tracked);
+  gate_backing_reset_log (fixture->gates);
+  gate_backing_hold (fixture->gates, VERIFY, NULL, GATE_BEFORE);
+  run_async (verify, NULL, &run);
+  gate_backing_wait_held (fixture->gates, VERIFY, NULL, GATE_BEFORE, fixture->n_threads);
+  /* Those that are held up are deleted when they have been checked. */
+  bs_backing_store_delete_persisted_keys_async (fixture->store, tracked, keys, G_PRIORITY_HIGH, NULL, answer_cb, &bulk);
+  bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
+  wait_until (bs_tracked_path_get_n_keys (tracked) == fixture->n_threads);
+  gate_backing_release (fixture->gates, VERIFY, NULL, GATE_BEFORE);
+  answer_ok (&run);
+  answer_ok (&bulk);
+  g_assert_cmpuint (count_checks (fixture), ==, fixture->n_threads);
+  assert_figures (verify, n_keys, n_keys, 0);
+  g_assert_cmpuint (bs_tracked_path_get_n_keys (tracked), ==, 0);
+  bs_backing_store_sync (fixture->store, tracked, NULL, &error);
+  g_assert_no_error (error);
+}
+
 /* A sync waits for the checks under way, not for those to come. */
 static void
 test_sync_meanwhile (Fixture *fixture, gconstpointer data)
@@ -902,6 +947,7 @@ main (int argc, char **argv)
   test_add ("/verify/beside-others", test_beside_others);
   test_add ("/verify/persist-behind-bad", test_persist_behind_bad);
   test_add ("/verify/deleted-meanwhile", test_deleted_meanwhile);
+  test_add ("/verify/all-gone", test_all_gone);
   test_add ("/verify/sync-meanwhile", test_sync_meanwhile);
   test_add ("/verify/untrack-meanwhile", test_untrack_meanwhile);
   test_add ("/verify/untrack-cancelled", test_untrack_cancelled);

@@ -35,6 +35,9 @@
  * [property@Verify:fraction].
  */
 
+/* How many checks one thread asks for before others get their turn. */
+#define MOST_AT_ONCE 32
+
 typedef enum
 {
   PROP_STORE = 1,
@@ -69,8 +72,8 @@ struct _BsVerify
 
 G_DEFINE_FINAL_TYPE (BsVerify, bs_verify, G_TYPE_OBJECT)
 
-/* One run. It never runs in a lane: the keys' operations do, a few at a time, and
- * the end of each asks for the next. */
+/* One run. What takes long is in the keys' operations, a few at a time; the end
+ * of each asks for the next. */
 typedef struct
 {
   BsJob job;
@@ -85,8 +88,11 @@ typedef struct
   guint64 expected[BS_N_SHARDS];  /* how many keys n_total counts for a shard that is to come */
 
   /* under the verify's mutex */
+  gboolean begun;
   gboolean feeding;             /* some thread asks for checks */
+  gboolean relayed;             /* one is to do so, when it comes to that in the lane */
   gboolean exhausted;           /* there is nothing left to ask for */
+  gboolean over;                /* somebody has seen that it is */
   guint n_open;                 /* checks that were asked for and are not done */
   guint64 n_failed;
   GError *error;                /* owned; of the first that failed */
@@ -242,15 +248,14 @@ ask_for_check (Run *run, const BsKey *key)
 
 /* Asks for checks until there are enough. Called by whoever starts the run, and
  * at the end of each check, inside of which another may be feeding, or this very
- * function. However fast the checks end, nobody goes on feeding for long, so long
- * as there is one whose end will. */
+ * function. Where checks end as fast as they are asked for, the lane goes on. */
 static void
 feed (Run *run, guint n_ended)
 {
   BsVerify *verify = run->verify;
   guint n_most = bs_backing_store_get_max_threads (run->job.store);
   guint n_asked = 0;
-  gboolean ended;
+  gboolean ended, relay;
 
   g_mutex_lock (&verify->mutex);
   run->n_open -= n_ended;
@@ -261,7 +266,7 @@ feed (Run *run, guint n_ended)
     }
 
   run->feeding = TRUE;
-  while (run->n_open < n_most && !run->exhausted && (n_asked < n_most || run->n_open == 0))
+  while (run->n_open < n_most && !run->exhausted && n_asked < MOST_AT_ONCE)
     {
       gboolean found;
       BsKey key;
@@ -280,9 +285,14 @@ feed (Run *run, guint n_ended)
         }
     }
   run->feeding = FALSE;
-  ended = run->exhausted && run->n_open == 0;
+  ended = run->exhausted && run->n_open == 0 && !run->over;
+  run->over |= ended;
+  relay = run->n_open < n_most && !run->exhausted && !run->relayed;
+  run->relayed |= relay;
   g_mutex_unlock (&verify->mutex);
 
+  if (relay)
+    bs_lane_submit (run->job.lane, &run->job);
   if (ended)
     run_end (run);
   else
@@ -366,8 +376,16 @@ static void
 run_run (BsJob *job)
 {
   Run *run = (Run *) job;
+  gboolean begun;
 
-  count_keys (run);
+  g_mutex_lock (&run->verify->mutex);
+  begun = run->begun;
+  run->begun = TRUE;
+  run->relayed = FALSE;
+  g_mutex_unlock (&run->verify->mutex);
+
+  if (!begun)
+    count_keys (run);
   feed (run, 0);
 }
 
@@ -410,6 +428,7 @@ run_new (BsVerify *verify, BsCaller *caller)
   bs_job_init (&run->job, &run_class, BS_JOB_VERIFY_PATH, store, store->backing_lane, &store->jobs_mutex, verify->tracked, priority);
   bs_job_hold (&run->job);
   run->job.state = BS_JOB_READY;
+  run->job.resumes = TRUE;
   run->verify = g_object_ref (verify);
   run->keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
 
