@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -420,6 +422,8 @@ run_and_stay (void (*func) (Fixture *fixture),
   pid = fork ();
   if (pid == 0)
     {
+      /* Also with a parent that failed. */
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
       func (fixture);
       g_assert_cmpint (write (ends[1], "r", 1), ==, 1);
       for (;;)
