@@ -268,7 +268,7 @@ count_files (const char *directory)
 
       if (g_file_test (path, G_FILE_TEST_IS_DIR) && !g_file_test (path, G_FILE_TEST_IS_SYMLINK))
         n_files += count_files (path);
-      else
+      else if (strcmp (name, ".dirty") != 0)
         n_files++;
     }
 
