@@ -81,7 +81,7 @@ kill_at (Run *run,
   if (!WIFSIGNALED (status) || WTERMSIG (status) != SIGKILL)
     {
       if (nth != 0 || !WIFEXITED (status) || WEXITSTATUS (status) != 0)
-        g_error ("%s\n  the process ended otherwise (status 0x%x)", what, status);
+        run_fail (run, "%s: the process ended otherwise, with status 0x%x", what, status);
     }
 }
 
@@ -90,23 +90,22 @@ static void
 check_remains (Run *run,
                const char *what)
 {
+  const guint n_failed = run->n_failed;
   pid_t pid = fork ();
+  int status;
 
   g_assert_no_errno (pid);
   if (pid == 0)
     {
-      g_autoptr (GError) error = NULL;
-      gsize n_marks = journal_get_n_marks (run->journal);
-
       alarm (100);
-      if (run->setting->workload->check (run->directory, run->journal, n_marks, &error))
-        _exit (0);
-      fprintf (stderr, "# %s\n#   opened again, after %" G_GSIZE_FORMAT " marks: %s\n", what, n_marks, error->message);
-      _exit (1);
+      run_check (run, run->directory, journal_get_n_marks (run->journal), what);
+      fflush (stdout);
+      _exit (run->n_failed != n_failed);
     }
 
-  if (wait_for (pid) != 0)
-    g_error ("%s\n  the directory does not keep what was promised", what);
+  status = wait_for (pid);
+  if (status != 0)
+    run_fail (run, "%s: who looked at the remains ended with status 0x%x", what, status);
 }
 
 static void

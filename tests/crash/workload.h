@@ -27,8 +27,7 @@ typedef struct
   /* Lets go of everything, but for what a process leaves that ends. */
   void (*stop) (gpointer state);
 
-  /* Opens the directory as the next process does, after so many marks. Leaves
-   * the directory fit for use. */
+  /* Opens the directory as the next process does, after so many marks. */
   gboolean (*check) (const char *directory, Journal *journal, gsize n_marks, GError **error);
 } Workload;
 
