@@ -39,6 +39,9 @@ gboolean     bs_strand_call_now (BsBackingStore *store,
                                  gpointer       *value,
                                  GError        **error);
 
+/* For a key that may not be deleted, because a running save names it. No lock held. */
+GError      *bs_strand_pinned_error (const BsKey *key, BsTrackedPath *tracked);
+
 /* What a bulk asks of each key in turn. Under the shard's mutex. */
 typedef enum
 {

@@ -74,6 +74,14 @@ bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 h
     }
 }
 
+gboolean
+bs_tracked_path_is_pinned (BsTrackedPath *self, const BsKey *key, guint64 hash)
+{
+  BsKeyTable *pinned = &self->pinned[bs_shard_index (hash)];
+
+  return pinned->n_keys > 0 && bs_key_table_contains (pinned, key, hash);
+}
+
 void
 bs_tracked_path_set_closed (BsTrackedPath *self)
 {
@@ -109,6 +117,7 @@ bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet 
     {
       bs_key_table_init (&self->members[i], BS_SHARD_BITS);
       bs_key_table_init (&self->uncertain[i], BS_SHARD_BITS);
+      bs_key_table_init (&self->pinned[i], BS_SHARD_BITS);
       bs_key_table_reserve (&self->members[i], table->n_keys / BS_N_SHARDS);
     }
   while (bs_key_table_iter_next (table, &iter, &key))
@@ -136,6 +145,7 @@ bs_tracked_path_finalize (GObject *object)
     {
       bs_key_table_clear (&self->members[i]);
       bs_key_table_clear (&self->uncertain[i]);
+      bs_key_table_clear (&self->pinned[i]);
     }
   g_clear_pointer (&self->path, bs_path_unref);
   g_clear_object (&self->file);
