@@ -75,6 +75,9 @@ struct _BsTrackedPath
 BsTrackedPath *bs_tracked_path_new            (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found) G_GNUC_WARN_UNUSED_RESULT;
 BsMembership   bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 hash);
 void           bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 hash, BsMembership membership);
+/* Each member is uncertain until the backing was asked again. Takes the shards'
+ * mutexes. */
+void           bs_tracked_path_doubt_all      (BsTrackedPath *self);
 void           bs_tracked_path_set_closed     (BsTrackedPath *self);
 /* Under the shard's mutex. */
 gboolean       bs_tracked_path_is_pinned      (BsTrackedPath *self, const BsKey *key, guint64 hash);

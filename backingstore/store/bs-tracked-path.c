@@ -74,6 +74,21 @@ bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 h
     }
 }
 
+void
+bs_tracked_path_doubt_all (BsTrackedPath *self)
+{
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      BsKeyTableIter iter = { 0, };
+      const BsKey *key;
+
+      g_mutex_lock (&self->store->shards[i].mutex);
+      while (bs_key_table_iter_next (&self->members[i], &iter, &key))
+        bs_key_table_add (&self->uncertain[i], key, bs_key_hash (key));
+      g_mutex_unlock (&self->store->shards[i].mutex);
+    }
+}
+
 gboolean
 bs_tracked_path_is_pinned (BsTrackedPath *self, const BsKey *key, guint64 hash)
 {
