@@ -16,6 +16,10 @@ const Setting settings[] = {
   { &workload_backing, "link", 0, 0 },
   { &workload_backing, "copy", INTERPOSE_LINK, EXDEV },
   { &workload_backing, "no-xattr", INTERPOSE_SET_XATTR, EOPNOTSUPP },
+  { &workload_save, "link", 0, 0 },
+  { &workload_save, "copy", INTERPOSE_LINK, EXDEV },
+  { &workload_save, "no-xattr", INTERPOSE_SET_XATTR, EOPNOTSUPP },
+  { &workload_save_parallel, "link", 0, 0 },
 };
 const guint n_settings = G_N_ELEMENTS (settings);
 

@@ -619,31 +619,6 @@ check_root (BsBacking *backing,
                               bytes != NULL ? g_bytes_get_size (bytes) : 0, possible);
 }
 
-/* Nothing but what belongs there: no temporary file, and in a directory for
- * scratch files no blob. */
-static gboolean
-check_leftovers (const char *directory,
-                 gboolean scratch,
-                 GError **error)
-{
-  g_autoptr (GDir) entries = g_dir_open (directory, 0, NULL);
-  const char *name;
-
-  while (entries != NULL && (name = g_dir_read_name (entries)) != NULL)
-    {
-      g_autofree char *path = g_build_filename (directory, name, NULL);
-
-      if (g_str_has_prefix (name, ".tmp"))
-        return workload_set_broken (error, "%s is left over", path);
-      if (scratch && strlen (name) == 32)
-        return workload_set_broken (error, "%s is left in scratch", path);
-      if (strlen (name) == 2 && !check_leftovers (path, scratch, error))
-        return FALSE;
-    }
-
-  return TRUE;
-}
-
 /* The directory is of use: a blob comes, stays and goes. */
 static gboolean
 check_use (BsBacking *backing,
@@ -675,8 +650,8 @@ check_with (BsBacking *backing,
   guint n_found = 0;
 
   if (!bs_backing_sanitize_path (backing, path, found, NULL, error) ||
-      !check_leftovers (scratch, TRUE, error) ||
-      !check_leftovers (g_file_peek_path (path), FALSE, error))
+      !workload_check_leftovers (scratch, TRUE, error) ||
+      !workload_check_leftovers (g_file_peek_path (path), FALSE, error))
     return FALSE;
 
   for (guint i = 0; i < N_BLOBS; i++)
