@@ -8,7 +8,7 @@
 
 #include "backing-contract.h"
 
-#define QUICK_SECONDS 2
+#define QUICK_SECONDS 1
 #define QUICK_N_CASES 30
 #define MAX_FAILED 20
 

@@ -313,6 +313,12 @@ save_version (State *self,
               guint version,
               GError **error)
 {
+  if (self->document.tracked == NULL)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "the document is not open");
+      return FALSE;
+    }
+
   self->version_tried = version;
   if (self->document.version != version)
     document_edit (&self->document, version);
@@ -344,6 +350,8 @@ step (gpointer state,
     case OPEN:
       document_clear (&self->document);
       success = document_open (&self->document, self->directory, error);
+      if (!success)
+        document_clear (&self->document);
       break;
     case SAVE:
       success = save_version (self, steps[n].version, error);
