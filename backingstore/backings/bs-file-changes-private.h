@@ -65,6 +65,7 @@ typedef struct
 } BsFilePending;
 
 void     bs_file_pending_clear   (BsFilePending *self);
+void     bs_file_pending_add_linked (BsFilePending *self, const BsKey *key);
 gboolean bs_file_pending_is_many (const BsFilePending *self);
 
 typedef enum

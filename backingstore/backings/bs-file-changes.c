@@ -141,6 +141,13 @@ add_key (BsFilePending *pending,
     set_everything (pending);
 }
 
+void
+bs_file_pending_add_linked (BsFilePending *self,
+                            const BsKey *key)
+{
+  add_key (self, &self->linked, key);
+}
+
 /* Also that the folder changed where the key was. */
 static void
 remove_key (BsFilePending *pending,

@@ -283,3 +283,88 @@ event_log_synced_all (EventLog *self,
 
   g_array_append_val (self->events, event);
 }
+
+gboolean
+event_is_of_data (const Event *event)
+{
+  return event->kind == EVENT_WRITE || event->kind == EVENT_TRUNCATE;
+}
+
+gboolean
+event_is_of_name (const Event *event)
+{
+  return event->kind == EVENT_CREATE || event->kind == EVENT_LINK || event->kind == EVENT_REMOVE || event->kind == EVENT_RENAME;
+}
+
+static gboolean
+is_covered (const Event *event,
+            const Event *sync)
+{
+  if (sync->kind == EVENT_SYNC_ALL || sync->kind == EVENT_SYNC_ALL_FAILED)
+    return TRUE;
+
+  return sync->file == (event_is_of_name (event) ? event->folder : event->file);
+}
+
+/* Names and attributes are in a journal, which is tried again. */
+EventFate *
+event_log_find_fates (const EventLog *self,
+                      gsize n_events)
+{
+  EventFate *fates = g_new0 (EventFate, n_events + 1);
+  g_autofree gsize *waiting = g_new (gsize, n_events + 1);
+  gsize n_waiting = 0;
+
+  for (gsize i = 0; i < n_events; i++)
+    {
+      const Event *event = event_log_get_event (self, i);
+      const gboolean fails = event->kind == EVENT_SYNC_FAILED || event->kind == EVENT_SYNC_ALL_FAILED;
+      gsize n_kept = 0;
+
+      if (event->kind < EVENT_SYNC)
+        {
+          waiting[n_waiting++] = i;
+          continue;
+        }
+
+      for (gsize j = 0; j < n_waiting; j++)
+        {
+          const Event *other = event_log_get_event (self, waiting[j]);
+
+          if (!is_covered (other, event) || (fails && !event_is_of_data (other)))
+            waiting[n_kept++] = waiting[j];
+          else
+            fates[waiting[j]] = fails ? FATE_SPOILT : FATE_CERTAIN;
+        }
+      n_waiting = n_kept;
+    }
+
+  return fates;
+}
+
+void
+event_log_evict (EventLog *self,
+                 int fd)
+{
+  g_autofree EventFate *fates = event_log_find_fates (self, self->events->len);
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
+  const guint file = find_file (self, fd, "");
+
+  for (gsize i = 0; i < self->events->len; i++)
+    {
+      const Event *event = event_log_get_event (self, i);
+      g_autofree char *zeros = NULL;
+      gsize size;
+      int own_fd;
+
+      if (event->kind != EVENT_WRITE || event->file != file || fates[i] != FATE_SPOILT)
+        continue;
+
+      size = g_bytes_get_size (event->bytes);
+      zeros = g_malloc0 (size);
+      own_fd = open (path, O_WRONLY | O_CLOEXEC);
+      if (own_fd < 0 || pwrite (own_fd, zeros, size, event->offset) != (gssize) size)
+        g_error ("%s: %m", path);
+      close (own_fd);
+    }
+}

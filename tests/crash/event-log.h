@@ -57,6 +57,21 @@ void         event_log_truncated     (EventLog *self, int fd, guint64 size);
 void         event_log_set_xattr     (EventLog *self, int fd, const char *name, const void *data, gsize size);
 void         event_log_synced        (EventLog *self, int fd, gboolean failed);
 void         event_log_synced_all    (EventLog *self, gboolean failed);
+/* What a failed sync has spoilt goes from the file itself. */
+void         event_log_evict         (EventLog *self, int fd);
+
+gboolean     event_is_of_data        (const Event *event);
+gboolean     event_is_of_name        (const Event *event);
+
+/* What the syncs among the first events have made of each of them. */
+typedef enum
+{
+  FATE_UNCERTAIN,
+  FATE_CERTAIN,
+  FATE_SPOILT,                  /* a sync failed, and none to come saves it */
+} EventFate;
+
+EventFate   *event_log_find_fates    (const EventLog *self, gsize n_events) G_GNUC_WARN_UNUSED_RESULT;
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (EventLog, event_log_free)
 

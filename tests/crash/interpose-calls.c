@@ -63,13 +63,6 @@ shorten (const InterposeFrame *frame,
   return size;
 }
 
-/* After these the kernel takes what it could not write for written. */
-static gboolean
-loses_data (int code)
-{
-  return code == EIO || code == ENOSPC || code == EDQUOT;
-}
-
 static mode_t
 get_mode (int flags,
           va_list arguments)
@@ -299,7 +292,7 @@ sync_any (int fd,
   if (interpose_enter (&frame, call, interpose_is_watched (fd, NULL)))
     result = frame.watched && interpose_skips_syncs () ? 0 : sync_func (fd);
 
-  failed = loses_data (frame.code);
+  failed = interpose_loses_data (frame.code);
   if (frame.log != NULL && (result == 0 || failed) && !interpose_forgets_syncs ())
     {
       if (call == INTERPOSE_SYNC_ALL)
@@ -351,6 +344,47 @@ sync_file_range (int fd,
 
   return interpose_leave (&frame, result);
 }
+
+NEXT (posix_fadvise);
+
+/* Returns its errno. A page that could not be written counts as clean, is dropped
+ * from memory like any other, and the next to read it sees what is on the disk. */
+int
+posix_fadvise (int fd,
+               off_t offset,
+               off_t size,
+               int advice)
+{
+  InterposeFrame frame;
+  int result = -1;
+
+  if (interpose_enter (&frame, INTERPOSE_ADVISE, interpose_is_watched (fd, NULL)))
+    {
+      result = FORWARD (posix_fadvise) (fd, offset, size, advice);
+      if (frame.log != NULL && advice == POSIX_FADV_DONTNEED)
+        event_log_evict (frame.log, fd);
+    }
+
+  return interpose_leave (&frame, result) == -1 ? errno : result;
+}
+ALSO (posix_fadvise, posix_fadvise64);
+
+NEXT (lseek);
+
+off_t
+lseek (int fd,
+       off_t offset,
+       int whence)
+{
+  InterposeFrame frame;
+  off_t result = -1;
+
+  if (interpose_enter (&frame, INTERPOSE_SEEK, interpose_is_watched (fd, NULL)))
+    result = FORWARD (lseek) (fd, offset, whence);
+
+  return interpose_leave (&frame, result);
+}
+ALSO (lseek, lseek64);
 
 NEXT (ftruncate);
 

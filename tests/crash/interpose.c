@@ -43,6 +43,8 @@ static const struct
   [INTERPOSE_STAT] = { "stat", FALSE, { EIO, EACCES, ENOMEM } },
   [INTERPOSE_ACCESS] = { "faccessat", FALSE, { EACCES, EROFS, EIO, ENOMEM } },
   [INTERPOSE_READ_LINK] = { "readlinkat", FALSE, { EIO, EACCES, ENOMEM } },
+  [INTERPOSE_SEEK] = { "lseek", FALSE, { EINVAL, EIO } },
+  [INTERPOSE_ADVISE] = { "posix_fadvise", TRUE, { EINVAL } },
 };
 
 static const struct
@@ -68,6 +70,7 @@ static EventLog *event_log;
 static int armed;
 static gsize n_calls;
 static int hit;
+static int lost_data;
 static int full; /* the next write fails */
 static guint8 fds[MAX_FDS];
 static guint8 kinds[MAX_CALLS];
@@ -91,6 +94,7 @@ interpose_begin (const char *directory,
   memset (fds, 0, sizeof fds);
   n_calls = 0;
   hit = FALSE;
+  lost_data = FALSE;
   full = FALSE;
   g_atomic_int_set (&armed, TRUE);
 }
@@ -119,6 +123,18 @@ gboolean
 interpose_was_hit (void)
 {
   return g_atomic_int_get (&hit);
+}
+
+gboolean
+interpose_lost_data (void)
+{
+  return g_atomic_int_get (&lost_data);
+}
+
+gboolean
+interpose_loses_data (int code)
+{
+  return code == EIO || code == ENOSPC || code == EDQUOT;
 }
 
 InterposeCall
@@ -187,6 +203,8 @@ judge (InterposeCall call,
       g_atomic_int_set (&hit, TRUE);
       if (plan.code == INTERPOSE_SHORT_THEN_FULL)
         g_atomic_int_set (&full, TRUE);
+      if ((call == INTERPOSE_SYNC || call == INTERPOSE_SYNC_ALL) && interpose_loses_data (plan.code))
+        g_atomic_int_set (&lost_data, TRUE);
       return plan.code;
     }
 

@@ -39,6 +39,8 @@ typedef enum
   INTERPOSE_STAT,
   INTERPOSE_ACCESS,
   INTERPOSE_READ_LINK,
+  INTERPOSE_SEEK,
+  INTERPOSE_ADVISE,
   INTERPOSE_N_CALLS,
 } InterposeCall;
 
@@ -66,6 +68,8 @@ void          interpose_relent        (void);
 
 guint64       interpose_get_n_calls   (void);
 gboolean      interpose_was_hit       (void);
+/* Whether a sync was, in the way that loses data. */
+gboolean      interpose_lost_data     (void);
 /* Of the nth call. */
 InterposeCall interpose_get_call      (guint64 nth);
 /* What the calls opened in the directory and did not close. */
@@ -88,6 +92,8 @@ typedef struct
 gboolean      interpose_enter         (InterposeFrame *frame, InterposeCall call, gboolean watched);
 /* Returns what the caller is to be told, with `errno` set to fit. */
 gssize        interpose_leave         (InterposeFrame *frame, gssize result);
+/* After these errors of a sync the kernel takes what it could not write for written. */
+gboolean      interpose_loses_data    (int code);
 gboolean      interpose_is_watched    (int fd, const char *path);
 gboolean      interpose_skips_syncs   (void);
 gboolean      interpose_forgets_syncs (void);

@@ -8,13 +8,18 @@
 
 #include "backing-contract.h"
 
-#define QUICK_SECONDS 2
-#define QUICK_N_CASES 100
+#define QUICK_SECONDS 1
+#define QUICK_N_CASES 30
+#define MAX_FAILED 20
 
 const Setting settings[] = {
   { &workload_backing, "link", 0, 0 },
   { &workload_backing, "copy", INTERPOSE_LINK, EXDEV },
   { &workload_backing, "no-xattr", INTERPOSE_SET_XATTR, EOPNOTSUPP },
+  { &workload_save, "link", 0, 0 },
+  { &workload_save, "copy", INTERPOSE_LINK, EXDEV },
+  { &workload_save, "no-xattr", INTERPOSE_SET_XATTR, EOPNOTSUPP },
+  { &workload_save_parallel, "link", 0, 0 },
 };
 const guint n_settings = G_N_ELEMENTS (settings);
 
@@ -92,7 +97,7 @@ run_next (Run *self,
     remove_test_directory (self->directory);
   g_clear_pointer (&self->directory, g_free);
 
-  if (self->n_done == self->n_cases ||
+  if (self->n_done == self->n_cases || self->n_failed >= MAX_FAILED ||
       (!g_test_slow () && self->n_done >= QUICK_N_CASES && g_get_monotonic_time () > self->end))
     return FALSE;
 
@@ -130,6 +135,51 @@ run_workload (Run *self,
     }
 
   workload->stop (state);
+}
+
+void
+run_fail (Run *self,
+          const char *format,
+          ...)
+{
+  g_autofree char *message = NULL;
+  va_list arguments;
+
+  va_start (arguments, format);
+  message = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+
+  self->n_failed++;
+  g_test_message ("case %u, seed %u: %s", self->order[self->n_done - 1], self->seed, message);
+  g_test_fail ();
+}
+
+gboolean
+run_look (Run *self,
+          const char *directory,
+          gsize n_marks,
+          GError **error)
+{
+  const InterposePlan plan = run_make_plan (self);
+  gboolean kept;
+
+  interpose_begin (directory, &plan, NULL);
+  kept = self->setting->workload->check (directory, self->journal, n_marks, error);
+  interpose_end ();
+
+  return kept;
+}
+
+void
+run_check (Run *self,
+           const char *directory,
+           gsize n_marks,
+           const char *what)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!run_look (self, directory, n_marks, &error))
+    run_fail (self, "%s: opened again, after %" G_GSIZE_FORMAT " marks: %s", what, n_marks, error->message);
 }
 
 void

@@ -35,13 +35,14 @@ typedef struct
   guint *order;
   guint n_cases;
   guint n_done;
+  guint n_failed;
   gint64 end;
 } Run;
 
 void     run_init          (Run *self, const Setting *setting);
 void     run_clear         (Run *self);
 /* Says how many cases there are, of which all are run with "-m slow", else as
- * many as fit in some seconds, but at least some hundreds. */
+ * many as fit in some seconds, and a few at least. */
 void     run_set_n_cases   (Run *self, guint n_cases);
 /* The next case, in a fresh directory and with a fresh random generator. */
 gboolean run_next          (Run *self, guint *n);
@@ -50,6 +51,12 @@ char    *run_make_directory (Run *self, const char *name);
 InterposePlan run_make_plan (Run *self);
 /* Runs the whole workload, of which nothing may fail. */
 void     run_workload      (Run *self, const char *directory);
+/* The case fails; the others are run all the same, unless too many fail. */
+void     run_fail          (Run *self, const char *format, ...) G_GNUC_PRINTF (2, 3);
+/* Opens a directory as the next process does. Whether it keeps what was promised. */
+gboolean run_look          (Run *self, const char *directory, gsize n_marks, GError **error);
+/* The same; the case fails if it does not. */
+void     run_check         (Run *self, const char *directory, gsize n_marks, const char *what);
 /* Prints how much was done. */
 void     run_report        (Run *self, const char *what);
 

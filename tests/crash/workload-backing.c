@@ -122,12 +122,81 @@ typedef struct
   Journal *journal;
   GFile *path;
   BsBacking *backing;
+  gboolean open;        /* it, and the path */
   GBytes *contents[N_BLOBS];
   gboolean primary[N_BLOBS];
   gboolean persisted[N_BLOBS];
   guint root;
   guint root_tried;     /* if writing it failed, it may have come all the same */
 } State;
+
+/* What may be found. */
+typedef enum
+{
+  ABSENT = 1 << 0,
+  PRESENT = 1 << 1,
+} Possible;
+
+typedef struct
+{
+  Possible now;
+  Possible durable;
+} Expectation;
+
+/* A root's number as a bit. */
+#define ROOT(number) (1u << (number))
+
+/* What the marks say. Returns the possible roots. */
+static guint
+expect (Journal *journal,
+        gsize n_marks,
+        Expectation expectations[N_BLOBS])
+{
+  guint roots = ROOT (0);
+
+  for (guint i = 0; i < N_BLOBS; i++)
+    expectations[i] = (Expectation) { ABSENT, ABSENT };
+
+  for (gsize i = 0; i < n_marks; i++)
+    {
+      const Mark *mark = journal_get_mark (journal, i);
+      Expectation *blob = &expectations[mark->subject];
+
+      switch ((MarkKind) mark->kind)
+        {
+        case MARK_PERSIST:
+          blob->now |= PRESENT;
+          blob->durable |= PRESENT;
+          break;
+        case MARK_PERSISTED:
+          blob->now = PRESENT;
+          break;
+        case MARK_DELETE:
+          blob->now |= ABSENT;
+          blob->durable |= ABSENT;
+          break;
+        case MARK_DELETED:
+          blob->now = ABSENT;
+          break;
+        case MARK_SYNC:
+          break;
+        case MARK_SYNCED:
+          for (guint j = 0; j < N_BLOBS; j++)
+            expectations[j].durable = expectations[j].now;
+          break;
+        case MARK_ROOT:
+          roots |= ROOT (mark->subject);
+          break;
+        case MARK_ROOTED:
+          roots = ROOT (mark->subject);
+          break;
+        default:
+          g_assert_not_reached ();
+        }
+    }
+
+  return roots;
+}
 
 static GFile *
 make_file (const char *directory,
@@ -202,6 +271,41 @@ read_blob (State *self,
 }
 
 static gboolean
+check_key (guint blob,
+           gboolean is_there,
+           Possible possible,
+           GError **error)
+{
+  if (possible & (is_there ? PRESENT : ABSENT))
+    return TRUE;
+
+  return workload_set_broken (error, "%s was %s", blobs[blob].key, is_there ? "deleted, and is there" : "synced, and is gone");
+}
+
+/* What no sync has covered may have been set aside. */
+static gboolean
+learn_keys (State *self,
+            BsKeySet *found,
+            GError **error)
+{
+  Expectation expectations[N_BLOBS];
+
+  expect (self->journal, journal_get_n_marks (self->journal), expectations);
+  for (guint i = 0; i < N_BLOBS; i++)
+    {
+      gboolean is_there = bs_key_set_contains_key (found, blobs[i].key);
+
+      if (!check_key (i, is_there, expectations[i].durable, error))
+        return FALSE;
+      if (self->persisted[i] && !is_there)
+        journal_mark (self->journal, MARK_DELETED, i);
+      self->persisted[i] = is_there;
+    }
+
+  return TRUE;
+}
+
+static gboolean
 open_backing (State *self,
               guint number,
               GError **error)
@@ -215,13 +319,9 @@ open_backing (State *self,
   if (!bs_backing_sanitize_path (self->backing, self->path, found, NULL, error))
     return FALSE;
 
-  for (guint i = 0; i < N_BLOBS; i++)
-    {
-      if (bs_key_set_contains_key (found, blobs[i].key) != self->persisted[i])
-        return workload_set_broken (error, "%s is %sfound", blobs[i].key, self->persisted[i] ? "not " : "");
-    }
+  self->open = TRUE;
 
-  return TRUE;
+  return learn_keys (self, found, error);
 }
 
 static gboolean
@@ -233,6 +333,7 @@ close_backing (State *self,
     return FALSE;
 
   g_clear_object (&self->backing);
+  self->open = FALSE;
   memset (self->primary, 0, sizeof self->primary);
 
   return TRUE;
@@ -266,13 +367,18 @@ delete_persisted (State *self,
   return TRUE;
 }
 
+/* Those that are there. */
 static BsKeySet *
-make_keys (const int *subjects)
+make_keys (State *self,
+           const int *subjects)
 {
   BsKeySet *keys = bs_key_set_new ();
 
   for (; *subjects >= 0; subjects++)
-    bs_key_set_add (keys, blobs[*subjects].key, NULL);
+    {
+      if (self->persisted[*subjects])
+        bs_key_set_add (keys, blobs[*subjects].key, NULL);
+    }
 
   return keys;
 }
@@ -282,7 +388,7 @@ delete_persisted_many (State *self,
                        const int *subjects,
                        GError **error)
 {
-  g_autoptr (BsKeySet) keys = make_keys (subjects);
+  g_autoptr (BsKeySet) keys = make_keys (self, subjects);
 
   for (guint i = 0; subjects[i] >= 0; i++)
     journal_mark (self->journal, MARK_DELETE, subjects[i]);
@@ -302,12 +408,12 @@ register_many (State *self,
                const int *subjects,
                GError **error)
 {
-  g_autoptr (BsKeySet) keys = make_keys (subjects);
+  g_autoptr (BsKeySet) keys = make_keys (self, subjects);
 
   if (!bs_backing_register_keys (self->backing, self->path, keys, NULL, error))
     return FALSE;
   for (guint i = 0; subjects[i] >= 0; i++)
-    self->primary[subjects[i]] = TRUE;
+    self->primary[subjects[i]] = self->persisted[subjects[i]];
 
   return TRUE;
 }
@@ -390,7 +496,7 @@ step (gpointer state,
     case WRITE:
       return set_primary (self, subject, TRUE, bs_backing_write (self->backing, key, self->contents[subject], NULL, error));
     case READ:
-      return read_blob (self, subject, error);
+      return !self->primary[subject] || read_blob (self, subject, error);
     case PERSIST:
       return persist (self, subject, error);
     case REGISTER:
@@ -446,81 +552,16 @@ verify (gpointer state,
 {
   State *self = state;
 
-  for (guint i = 0; self->backing != NULL && i < N_BLOBS; i++)
+  if (!self->open)
+    return TRUE;
+
+  for (guint i = 0; i < N_BLOBS; i++)
     {
       if (self->primary[i] && !read_blob (self, i, error))
         return FALSE;
     }
 
-  return self->backing == NULL || self->root == 0 || read_root (self, error);
-}
-
-/* What may be found. */
-typedef enum
-{
-  ABSENT = 1 << 0,
-  PRESENT = 1 << 1,
-} Possible;
-
-typedef struct
-{
-  Possible now;
-  Possible durable;
-} Expectation;
-
-/* A root's number as a bit. */
-#define ROOT(number) (1u << (number))
-
-/* What the marks say. Returns the possible roots. */
-static guint
-expect (Journal *journal,
-        gsize n_marks,
-        Expectation expectations[N_BLOBS])
-{
-  guint roots = ROOT (0);
-
-  for (guint i = 0; i < N_BLOBS; i++)
-    expectations[i] = (Expectation) { ABSENT, ABSENT };
-
-  for (gsize i = 0; i < n_marks; i++)
-    {
-      const Mark *mark = journal_get_mark (journal, i);
-      Expectation *blob = &expectations[mark->subject];
-
-      switch ((MarkKind) mark->kind)
-        {
-        case MARK_PERSIST:
-          blob->now |= PRESENT;
-          blob->durable |= PRESENT;
-          break;
-        case MARK_PERSISTED:
-          blob->now = PRESENT;
-          break;
-        case MARK_DELETE:
-          blob->now |= ABSENT;
-          blob->durable |= ABSENT;
-          break;
-        case MARK_DELETED:
-          blob->now = ABSENT;
-          break;
-        case MARK_SYNC:
-          break;
-        case MARK_SYNCED:
-          for (guint j = 0; j < N_BLOBS; j++)
-            expectations[j].durable = expectations[j].now;
-          break;
-        case MARK_ROOT:
-          roots |= ROOT (mark->subject);
-          break;
-        case MARK_ROOTED:
-          roots = ROOT (mark->subject);
-          break;
-        default:
-          g_assert_not_reached ();
-        }
-    }
-
-  return roots;
+  return self->root == 0 || read_root (self, error);
 }
 
 static gboolean
@@ -536,8 +577,8 @@ check_blob (BsBacking *backing,
   g_autoptr (GBytes) expected = NULL;
   g_autoptr (GBytes) bytes = NULL;
 
-  if (!(possible & (is_there ? PRESENT : ABSENT)))
-    return workload_set_broken (error, "%s was %s", key, is_there ? "deleted, and is there" : "synced, and is gone");
+  if (!check_key (blob, is_there, possible, error))
+    return FALSE;
   if (!is_there)
     return TRUE;
 
@@ -578,31 +619,6 @@ check_root (BsBacking *backing,
                               bytes != NULL ? g_bytes_get_size (bytes) : 0, possible);
 }
 
-/* Nothing but what belongs there: no temporary file, and in a directory for
- * scratch files no blob. */
-static gboolean
-check_leftovers (const char *directory,
-                 gboolean scratch,
-                 GError **error)
-{
-  g_autoptr (GDir) entries = g_dir_open (directory, 0, NULL);
-  const char *name;
-
-  while (entries != NULL && (name = g_dir_read_name (entries)) != NULL)
-    {
-      g_autofree char *path = g_build_filename (directory, name, NULL);
-
-      if (g_str_has_prefix (name, ".tmp"))
-        return workload_set_broken (error, "%s is left over", path);
-      if (scratch && strlen (name) == 32)
-        return workload_set_broken (error, "%s is left in scratch", path);
-      if (strlen (name) == 2 && !check_leftovers (path, scratch, error))
-        return FALSE;
-    }
-
-  return TRUE;
-}
-
 /* The directory is of use: a blob comes, stays and goes. */
 static gboolean
 check_use (BsBacking *backing,
@@ -634,8 +650,8 @@ check_with (BsBacking *backing,
   guint n_found = 0;
 
   if (!bs_backing_sanitize_path (backing, path, found, NULL, error) ||
-      !check_leftovers (scratch, TRUE, error) ||
-      !check_leftovers (g_file_peek_path (path), FALSE, error))
+      !workload_check_leftovers (scratch, TRUE, error) ||
+      !workload_check_leftovers (g_file_peek_path (path), FALSE, error))
     return FALSE;
 
   for (guint i = 0; i < N_BLOBS; i++)

@@ -2,6 +2,8 @@
 
 #include "workload.h"
 
+#include <string.h>
+
 G_DEFINE_QUARK (workload-broken, workload_broken)
 
 gboolean
@@ -19,4 +21,27 @@ workload_set_broken (GError **error,
   g_set_error_literal (error, WORKLOAD_BROKEN, 0, message);
 
   return FALSE;
+}
+
+gboolean
+workload_check_leftovers (const char *directory,
+                          gboolean scratch,
+                          GError **error)
+{
+  g_autoptr (GDir) entries = g_dir_open (directory, 0, NULL);
+  const char *name;
+
+  while (entries != NULL && (name = g_dir_read_name (entries)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (directory, name, NULL);
+
+      if (g_str_has_prefix (name, ".tmp"))
+        return workload_set_broken (error, "%s is left over", path);
+      if (scratch && strlen (name) == 32)
+        return workload_set_broken (error, "%s is left in scratch", path);
+      if (strlen (name) == 2 && !workload_check_leftovers (path, scratch, error))
+        return FALSE;
+    }
+
+  return TRUE;
 }

@@ -12,6 +12,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   const char *name;
+  gboolean varies;      /* one run does not make just the calls of another */
 
   /* In an empty directory. `directory` must live as long as the state. */
   gpointer (*start) (const char *directory, Journal *journal);
@@ -27,18 +28,24 @@ typedef struct
   /* Lets go of everything, but for what a process leaves that ends. */
   void (*stop) (gpointer state);
 
-  /* Opens the directory as the next process does, after so many marks. Leaves
-   * the directory fit for use. */
+  /* Opens the directory as the next process does, after so many marks. */
   gboolean (*check) (const char *directory, Journal *journal, gsize n_marks, GError **error);
 } Workload;
 
 /* Every function of a backing in files, called directly. */
 extern const Workload workload_backing;
+/* Saves of a document that changes, blob by blob and several at a time. */
+extern const Workload workload_save;
+extern const Workload workload_save_parallel;
 
 /* The domain of errors that are the library's fault. */
 #define WORKLOAD_BROKEN (workload_broken_quark ())
 GQuark   workload_broken_quark (void);
 /* Returns FALSE. */
 gboolean workload_set_broken   (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+/* That nothing is in the directory but what belongs there: no temporary file, and
+ * in one for scratch files no blob. */
+gboolean workload_check_leftovers (const char *directory, gboolean scratch, GError **error);
 
 G_END_DECLS
