@@ -691,6 +691,60 @@ test_deleted_before (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A call for a key that is to be kept has failed, so that the store asks the
+ * backing again, and has it persisted once more; or learns that it is gone. */
+static void
+test_keep_uncertain (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 4; i++)
+    {
+      gboolean gone = i / 2;
+      g_autoptr (BsSave) keeper = NULL;
+      g_autoptr (GError) error = NULL;
+      Answer answer = { 0, };
+      Document document;
+      gboolean success;
+
+      document_set_up (&document, fixture);
+      g_clear_object (&document.items[1]);
+      g_clear_object (&document.save);
+      settle (fixture);
+      gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[1], gone ? GATE_AFTER : GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+      g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, document.keys[1], NULL, NULL));
+      gate_backing_clear (fixture->gates);
+      gate_backing_reset_log (fixture->gates);
+
+      keeper = save_new (fixture, "new", document.items[2], NULL);
+      bs_save_keep_key (keeper, document.keys[1]);
+      if (i % 2)
+        {
+          success = bs_save_run (keeper, NULL, &error);
+        }
+      else
+        {
+          save_async (keeper, NULL, &answer);
+          success = bs_save_run_finish (keeper, answer_wait (&answer), &error);
+          answer_clear (&answer);
+        }
+      settle (fixture);
+      if (gone)
+        {
+          g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+          assert_log (fixture, document.keys[1], "register_key");
+          assert_root (fixture, "old");
+        }
+      else
+        {
+          g_assert_no_error (error);
+          g_assert_true (success);
+          assert_log (fixture, document.keys[1], "register_key persist delete_key");
+          assert_new (&document, fixture);
+        }
+      g_assert_true (is_forgotten (fixture->store, document.keys[1]));
+      document_tear_down (&document, fixture);
+    }
+}
+
 /* A sync is not held up by a save, and covers what it has persisted. */
 static void
 test_sync (Fixture *fixture, gconstpointer data)
@@ -1246,6 +1300,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/leftovers", test_leftovers);
   test_add ("/interleavings/saves/after-failed-sync", test_after_failed_sync);
   test_add ("/interleavings/saves/deleted-before", test_deleted_before);
+  test_add ("/interleavings/saves/keep-uncertain", test_keep_uncertain);
   test_add ("/interleavings/saves/sync", test_sync);
   test_add ("/interleavings/saves/untrack", test_untrack);
   test_add ("/interleavings/saves/close", test_close);
