@@ -7,9 +7,10 @@ G_BEGIN_DECLS
 
 #define BS_FILE_N_SHARDS 256
 
-/* From so many changes on, the whole file system is synced, which takes no
- * longer. */
-#define BS_FILE_MANY_CHANGES 1024
+/* From so many files and folders on, the whole file system is synced. On ext4
+ * each fsync of a small file takes a tenth to a half of a millisecond, so that
+ * this many take as long as writing out some 50 MiB of others' data. */
+#define BS_FILE_MANY_CHANGES 256
 
 /* More are not remembered by name: it would take too much memory. */
 #define BS_FILE_MAX_NAMES (1024 * 1024)

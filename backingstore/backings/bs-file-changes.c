@@ -97,7 +97,12 @@ bs_file_pending_clear (BsFilePending *self)
 gboolean
 bs_file_pending_is_many (const BsFilePending *self)
 {
-  return self->everything || self->linked.n_keys > BS_FILE_MANY_CHANGES;
+  guint64 n_changes = self->linked.n_keys;
+
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
+    n_changes += bs_file_shard_set_contains (&self->changed, shard);
+
+  return self->everything || n_changes >= BS_FILE_MANY_CHANGES;
 }
 
 static gboolean
