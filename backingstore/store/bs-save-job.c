@@ -24,6 +24,7 @@ typedef enum
   PHASE_SYNC,
   PHASE_COMMIT,
   PHASE_DELETE,
+  PHASE_UNDO,
   PHASE_END,
 } Phase;
 
@@ -100,6 +101,7 @@ inner_caller_new (SaveJob *self, gboolean blocking, BsDeliverFunc deliver, gpoin
       caller = bs_caller_new_background (self->job.store, g_atomic_int_get (&self->job.priority), deliver, data, data_free);
       g_set_object (&caller->cancellable, cancellable);
     }
+  caller->of_save = TRUE;
 
   return caller;
 }
@@ -124,6 +126,7 @@ sort_by_shard (SaveJob *self, guint *order, guint first[BS_N_SHARDS + 1])
 typedef enum
 {
   NAME_IS_THERE,
+  NAME_NEW,                   /* nobody but the save has asked for it */
   NAME_TO_DO,
   NAME_MISSING,
 } NameState;
@@ -143,7 +146,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
     case BS_MEMBER_YES:
       return NAME_IS_THERE;
     case BS_MEMBER_NO:
-      return name->record != NULL ? NAME_TO_DO : NAME_MISSING;
+      return name->record != NULL ? NAME_NEW : NAME_MISSING;
     case BS_MEMBER_UNCERTAIN:
     default:
       return NAME_TO_DO;
@@ -185,9 +188,11 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
 
       if (bs_key_table_add (&tracked->pinned[index], &name->key, hash) && state == NAME_IS_THERE)
         n_members++;
+      if (state == NAME_NEW)
+        bs_key_table_add (&tracked->added[index], &name->key, hash);
       if (state == NAME_IS_THERE)
         (*n_there)++;
-      else if (state == NAME_TO_DO)
+      else if (state != NAME_MISSING)
         self->todo[self->n_todo++] = order[i];
       else
         missing = name;
@@ -232,8 +237,38 @@ unpin (SaveJob *self)
     {
       g_mutex_lock (&self->job.store->shards[i].mutex);
       bs_key_table_clear (&self->job.tracked->pinned[i]);
+      bs_key_table_clear (&self->job.tracked->added[i]);
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
+}
+
+/* Blobs that a sync failed to make durable are in the way of every sync to come,
+ * and nobody may hold them any more when the next save is made. Those that only
+ * this save has brought are taken away again. FALSE if there are none. */
+static gboolean
+begin_undo (SaveJob *self)
+{
+  BsTrackedPath *tracked = self->job.tracked;
+
+  bs_key_table_clear (&self->doomed);
+  bs_key_table_init (&self->doomed, 0);
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      BsKeyTableIter iter = { 0, };
+      const BsKey *key;
+
+      g_mutex_lock (&self->job.store->shards[i].mutex);
+      while (bs_key_table_iter_next (&tracked->added[i], &iter, &key))
+        {
+          guint64 hash = bs_key_hash (key);
+
+          bs_key_table_remove (&tracked->pinned[i], key, hash);
+          bs_key_table_add (&self->doomed, key, hash);
+        }
+      g_mutex_unlock (&self->job.store->shards[i].mutex);
+    }
+
+  return self->doomed.n_keys > 0;
 }
 
 /* One name is done, or has failed. */
@@ -396,7 +431,7 @@ persist_now (SaveJob *self, guint index)
     return FALSE;
 
   content = self->plan.dup_content (self->plan.data, index);
-  if (!bs_strand_call_now (store, BS_JOB_PERSIST, &name->key, name->record, self->job.tracked, content, &unused, &error))
+  if (!bs_strand_call_now (store, BS_JOB_PERSIST, &name->key, name->record, self->job.tracked, content, TRUE, &unused, &error))
     return FALSE;
 
   note_name (self, index, NULL, error);
@@ -483,6 +518,7 @@ start_phase (SaveJob *self, BsCaller *caller)
       start_commit (self, caller);
       break;
     case PHASE_DELETE:
+    case PHASE_UNDO:
       bs_bulk_start_delete_table (self->job.store, self->job.tracked, &self->doomed, caller);
       break;
     case PHASE_QUEUED:
@@ -503,6 +539,8 @@ check_cancelled (SaveJob *self)
 static void
 end_phase (SaveJob *self, GError *error)
 {
+  gboolean sync_failed;
+
   /* The save has succeeded; what is left over goes with the next one. */
   if (self->phase == PHASE_DELETE)
     {
@@ -512,6 +550,15 @@ end_phase (SaveJob *self, GError *error)
       return;
     }
 
+  /* Why it is undone is what there is to say. */
+  if (self->phase == PHASE_UNDO)
+    {
+      g_clear_error (&error);
+      self->phase = PHASE_END;
+      return;
+    }
+
+  sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   if (error != NULL)
     take_inner_error (self, error);
   else if (self->phase == PHASE_QUEUED)
@@ -521,7 +568,9 @@ end_phase (SaveJob *self, GError *error)
   if (self->phase < PHASE_COMMIT)
     check_cancelled (self);
 
-  if (self->error != NULL)
+  if (sync_failed && begin_undo (self))
+    self->phase = PHASE_UNDO;
+  else if (self->error != NULL)
     self->phase = PHASE_END;
   else if (self->phase == PHASE_QUEUED && self->n_todo == 0)
     self->phase = PHASE_SYNC;
