@@ -68,6 +68,7 @@ struct _BsTrackedPath
   BsKeyTable members[BS_N_SHARDS];
   BsKeyTable uncertain[BS_N_SHARDS];
   BsKeyTable pinned[BS_N_SHARDS];       /* a running save names them */
+  BsKeyTable added[BS_N_SHARDS];        /* and nobody else has asked for them to be here */
 
   gpointer n_keys;              /* atomic; a gsize */
   int n_keys_pending;           /* atomic: a notification is under way */
@@ -93,6 +94,8 @@ void           bs_tracked_path_doubt          (BsTrackedPath *self, guint64 trus
 void           bs_tracked_path_set_closed     (BsTrackedPath *self);
 /* Under the shard's mutex. */
 gboolean       bs_tracked_path_is_pinned      (BsTrackedPath *self, const BsKey *key, guint64 hash);
+/* Somebody asks for the key to be here. Under the shard's mutex. */
+void           bs_tracked_path_claim_key      (BsTrackedPath *self, const BsKey *key, guint64 hash);
 /* The keys of one shard; appends BsKey to `keys`. Takes the shard's mutex. */
 void           bs_tracked_path_copy_keys      (BsTrackedPath *self, guint shard, GArray *keys);
 

@@ -25,6 +25,7 @@ typedef enum
   PHASE_SYNC,
   PHASE_COMMIT,
   PHASE_DELETE,
+  PHASE_UNDO,
   PHASE_END,
 } Phase;
 
@@ -64,6 +65,7 @@ inner_caller_new (SaveJob *self, gboolean blocking, BsDeliverFunc deliver, gpoin
       caller = bs_caller_new_background (self->job.store, g_atomic_int_get (&self->job.priority), deliver, data, data_free);
       g_set_object (&caller->cancellable, cancellable);
     }
+  caller->of_save = TRUE;
 
   return caller;
 }
@@ -88,6 +90,7 @@ sort_by_shard (SaveJob *self, guint *order, guint first[BS_N_SHARDS + 1])
 typedef enum
 {
   NAME_IS_THERE,
+  NAME_IS_NEW,                /* nobody but the save has asked for it */
   NAME_TO_DO,
   NAME_MISSING,
 } NameState;
@@ -109,7 +112,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
   if (membership == BS_MEMBER_YES)
     return NAME_IS_THERE;
 
-  return name->record != NULL ? NAME_TO_DO : NAME_MISSING;
+  return name->record != NULL ? NAME_IS_NEW : NAME_MISSING;
 }
 
 static void
@@ -147,9 +150,11 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
 
       if (bs_key_table_add (&tracked->pinned[index], &name->key, hash) && state == NAME_IS_THERE)
         n_members++;
+      if (state == NAME_IS_NEW)
+        bs_key_table_add (&tracked->added[index], &name->key, hash);
       if (state == NAME_IS_THERE)
         (*n_there)++;
-      else if (state == NAME_TO_DO)
+      else if (state != NAME_MISSING)
         self->names.todo[self->names.n_todo++] = order[i];
       else
         missing = name;
@@ -197,8 +202,37 @@ unpin (SaveJob *self)
     {
       g_mutex_lock (&self->job.store->shards[i].mutex);
       bs_key_table_clear (&self->job.tracked->pinned[i]);
+      bs_key_table_clear (&self->job.tracked->added[i]);
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
+}
+
+/* Blobs that a sync failed to make durable are in the way of every sync to come,
+ * and nobody may hold them any more when the next save is made. Those that only
+ * this save has brought are taken away again. FALSE if there are none. */
+static gboolean
+begin_undo (SaveJob *self)
+{
+  BsTrackedPath *tracked = self->job.tracked;
+
+  bs_key_table_clear (&self->doomed);
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      BsKeyTableIter iter = { 0, };
+      const BsKey *key;
+
+      g_mutex_lock (&self->job.store->shards[i].mutex);
+      while (bs_key_table_iter_next (&tracked->added[i], &iter, &key))
+        {
+          guint64 hash = bs_key_hash (key);
+
+          bs_key_table_remove (&tracked->pinned[i], key, hash);
+          bs_key_table_add (&self->doomed, key, hash);
+        }
+      g_mutex_unlock (&self->job.store->shards[i].mutex);
+    }
+
+  return self->doomed.n_keys > 0;
 }
 
 static void
@@ -238,6 +272,7 @@ start_phase (SaveJob *self, BsCaller *caller)
       start_commit (self, caller);
       break;
     case PHASE_DELETE:
+    case PHASE_UNDO:
       bs_bulk_start_delete_table (self->job.store, self->job.tracked, &self->doomed, caller);
       break;
     case PHASE_QUEUED:
@@ -264,15 +299,35 @@ fail (SaveJob *self, GError *error)
   g_prefix_error (&self->error, "Saving at %s: ", name);
 }
 
-/* A phase has ended: which is next? Takes the error over. */
+/* Which is next after a phase that was on the way to the commit. */
+static Phase
+next_phase (SaveJob *self, gboolean sync_failed)
+{
+  if (sync_failed && begin_undo (self))
+    return PHASE_UNDO;
+  if (self->error != NULL)
+    return PHASE_END;
+  if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
+    return PHASE_SYNC;
+  if (self->phase == PHASE_COMMIT && self->doomed.n_keys == 0)
+    return PHASE_END;
+
+  return self->phase + 1;
+}
+
+/* A phase has ended. Takes the error over. */
 static void
 end_phase (SaveJob *self, GError *error)
 {
-  /* The save has succeeded; what is left over goes with the next one. */
-  if (self->phase == PHASE_DELETE)
+  gboolean sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+
+  /* The save has succeeded, and what is left over goes with the next one; or why
+   * it is undone is what there is to say. */
+  if (self->phase >= PHASE_DELETE)
     {
-      if (error != NULL)
-        bs_backing_store_report (self->job.store, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, error);
+      if (error != NULL && self->phase == PHASE_DELETE)
+        bs_backing_store_report (self->job.store, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, g_steal_pointer (&error));
+      g_clear_error (&error);
       self->phase = PHASE_END;
       return;
     }
@@ -286,14 +341,7 @@ end_phase (SaveJob *self, GError *error)
   if (self->phase < PHASE_COMMIT)
     check_cancelled (self);
 
-  if (self->error != NULL)
-    self->phase = PHASE_END;
-  else if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
-    self->phase = PHASE_SYNC;
-  else if (self->phase == PHASE_COMMIT && self->doomed.n_keys == 0)
-    self->phase = PHASE_END;
-  else
-    self->phase++;
+  self->phase = next_phase (self, sync_failed);
 }
 
 static gpointer

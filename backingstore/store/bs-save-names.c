@@ -134,6 +134,7 @@ start_in_background (BsSaveNames *self, guint index)
   step->index = index;
   caller = bs_caller_new_background (self->job->store, g_atomic_int_get (&self->job->priority), background_step_done, step, step_free);
   g_set_object (&caller->cancellable, self->cancellable);
+  caller->of_save = TRUE;
   start_step (self, index, caller);
   bs_caller_unref (caller);
 }
@@ -199,7 +200,7 @@ persist_now (BsSaveNames *self, guint index)
     return FALSE;
 
   content = self->plan->dup_content (self->plan->data, self->todo[index]);
-  if (!bs_strand_call_now (store, BS_JOB_PERSIST, &name->key, name->record, self->job->tracked, content, &unused, &error))
+  if (!bs_strand_call_now (store, BS_JOB_PERSIST, &name->key, name->record, self->job->tracked, content, TRUE, &unused, &error))
     return FALSE;
 
   note_step (self, index, NULL, error);
@@ -234,6 +235,7 @@ do_here (BsSaveNames *self, guint index)
       BsCaller *caller = bs_caller_new_blocking (self->job->store, self->cancellable, step_here_done, &here, NULL, NULL);
 
       caller->inner = TRUE;
+      caller->of_save = TRUE;
       start_step (self, index, caller);
       bs_caller_wait (caller, NULL);
     }

@@ -81,7 +81,8 @@ list_failures (Run *run)
   return failures;
 }
 
-/* After a sync that failed, another may fail too, until all is done anew. */
+/* After a sync that failed, another may fail too, until all is done anew; which may
+ * also be done at once. */
 static gboolean
 retry (Run *run,
        gpointer state,
@@ -89,12 +90,16 @@ retry (Run *run,
        GError **error)
 {
   const Workload *workload = run->setting->workload;
+  const gboolean lost_data = interpose_lost_data ();
   g_autoptr (GError) local_error = NULL;
+
+  if (lost_data && g_rand_boolean (run->rand))
+    return workload->redo (state, error) && workload->step (state, step, error);
 
   if (workload->step (state, step, &local_error))
     return TRUE;
 
-  if (!interpose_lost_data () || local_error->domain == WORKLOAD_BROKEN)
+  if (!lost_data || local_error->domain == WORKLOAD_BROKEN)
     {
       g_propagate_prefixed_error (error, g_steal_pointer (&local_error), "tried again: ");
       return FALSE;
