@@ -115,6 +115,9 @@ def test_failures(source, target):
     content = blob.read_bytes()
     name = uri.rpartition('/')[2]
     blob.write_bytes(content + b'x')
+    expect(1, 'sees a blob that was changed', 'verify', target, message='is not what was written')
+    blob.unlink()
+    blob.write_bytes(content + b'x')
     expect(1, 'sees a blob that differs', 'verify', target, message='has another SHA-256 than the original')
     blob.unlink()
     expect(1, 'sees a blob that is gone', 'verify', target, message='is not at the persisted path')

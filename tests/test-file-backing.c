@@ -203,6 +203,7 @@ snapshot (const char *directory)
   return g_strjoinv ("\n", (char **) lines->pdata);
 }
 
+/* The mark of unsynced changes aside. */
 static guint
 count_files (const char *directory)
 {
@@ -216,7 +217,7 @@ count_files (const char *directory)
 
       if (g_file_test (path, G_FILE_TEST_IS_DIR))
         n_files += count_files (path);
-      else
+      else if (strcmp (name, ".dirty") != 0)
         n_files++;
     }
 

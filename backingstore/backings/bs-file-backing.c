@@ -4,6 +4,10 @@
 
 #include "base/bs-error.h"
 #include "base/bs-key-set-private.h"
+#include "bs-file-blob-private.h"
+#include "bs-file-buffer-private.h"
+#include "bs-file-sanitize-private.h"
+#include "bs-file-sync-private.h"
 #include "bs-file-transfer-private.h"
 
 #include <errno.h>
@@ -77,12 +81,6 @@ struct _BsFileBacking
   /* under the mutex */
   GHashTable *paths; /* char * → BsFileDirectory */
   gboolean closed;
-
-  /* atomic */
-  gsize n_linked;
-  gsize n_reflinked;
-  gsize n_copied;
-  gsize n_foreign;
 };
 
 enum
@@ -96,8 +94,6 @@ static GParamSpec *properties[N_PROPS];
 static void bs_file_backing_iface_init (BsBackingInterface *iface);
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking, bs_file_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init))
-
-G_DEFINE_BOXED_TYPE (BsFileBackingStats, bs_file_backing_stats, bs_file_backing_stats_copy, bs_file_backing_stats_free)
 
 static gboolean
 set_not_local (GFile *file,
@@ -255,28 +251,6 @@ forget_path (BsFileBacking *self,
   g_mutex_unlock (&self->mutex);
 }
 
-static void
-count_transfer (BsFileBacking *self,
-                BsFileTransfer how)
-{
-  switch (how)
-    {
-    case BS_FILE_TRANSFER_PRESENT:
-      break;
-    case BS_FILE_TRANSFER_LINKED:
-      g_atomic_pointer_add (&self->n_linked, 1);
-      break;
-    case BS_FILE_TRANSFER_REFLINKED:
-      g_atomic_pointer_add (&self->n_reflinked, 1);
-      break;
-    case BS_FILE_TRANSFER_COPIED:
-      g_atomic_pointer_add (&self->n_copied, 1);
-      break;
-    default:
-      g_assert_not_reached ();
-    }
-}
-
 static gboolean
 bs_file_backing_write (BsBacking *backing,
                        const char *key_string,
@@ -348,15 +322,9 @@ register_one (BsFileBacking *self,
               GCancellable *cancellable,
               GError **error)
 {
-  BsFileTransfer how;
-  int code = bs_file_transfer (directory, self->primary, key, cancellable, &how);
+  int code = bs_file_register (directory, self->primary, key, cancellable);
 
-  if (code != 0)
-    return set_key_error (directory, code, error);
-
-  count_transfer (self, how);
-
-  return TRUE;
+  return code == 0 || set_key_error (directory, code, error);
 }
 
 static gboolean
@@ -444,7 +412,6 @@ bs_file_backing_persist (BsBacking *backing,
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory = NULL;
-  BsFileTransfer how;
   BsKey key;
   int code;
 
@@ -455,13 +422,9 @@ bs_file_backing_persist (BsBacking *backing,
   if (directory == NULL)
     return FALSE;
 
-  code = bs_file_transfer (self->primary, directory, &key, cancellable, &how);
-  if (code != 0)
-    return set_key_error (directory, code, error);
+  code = bs_file_persist (self->primary, directory, &key, cancellable);
 
-  count_transfer (self, how);
-
-  return TRUE;
+  return code == 0 || set_key_error (directory, code, error);
 }
 
 static gboolean
@@ -504,11 +467,7 @@ bs_file_backing_sanitize_path (BsBacking *backing,
                                GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (BsFileDirectory) directory = NULL;
-  gsize n_foreign;
-  int code;
-
-  directory = begin_at (self, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory = begin_at (self, path, cancellable, error);
 
   /* Something else may stand at the path by now. */
   if (directory != NULL && !bs_file_directory_is_current (directory))
@@ -518,23 +477,13 @@ bs_file_backing_sanitize_path (BsBacking *backing,
       directory = begin_at (self, path, cancellable, error);
     }
 
-  if (directory == NULL)
-    {
-      forget_path (self, path);
-      return FALSE;
-    }
+  if (directory != NULL && bs_file_sanitize (directory, found, cancellable, error))
+    return TRUE;
 
-  code = bs_file_directory_list (directory, found, &n_foreign, cancellable);
-  if (code != 0)
-    {
-      bs_file_directory_set_error (directory, code, error);
-      /* Whoever could not track the path will not release it. */
-      forget_path (self, path);
-      return FALSE;
-    }
-  g_atomic_pointer_add (&self->n_foreign, n_foreign);
+  /* Whoever could not track the path will not release it. */
+  forget_path (self, path);
 
-  return TRUE;
+  return FALSE;
 }
 
 static gboolean
@@ -546,16 +495,7 @@ bs_file_backing_sync_persisted (BsBacking *backing,
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory = begin_at (self, path, cancellable, error);
 
-  if (directory == NULL)
-    return FALSE;
-
-  if (TEMP_FAILURE_RETRY (syncfs (bs_file_directory_get_fd (directory))) != 0)
-    {
-      bs_file_directory_set_error (directory, errno, error);
-      return FALSE;
-    }
-
-  return TRUE;
+  return directory != NULL && bs_file_sync (directory, error);
 }
 
 static gboolean
@@ -572,7 +512,7 @@ bs_file_backing_write_root (BsBacking *backing,
   if (directory == NULL)
     return FALSE;
 
-  code = bs_file_replace (directory, BS_FILE_ROOT_NAME, bytes, cancellable);
+  code = bs_file_replace (bs_file_directory_get_fd (directory), BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
   if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 
@@ -600,6 +540,30 @@ bs_file_backing_read_root (BsBacking *backing,
     bs_file_directory_set_error (directory, code, error);
 
   return g_steal_pointer (&bytes);
+}
+
+static gboolean
+bs_file_backing_verify_persisted (BsBacking *backing,
+                                  GFile *path,
+                                  const char *key_string,
+                                  GCancellable *cancellable,
+                                  GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = NULL;
+  BsKey key;
+  int code;
+
+  if (!bs_key_parse_error (key_string, "verify_persisted", &key, error))
+    return FALSE;
+
+  directory = begin_at (self, path, cancellable, error);
+  if (directory == NULL)
+    return FALSE;
+
+  code = bs_file_verify (directory, &key, cancellable);
+
+  return code == 0 || set_key_error (directory, code, error);
 }
 
 static gboolean
@@ -635,6 +599,7 @@ bs_file_backing_close (BsBacking *backing,
     bs_file_directory_close_scratch (self->primary, self->temporary);
   else if (self->temporary)
     g_rmdir (g_file_peek_path (self->directory));
+  bs_file_buffer_trim ();
 
   return TRUE;
 }
@@ -741,6 +706,7 @@ bs_file_backing_iface_init (BsBackingInterface *iface)
   iface->sync_persisted = bs_file_backing_sync_persisted;
   iface->write_root = bs_file_backing_write_root;
   iface->read_root = bs_file_backing_read_root;
+  iface->verify_persisted = bs_file_backing_verify_persisted;
   iface->release_path = bs_file_backing_release_path;
   iface->close = bs_file_backing_close;
 }
@@ -855,38 +821,19 @@ bs_file_backing_get_stats (BsFileBacking *self)
 
   g_return_val_if_fail (BS_IS_FILE_BACKING (self), NULL);
 
-  stats.linked = (gsize) g_atomic_pointer_get (&self->n_linked);
-  stats.reflinked = (gsize) g_atomic_pointer_get (&self->n_reflinked);
-  stats.copied = (gsize) g_atomic_pointer_get (&self->n_copied);
-  stats.foreign = (gsize) g_atomic_pointer_get (&self->n_foreign);
+  if (self->primary != NULL)
+    {
+      stats.linked = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_LINKED);
+      stats.reflinked = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_REFLINKED);
+      stats.copied = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_COPIED);
+      stats.cross_device = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_CROSS_DEVICE);
+      stats.not_permitted = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_NOT_PERMITTED);
+      stats.too_many_links = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_TOO_MANY_LINKS);
+      stats.not_supported = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_NOT_SUPPORTED);
+      stats.rewritten = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_REWRITTEN);
+      stats.quarantined = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_QUARANTINED);
+      stats.foreign = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_FOREIGN);
+    }
 
   return bs_file_backing_stats_copy (&stats);
-}
-
-/**
- * bs_file_backing_stats_copy:
- * @self: the figures of a file backing
- *
- * Copies the figures.
- *
- * Returns: (transfer full): a copy
- */
-BsFileBackingStats *
-bs_file_backing_stats_copy (const BsFileBackingStats *self)
-{
-  g_return_val_if_fail (self != NULL, NULL);
-
-  return g_memdup2 (self, sizeof *self);
-}
-
-/**
- * bs_file_backing_stats_free:
- * @self: the figures of a file backing
- *
- * Frees the figures.
- */
-void
-bs_file_backing_stats_free (BsFileBackingStats *self)
-{
-  g_free (self);
 }

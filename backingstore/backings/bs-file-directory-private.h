@@ -1,33 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "base/bs-key-set.h"
 #include "base/bs-key-private.h"
-#include "bs-file-walk-private.h"
-
-#include <gio/gio.h>
+#include "bs-file-changes-private.h"
+#include "bs-file-claim-private.h"
+#include "bs-file-digest-private.h"
 
 G_BEGIN_DECLS
 
-/* A directory in our layout that this process has to itself: the marker that
- * says whose it is and what for, the lock, the shard folders. Safe to use from
- * any thread.
+/* A directory in our layout that this process has to itself: the claim on it,
+ * its shard folders, and what is known of the files in it. Safe to use from any
+ * thread.
  *
  * What returns an int returns 0 or an errno; ECANCELED says that the
- * cancellable fired, EBADMSG that what stands there is not a whole blob. */
+ * cancellable fired, EBADMSG that what stands there is not a whole regular file,
+ * EILSEQ that it is not what was written. */
 typedef struct _BsFileDirectory BsFileDirectory;
 
+/* What the backing's statistics are made of. */
 typedef enum
 {
-  BS_FILE_DIRECTORY_SCRATCH,
-  BS_FILE_DIRECTORY_PERSISTED,
-} BsFileDirectoryKind;
-
-typedef enum
-{
-  BS_FILE_DIRECTORY_MARKED,     /* only if it has its marker already */
-  BS_FILE_DIRECTORY_ADOPT,      /* or can be made, is empty, or is in our layout */
-} BsFileDirectoryMode;
+  BS_FILE_COUNT_LINKED,
+  BS_FILE_COUNT_REFLINKED,
+  BS_FILE_COUNT_COPIED,
+  BS_FILE_COUNT_CROSS_DEVICE,
+  BS_FILE_COUNT_NOT_PERMITTED,
+  BS_FILE_COUNT_TOO_MANY_LINKS,
+  BS_FILE_COUNT_NOT_SUPPORTED,
+  BS_FILE_COUNT_REWRITTEN,
+  BS_FILE_COUNT_QUARANTINED,
+  BS_FILE_COUNT_FOREIGN,
+  BS_FILE_N_COUNTS
+} BsFileCount;
 
 /* Where a blob is or would be, for the *at() functions. */
 typedef struct
@@ -38,7 +42,7 @@ typedef struct
   char path[3 + BS_KEY_HEX_LENGTH + 1];
 } BsFileLocation;
 
-/* A directory equal to `apart`, inside it, or around it is refused. */
+/* `apart` is where the scratch files are, for a persisted directory. */
 BsFileDirectory *bs_file_directory_new            (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart) G_GNUC_WARN_UNUSED_RESULT;
 BsFileDirectory *bs_file_directory_ref            (BsFileDirectory *self);
 void             bs_file_directory_unref          (BsFileDirectory *self);
@@ -51,7 +55,26 @@ gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
 /* From here on the directory must be open. */
 int              bs_file_directory_get_fd         (BsFileDirectory *self);
 gboolean         bs_file_directory_is_scratch     (BsFileDirectory *self);
-int              bs_file_directory_list           (BsFileDirectory *self, BsKeySet *found, gsize *n_foreign, GCancellable *cancellable);
+BsFileChanges   *bs_file_directory_get_changes    (BsFileDirectory *self);
+/* Keys whose scratch files failed to become durable somewhere. */
+BsFileDoubts    *bs_file_directory_get_suspects   (BsFileDirectory *self);
+/* Keys whose scratch files a failed write could not remove. */
+BsFileDoubts    *bs_file_directory_get_torn       (BsFileDirectory *self);
+/* The scratch directory that belongs to a persisted one, or NULL. */
+BsFileDirectory *bs_file_directory_get_apart      (BsFileDirectory *self);
+/* Whether a file can be in both at once. */
+gboolean         bs_file_directory_shares_files   (BsFileDirectory *self, BsFileDirectory *other);
+
+/* Whether a new file should be hashed. */
+gboolean         bs_file_directory_takes_digests  (BsFileDirectory *self);
+/* Gives a new file its digest, if there is one and the file system has a place for it. */
+int              bs_file_directory_seal           (BsFileDirectory *self, int fd, const BsFileDigest *digest);
+/* Whether there may be blobs in it without a digest. */
+gboolean         bs_file_directory_lacks_digests  (BsFileDirectory *self);
+
+void             bs_file_directory_count          (BsFileDirectory *self, BsFileCount what, gsize n);
+gsize            bs_file_directory_get_count      (BsFileDirectory *self, BsFileCount what);
+
 /* Removes the blobs of a scratch directory, and with `whole` the directory,
  * and drops the lock. */
 void             bs_file_directory_close_scratch  (BsFileDirectory *self, gboolean whole);
@@ -62,8 +85,6 @@ int              bs_file_directory_locate         (BsFileDirectory *self, const 
  * to locate once more. */
 gboolean         bs_file_directory_lost           (BsFileDirectory *self, const BsFileLocation *location);
 
-/* A new file for reading and writing, beside the shard folders. */
-int              bs_file_directory_make_temporary (BsFileDirectory *self, char name[BS_FILE_TEMPORARY_SIZE], int *fd);
 /* Whether the process masks our own permission bits: a new file then needs fchmod(). */
 gboolean         bs_file_directory_masks_owner    (BsFileDirectory *self);
 

@@ -5,26 +5,11 @@
 
 G_BEGIN_DECLS
 
-/* Bytes into files, out of them, and from one directory to another. What
- * returns an int returns 0 or an errno. */
+/* Blobs from one directory to the other, by the ladder: hard link, reflink,
+ * copy. What is there already is left alone. Returns 0 or an errno, see
+ * BsFileDirectory. */
 
-typedef enum
-{
-  BS_FILE_TRANSFER_PRESENT,     /* it was there */
-  BS_FILE_TRANSFER_LINKED,
-  BS_FILE_TRANSFER_REFLINKED,
-  BS_FILE_TRANSFER_COPIED,
-} BsFileTransfer;
-
-int bs_file_create   (BsFileDirectory *directory, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
-int bs_file_load     (BsFileDirectory *directory, const BsKey *key, GCancellable *cancellable, GBytes **bytes);
-int bs_file_remove   (BsFileDirectory *directory, const BsKey *key);
-
-/* A file beside the shard folders, replaced atomically and durably. */
-int bs_file_replace  (BsFileDirectory *directory, const char *name, GBytes *bytes, GCancellable *cancellable);
-int bs_file_load_at  (int fd, const char *name, GCancellable *cancellable, GBytes **bytes);
-
-/* The ladder: hard link, reflink, copy. */
-int bs_file_transfer (BsFileDirectory *source, BsFileDirectory *target, const BsKey *key, GCancellable *cancellable, BsFileTransfer *how);
+int bs_file_persist  (BsFileDirectory *scratch, BsFileDirectory *persisted, const BsKey *key, GCancellable *cancellable);
+int bs_file_register (BsFileDirectory *persisted, BsFileDirectory *scratch, const BsKey *key, GCancellable *cancellable);
 
 G_END_DECLS

@@ -2,293 +2,18 @@
 
 #include "bs-file-transfer-private.h"
 
+#include "bs-file-blob-private.h"
+#include "bs-file-sanitize-private.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* How much is read or written before the cancellable is looked at again. */
-#define CHUNK_SIZE (8 * 1024 * 1024)
-#define COPY_BUFFER_SIZE (256 * 1024)
-
-#define OPEN_BLOB_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-
-static int
-write_whole (int fd,
-             const guint8 *data,
-             gsize size,
-             GCancellable *cancellable)
-{
-  while (size > 0)
-    {
-      gssize written;
-
-      if (g_cancellable_is_cancelled (cancellable))
-        return ECANCELED;
-
-      written = TEMP_FAILURE_RETRY (write (fd, data, MIN (size, CHUNK_SIZE)));
-      if (written < 0)
-        return errno;
-      if (written == 0)
-        return EIO;
-      data += written;
-      size -= written;
-    }
-
-  return 0;
-}
-
-/* EBADMSG if there is less than `size`. */
-static int
-read_whole (int fd,
-            guint8 *data,
-            gsize size,
-            GCancellable *cancellable)
-{
-  while (size > 0)
-    {
-      gssize filled;
-
-      if (g_cancellable_is_cancelled (cancellable))
-        return ECANCELED;
-
-      filled = TEMP_FAILURE_RETRY (read (fd, data, MIN (size, CHUNK_SIZE)));
-      if (filled < 0)
-        return errno;
-      if (filled == 0)
-        return EBADMSG;
-      data += filled;
-      size -= filled;
-    }
-
-  return 0;
-}
-
-/* Closing is where some file systems report that the disk is full. After EINTR
- * the descriptor is gone all the same. */
-static int
-close_written (int fd,
-               int code)
-{
-  if (close (fd) != 0 && code == 0 && errno != EINTR)
-    return errno;
-
-  return code;
-}
-
-static int
-open_blob (int fd,
-           const char *name,
-           int *blob_fd,
-           struct stat *status)
-{
-  int code = 0;
-
-  *blob_fd = TEMP_FAILURE_RETRY (openat (fd, name, OPEN_BLOB_FLAGS));
-  if (*blob_fd < 0)
-    return errno;
-
-  if (fstat (*blob_fd, status) != 0)
-    code = errno;
-  else if (!S_ISREG (status->st_mode))
-    code = EBADMSG;
-
-  if (code != 0)
-    close (*blob_fd);
-
-  return code;
-}
-
-int
-bs_file_load_at (int fd,
-                 const char *name,
-                 GCancellable *cancellable,
-                 GBytes **bytes)
-{
-  struct stat status;
-  guint8 *data = NULL;
-  int blob_fd;
-  int code;
-
-  code = open_blob (fd, name, &blob_fd, &status);
-  if (code != 0)
-    return code;
-
-  if (status.st_size > 0)
-    {
-      data = (guint64) status.st_size <= G_MAXSIZE ? g_try_malloc (status.st_size) : NULL;
-      code = data != NULL ? read_whole (blob_fd, data, status.st_size, cancellable) : ENOMEM;
-    }
-  close (blob_fd);
-
-  if (code != 0)
-    g_free (data);
-  else
-    *bytes = g_bytes_new_take (data, status.st_size);
-
-  return code;
-}
-
-int
-bs_file_load (BsFileDirectory *directory,
-              const BsKey *key,
-              GCancellable *cancellable,
-              GBytes **bytes)
-{
-  BsFileLocation location;
-  int code;
-
-  code = bs_file_directory_locate (directory, key, FALSE, &location);
-  if (code != 0)
-    return code;
-
-  code = bs_file_load_at (location.fd, location.name, cancellable, bytes);
-  if (code == ENOENT && bs_file_directory_lost (directory, &location))
-    {
-      code = bs_file_directory_locate (directory, key, FALSE, &location);
-      if (code == 0)
-        code = bs_file_load_at (location.fd, location.name, cancellable, bytes);
-    }
-
-  return code;
-}
-
-static int
-open_new (BsFileDirectory *directory,
-          const BsKey *key,
-          BsFileLocation *location,
-          int *fd)
-{
-  int code = bs_file_directory_locate (directory, key, TRUE, location);
-
-  if (code != 0)
-    return code;
-
-  *fd = TEMP_FAILURE_RETRY (openat (location->fd, location->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-
-  return *fd < 0 ? errno : 0;
-}
-
-int
-bs_file_create (BsFileDirectory *directory,
-                const BsKey *key,
-                GBytes *bytes,
-                GCancellable *cancellable)
-{
-  BsFileLocation location;
-  const guint8 *data;
-  gsize size;
-  int fd;
-  int code;
-
-  code = open_new (directory, key, &location, &fd);
-  if (code == ENOENT && bs_file_directory_lost (directory, &location))
-    code = open_new (directory, key, &location, &fd);
-  if (code != 0)
-    return code;
-
-  if (bs_file_directory_masks_owner (directory))
-    fchmod (fd, 0600);
-
-  data = g_bytes_get_data (bytes, &size);
-  code = close_written (fd, write_whole (fd, data, size, cancellable));
-  if (code != 0)
-    unlinkat (location.fd, location.name, 0);
-
-  return code;
-}
-
-/* What is not there counts as removed. */
-int
-bs_file_remove (BsFileDirectory *directory,
-                const BsKey *key)
-{
-  for (;;)
-    {
-      BsFileLocation location;
-      int code = bs_file_directory_locate (directory, key, FALSE, &location);
-
-      if (code == 0 && unlinkat (location.fd, location.name, 0) != 0)
-        {
-          code = errno;
-          if (code == ENOENT && bs_file_directory_lost (directory, &location))
-            continue;
-        }
-
-      return code == ENOENT ? 0 : code;
-    }
-}
-
-int
-bs_file_replace (BsFileDirectory *directory,
-                 const char *name,
-                 GBytes *bytes,
-                 GCancellable *cancellable)
-{
-  char temporary[BS_FILE_TEMPORARY_SIZE];
-  int directory_fd = bs_file_directory_get_fd (directory);
-  const guint8 *data;
-  gsize size;
-  int fd;
-  int code;
-
-  code = bs_file_directory_make_temporary (directory, temporary, &fd);
-  if (code != 0)
-    return code;
-
-  data = g_bytes_get_data (bytes, &size);
-  code = write_whole (fd, data, size, cancellable);
-  if (code == 0 && TEMP_FAILURE_RETRY (fsync (fd)) != 0)
-    code = errno;
-  code = close_written (fd, code);
-
-  if (code == 0 && renameat (directory_fd, temporary, directory_fd, name) != 0)
-    code = errno;
-  if (code != 0)
-    {
-      unlinkat (directory_fd, temporary, 0);
-      return code;
-    }
-
-  return TEMP_FAILURE_RETRY (fsync (directory_fd)) != 0 ? errno : 0;
-}
-
-/* Fills a new file with another's content, by sharing its extents if possible. */
-static int
-copy_content (int source_fd,
-              goffset size,
-              int fd,
-              GCancellable *cancellable,
-              BsFileTransfer *how)
-{
-  g_autofree guint8 *buffer = NULL;
-
-  *how = BS_FILE_TRANSFER_REFLINKED;
-  if (ioctl (fd, FICLONE, source_fd) == 0)
-    return 0;
-
-  *how = BS_FILE_TRANSFER_COPIED;
-  buffer = g_malloc (COPY_BUFFER_SIZE);
-  while (size > 0)
-    {
-      gsize part = MIN (size, COPY_BUFFER_SIZE);
-      int code = read_whole (source_fd, buffer, part, cancellable);
-
-      if (code == 0)
-        code = write_whole (fd, buffer, part, cancellable);
-      if (code != 0)
-        return code;
-      size -= part;
-    }
-
-  return 0;
-}
-
-/* A rename is what makes the copy appear, whole, and in the place of whatever
- * is there. */
+/* A rename is what makes a copy appear, whole, and in the place of whatever is
+ * there. */
 static int
 rename_into_shard (BsFileDirectory *target,
                    const BsKey *key,
@@ -310,39 +35,128 @@ rename_into_shard (BsFileDirectory *target,
     }
 }
 
+typedef enum
+{
+  COPY_SHARED,  /* by reflink if possible */
+  COPY_ANEW,    /* the bytes themselves */
+} CopyKind;
+
+/* Fills a new file of the target from an open one, digest included. A copy is
+ * compared with the source's digest on the way, for which reason the bytes go
+ * through here rather than by copy_file_range(). */
 static int
-copy (const BsFileLocation *source,
+fill_copy (int source_fd,
+           goffset size,
+           BsFileDirectory *target,
+           int fd,
+           CopyKind kind,
+           BsFileCount *how,
+           GCancellable *cancellable)
+{
+  BsFileDigest expected;
+  BsFileDigest actual;
+  gboolean known;
+  int code;
+
+  code = bs_file_digest_load (source_fd, &expected, &known);
+  if (code == 0 && known && expected.length != (guint64) size)
+    code = EILSEQ;
+  if (code != 0)
+    return code;
+
+  *how = BS_FILE_COUNT_REFLINKED;
+  if (kind == COPY_SHARED && ioctl (fd, FICLONE, source_fd) == 0)
+    return bs_file_directory_seal (target, fd, known ? &expected : NULL);
+
+  *how = BS_FILE_COUNT_COPIED;
+  code = bs_file_copy (source_fd, size, fd, &actual, cancellable);
+  if (code == 0 && known && !bs_file_digest_equal (&actual, &expected))
+    code = EILSEQ;
+
+  return code != 0 ? code : bs_file_directory_seal (target, fd, &actual);
+}
+
+/* Puts a copy of the source's blob at the target, durable but for its name. */
+static int
+copy (BsFileDirectory *source,
       BsFileDirectory *target,
       const BsKey *key,
-      GCancellable *cancellable,
-      BsFileTransfer *how)
+      CopyKind kind,
+      BsFileCount *how,
+      GCancellable *cancellable)
 {
+  int target_fd = bs_file_directory_get_fd (target);
   char temporary[BS_FILE_TEMPORARY_SIZE];
   struct stat status;
   int source_fd;
   int fd;
   int code;
 
-  code = open_blob (source->fd, source->name, &source_fd, &status);
+  code = bs_file_open_blob (source, key, &source_fd, &status);
   if (code != 0)
     return code;
 
-  code = bs_file_directory_make_temporary (target, temporary, &fd);
+  code = bs_file_make_temporary (target_fd, temporary, &fd);
   if (code == 0)
     {
-      code = copy_content (source_fd, status.st_size, fd, cancellable, how);
+      code = fill_copy (source_fd, status.st_size, target, fd, kind, how, cancellable);
       /* Scratch need not outlive the process. */
       if (code == 0 && !bs_file_directory_is_scratch (target) && TEMP_FAILURE_RETRY (fsync (fd)) != 0)
         code = errno;
-      code = close_written (fd, code);
+      code = bs_file_close_written (fd, code);
       if (code == 0)
         code = rename_into_shard (target, key, temporary);
       if (code != 0)
-        unlinkat (bs_file_directory_get_fd (target), temporary, 0);
+        unlinkat (target_fd, temporary, 0);
     }
   close (source_fd);
 
   return code;
+}
+
+/* The next rungs, after a hard link was refused. */
+static int
+copy_instead (BsFileDirectory *source,
+              BsFileDirectory *target,
+              const BsKey *key,
+              BsFileCount why,
+              GCancellable *cancellable)
+{
+  BsFileCount how;
+  int code = copy (source, target, key, COPY_SHARED, &how, cancellable);
+
+  if (code == 0)
+    {
+      bs_file_directory_count (target, how, 1);
+      bs_file_directory_count (target, why, 1);
+    }
+
+  return code;
+}
+
+/* FALSE if the errno has another meaning than that there can be no link. */
+static gboolean
+is_refusal (int code,
+            BsFileCount *why)
+{
+  switch (code)
+    {
+    case EXDEV:
+      *why = BS_FILE_COUNT_CROSS_DEVICE;
+      return TRUE;
+    case EPERM:
+      *why = BS_FILE_COUNT_NOT_PERMITTED;
+      return TRUE;
+    case EMLINK:
+      *why = BS_FILE_COUNT_TOO_MANY_LINKS;
+      return TRUE;
+    case EOPNOTSUPP:
+    case ENOSYS:
+      *why = BS_FILE_COUNT_NOT_SUPPORTED;
+      return TRUE;
+    default:
+      return FALSE;
+    }
 }
 
 static int
@@ -377,17 +191,16 @@ try_link (BsFileDirectory *source,
 }
 
 /* Something stands at the target already. A blob never changes, so it is the
- * same one, unless a crash cut it short. */
+ * same one, unless a crash cut one of the two short. */
 static int
-check_present (const BsFileLocation *from,
-               BsFileDirectory *target,
-               const BsFileLocation *to,
-               gboolean *whole)
+compare_present (const BsFileLocation *from,
+                 const BsFileLocation *to,
+                 gboolean *same)
 {
   struct stat source_status;
   struct stat target_status;
 
-  *whole = TRUE;
+  *same = TRUE;
   if (fstatat (to->fd, to->name, &target_status, AT_SYMLINK_NOFOLLOW) != 0)
     return errno;
   if (S_ISLNK (target_status.st_mode))
@@ -395,13 +208,9 @@ check_present (const BsFileLocation *from,
   if (!S_ISREG (target_status.st_mode))
     return EBADMSG;
 
-  /* What is persisted is never replaced. */
-  if (!bs_file_directory_is_scratch (target))
-    return 0;
-
   if (fstatat (from->fd, from->name, &source_status, AT_SYMLINK_NOFOLLOW) != 0)
     return errno;
-  *whole = source_status.st_size == target_status.st_size;
+  *same = source_status.st_size == target_status.st_size;
 
   return 0;
 }
@@ -419,44 +228,235 @@ is_present (BsFileDirectory *target,
          S_ISREG (status.st_mode);
 }
 
-int
-bs_file_transfer (BsFileDirectory *source,
-                  BsFileDirectory *target,
-                  const BsKey *key,
-                  GCancellable *cancellable,
-                  BsFileTransfer *how)
+/* One that could be half on the disk after a power cut without anybody noticing
+ * must be there whole before it gets its name. */
+static int
+sync_without_digest (BsFileDirectory *scratch,
+                     const BsKey *key)
+{
+  BsFileDigest digest;
+  struct stat status;
+  gboolean known;
+  int fd;
+  int code;
+
+  code = bs_file_open_blob (scratch, key, &fd, &status);
+  if (code == ENOENT || code == EBADMSG || code == ELOOP)
+    return 0;
+  if (code != 0)
+    return code;
+
+  code = bs_file_digest_load (fd, &digest, &known);
+  if (code == 0 && !known && TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+    {
+      code = errno;
+      bs_file_doubts_add (bs_file_directory_get_suspects (scratch), key);
+    }
+  close (fd);
+
+  return code;
+}
+
+/* Replaces the scratch file, which the disk may not have, by the new one. The
+ * next path that it is persisted to would otherwise get the old one. */
+static void
+refresh_scratch (BsFileDirectory *persisted,
+                 BsFileDirectory *scratch,
+                 const BsKey *key)
+{
+  int scratch_fd = bs_file_directory_get_fd (scratch);
+  char temporary[BS_FILE_TEMPORARY_SIZE];
+  BsFileLocation from;
+
+  if (!is_present (scratch, key) || bs_file_directory_locate (persisted, key, FALSE, &from) != 0)
+    return;
+
+  bs_file_make_temporary_name (temporary);
+  if (linkat (from.fd, from.name, scratch_fd, temporary, 0) == 0 &&
+      rename_into_shard (scratch, key, temporary) != 0)
+    unlinkat (scratch_fd, temporary, 0);
+}
+
+/* What the disk may not have is written once more, from a file that can still be
+ * read: the scratch file, or else the persisted one. */
+static int
+write_anew (BsFileDirectory *scratch,
+            BsFileDirectory *persisted,
+            const BsKey *key,
+            GCancellable *cancellable)
+{
+  BsFileCount how;
+  int code = copy (scratch, persisted, key, COPY_ANEW, &how, cancellable);
+
+  if (code == ENOENT || code == EILSEQ || code == EBADMSG)
+    {
+      int other_code = copy (persisted, persisted, key, COPY_ANEW, &how, cancellable);
+
+      if (other_code != ENOENT)
+        code = other_code;
+    }
+  if (code != 0)
+    return code;
+
+  bs_file_directory_count (persisted, BS_FILE_COUNT_REWRITTEN, 1);
+  refresh_scratch (persisted, scratch, key);
+
+  return 0;
+}
+
+/* Of two that are not the same, what is persisted stays unless it is bad. */
+static int
+persist_present (BsFileDirectory *persisted,
+                 const BsKey *key,
+                 const BsFileLocation *from,
+                 const BsFileLocation *to,
+                 gboolean *set_aside,
+                 GCancellable *cancellable)
+{
+  gboolean same;
+  int code = compare_present (from, to, &same);
+
+  *set_aside = FALSE;
+  if (code != 0 || same)
+    return code;
+
+  code = bs_file_verify (persisted, key, cancellable);
+  *set_aside = code == EBADMSG || code == EILSEQ;
+
+  return *set_aside ? 0 : code;
+}
+
+/* `change` says what came of it, also after an error. */
+static int
+persist_by_ladder (BsFileDirectory *scratch,
+                   BsFileDirectory *persisted,
+                   const BsKey *key,
+                   BsFileChange *change,
+                   GCancellable *cancellable)
 {
   BsFileLocation from;
   BsFileLocation to;
-  gboolean whole;
+  BsFileCount why;
+  gboolean again;
   int code;
 
-  code = try_link (source, target, key, &from, &to);
-  switch (code)
+  *change = BS_FILE_CHANGE_LINKED;
+  code = try_link (scratch, persisted, key, &from, &to);
+  if (code == EEXIST)
     {
-    case 0:
-      *how = BS_FILE_TRANSFER_LINKED;
-      return 0;
-
-    case EEXIST:
-      *how = BS_FILE_TRANSFER_PRESENT;
-      code = check_present (&from, target, &to, &whole);
-      if (code != 0 || whole)
-        return code;
-      return copy (&from, target, key, cancellable, how);
-
-    case ENOENT:
-      *how = BS_FILE_TRANSFER_PRESENT;
-      return !bs_file_directory_is_scratch (target) && is_present (target, key) ? 0 : ENOENT;
-
-    case EXDEV:
-    case EPERM:
-    case EMLINK:
-    case EOPNOTSUPP:
-    case ENOSYS:
-      return copy (&from, target, key, cancellable, how);
-
-    default:
-      return code;
+      code = persist_present (persisted, key, &from, &to, &again, cancellable);
+      if (code != 0 || !again)
+        {
+          *change = BS_FILE_CHANGE_NONE;
+          return code;
+        }
+      code = try_link (scratch, persisted, key, &from, &to);
     }
+
+  if (code == 0)
+    {
+      bs_file_directory_count (persisted, BS_FILE_COUNT_LINKED, 1);
+      return 0;
+    }
+
+  if (code == ENOENT && is_present (persisted, key))
+    {
+      *change = BS_FILE_CHANGE_NONE;
+      return 0;
+    }
+
+  if (!is_refusal (code, &why))
+    return code;
+
+  *change = BS_FILE_CHANGE_RENAMED;
+
+  return copy_instead (scratch, persisted, key, why, cancellable);
+}
+
+/* What is there and not broken is durable, or the next sync finds that it is
+ * not. */
+static gboolean
+must_write_anew (BsFileDirectory *scratch,
+                 BsFileDirectory *persisted,
+                 const BsKey *key)
+{
+  BsFileChanges *changes = bs_file_directory_get_changes (persisted);
+
+  if (bs_file_doubts_contains (&changes->broken, key))
+    return TRUE;
+
+  return bs_file_doubts_contains (bs_file_directory_get_suspects (scratch), key) && !is_present (persisted, key);
+}
+
+int
+bs_file_persist (BsFileDirectory *scratch,
+                 BsFileDirectory *persisted,
+                 const BsKey *key,
+                 GCancellable *cancellable)
+{
+  BsFileChanges *changes = bs_file_directory_get_changes (persisted);
+  BsFileChange change = BS_FILE_CHANGE_RENAMED;
+  int code;
+
+  code = bs_file_clear_torn (scratch, key);
+  if (code != 0)
+    return code;
+
+  code = bs_file_changes_begin (changes, bs_file_directory_get_fd (persisted));
+  if (code != 0)
+    return code;
+
+  if (must_write_anew (scratch, persisted, key))
+    {
+      code = write_anew (scratch, persisted, key, cancellable);
+    }
+  else
+    {
+      if (bs_file_directory_lacks_digests (scratch))
+        code = sync_without_digest (scratch, key);
+      if (code == 0)
+        code = persist_by_ladder (scratch, persisted, key, &change, cancellable);
+    }
+
+  bs_file_changes_end (changes, key, change);
+  if (code == 0 && change == BS_FILE_CHANGE_RENAMED)
+    bs_file_doubts_remove (&changes->broken, key);
+
+  return code;
+}
+
+int
+bs_file_register (BsFileDirectory *persisted,
+                  BsFileDirectory *scratch,
+                  const BsKey *key,
+                  GCancellable *cancellable)
+{
+  BsFileLocation from;
+  BsFileLocation to;
+  BsFileCount how;
+  BsFileCount why;
+  gboolean same;
+  int code;
+
+  code = bs_file_clear_torn (scratch, key);
+  if (code != 0)
+    return code;
+
+  code = try_link (persisted, scratch, key, &from, &to);
+  if (code == 0)
+    bs_file_directory_count (persisted, BS_FILE_COUNT_LINKED, 1);
+  else if (is_refusal (code, &why))
+    code = copy_instead (persisted, scratch, key, why, cancellable);
+  else if (code == EEXIST)
+    {
+      code = compare_present (&from, &to, &same);
+      if (code == 0 && !same)
+        {
+          code = copy (persisted, scratch, key, COPY_SHARED, &how, cancellable);
+          if (code == 0)
+            bs_file_directory_count (scratch, how, 1);
+        }
+    }
+
+  return code;
 }

@@ -11,6 +11,7 @@ G_BEGIN_DECLS
 #define BS_FILE_MARKER_NAME ".backingstore"
 #define BS_FILE_LOCK_NAME ".lock"
 #define BS_FILE_ROOT_NAME "root"
+#define BS_FILE_DIRTY_NAME ".dirty"
 #define BS_FILE_QUARANTINE_NAME ".quarantine"
 #define BS_FILE_TEMPORARY_PREFIX ".tmp-"
 #define BS_FILE_TEMPORARY_SIZE (sizeof BS_FILE_TEMPORARY_PREFIX + BS_KEY_HEX_LENGTH)

@@ -124,6 +124,20 @@ walk_shard (int fd,
   return walk->func (BS_FILE_ENTRY_SHARD, fd, name, NULL, walk->user_data);
 }
 
+static gboolean
+is_our_name (const char *name)
+{
+  static const char *const names[] = { BS_FILE_MARKER_NAME, BS_FILE_LOCK_NAME, BS_FILE_DIRTY_NAME, BS_FILE_ROOT_NAME };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      if (strcmp (name, names[i]) == 0)
+        return TRUE;
+    }
+
+  return FALSE;
+}
+
 static int
 classify (int fd,
           const struct dirent64 *entry,
@@ -139,7 +153,7 @@ classify (int fd,
 
   if (type == DT_REG && is_temporary_name (name))
     kind = BS_FILE_ENTRY_LEFTOVER;
-  else if (type == DT_REG && (strcmp (name, BS_FILE_MARKER_NAME) == 0 || strcmp (name, BS_FILE_LOCK_NAME) == 0 || strcmp (name, BS_FILE_ROOT_NAME) == 0))
+  else if (type == DT_REG && is_our_name (name))
     kind = BS_FILE_ENTRY_OURS;
   else if (type == DT_DIR && strcmp (name, BS_FILE_QUARANTINE_NAME) == 0)
     kind = BS_FILE_ENTRY_OURS;

@@ -770,7 +770,9 @@ bs_save_set_max_parallel (BsSave *self, guint max_parallel)
  * Saves: persists, syncs, replaces the root blob or calls the commit function,
  * and deletes what is not named.
  *
- * If it fails, the old root blob and every blob that it names are still there. It
+ * If it fails, the old root blob and every blob that it names are still there. If
+ * it fails because its blobs could not be made durable, those are deleted again
+ * that nobody but the save had persisted, so that the next save can succeed. It
  * can be cancelled until the step from the old document to the new one. What
  * comes later does not count: a cancellation that comes after it is a success,
  * and when a blob cannot be deleted then, the save has succeeded,

@@ -167,7 +167,7 @@ bs_backing_store_call_now (BsBackingStore *self,
 
   bs_task_tracker_begin (self->tracker);
   if (g_atomic_int_get (&self->state) == BS_STATE_OPEN)
-    called = bs_strand_call_now (self, kind, key, record, tracked, content, value, error);
+    called = bs_strand_call_now (self, kind, key, record, tracked, content, FALSE, value, error);
   bs_task_tracker_end (self->tracker);
 
   return called;

@@ -65,6 +65,7 @@ struct _BsTrackedPath
   BsKeyTable members[BS_N_SHARDS];
   BsKeyTable uncertain[BS_N_SHARDS];
   BsKeyTable pinned[BS_N_SHARDS];       /* a running save names them */
+  BsKeyTable added[BS_N_SHARDS];        /* and nobody else has asked for them to be here */
 
   gpointer n_keys;              /* atomic; a gsize */
   int n_keys_pending;           /* atomic: a notification is under way */
@@ -75,9 +76,14 @@ struct _BsTrackedPath
 BsTrackedPath *bs_tracked_path_new            (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found) G_GNUC_WARN_UNUSED_RESULT;
 BsMembership   bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 hash);
 void           bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 hash, BsMembership membership);
+/* Each member is uncertain until the backing was asked again. Takes the shards'
+ * mutexes. */
+void           bs_tracked_path_doubt_all      (BsTrackedPath *self);
 void           bs_tracked_path_set_closed     (BsTrackedPath *self);
 /* Under the shard's mutex. */
 gboolean       bs_tracked_path_is_pinned      (BsTrackedPath *self, const BsKey *key, guint64 hash);
+/* Somebody asks for the key to be here. Under the shard's mutex. */
+void           bs_tracked_path_claim_key      (BsTrackedPath *self, const BsKey *key, guint64 hash);
 /* The keys of one shard; appends BsKey to `keys`. Takes the shard's mutex. */
 void           bs_tracked_path_copy_keys      (BsTrackedPath *self, guint shard, GArray *keys);
 

@@ -418,6 +418,11 @@ run_sync (PathJob *self)
   bs_backing_sync_persisted (self->job.store->backing, self->path->file, self->job.cancellable, &error);
   bs_frame_pop (&frame);
 
+  /* Some of the blobs may have to be persisted again before a sync succeeds, so
+   * that nobody may be told that they are there already. */
+  if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    bs_tracked_path_doubt_all (self->job.tracked);
+
   path_job_end (self, NULL, error);
 }
 

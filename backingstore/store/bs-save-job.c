@@ -25,6 +25,7 @@ typedef enum
   PHASE_SYNC,
   PHASE_COMMIT,
   PHASE_DELETE,
+  PHASE_UNDO,
   PHASE_END,
 } Phase;
 
@@ -88,6 +89,7 @@ sort_by_shard (SaveJob *self, guint *order, guint first[BS_N_SHARDS + 1])
 typedef enum
 {
   NAME_IS_THERE,
+  NAME_NEW,                   /* nobody but the save has asked for it */
   NAME_TO_DO,
   NAME_MISSING,
 } NameState;
@@ -107,7 +109,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
   if (membership == BS_MEMBER_YES)
     return NAME_IS_THERE;
 
-  return name->record != NULL ? NAME_TO_DO : NAME_MISSING;
+  return name->record != NULL ? NAME_NEW : NAME_MISSING;
 }
 
 static void
@@ -145,9 +147,11 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
 
       if (bs_key_table_add (&tracked->pinned[index], &name->key, hash) && state == NAME_IS_THERE)
         n_members++;
+      if (state == NAME_NEW)
+        bs_key_table_add (&tracked->added[index], &name->key, hash);
       if (state == NAME_IS_THERE)
         (*n_there)++;
-      else if (state == NAME_TO_DO)
+      else if (state != NAME_MISSING)
         self->names.todo[self->names.n_todo++] = order[i];
       else
         missing = name;
@@ -195,8 +199,37 @@ unpin (SaveJob *self)
     {
       g_mutex_lock (&self->job.store->shards[i].mutex);
       bs_key_table_clear (&self->job.tracked->pinned[i]);
+      bs_key_table_clear (&self->job.tracked->added[i]);
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
+}
+
+/* Blobs that a sync failed to make durable are in the way of every sync to come,
+ * and nobody may hold them any more when the next save is made. Those that only
+ * this save has brought are taken away again. FALSE if there are none. */
+static gboolean
+begin_undo (SaveJob *self)
+{
+  BsTrackedPath *tracked = self->job.tracked;
+
+  bs_key_table_clear (&self->doomed);
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      BsKeyTableIter iter = { 0, };
+      const BsKey *key;
+
+      g_mutex_lock (&self->job.store->shards[i].mutex);
+      while (bs_key_table_iter_next (&tracked->added[i], &iter, &key))
+        {
+          guint64 hash = bs_key_hash (key);
+
+          bs_key_table_remove (&tracked->pinned[i], key, hash);
+          bs_key_table_add (&self->doomed, key, hash);
+        }
+      g_mutex_unlock (&self->job.store->shards[i].mutex);
+    }
+
+  return self->doomed.n_keys > 0;
 }
 
 static void
@@ -236,6 +269,7 @@ start_phase (SaveJob *self, BsCaller *caller)
       start_commit (self, caller);
       break;
     case PHASE_DELETE:
+    case PHASE_UNDO:
       bs_bulk_start_delete_table (self->job.store, self->job.tracked, &self->doomed, caller);
       break;
     case PHASE_QUEUED:
@@ -266,6 +300,8 @@ fail (SaveJob *self, GError *error)
 static void
 end_phase (SaveJob *self, GError *error)
 {
+  gboolean sync_failed;
+
   /* The save has succeeded; what is left over goes with the next one. */
   if (self->phase == PHASE_DELETE)
     {
@@ -275,6 +311,15 @@ end_phase (SaveJob *self, GError *error)
       return;
     }
 
+  /* Why it is undone is what there is to say. */
+  if (self->phase == PHASE_UNDO)
+    {
+      g_clear_error (&error);
+      self->phase = PHASE_END;
+      return;
+    }
+
+  sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   if (error != NULL)
     fail (self, error);
   else if (self->phase == PHASE_QUEUED)
@@ -284,7 +329,9 @@ end_phase (SaveJob *self, GError *error)
   if (self->phase < PHASE_COMMIT)
     check_cancelled (self);
 
-  if (self->error != NULL)
+  if (sync_failed && begin_undo (self))
+    self->phase = PHASE_UNDO;
+  else if (self->error != NULL)
     self->phase = PHASE_END;
   else if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
     self->phase = PHASE_SYNC;

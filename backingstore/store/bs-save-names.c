@@ -199,7 +199,7 @@ persist_now (BsSaveNames *self, guint index)
     return FALSE;
 
   content = self->plan->dup_content (self->plan->data, self->todo[index]);
-  if (!bs_strand_call_now (store, BS_JOB_PERSIST, &name->key, name->record, self->job->tracked, content, &unused, &error))
+  if (!bs_strand_call_now (store, BS_JOB_PERSIST, &name->key, name->record, self->job->tracked, content, TRUE, &unused, &error))
     return FALSE;
 
   note_step (self, index, NULL, error);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "benchmark.h"
 
+#include <ftw.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,6 +12,7 @@ guint benchmark_rounds = 7;
 
 static gboolean large;
 static int only_keys;
+static char *directory;
 
 void
 benchmark_init (int *argc, char ***argv, const char *summary)
@@ -22,6 +25,7 @@ benchmark_init (int *argc, char ***argv, const char *summary)
     { "rounds", 0, 0, G_OPTION_ARG_INT, &rounds, "How many rounds", "N" },
     { "large", 0, 0, G_OPTION_ARG_NONE, &large, "Ten million keys too", NULL },
     { "keys", 0, 0, G_OPTION_ARG_INT, &only_keys, "With so many keys instead", "N" },
+    { "directory", 0, 0, G_OPTION_ARG_FILENAME, &directory, "Where files are made", "DIRECTORY" },
     { NULL }
   };
 
@@ -138,6 +142,85 @@ series_print (Series *series, Series *floor, const char *unit)
       g_print ("  %.2f x floor (%.2f to %.2f)", series_get_median (series) / series_get_median (floor), lowest, highest);
     }
   g_print ("\n");
+}
+
+void
+timing_init (Timing *timing, const char *name)
+{
+  series_init (&timing->clock, name);
+  series_init (&timing->cpu, "  processor");
+}
+
+void
+timing_clear (Timing *timing)
+{
+  series_clear (&timing->clock);
+  series_clear (&timing->cpu);
+}
+
+void
+timing_start (Timing *timing)
+{
+  timing->clock_start = benchmark_now ();
+  timing->cpu_start = benchmark_cpu_now ();
+}
+
+void
+timing_stop (Timing *timing, guint n)
+{
+  series_add (&timing->cpu, (benchmark_cpu_now () - timing->cpu_start) / (double) n);
+  series_add (&timing->clock, (benchmark_now () - timing->clock_start) / (double) n);
+}
+
+static void
+print_scaled (Series *series, Series *floor, double divisor, const char *unit)
+{
+  Series scaled[2];
+
+  series_init (&scaled[0], series->name);
+  series_init (&scaled[1], "floor");
+  for (guint i = 0; i < series->samples->len; i++)
+    {
+      series_add (&scaled[0], g_array_index (series->samples, double, i) / divisor);
+      if (floor != NULL)
+        series_add (&scaled[1], g_array_index (floor->samples, double, i) / divisor);
+    }
+  series_print (&scaled[0], floor != NULL ? &scaled[1] : NULL, unit);
+  series_clear (&scaled[0]);
+  series_clear (&scaled[1]);
+}
+
+void
+timing_print (Timing *timing, Timing *floor, double divisor, const char *unit)
+{
+  print_scaled (&timing->clock, floor != NULL ? &floor->clock : NULL, divisor, unit);
+  print_scaled (&timing->cpu, floor != NULL ? &floor->cpu : NULL, divisor, unit);
+}
+
+char *
+benchmark_make_directory (void)
+{
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *beside = g_path_get_dirname (program);
+  char *template = g_build_filename (directory != NULL ? directory : beside, "benchmark-XXXXXX", NULL);
+
+  if (g_mkdtemp (template) == NULL)
+    g_error ("No directory could be made like %s", template);
+
+  return template;
+}
+
+static int
+remove_visited (const char *path, const struct stat *status, int type, struct FTW *where)
+{
+  return remove (path);
+}
+
+void
+benchmark_remove_directory (const char *path)
+{
+  if (nftw (path, remove_visited, 32, FTW_DEPTH | FTW_PHYS) != 0)
+    g_error ("%s could not be removed", path);
 }
 
 char **

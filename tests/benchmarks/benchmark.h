@@ -39,6 +39,26 @@ double   series_get_quantile     (Series *series, double quantile);
  * the medians and the lowest and highest ratio of a round. */
 void     series_print            (Series *series, Series *floor, const char *unit);
 
+/* What was measured twice at once: on the clock, and of the processor. */
+typedef struct
+{
+  Series clock;
+  Series cpu;
+  gint64 clock_start;
+  gint64 cpu_start;
+} Timing;
+
+void     timing_init             (Timing *timing, const char *name);
+void     timing_clear            (Timing *timing);
+void     timing_start            (Timing *timing);
+/* A sample, in nanoseconds for one of `n`. */
+void     timing_stop             (Timing *timing, guint n);
+void     timing_print            (Timing *timing, Timing *floor, double divisor, const char *unit);
+
+/* A new directory, below what --directory says, or else the program's own. */
+char    *benchmark_make_directory   (void);
+void     benchmark_remove_directory (const char *directory);
+
 /* Keys as an application has them. */
 char   **benchmark_make_keys     (guint n_keys);
 guint   *benchmark_make_order    (guint n, gboolean shuffled);

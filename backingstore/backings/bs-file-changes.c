@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bs-file-changes-private.h"
+
+#include "bs-file-walk-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+bs_file_doubts_init (BsFileDoubts *self)
+{
+  g_mutex_init (&self->mutex);
+  bs_key_table_init (&self->keys, 0);
+}
+
+void
+bs_file_doubts_clear (BsFileDoubts *self)
+{
+  bs_key_table_clear (&self->keys);
+  g_mutex_clear (&self->mutex);
+}
+
+void
+bs_file_doubts_add (BsFileDoubts *self,
+                    const BsKey *key)
+{
+  g_mutex_lock (&self->mutex);
+  bs_key_table_add (&self->keys, key, bs_key_hash (key));
+  g_atomic_int_set (&self->any, TRUE);
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+bs_file_doubts_add_all (BsFileDoubts *self)
+{
+  g_mutex_lock (&self->mutex);
+  self->all = TRUE;
+  g_atomic_int_set (&self->any, TRUE);
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+bs_file_doubts_remove (BsFileDoubts *self,
+                       const BsKey *key)
+{
+  if (!g_atomic_int_get (&self->any))
+    return;
+
+  g_mutex_lock (&self->mutex);
+  bs_key_table_remove (&self->keys, key, bs_key_hash (key));
+  g_atomic_int_set (&self->any, self->all || self->keys.n_keys > 0);
+  g_mutex_unlock (&self->mutex);
+}
+
+gboolean
+bs_file_doubts_contains (BsFileDoubts *self,
+                         const BsKey *key)
+{
+  gboolean contains;
+
+  if (G_LIKELY (!g_atomic_int_get (&self->any)))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  contains = self->all || bs_key_table_contains (&self->keys, key, bs_key_hash (key));
+  g_mutex_unlock (&self->mutex);
+
+  return contains;
+}
+
+void
+bs_file_doubts_copy (BsFileDoubts *self,
+                     BsKeyTable *keys)
+{
+  g_mutex_lock (&self->mutex);
+  bs_key_table_copy (&self->keys, keys);
+  g_mutex_unlock (&self->mutex);
+}
+
+static guint
+get_shard (const BsKey *key)
+{
+  return ((const guint8 *) key)[0];
+}
+
+void
+bs_file_pending_clear (BsFilePending *self)
+{
+  bs_key_table_clear (&self->linked);
+  bs_key_table_clear (&self->renamed);
+  memset (self, 0, sizeof *self);
+}
+
+gboolean
+bs_file_pending_is_many (const BsFilePending *self)
+{
+  return self->everything || self->linked.n_keys > BS_FILE_MANY_CHANGES;
+}
+
+static gboolean
+is_empty (const BsFilePending *pending)
+{
+  guint64 changed = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (pending->changed.words); i++)
+    changed |= pending->changed.words[i] | pending->made.words[i];
+
+  return changed == 0 && pending->linked.n_keys == 0 && pending->renamed.n_keys == 0 &&
+         !pending->quarantine && !pending->root && !pending->everything;
+}
+
+static void
+set_everything (BsFilePending *pending)
+{
+  bs_file_pending_clear (pending);
+  pending->everything = TRUE;
+}
+
+static void
+add_key (BsFilePending *pending,
+         BsKeyTable *table,
+         const BsKey *key)
+{
+  if (pending->everything)
+    return;
+
+  bs_file_shard_set_add (&pending->changed, get_shard (key));
+  bs_key_table_add (table, key, bs_key_hash (key));
+  if (table == &pending->renamed)
+    bs_key_table_remove (&pending->linked, key, bs_key_hash (key));
+
+  if (pending->linked.n_keys + pending->renamed.n_keys > BS_FILE_MAX_NAMES)
+    set_everything (pending);
+}
+
+void
+bs_file_pending_add_linked (BsFilePending *self,
+                            const BsKey *key)
+{
+  add_key (self, &self->linked, key);
+}
+
+/* Also that the folder changed where the key was. */
+static void
+remove_key (BsFilePending *pending,
+            const BsKey *key)
+{
+  guint64 hash = bs_key_hash (key);
+
+  bs_file_shard_set_add (&pending->changed, get_shard (key));
+  bs_key_table_remove (&pending->linked, key, hash);
+  bs_key_table_remove (&pending->renamed, key, hash);
+}
+
+void
+bs_file_changes_init (BsFileChanges *self)
+{
+  g_mutex_init (&self->mutex);
+  g_cond_init (&self->cond);
+  bs_file_doubts_init (&self->broken);
+}
+
+void
+bs_file_changes_clear (BsFileChanges *self)
+{
+  bs_file_pending_clear (&self->pending);
+  bs_file_doubts_clear (&self->broken);
+  g_cond_clear (&self->cond);
+  g_mutex_clear (&self->mutex);
+}
+
+/* Whatever stands there is a mark: nothing but its name is looked at. One that
+ * could not be made durable is made anew the next time, since a second fsync
+ * that succeeds says nothing about what the first one failed at. */
+static int
+make_mark (int fd)
+{
+  int mark_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_DIRTY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  int code = 0;
+
+  if (mark_fd < 0 && errno != EEXIST)
+    return errno;
+
+  if (mark_fd >= 0)
+    {
+      fchmod (mark_fd, 0600);
+      close (mark_fd);
+    }
+
+  if (TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+    code = errno;
+  if (code != 0 && mark_fd >= 0)
+    unlinkat (fd, BS_FILE_DIRTY_NAME, 0);
+
+  return code;
+}
+
+/* Called with the mutex held, which is dropped meanwhile. */
+static int
+mark_locked (BsFileChanges *self,
+             int fd)
+{
+  int code;
+
+  self->marking = TRUE;
+  g_mutex_unlock (&self->mutex);
+  code = make_mark (fd);
+  g_mutex_lock (&self->mutex);
+  self->marking = FALSE;
+
+  self->marked = code == 0;
+  self->mark_stands |= code == 0;
+  g_cond_broadcast (&self->cond);
+
+  return code;
+}
+
+int
+bs_file_changes_begin (BsFileChanges *self,
+                       int fd)
+{
+  int code = 0;
+
+  g_mutex_lock (&self->mutex);
+  while (code == 0 && !self->marked)
+    {
+      if (self->marking)
+        g_cond_wait (&self->cond, &self->mutex);
+      else
+        code = mark_locked (self, fd);
+    }
+  if (code == 0)
+    self->n_adding++;
+  g_mutex_unlock (&self->mutex);
+
+  return code;
+}
+
+void
+bs_file_changes_end (BsFileChanges *self,
+                     const BsKey *key,
+                     BsFileChange change)
+{
+  g_mutex_lock (&self->mutex);
+  self->n_adding--;
+  if (change == BS_FILE_CHANGE_LINKED)
+    add_key (&self->pending, &self->pending.linked, key);
+  else if (change == BS_FILE_CHANGE_RENAMED)
+    add_key (&self->pending, &self->pending.renamed, key);
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+bs_file_changes_made_shard (BsFileChanges *self,
+                            guint shard)
+{
+  g_mutex_lock (&self->mutex);
+  bs_file_shard_set_add (&self->pending.made, shard);
+  self->pending.root = TRUE;
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+bs_file_changes_removed (BsFileChanges *self,
+                         const BsKey *key)
+{
+  g_mutex_lock (&self->mutex);
+  remove_key (&self->pending, key);
+  g_mutex_unlock (&self->mutex);
+
+  bs_file_doubts_remove (&self->broken, key);
+}
+
+void
+bs_file_changes_set_aside (BsFileChanges *self,
+                           const BsKey *key)
+{
+  g_mutex_lock (&self->mutex);
+  remove_key (&self->pending, key);
+  self->pending.quarantine = TRUE;
+  self->pending.root = TRUE;
+  g_mutex_unlock (&self->mutex);
+
+  bs_file_doubts_remove (&self->broken, key);
+}
+
+void
+bs_file_changes_set_unknown (BsFileChanges *self)
+{
+  g_mutex_lock (&self->mutex);
+  set_everything (&self->pending);
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+bs_file_changes_take (BsFileChanges *self,
+                      BsFilePending *taken)
+{
+  g_mutex_lock (&self->mutex);
+  *taken = self->pending;
+  memset (&self->pending, 0, sizeof self->pending);
+  g_mutex_unlock (&self->mutex);
+}
+
+static void
+add_keys (BsFilePending *pending,
+          BsKeyTable *table,
+          const BsKeyTable *keys)
+{
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  while (bs_key_table_iter_next (keys, &iter, &key))
+    add_key (pending, table, key);
+}
+
+/* What was taken is still to be done, and is empty from here on. */
+void
+bs_file_changes_restore (BsFileChanges *self,
+                         BsFilePending *taken)
+{
+  BsFilePending *pending = &self->pending;
+
+  g_mutex_lock (&self->mutex);
+  if (taken->everything)
+    set_everything (pending);
+  add_keys (pending, &pending->linked, &taken->linked);
+  add_keys (pending, &pending->renamed, &taken->renamed);
+  for (guint i = 0; i < G_N_ELEMENTS (pending->changed.words); i++)
+    {
+      pending->changed.words[i] |= taken->changed.words[i];
+      pending->made.words[i] |= taken->made.words[i];
+    }
+  pending->quarantine |= taken->quarantine;
+  pending->root |= taken->root;
+  g_mutex_unlock (&self->mutex);
+
+  bs_file_pending_clear (taken);
+}
+
+void
+bs_file_changes_break (BsFileChanges *self,
+                       const BsKey *key,
+                       int code)
+{
+  g_mutex_lock (&self->mutex);
+  if (self->broken_code == 0 || !g_atomic_int_get (&self->broken.any))
+    self->broken_code = code;
+  g_mutex_unlock (&self->mutex);
+
+  bs_file_doubts_add (&self->broken, key);
+}
+
+/* Its removal need not be durable, nor even succeed: a mark that stands for
+ * nothing costs time when the directory is opened, and no more. */
+void
+bs_file_changes_settle (BsFileChanges *self,
+                        int fd)
+{
+  g_mutex_lock (&self->mutex);
+  if (self->mark_stands && self->n_adding == 0 && !self->marking && is_empty (&self->pending) &&
+      !g_atomic_int_get (&self->broken.any))
+    {
+      self->marked = FALSE;
+      self->mark_stands = FALSE;
+      unlinkat (fd, BS_FILE_DIRTY_NAME, 0);
+    }
+  g_mutex_unlock (&self->mutex);
+}
+
+int
+bs_file_changes_find_mark (BsFileChanges *self,
+                           int fd,
+                           gboolean *stands)
+{
+  struct stat status;
+  int code = 0;
+
+  *stands = fstatat (fd, BS_FILE_DIRTY_NAME, &status, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!*stands && errno != ENOENT)
+    code = errno;
+
+  if (*stands)
+    {
+      g_mutex_lock (&self->mutex);
+      self->mark_stands = TRUE;
+      g_mutex_unlock (&self->mutex);
+    }
+
+  return code;
+}

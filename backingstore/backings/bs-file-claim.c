@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bs-file-claim-private.h"
+
+#include "base/bs-error.h"
+#include "bs-file-blob-private.h"
+#include "bs-file-walk-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define FORMAT_VERSION 1
+
+static const char *const markers[] = {
+  [BS_FILE_DIRECTORY_SCRATCH] = "backingstore 1 scratch\n",
+  [BS_FILE_DIRECTORY_PERSISTED] = "backingstore 1 persisted\n",
+};
+
+/* EEXIST for whatever must not be in a directory without a marker. */
+static int
+check_entry (BsFileEntry kind,
+             int fd,
+             const char *name,
+             const BsKey *key,
+             gpointer user_data)
+{
+  gboolean *has_blobs = user_data;
+
+  if (kind == BS_FILE_ENTRY_BLOB)
+    *has_blobs = TRUE;
+
+  /* A lock and a temporary are all that a first opening leaves if it is
+   * interrupted. A "root" without a marker may be anybody's. */
+  if (kind == BS_FILE_ENTRY_FOREIGN || (kind == BS_FILE_ENTRY_OURS && strcmp (name, BS_FILE_LOCK_NAME) != 0))
+    return EEXIST;
+
+  return 0;
+}
+
+/* Returns ENOENT if there is no marker, EEXIST if it is not a marker for this
+ * kind of directory, ENOTSUP if it is of a version that is not known here. */
+static int
+check_marker (BsFileClaim *self)
+{
+  char text[64];
+  gssize size;
+  guint version;
+  struct stat status;
+  int code = 0;
+  int fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_MARKER_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+
+  if (fd < 0)
+    return errno == ELOOP ? EEXIST : errno;
+
+  size = -1;
+  if (fstat (fd, &status) != 0)
+    code = errno;
+  else if (!S_ISREG (status.st_mode))
+    code = EEXIST;
+  else if ((size = TEMP_FAILURE_RETRY (read (fd, text, sizeof text - 1))) < 0)
+    code = errno;
+  close (fd);
+  if (code != 0)
+    return code;
+
+  text[size] = '\0';
+  /* The whole of it: no more may follow, not even zeros. */
+  if (strcmp (text, markers[self->kind]) == 0 && status.st_size == (off_t) strlen (text))
+    return 0;
+  if (sscanf (text, "backingstore %u", &version) == 1 && version != FORMAT_VERSION)
+    return ENOTSUP;
+
+  return EEXIST;
+}
+
+static int
+write_marker (BsFileClaim *self)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new_static (markers[self->kind], strlen (markers[self->kind]));
+
+  return bs_file_replace (self->fd, BS_FILE_MARKER_NAME, bytes, FALSE, NULL);
+}
+
+/* EWOULDBLOCK if another process, or another opening in this one, has it. */
+static int
+take_lock (BsFileClaim *self)
+{
+  struct stat status;
+
+  self->lock_fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  if (self->lock_fd < 0)
+    return errno;
+
+  if (fstat (self->lock_fd, &status) != 0)
+    return errno;
+  if (!S_ISREG (status.st_mode))
+    return EEXIST;
+
+  if ((status.st_mode & 0600) != 0600)
+    fchmod (self->lock_fd, 0600);
+
+  if (TEMP_FAILURE_RETRY (flock (self->lock_fd, LOCK_EX | LOCK_NB)) != 0)
+    return errno;
+
+  return 0;
+}
+
+/* A new folder is not durable before its parent is. A parent that may not be read
+ * is reached through the file system. */
+static int
+sync_parent (const char *path,
+             const char *parent)
+{
+  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  int fd = TEMP_FAILURE_RETRY (open (parent, flags));
+  const gboolean unreadable = fd < 0 && errno == EACCES;
+  int code = 0;
+
+  if (unreadable)
+    fd = TEMP_FAILURE_RETRY (open (path, flags));
+  if (fd < 0)
+    return errno;
+
+  if (TEMP_FAILURE_RETRY (unreadable ? syncfs (fd) : fsync (fd)) != 0)
+    code = errno;
+  close (fd);
+
+  return code;
+}
+
+static int
+make_folder (const char *path)
+{
+  struct stat status;
+
+  if (mkdir (path, 0700) != 0)
+    return errno;
+
+  /* The umask may have taken our own bits. */
+  if (fstatat (AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && (status.st_mode & 0700) != 0700)
+    fchmodat (AT_FDCWD, path, 0700, 0);
+
+  return 0;
+}
+
+static int
+make_folders (const char *path)
+{
+  g_autofree char *parent = g_path_get_dirname (path);
+  int code = make_folder (path);
+
+  if (code == ENOENT && strcmp (parent, path) != 0)
+    {
+      code = make_folders (parent);
+      if (code == 0)
+        code = make_folder (path);
+    }
+
+  if (code == EEXIST)
+    return 0;
+
+  if (code != 0)
+    return code;
+
+  /* Else whoever tries again takes it for an old one. */
+  code = sync_parent (path, parent);
+  if (code != 0)
+    rmdir (path);
+
+  return code;
+}
+
+static gboolean
+is_same_file (const struct stat *a,
+              const struct stat *b)
+{
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Whether the open folder is `other`, or inside it. */
+static gboolean
+is_within (int fd,
+           const struct stat *other)
+{
+  int at = openat (fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  gboolean within = FALSE;
+  struct stat status;
+  struct stat child = { 0 };
+
+  while (at >= 0 && fstat (at, &status) == 0 && !is_same_file (&status, &child))
+    {
+      int parent;
+
+      within = is_same_file (&status, other);
+      if (within)
+        break;
+
+      child = status;
+      parent = openat (at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+      close (at);
+      at = parent;
+    }
+  if (at >= 0)
+    close (at);
+
+  return within;
+}
+
+static gboolean
+set_foreign (BsFileClaim *self,
+             const char *reason,
+             GError **error)
+{
+  g_autofree char *name = g_filename_display_name (self->path);
+
+  g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "%s %s", name, reason);
+
+  return FALSE;
+}
+
+static gboolean
+check_apart (BsFileClaim *self,
+             const BsFileClaim *apart,
+             GError **error)
+{
+  if (apart == NULL)
+    return TRUE;
+
+  if (is_within (self->fd, &apart->identity) || is_within (apart->fd, &self->identity))
+    return set_foreign (self, "and the directory for scratch files are one, or one is inside the other", error);
+
+  return TRUE;
+}
+
+/* Whether a directory without a marker may become ours. Touches nothing. */
+static gboolean
+check_layout (BsFileClaim *self,
+              BsFileDirectoryMode mode,
+              gboolean *has_blobs,
+              GCancellable *cancellable,
+              GError **error)
+{
+  int code;
+
+  *has_blobs = FALSE;
+  if (mode == BS_FILE_DIRECTORY_MARKED)
+    {
+      bs_file_claim_set_error (self, ENOENT, error);
+      return FALSE;
+    }
+
+  code = bs_file_walk (self->fd, cancellable, check_entry, has_blobs);
+  if (code == EEXIST)
+    return set_foreign (self, "is not a store: it has no marker, and holds something else than blobs", error);
+  if (code != 0)
+    {
+      bs_file_claim_set_error (self, code, error);
+      return FALSE;
+    }
+
+  return TRUE;
+}
+
+static gboolean
+set_marker_error (BsFileClaim *self,
+                  int code,
+                  GError **error)
+{
+  g_autofree char *name = g_filename_display_name (self->path);
+
+  if (code == EEXIST && self->kind == BS_FILE_DIRECTORY_SCRATCH)
+    return set_foreign (self, "is marked as something else than a directory for scratch files", error);
+  if (code == EEXIST)
+    return set_foreign (self, "is marked as something else than a directory for persisted blobs", error);
+
+  if (code == ENOTSUP)
+    g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s was written by a newer version", name);
+  else
+    bs_file_claim_set_error (self, code, error);
+
+  return FALSE;
+}
+
+static gboolean
+set_lock_error (BsFileClaim *self,
+                int code,
+                GError **error)
+{
+  g_autofree char *name = g_filename_display_name (self->path);
+
+  if (code == EWOULDBLOCK)
+    g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s is in use by another store", name);
+  else if (code == EEXIST || code == ELOOP || code == EISDIR)
+    return set_foreign (self, "has something else in the place of its lock", error);
+  else
+    bs_file_claim_set_error (self, code, error);
+
+  return FALSE;
+}
+
+/* Opens the directory itself, and looks where it is. */
+static int
+open_folder (BsFileClaim *self,
+             BsFileDirectoryMode mode)
+{
+  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+
+  self->fd = TEMP_FAILURE_RETRY (open (self->path, flags));
+  if (self->fd < 0 && errno == ENOENT && mode == BS_FILE_DIRECTORY_ADOPT)
+    {
+      int code = make_folders (self->path);
+
+      if (code != 0)
+        return code;
+      self->fd = TEMP_FAILURE_RETRY (open (self->path, flags));
+    }
+  if (self->fd < 0 || fstat (self->fd, &self->identity) != 0)
+    return errno;
+
+  return 0;
+}
+
+/* Blobs that somebody else left were perhaps written just now. Nobody can tell
+ * later on, since they carry no hash. */
+static int
+adopt (BsFileClaim *self,
+       gboolean has_blobs)
+{
+  if (has_blobs && TEMP_FAILURE_RETRY (syncfs (self->fd)) != 0)
+    return errno;
+
+  return write_marker (self);
+}
+
+/* Takes the lock of a directory that is ours to take, and marks it. */
+static gboolean
+take_over (BsFileClaim *self,
+           gboolean marked,
+           gboolean has_blobs,
+           GError **error)
+{
+  int code;
+
+  /* A lock that exists would open in a directory that can't be written to. */
+  if (faccessat (self->fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+    {
+      bs_file_claim_set_error (self, errno, error);
+      return FALSE;
+    }
+
+  code = take_lock (self);
+  if (code != 0)
+    return set_lock_error (self, code, error);
+
+  /* Somebody may have marked it before we had the lock. */
+  if (!marked)
+    {
+      code = check_marker (self);
+      marked = code == 0;
+      if (code != 0 && code != ENOENT)
+        return set_marker_error (self, code, error);
+    }
+
+  self->marked = marked || self->kind == BS_FILE_DIRECTORY_PERSISTED || !has_blobs;
+  if (self->marked && !marked)
+    {
+      code = adopt (self, has_blobs);
+      if (code != 0)
+        {
+          bs_file_claim_set_error (self, code, error);
+          return FALSE;
+        }
+    }
+
+  return TRUE;
+}
+
+static gboolean
+take (BsFileClaim *self,
+      const BsFileClaim *apart,
+      BsFileDirectoryMode mode,
+      GCancellable *cancellable,
+      GError **error)
+{
+  gboolean has_blobs = FALSE;
+  int code;
+
+  code = open_folder (self, mode);
+  if (code != 0)
+    {
+      bs_file_claim_set_error (self, code, error);
+      return FALSE;
+    }
+
+  if (!check_apart (self, apart, error))
+    return FALSE;
+
+  code = check_marker (self);
+  if (code != 0 && code != ENOENT)
+    return set_marker_error (self, code, error);
+  if (code == ENOENT && !check_layout (self, mode, &has_blobs, cancellable, error))
+    return FALSE;
+
+  return take_over (self, code == 0, has_blobs, error);
+}
+
+void
+bs_file_claim_init (BsFileClaim *self,
+                    BsFileDirectoryKind kind,
+                    const char *path)
+{
+  self->kind = kind;
+  self->path = g_strdup (path);
+  self->fd = -1;
+  self->lock_fd = -1;
+}
+
+void
+bs_file_claim_clear (BsFileClaim *self)
+{
+  bs_file_claim_drop (self);
+  g_clear_pointer (&self->path, g_free);
+}
+
+gboolean
+bs_file_claim_take (BsFileClaim *self,
+                    const BsFileClaim *apart,
+                    BsFileDirectoryMode mode,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  if (take (self, apart, mode, cancellable, error))
+    return TRUE;
+
+  bs_file_claim_drop (self);
+
+  return FALSE;
+}
+
+void
+bs_file_claim_drop (BsFileClaim *self)
+{
+  if (self->fd >= 0)
+    close (self->fd);
+  if (self->lock_fd >= 0)
+    close (self->lock_fd);
+
+  self->fd = -1;
+  self->lock_fd = -1;
+}
+
+gboolean
+bs_file_claim_is_current (const BsFileClaim *self)
+{
+  struct stat status;
+
+  return stat (self->path, &status) == 0 && is_same_file (&status, &self->identity);
+}
+
+void
+bs_file_claim_set_error (const BsFileClaim *self,
+                         int code,
+                         GError **error)
+{
+  g_autofree char *name = g_filename_display_name (self->path);
+
+  if (code == ECANCELED)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the operation was cancelled");
+  else if (code == EBADMSG)
+    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "what is in %s is not a whole regular file", name);
+  else if (code == EILSEQ)
+    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "what is in %s is not what was written: its length or hash is wrong", name);
+  else if (code == ELOOP)
+    g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "a symbolic link in %s is not followed", name);
+  else
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "%s: %s", name, g_strerror (code));
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* How much is hashed while it is in the processor's cache, on its way to a file
+ * or from one. */
+#define BS_FILE_CHUNK_SIZE (256 * 1024)
+
+/* What a file must hold. It is kept in an extended attribute of the file. */
+typedef struct
+{
+  guint64 length;
+  guint64 hash;
+} BsFileDigest;
+
+/* A hash in the making. Chunks are of BS_FILE_CHUNK_SIZE, but for the last. */
+typedef struct
+{
+  gpointer state;       /* or NULL while there is one chunk at most */
+  BsFileDigest digest;
+} BsFileHasher;
+
+void     bs_file_hasher_init  (BsFileHasher *self, guint64 total);
+void     bs_file_hasher_add   (BsFileHasher *self, const guint8 *chunk, gsize size);
+void     bs_file_hasher_end   (BsFileHasher *self, BsFileDigest *digest);
+
+/* Returns 0 or an errno: EILSEQ if the attribute is damaged. `known` is FALSE if
+ * there is none, or one that a newer version wrote. */
+int      bs_file_digest_load  (int fd, BsFileDigest *digest, gboolean *known);
+/* Returns 0 or an errno; see bs_file_digest_is_refusal(). */
+int      bs_file_digest_store (int fd, const BsFileDigest *digest);
+/* Whether the errno says that this file has to do without its attribute, rather
+ * than that something failed. */
+gboolean bs_file_digest_is_refusal (int code);
+
+static inline gboolean
+bs_file_digest_equal (const BsFileDigest *a, const BsFileDigest *b)
+{
+  return a->length == b->length && a->hash == b->hash;
+}
+
+G_END_DECLS

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bs-file-digest-private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <xxhash.h>
+
+#define ATTRIBUTE_NAME "user.backingstore"
+#define ATTRIBUTE_VERSION 1
+
+/* As it is stored; the numbers are little-endian. */
+typedef struct
+{
+  guint8 version;
+  guint8 reserved[7];   /* zero */
+  guint64 length;
+  guint64 hash;         /* XXH3, 64 bits, seed 0 */
+} Attribute;
+
+G_STATIC_ASSERT (sizeof (Attribute) == 24);
+
+void
+bs_file_hasher_init (BsFileHasher *self,
+                     guint64 total)
+{
+  self->state = NULL;
+  self->digest.length = 0;
+  self->digest.hash = 0;
+
+  /* The state is not for the stack: its size is the library's affair. */
+  if (total > BS_FILE_CHUNK_SIZE)
+    {
+      self->state = XXH3_createState ();
+      if (self->state == NULL)
+        g_error ("no memory for the state of a hash");
+      XXH3_64bits_reset (self->state);
+    }
+}
+
+void
+bs_file_hasher_add (BsFileHasher *self,
+                    const guint8 *chunk,
+                    gsize size)
+{
+  if (self->state != NULL)
+    XXH3_64bits_update (self->state, chunk, size);
+  else
+    self->digest.hash = XXH3_64bits (chunk, size);
+
+  self->digest.length += size;
+}
+
+/* Frees what is inside. */
+void
+bs_file_hasher_end (BsFileHasher *self,
+                    BsFileDigest *digest)
+{
+  if (self->state != NULL)
+    self->digest.hash = XXH3_64bits_digest (self->state);
+  else if (self->digest.length == 0)
+    self->digest.hash = XXH3_64bits ("", 0);
+
+  g_clear_pointer ((XXH3_state_t **) &self->state, XXH3_freeState);
+  *digest = self->digest;
+}
+
+int
+bs_file_digest_load (int fd,
+                     BsFileDigest *digest,
+                     gboolean *known)
+{
+  union
+  {
+    Attribute attribute;
+    guint8 bytes[64];
+  } value;
+  const guint8 zeros[sizeof value.attribute.reserved] = { 0 };
+  gssize size = fgetxattr (fd, ATTRIBUTE_NAME, &value, sizeof value);
+
+  *known = FALSE;
+  if (size < 0)
+    return errno == ENODATA || errno == ERANGE || bs_file_digest_is_refusal (errno) ? 0 : errno;
+
+  /* Whoever can't read it must not call the blob bad for that. */
+  if (size > 0 && value.attribute.version > ATTRIBUTE_VERSION)
+    return 0;
+
+  if (size != sizeof value.attribute || value.attribute.version != ATTRIBUTE_VERSION ||
+      memcmp (value.attribute.reserved, zeros, sizeof zeros) != 0)
+    return EILSEQ;
+
+  digest->length = GUINT64_FROM_LE (value.attribute.length);
+  digest->hash = GUINT64_FROM_LE (value.attribute.hash);
+  *known = TRUE;
+
+  return 0;
+}
+
+int
+bs_file_digest_store (int fd,
+                      const BsFileDigest *digest)
+{
+  const Attribute attribute = {
+    .version = ATTRIBUTE_VERSION,
+    .length = GUINT64_TO_LE (digest->length),
+    .hash = GUINT64_TO_LE (digest->hash),
+  };
+
+  return fsetxattr (fd, ATTRIBUTE_NAME, &attribute, sizeof attribute, 0) == 0 ? 0 : errno;
+}
+
+/* ENOSPC and EDQUOT are not among them: there the disk is full. */
+gboolean
+bs_file_digest_is_refusal (int code)
+{
+  switch (code)
+    {
+    case ENOTSUP:
+    case ENOSYS:
+    case EPERM:
+    case EACCES:
+    case E2BIG:
+      return TRUE;
+    default:
+      return FALSE;
+    }
+}

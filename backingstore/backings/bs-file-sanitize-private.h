@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/bs-key-set.h"
+#include "bs-file-directory-private.h"
+
+G_BEGIN_DECLS
+
+/* Looking at what is in a persisted directory, and setting aside what is bad. */
+
+gboolean bs_file_sanitize  (BsFileDirectory *directory, BsKeySet *found, GCancellable *cancellable, GError **error);
+/* Returns 0 or an errno: EBADMSG or EILSEQ if the blob was bad and is now in the
+ * quarantine. */
+int      bs_file_verify    (BsFileDirectory *directory, const BsKey *key, GCancellable *cancellable);
+/* Moves whatever is there into the quarantine. */
+int      bs_file_set_aside (BsFileDirectory *directory, const BsKey *key, int fd, const char *name);
+
+G_END_DECLS

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bs-file-sanitize-private.h"
+
+#include "base/bs-key-set-private.h"
+#include "bs-file-blob-private.h"
+#include "bs-file-sync-private.h"
+#include "bs-file-walk-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+typedef struct
+{
+  BsFileDirectory *directory;
+  BsKeyTable *found;
+  gboolean suspicious;          /* look at each file */
+  gsize n_foreign;
+  GCancellable *cancellable;
+} Listing;
+
+static gboolean
+is_bad (int code)
+{
+  return code == EBADMSG || code == EILSEQ;
+}
+
+static int
+open_quarantine (int fd,
+                 int *quarantine_fd)
+{
+  const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+  if (mkdirat (fd, BS_FILE_QUARANTINE_NAME, 0700) == 0)
+    fchmodat (fd, BS_FILE_QUARANTINE_NAME, 0700, 0);
+  else if (errno != EEXIST)
+    return errno;
+
+  *quarantine_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_QUARANTINE_NAME, flags));
+
+  return *quarantine_fd < 0 ? errno : 0;
+}
+
+/* The random part of the name keeps it from taking the place of an earlier one:
+ * not every file system can rename without replacing. */
+int
+bs_file_set_aside (BsFileDirectory *directory,
+                   const BsKey *key,
+                   int fd,
+                   const char *name)
+{
+  char aside[BS_KEY_HEX_LENGTH + 1 + BS_KEY_HEX_LENGTH + 1];
+  BsKey random;
+  int quarantine_fd = -1;
+  int code;
+
+  bs_key_print_hex (key, aside);
+  aside[BS_KEY_HEX_LENGTH] = '.';
+  bs_key_init_random (&random);
+  bs_key_print_hex (&random, aside + BS_KEY_HEX_LENGTH + 1);
+
+  code = open_quarantine (bs_file_directory_get_fd (directory), &quarantine_fd);
+  if (code != 0)
+    return code;
+
+  if (renameat (fd, name, quarantine_fd, aside) != 0)
+    code = errno;
+  close (quarantine_fd);
+
+  if (code == 0)
+    {
+      bs_file_changes_set_aside (bs_file_directory_get_changes (directory), key);
+      bs_file_directory_count (directory, BS_FILE_COUNT_QUARANTINED, 1);
+    }
+
+  return code;
+}
+
+static int
+check_at (int fd,
+          const char *name,
+          GCancellable *cancellable)
+{
+  struct stat status;
+  int blob_fd;
+  int code = bs_file_open (fd, name, &blob_fd, &status);
+
+  if (code != 0)
+    return code == ELOOP ? EBADMSG : code;
+
+  code = bs_file_check (blob_fd, status.st_size, cancellable);
+  close (blob_fd);
+
+  return code;
+}
+
+int
+bs_file_verify (BsFileDirectory *directory,
+                const BsKey *key,
+                GCancellable *cancellable)
+{
+  for (;;)
+    {
+      BsFileLocation location;
+      int code = bs_file_directory_locate (directory, key, FALSE, &location);
+
+      if (code != 0)
+        return code;
+
+      code = check_at (location.fd, location.name, cancellable);
+      if (code == ENOENT && bs_file_directory_lost (directory, &location))
+        continue;
+
+      if (is_bad (code))
+        {
+          int aside_code = bs_file_set_aside (directory, key, location.fd, location.name);
+
+          if (aside_code != 0)
+            return aside_code;
+        }
+
+      return code;
+    }
+}
+
+/* Returns 0 also for a blob that was set aside, with `keep` FALSE. One that can't
+ * be read stays: whether its content is lost for good is not known. */
+static int
+inspect (Listing *listing,
+         int fd,
+         const char *name,
+         const BsKey *key,
+         gboolean *keep)
+{
+  int code = check_at (fd, name, listing->cancellable);
+
+  *keep = !is_bad (code) && code != ENOENT;
+  if (is_bad (code))
+    return bs_file_set_aside (listing->directory, key, fd, name);
+
+  return code == ECANCELED ? code : 0;
+}
+
+static int
+list_entry (BsFileEntry kind,
+            int fd,
+            const char *name,
+            const BsKey *key,
+            gpointer user_data)
+{
+  Listing *listing = user_data;
+  gboolean keep = TRUE;
+  int code = 0;
+
+  switch (kind)
+    {
+    case BS_FILE_ENTRY_BLOB:
+      if (listing->suspicious)
+        code = inspect (listing, fd, name, key, &keep);
+      if (code == 0 && keep)
+        bs_key_table_add (listing->found, key, bs_key_hash (key));
+      break;
+
+    case BS_FILE_ENTRY_LEFTOVER:
+      if (unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+        code = errno;
+      break;
+
+    case BS_FILE_ENTRY_FOREIGN:
+      listing->n_foreign++;
+      break;
+
+    case BS_FILE_ENTRY_SHARD:
+    case BS_FILE_ENTRY_OURS:
+    default:
+      break;
+    }
+
+  return code;
+}
+
+/* Where the mark stands, what passes is made durable at once, so that the next
+ * opening need not read everything again. */
+gboolean
+bs_file_sanitize (BsFileDirectory *directory,
+                  BsKeySet *found,
+                  GCancellable *cancellable,
+                  GError **error)
+{
+  BsFileChanges *changes = bs_file_directory_get_changes (directory);
+  int fd = bs_file_directory_get_fd (directory);
+  Listing listing = { directory, bs_key_set_get_table (found), FALSE, 0, cancellable };
+  int code;
+
+  code = bs_file_changes_find_mark (changes, fd, &listing.suspicious);
+  if (code == 0)
+    code = bs_file_walk (fd, cancellable, list_entry, &listing);
+  if (code != 0)
+    {
+      bs_file_directory_set_error (directory, code, error);
+      return FALSE;
+    }
+  bs_file_directory_count (directory, BS_FILE_COUNT_FOREIGN, listing.n_foreign);
+
+  if (!listing.suspicious)
+    return TRUE;
+
+  bs_file_changes_set_unknown (changes);
+
+  return bs_file_sync (directory, error);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "bs-file-directory-private.h"
+
+G_BEGIN_DECLS
+
+/* Makes durable what has changed in a persisted directory. */
+gboolean bs_file_sync (BsFileDirectory *directory, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <backingstore/backings/bs-file-backing.h>
+
+#include "backing-contract.h"
+
+/* A file backing in a temporary directory of its own, one persisted path beside
+ * its scratch, and ways to look at both and to plant things in them. */
+
+#define NOBODY 65534
+
+typedef struct
+{
+  char *directory;      /* where all else is */
+  char *primary_name;
+  char *path_name;
+  GFile *primary;
+  GFile *path;
+  BsBacking *backing;   /* or NULL, when a test let go of it */
+  char *key;            /* not written yet */
+  GBytes *bytes;
+} Fixture;
+
+void       set_up           (Fixture *fixture, gconstpointer data);
+void       tear_down        (Fixture *fixture, gconstpointer data);
+BsBacking *create           (GFile *directory);
+/* As another process would find it. */
+void       restart_backing  (Fixture *fixture);
+/* Elsewhere, such as on another file system. */
+void       move_primary     (Fixture *fixture, const char *name);
+void       move_path        (Fixture *fixture, const char *name);
+
+void       write_blob       (Fixture *fixture, const char *key);
+void       persist_blob     (Fixture *fixture, const char *key);
+void       sync_path        (Fixture *fixture);
+void       delete_scratch   (Fixture *fixture, const char *key);
+void       register_blob    (Fixture *fixture, const char *key);
+guint64    count_listed     (BsBacking *backing, GFile *path);
+GError    *sanitize_error   (BsBacking *backing, GFile *path);
+void       assert_transfers (BsBacking *backing, guint64 linked, guint64 reflinked, guint64 copied);
+guint64    count_foreign    (BsBacking *backing);
+
+/* The layout, written down a second time. */
+char      *get_blob_name    (const char *directory, const char *key);
+char      *get_shard_name   (const char *directory, const char *key);
+
+void       plant            (const char *path, const char *content);
+void       plant_in         (const char *directory, const char *name, const char *content);
+gboolean   exists           (const char *path);
+gboolean   exists_in        (const char *directory, const char *name);
+guint      get_mode         (const char *path);
+guint64    get_inode        (const char *path);
+guint      count_files      (const char *directory);
+/* The directory and all below it: name, type, mode, owner, size, times, links,
+ * extended attributes, content. Changes nothing. */
+char      *snapshot         (const char *directory);
+void       assert_unchanged (const char *directory, const char *snapshot);
+
+/* Runs it as another process that is killed afterwards. */
+void       run_and_crash    (void (*func) (Fixture *fixture), Fixture *fixture);
+/* Runs it as another process, which says whether all was well. */
+void       run_apart        (void (*func) (Fixture *fixture), Fixture *fixture);
+/* Runs it as another process that stays until it is killed. */
+GPid       run_and_stay     (void (*func) (Fixture *fixture), Fixture *fixture);
+void       kill_process     (GPid pid);
+
+gboolean   skip_unless_root (void);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <string.h>
+
+#include "backings/bs-file-buffer-private.h"
+
+#define KIB 1024
+#define MIB (1024 * 1024)
+#define N_THREADS 4
+#define N_ROUNDS 300
+
+static GBytes *
+make_bytes (gsize size,
+            guint8 byte)
+{
+  guint8 *data = bs_file_buffer_new (size);
+
+  g_assert_nonnull (data);
+  memset (data, byte, size);
+
+  return bs_file_buffer_to_bytes (data, size);
+}
+
+static void
+test_reuse (void)
+{
+  guint8 *data = bs_file_buffer_new (MIB);
+  guint8 *again;
+
+  bs_file_buffer_free (data, MIB);
+  g_assert_cmpuint (bs_file_buffer_get_kept (), ==, MIB);
+
+  again = bs_file_buffer_new (MIB);
+  g_assert_true (again == data);
+  g_assert_cmpuint (bs_file_buffer_get_kept (), ==, 0);
+  bs_file_buffer_free (again, MIB);
+
+  /* A larger one lends what is needed of it. */
+  again = bs_file_buffer_new (300 * KIB);
+  g_assert_true (again >= data && again + 300 * KIB <= data + MIB);
+  g_assert_cmpuint (bs_file_buffer_get_kept (), ==, MIB - 300 * KIB);
+  bs_file_buffer_free (again, 300 * KIB);
+
+  bs_file_buffer_trim ();
+  g_assert_cmpuint (bs_file_buffer_get_kept (), ==, 0);
+}
+
+/* What is small is not kept, and no more than 64 MiB of what is not. */
+static void
+test_bounds (void)
+{
+  g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+
+  g_bytes_unref (make_bytes (100 * KIB, 1));
+  g_bytes_unref (make_bytes (0, 1));
+  g_assert_cmpuint (bs_file_buffer_get_kept (), ==, 0);
+
+  g_bytes_unref (make_bytes (65 * MIB, 1));
+  g_assert_cmpuint (bs_file_buffer_get_kept (), ==, 0);
+  g_bytes_unref (make_bytes (64 * MIB, 1));
+  g_assert_cmpuint (bs_file_buffer_get_kept (), ==, 64 * MIB);
+
+  /* The oldest go first, by their size, and by their number. */
+  for (guint i = 0; i < 20; i++)
+    g_ptr_array_add (all, make_bytes (5 * MIB + 1, i));
+  g_ptr_array_set_size (all, 0);
+  g_assert_cmpuint (bs_file_buffer_get_kept (), <=, 64 * MIB);
+  g_assert_cmpuint (bs_file_buffer_get_kept (), >, 50 * MIB);
+
+  for (guint i = 0; i < 100; i++)
+    g_ptr_array_add (all, make_bytes (128 * KIB, i));
+  g_ptr_array_set_size (all, 0);
+  g_assert_cmpuint (bs_file_buffer_get_kept (), <=, 64 * MIB);
+
+  bs_file_buffer_trim ();
+  g_assert_cmpuint (bs_file_buffer_get_kept (), ==, 0);
+}
+
+static void
+test_impossible (void)
+{
+  g_assert_null (bs_file_buffer_new (G_MAXSIZE));
+  g_assert_null (bs_file_buffer_new (G_MAXSIZE / 2));
+  g_assert_null (bs_file_buffer_new (G_GUINT64_CONSTANT (1) << 60));
+}
+
+static gpointer
+use_buffers (gpointer data)
+{
+  guint8 mine = GPOINTER_TO_UINT (data);
+  g_autoptr (GRand) rand = g_rand_new_with_seed (mine);
+  GBytes *held[4] = { NULL };
+
+  for (guint i = 0; i < N_ROUNDS; i++)
+    {
+      guint at = i % G_N_ELEMENTS (held);
+      gsize size = g_rand_int_range (rand, 1, 600 * KIB);
+
+      if (held[at] != NULL)
+        {
+          gsize old_size;
+          const guint8 *old = g_bytes_get_data (held[at], &old_size);
+
+          g_assert_cmpuint (old[0], ==, mine);
+          g_assert_cmpuint (old[old_size / 2], ==, mine);
+          g_assert_cmpuint (old[old_size - 1], ==, mine);
+        }
+      g_clear_pointer (&held[at], g_bytes_unref);
+      held[at] = make_bytes (size, mine);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (held); i++)
+    g_bytes_unref (held[i]);
+
+  return NULL;
+}
+
+static void
+test_threads (void)
+{
+  GThread *threads[N_THREADS];
+
+  for (guint i = 0; i < N_THREADS; i++)
+    threads[i] = g_thread_new ("buffers", use_buffers, GUINT_TO_POINTER (i + 1));
+  for (guint i = 0; i < N_THREADS; i++)
+    g_thread_join (threads[i]);
+
+  bs_file_buffer_trim ();
+  g_assert_cmpuint (bs_file_buffer_get_kept (), ==, 0);
+}
+
+int
+main (int argc,
+      char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/file-buffer/reuse", test_reuse);
+  g_test_add_func ("/file-buffer/bounds", test_bounds);
+  g_test_add_func ("/file-buffer/impossible", test_impossible);
+  g_test_add_func ("/file-buffer/threads", test_threads);
+
+  return g_test_run ();
+}

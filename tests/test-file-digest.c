@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "file-fixture.h"
+#include "file-mount.h"
+
+#define NAME "user.backingstore"
+
+static gboolean
+skip_without_attributes (const char *path)
+{
+  if (setxattr (path, "user.probe", "", 0, 0) == 0)
+    return FALSE;
+
+  g_test_skip ("This file system has no extended attributes");
+
+  return TRUE;
+}
+
+static void
+set_up_written (Fixture *fixture,
+                gconstpointer data)
+{
+  set_up (fixture, data);
+  write_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+}
+
+/* The format, written down a second time. */
+static void
+assert_attribute (const char *path,
+                  GBytes *bytes)
+{
+  guint8 expected[24] = { 1 };
+  guint8 value[100];
+  guint64 length = g_bytes_get_size (bytes);
+  guint64 hash = XXH3_64bits (g_bytes_get_data (bytes, NULL), length);
+  gssize size;
+
+  for (guint i = 0; i < 8; i++)
+    {
+      expected[8 + i] = length >> 8 * i;
+      expected[16 + i] = hash >> 8 * i;
+    }
+  size = getxattr (path, NAME, value, sizeof value);
+  g_assert_cmpint (size, >=, 0);
+  g_assert_cmpmem (value, size, expected, sizeof expected);
+}
+
+static void
+assert_reads_corrupt (Fixture *fixture,
+                      const char *key)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = bs_backing_read (fixture->backing, key, NULL, &error);
+
+  g_assert_null (bytes);
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_assert_nonnull (strstr (error->message, key));
+  g_assert_nonnull (strstr (error->message, fixture->primary_name));
+}
+
+static gboolean
+verify (Fixture *fixture,
+        const char *key,
+        GError **error)
+{
+  return bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, error);
+}
+
+static void
+assert_verifies (Fixture *fixture,
+                 const char *key)
+{
+  g_autoptr (GError) error = NULL;
+
+  verify (fixture, key, &error);
+  g_assert_no_error (error);
+}
+
+static void
+assert_verifies_not (Fixture *fixture,
+                     const char *key,
+                     int code)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (verify (fixture, key, &error));
+  g_assert_error (error, BS_ERROR, code);
+  g_assert_nonnull (strstr (error->message, key));
+  g_assert_nonnull (strstr (error->message, fixture->path_name));
+}
+
+static void
+flip (const char *path,
+      goffset at)
+{
+  int fd = open (path, O_RDWR | O_CLOEXEC);
+  guint8 byte;
+
+  g_assert_cmpint (pread (fd, &byte, 1, at), ==, 1);
+  byte ^= 1;
+  g_assert_cmpint (pwrite (fd, &byte, 1, at), ==, 1);
+  close (fd);
+}
+
+/* Of all sizes around the chunks that are hashed. */
+static void
+test_attribute (Fixture *fixture,
+                gconstpointer data)
+{
+  static const gsize sizes[] = { 0, 1, 100, 4096, 262143, 262144, 262145, 1000000 };
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autofree char *key = bs_key_generate ();
+      g_autofree char *scratch = get_blob_name (fixture->primary_name, key);
+      g_autofree char *root = g_build_filename (fixture->path_name, "root", NULL);
+      g_autoptr (GError) error = NULL;
+
+      g_bytes_unref (fixture->bytes);
+      fixture->bytes = make_test_bytes (sizes[i], i);
+      write_blob (fixture, key);
+      assert_attribute (scratch, fixture->bytes);
+      assert_reads (fixture->backing, key, fixture->bytes);
+
+      persist_blob (fixture, key);
+      assert_verifies (fixture, key);
+
+      bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+      g_assert_no_error (error);
+      assert_attribute (root, fixture->bytes);
+
+      if (sizes[i] > 0)
+        {
+          flip (scratch, sizes[i] - 1);
+          assert_reads_corrupt (fixture, key);
+        }
+      g_assert_cmpint (truncate (scratch, sizes[i] + 1), ==, 0);
+      assert_reads_corrupt (fixture, key);
+      assert_verifies_not (fixture, key, BS_ERROR_CORRUPT);
+    }
+}
+
+/* The hash of nothing, from the specification. */
+static void
+test_empty (Fixture *fixture,
+            gconstpointer data)
+{
+  static const guint8 expected[24] = {
+    [0] = 1,
+    [16] = 0xc2, 0x94, 0xd3, 0x38, 0x05, 0x80, 0x06, 0x2d,
+  };
+  g_autofree char *key = bs_key_generate ();
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, key);
+  g_autoptr (GBytes) empty = g_bytes_new_static ("", 0);
+  g_autoptr (GError) error = NULL;
+  guint8 value[100];
+  gssize size;
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  bs_backing_write (fixture->backing, key, empty, NULL, &error);
+  g_assert_no_error (error);
+  size = getxattr (scratch, NAME, value, sizeof value);
+  g_assert_cmpmem (value, size, expected, sizeof expected);
+}
+
+static void
+test_other_attributes (Fixture *fixture,
+                       gconstpointer data)
+{
+  static const struct
+  {
+    const char *name;
+    gsize size;
+    guint8 value[70];
+    gboolean good;
+  } attributes[] = {
+    { "empty", 0, { 0 }, FALSE },
+    { "no version", 24, { 0 }, FALSE },
+    { "too short", 23, { 1 }, FALSE },
+    { "too long", 25, { 1 }, FALSE },
+    { "something reserved", 24, { 1, 1, 0, 0, 0, 0, 0, 0, 0x88, 0x13 }, FALSE },
+    { "another length", 24, { 1, 0, 0, 0, 0, 0, 0, 0, 0x89, 0x13 }, FALSE },
+    { "another hash", 24, { 1, 0, 0, 0, 0, 0, 0, 0, 0x88, 0x13 }, FALSE },
+    { "of a newer version", 24, { 2 }, TRUE },
+    { "of a newer version, short", 1, { 255 }, TRUE },
+    { "of a newer version, long", 70, { 2 }, TRUE },
+  };
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  for (guint i = 0; i < G_N_ELEMENTS (attributes); i++)
+    {
+      g_test_message ("%s", attributes[i].name);
+      g_assert_cmpint (setxattr (blob, NAME, attributes[i].value, attributes[i].size, 0), ==, 0);
+
+      if (attributes[i].good)
+        {
+          assert_reads (fixture->backing, fixture->key, fixture->bytes);
+          assert_verifies (fixture, fixture->key);
+          continue;
+        }
+
+      assert_reads_corrupt (fixture, fixture->key);
+      assert_verifies_not (fixture, fixture->key, BS_ERROR_CORRUPT);
+      delete_scratch (fixture, fixture->key);
+      write_blob (fixture, fixture->key);
+      persist_blob (fixture, fixture->key);
+    }
+
+  /* What another program wrote is taken as it is. */
+  g_assert_cmpint (removexattr (blob, NAME), ==, 0);
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+  assert_verifies (fixture, fixture->key);
+}
+
+static void
+test_quarantine (Fixture *fixture,
+                 gconstpointer data)
+{
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
+  g_autofree char *hex = g_path_get_basename (blob);
+  g_autofree char *quarantine = g_build_filename (fixture->path_name, ".quarantine", NULL);
+  g_autofree char *absent = bs_key_generate ();
+  g_autoptr (BsFileBackingStats) stats = NULL;
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  assert_verifies_not (fixture, absent, BS_ERROR_NOT_FOUND);
+
+  /* Twice the same key: both are kept. */
+  for (guint i = 1; i <= 2; i++)
+    {
+      g_autoptr (GDir) dir = NULL;
+      const char *name;
+
+      flip (blob, 7);
+      assert_verifies_not (fixture, fixture->key, BS_ERROR_CORRUPT);
+      assert_verifies_not (fixture, fixture->key, BS_ERROR_NOT_FOUND);
+      g_assert_false (exists (blob));
+      g_assert_true (exists (scratch));
+      g_assert_cmphex (get_mode (quarantine), ==, 0700);
+
+      g_assert_cmpuint (count_files (quarantine), ==, i);
+      dir = g_dir_open (quarantine, 0, NULL);
+      while ((name = g_dir_read_name (dir)) != NULL)
+        {
+          g_autofree char *path = g_build_filename (quarantine, name, NULL);
+
+          g_assert_true (g_str_has_prefix (name, hex));
+          g_assert_cmphex (get_mode (path), ==, 0600);
+        }
+
+      delete_scratch (fixture, fixture->key);
+      write_blob (fixture, fixture->key);
+      persist_blob (fixture, fixture->key);
+      assert_verifies (fixture, fixture->key);
+    }
+
+  /* They are ours, and no blobs. */
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+  g_assert_cmpuint (count_foreign (fixture->backing), ==, 0);
+  g_assert_cmpuint (count_files (quarantine), ==, 2);
+  stats = bs_file_backing_get_stats (BS_FILE_BACKING (fixture->backing));
+  g_assert_cmpuint (stats->quarantined, ==, 2);
+}
+
+/* One that can't be set aside stays where it is. */
+static void
+test_no_quarantine (Fixture *fixture,
+                    gconstpointer data)
+{
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autofree char *outside = g_build_filename (fixture->directory, "outside", NULL);
+  g_autofree char *quarantine = g_build_filename (fixture->path_name, ".quarantine", NULL);
+  g_autoptr (GError) error = NULL;
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  g_assert_cmpint (g_mkdir (outside, 0700), ==, 0);
+  g_assert_cmpint (symlink (outside, quarantine), ==, 0);
+  flip (blob, 0);
+  g_assert_false (verify (fixture, fixture->key, &error));
+  g_clear_error (&error);
+  g_assert_true (exists (blob));
+  g_assert_cmpuint (count_files (outside), ==, 0);
+
+  /* Nor is it called good then. */
+  plant_in (fixture->path_name, ".dirty", "");
+  error = sanitize_error (fixture->backing, fixture->path);
+  g_assert_true (exists (blob));
+
+  g_assert_cmpint (g_unlink (quarantine), ==, 0);
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
+  g_assert_cmpuint (count_files (quarantine), ==, 1);
+}
+
+static void
+test_root (Fixture *fixture,
+           gconstpointer data)
+{
+  g_autofree char *root = g_build_filename (fixture->path_name, "root", NULL);
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  g_assert_no_error (error);
+  flip (root, 4999);
+  g_assert_null (bs_backing_read_root (fixture->backing, fixture->path, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_assert_nonnull (strstr (error->message, fixture->path_name));
+  g_clear_error (&error);
+
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  g_assert_no_error (error);
+  bytes = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (bytes, fixture->bytes));
+}
+
+/* A copy carries the attribute, and nothing bad is copied. */
+static void
+test_copies (Fixture *fixture,
+             gconstpointer data)
+{
+  g_autoptr (Mount) mount = mount_new (fixture->directory, "ext4", 16);
+  g_autofree char *path_name = NULL;
+  g_autofree char *key = bs_key_generate ();
+  g_autofree char *other = bs_key_generate ();
+  g_autofree char *blob = NULL;
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, key);
+  g_autofree char *bad = get_blob_name (fixture->primary_name, other);
+  g_autoptr (GError) error = NULL;
+  guint n_files;
+
+  if (mount == NULL || skip_without_attributes (fixture->primary_name))
+    return;
+
+  path_name = g_build_filename (mount_get_path (mount), "persisted", NULL);
+  move_path (fixture, path_name);
+  blob = get_blob_name (path_name, key);
+  g_bytes_unref (fixture->bytes);
+  fixture->bytes = make_test_bytes (600000, 3);
+
+  write_blob (fixture, key);
+  persist_blob (fixture, key);
+  assert_transfers (fixture->backing, 1, 0, 1);
+  assert_attribute (blob, fixture->bytes);
+  delete_scratch (fixture, key);
+  register_blob (fixture, key);
+  assert_attribute (scratch, fixture->bytes);
+
+  /* One that had none gets one. */
+  g_assert_cmpint (removexattr (blob, NAME), ==, 0);
+  delete_scratch (fixture, key);
+  register_blob (fixture, key);
+  assert_attribute (scratch, fixture->bytes);
+
+  n_files = count_files (path_name);
+  write_blob (fixture, other);
+  flip (bad, 300000);
+  g_assert_false (bs_backing_persist (fixture->backing, fixture->path, other, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_assert_cmpuint (count_files (path_name), ==, n_files);
+
+  g_clear_object (&fixture->backing);
+}
+
+/* A bad one in the place of what is persisted does not count as that. */
+static void
+test_bad_in_place (Fixture *fixture,
+                   gconstpointer data)
+{
+  g_autofree char *key = bs_key_generate ();
+  g_autofree char *blob = get_blob_name (fixture->path_name, key);
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
+  g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  /* A whole one, cut short, but not in scratch. */
+  write_blob (fixture, key);
+  persist_blob (fixture, key);
+  delete_scratch (fixture, key);
+  g_assert_cmpint (truncate (blob, 10), ==, 0);
+  write_blob (fixture, key);
+  persist_blob (fixture, key);
+  assert_verifies (fixture, key);
+  g_assert_cmpuint (count_files (blob), ==, 0);
+
+  /* One in scratch that was cut short replaces nothing. */
+  delete_scratch (fixture, fixture->key);
+  plant (scratch, "short");
+  persist_blob (fixture, fixture->key);
+  assert_verifies (fixture, fixture->key);
+  g_assert_cmpuint (get_inode (scratch), !=, get_inode (persisted));
+}
+
+int
+main (int argc,
+      char *argv[])
+{
+  static const struct
+  {
+    const char *name;
+    void (*func) (Fixture *fixture, gconstpointer data);
+  } tests[] = {
+    { "attribute", test_attribute },
+    { "empty", test_empty },
+    { "other-attributes", test_other_attributes },
+    { "quarantine", test_quarantine },
+    { "no-quarantine", test_no_quarantine },
+    { "root", test_root },
+    { "copies", test_copies },
+    { "bad-in-place", test_bad_in_place },
+  };
+
+  g_test_init (&argc, &argv, NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("/file-digest/%s", tests[i].name);
+
+      g_test_add (name, Fixture, NULL, set_up_written, tests[i].func, tear_down);
+    }
+
+  return g_test_run ();
+}
