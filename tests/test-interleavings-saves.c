@@ -1314,6 +1314,46 @@ test_cancel_in_commit (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* So many at a time and no more, however many threads there are. */
+static void
+test_max_parallel (Fixture *fixture, gconstpointer data)
+{
+  bs_backing_store_set_max_threads (fixture->store, 8);
+  for (guint i = 0; i < 4; i++)
+    {
+      guint max_parallel = i / 2 ? 3 : 1;
+      g_autoptr (BsSave) save = save_new (fixture, "root", NULL, NULL);
+      Saver saver = { .save = save };
+      Answer answer = { 0, };
+      GThread *thread = NULL;
+
+      for (guint j = 0; j < 50; j++)
+        {
+          g_autoptr (BsItem) item = insert_written (fixture, "content");
+
+          bs_save_add_item (save, item);
+        }
+      bs_save_set_max_parallel (save, max_parallel);
+      settle (fixture);
+      gate_backing_reset_log (fixture->gates);
+      gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
+      if (i % 2)
+        thread = g_thread_new ("save", saver_thread, &saver);
+      else
+        save_async (save, NULL, &answer);
+      gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, max_parallel);
+      gate_backing_release_all (fixture->gates);
+      if (thread != NULL)
+        g_thread_join (thread);
+      else
+        answer_ok (&answer);
+      g_assert_no_error (saver.error);
+      g_assert_cmpuint (gate_backing_get_max_parallel (fixture->gates), ==, max_parallel);
+      g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 50);
+      settle (fixture);
+    }
+}
+
 /* Nothing waits in the store's threads: with all of them held up elsewhere, a
  * save that is first in the queue goes as far as it can on its own thread. */
 static void
@@ -1362,6 +1402,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/untrack-in-commit", test_untrack_in_commit);
   test_add ("/interleavings/saves/all-threads-save", test_all_threads_save);
   test_add ("/interleavings/saves/cancel-in-commit", test_cancel_in_commit);
+  test_add_once ("/interleavings/saves/max-parallel", test_max_parallel);
   test_add ("/interleavings/saves/blocking-with-busy-threads", test_blocking_with_busy_threads);
 
   return g_test_run ();

@@ -65,7 +65,6 @@ inner_caller_new (SaveJob *self, gboolean blocking, BsDeliverFunc deliver, gpoin
       caller = bs_caller_new_background (self->job.store, g_atomic_int_get (&self->job.priority), deliver, data, data_free);
       g_set_object (&caller->cancellable, cancellable);
     }
-  caller->of_save = TRUE;
 
   return caller;
 }
@@ -90,7 +89,7 @@ sort_by_shard (SaveJob *self, guint *order, guint first[BS_N_SHARDS + 1])
 typedef enum
 {
   NAME_IS_THERE,
-  NAME_IS_NEW,                /* nobody but the save has asked for it */
+  NAME_NEW,                   /* nobody but the save has asked for it */
   NAME_TO_DO,
   NAME_MISSING,
 } NameState;
@@ -112,7 +111,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
   if (membership == BS_MEMBER_YES)
     return NAME_IS_THERE;
 
-  return name->record != NULL ? NAME_IS_NEW : NAME_MISSING;
+  return name->record != NULL ? NAME_NEW : NAME_MISSING;
 }
 
 static void
@@ -150,7 +149,7 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
 
       if (bs_key_table_add (&tracked->pinned[index], &name->key, hash) && state == NAME_IS_THERE)
         n_members++;
-      if (state == NAME_IS_NEW)
+      if (state == NAME_NEW)
         bs_key_table_add (&tracked->added[index], &name->key, hash);
       if (state == NAME_IS_THERE)
         (*n_there)++;
@@ -299,39 +298,30 @@ fail (SaveJob *self, GError *error)
   g_prefix_error (&self->error, "Saving at %s: ", name);
 }
 
-/* Which is next after a phase that was on the way to the commit. */
-static Phase
-next_phase (SaveJob *self, gboolean sync_failed)
-{
-  if (sync_failed && begin_undo (self))
-    return PHASE_UNDO;
-  if (self->error != NULL)
-    return PHASE_END;
-  if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
-    return PHASE_SYNC;
-  if (self->phase == PHASE_COMMIT && self->doomed.n_keys == 0)
-    return PHASE_END;
-
-  return self->phase + 1;
-}
-
-/* A phase has ended. Takes the error over. */
+/* A phase has ended: which is next? Takes the error over. */
 static void
 end_phase (SaveJob *self, GError *error)
 {
-  gboolean sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  gboolean sync_failed;
 
-  /* The save has succeeded, and what is left over goes with the next one; or why
-   * it is undone is what there is to say. */
-  if (self->phase >= PHASE_DELETE)
+  /* The save has succeeded; what is left over goes with the next one. */
+  if (self->phase == PHASE_DELETE)
     {
-      if (error != NULL && self->phase == PHASE_DELETE)
-        bs_backing_store_report (self->job.store, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, g_steal_pointer (&error));
+      if (error != NULL)
+        bs_backing_store_report (self->job.store, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, error);
+      self->phase = PHASE_END;
+      return;
+    }
+
+  /* Why it is undone is what there is to say. */
+  if (self->phase == PHASE_UNDO)
+    {
       g_clear_error (&error);
       self->phase = PHASE_END;
       return;
     }
 
+  sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   if (error != NULL)
     fail (self, error);
   else if (self->phase == PHASE_QUEUED)
@@ -341,7 +331,16 @@ end_phase (SaveJob *self, GError *error)
   if (self->phase < PHASE_COMMIT)
     check_cancelled (self);
 
-  self->phase = next_phase (self, sync_failed);
+  if (sync_failed && begin_undo (self))
+    self->phase = PHASE_UNDO;
+  else if (self->error != NULL)
+    self->phase = PHASE_END;
+  else if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
+    self->phase = PHASE_SYNC;
+  else if (self->phase == PHASE_COMMIT && self->doomed.n_keys == 0)
+    self->phase = PHASE_END;
+  else
+    self->phase++;
 }
 
 static gpointer

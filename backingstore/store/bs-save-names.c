@@ -134,7 +134,6 @@ start_in_background (BsSaveNames *self, guint index)
   step->index = index;
   caller = bs_caller_new_background (self->job->store, g_atomic_int_get (&self->job->priority), background_step_done, step, step_free);
   g_set_object (&caller->cancellable, self->cancellable);
-  caller->of_save = TRUE;
   start_step (self, index, caller);
   bs_caller_unref (caller);
 }
@@ -235,7 +234,6 @@ do_here (BsSaveNames *self, guint index)
       BsCaller *caller = bs_caller_new_blocking (self->job->store, self->cancellable, step_here_done, &here, NULL, NULL);
 
       caller->inner = TRUE;
-      caller->of_save = TRUE;
       start_step (self, index, caller);
       bs_caller_wait (caller, NULL);
     }

@@ -6,10 +6,6 @@
 
 G_BEGIN_DECLS
 
-/* Fetches what a look-up will need into the cache. No lock is needed: where the
- * table has just moved it fetches in vain. */
-void         bs_shard_prefetch  (const BsShard *shard, guint64 hash);
-
 /* The records of the keys in use. Under the shard's mutex. */
 BsKeyRecord *bs_shard_lookup    (BsShard *shard, const BsKey *key, guint64 hash);
 BsKeyRecord *bs_shard_obtain    (BsShard *shard, const BsKey *key, guint64 hash);
@@ -31,17 +27,17 @@ void         bs_strand_start    (BsBackingStore *store,
 
 /* The short way of a blocking operation that can't be cancelled: where nothing
  * else is under way for the key, it runs on this thread and needs no caller and
- * no memory. `of_save`: a save asks. FALSE where that is not so, or where there is
- * something to say against it: then it is to be asked for like any other. Else
- * `*error`, or the result in `*value`: GBytes, or a BsKeyRecord with a token, both
- * owned. */
+ * no memory. `inner` is for what is part of something asked earlier. FALSE where
+ * that is not so, or where there is something to say against it: then it is to be
+ * asked for like any other. Else `*error`, or the result in `*value`: GBytes, or a
+ * BsKeyRecord with a token, both owned. */
 gboolean     bs_strand_call_now (BsBackingStore *store,
                                  BsJobKind       kind,
                                  const BsKey    *key,
                                  BsKeyRecord    *record,
                                  BsTrackedPath  *tracked,
                                  BsContent      *content,
-                                 gboolean        of_save,
+                                 gboolean        inner,
                                  gpointer       *value,
                                  GError        **error);
 
@@ -57,9 +53,8 @@ typedef enum
 } BsNeed;
 
 BsNeed       bs_strand_need     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, const BsKey *key, guint64 hash);
-/* Notes what a call has done, or, where it failed, that nothing is certain. The
- * ticket is that of what was asked of the path. */
-void         bs_strand_note     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, guint64 ticket, const GError *error);
+/* Notes what a call has done, or, where it failed, that nothing is certain. */
+void         bs_strand_note     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const GError *error);
 /* The head of the strand is done: the next gets its turn, and a key that nobody
  * holds is deleted or forgotten. */
 void         bs_strand_advance  (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsJob *job, BsAftermath *after);
