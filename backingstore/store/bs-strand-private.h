@@ -6,6 +6,10 @@
 
 G_BEGIN_DECLS
 
+/* Fetches what a look-up will need into the cache. No lock is needed: where the
+ * table has just moved it fetches in vain. */
+void         bs_shard_prefetch  (const BsShard *shard, guint64 hash);
+
 /* The records of the keys in use. Under the shard's mutex. */
 BsKeyRecord *bs_shard_lookup    (BsShard *shard, const BsKey *key, guint64 hash);
 BsKeyRecord *bs_shard_obtain    (BsShard *shard, const BsKey *key, guint64 hash);
@@ -53,8 +57,9 @@ typedef enum
 } BsNeed;
 
 BsNeed       bs_strand_need     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, const BsKey *key, guint64 hash);
-/* Notes what a call has done, or, where it failed, that nothing is certain. */
-void         bs_strand_note     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const GError *error);
+/* Notes what a call has done, or, where it failed, that nothing is certain. The
+ * ticket is that of what was asked of the path. */
+void         bs_strand_note     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, guint64 ticket, const GError *error);
 /* The head of the strand is done: the next gets its turn, and a key that nobody
  * holds is deleted or forgotten. */
 void         bs_strand_advance  (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsJob *job, BsAftermath *after);
