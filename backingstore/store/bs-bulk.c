@@ -552,29 +552,29 @@ static void
 bulk_start (Bulk *self, BsCaller *caller)
 {
   BsJob *job = &self->job;
-  GError *error = NULL;
+  gboolean joined, left;
 
   caller->lock = job->lock;
   bs_caller_connect (caller, bs_job_leave, NULL);
 
   g_mutex_lock (job->lock);
-  if (caller->left)
-    error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled");
-  else if (bs_path_take_ticket (job, caller->inner))
+  left = caller->left;
+  joined = !left && bs_path_take_ticket (job, caller->inner);
+  if (joined)
     bs_job_join (job, caller);
-  else
-    error = bs_job_error (BS_JOB_BULK, NULL, job->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
   g_mutex_unlock (job->lock);
 
-  if (error == NULL)
+  if (joined)
     {
       bs_job_start (bs_job_ref (job), caller);
+      return;
     }
+
+  if (left)
+    bs_caller_answer (caller, NULL, bs_job_error (BS_JOB_BULK, NULL, job->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
   else
-    {
-      bs_caller_answer (caller, NULL, error);
-      bs_job_unref (job);
-    }
+    bs_caller_answer (caller, NULL, bs_job_error (BS_JOB_BULK, NULL, job->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed"));
+  bs_job_unref (job);
 }
 
 void
