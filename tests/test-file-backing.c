@@ -462,8 +462,7 @@ test_temporary (Fixture *fixture,
       g_assert_false (exists (name));
     }
 
-  /* The blob, the marker, the lock, and the mark, for nothing was synced. */
-  g_assert_cmpuint (count_files (fixture->path_name), ==, 4);
+  g_assert_cmpuint (count_files (fixture->path_name), ==, 3);
 }
 
 static void
