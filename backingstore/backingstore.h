@@ -20,4 +20,5 @@
 #include <backingstore/pool/bs-codec.h>
 #include <backingstore/pool/bs-item.h>
 #include <backingstore/pool/bs-pool.h>
+#include <backingstore/pool/bs-save.h>
 

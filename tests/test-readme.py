@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Takes the snippets out of the README and a page of the reference, and runs them.
+"""Takes the snippets out of the README and pages of the reference, and runs them.
 
 test-readme.py extract LANGUAGE PAGE OUTPUT
-test-readme.py run C-PROGRAM [PYTHON-RUNNER README PAGE]
+test-readme.py run C-PROGRAM [PYTHON-RUNNER PAGE...]
 
-The second snippet finds what the first, in C, has left in the directory.
+The first snippet in Python finds what the one in C has left in the directory.
 """
 
 import re
@@ -14,13 +14,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+# What the snippets in Python print, by the name of their page.
+PRINTED = {
+    'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r"\['one', 'two'\]\n"],
+    'documents.md': [r'\ntitle: first\n'],
+    'writing-a-backing.md': [r'1 content\n'],
+}
+
 
 def extract(language, page):
     text = Path(page).read_text(encoding='utf-8')
-    snippets = re.findall(rf'^```{language}\n(.*?)^```$', text, re.DOTALL | re.MULTILINE)
-    if len(snippets) != 1:
-        sys.exit(f'{page} has {len(snippets)} snippets in {language}')
-    return snippets[0]
+    return re.findall(rf'^```{language}\n(.*?)^```$', text, re.DOTALL | re.MULTILINE)
 
 
 def check(number, what, command, expected, directory):
@@ -32,17 +36,23 @@ def check(number, what, command, expected, directory):
 
 
 def run(program, python_runner=None, *pages):
-    expected = [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'1 content\n']
     with tempfile.TemporaryDirectory() as directory:
         check(1, 'C', [Path(program).resolve()], r'100000 bytes\n', directory)
-        for number, page in enumerate(pages, 2):
-            script = Path(directory, 'snippet.py')
-            script.write_text(extract('python', page), encoding='utf-8')
-            check(number, Path(page).name, [python_runner, script], expected[number - 2], directory)
-    print(f'1..{1 + len(pages)}')
+        number = 1
+        for page in map(Path, pages):
+            snippets = extract('python', page)
+            if len(snippets) != len(PRINTED[page.name]):
+                sys.exit(f'{page} has {len(snippets)} snippets in Python')
+            for snippet, expected in zip(snippets, PRINTED[page.name]):
+                script = Path(directory, 'snippet.py')
+                script.write_text(snippet, encoding='utf-8')
+                number += 1
+                check(number, page.name, [python_runner, script], expected, directory)
+    print(f'1..{number}')
 
 
 if sys.argv[1] == 'extract':
-    Path(sys.argv[4]).write_text(extract(*sys.argv[2:4]), encoding='utf-8')
+    snippet, = extract(*sys.argv[2:4])
+    Path(sys.argv[4]).write_text(snippet, encoding='utf-8')
 else:
     run(*sys.argv[2:])

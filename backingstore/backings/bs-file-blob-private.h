@@ -11,6 +11,7 @@ G_BEGIN_DECLS
 
 int bs_file_create         (BsFileDirectory *directory, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
 int bs_file_load           (BsFileDirectory *directory, const BsKey *key, GCancellable *cancellable, GBytes **bytes);
+int bs_file_clear_torn     (BsFileDirectory *scratch, const BsKey *key);
 int bs_file_remove         (BsFileDirectory *directory, const BsKey *key);
 
 /* A file in the folder, replaced atomically and durably, or left as it was. */

@@ -298,6 +298,18 @@ bs_file_load_at (int fd,
   return code;
 }
 
+/* Before a key in scratch is used: what a failed write left there under its name
+ * is no blob, and goes first. */
+int
+bs_file_clear_torn (BsFileDirectory *scratch,
+                    const BsKey *key)
+{
+  if (!bs_file_doubts_contains (bs_file_directory_get_torn (scratch), key))
+    return 0;
+
+  return bs_file_remove (scratch, key);
+}
+
 int
 bs_file_load (BsFileDirectory *directory,
               const BsKey *key,
@@ -306,6 +318,10 @@ bs_file_load (BsFileDirectory *directory,
 {
   int blob_fd;
   int code;
+
+  code = bs_file_clear_torn (directory, key);
+  if (code != 0)
+    return code;
 
   code = bs_file_open_blob (directory, key, &blob_fd, NULL);
   if (code != 0)
@@ -347,6 +363,10 @@ bs_file_create (BsFileDirectory *directory,
   int fd;
   int code;
 
+  code = bs_file_clear_torn (directory, key);
+  if (code != 0)
+    return code;
+
   code = open_new (directory, key, &location, &fd);
   if (code == ENOENT && bs_file_directory_lost (directory, &location))
     code = open_new (directory, key, &location, &fd);
@@ -361,8 +381,8 @@ bs_file_create (BsFileDirectory *directory,
   if (code == 0)
     code = bs_file_directory_seal (directory, fd, hashed ? &digest : NULL);
   code = bs_file_close_written (fd, code);
-  if (code != 0)
-    unlinkat (location.fd, location.name, 0);
+  if (code != 0 && unlinkat (location.fd, location.name, 0) != 0 && errno != ENOENT)
+    bs_file_doubts_add (bs_file_directory_get_torn (directory), key);
 
   return code;
 }
@@ -386,7 +406,9 @@ bs_file_remove (BsFileDirectory *directory,
       if (code != 0 && code != ENOENT)
         return code;
 
-      if (!bs_file_directory_is_scratch (directory))
+      if (bs_file_directory_is_scratch (directory))
+        bs_file_doubts_remove (bs_file_directory_get_torn (directory), key);
+      else
         bs_file_changes_removed (bs_file_directory_get_changes (directory), key);
 
       return 0;

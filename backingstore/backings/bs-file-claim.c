@@ -108,18 +108,23 @@ take_lock (BsFileClaim *self)
   return 0;
 }
 
-/* A new folder is not durable before its parent is. One that can't be opened
- * can't be made durable from here. */
+/* A new folder is not durable before its parent is. A parent that may not be read
+ * is reached through the file system. */
 static int
-sync_folder (const char *path)
+sync_parent (const char *path,
+             const char *parent)
 {
-  int fd = TEMP_FAILURE_RETRY (open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  int fd = TEMP_FAILURE_RETRY (open (parent, flags));
+  const gboolean unreadable = fd < 0 && errno == EACCES;
   int code = 0;
 
+  if (unreadable)
+    fd = TEMP_FAILURE_RETRY (open (path, flags));
   if (fd < 0)
-    return 0;
+    return errno;
 
-  if (TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+  if (TEMP_FAILURE_RETRY (unreadable ? syncfs (fd) : fsync (fd)) != 0)
     code = errno;
   close (fd);
 
@@ -157,7 +162,15 @@ make_folders (const char *path)
   if (code == EEXIST)
     return 0;
 
-  return code != 0 ? code : sync_folder (parent);
+  if (code != 0)
+    return code;
+
+  /* Else whoever tries again takes it for an old one. */
+  code = sync_parent (path, parent);
+  if (code != 0)
+    rmdir (path);
+
+  return code;
 }
 
 static gboolean

@@ -58,6 +58,8 @@ gboolean         bs_file_directory_is_scratch     (BsFileDirectory *self);
 BsFileChanges   *bs_file_directory_get_changes    (BsFileDirectory *self);
 /* Keys whose scratch files failed to become durable somewhere. */
 BsFileDoubts    *bs_file_directory_get_suspects   (BsFileDirectory *self);
+/* Keys whose scratch files a failed write could not remove. */
+BsFileDoubts    *bs_file_directory_get_torn       (BsFileDirectory *self);
 /* The scratch directory that belongs to a persisted one, or NULL. */
 BsFileDirectory *bs_file_directory_get_apart      (BsFileDirectory *self);
 /* Whether a file can be in both at once. */

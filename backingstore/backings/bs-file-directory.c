@@ -37,6 +37,7 @@ struct _BsFileDirectory
 
   BsFileChanges changes; /* in a persisted directory */
   BsFileDoubts suspects; /* in a scratch directory */
+  BsFileDoubts torn;     /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
 };
 
@@ -115,6 +116,7 @@ bs_file_directory_new (BsFileDirectoryKind kind,
   g_mutex_init (&self->mutex);
   bs_file_changes_init (&self->changes);
   bs_file_doubts_init (&self->suspects);
+  bs_file_doubts_init (&self->torn);
 
   return self;
 }
@@ -150,6 +152,7 @@ bs_file_directory_unref (BsFileDirectory *self)
   g_clear_pointer (&self->lost_fds, g_array_unref);
 
   bs_file_doubts_clear (&self->suspects);
+  bs_file_doubts_clear (&self->torn);
   bs_file_changes_clear (&self->changes);
   bs_file_claim_clear (&self->claim);
   g_clear_pointer (&self->apart, bs_file_directory_unref);
@@ -214,6 +217,12 @@ BsFileDoubts *
 bs_file_directory_get_suspects (BsFileDirectory *self)
 {
   return &self->suspects;
+}
+
+BsFileDoubts *
+bs_file_directory_get_torn (BsFileDirectory *self)
+{
+  return &self->torn;
 }
 
 BsFileDirectory *

@@ -74,6 +74,24 @@ break_keys (Sync *sync,
     }
 }
 
+/* What could not be opened for now is as durable as it was, and is tried again by
+ * the next sync. Where something else stands in its place there is nothing to
+ * try. */
+static void
+failed_to_open (Sync *sync,
+                const BsKey *key,
+                int code)
+{
+  if (code == EBADMSG || code == ELOOP)
+    {
+      break_file (sync, key, code);
+      return;
+    }
+
+  failed (sync, code);
+  bs_file_pending_add (&sync->again, key, BS_FILE_CHANGE_LINKED);
+}
+
 /* What is not there was deleted meanwhile, by us or by somebody else. */
 static int
 open_linked (Sync *sync,
@@ -86,17 +104,22 @@ open_linked (Sync *sync,
   if (code == EMFILE || code == ENFILE || code == ENOENT)
     return code;
 
-  if (code == 0 && bs_file_doubts_contains (sync->suspects, key))
+  if (code != 0)
+    {
+      failed_to_open (sync, key, code);
+      return code;
+    }
+
+  if (bs_file_doubts_contains (sync->suspects, key))
     {
       close (blob->fd);
-      code = EIO;
+      break_file (sync, key, EIO);
+      return EIO;
     }
 
   blob->key = *key;
-  if (code != 0)
-    break_file (sync, key, code);
 
-  return code;
+  return 0;
 }
 
 /* Writing starts on all before any is waited for. */
@@ -151,14 +174,17 @@ sync_files (Sync *sync)
   return code != EMFILE && code != ENFILE;
 }
 
-/* ENOENT if the folder has vanished, and all that was in it. */
+/* ENOENT if the folder has vanished, and all that was in it. `opened` says whether
+ * it came to a sync at all. */
 static int
 sync_folder (Sync *sync,
-             const char *name)
+             const char *name,
+             gboolean *opened)
 {
   int fd = TEMP_FAILURE_RETRY (openat (sync->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   int code = 0;
 
+  *opened = fd >= 0;
   if (fd < 0)
     return errno;
 
@@ -169,6 +195,22 @@ sync_folder (Sync *sync,
   return code;
 }
 
+/* Their names are still to be made durable. */
+static void
+keep_keys (Sync *sync,
+           const BsKeyTable *keys,
+           const BsFileShardSet *shards)
+{
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  while (bs_key_table_iter_next (keys, &iter, &key))
+    {
+      if (bs_file_shard_set_contains (shards, ((const guint8 *) key)[0]))
+        bs_file_pending_add (&sync->again, key, BS_FILE_CHANGE_RENAMED);
+    }
+}
+
 static void
 sync_shards (Sync *sync)
 {
@@ -177,30 +219,41 @@ sync_shards (Sync *sync)
       const char hex[] = "0123456789abcdef";
       const char name[3] = { hex[shard >> 4], hex[shard & 15], '\0' };
       BsFileShardSet one = { { 0 } };
+      gboolean opened;
       int code;
 
       if (!bs_file_shard_set_contains (&sync->taken.changed, shard))
         continue;
 
-      code = sync_folder (sync, name);
+      code = sync_folder (sync, name, &opened);
       if (code == 0 || code == ENOENT)
         continue;
 
-      bs_file_shard_set_add (&one, shard);
+      failed (sync, code);
       bs_file_shard_set_add (&sync->again.changed, shard);
-      break_keys (sync, &sync->taken.linked, &one, code);
-      break_keys (sync, &sync->taken.renamed, &one, code);
+      bs_file_shard_set_add (&one, shard);
+      if (opened)
+        {
+          break_keys (sync, &sync->taken.linked, &one, code);
+          break_keys (sync, &sync->taken.renamed, &one, code);
+        }
+      else
+        {
+          keep_keys (sync, &sync->taken.linked, &one);
+          keep_keys (sync, &sync->taken.renamed, &one);
+        }
     }
 }
 
 static void
 sync_root (Sync *sync)
 {
+  gboolean opened;
   int code;
 
   if (sync->taken.quarantine)
     {
-      code = sync_folder (sync, BS_FILE_QUARANTINE_NAME);
+      code = sync_folder (sync, BS_FILE_QUARANTINE_NAME, &opened);
       if (code != 0 && code != ENOENT)
         {
           failed (sync, code);

@@ -398,6 +398,10 @@ bs_file_persist (BsFileDirectory *scratch,
   BsFileChange change = BS_FILE_CHANGE_RENAMED;
   int code;
 
+  code = bs_file_clear_torn (scratch, key);
+  if (code != 0)
+    return code;
+
   code = bs_file_changes_begin (changes, bs_file_directory_get_fd (persisted));
   if (code != 0)
     return code;
@@ -433,6 +437,10 @@ bs_file_register (BsFileDirectory *persisted,
   BsFileCount why;
   gboolean same;
   int code;
+
+  code = bs_file_clear_torn (scratch, key);
+  if (code != 0)
+    return code;
 
   code = try_link (persisted, scratch, key, &from, &to);
   if (code == 0)

@@ -5,7 +5,9 @@
 ``BackingStore.run_in_thread_async(func, io_priority=GLib.PRIORITY_DEFAULT,
 cancellable=None, callback=None, *user_data)`` take no user data for ``func``: a
 closure carries it. ``func(store, cancellable)`` returns True or raises
-GLib.Error. ``user_data`` goes to ``callback``, as everywhere in PyGObject.
+GLib.Error. ``user_data`` goes to ``callback``, as everywhere in PyGObject. The
+same holds for ``Save.set_commit_func(func)``, where ``func(save, cancellable)`` is
+the application's step from the old document to the new one, and None takes it away.
 
 ``KeySet`` and ``TrackedPath`` have ``len()``, ``in`` and iteration. Iteration
 goes over the keys of the moment when it began, so the loop may change them. Like
@@ -27,14 +29,14 @@ from gi.repository import GLib
 
 Bs = get_introspection_module('Bs')
 
-__all__ = ['BackingStore', 'KeySet', 'TrackedPath']
+__all__ = ['BackingStore', 'KeySet', 'Save', 'TrackedPath']
 
 
 def _without_user_data(func):
     if not callable(func):
         raise TypeError(f'func must be callable, not {type(func).__name__}')
     # How PyGObject hands over user data depends on how many closures there are.
-    return lambda store, cancellable, *_user_data: func(store, cancellable)
+    return lambda source, cancellable, *_user_data: func(source, cancellable)
 
 
 @override
@@ -62,6 +64,12 @@ class _Keys:
 @override
 class KeySet(_Keys, Bs.KeySet):
     pass
+
+
+@override
+class Save(Bs.Save):
+    def set_commit_func(self, func):
+        super().set_commit_func(None if func is None else _without_user_data(func))
 
 
 @override

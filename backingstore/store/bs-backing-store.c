@@ -121,6 +121,18 @@ bs_backing_store_queue_notify (BsBackingStore *self, GObject *object, GParamSpec
   bs_notifier_notify (self->notifier, object, pspec, NULL);
 }
 
+void
+bs_backing_store_queue_progress (BsBackingStore *self, GObject *object, GParamSpec *pspec, int *pending)
+{
+  bs_notifier_notify (self->notifier, object, pspec, pending);
+}
+
+void
+bs_backing_store_forget_notify (BsBackingStore *self, GObject *object)
+{
+  bs_notifier_forget (self->notifier, object);
+}
+
 gboolean
 bs_backing_store_enter_call (BsBackingStore *self, BsFrame *frame)
 {
@@ -155,7 +167,7 @@ bs_backing_store_call_now (BsBackingStore *self,
 
   bs_task_tracker_begin (self->tracker);
   if (g_atomic_int_get (&self->state) == BS_STATE_OPEN)
-    called = bs_strand_call_now (self, kind, key, record, tracked, content, value, error);
+    called = bs_strand_call_now (self, kind, key, record, tracked, content, FALSE, value, error);
   bs_task_tracker_end (self->tracker);
 
   return called;
@@ -258,11 +270,14 @@ bs_backing_store_constructed (GObject *object)
     {
       self->backing_lane = bs_lane_new_in_context (self->main_context);
       self->task_lane = bs_lane_ref (self->backing_lane);
+      self->commit_lane = bs_lane_ref (self->backing_lane);
     }
   else
     {
       self->backing_lane = bs_lane_new (self->max_threads);
       self->task_lane = bs_lane_new (self->max_threads);
+      /* One a path: what may wait for a save must not take its place. */
+      self->commit_lane = bs_lane_new (G_MAXINT16);
     }
   self->notifier = bs_notifier_new ();
   self->tracker = bs_task_tracker_new (self, self->backing_lane, self->notifier);
@@ -278,6 +293,7 @@ bs_backing_store_finalize (GObject *object)
   bs_lane_close (self->backing_lane);
   g_clear_pointer (&self->backing_lane, bs_lane_unref);
   g_clear_pointer (&self->task_lane, bs_lane_unref);
+  g_clear_pointer (&self->commit_lane, bs_lane_unref);
   g_clear_object (&self->tracker);
   g_clear_pointer (&self->notifier, bs_notifier_unref);
   g_clear_pointer (&self->main_context, g_main_context_unref);

@@ -50,6 +50,8 @@ typedef struct
   BsKey chunk[CHUNK];
   BsKey pending;          /* read from the source, belongs to the next chunk */
   gboolean has_pending;
+  BsKey pinned;           /* DELETE_PERSISTED: the last one that a save has pinned */
+  gboolean has_pinned;
 
   int n_open;             /* atomic: what is queued on strands, and one for the running thread */
 
@@ -168,6 +170,12 @@ take_chunk (Bulk *self, BsShard *shard, guint n_keys, guint *n_parts)
       guint64 hash = bs_key_hash (&key);
       BsKeyRecord *record = bs_shard_lookup (shard, &key, hash);
 
+      if (self->what == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (self->job.tracked, &key, hash))
+        {
+          self->pinned = key;
+          self->has_pinned = TRUE;
+          continue;
+        }
       if (record != NULL && record->strand.head != NULL)
         {
           self->chunk[n_busy++] = key;
@@ -192,6 +200,14 @@ take_chunk (Bulk *self, BsShard *shard, guint n_keys, guint *n_parts)
         }
     }
   g_mutex_unlock (&shard->mutex);
+
+  if (self->has_pinned)
+    {
+      g_autoptr (GError) error = bs_strand_pinned_error (&self->pinned, self->job.tracked);
+
+      note_error (self, error);
+      self->has_pinned = FALSE;
+    }
 
   return n_busy;
 }
@@ -544,7 +560,7 @@ bulk_start (Bulk *self, BsCaller *caller)
   g_mutex_lock (job->lock);
   if (caller->left)
     error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled");
-  else if (bs_path_take_ticket (job, FALSE))
+  else if (bs_path_take_ticket (job, caller->inner))
     bs_job_join (job, caller);
   else
     error = bs_job_error (BS_JOB_BULK, NULL, job->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
@@ -569,6 +585,18 @@ bs_bulk_start_delete_persisted (BsBackingStore *store, BsTrackedPath *tracked, B
   /* A key set is not thread-safe, and stays the caller's. */
   bs_key_table_copy (bs_key_set_get_table (keys), &self->source);
   self->n_total = self->source.n_keys;
+
+  bulk_start (self, caller);
+}
+
+void
+bs_bulk_start_delete_table (BsBackingStore *store, BsTrackedPath *tracked, BsKeyTable *keys, BsCaller *caller)
+{
+  Bulk *self = bulk_new (store, BS_JOB_DELETE_PERSISTED, tracked, caller->priority);
+
+  self->source = *keys;
+  self->n_total = keys->n_keys;
+  bs_key_table_init (keys, keys->shift);
 
   bulk_start (self, caller);
 }

@@ -288,6 +288,7 @@ bs_caller_new_background (BsBackingStore *store,
   BsCaller *caller = caller_new (store, NULL, FALSE, NULL, deliver, data, data_free, NULL);
 
   caller->priority = priority;
+  caller->inner = TRUE;
   return caller;
 }
 
@@ -422,6 +423,7 @@ bs_caller_wait (BsCaller *caller, GError **error)
         }
     }
 
+  bs_wait_end (&caller->wait);
   disconnect (caller);
   free_context_data (caller);
 

@@ -4,6 +4,7 @@
 #include "base/bs-key-private.h"
 #include "bs-backing-store-private.h"
 #include "bs-lane-private.h"
+#include "bs-wait-private.h"
 
 G_BEGIN_DECLS
 
@@ -31,6 +32,8 @@ typedef enum
   BS_JOB_RELEASE,
   BS_JOB_SYNC,
   BS_JOB_LOAD_ROOT,
+  BS_JOB_WRITE_ROOT,
+  BS_JOB_SAVE,
   /* on none */
   BS_JOB_BULK,
   BS_JOB_TASK,
@@ -172,6 +175,8 @@ struct _BsCaller
   GTask *task;                  /* owned; NULL in the background and in blocking calls */
   gboolean blocking;
   gboolean returned;            /* the task's function has returned it itself */
+  gboolean inner;               /* part of something that was asked earlier: a closed path does not refuse it */
+  gboolean of_save;             /* what a save asks for itself */
   GCancellable *cancellable;    /* owned, nullable */
   gulong cancelled_id;
   BsDeliverFunc deliver;
@@ -200,6 +205,8 @@ struct _BsCaller
   int answered;                 /* atomic: who sets it answers */
   gpointer value;
   GError *error;
+
+  BsWait wait;                  /* of a blocking caller, which ends it */
 
   GMutex mutex;
   GCond cond;

@@ -53,6 +53,8 @@ kind_title (BsJobKind kind)
     [BS_JOB_RELEASE] = "Releasing the path",
     [BS_JOB_SYNC] = "Syncing the path",
     [BS_JOB_LOAD_ROOT] = "Loading the root blob",
+    [BS_JOB_WRITE_ROOT] = "Replacing the root blob",
+    [BS_JOB_SAVE] = "Saving",
     [BS_JOB_BULK] = "Changing many keys",
     [BS_JOB_TASK] = "Running a function in the store's threads",
     [BS_JOB_CLOSE] = "Closing the store",

@@ -53,11 +53,14 @@ struct _BsFrame
   gconstpointer store;
   BsFrameKind kind;
   gboolean lends;    /* has given its place in the lane to others */
+  gconstpointer saving;   /* the path, in a save's commit function */
 };
 
 void      bs_frame_push           (BsFrame *frame, gconstpointer store, BsFrameKind kind);
 void      bs_frame_pop            (BsFrame *frame);
 /* The innermost frame of that kind of this store, or NULL. */
 BsFrame  *bs_frame_find           (gconstpointer store, BsFrameKind kind);
+/* The innermost one of any kind and store, or NULL. */
+BsFrame  *bs_frame_get_current    (void);
 
 G_END_DECLS

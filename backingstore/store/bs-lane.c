@@ -52,6 +52,7 @@ bs_frame_push (BsFrame *frame, gconstpointer store, BsFrameKind kind)
   frame->store = store;
   frame->kind = kind;
   frame->lends = FALSE;
+  frame->saving = NULL;
   current_frame = frame;
 }
 
@@ -70,6 +71,12 @@ bs_frame_find (gconstpointer store, BsFrameKind kind)
       return frame;
 
   return NULL;
+}
+
+BsFrame *
+bs_frame_get_current (void)
+{
+  return current_frame;
 }
 
 static Level *

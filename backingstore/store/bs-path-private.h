@@ -16,6 +16,7 @@ void       bs_path_unref          (BsPath *path);
 void       bs_path_start_track    (BsBackingStore *store, GFile *file, BsCaller *caller);
 /* SYNC, UNTRACK, LOAD_ROOT */
 void       bs_path_start          (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller);
+void       bs_path_start_write_root (BsTrackedPath *tracked, GBytes *root, BsCaller *caller);
 /* The tracked path is being finalized. */
 void       bs_path_start_release  (BsPath *path, BsBackingStore *store);
 
@@ -24,6 +25,19 @@ void       bs_path_start_release  (BsPath *path, BsBackingStore *store);
  * what is part of something asked earlier. */
 gboolean   bs_path_take_ticket    (BsJob *job, gboolean inner);
 void       bs_path_return_ticket  (BsJob *job, BsAftermath *after);
+
+/* Saves of a path stand in a queue of their own, and have no tickets: a sync
+ * does not wait for them, since they sync themselves; an untrack does. */
+
+/* The lock of a save's job. */
+GMutex    *bs_path_get_save_lock  (BsPath *path);
+/* Under that lock. FALSE where the path is closed, or about to be. Else the job
+ * is READY if there is none before it. */
+gboolean   bs_path_queue_save     (BsJob *job);
+/* What the saves there have under way gets at least that priority. No lock held. */
+void       bs_path_lend_to_saves  (BsPath *path, int priority);
+/* Under that lock: it is done, or was left before its turn. */
+void       bs_path_remove_save    (BsJob *job, BsAftermath *after);
 
 /* Of BsTrackedPath, of those that are tracked now. */
 GPtrArray *bs_path_list_tracked   (BsBackingStore *store);
@@ -50,6 +64,8 @@ struct _BsTrackedPath
   /* each under its shard's mutex */
   BsKeyTable members[BS_N_SHARDS];
   BsKeyTable uncertain[BS_N_SHARDS];
+  BsKeyTable pinned[BS_N_SHARDS];       /* a running save names them */
+  BsKeyTable added[BS_N_SHARDS];        /* and nobody else has asked for them to be here */
 
   gpointer n_keys;              /* atomic; a gsize */
   int n_keys_pending;           /* atomic: a notification is under way */
@@ -60,7 +76,14 @@ struct _BsTrackedPath
 BsTrackedPath *bs_tracked_path_new            (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found) G_GNUC_WARN_UNUSED_RESULT;
 BsMembership   bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 hash);
 void           bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 hash, BsMembership membership);
+/* Each member is uncertain until the backing was asked again. Takes the shards'
+ * mutexes. */
+void           bs_tracked_path_doubt_all      (BsTrackedPath *self);
 void           bs_tracked_path_set_closed     (BsTrackedPath *self);
+/* Under the shard's mutex. */
+gboolean       bs_tracked_path_is_pinned      (BsTrackedPath *self, const BsKey *key, guint64 hash);
+/* Somebody asks for the key to be here. Under the shard's mutex. */
+void           bs_tracked_path_claim_key      (BsTrackedPath *self, const BsKey *key, guint64 hash);
 /* The keys of one shard; appends BsKey to `keys`. Takes the shard's mutex. */
 void           bs_tracked_path_copy_keys      (BsTrackedPath *self, guint shard, GArray *keys);
 

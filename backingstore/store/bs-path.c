@@ -3,6 +3,8 @@
 
 #include "bs-path-private.h"
 
+#include "bs-task-private.h"
+
 /* A path's strand holds what concerns the path as a whole: one of these runs at
  * a time. Syncs and releases also wait for the operations on its keys that were
  * asked before them: those stand in the list of tickets until they are done.
@@ -33,6 +35,7 @@ struct _BsPath
   PathState state;
   GWeakRef tracked;         /* not read under the mutex: that may run a binding's code */
   BsStrand strand;
+  BsStrand saves;           /* the first one runs */
   BsJob *running;           /* borrowed: the READY or RUNNING one of the strand */
   BsJob *closing;           /* borrowed: stands on the strand */
   BsJob *gathering;         /* owned: does not */
@@ -49,7 +52,10 @@ typedef struct
   BsPath *path;             /* owned */
   guint64 barrier;          /* SYNC, UNTRACK: the last ticket that it waits for */
   gboolean awaits_release;  /* TRACK: the former object is being finalized */
+  GBytes *root;             /* WRITE_ROOT: owned */
 } PathJob;
+
+static const char waits_for_itself[] = "called from inside a commit function that the path's saves wait for, it would wait for itself";
 
 BsPath *
 bs_path_ref (BsPath *path)
@@ -64,7 +70,7 @@ bs_path_unref (BsPath *path)
   if (!g_atomic_ref_count_dec (&path->ref_count))
     return;
 
-  g_assert (path->strand.head == NULL && path->gathering == NULL && path->first_ticket_job == NULL);
+  g_assert (path->strand.head == NULL && path->saves.head == NULL && path->gathering == NULL && path->first_ticket_job == NULL);
   g_object_unref (path->file);
   g_free (path->uri);
   g_weak_ref_clear (&path->tracked);
@@ -137,7 +143,7 @@ eligible (BsPath *path, PathJob *self)
     case BS_JOB_SYNC:
       return tickets_passed (path, self->barrier);
     case BS_JOB_UNTRACK:
-      return path->strand.head == &self->job && path->closing == NULL && tickets_passed (path, self->barrier);
+      return path->strand.head == &self->job && path->closing == NULL && path->saves.head == NULL && tickets_passed (path, self->barrier);
     default:
       return TRUE;
     }
@@ -412,6 +418,11 @@ run_sync (PathJob *self)
   bs_backing_sync_persisted (self->job.store->backing, self->path->file, self->job.cancellable, &error);
   bs_frame_pop (&frame);
 
+  /* Some of the blobs may have to be persisted again before a sync succeeds, so
+   * that nobody may be told that they are there already. */
+  if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    bs_tracked_path_doubt_all (self->job.tracked);
+
   path_job_end (self, NULL, error);
 }
 
@@ -427,6 +438,19 @@ run_load_root (PathJob *self)
   bs_frame_pop (&frame);
 
   path_job_end (self, bytes, error);
+}
+
+static void
+run_write_root (PathJob *self)
+{
+  g_autoptr (GError) error = NULL;
+  BsFrame frame;
+
+  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
+  bs_backing_write_root (self->job.store->backing, self->path->file, self->root, self->job.cancellable, &error);
+  bs_frame_pop (&frame);
+
+  path_job_end (self, NULL, error);
 }
 
 static void
@@ -452,6 +476,9 @@ path_job_run (BsJob *job)
       break;
     case BS_JOB_LOAD_ROOT:
       run_load_root (self);
+      break;
+    case BS_JOB_WRITE_ROOT:
+      run_write_root (self);
       break;
     default:
       g_assert_not_reached ();
@@ -482,6 +509,7 @@ path_job_free (BsJob *job)
   /* What was dropped may have been all there was to know. */
   path_forget (job->store, self->path, 0);
   bs_path_unref (self->path);
+  g_clear_pointer (&self->root, g_bytes_unref);
 }
 
 static const BsJobClass path_job_class = {
@@ -510,7 +538,7 @@ find_joinable (BsPath *path, BsJobKind kind, BsTrackedPath *tracked)
     {
       if (bs_job_joinable (job, kind, tracked))
         return job;
-      if (job->kind == BS_JOB_UNTRACK || job->kind == BS_JOB_RELEASE)
+      if (job->kind == BS_JOB_UNTRACK || job->kind == BS_JOB_RELEASE || job->kind == BS_JOB_WRITE_ROOT)
         return NULL;
     }
 
@@ -560,6 +588,7 @@ bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
   BsAftermath after = { NULL, };
   GError *error = NULL;
   BsJob *start = NULL;
+  gboolean refused = FALSE;
   gboolean answer, left;
 
   caller->keep = bs_path_ref (path);
@@ -571,6 +600,8 @@ bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
   left = caller->left;
   /* What the weak reference gave may have been untracked since. */
   answer = left || (tracked != NULL && path->state == TRACKED && !g_atomic_int_get (&tracked->refusing));
+  if (!answer && caller->blocking)
+    answer = refused = !bs_wait_begin (&caller->wait, path);
   if (!answer)
     {
       BsJob *job = find_joinable (path, BS_JOB_TRACK, NULL);
@@ -586,8 +617,12 @@ bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
 
   if (left)
     error = bs_job_error (BS_JOB_TRACK, NULL, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+  else if (refused)
+    error = bs_job_error (BS_JOB_TRACK, NULL, NULL, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, waits_for_itself);
   if (answer)
-    bs_caller_answer (caller, left ? NULL : tracked, error);
+    bs_caller_answer (caller, error != NULL ? NULL : tracked, error);
+  if (!answer)
+    bs_task_lend_place (store);
   if (start != NULL)
     bs_job_start (start, caller);
   bs_aftermath_run (&after);
@@ -604,6 +639,7 @@ typedef enum
   ASKED_NOTHING,        /* it is so already */
   ASKED_CLOSED,
   ASKED_CANCELLED,
+  ASKED_WOULD_BLOCK,
 } Asked;
 
 /* Under the path's mutex. */
@@ -617,10 +653,12 @@ ask (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller, BsJob **spare, Bs
     return ASKED_CANCELLED;
   if (kind == BS_JOB_UNTRACK && g_atomic_int_get (&tracked->closed))
     return ASKED_NOTHING;
+  if (kind == BS_JOB_UNTRACK && caller->blocking && !bs_wait_begin (&caller->wait, path))
+    return ASKED_WOULD_BLOCK;
 
-  if (kind != BS_JOB_SYNC)
+  if (kind != BS_JOB_SYNC && kind != BS_JOB_WRITE_ROOT)
     job = find_joinable (path, kind, tracked);
-  if (job == NULL && g_atomic_int_get (&tracked->refusing))
+  if (job == NULL && !caller->inner && g_atomic_int_get (&tracked->refusing))
     return ASKED_CLOSED;
 
   if (kind == BS_JOB_SYNC)
@@ -635,6 +673,7 @@ ask (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller, BsJob **spare, Bs
           ((PathJob *) job)->barrier = path->last_ticket;
           path->state = UNTRACKING;
           g_atomic_int_set (&tracked->refusing, TRUE);
+          bs_job_lend (path->saves.tail, caller->priority);
         }
       bs_strand_append (&path->strand, job);
     }
@@ -643,15 +682,21 @@ ask (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller, BsJob **spare, Bs
   return ASKED_WAIT;
 }
 
-void
-bs_path_start (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
+/* Takes `spare` over. */
+static void
+start_job (BsJob *spare, BsCaller *caller)
 {
+  BsTrackedPath *tracked = spare->tracked;
+  BsJobKind kind = spare->kind;
   BsPath *path = tracked->path;
-  BsJob *spare = path_job_new (tracked->store, path, kind, tracked, caller->priority);
   BsAftermath after = { NULL, };
   GError *error = NULL;
   BsJob *start = NULL;
   Asked asked;
+
+  /* An untrack waits for saves, and a save for a function of the application. */
+  if (kind == BS_JOB_UNTRACK)
+    bs_task_lend_place (tracked->store);
 
   caller->keep = bs_path_ref (path);
   caller->keep_free = (GDestroyNotify) bs_path_unref;
@@ -666,6 +711,8 @@ bs_path_start (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
     error = bs_job_error (kind, NULL, tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
   else if (asked == ASKED_CANCELLED)
     error = bs_job_error (kind, NULL, tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+  else if (asked == ASKED_WOULD_BLOCK)
+    error = bs_job_error (kind, NULL, tracked, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, waits_for_itself);
   if (asked != ASKED_WAIT)
     bs_caller_answer (caller, NULL, error);
   else if (kind == BS_JOB_SYNC || kind == BS_JOB_UNTRACK)
@@ -675,6 +722,66 @@ bs_path_start (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
   bs_aftermath_run (&after);
   if (spare != NULL)
     bs_job_unref (spare);
+}
+
+void
+bs_path_start (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
+{
+  start_job (path_job_new (tracked->store, tracked->path, kind, tracked, caller->priority), caller);
+}
+
+void
+bs_path_start_write_root (BsTrackedPath *tracked, GBytes *root, BsCaller *caller)
+{
+  BsJob *job = path_job_new (tracked->store, tracked->path, BS_JOB_WRITE_ROOT, tracked, caller->priority);
+
+  ((PathJob *) job)->root = g_bytes_ref (root);
+  start_job (job, caller);
+}
+
+GMutex *
+bs_path_get_save_lock (BsPath *path)
+{
+  return &path->mutex;
+}
+
+void
+bs_path_lend_to_saves (BsPath *path, int priority)
+{
+  g_mutex_lock (&path->mutex);
+  bs_job_lend (path->strand.tail, priority);
+  g_mutex_unlock (&path->mutex);
+
+  lend_to_tickets (path, priority);
+}
+
+gboolean
+bs_path_queue_save (BsJob *job)
+{
+  BsPath *path = job->tracked->path;
+
+  if (g_atomic_int_get (&job->tracked->refusing))
+    return FALSE;
+
+  bs_strand_append (&path->saves, job);
+  if (job->previous == NULL)
+    job->state = BS_JOB_READY;
+  else
+    bs_job_lend (job->previous, g_atomic_int_get (&job->priority));
+
+  return TRUE;
+}
+
+void
+bs_path_remove_save (BsJob *job, BsAftermath *after)
+{
+  BsPath *path = job->tracked->path;
+
+  bs_strand_remove (&path->saves, job);
+  if (path->saves.head == NULL)
+    path_dispatch (path, after);
+  else if (path->saves.head->state == BS_JOB_QUEUED)
+    bs_aftermath_add_ready (after, path->saves.head);
 }
 
 void

@@ -68,6 +68,7 @@ struct _BsBackingStore
   GMainContext *main_context;   /* owned, nullable */
   BsLane *backing_lane;         /* owned */
   BsLane *task_lane;            /* owned; the same as backing_lane in a context */
+  BsLane *commit_lane;          /* owned; likewise */
   BsTaskTracker *tracker;       /* owned */
   BsNotifier *notifier;         /* owned */
 

@@ -27,7 +27,7 @@ void         bs_strand_start    (BsBackingStore *store,
 
 /* The short way of a blocking operation that can't be cancelled: where nothing
  * else is under way for the key, it runs on this thread and needs no caller and
- * no memory. FALSE where that is not so, or where there is something to say
+ * no memory. `of_save` says that a save asks. FALSE where that is not so, or where there is something to say
  * against it: then it is to be asked for like any other. Else `*error`, or the
  * result in `*value`: GBytes, or a BsKeyRecord with a token, both owned. */
 gboolean     bs_strand_call_now (BsBackingStore *store,
@@ -36,8 +36,12 @@ gboolean     bs_strand_call_now (BsBackingStore *store,
                                  BsKeyRecord    *record,
                                  BsTrackedPath  *tracked,
                                  BsContent      *content,
+                                 gboolean        of_save,
                                  gpointer       *value,
                                  GError        **error);
+
+/* For a key that may not be deleted, because a running save names it. No lock held. */
+GError      *bs_strand_pinned_error (const BsKey *key, BsTrackedPath *tracked);
 
 /* What a bulk asks of each key in turn. Under the shard's mutex. */
 typedef enum

@@ -153,6 +153,12 @@ missing_error (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked)
   return bs_job_error (kind, key, tracked, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such key");
 }
 
+GError *
+bs_strand_pinned_error (const BsKey *key, BsTrackedPath *tracked)
+{
+  return bs_job_error (BS_JOB_DELETE_PERSISTED, key, tracked, BS_ERROR, BS_ERROR_BUSY, "a running save names it");
+}
+
 static void
 key_job_free (BsJob *job)
 {
@@ -483,6 +489,7 @@ typedef enum
   ASKED_NOTHING,        /* it is so already */
   ASKED_MISSING,
   ASKED_CLOSED,
+  ASKED_PINNED,
   ASKED_CANCELLED,
 } Asked;
 
@@ -538,6 +545,10 @@ ask (Asking *self, BsShard *shard, BsAftermath *after)
     return ASKED_CANCELLED;
   if (self->tracked != NULL && !self->inner && g_atomic_int_get (&self->tracked->refusing))
     return ASKED_CLOSED;
+  if (self->kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (self->tracked, self->key, self->hash))
+    return ASKED_PINNED;
+  if (self->kind == BS_JOB_PERSIST && !self->caller->of_save)
+    bs_tracked_path_claim_key (self->tracked, self->key, self->hash);
 
   if (self->record == NULL)
     self->record = bs_shard_lookup (shard, self->key, self->hash);
@@ -589,6 +600,8 @@ answer_now (Asking *self, Asked asked)
     error = missing_error (self->kind, self->key, self->tracked);
   else if (asked == ASKED_CLOSED)
     error = bs_job_error (self->kind, self->key, self->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
+  else if (asked == ASKED_PINNED)
+    error = bs_strand_pinned_error (self->key, self->tracked);
   else if (asked == ASKED_CANCELLED)
     error = bs_job_error (self->kind, self->key, self->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
 
@@ -618,7 +631,7 @@ bs_strand_start (BsBackingStore *store,
   asking.tracked = tracked;
   asking.content = content;
   asking.caller = caller;
-  asking.inner = caller->task == NULL && !caller->blocking;
+  asking.inner = caller->inner;
   asking.spare = key_job_new (&asking);
 
   caller->lock = &shard->mutex;
@@ -636,6 +649,7 @@ bs_strand_start (BsBackingStore *store,
     case ASKED_NOTHING:
     case ASKED_MISSING:
     case ASKED_CLOSED:
+    case ASKED_PINNED:
     case ASKED_CANCELLED:
       answer_now (&asking, asked);
       break;
@@ -677,6 +691,7 @@ bs_strand_call_now (BsBackingStore *store,
                     BsKeyRecord    *record,
                     BsTrackedPath  *tracked,
                     BsContent      *content,
+                    gboolean        of_save,
                     gpointer       *value,
                     GError        **error)
 {
@@ -693,8 +708,11 @@ bs_strand_call_now (BsBackingStore *store,
     bs_key_table_prefetch (&tracked->members[bs_shard_index (hash)], hash);
   if (record == NULL)
     record = bs_shard_lookup (shard, key, hash);
-  if ((record == NULL || record->strand.head == NULL) && (tracked == NULL || !g_atomic_int_get (&tracked->refusing)))
+  if ((record == NULL || record->strand.head == NULL) && (tracked == NULL || !g_atomic_int_get (&tracked->refusing)) &&
+      !(kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (tracked, key, hash)))
     need = bs_strand_need (kind, record, tracked, key, hash);
+  if (need != BS_NEED_MISSING && kind == BS_JOB_PERSIST && !of_save)
+    bs_tracked_path_claim_key (tracked, key, hash);
 
   if (need == BS_NEED_CALL)
     {

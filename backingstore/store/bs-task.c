@@ -4,6 +4,7 @@
 #include "bs-task-private.h"
 
 #include "base/bs-error-private.h"
+#include "bs-path-private.h"
 #include "bs-store-private.h"
 
 typedef struct
@@ -12,6 +13,7 @@ typedef struct
 
   BsTaskFunc func;
   gpointer func_data;         /* the caller's */
+  gconstpointer saving;       /* the path whose save this commits, or NULL */
 
   GTaskThreadFunc raw_func;   /* instead */
   GTask *task;                /* owned by the caller, which outlives the run */
@@ -26,13 +28,14 @@ task_job_run (BsJob *job)
   BsFrame frame;
 
   bs_frame_push (&frame, job->store, BS_FRAME_TASK);
+  frame.saving = self->saving;
   if (self->raw_func != NULL)
     self->raw_func (self->task, g_task_get_source_object (self->task), g_task_get_task_data (self->task), job->cancellable);
   else if (!self->func (job->store, job->cancellable, self->func_data, &error) && error == NULL)
-    bs_error_set_silent (&error, NULL, "The function", BS_FORGOT_TRUE);
+    bs_error_set_silent (&error, NULL, self->saving != NULL ? "The commit function" : "The function", BS_FORGOT_TRUE);
   bs_frame_pop (&frame);
   if (frame.lends)
-    bs_lane_lend (job->lane, -1);
+    bs_lane_lend (job->store->task_lane, -1);
 
   g_mutex_lock (job->lock);
   job->state = BS_JOB_DONE;
@@ -56,30 +59,46 @@ static const BsJobClass task_job_class = {
   .drop = task_job_drop,
 };
 
-static void
-task_job_start (BsBackingStore *store, BsTaskFunc func, gpointer func_data, GTaskThreadFunc raw_func, BsCaller *caller)
+void
+bs_task_lend_place (BsBackingStore *store)
+{
+  BsFrame *frame = bs_frame_find (store, BS_FRAME_TASK);
+
+  if (frame == NULL || frame->lends || bs_lane_is_context (store->task_lane))
+    return;
+
+  frame->lends = TRUE;
+  bs_lane_lend (store->task_lane, 1);
+}
+
+static TaskJob *
+task_job_new (BsBackingStore *store, BsLane *lane, BsTaskFunc func, gpointer func_data, BsCaller *caller)
 {
   TaskJob *self = g_new0 (TaskJob, 1);
-  BsFrame *frame = bs_frame_find (store, BS_FRAME_TASK);
   BsJob *job = &self->job;
-  gboolean left;
 
-  bs_job_init (job, &task_job_class, BS_JOB_TASK, store, store->task_lane, &store->jobs_mutex, NULL, caller->priority);
+  bs_job_init (job, &task_job_class, BS_JOB_TASK, store, lane, &store->jobs_mutex, NULL, caller->priority);
   bs_job_hold (job);
   job->state = BS_JOB_READY;
   self->func = func;
   self->func_data = func_data;
-  self->raw_func = raw_func;
   self->task = caller->task;
   /* Nobody else can join: the function sees the caller's own cancellable. */
   g_set_object (&job->cancellable, caller->cancellable);
 
-  /* A function that asks for another may wait for it: it lends it its place. */
-  if (frame != NULL && !frame->lends && !caller->blocking && !bs_lane_is_context (store->task_lane))
-    {
-      frame->lends = TRUE;
-      bs_lane_lend (store->task_lane, 1);
-    }
+  return self;
+}
+
+/* Takes the job over. */
+static void
+task_job_start (TaskJob *self, BsCaller *caller)
+{
+  BsJob *job = &self->job;
+  gboolean left;
+
+  /* A function that asks for another may wait for it. */
+  if (!caller->blocking)
+    bs_task_lend_place (job->store);
 
   caller->lock = job->lock;
   bs_caller_connect (caller, bs_job_leave, NULL);
@@ -104,7 +123,16 @@ task_job_start (BsBackingStore *store, BsTaskFunc func, gpointer func_data, GTas
 void
 bs_task_start (BsBackingStore *store, BsTaskFunc func, gpointer func_data, BsCaller *caller)
 {
-  task_job_start (store, func, func_data, NULL, caller);
+  task_job_start (task_job_new (store, store->task_lane, func, func_data, caller), caller);
+}
+
+void
+bs_task_start_commit (BsTrackedPath *tracked, BsTaskFunc func, gpointer func_data, BsCaller *caller)
+{
+  TaskJob *self = task_job_new (tracked->store, tracked->store->commit_lane, func, func_data, caller);
+
+  self->saving = tracked->path;
+  task_job_start (self, caller);
 }
 
 void
@@ -114,7 +142,10 @@ bs_task_start_raw (BsBackingStore *store, GTask *task, GTaskThreadFunc func)
 
   if (bs_backing_store_admit (store, caller, BS_JOB_TASK, NULL, NULL))
     {
-      task_job_start (store, NULL, NULL, func, caller);
+      TaskJob *self = task_job_new (store, store->task_lane, NULL, NULL, caller);
+
+      self->raw_func = func;
+      task_job_start (self, caller);
       bs_backing_store_admitted (store);
     }
   bs_caller_unref (caller);

@@ -75,6 +75,40 @@ bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 h
 }
 
 void
+bs_tracked_path_doubt_all (BsTrackedPath *self)
+{
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      BsKeyTableIter iter = { 0, };
+      const BsKey *key;
+
+      g_mutex_lock (&self->store->shards[i].mutex);
+      while (bs_key_table_iter_next (&self->members[i], &iter, &key))
+        bs_key_table_add (&self->uncertain[i], key, bs_key_hash (key));
+      g_mutex_unlock (&self->store->shards[i].mutex);
+    }
+}
+
+gboolean
+bs_tracked_path_is_pinned (BsTrackedPath *self, const BsKey *key, guint64 hash)
+{
+  BsKeyTable *pinned = &self->pinned[bs_shard_index (hash)];
+
+  return pinned->n_keys > 0 && bs_key_table_contains (pinned, key, hash);
+}
+
+/* From here on it is not only the running save's, and stays whatever becomes of
+ * that. */
+void
+bs_tracked_path_claim_key (BsTrackedPath *self, const BsKey *key, guint64 hash)
+{
+  guint shard = bs_shard_index (hash);
+
+  if (self->added[shard].n_keys > 0 && bs_key_table_remove (&self->added[shard], key, hash))
+    bs_key_table_add (&self->pinned[shard], key, hash);
+}
+
+void
 bs_tracked_path_set_closed (BsTrackedPath *self)
 {
   if (g_atomic_int_compare_and_exchange (&self->closed, FALSE, TRUE))
@@ -109,6 +143,8 @@ bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet 
     {
       bs_key_table_init (&self->members[i], BS_SHARD_BITS);
       bs_key_table_init (&self->uncertain[i], BS_SHARD_BITS);
+      bs_key_table_init (&self->pinned[i], BS_SHARD_BITS);
+      bs_key_table_init (&self->added[i], BS_SHARD_BITS);
       bs_key_table_reserve (&self->members[i], table->n_keys / BS_N_SHARDS);
     }
   while (bs_key_table_iter_next (table, &iter, &key))
@@ -136,6 +172,8 @@ bs_tracked_path_finalize (GObject *object)
     {
       bs_key_table_clear (&self->members[i]);
       bs_key_table_clear (&self->uncertain[i]);
+      bs_key_table_clear (&self->pinned[i]);
+      bs_key_table_clear (&self->added[i]);
     }
   g_clear_pointer (&self->path, bs_path_unref);
   g_clear_object (&self->file);

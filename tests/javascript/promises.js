@@ -14,6 +14,7 @@ const METHODS = [
     [Bs.TaskTracker, ['wait']],
     [Bs.Pool, ['register', 'register_all', 'trim']],
     [Bs.Item, ['load', 'write', 'persist']],
+    [Bs.Save, ['run']],
 ];
 
 for (const [type, names] of METHODS) {

@@ -1,0 +1,935 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-save.h"
+
+#include "store/bs-save-job-private.h"
+
+#include "bs-item-private.h"
+#include "bs-pool-private.h"
+
+/**
+ * BsSave:
+ *
+ * Changes what is at a persisted path from one set of blobs to another, in one
+ * step.
+ *
+ * A document is a directory: a tracked path with a *root* blob that names keys,
+ * in whatever format the application likes, and the blobs with these keys. A
+ * save is told everything that the new document consists of, with
+ * [method@Save.add_item] for what is in a pool and [method@Save.keep_key] for
+ * what the path has already, and the new root with [method@Save.set_root].
+ * [method@Save.run] then
+ *
+ * 1. persists every blob that the path does not have, several at a time;
+ * 2. makes all of that durable, as [method@BackingStore.sync] does;
+ * 3. replaces the root blob, durably, or calls the application's commit function
+ *    ([method@Save.set_commit_func]): this is the one step from the old document
+ *    to the new one;
+ * 4. only then deletes the keys that were at the path when the save started and
+ *    that it does not name.
+ *
+ * A crash, an error, a full disk or a cancellation at any point leaves the old
+ * document or the new one, whole and loadable. At worst there are blobs besides
+ * that nothing refers to; the next save that succeeds removes them.
+ *
+ * A save costs what has changed: for a key that the path has, the backing is not
+ * called.
+ *
+ * ## What is saved
+ *
+ * The save takes the contents of its items, the root and the commit function when
+ * it is run: whoever replaces or drops an item later does not disturb it, and
+ * what is added later is for the next run. So take the keys that the root names
+ * from the items while nobody replaces them, and run the save right then.
+ *
+ * A save without a root and without a commit function leaves the root blob as it
+ * is; there the sync is the step. A save that names nothing at all and has
+ * neither is refused, since it would delete everything; a root alone makes an
+ * empty document.
+ *
+ * ## Beside other operations
+ *
+ * Saves of one path run one after the other, in the order in which they are run;
+ * one that waits for its turn holds no thread. What was asked for a key before
+ * the save's turn comes before it. While a save runs nobody can delete the keys
+ * that it names: [method@BackingStore.delete_persisted] fails with
+ * %BS_ERROR_BUSY, and [method@BackingStore.delete_persisted_keys] deletes the
+ * others and fails with that. Keys that are persisted while it runs stay.
+ *
+ * [method@BackingStore.untrack_path] and [method@BackingStore.close] wait for
+ * the saves that were run before, [method@BackingStore.sync] does not.
+ *
+ * A save may be used from any thread, and run again when a run is over, for
+ * instance after an error. The properties that tell how far it has come notify in
+ * the context that was the thread's default where the store was made, once for
+ * many changes. So a progress bar can be bound to [property@Save:fraction].
+ */
+
+/* Enough to keep the store's threads busy, and little enough to let others in. */
+#define DEFAULT_MAX_PARALLEL 8
+
+typedef enum
+{
+  PROP_STORE = 1,
+  PROP_TRACKED,
+  PROP_MAX_PARALLEL,
+  PROP_N_TOTAL,
+  PROP_N_DONE,
+  PROP_FRACTION,
+} BsSaveProperty;
+
+static GParamSpec *properties[PROP_FRACTION + 1];
+
+/* The application's function. Its data is destroyed by who drops the last
+ * reference: the save, or the call that runs it, in its caller's context. */
+typedef struct
+{
+  BsCommitFunc func;
+  gpointer data;
+  GDestroyNotify destroy;     /* nullable */
+} Commit;
+
+struct _BsSave
+{
+  GObject parent_instance;
+
+  /* constant after construction */
+  BsBackingStore *store;      /* owned */
+  BsTrackedPath *tracked;     /* owned */
+
+  int pending[PROP_FRACTION + 1];     /* atomic: a notification is under way */
+
+  GMutex mutex;
+
+  /* under the mutex */
+  GPtrArray *items;           /* owned; of BsItem */
+  GArray *keys;               /* owned; of BsKey */
+  char *bad_key;              /* owned; what was to be kept and is no key */
+  GBytes *root;               /* owned, nullable */
+  Commit *commit;             /* a reference, nullable */
+  guint max_parallel;
+  gboolean running;
+  gboolean committed;         /* the last run was */
+  guint64 n_total;
+  guint64 n_done;
+};
+
+G_DEFINE_FINAL_TYPE (BsSave, bs_save, G_TYPE_OBJECT)
+
+/* The content of an item, taken when the save was run. */
+typedef struct
+{
+  BsPool *pool;               /* owned */
+  BsBlob *blob;               /* a reference */
+} Content;
+
+/* What a run needs until it has ended. */
+typedef struct
+{
+  BsSave *save;               /* borrowed: whoever runs it has a reference until he is answered */
+  Commit *commit;             /* likewise; nullable */
+  GArray *contents;           /* owned; of Content: the first names are theirs */
+} Run;
+
+static void
+commit_clear (gpointer data)
+{
+  Commit *commit = data;
+
+  if (commit->destroy != NULL)
+    commit->destroy (commit->data);
+}
+
+static void
+commit_unref (gpointer data)
+{
+  g_atomic_rc_box_release_full (data, commit_clear);
+}
+
+static void
+notify (BsSave *self, BsSaveProperty property)
+{
+  bs_backing_store_queue_progress (self->store, G_OBJECT (self), properties[property], &self->pending[property]);
+}
+
+static void
+content_clear (gpointer data)
+{
+  Content *content = data;
+
+  bs_pool_release_blob (content->pool, content->blob);
+  g_object_unref (content->pool);
+}
+
+static void
+run_free (gpointer data)
+{
+  Run *self = data;
+
+  g_array_unref (self->contents);
+  g_free (self);
+}
+
+static BsContent *
+run_dup_content (gpointer data, guint name)
+{
+  Content *content = &g_array_index (((Run *) data)->contents, Content, name);
+
+  return bs_cache_dup_unwritten (bs_pool_get_cache (content->pool), content->blob);
+}
+
+static void
+run_persisted (gpointer data, guint name)
+{
+  Content *content = &g_array_index (((Run *) data)->contents, Content, name);
+
+  bs_cache_mark_clean (bs_pool_get_cache (content->pool), content->blob);
+  bs_pool_settle (content->pool);
+}
+
+static void
+run_progress (gpointer data, guint n_names)
+{
+  BsSave *save = ((Run *) data)->save;
+
+  g_mutex_lock (&save->mutex);
+  save->n_done += n_names;
+  g_mutex_unlock (&save->mutex);
+
+  notify (save, PROP_N_DONE);
+  notify (save, PROP_FRACTION);
+}
+
+static void
+run_committed (gpointer data)
+{
+  BsSave *save = ((Run *) data)->save;
+
+  g_mutex_lock (&save->mutex);
+  save->committed = TRUE;
+  g_mutex_unlock (&save->mutex);
+
+  notify (save, PROP_FRACTION);
+}
+
+static gboolean
+run_commit (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  Run *self = data;
+
+  return self->commit->func (self->save, cancellable, self->commit->data, error);
+}
+
+/* The keys that the save names, and tokens of those that are items'. Under the
+ * mutex. */
+static void
+take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
+{
+  guint n_items = self->items->len;
+
+  plan->n_names = n_items + self->keys->len;
+  plan->names = g_new0 (BsSaveName, plan->n_names);
+  g_array_set_size (run->contents, n_items);
+  for (guint i = 0; i < n_items; i++)
+    {
+      BsItem *item = g_ptr_array_index (self->items, i);
+      Content *content = &g_array_index (run->contents, Content, i);
+
+      content->pool = g_object_ref (item->pool);
+      content->blob = bs_item_dup_blob (item);
+      plan->names[i].key = *bs_key_record_get_key (content->blob->record);
+      plan->names[i].record = content->blob->record;
+    }
+  for (guint i = 0; i < self->keys->len; i++)
+    plan->names[n_items + i].key = g_array_index (self->keys, BsKey, i);
+}
+
+typedef enum
+{
+  CAN_RUN,
+  RUNS_ALREADY,
+  HAS_BAD_KEY,
+  HAS_STRANGE_ITEM,
+  HAS_TWO_COMMITS,
+  HAS_NOTHING,
+} Verdict;
+
+/* Under the mutex. */
+static Verdict
+check_locked (BsSave *self)
+{
+  if (self->running)
+    return RUNS_ALREADY;
+  if (self->bad_key != NULL)
+    return HAS_BAD_KEY;
+  for (guint i = 0; i < self->items->len; i++)
+    if (bs_pool_get_store (((BsItem *) g_ptr_array_index (self->items, i))->pool) != self->store)
+      return HAS_STRANGE_ITEM;
+  if (self->root != NULL && self->commit != NULL)
+    return HAS_TWO_COMMITS;
+  if (self->items->len + self->keys->len == 0 && self->root == NULL && self->commit == NULL)
+    return HAS_NOTHING;
+
+  return CAN_RUN;
+}
+
+static GError *
+verdict_to_error (BsSave *self, Verdict verdict)
+{
+  g_autofree char *path = g_file_get_parse_name (bs_tracked_path_get_file (self->tracked));
+  g_autofree char *bad_key = NULL;
+
+  switch (verdict)
+    {
+    case RUNS_ALREADY:
+      return g_error_new (BS_ERROR, BS_ERROR_BUSY, "Saving at %s: this save is running", path);
+    case HAS_BAD_KEY:
+      g_mutex_lock (&self->mutex);
+      bad_key = g_strdup (self->bad_key);
+      g_mutex_unlock (&self->mutex);
+      return g_error_new (BS_ERROR, BS_ERROR_INVALID_KEY, "Saving at %s: “%s” is to be kept and is not a key", path, bad_key);
+    case HAS_STRANGE_ITEM:
+      return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Saving at %s: an item belongs to another store", path);
+    case HAS_TWO_COMMITS:
+      return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                          "Saving at %s: there is a root and a commit function, and only one of them can be the one step", path);
+    case HAS_NOTHING:
+      return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                          "Saving at %s: there is nothing to save, and everything would be deleted", path);
+    case CAN_RUN:
+    default:
+      return NULL;
+    }
+}
+
+/* The run has ended: it may be run again, even from the callback. */
+static gpointer
+run_deliver (gpointer data, gpointer value, GError **error)
+{
+  BsSave *self = data;
+
+  g_mutex_lock (&self->mutex);
+  self->running = FALSE;
+  g_mutex_unlock (&self->mutex);
+
+  return NULL;
+}
+
+/* Under the mutex. */
+static void
+begin_locked (BsSave *self, BsSavePlan *plan)
+{
+  Run *run = g_new0 (Run, 1);
+
+  run->save = self;
+  run->contents = g_array_new (FALSE, FALSE, sizeof (Content));
+  g_array_set_clear_func (run->contents, content_clear);
+
+  *plan = (BsSavePlan) {
+    .max_parallel = self->max_parallel,
+    .root = self->root != NULL ? g_bytes_ref (self->root) : NULL,
+    .data = run,
+    .free = run_free,
+    .dup_content = run_dup_content,
+    .persisted = run_persisted,
+    .progress = run_progress,
+    .committed = run_committed,
+  };
+  take_names_locked (self, run, plan);
+
+  if (self->commit != NULL)
+    {
+      run->commit = g_atomic_rc_box_acquire (self->commit);
+      plan->commit = run_commit;
+      plan->context_data = run->commit;
+      plan->context_data_free = commit_unref;
+    }
+
+  self->running = TRUE;
+  self->committed = FALSE;
+  self->n_total = plan->n_names;
+  self->n_done = 0;
+}
+
+/* Makes the plan, unless there is something to say against it. */
+static gboolean
+begin (BsSave *self, BsSavePlan *plan, GError **error)
+{
+  Verdict verdict;
+
+  g_mutex_lock (&self->mutex);
+  verdict = check_locked (self);
+  if (verdict == CAN_RUN)
+    begin_locked (self, plan);
+  g_mutex_unlock (&self->mutex);
+
+  if (verdict != CAN_RUN)
+    {
+      *error = verdict_to_error (self, verdict);
+      return FALSE;
+    }
+
+  notify (self, PROP_N_TOTAL);
+  notify (self, PROP_N_DONE);
+  notify (self, PROP_FRACTION);
+  return TRUE;
+}
+
+static void
+bs_save_finalize (GObject *object)
+{
+  BsSave *self = BS_SAVE (object);
+
+  if (self->store != NULL)
+    bs_backing_store_forget_notify (self->store, object);
+  g_ptr_array_unref (self->items);
+  g_array_unref (self->keys);
+  g_free (self->bad_key);
+  g_clear_pointer (&self->root, g_bytes_unref);
+  g_clear_pointer (&self->commit, commit_unref);
+  g_clear_object (&self->tracked);
+  g_clear_object (&self->store);
+  g_mutex_clear (&self->mutex);
+
+  G_OBJECT_CLASS (bs_save_parent_class)->finalize (object);
+}
+
+static void
+bs_save_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  BsSave *self = BS_SAVE (object);
+
+  switch ((BsSaveProperty) id)
+    {
+    case PROP_STORE:
+      g_value_set_object (value, self->store);
+      break;
+    case PROP_TRACKED:
+      g_value_set_object (value, self->tracked);
+      break;
+    case PROP_MAX_PARALLEL:
+      g_value_set_uint (value, bs_save_get_max_parallel (self));
+      break;
+    case PROP_N_TOTAL:
+      g_value_set_uint64 (value, bs_save_get_n_total (self));
+      break;
+    case PROP_N_DONE:
+      g_value_set_uint64 (value, bs_save_get_n_done (self));
+      break;
+    case PROP_FRACTION:
+      g_value_set_double (value, bs_save_get_fraction (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+bs_save_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+  BsSave *self = BS_SAVE (object);
+
+  switch ((BsSaveProperty) id)
+    {
+    case PROP_STORE:
+      self->store = g_value_dup_object (value);
+      break;
+    case PROP_TRACKED:
+      self->tracked = g_value_dup_object (value);
+      break;
+    case PROP_MAX_PARALLEL:
+      bs_save_set_max_parallel (self, g_value_get_uint (value));
+      break;
+    case PROP_N_TOTAL:
+    case PROP_N_DONE:
+    case PROP_FRACTION:
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+bs_save_class_init (BsSaveClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->finalize = bs_save_finalize;
+  object_class->get_property = bs_save_get_property;
+  object_class->set_property = bs_save_set_property;
+
+  /**
+   * BsSave:store: (getter get_store)
+   *
+   * The store that does the work.
+   */
+  properties[PROP_STORE] =
+    g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsSave:tracked: (getter get_tracked)
+   *
+   * The tracked path where the document is.
+   */
+  properties[PROP_TRACKED] =
+    g_param_spec_object ("tracked", NULL, NULL, BS_TYPE_TRACKED_PATH,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsSave:max-parallel: (getter get_max_parallel) (setter set_max_parallel)
+   *
+   * How many blobs may be on their way to the path at a time. No more of them
+   * are written at a time than the store has threads; what is more than that
+   * waits in the store, before operations of the same priority that are asked
+   * later. A change is for the next run.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made.
+   */
+  properties[PROP_MAX_PARALLEL] =
+    g_param_spec_uint ("max-parallel", NULL, NULL, 1, G_MAXUINT, DEFAULT_MAX_PARALLEL,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsSave:n-total: (getter get_n_total)
+   *
+   * How many blobs the save names, 0 before it is run.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made.
+   */
+  properties[PROP_N_TOTAL] =
+    g_param_spec_uint64 ("n-total", NULL, NULL, 0, G_MAXUINT64, 0,
+                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsSave:n-done: (getter get_n_done)
+   *
+   * How many of them are at the path. Those that were there before are counted
+   * when the save's turn comes.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made, once for many changes.
+   */
+  properties[PROP_N_DONE] =
+    g_param_spec_uint64 ("n-done", NULL, NULL, 0, G_MAXUINT64, 0,
+                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsSave:fraction: (getter get_fraction)
+   *
+   * How far the save has come, from 0 to 1. It is 1 only when the new document is
+   * in place.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made, once for many changes.
+   */
+  properties[PROP_FRACTION] =
+    g_param_spec_double ("fraction", NULL, NULL, 0.0, 1.0, 0.0,
+                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
+}
+
+static void
+bs_save_init (BsSave *self)
+{
+  g_mutex_init (&self->mutex);
+  self->items = g_ptr_array_new_with_free_func (g_object_unref);
+  self->keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
+  self->max_parallel = DEFAULT_MAX_PARALLEL;
+}
+
+/**
+ * bs_save_new:
+ * @store: a store
+ * @tracked: a tracked path of this store
+ *
+ * Prepares a save at a tracked path. Nothing is done before it is run.
+ *
+ * Returns: (transfer full): a new save
+ */
+BsSave *
+bs_save_new (BsBackingStore *store, BsTrackedPath *tracked)
+{
+  g_return_val_if_fail (BS_IS_BACKING_STORE (store), NULL);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
+
+  return g_object_new (BS_TYPE_SAVE, "store", store, "tracked", tracked, NULL);
+}
+
+/**
+ * bs_save_get_store: (get-property store)
+ * @self: a save
+ *
+ * Gets the store that does the work.
+ *
+ * Returns: (transfer none): the store
+ */
+BsBackingStore *
+bs_save_get_store (BsSave *self)
+{
+  g_return_val_if_fail (BS_IS_SAVE (self), NULL);
+
+  return self->store;
+}
+
+/**
+ * bs_save_get_tracked: (get-property tracked)
+ * @self: a save
+ *
+ * Gets the tracked path where the document is.
+ *
+ * Returns: (transfer none): the tracked path
+ */
+BsTrackedPath *
+bs_save_get_tracked (BsSave *self)
+{
+  g_return_val_if_fail (BS_IS_SAVE (self), NULL);
+
+  return self->tracked;
+}
+
+/**
+ * bs_save_add_item:
+ * @self: a save
+ * @item: an item of a pool on the same store
+ *
+ * Names the content that the item has when the save is run. The items of a save
+ * may be of several pools. The save holds the item.
+ */
+void
+bs_save_add_item (BsSave *self, BsItem *item)
+{
+  g_return_if_fail (BS_IS_SAVE (self));
+  g_return_if_fail (BS_IS_ITEM (item));
+  g_return_if_fail (item->pool != NULL);
+
+  g_object_ref (item);
+  g_mutex_lock (&self->mutex);
+  g_ptr_array_add (self->items, item);
+  g_mutex_unlock (&self->mutex);
+}
+
+/**
+ * bs_save_keep_key:
+ * @self: a save
+ * @key: a key
+ *
+ * Names a key that the path has and that is to stay there. No item is needed.
+ *
+ * [method@Save.run] checks it: it fails with %BS_ERROR_INVALID_KEY for what is
+ * not a key, and with %BS_ERROR_NOT_FOUND if the path has no such key.
+ */
+void
+bs_save_keep_key (BsSave *self, const char *key)
+{
+  BsKey parsed;
+
+  g_return_if_fail (BS_IS_SAVE (self));
+  g_return_if_fail (key != NULL);
+
+  g_mutex_lock (&self->mutex);
+  if (bs_key_parse (key, &parsed))
+    g_array_append_val (self->keys, parsed);
+  else if (self->bad_key == NULL)
+    self->bad_key = g_utf8_make_valid (key, -1);
+  g_mutex_unlock (&self->mutex);
+}
+
+/**
+ * bs_save_set_root:
+ * @self: a save
+ * @root: (nullable): the root blob, of any size
+ *
+ * Sets what becomes the root blob of the path, which
+ * [method@BackingStore.load_root] gives. %NULL leaves the root blob as it is.
+ *
+ * A save has a root or a commit function, not both.
+ */
+void
+bs_save_set_root (BsSave *self, GBytes *root)
+{
+  GBytes *old;
+
+  g_return_if_fail (BS_IS_SAVE (self));
+
+  if (root != NULL)
+    g_bytes_ref (root);
+  g_mutex_lock (&self->mutex);
+  old = self->root;
+  self->root = root;
+  g_mutex_unlock (&self->mutex);
+
+  if (old != NULL)
+    g_bytes_unref (old);
+}
+
+/**
+ * bs_save_set_commit_func:
+ * @self: a save
+ * @func: (nullable) (scope notified) (closure user_data) (destroy destroy): the application's step from the old document to the new one
+ * @user_data: data for @func
+ * @destroy: (nullable): frees @user_data
+ *
+ * Sets what is called instead of replacing a root blob, for an application that
+ * keeps the list of its keys elsewhere, such as in a database. %NULL for none.
+ *
+ * Where the save is a blocking call it runs on the calling thread, else in a
+ * thread of the store; with [property@BackingStore:main-context] set it runs
+ * there. If it fails, so does the save, and nothing is deleted.
+ *
+ * @user_data is freed by whoever is the last to need it: in the context of the
+ * call that runs the save, or on the thread that sets another function or drops
+ * the last reference to the save.
+ */
+void
+bs_save_set_commit_func (BsSave *self, BsCommitFunc func, gpointer user_data, GDestroyNotify destroy)
+{
+  Commit *commit = NULL;
+  Commit *old;
+
+  g_return_if_fail (BS_IS_SAVE (self));
+
+  if (func != NULL)
+    {
+      commit = g_atomic_rc_box_new (Commit);
+      commit->func = func;
+      commit->data = user_data;
+      commit->destroy = destroy;
+    }
+
+  g_mutex_lock (&self->mutex);
+  old = self->commit;
+  self->commit = commit;
+  g_mutex_unlock (&self->mutex);
+
+  if (old != NULL)
+    commit_unref (old);
+  if (func == NULL && destroy != NULL)
+    destroy (user_data);
+}
+
+/**
+ * bs_save_get_max_parallel: (get-property max-parallel)
+ * @self: a save
+ *
+ * Gets how many blobs may be on their way to the path at a time.
+ *
+ * Returns: the number of blobs
+ */
+guint
+bs_save_get_max_parallel (BsSave *self)
+{
+  guint max_parallel;
+
+  g_return_val_if_fail (BS_IS_SAVE (self), 0);
+
+  g_mutex_lock (&self->mutex);
+  max_parallel = self->max_parallel;
+  g_mutex_unlock (&self->mutex);
+
+  return max_parallel;
+}
+
+/**
+ * bs_save_set_max_parallel: (set-property max-parallel)
+ * @self: a save
+ * @max_parallel: how many, at least 1
+ *
+ * Sets how many blobs may be on their way to the path at a time, from the next
+ * run on.
+ */
+void
+bs_save_set_max_parallel (BsSave *self, guint max_parallel)
+{
+  gboolean changed;
+
+  g_return_if_fail (BS_IS_SAVE (self));
+  g_return_if_fail (max_parallel > 0);
+
+  g_mutex_lock (&self->mutex);
+  changed = self->max_parallel != max_parallel;
+  self->max_parallel = max_parallel;
+  g_mutex_unlock (&self->mutex);
+
+  if (changed && self->store != NULL)
+    notify (self, PROP_MAX_PARALLEL);
+}
+
+/**
+ * bs_save_run:
+ * @self: a save
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Saves: persists, syncs, replaces the root blob or calls the commit function,
+ * and deletes what is not named.
+ *
+ * If it fails, the old root blob and every blob that it names are still there. If
+ * it fails because its blobs could not be made durable, those are deleted again
+ * that nobody but the save had persisted, so that the next save can succeed. It
+ * can be cancelled until the step from the old document to the new one. What
+ * comes later does not count: a cancellation that comes after it is a success,
+ * and when a blob cannot be deleted then, the save has succeeded,
+ * [signal@BackingStore::background-error] tells of it, and the next save deletes
+ * it.
+ *
+ * Fails with %BS_ERROR_INVALID_KEY or %BS_ERROR_NOT_FOUND for a key that is to be
+ * kept and is none, or is not there; %G_IO_ERROR_INVALID_ARGUMENT if an item or
+ * the path belongs to another store, if there are a root and a commit function,
+ * or if there is nothing to save; %BS_ERROR_BUSY while this object runs, and
+ * inside a commit function that it would wait for; %BS_ERROR_CLOSED if the store
+ * or the path is closed; %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
+ * backing; %BS_ERROR_FAILED if the commit function returns %FALSE without an
+ * error; %G_IO_ERROR_CANCELLED; %BS_ERROR_NOT_SUPPORTED if there is a root and
+ * the backing has no root blobs; and with what the backing or the commit function
+ * reports.
+ *
+ * Blocks; see [method@Save.run_async] for the asynchronous call.
+ *
+ * Returns: %TRUE if the new document is in place, %FALSE with @error set
+ */
+gboolean
+bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
+{
+  GError *local_error = NULL;
+  BsSavePlan plan;
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_SAVE (self), FALSE);
+  g_return_val_if_fail (self->store != NULL && self->tracked != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!begin (self, &plan, &local_error))
+    {
+      g_propagate_error (error, local_error);
+      return FALSE;
+    }
+
+  caller = bs_caller_new_blocking (self->store, cancellable, run_deliver, self, NULL, NULL);
+  bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_save_run_async:
+ * @self: a save
+ * @io_priority: the I/O priority of what the save does
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@Save.run]. What is saved are the contents of the moment of
+ * the call.
+ */
+void
+bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  GError *error = NULL;
+  gboolean can_run;
+  BsSavePlan plan;
+  BsCaller *caller;
+  GTask *task;
+
+  g_return_if_fail (BS_IS_SAVE (self));
+  g_return_if_fail (self->store != NULL && self->tracked != NULL);
+
+  can_run = begin (self, &plan, &error);
+  task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);
+  caller = bs_caller_new_async (self->store, task, can_run ? run_deliver : NULL, self, NULL, NULL);
+  if (can_run)
+    bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
+  else
+    bs_caller_answer (caller, NULL, error);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_save_run_finish:
+ * @self: a save
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@Save.run_async].
+ *
+ * Returns: %TRUE if the new document is in place, %FALSE with @error set
+ */
+gboolean
+bs_save_run_finish (BsSave *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_save_run_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * bs_save_get_n_total: (get-property n-total)
+ * @self: a save
+ *
+ * Gets how many blobs the save names.
+ *
+ * Returns: the number of blobs, 0 before it is run
+ */
+guint64
+bs_save_get_n_total (BsSave *self)
+{
+  guint64 n_total;
+
+  g_return_val_if_fail (BS_IS_SAVE (self), 0);
+
+  g_mutex_lock (&self->mutex);
+  n_total = self->n_total;
+  g_mutex_unlock (&self->mutex);
+
+  return n_total;
+}
+
+/**
+ * bs_save_get_n_done: (get-property n-done)
+ * @self: a save
+ *
+ * Gets how many blobs of the save are at the path.
+ *
+ * Returns: the number of blobs
+ */
+guint64
+bs_save_get_n_done (BsSave *self)
+{
+  guint64 n_done;
+
+  g_return_val_if_fail (BS_IS_SAVE (self), 0);
+
+  g_mutex_lock (&self->mutex);
+  n_done = self->n_done;
+  g_mutex_unlock (&self->mutex);
+
+  return n_done;
+}
+
+/**
+ * bs_save_get_fraction: (get-property fraction)
+ * @self: a save
+ *
+ * Gets how far the save has come.
+ *
+ * Returns: from 0 to 1; 1 only when the new document is in place
+ */
+double
+bs_save_get_fraction (BsSave *self)
+{
+  double fraction;
+
+  g_return_val_if_fail (BS_IS_SAVE (self), 0.0);
+
+  g_mutex_lock (&self->mutex);
+  if (self->committed)
+    fraction = 1.0;
+  else
+    fraction = (double) self->n_done / (double) (self->n_total + 1);
+  g_mutex_unlock (&self->mutex);
+
+  return fraction;
+}

@@ -1,0 +1,828 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-save-job-private.h"
+
+#include "bs-bulk-private.h"
+#include "bs-path-private.h"
+#include "bs-strand-private.h"
+#include "bs-task-private.h"
+
+/* A save goes through its phases one by one, each of which is one operation of
+ * the store, or many. It waits for none of them: the end of one starts the next.
+ * Only where the save is a blocking call, its thread waits for each phase, and
+ * does what it can itself.
+ *
+ * The job is no more than its place in the path's queue. It is RUNNING from its
+ * turn to its end, and nobody joins it: a cancellation reaches whatever the save
+ * has asked for just then. */
+
+typedef enum
+{
+  PHASE_QUEUED,
+  PHASE_PERSIST,
+  PHASE_SYNC,
+  PHASE_COMMIT,
+  PHASE_DELETE,
+  PHASE_UNDO,
+  PHASE_END,
+} Phase;
+
+typedef struct
+{
+  BsJob job;
+
+  /* constant */
+  BsPath *path;               /* owned */
+  BsCaller *caller;           /* owned; who asked for the save */
+  BsSavePlan plan;
+
+  /* by whoever goes from one phase to the next */
+  Phase phase;
+  guint *todo;                /* owned; names that are not at the path yet, or not certainly */
+  guint n_todo;
+  BsKeyTable doomed;          /* what is to be deleted in the end */
+
+  GMutex mutex;
+
+  /* under the mutex, while the names are persisted */
+  guint next_todo;
+  guint n_running;
+  gboolean pumping;           /* somebody is about to look whether more can be started */
+  BsCaller *phase_caller;     /* owned; to be answered when all is done */
+  GPtrArray *tokens;          /* owned; of BsKeyRecord, for names without one */
+  GError *error;              /* owned; the first one */
+} SaveJob;
+
+static void go_on (SaveJob *self);
+
+static GCancellable *
+get_cancellable (SaveJob *self)
+{
+  return self->caller->cancellable;
+}
+
+static void
+take_error (SaveJob *self, GError *error)
+{
+  g_mutex_lock (&self->mutex);
+  if (self->error == NULL)
+    self->error = g_steal_pointer (&error);
+  g_mutex_unlock (&self->mutex);
+
+  g_clear_error (&error);
+}
+
+/* What a part of the save says. Takes the error over. */
+static void
+take_inner_error (SaveJob *self, GError *error)
+{
+  g_autofree char *name = g_file_get_parse_name (bs_tracked_path_get_file (self->job.tracked));
+
+  g_prefix_error (&error, "Saving at %s: ", name);
+  take_error (self, error);
+}
+
+/* Who waits for a part of the save: its own thread where the save is a blocking
+ * call, else nobody, and `deliver` goes on. After the commit nothing is cancelled. */
+static BsCaller *
+inner_caller_new (SaveJob *self, gboolean blocking, BsDeliverFunc deliver, gpointer data, GDestroyNotify data_free)
+{
+  GCancellable *cancellable = self->phase < PHASE_DELETE ? get_cancellable (self) : NULL;
+  BsCaller *caller;
+
+  if (blocking)
+    {
+      caller = bs_caller_new_blocking (self->job.store, cancellable, deliver, data, data_free, NULL);
+      caller->inner = TRUE;
+    }
+  else
+    {
+      caller = bs_caller_new_background (self->job.store, g_atomic_int_get (&self->job.priority), deliver, data, data_free);
+      g_set_object (&caller->cancellable, cancellable);
+    }
+  caller->of_save = TRUE;
+
+  return caller;
+}
+
+static void
+sort_by_shard (SaveJob *self, guint *order, guint first[BS_N_SHARDS + 1])
+{
+  const BsSaveName *names = self->plan.names;
+  guint next[BS_N_SHARDS];
+
+  for (guint i = 0; i < self->plan.n_names; i++)
+    first[bs_shard_index (bs_key_hash (&names[i].key)) + 1]++;
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      first[i + 1] += first[i];
+      next[i] = first[i];
+    }
+  for (guint i = 0; i < self->plan.n_names; i++)
+    order[next[bs_shard_index (bs_key_hash (&names[i].key))]++] = i;
+}
+
+typedef enum
+{
+  NAME_IS_THERE,
+  NAME_NEW,                   /* nobody but the save has asked for it */
+  NAME_TO_DO,
+  NAME_MISSING,
+} NameState;
+
+/* What was asked for a key before the save comes before it: only where nothing
+ * was is it known what the path has. Under the shard's mutex. */
+static NameState
+look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 hash)
+{
+  BsKeyRecord *record = name->record != NULL ? name->record : bs_shard_lookup (shard, &name->key, hash);
+
+  if (record != NULL && record->strand.head != NULL)
+    return NAME_TO_DO;
+
+  switch (bs_tracked_path_get_membership (self->job.tracked, &name->key, hash))
+    {
+    case BS_MEMBER_YES:
+      return NAME_IS_THERE;
+    case BS_MEMBER_NO:
+      return name->record != NULL ? NAME_NEW : NAME_MISSING;
+    case BS_MEMBER_UNCERTAIN:
+    default:
+      return NAME_TO_DO;
+    }
+}
+
+static void
+doom_the_others (SaveJob *self, BsKeyTable *keys, BsKeyTable *pinned)
+{
+  BsKeyTableIter iter = { 0, };
+  const BsKey *key;
+
+  while (bs_key_table_iter_next (keys, &iter, &key))
+    {
+      guint64 hash = bs_key_hash (key);
+
+      if (!bs_key_table_contains (pinned, key, hash))
+        bs_key_table_add (&self->doomed, key, hash);
+    }
+}
+
+/* Pins the names of one shard and notes what is to be done. Returns a name that
+ * is missing, or NULL. */
+static const BsSaveName *
+begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guint *n_there)
+{
+  BsTrackedPath *tracked = self->job.tracked;
+  BsShard *shard = &self->job.store->shards[index];
+  const BsSaveName *missing = NULL;
+  guint n_members = 0;
+
+  g_mutex_lock (&shard->mutex);
+  bs_key_table_reserve (&tracked->pinned[index], n_names);
+  for (guint i = 0; i < n_names; i++)
+    {
+      const BsSaveName *name = &self->plan.names[order[i]];
+      guint64 hash = bs_key_hash (&name->key);
+      NameState state = look_at_name (self, shard, name, hash);
+
+      if (bs_key_table_add (&tracked->pinned[index], &name->key, hash) && state == NAME_IS_THERE)
+        n_members++;
+      if (state == NAME_NEW)
+        bs_key_table_add (&tracked->added[index], &name->key, hash);
+      if (state == NAME_IS_THERE)
+        (*n_there)++;
+      else if (state != NAME_MISSING)
+        self->todo[self->n_todo++] = order[i];
+      else
+        missing = name;
+    }
+  /* Where all that are there are named, there is no need to look at each. */
+  if (tracked->members[index].n_keys > n_members)
+    doom_the_others (self, &tracked->members[index], &tracked->pinned[index]);
+  if (tracked->uncertain[index].n_keys > 0)
+    doom_the_others (self, &tracked->uncertain[index], &tracked->pinned[index]);
+  g_mutex_unlock (&shard->mutex);
+
+  return missing;
+}
+
+/* The save's turn has come. From now on nobody deletes what it names. */
+static void
+begin (SaveJob *self)
+{
+  g_autofree guint *order = g_new (guint, self->plan.n_names);
+  guint first[BS_N_SHARDS + 1] = { 0, };
+  guint n_there = 0;
+
+  self->todo = g_new (guint, self->plan.n_names);
+  sort_by_shard (self, order, first);
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      const BsSaveName *missing = begin_shard (self, i, order + first[i], first[i + 1] - first[i], &n_there);
+
+      if (missing != NULL)
+        take_error (self, bs_job_error (BS_JOB_SAVE, &missing->key, self->job.tracked, BS_ERROR, BS_ERROR_NOT_FOUND,
+                                        "it is to be kept, and there is no such key"));
+    }
+
+  if (n_there > 0)
+    self->plan.progress (self->plan.data, n_there);
+}
+
+static void
+unpin (SaveJob *self)
+{
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      g_mutex_lock (&self->job.store->shards[i].mutex);
+      bs_key_table_clear (&self->job.tracked->pinned[i]);
+      bs_key_table_clear (&self->job.tracked->added[i]);
+      g_mutex_unlock (&self->job.store->shards[i].mutex);
+    }
+}
+
+/* Blobs that a sync failed to make durable are in the way of every sync to come,
+ * and nobody may hold them any more when the next save is made. Those that only
+ * this save has brought are taken away again. FALSE if there are none. */
+static gboolean
+begin_undo (SaveJob *self)
+{
+  BsTrackedPath *tracked = self->job.tracked;
+
+  bs_key_table_clear (&self->doomed);
+  bs_key_table_init (&self->doomed, 0);
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      BsKeyTableIter iter = { 0, };
+      const BsKey *key;
+
+      g_mutex_lock (&self->job.store->shards[i].mutex);
+      while (bs_key_table_iter_next (&tracked->added[i], &iter, &key))
+        {
+          guint64 hash = bs_key_hash (key);
+
+          bs_key_table_remove (&tracked->pinned[i], key, hash);
+          bs_key_table_add (&self->doomed, key, hash);
+        }
+      g_mutex_unlock (&self->job.store->shards[i].mutex);
+    }
+
+  return self->doomed.n_keys > 0;
+}
+
+/* One name is done, or has failed. */
+static void
+note_name (SaveJob *self, guint name, BsKeyRecord *token, GError *error)
+{
+  if (error != NULL)
+    {
+      take_inner_error (self, error);
+      return;
+    }
+
+  if (token != NULL)
+    {
+      g_mutex_lock (&self->mutex);
+      g_ptr_array_add (self->tokens, token);
+      g_mutex_unlock (&self->mutex);
+    }
+  else
+    {
+      self->plan.persisted (self->plan.data, name);
+    }
+  self->plan.progress (self->plan.data, 1);
+}
+
+/* A name that the path must have is made available, since something else is
+ * under way for it, or it is not known whether it is there: then it is found. */
+static void
+start_name (SaveJob *self, guint index, BsCaller *caller)
+{
+  const BsSaveName *name = &self->plan.names[index];
+  g_autoptr (BsContent) content = NULL;
+
+  bs_caller_set_subject (caller, name->record != NULL ? BS_JOB_PERSIST : BS_JOB_REGISTER, &name->key, self->job.tracked);
+  if (name->record == NULL)
+    {
+      bs_strand_start (self->job.store, BS_JOB_REGISTER, &name->key, NULL, self->job.tracked, NULL, caller);
+      return;
+    }
+
+  content = self->plan.dup_content (self->plan.data, index);
+  bs_strand_start (self->job.store, BS_JOB_PERSIST, &name->key, name->record, self->job.tracked, content, caller);
+}
+
+typedef struct
+{
+  SaveJob *save;              /* a reference on its job */
+  guint name;
+} NameRequest;
+
+static void
+name_request_free (gpointer data)
+{
+  NameRequest *request = data;
+
+  bs_job_unref (&request->save->job);
+  g_free (request);
+}
+
+static void pump (SaveJob *self);
+
+static gpointer
+background_name_done (gpointer data, gpointer value, GError **error)
+{
+  NameRequest *request = data;
+  SaveJob *self = request->save;
+
+  note_name (self, request->name, value, g_steal_pointer (error));
+  g_mutex_lock (&self->mutex);
+  self->n_running--;
+  g_mutex_unlock (&self->mutex);
+  pump (self);
+
+  return NULL;
+}
+
+static void
+start_in_background (SaveJob *self, guint name)
+{
+  NameRequest *request = g_new (NameRequest, 1);
+  BsCaller *caller;
+
+  request->save = self;
+  bs_job_ref (&self->job);
+  request->name = name;
+  caller = inner_caller_new (self, FALSE, background_name_done, request, name_request_free);
+  start_name (self, name, caller);
+  bs_caller_unref (caller);
+}
+
+/* Under the mutex. */
+static gboolean
+take_name (SaveJob *self, guint *name)
+{
+  if (self->error != NULL || self->next_todo == self->n_todo)
+    return FALSE;
+
+  *name = self->todo[self->next_todo++];
+  return TRUE;
+}
+
+/* Starts as many names as may be under way, and ends the phase when all are
+ * done. What is done while somebody pumps is seen by that one. */
+static void
+pump (SaveJob *self)
+{
+  BsCaller *caller = NULL;
+  guint name;
+
+  g_mutex_lock (&self->mutex);
+  if (!self->pumping)
+    {
+      self->pumping = TRUE;
+      while (self->n_running < self->plan.max_parallel && take_name (self, &name))
+        {
+          self->n_running++;
+          g_mutex_unlock (&self->mutex);
+          start_in_background (self, name);
+          g_mutex_lock (&self->mutex);
+        }
+      self->pumping = FALSE;
+      if (self->n_running == 0)
+        caller = g_steal_pointer (&self->phase_caller);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (caller != NULL)
+    {
+      bs_caller_answer (caller, NULL, NULL);
+      bs_caller_unref (caller);
+    }
+}
+
+typedef struct
+{
+  SaveJob *save;
+  guint name;
+} NameHere;
+
+static gpointer
+name_here_done (gpointer data, gpointer value, GError **error)
+{
+  NameHere *here = data;
+
+  note_name (here->save, here->name, value, g_steal_pointer (error));
+  return NULL;
+}
+
+/* The store's short way; FALSE where it can't be taken. */
+static gboolean
+persist_now (SaveJob *self, guint index)
+{
+  const BsSaveName *name = &self->plan.names[index];
+  BsBackingStore *store = self->job.store;
+  g_autoptr (BsContent) content = NULL;
+  GError *error = NULL;
+  gpointer unused;
+
+  if (get_cancellable (self) != NULL || store->main_context != NULL || name->record == NULL)
+    return FALSE;
+
+  content = self->plan.dup_content (self->plan.data, index);
+  if (!bs_strand_call_now (store, BS_JOB_PERSIST, &name->key, name->record, self->job.tracked, content, TRUE, &unused, &error))
+    return FALSE;
+
+  note_name (self, index, NULL, error);
+  return TRUE;
+}
+
+/* The thread of a blocking call is one of those that persist. */
+static void
+persist_here (SaveJob *self)
+{
+  NameHere here = { self, 0 };
+  gboolean more;
+
+  do
+    {
+      g_mutex_lock (&self->mutex);
+      more = take_name (self, &here.name);
+      g_mutex_unlock (&self->mutex);
+      if (more && !persist_now (self, here.name))
+        {
+          BsCaller *caller = inner_caller_new (self, TRUE, name_here_done, &here, NULL);
+
+          start_name (self, here.name, caller);
+          bs_caller_wait (caller, NULL);
+        }
+    }
+  while (more);
+}
+
+static void
+start_persist (SaveJob *self, BsCaller *caller)
+{
+  self->phase_caller = bs_caller_ref (caller);
+  if (!caller->blocking)
+    {
+      /* Whoever asked for the save is not to be kept busy with starting things. */
+      bs_lane_submit (self->job.lane, &self->job);
+      return;
+    }
+
+  self->n_running = 1;
+  pump (self);
+  persist_here (self);
+  g_mutex_lock (&self->mutex);
+  self->n_running--;
+  g_mutex_unlock (&self->mutex);
+  pump (self);
+}
+
+static void
+start_commit (SaveJob *self, BsCaller *caller)
+{
+  BsTrackedPath *tracked = self->job.tracked;
+
+  if (self->plan.root != NULL)
+    {
+      bs_caller_set_subject (caller, BS_JOB_WRITE_ROOT, NULL, tracked);
+      bs_path_start_write_root (tracked, self->plan.root, caller);
+    }
+  else if (self->plan.commit != NULL)
+    {
+      bs_caller_set_subject (caller, BS_JOB_SAVE, NULL, tracked);
+      bs_task_start_commit (tracked, self->plan.commit, self->plan.data, caller);
+    }
+  else
+    {
+      bs_caller_answer (caller, NULL, NULL);
+    }
+}
+
+static void
+start_phase (SaveJob *self, BsCaller *caller)
+{
+  switch (self->phase)
+    {
+    case PHASE_PERSIST:
+      start_persist (self, caller);
+      break;
+    case PHASE_SYNC:
+      bs_caller_set_subject (caller, BS_JOB_SYNC, NULL, self->job.tracked);
+      bs_path_start (BS_JOB_SYNC, self->job.tracked, caller);
+      break;
+    case PHASE_COMMIT:
+      start_commit (self, caller);
+      break;
+    case PHASE_DELETE:
+    case PHASE_UNDO:
+      bs_bulk_start_delete_table (self->job.store, self->job.tracked, &self->doomed, caller);
+      break;
+    case PHASE_QUEUED:
+    case PHASE_END:
+    default:
+      g_assert_not_reached ();
+    }
+}
+
+static void
+check_cancelled (SaveJob *self)
+{
+  if (g_cancellable_is_cancelled (get_cancellable (self)))
+    take_error (self, bs_job_error (BS_JOB_SAVE, NULL, self->job.tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
+}
+
+/* A phase has ended: which is next? Takes the error over. */
+static void
+end_phase (SaveJob *self, GError *error)
+{
+  gboolean sync_failed;
+
+  /* The save has succeeded; what is left over goes with the next one. */
+  if (self->phase == PHASE_DELETE)
+    {
+      if (error != NULL)
+        bs_backing_store_report (self->job.store, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, error);
+      self->phase = PHASE_END;
+      return;
+    }
+
+  /* Why it is undone is what there is to say. */
+  if (self->phase == PHASE_UNDO)
+    {
+      g_clear_error (&error);
+      self->phase = PHASE_END;
+      return;
+    }
+
+  sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  if (error != NULL)
+    take_inner_error (self, error);
+  else if (self->phase == PHASE_QUEUED)
+    begin (self);
+  else if (self->phase == PHASE_COMMIT)
+    self->plan.committed (self->plan.data);
+  if (self->phase < PHASE_COMMIT)
+    check_cancelled (self);
+
+  if (sync_failed && begin_undo (self))
+    self->phase = PHASE_UNDO;
+  else if (self->error != NULL)
+    self->phase = PHASE_END;
+  else if (self->phase == PHASE_QUEUED && self->n_todo == 0)
+    self->phase = PHASE_SYNC;
+  else if (self->phase == PHASE_COMMIT && self->doomed.n_keys == 0)
+    self->phase = PHASE_END;
+  else
+    self->phase++;
+}
+
+static gpointer
+background_phase_done (gpointer data, gpointer value, GError **error)
+{
+  SaveJob *self = data;
+
+  end_phase (self, g_steal_pointer (error));
+  go_on (self);
+
+  return NULL;
+}
+
+static void
+end (SaveJob *self)
+{
+  BsJob *job = &self->job;
+  BsAftermath after = { NULL, };
+
+  unpin (self);
+
+  g_mutex_lock (job->lock);
+  job->state = BS_JOB_DONE;
+  bs_path_remove_save (job, &after);
+  g_mutex_unlock (job->lock);
+
+  bs_caller_answer (self->caller, NULL, g_steal_pointer (&self->error));
+  bs_aftermath_run (&after);
+  bs_job_unref (job);
+}
+
+static void
+go_on (SaveJob *self)
+{
+  BsCaller *caller;
+
+  if (self->phase == PHASE_END)
+    {
+      end (self);
+      return;
+    }
+
+  caller = inner_caller_new (self, FALSE, background_phase_done, bs_job_ref (&self->job), (GDestroyNotify) bs_job_unref);
+  start_phase (self, caller);
+  bs_caller_unref (caller);
+}
+
+/* The same for the thread of a blocking call. */
+static void
+go_on_here (SaveJob *self)
+{
+  while (self->phase != PHASE_END)
+    {
+      BsCaller *caller = inner_caller_new (self, TRUE, NULL, NULL, NULL);
+      GError *error = NULL;
+
+      start_phase (self, caller);
+      bs_caller_wait (caller, &error);
+      end_phase (self, error);
+    }
+
+  end (self);
+}
+
+static gpointer
+background_turn_came (gpointer data, gpointer value, GError **error)
+{
+  SaveJob *self = data;
+
+  if (*error == NULL)
+    return background_phase_done (data, value, error);
+
+  /* It has left the queue. */
+  bs_caller_answer (self->caller, NULL, g_steal_pointer (error));
+  return NULL;
+}
+
+/* Its turn has come; or it is to start persisting, on a thread of the store. */
+static void
+save_job_run (BsJob *job)
+{
+  SaveJob *self = (SaveJob *) job;
+  BsCaller *callers;
+
+  g_mutex_lock (job->lock);
+  callers = bs_job_steal_callers (job);
+  g_mutex_unlock (job->lock);
+
+  if (callers != NULL)
+    bs_job_answer (callers, NULL, NULL);
+  else
+    pump (self);
+}
+
+static void
+save_job_drop (BsJob *job, BsAftermath *after)
+{
+  bs_path_remove_save (job, after);
+  bs_aftermath_add_dropped (after, job);
+}
+
+static void
+plan_clear (BsSavePlan *plan)
+{
+  plan->free (plan->data);
+  g_clear_pointer (&plan->root, g_bytes_unref);
+  g_free (plan->names);
+}
+
+static void
+save_job_free (BsJob *job)
+{
+  SaveJob *self = (SaveJob *) job;
+
+  if (self->tokens->len > 0)
+    bs_backing_store_drop_tokens (job->store, (BsKeyRecord **) self->tokens->pdata, self->tokens->len);
+  g_ptr_array_unref (self->tokens);
+  plan_clear (&self->plan);
+  g_free (self->todo);
+  bs_key_table_clear (&self->doomed);
+  g_clear_error (&self->error);
+  g_mutex_clear (&self->mutex);
+  bs_caller_unref (self->caller);
+  bs_path_unref (self->path);
+}
+
+static const BsJobClass save_job_class = {
+  .run = save_job_run,
+  .drop = save_job_drop,
+  .free = save_job_free,
+};
+
+static SaveJob *
+save_job_new (BsTrackedPath *tracked, BsSavePlan *plan, BsCaller *caller)
+{
+  SaveJob *self = g_new0 (SaveJob, 1);
+
+  bs_job_init (&self->job, &save_job_class, BS_JOB_SAVE, tracked->store, tracked->store->backing_lane,
+               bs_path_get_save_lock (tracked->path), tracked, caller->priority);
+  bs_job_hold (&self->job);
+  self->job.resumes = TRUE;
+  self->path = bs_path_ref (tracked->path);
+  self->caller = bs_caller_ref (caller);
+  self->plan = *plan;
+  self->tokens = g_ptr_array_new ();
+  bs_key_table_init (&self->doomed, 0);
+  g_mutex_init (&self->mutex);
+
+  return self;
+}
+
+/* Puts the save into the queue; `turn` is answered when its turn has come. */
+static void
+queue (SaveJob *self, BsCaller *turn)
+{
+  BsJob *job = &self->job;
+  gboolean is_queued = FALSE;
+  gboolean is_first = FALSE;
+  gboolean left;
+
+  bs_caller_set_subject (turn, BS_JOB_SAVE, NULL, job->tracked);
+  turn->keep = bs_path_ref (self->path);
+  turn->keep_free = (GDestroyNotify) bs_path_unref;
+  turn->lock = job->lock;
+  bs_caller_connect (turn, bs_job_leave, NULL);
+
+  g_mutex_lock (job->lock);
+  left = turn->left;
+  if (!left)
+    is_queued = bs_path_queue_save (job);
+  if (is_queued)
+    {
+      /* The queue's. */
+      bs_job_ref (job);
+      is_first = job->state == BS_JOB_READY;
+      bs_job_join (job, turn);
+    }
+  g_mutex_unlock (job->lock);
+
+  if (is_first)
+    bs_job_run (job, NULL);
+  else if (is_queued)
+    bs_path_lend_to_saves (self->path, turn->priority);
+  else if (left)
+    bs_caller_answer (turn, NULL, bs_job_error (BS_JOB_SAVE, NULL, job->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
+  else
+    bs_caller_answer (turn, NULL, bs_job_error (BS_JOB_SAVE, NULL, job->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed"));
+}
+
+static void
+save_here (SaveJob *self)
+{
+  BsCaller *turn = inner_caller_new (self, TRUE, NULL, NULL, NULL);
+  GError *error = NULL;
+
+  queue (self, turn);
+  if (bs_caller_wait (turn, &error))
+    {
+      end_phase (self, NULL);
+      go_on_here (self);
+    }
+  else
+    {
+      bs_caller_answer (self->caller, NULL, error);
+    }
+}
+
+static void
+save_in_background (SaveJob *self)
+{
+  BsCaller *turn = inner_caller_new (self, FALSE, background_turn_came, bs_job_ref (&self->job), (GDestroyNotify) bs_job_unref);
+
+  queue (self, turn);
+  bs_caller_unref (turn);
+}
+
+void
+bs_backing_store_start_save (BsBackingStore *self, BsTrackedPath *tracked, BsSavePlan *plan, BsCaller *caller)
+{
+  SaveJob *job;
+
+  caller->context_data = plan->context_data;
+  caller->context_data_free = plan->context_data_free;
+  if (!bs_backing_store_admit (self, caller, BS_JOB_SAVE, NULL, tracked))
+    {
+      plan_clear (plan);
+      return;
+    }
+
+  if (caller->blocking && !bs_wait_begin (&caller->wait, tracked->path))
+    {
+      plan_clear (plan);
+      bs_caller_answer (caller, NULL, bs_job_error (BS_JOB_SAVE, NULL, tracked, BS_ERROR, BS_ERROR_BUSY,
+                                                    "called from inside a commit function, it would wait for that function's own save"));
+    }
+  else
+    {
+      /* The save may have to wait for another one's commit function. */
+      bs_task_lend_place (self);
+      job = save_job_new (tracked, plan, caller);
+      if (caller->blocking)
+        save_here (job);
+      else
+        save_in_background (job);
+      bs_job_unref (&job->job);
+    }
+  bs_backing_store_admitted (self);
+}

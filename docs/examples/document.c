@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A document of named pages that survives whatever happens while it is saved.
+ *
+ *   document DOCUMENT                        shows the pages
+ *   document DOCUMENT set NAME FILE...       sets pages, each from a file
+ *   document DOCUMENT remove NAME...         removes pages
+ *
+ * DOCUMENT is a directory: the root blob says which page has which key, and the
+ * pages are the blobs. .DOCUMENT.scratch beside it is for the time that it is open.
+ *
+ * With --crash=WHERE the process is killed in the middle of the save: at the first
+ * write, persist, sync, root or delete. Up to the root the document is the old one
+ * then, and after it the new one. document.py is the same program in Python, for
+ * the same documents. */
+
+#include <backingstore/backingstore.h>
+
+#include <signal.h>
+#include <unistd.h>
+
+#define POOL_BYTES (64 * 1024 * 1024)
+
+typedef struct
+{
+  BsFaultBacking *backing;
+  BsBackingStore *store;
+  BsPool *pool;
+  BsTrackedPath *tracked;
+  GTree *pages;           /* name → BsItem */
+} Document;
+
+static void
+document_free (Document *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (self->store != NULL && !bs_backing_store_close (self->store, NULL, &error))
+    g_printerr ("%s\n", error->message);
+  g_clear_pointer (&self->pages, g_tree_unref);
+  g_clear_object (&self->tracked);
+  g_clear_object (&self->pool);
+  g_clear_object (&self->store);
+  g_clear_object (&self->backing);
+  g_free (self);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Document, document_free)
+
+static int
+compare_names (gconstpointer a, gconstpointer b, gpointer data)
+{
+  return g_strcmp0 (a, b);
+}
+
+/* What is read from a disk is not to be trusted. */
+static gboolean
+document_read_root (Document *self, GBytes *root, GError **error)
+{
+  g_autoptr (GVariant) names = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("a{ss}"), root, FALSE));
+  const char *name, *key;
+  GVariantIter iter;
+
+  if (!g_variant_is_normal_form (names))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "The root blob is not one of ours");
+      return FALSE;
+    }
+
+  g_variant_iter_init (&iter, names);
+  while (g_variant_iter_next (&iter, "{&s&s}", &name, &key))
+    {
+      BsItem *item = bs_pool_register (self->pool, self->tracked, key, NULL, error);
+
+      if (item == NULL)
+        return FALSE;
+      g_tree_insert (self->pages, g_strdup (name), item);
+    }
+
+  return TRUE;
+}
+
+static gboolean
+document_load (Document *self, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  g_autoptr (GBytes) root = bs_backing_store_load_root (self->store, self->tracked, NULL, &local_error);
+
+  if (root != NULL)
+    return document_read_root (self, root, error);
+  if (g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND))
+    return TRUE; /* a new document */
+
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+static Document *
+document_open (const char *path, GError **error)
+{
+  g_autoptr (GFile) directory = g_file_new_for_commandline_arg (path);
+  g_autoptr (GFile) parent = g_file_get_parent (directory);
+  g_autofree char *basename = g_file_get_basename (directory);
+  g_autofree char *name = g_strdup_printf (".%s.scratch", basename);
+  g_autoptr (GFile) scratch = g_file_get_child (parent, name);
+  g_autoptr (BsFileBacking) files = bs_file_backing_new (scratch);
+  g_autoptr (Document) self = g_new0 (Document, 1);
+
+  self->backing = bs_fault_backing_new (BS_BACKING (files));
+  self->store = bs_backing_store_new (BS_BACKING (self->backing));
+  self->pool = bs_pool_new (self->store, POOL_BYTES);
+  self->pages = g_tree_new_full (compare_names, NULL, g_free, g_object_unref);
+  self->tracked = bs_backing_store_track_path (self->store, directory, NULL, error);
+  if (self->tracked == NULL || !document_load (self, error))
+    return NULL;
+
+  return g_steal_pointer (&self);
+}
+
+/* The page that was there is still in the document on the disk. */
+static void
+document_set_page (Document *self, const char *name, GBytes *content)
+{
+  g_tree_replace (self->pages, g_strdup (name), bs_pool_insert (self->pool, content));
+}
+
+typedef struct
+{
+  BsSave *save;
+  GVariantBuilder names;
+} Collecting;
+
+static gboolean
+add_page (gpointer name, gpointer item, gpointer data)
+{
+  Collecting *collecting = data;
+  g_autofree char *key = bs_item_dup_key (item);
+
+  bs_save_add_item (collecting->save, item);
+  g_variant_builder_add (&collecting->names, "{ss}", name, key);
+  return FALSE;
+}
+
+static BsSave *
+document_save_async (Document *self, GAsyncReadyCallback callback, gpointer user_data)
+{
+  BsSave *save = bs_save_new (self->store, self->tracked);
+  Collecting collecting = { .save = save };
+  g_autoptr (GVariant) names = NULL;
+  g_autoptr (GBytes) root = NULL;
+
+  g_variant_builder_init (&collecting.names, G_VARIANT_TYPE ("a{ss}"));
+  g_tree_foreach (self->pages, add_page, &collecting);
+  names = g_variant_ref_sink (g_variant_builder_end (&collecting.names));
+  root = g_variant_get_data_as_bytes (names);
+  bs_save_set_root (save, root);
+  bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, callback, user_data);
+
+  return save;
+}
+
+static gboolean
+show_page (gpointer name, gpointer item, gpointer data)
+{
+  GError **error = data;
+  g_autoptr (GBytes) content = bs_item_load (item, NULL, error);
+  g_autofree char *checksum = NULL;
+
+  if (content == NULL)
+    return TRUE;
+  checksum = g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, content);
+  g_print ("%s %" G_GSIZE_FORMAT " %s\n", (char *) name, g_bytes_get_size (content), checksum);
+  return FALSE;
+}
+
+static gboolean
+show (Document *document, GError **error)
+{
+  GError *local_error = NULL;
+
+  g_tree_foreach (document->pages, show_page, &local_error);
+  if (local_error == NULL)
+    return TRUE;
+
+  g_propagate_error (error, local_error);
+  return FALSE;
+}
+
+typedef struct
+{
+  const char *name;
+  BsOperation operations[2];
+} Crash;
+
+static const Crash crashes[] = {
+  { "write", { BS_OPERATION_WRITE, BS_OPERATION_WRITE } },
+  { "persist", { BS_OPERATION_PERSIST, BS_OPERATION_PERSIST } },
+  { "sync", { BS_OPERATION_SYNC_PERSISTED, BS_OPERATION_SYNC_PERSISTED } },
+  { "root", { BS_OPERATION_WRITE_ROOT, BS_OPERATION_WRITE_ROOT } },
+  { "delete", { BS_OPERATION_DELETE_PERSISTED, BS_OPERATION_DELETE_PERSISTED_KEYS } },
+};
+
+typedef struct
+{
+  Document *document;
+  GMainLoop *loop;
+  const Crash *crash;     /* nullable */
+  GError *error;
+} Saving;
+
+static void
+saved_cb (GObject *save, GAsyncResult *result, gpointer data)
+{
+  Saving *saving = data;
+
+  bs_save_run_finish (BS_SAVE (save), result, &saving->error);
+  g_main_loop_quit (saving->loop);
+}
+
+static void
+fraction_cb (BsSave *save, GParamSpec *pspec, gpointer data)
+{
+  g_printerr ("%3.0f%%\n", 100 * bs_save_get_fraction (save));
+}
+
+static gboolean
+crash_cb (gpointer data)
+{
+  Saving *saving = data;
+
+  for (guint i = 0; i < G_N_ELEMENTS (saving->crash->operations); i++)
+    if (bs_fault_backing_get_count (saving->document->backing, saving->crash->operations[i]) > 0)
+      kill (getpid (), SIGKILL);
+
+  return G_SOURCE_CONTINUE;
+}
+
+/* Saves, and shows how far it is; nothing blocks the main loop meanwhile. */
+static gboolean
+save (Document *document, const Crash *crash, GError **error)
+{
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  Saving saving = { document, loop, crash, NULL };
+  g_autoptr (BsSave) running = NULL;
+
+  if (crash != NULL)
+    {
+      /* The call waits before it has done anything, and is the last one. */
+      for (guint i = 0; i < G_N_ELEMENTS (crash->operations); i++)
+        bs_fault_backing_hold (document->backing, crash->operations[i]);
+      g_timeout_add (1, crash_cb, &saving);
+    }
+  running = document_save_async (document, saved_cb, &saving);
+  g_signal_connect (running, "notify::fraction", G_CALLBACK (fraction_cb), NULL);
+  g_main_loop_run (loop);
+  g_signal_handlers_disconnect_by_func (running, fraction_cb, NULL);
+
+  if (saving.error == NULL)
+    return TRUE;
+  g_propagate_error (error, saving.error);
+  return FALSE;
+}
+
+static gboolean
+set_pages (Document *document, char **arguments, GError **error)
+{
+  for (; arguments[0] != NULL; arguments += 2)
+    {
+      g_autoptr (GBytes) content = NULL;
+      char *data;
+      gsize size;
+
+      if (arguments[1] == NULL)
+        {
+          g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "No file is given for “%s”", arguments[0]);
+          return FALSE;
+        }
+      if (!g_file_get_contents (arguments[1], &data, &size, error))
+        return FALSE;
+      content = g_bytes_new_take (data, size);
+      document_set_page (document, arguments[0], content);
+    }
+
+  return TRUE;
+}
+
+static gboolean
+remove_pages (Document *document, char **arguments, GError **error)
+{
+  for (; arguments[0] != NULL; arguments++)
+    if (!g_tree_remove (document->pages, arguments[0]))
+      {
+        g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no page “%s”", arguments[0]);
+        return FALSE;
+      }
+
+  return TRUE;
+}
+
+static const Crash *
+find_crash (const char *name)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (crashes); i++)
+    if (g_strcmp0 (crashes[i].name, name) == 0)
+      return &crashes[i];
+
+  return NULL;
+}
+
+static gboolean
+run (char **arguments, const Crash *crash, GError **error)
+{
+  g_autoptr (Document) document = document_open (arguments[0], error);
+  const char *command = arguments[1] != NULL ? arguments[1] : "show";
+
+  if (document == NULL)
+    return FALSE;
+  if (g_str_equal (command, "show"))
+    return show (document, error);
+  if (g_str_equal (command, "set"))
+    return set_pages (document, arguments + 2, error) && save (document, crash, error);
+  if (g_str_equal (command, "remove"))
+    return remove_pages (document, arguments + 2, error) && save (document, crash, error);
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "“%s” is not a command", command);
+  return FALSE;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new ("DOCUMENT [show | set NAME FILE… | remove NAME…]");
+  g_autofree char *where = NULL;
+  g_auto (GStrv) arguments = NULL;
+  g_autoptr (GError) error = NULL;
+  const GOptionEntry entries[] = {
+    { "crash", 0, 0, G_OPTION_ARG_STRING, &where, "Be killed at the first write, persist, sync, root or delete of the save", "WHERE" },
+    { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
+    { NULL }
+  };
+
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (!g_option_context_parse (context, &argc, &argv, &error))
+    {
+      g_printerr ("%s\n", error->message);
+      return 2;
+    }
+  if (arguments == NULL || (where != NULL && find_crash (where) == NULL))
+    {
+      g_autofree char *help = g_option_context_get_help (context, TRUE, NULL);
+
+      g_printerr ("%s", help);
+      return 2;
+    }
+
+  if (!run (arguments, where != NULL ? find_crash (where) : NULL, &error))
+    {
+      g_printerr ("%s: %s\n", argv[0], error->message);
+      return 1;
+    }
+
+  return 0;
+}

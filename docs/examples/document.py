@@ -1,0 +1,150 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A document of named pages that survives whatever happens while it is saved.
+
+    document.py DOCUMENT                        shows the pages
+    document.py DOCUMENT set NAME FILE...       sets pages, each from a file
+    document.py DOCUMENT remove NAME...         removes pages
+
+DOCUMENT is a directory: the root blob says which page has which key, and the
+pages are the blobs. .DOCUMENT.scratch beside it is for the time that it is open.
+
+With --crash=WHERE the process is killed in the middle of the save: at the first
+write, persist, sync, root or delete. Up to the root the document is the old one
+then, and after it the new one. document.c is the same program in C, for the same
+documents.
+"""
+
+import argparse
+import hashlib
+import os
+import signal
+import sys
+
+import gi
+
+gi.require_version('Bs', '1')
+from gi.repository import Bs, Gio, GLib
+
+MIB = 1 << 20
+
+CRASHES = {
+    'write': [Bs.Operation.WRITE],
+    'persist': [Bs.Operation.PERSIST],
+    'sync': [Bs.Operation.SYNC_PERSISTED],
+    'root': [Bs.Operation.WRITE_ROOT],
+    'delete': [Bs.Operation.DELETE_PERSISTED, Bs.Operation.DELETE_PERSISTED_KEYS],
+}
+
+
+class Document:
+    def __init__(self, path):
+        directory = Gio.File.new_for_path(path)
+        scratch = directory.get_parent().get_child(f'.{directory.get_basename()}.scratch')
+        self.backing = Bs.FaultBacking.new(Bs.FileBacking.new(scratch))
+        self.store = Bs.BackingStore.new(self.backing)
+        self.pool = Bs.Pool.new(self.store, 64 * MIB)
+        self.tracked = self.store.track_path(directory)
+        self.pages = {}
+        self.load()
+
+    def load(self):
+        try:
+            root = self.store.load_root(self.tracked)
+        except GLib.Error as error:
+            if not error.matches(Bs.error_quark(), Bs.Error.NOT_FOUND):
+                raise
+            return  # a new document
+
+        # What is read from a disk is not to be trusted.
+        names = GLib.Variant.new_from_bytes(GLib.VariantType('a{ss}'), root, False)
+        if not names.is_normal_form():
+            raise ValueError('The root blob is not one of ours')
+        for name, key in names.unpack().items():
+            self.pages[name] = self.pool.register(self.tracked, key)
+
+    def set_page(self, name, content):
+        # The page that was there is still in the document on the disk.
+        self.pages[name] = self.pool.insert(GLib.Bytes.new(content))
+
+    def remove_page(self, name):
+        del self.pages[name]
+
+    def save_async(self, callback):
+        save = Bs.Save.new(self.store, self.tracked)
+        for item in self.pages.values():
+            save.add_item(item)
+        names = {name: item.props.key for name, item in self.pages.items()}
+        save.set_root(GLib.Variant('a{ss}', names).get_data_as_bytes())
+        save.run_async(GLib.PRIORITY_DEFAULT, None, callback)
+        return save
+
+    def close(self):
+        self.store.close()
+
+
+def show(document):
+    for name, item in sorted(document.pages.items()):
+        content = item.load().get_data()
+        print(name, len(content), hashlib.sha256(content).hexdigest())
+
+
+def save(document, crash):
+    """Saves, and shows how far it is; nothing blocks the main loop meanwhile."""
+    loop = GLib.MainLoop()
+    errors = []
+
+    def on_saved(saving, result):
+        try:
+            saving.run_finish(result)
+        except GLib.Error as error:
+            errors.append(error)
+        loop.quit()
+
+    def crash_at(operations):
+        if any(document.backing.get_count(operation) for operation in operations):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return GLib.SOURCE_CONTINUE
+
+    if crash:
+        # The call waits before it has done anything, and is the last one.
+        for operation in CRASHES[crash]:
+            document.backing.hold(operation)
+        GLib.timeout_add(1, crash_at, CRASHES[crash])
+    saving = document.save_async(on_saved)
+    saving.connect('notify::fraction', lambda *_: print(f'{saving.props.fraction:4.0%}', file=sys.stderr))
+    loop.run()
+    if errors:
+        raise errors[0]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--crash', metavar='WHERE', choices=CRASHES)
+    parser.add_argument('document')
+    parser.add_argument('command', nargs='?', choices=['show', 'set', 'remove'], default='show')
+    parser.add_argument('arguments', nargs='*')
+    options = parser.parse_args()
+
+    document = Document(options.document)
+    try:
+        if options.command == 'set':
+            for name, path in zip(options.arguments[::2], options.arguments[1::2], strict=True):
+                with open(path, 'rb') as file:
+                    document.set_page(name, file.read())
+        elif options.command == 'remove':
+            for name in options.arguments:
+                document.remove_page(name)
+        if options.command == 'show':
+            show(document)
+        else:
+            save(document, options.crash)
+    finally:
+        document.close()
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (GLib.Error, OSError, ValueError, KeyError) as error:
+        sys.exit(f'{sys.argv[0]}: {error}')

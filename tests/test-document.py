@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Edits a document with the program of docs/examples, in one language, and kills
+it in the middle of its saves.
+
+test-document.py COMMAND [ARGUMENT...]
+"""
+
+import hashlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+COMMAND = sys.argv[1:]
+CRASHES = ['write', 'persist', 'sync', 'root', 'delete']
+N_RANDOM = 15
+
+n_tests = 0
+
+
+def check(condition, what, details=''):
+    global n_tests
+    n_tests += 1
+    print('ok' if condition else 'not ok', n_tests, what, flush=True)
+    if not condition:
+        print(details, file=sys.stderr)
+    return condition
+
+
+def run(*arguments):
+    return subprocess.run([*COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=60)
+
+
+class Document:
+    """What the document should be, beside what it is."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.path = directory / 'document'
+        self.pages = {}
+        self.n_files = 0
+
+    def make_edit(self, *names):
+        """Arguments that set these pages to something new, and the pages then."""
+        arguments, pages = ['set'], dict(self.pages)
+        for name in names:
+            content = random.randbytes(random.choice([0, 1, 5000, 300000]))
+            file = self.directory / f'file {self.n_files}'
+            file.write_bytes(content)
+            self.n_files += 1
+            arguments += [name, file]
+            pages[name] = (len(content), hashlib.sha256(content).hexdigest())
+        return arguments, pages
+
+    def make_removal(self, *names):
+        return ['remove', *names], {name: page for name, page in self.pages.items() if name not in names}
+
+    def show(self):
+        result = run(self.path)
+        lines = [line.rsplit(' ', 2) for line in result.stdout.splitlines()]
+        pages = {name: (int(size), checksum) for name, size, checksum in lines}
+        return result.returncode, pages, result.stderr
+
+    def is_whole(self, pages):
+        status, shown, message = self.show()
+        return check(status == 0 and shown == pages, 'the document is whole', f'{status} {shown} {pages} {message}')
+
+    def count_blobs(self):
+        return sum(1 for path in self.path.glob('??/*') if path.is_file())
+
+
+def edit(document, arguments, pages):
+    result = run(document.path, *arguments)
+    check(result.returncode == 0, ' '.join(map(str, arguments[:2])), result.stderr)
+    document.pages = pages
+    document.is_whole(pages)
+    check(document.count_blobs() == len(pages), 'nothing is left over', document.count_blobs())
+
+
+def crash(document, where, arguments, pages):
+    result = run(f'--crash={where}', document.path, *arguments)
+    check(result.returncode == -signal.SIGKILL, f'{arguments[0]}: killed at {where}', f'{result.returncode} {result.stderr}')
+    if where == 'delete':
+        document.pages = pages
+    document.is_whole(document.pages)
+
+
+def kill_at_random(document, arguments, pages):
+    process = subprocess.Popen([*COMMAND, str(document.path), *map(str, arguments)],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(random.random() * document.seconds)
+    process.kill()
+    process.wait(60)
+    status, shown, message = document.show()
+    check(status == 0 and shown in (document.pages, pages), 'killed at random, the old one or the new one',
+          f'{status} {shown} {document.pages} {pages} {message}')
+    document.pages = shown
+
+
+def main():
+    seed = random.randrange(1 << 30)
+    random.seed(seed)
+    print('# seed', seed)
+    with tempfile.TemporaryDirectory() as name:
+        document = Document(Path(name))
+        document.is_whole({})
+        started = time.monotonic()
+        edit(document, *document.make_edit('one', 'two', 'three with spaces'))
+        document.seconds = time.monotonic() - started
+        edit(document, *document.make_edit('two', 'four'))
+        edit(document, *document.make_removal('one'))
+        for where in CRASHES:
+            crash(document, where, *document.make_edit('two', 'five'))
+            edit(document, *document.make_edit('six'))
+        for where in CRASHES[2:]:
+            crash(document, where, *document.make_removal('six'))
+            edit(document, *document.make_edit('six'))
+        for _ in range(N_RANDOM):
+            kill_at_random(document, *document.make_edit('one', 'two'))
+        edit(document, *document.make_edit('one'))
+
+        for arguments in (document.path, 'remove', 'missing'), (document.path, 'set', 'x', '/nonexistent'), ('/dev/null/x',):
+            result = run(*arguments)
+            check(result.returncode == 1 and result.stderr.count('\n') == 1, f'{arguments[1:]} is an error', result.stderr)
+        document.is_whole(document.pages)
+    print(f'1..{n_tests}')
+
+
+main()
