@@ -64,16 +64,16 @@ typedef struct
   gboolean everything;          /* more than is remembered above, or unknown */
 } BsFilePending;
 
-void     bs_file_pending_clear   (BsFilePending *self);
-void     bs_file_pending_add_linked (BsFilePending *self, const BsKey *key);
-gboolean bs_file_pending_is_many (const BsFilePending *self);
-
 typedef enum
 {
   BS_FILE_CHANGE_NONE,
   BS_FILE_CHANGE_LINKED,
   BS_FILE_CHANGE_RENAMED,
 } BsFileChange;
+
+void     bs_file_pending_clear   (BsFilePending *self);
+void     bs_file_pending_add     (BsFilePending *self, const BsKey *key, BsFileChange change);
+gboolean bs_file_pending_is_many (const BsFilePending *self);
 
 /* The changes in one persisted directory, and its mark `.dirty`, which stands
  * there durably before the first blob is added after a sync, until all is
