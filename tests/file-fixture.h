@@ -51,6 +51,7 @@ gboolean   exists           (const char *path);
 gboolean   exists_in        (const char *directory, const char *name);
 guint      get_mode         (const char *path);
 guint64    get_inode        (const char *path);
+/* The mark of unsynced changes aside. */
 guint      count_files      (const char *directory);
 /* The directory and all below it: name, type, mode, owner, size, times, links,
  * extended attributes, content. Changes nothing. */

@@ -423,8 +423,9 @@ verify_in_thread (gpointer data)
   Verifying *self = data;
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (bs_backing_verify_persisted (self->fixture->backing, self->fixture->path, self->fixture->key, self->cancellable, &error));
-  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+  /* Without a hash there is nothing wrong with one that can be read, and a hole can. */
+  if (!bs_backing_verify_persisted (self->fixture->backing, self->fixture->path, self->fixture->key, self->cancellable, &error) &&
+      !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
   g_atomic_int_set (&self->done, TRUE);
 
@@ -549,8 +550,8 @@ static void
 test_cut_short (Fixture *fixture,
                 gconstpointer data)
 {
-  check_cut (fixture, 5001, 5000);
-  check_cut (fixture, 5002, 0);
+  check_cut (fixture, 100001, 100000);
+  check_cut (fixture, 100002, 0);
   check_cut (fixture, 300001, 4096);
   check_cut (fixture, 3 * 1024 * 1024 + 1, 1024 * 1024);
   check_cut (fixture, 3 * 1024 * 1024 + 2, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <string.h>
+#include <unistd.h>
 
 #include "backings/bs-file-buffer-private.h"
 
@@ -133,6 +134,7 @@ main (int argc,
       char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
+  alarm (100);
 
   g_test_add_func ("/file-buffer/reuse", test_reuse);
   g_test_add_func ("/file-buffer/bounds", test_bounds);

@@ -439,6 +439,7 @@ main (int argc,
     { "bad-in-place", test_bad_in_place },
   };
 
+  mount_init ();
   g_test_init (&argc, &argv, NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (tests); i++)

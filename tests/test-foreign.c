@@ -698,6 +698,41 @@ test_lock_killed (Fixture *fixture,
   register_blob (fixture, fixture->key);
 }
 
+static void
+do_nothing (Fixture *fixture)
+{
+}
+
+static void
+drop_copy (Fixture *fixture)
+{
+  g_clear_object (&fixture->backing);
+}
+
+/* A child has copies of the descriptors, and no say in what they lock. */
+static void
+test_lock_child (Fixture *fixture,
+                 gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  GPid child;
+
+  write_and_persist (fixture);
+  run_apart (drop_copy, fixture);
+  expect_both (expect_busy_path, fixture);
+  expect_both (expect_busy_scratch, fixture);
+
+  child = run_and_stay (do_nothing, fixture);
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+  expect_free_path (fixture);
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+  g_assert_finalize_object (g_steal_pointer (&fixture->backing));
+  expect_free_path (fixture);
+  expect_free_scratch (fixture);
+  kill_process (child);
+}
+
 /* Two stores, as two parts of one application may have made them. */
 static void
 test_two_stores (Fixture *fixture,
@@ -763,6 +798,7 @@ main (int argc,
   add ("lock", "close", NULL, test_lock_close);
   add ("lock", "last-unref", NULL, test_lock_last_unref);
   add ("lock", "killed", NULL, test_lock_killed);
+  add ("lock", "child", NULL, test_lock_child);
   add ("within", "scratch", NULL, test_within_scratch);
   add ("within", "path", NULL, test_within_a_path);
   add ("pool", "two-stores", NULL, test_two_stores);

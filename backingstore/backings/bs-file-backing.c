@@ -25,8 +25,9 @@
  * the file `ab/abcdef…`: the folder is named by the first two of the key's 32
  * lower-case hexadecimal digits, the file by all of them, without hyphens. The
  * file holds the blob's bytes and nothing else. A blob goes from one directory
- * to the other by hard link, or, where the file systems refuse that, as a copy
- * that appears atomically; [method@FileBacking.get_stats] tells which.
+ * to the other by hard link, or, where the file systems refuse that, by reflink or
+ * as a copy that appears atomically; [method@FileBacking.get_stats] tells which,
+ * and why. [Files on disk](on-disk-format.html) has all of the format.
  *
  * ## Whose directory it is
  *
@@ -48,13 +49,37 @@
  * Directories are made with mode 0700 and files with 0600, whatever the umask.
  * No symbolic link below a directory is followed.
  *
+ * ## Whether it is what was written
+ *
+ * A blob carries its length and a hash in an extended attribute of its file, if
+ * the file system has those, and reading compares them.
+ * [method@Backing.verify_persisted] does that at a path, and moves a bad blob to
+ * the folder `.quarantine` there; so does [method@Backing.sanitize_path], for each
+ * blob, if the path was changed and not synced when it was last used. A blob
+ * without the attribute, as another program leaves it, is taken as it is.
+ *
+ * ## When it is durable
+ *
+ * [method@Backing.sync_persisted] syncs the few files and folders that changed, or
+ * the file system if they are many. What could not be made durable is not taken
+ * for durable because a second attempt succeeds: syncing the path fails until each
+ * blob that the error covered is persisted once more, which writes it anew, or
+ * deleted. See [What is safe when](durability.html).
+ *
+ * ## Memory
+ *
+ * For large blobs it is the system's providing of fresh memory that takes time,
+ * rather than reading. So up to 64 MiB of what was read into and then freed is kept
+ * for the next blob, in the whole process; the system may take these pages back
+ * whenever it is short of memory, and they go when a backing is closed.
+ *
  * ## Errors
  *
  * Besides what [iface@Backing] says, each function reports what the system
  * reports, as the [error@Gio.IOErrorEnum] that fits, and
  *
  * - %BS_ERROR_CORRUPT if something other than a regular file stands in a blob's
- *   place, or one that ends early;
+ *   place, or its length or hash is wrong;
  * - %BS_ERROR_FOREIGN, %BS_ERROR_BUSY as above;
  * - %BS_ERROR_NOT_SUPPORTED if a [iface@Gio.File] has no local path, or the
  *   directory was written by a newer version;
@@ -810,7 +835,8 @@ bs_file_backing_get_directory (BsFileBacking *self)
  * Gets what the backing has done so far. It may be called from any thread.
  *
  * A blob that was there already is not counted. Foreign files are counted each
- * time that [method@Backing.sanitize_path] sees them.
+ * time that [method@Backing.sanitize_path] sees them. The figures all start at
+ * zero with the backing.
  *
  * Returns: (transfer full): the figures
  */

@@ -21,7 +21,8 @@ int bs_file_load_at        (int fd, const char *name, GCancellable *cancellable,
 void bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE]);
 /* A new file in the folder, for reading and writing. */
 int bs_file_make_temporary (int fd, char name[BS_FILE_TEMPORARY_SIZE], int *temporary_fd);
-/* Nothing is open after an error. */
+/* Nothing is open after an error. `status` may be NULL; what is not a regular
+ * file is open then too. */
 int bs_file_open           (int fd, const char *name, int *blob_fd, struct stat *status);
 int bs_file_open_blob      (BsFileDirectory *directory, const BsKey *key, int *blob_fd, struct stat *status);
 /* Returns `code`, or what closing reports. */

@@ -12,6 +12,9 @@
 /* Whatever stands in a blob's place, opening it neither waits nor follows. */
 #define OPEN_BLOB_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
+/* So much is read without asking for the size of the file first. */
+#define MAX_SMALL (64 * 1024)
+
 static int
 write_chunk (int fd,
              const guint8 *data,
@@ -132,6 +135,16 @@ bs_file_close_written (int fd,
   return code;
 }
 
+static int
+check_regular (int blob_fd,
+               struct stat *status)
+{
+  if (fstat (blob_fd, status) != 0)
+    return errno;
+
+  return S_ISREG (status->st_mode) ? 0 : EBADMSG;
+}
+
 int
 bs_file_open (int fd,
               const char *name,
@@ -145,11 +158,8 @@ bs_file_open (int fd,
   if (*blob_fd < 0)
     return errno == ENXIO || errno == ENODEV ? EBADMSG : errno;
 
-  if (fstat (*blob_fd, status) != 0)
-    code = errno;
-  else if (!S_ISREG (status->st_mode))
-    code = EBADMSG;
-
+  if (status != NULL)
+    code = check_regular (*blob_fd, status);
   if (code != 0)
     close (*blob_fd);
 
@@ -176,48 +186,97 @@ bs_file_open_blob (BsFileDirectory *directory,
     }
 }
 
-/* What the attribute says, compared with what is known before reading. */
+/* The size is what the digest says, or else the blob is bad. */
 static int
-load_digest (int blob_fd,
-             goffset size,
-             BsFileDigest *digest,
-             gboolean *known)
+load_small (int blob_fd,
+            const BsFileDigest *expected,
+            GBytes **bytes)
 {
-  int code = bs_file_digest_load (blob_fd, digest, known);
+  gsize size = expected->length;
+  g_autofree guint8 *data = g_malloc (size + 1);
+  BsFileDigest actual = { 0 };
+  BsFileHasher hasher;
+  gsize filled = 0;
+  gssize part;
 
-  return code == 0 && *known && digest->length != (guint64) size ? EILSEQ : code;
+  /* One byte more than there should be. */
+  do
+    {
+      part = TEMP_FAILURE_RETRY (read (blob_fd, data + filled, size + 1 - filled));
+      if (part < 0)
+        return errno == EISDIR ? EBADMSG : errno;
+      filled += part;
+    }
+  while (part > 0 && filled < size);
+
+  if (filled != size)
+    return EILSEQ;
+
+  bs_file_hasher_init (&hasher, size);
+  bs_file_hasher_add (&hasher, data, size);
+  bs_file_hasher_end (&hasher, &actual);
+  if (!bs_file_digest_equal (&actual, expected))
+    return EILSEQ;
+
+  *bytes = g_bytes_new_take (g_steal_pointer (&data), size);
+
+  return 0;
+}
+
+/* `expected` is NULL if nothing is known of the content. */
+static int
+load_any (int blob_fd,
+          const BsFileDigest *expected,
+          GCancellable *cancellable,
+          GBytes **bytes)
+{
+  struct stat status;
+  BsFileDigest actual;
+  guint8 *data;
+  int code;
+
+  code = check_regular (blob_fd, &status);
+  if (code == 0 && expected != NULL && expected->length != (guint64) status.st_size)
+    code = EILSEQ;
+  if (code != 0)
+    return code;
+
+  data = (guint64) status.st_size <= G_MAXSSIZE ? bs_file_buffer_new (status.st_size) : NULL;
+  if (data == NULL)
+    return ENOMEM;
+
+  code = read_whole (blob_fd, data, status.st_size, TRUE, expected != NULL ? &actual : NULL, cancellable);
+  if (code == 0 && expected != NULL && !bs_file_digest_equal (&actual, expected))
+    code = EILSEQ;
+
+  if (code != 0)
+    bs_file_buffer_free (data, status.st_size);
+  else
+    *bytes = bs_file_buffer_to_bytes (data, status.st_size);
+
+  return code;
 }
 
 static int
 load_open (int blob_fd,
-           goffset size,
            GCancellable *cancellable,
            GBytes **bytes)
 {
   BsFileDigest expected;
-  BsFileDigest actual;
   gboolean known;
-  guint8 *data;
   int code;
 
-  code = load_digest (blob_fd, size, &expected, &known);
+  if (g_cancellable_is_cancelled (cancellable))
+    return ECANCELED;
+
+  code = bs_file_digest_load (blob_fd, &expected, &known);
   if (code != 0)
     return code;
 
-  data = (guint64) size <= G_MAXSSIZE ? bs_file_buffer_new (size) : NULL;
-  if (data == NULL)
-    return ENOMEM;
+  if (known && expected.length <= MAX_SMALL)
+    return load_small (blob_fd, &expected, bytes);
 
-  code = read_whole (blob_fd, data, size, TRUE, known ? &actual : NULL, cancellable);
-  if (code == 0 && known && !bs_file_digest_equal (&actual, &expected))
-    code = EILSEQ;
-
-  if (code != 0)
-    bs_file_buffer_free (data, size);
-  else
-    *bytes = bs_file_buffer_to_bytes (data, size);
-
-  return code;
+  return load_any (blob_fd, known ? &expected : NULL, cancellable, bytes);
 }
 
 int
@@ -226,15 +285,14 @@ bs_file_load_at (int fd,
                  GCancellable *cancellable,
                  GBytes **bytes)
 {
-  struct stat status;
   int blob_fd;
   int code;
 
-  code = bs_file_open (fd, name, &blob_fd, &status);
+  code = bs_file_open (fd, name, &blob_fd, NULL);
   if (code != 0)
     return code;
 
-  code = load_open (blob_fd, status.st_size, cancellable, bytes);
+  code = load_open (blob_fd, cancellable, bytes);
   close (blob_fd);
 
   return code;
@@ -258,7 +316,6 @@ bs_file_load (BsFileDirectory *directory,
               GCancellable *cancellable,
               GBytes **bytes)
 {
-  struct stat status;
   int blob_fd;
   int code;
 
@@ -266,11 +323,11 @@ bs_file_load (BsFileDirectory *directory,
   if (code != 0)
     return code;
 
-  code = bs_file_open_blob (directory, key, &blob_fd, &status);
+  code = bs_file_open_blob (directory, key, &blob_fd, NULL);
   if (code != 0)
     return code;
 
-  code = load_open (blob_fd, status.st_size, cancellable, bytes);
+  code = load_open (blob_fd, cancellable, bytes);
   close (blob_fd);
 
   return code;
@@ -537,7 +594,9 @@ bs_file_check (int blob_fd,
   gboolean known;
   int code;
 
-  code = load_digest (blob_fd, size, &expected, &known);
+  code = bs_file_digest_load (blob_fd, &expected, &known);
+  if (code == 0 && known && expected.length != (guint64) size)
+    code = EILSEQ;
   if (code != 0)
     return code;
 

@@ -7,9 +7,10 @@ G_BEGIN_DECLS
 
 #define BS_FILE_N_SHARDS 256
 
-/* From so many changes on, the whole file system is synced, which takes no
- * longer. */
-#define BS_FILE_MANY_CHANGES 1024
+/* From so many files and folders on, the whole file system is synced. On ext4
+ * each fsync of a small file takes a tenth to a half of a millisecond, so that
+ * this many take as long as writing out some 50 MiB of others' data. */
+#define BS_FILE_MANY_CHANGES 256
 
 /* More are not remembered by name: it would take too much memory. */
 #define BS_FILE_MAX_NAMES (1024 * 1024)
@@ -63,16 +64,16 @@ typedef struct
   gboolean everything;          /* more than is remembered above, or unknown */
 } BsFilePending;
 
-void     bs_file_pending_clear   (BsFilePending *self);
-void     bs_file_pending_add_linked (BsFilePending *self, const BsKey *key);
-gboolean bs_file_pending_is_many (const BsFilePending *self);
-
 typedef enum
 {
   BS_FILE_CHANGE_NONE,
   BS_FILE_CHANGE_LINKED,
   BS_FILE_CHANGE_RENAMED,
 } BsFileChange;
+
+void     bs_file_pending_clear   (BsFilePending *self);
+void     bs_file_pending_add     (BsFilePending *self, const BsKey *key, BsFileChange change);
+gboolean bs_file_pending_is_many (const BsFilePending *self);
 
 /* The changes in one persisted directory, and its mark `.dirty`, which stands
  * there durably before the first blob is added after a sync, until all is

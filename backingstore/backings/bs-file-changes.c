@@ -97,7 +97,12 @@ bs_file_pending_clear (BsFilePending *self)
 gboolean
 bs_file_pending_is_many (const BsFilePending *self)
 {
-  return self->everything || self->linked.n_keys > BS_FILE_MANY_CHANGES;
+  guint64 n_changes = self->linked.n_keys;
+
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
+    n_changes += bs_file_shard_set_contains (&self->changed, shard);
+
+  return self->everything || n_changes >= BS_FILE_MANY_CHANGES;
 }
 
 static gboolean
@@ -129,18 +134,20 @@ add_key (BsFilePending *pending,
 
   bs_file_shard_set_add (&pending->changed, get_shard (key));
   bs_key_table_add (table, key, bs_key_hash (key));
-  if (table == &pending->renamed)
-    bs_key_table_remove (&pending->linked, key, bs_key_hash (key));
 
   if (pending->linked.n_keys + pending->renamed.n_keys > BS_FILE_MAX_NAMES)
     set_everything (pending);
 }
 
 void
-bs_file_pending_add_linked (BsFilePending *self,
-                            const BsKey *key)
+bs_file_pending_add (BsFilePending *self,
+                     const BsKey *key,
+                     BsFileChange change)
 {
-  add_key (self, &self->linked, key);
+  if (change == BS_FILE_CHANGE_LINKED)
+    add_key (self, &self->linked, key);
+  else if (change == BS_FILE_CHANGE_RENAMED)
+    add_key (self, &self->renamed, key);
 }
 
 /* Also that the folder changed where the key was. */
@@ -246,10 +253,10 @@ bs_file_changes_end (BsFileChanges *self,
 {
   g_mutex_lock (&self->mutex);
   self->n_adding--;
-  if (change == BS_FILE_CHANGE_LINKED)
-    add_key (&self->pending, &self->pending.linked, key);
-  else if (change == BS_FILE_CHANGE_RENAMED)
-    add_key (&self->pending, &self->pending.renamed, key);
+  /* A file that was not durable has given way to one that is. */
+  if (change == BS_FILE_CHANGE_RENAMED)
+    bs_key_table_remove (&self->pending.linked, key, bs_key_hash (key));
+  bs_file_pending_add (&self->pending, key, change);
   g_mutex_unlock (&self->mutex);
 }
 

@@ -26,6 +26,7 @@ typedef struct
   char *path;
   int fd;                       /* or -1 */
   int lock_fd;                  /* or -1 */
+  pid_t owner;                  /* a forked child has no say */
   struct stat identity;
   /* FALSE in a scratch directory that held blobs before it was ours: they may
    * be somebody's only copy, so it is never emptied. */

@@ -432,6 +432,7 @@ bs_file_claim_take (BsFileClaim *self,
                     GCancellable *cancellable,
                     GError **error)
 {
+  self->owner = getpid ();
   if (take (self, apart, mode, cancellable, error))
     return TRUE;
 
@@ -440,9 +441,13 @@ bs_file_claim_take (BsFileClaim *self,
   return FALSE;
 }
 
+/* Unlocks rather than only closing: a child may have a copy of the descriptor.
+ * Such a child itself unlocks nothing. */
 void
 bs_file_claim_drop (BsFileClaim *self)
 {
+  if (self->lock_fd >= 0 && self->owner == getpid ())
+    flock (self->lock_fd, LOCK_UN);
   if (self->fd >= 0)
     close (self->fd);
   if (self->lock_fd >= 0)

@@ -12,10 +12,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* So many keys wait for their places in the table to come from memory. */
+#define N_WAITING 16
+
 typedef struct
 {
   BsFileDirectory *directory;
   BsKeyTable *found;
+  BsKey waiting[N_WAITING];
+  guint64 hashes[N_WAITING];
+  guint n_waiting;
   gboolean suspicious;          /* look at each file */
   gsize n_foreign;
   GCancellable *cancellable;
@@ -143,6 +149,28 @@ inspect (Listing *listing,
   return code == ECANCELED ? code : 0;
 }
 
+static void
+add_waiting (Listing *listing)
+{
+  for (guint i = 0; i < listing->n_waiting; i++)
+    bs_key_table_add (listing->found, &listing->waiting[i], listing->hashes[i]);
+  listing->n_waiting = 0;
+}
+
+static void
+add_found (Listing *listing,
+           const BsKey *key)
+{
+  guint64 hash = bs_key_hash (key);
+
+  if (listing->found->n_groups > 0)
+    bs_key_table_prefetch (listing->found, hash);
+  listing->waiting[listing->n_waiting] = *key;
+  listing->hashes[listing->n_waiting] = hash;
+  if (++listing->n_waiting == N_WAITING)
+    add_waiting (listing);
+}
+
 static int
 list_entry (BsFileEntry kind,
             int fd,
@@ -160,7 +188,7 @@ list_entry (BsFileEntry kind,
       if (listing->suspicious)
         code = inspect (listing, fd, name, key, &keep);
       if (code == 0 && keep)
-        bs_key_table_add (listing->found, key, bs_key_hash (key));
+        add_found (listing, key);
       break;
 
     case BS_FILE_ENTRY_LEFTOVER:
@@ -191,12 +219,13 @@ bs_file_sanitize (BsFileDirectory *directory,
 {
   BsFileChanges *changes = bs_file_directory_get_changes (directory);
   int fd = bs_file_directory_get_fd (directory);
-  Listing listing = { directory, bs_key_set_get_table (found), FALSE, 0, cancellable };
+  Listing listing = { .directory = directory, .found = bs_key_set_get_table (found), .cancellable = cancellable };
   int code;
 
   code = bs_file_changes_find_mark (changes, fd, &listing.suspicious);
   if (code == 0)
     code = bs_file_walk (fd, cancellable, list_entry, &listing);
+  add_waiting (&listing);
   if (code != 0)
     {
       bs_file_directory_set_error (directory, code, error);

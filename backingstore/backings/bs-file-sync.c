@@ -89,7 +89,7 @@ failed_to_open (Sync *sync,
     }
 
   failed (sync, code);
-  bs_file_pending_add_linked (&sync->again, key);
+  bs_file_pending_add (&sync->again, key, BS_FILE_CHANGE_LINKED);
 }
 
 /* What is not there was deleted meanwhile, by us or by somebody else. */
@@ -195,6 +195,22 @@ sync_folder (Sync *sync,
   return code;
 }
 
+/* Their names are still to be made durable. */
+static void
+keep_keys (Sync *sync,
+           const BsKeyTable *keys,
+           const BsFileShardSet *shards)
+{
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  while (bs_key_table_iter_next (keys, &iter, &key))
+    {
+      if (bs_file_shard_set_contains (shards, ((const guint8 *) key)[0]))
+        bs_file_pending_add (&sync->again, key, BS_FILE_CHANGE_RENAMED);
+    }
+}
+
 static void
 sync_shards (Sync *sync)
 {
@@ -215,12 +231,17 @@ sync_shards (Sync *sync)
 
       failed (sync, code);
       bs_file_shard_set_add (&sync->again.changed, shard);
-      if (!opened)
-        continue;
-
       bs_file_shard_set_add (&one, shard);
-      break_keys (sync, &sync->taken.linked, &one, code);
-      break_keys (sync, &sync->taken.renamed, &one, code);
+      if (opened)
+        {
+          break_keys (sync, &sync->taken.linked, &one, code);
+          break_keys (sync, &sync->taken.renamed, &one, code);
+        }
+      else
+        {
+          keep_keys (sync, &sync->taken.linked, &one);
+          keep_keys (sync, &sync->taken.renamed, &one);
+        }
     }
 }
 

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "file-calls.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static struct
+{
+  GMutex mutex;
+  GCond cond;
+  GPtrArray *calls;             /* "fsync ab", "syncfs persisted" */
+  char *failing;                /* a call that fails once, or NULL */
+  int code;
+  gboolean no_attributes;       /* atomic */
+  char *held;                   /* a call that waits, or NULL */
+  gboolean is_held;
+} calls;
+
+/* The names of temporary files end in something random. */
+static gboolean
+matches (const char *call,
+         const char *wanted)
+{
+  if (wanted == NULL)
+    return FALSE;
+
+  return g_str_has_suffix (wanted, "-") ? g_str_has_prefix (call, wanted) : g_str_equal (call, wanted);
+}
+
+/* FALSE with errno if it is to fail. */
+static gboolean
+enter_call (const char *name,
+            const char *file)
+{
+  char *call = g_strdup_printf ("%s %s", name, file);
+  gboolean fails;
+
+  g_mutex_lock (&calls.mutex);
+  g_ptr_array_add (calls.calls, call);
+
+  while (matches (call, calls.held))
+    {
+      calls.is_held = TRUE;
+      g_cond_broadcast (&calls.cond);
+      g_cond_wait (&calls.cond, &calls.mutex);
+    }
+
+  fails = matches (call, calls.failing);
+  if (fails)
+    {
+      g_clear_pointer (&calls.failing, g_free);
+      errno = calls.code;
+    }
+  g_mutex_unlock (&calls.mutex);
+
+  return !fails;
+}
+
+static gboolean
+enter_call_on (const char *name,
+               int fd)
+{
+  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", fd);
+  g_autofree char *path = g_file_read_link (link, NULL);
+  g_autofree char *file = g_path_get_basename (path != NULL ? path : "?");
+
+  return enter_call (name, file);
+}
+
+/* The real ones, found before anything is called. */
+static struct
+{
+  int (*fsync) (int);
+  int (*syncfs) (int);
+  int (*linkat) (int, const char *, int, const char *, int);
+  int (*fsetxattr) (int, const char *, const void *, size_t, int);
+} library;
+
+void
+file_calls_init (void)
+{
+  *(void **) &library.fsync = dlsym (RTLD_NEXT, "fsync");
+  *(void **) &library.syncfs = dlsym (RTLD_NEXT, "syncfs");
+  *(void **) &library.linkat = dlsym (RTLD_NEXT, "linkat");
+  *(void **) &library.fsetxattr = dlsym (RTLD_NEXT, "fsetxattr");
+  calls.calls = g_ptr_array_new_with_free_func (g_free);
+}
+
+int
+fsync (int fd)
+{
+  return enter_call_on ("fsync", fd) ? library.fsync (fd) : -1;
+}
+
+int
+syncfs (int fd)
+{
+  return enter_call_on ("syncfs", fd) ? library.syncfs (fd) : -1;
+}
+
+int
+linkat (int from_fd,
+        const char *from,
+        int to_fd,
+        const char *to,
+        int flags)
+{
+  return enter_call ("linkat", from) ? library.linkat (from_fd, from, to_fd, to, flags) : -1;
+}
+
+int
+fsetxattr (int fd,
+           const char *name,
+           const void *value,
+           size_t size,
+           int flags)
+{
+  if (g_atomic_int_get (&calls.no_attributes))
+    {
+      errno = ENOTSUP;
+      return -1;
+    }
+
+  return library.fsetxattr (fd, name, value, size, flags);
+}
+
+void
+fail_once (const char *name,
+           const char *file,
+           int code)
+{
+  g_mutex_lock (&calls.mutex);
+  g_assert_null (calls.failing);
+  calls.failing = g_strdup_printf ("%s %s", name, file);
+  calls.code = code;
+  g_mutex_unlock (&calls.mutex);
+}
+
+void
+hold_call (const char *call)
+{
+  g_mutex_lock (&calls.mutex);
+  g_free (calls.held);
+  calls.held = g_strdup (call);
+  calls.is_held = FALSE;
+  g_cond_broadcast (&calls.cond);
+  g_mutex_unlock (&calls.mutex);
+}
+
+void
+wait_until_held (void)
+{
+  g_mutex_lock (&calls.mutex);
+  while (!calls.is_held)
+    g_cond_wait (&calls.cond, &calls.mutex);
+  g_mutex_unlock (&calls.mutex);
+}
+
+void
+forget_calls (void)
+{
+  g_mutex_lock (&calls.mutex);
+  g_ptr_array_set_size (calls.calls, 0);
+  g_mutex_unlock (&calls.mutex);
+}
+
+char *
+take_calls (void)
+{
+  char *joined;
+
+  g_mutex_lock (&calls.mutex);
+  g_ptr_array_add (calls.calls, NULL);
+  joined = g_strjoinv (", ", (char **) calls.calls->pdata);
+  g_ptr_array_set_size (calls.calls, 0);
+  g_mutex_unlock (&calls.mutex);
+
+  return joined;
+}
+
+guint
+count_calls (const char *call)
+{
+  guint n = 0;
+
+  g_mutex_lock (&calls.mutex);
+  for (guint i = 0; i < calls.calls->len; i++)
+    n += g_str_equal (calls.calls->pdata[i], call);
+  g_mutex_unlock (&calls.mutex);
+
+  return n;
+}
+
+void
+refuse_attributes (gboolean refuse)
+{
+  g_atomic_int_set (&calls.no_attributes, refuse);
+}
+
+void
+file_calls_clear (void)
+{
+  g_assert_null (calls.failing);
+  g_assert_null (calls.held);
+  g_clear_pointer (&calls.calls, g_ptr_array_unref);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+
+/* In a program with this, fsync(), syncfs(), linkat() and fsetxattr() are not the
+ * C library's. Each call of the first three is put into a list, by the last part
+ * of its file's name, such as "fsync ab" or "linkat abcdef…", and may be made to
+ * fail or to wait. A name that ends in a hyphen stands for all that begin so. */
+
+/* Before any of these is called. */
+void   file_calls_init   (void);
+void   file_calls_clear  (void);
+
+/* The next such call. */
+void   fail_once         (const char *name, const char *file, int code);
+/* Every such call, until it is NULL. */
+void   hold_call         (const char *call);
+void   wait_until_held   (void);
+/* Whether fsetxattr() says that there are no extended attributes. */
+void   refuse_attributes (gboolean refuse);
+
+void   forget_calls      (void);
+guint  count_calls       (const char *call);
+/* All since they were forgotten, in order, separated by commas. Forgets them. */
+char  *take_calls        (void) G_GNUC_WARN_UNUSED_RESULT;
+
+#define assert_calls(expected) \
+  G_STMT_START \
+    { \
+      g_autofree char *taken = take_calls (); \
+      g_autofree char *wanted = expected; \
+      g_assert_cmpstr (taken, ==, wanted); \
+    } \
+  G_STMT_END

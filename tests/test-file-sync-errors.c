@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "file-calls.h"
+#include "file-fixture.h"
+
+/* More than are synced one by one. */
+#define N_MANY 300
+
+static char *
+get_hex (const char *key)
+{
+  g_autofree char *name = get_blob_name ("", key);
+
+  return g_path_get_basename (name);
+}
+
+static void
+set_up_calls (Fixture *fixture,
+              gconstpointer data)
+{
+  set_up (fixture, data);
+  write_blob (fixture, fixture->key);
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
+  forget_calls ();
+}
+
+static void
+tear_down_calls (Fixture *fixture,
+                 gconstpointer data)
+{
+  refuse_attributes (FALSE);
+  tear_down (fixture, data);
+}
+
+static gboolean
+is_marked (Fixture *fixture)
+{
+  return exists_in (fixture->path_name, ".dirty");
+}
+
+static GError *
+sync_error (Fixture *fixture)
+{
+  GError *error = NULL;
+
+  g_assert_false (bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error));
+  g_assert_nonnull (error);
+
+  return error;
+}
+
+static GError *
+persist_error (Fixture *fixture,
+               const char *key)
+{
+  GError *error = NULL;
+
+  g_assert_false (bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error));
+  g_assert_nonnull (error);
+
+  return error;
+}
+
+static void
+delete_blob (Fixture *fixture,
+             const char *key)
+{
+  g_autoptr (GError) error = NULL;
+
+  bs_backing_delete_persisted (fixture->backing, fixture->path, key, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static char *
+write_other (Fixture *fixture)
+{
+  char *key = bs_key_generate ();
+
+  write_blob (fixture, key);
+
+  return key;
+}
+
+static guint64
+count_rewritten (Fixture *fixture)
+{
+  g_autoptr (BsFileBackingStats) stats = bs_file_backing_get_stats (BS_FILE_BACKING (fixture->backing));
+
+  return stats->rewritten;
+}
+
+static void
+assert_same_file (Fixture *fixture,
+                  const char *key,
+                  gboolean same)
+{
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, key);
+  g_autofree char *persisted = get_blob_name (fixture->path_name, key);
+
+  if (same)
+    g_assert_cmpuint (get_inode (scratch), ==, get_inode (persisted));
+  else
+    g_assert_cmpuint (get_inode (scratch), !=, get_inode (persisted));
+}
+
+static void
+test_mark_fails (Fixture *fixture,
+                 gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  fail_once ("fsync", "persisted", EIO);
+  error = persist_error (fixture, fixture->key);
+  g_assert_nonnull (strstr (error->message, fixture->key));
+  g_assert_nonnull (strstr (error->message, fixture->path_name));
+  g_assert_false (is_marked (fixture));
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
+
+  persist_blob (fixture, fixture->key);
+  g_assert_true (is_marked (fixture));
+}
+
+static GPtrArray *
+persist_many (Fixture *fixture)
+{
+  GPtrArray *keys = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; i < N_MANY; i++)
+    {
+      g_ptr_array_add (keys, write_other (fixture));
+      persist_blob (fixture, keys->pdata[i]);
+    }
+
+  return keys;
+}
+
+/* An error of fsync() is not forgotten because the next one succeeds. */
+static void
+test_file_fails (Fixture *fixture,
+                 gconstpointer data)
+{
+  g_autofree char *other = write_other (fixture);
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  persist_blob (fixture, other);
+
+  fail_once ("fsync", hex, EIO);
+  error = sync_error (fixture);
+  g_assert_nonnull (strstr (error->message, fixture->key));
+  g_assert_nonnull (strstr (error->message, fixture->path_name));
+  g_assert_nonnull (strstr (error->message, g_strerror (EIO)));
+  g_clear_error (&error);
+  g_assert_true (is_marked (fixture));
+
+  for (guint i = 0; i < 2; i++)
+    {
+      forget_calls ();
+      error = sync_error (fixture);
+      g_assert_nonnull (strstr (error->message, fixture->key));
+      g_assert_cmpuint (count_calls (hex), ==, 0);
+      g_clear_error (&error);
+    }
+
+  /* One that was written is no worse for it. */
+  forget_calls ();
+  persist_blob (fixture, other);
+  g_assert_cmpuint (count_rewritten (fixture), ==, 0);
+  assert_same_file (fixture, other, TRUE);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+
+  /* The other becomes a new file, which scratch has too. */
+  {
+    g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+    g_autofree char *kept = g_build_filename (fixture->directory, "kept", NULL);
+
+    g_assert_cmpint (link (blob, kept), ==, 0);
+    persist_blob (fixture, fixture->key);
+    g_assert_cmpuint (get_inode (kept), !=, get_inode (blob));
+  }
+  g_assert_cmpuint (count_rewritten (fixture), ==, 1);
+  assert_same_file (fixture, fixture->key, TRUE);
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 2);
+}
+
+/* Writing it anew may fail as well. */
+static void
+test_rewriting_fails (Fixture *fixture,
+                      gconstpointer data)
+{
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  fail_once ("fsync", hex, EIO);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+
+  fail_once ("fsync", ".tmp-", ENOSPC);
+  error = persist_error (fixture, fixture->key);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_clear_error (&error);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+
+  /* Without its scratch file the persisted one is what it is written from. */
+  delete_scratch (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+  register_blob (fixture, fixture->key);
+}
+
+static void
+test_deletion_heals (Fixture *fixture,
+                     gconstpointer data)
+{
+  g_autofree char *other = write_other (fixture);
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autofree char *other_hex = get_hex (other);
+  g_autofree char *other_blob = get_blob_name (fixture->path_name, other);
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  fail_once ("fsync", hex, EIO);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+  delete_blob (fixture, fixture->key);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+
+  /* Whoever does it. */
+  persist_blob (fixture, other);
+  fail_once ("fsync", other_hex, EIO);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+  g_assert_cmpint (g_unlink (other_blob), ==, 0);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+}
+
+static void
+test_folder_fails (Fixture *fixture,
+                   gconstpointer data)
+{
+  g_autofree char *hex = get_hex (fixture->key);
+  const char shard[] = { hex[0], hex[1], '\0' };
+  const char *const folders[] = { shard, "persisted" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autofree char *shard_name = get_shard_name (fixture->path_name, fixture->key);
+
+      persist_blob (fixture, fixture->key);
+      fail_once ("fsync", folders[i], EIO);
+      error = sync_error (fixture);
+      g_assert_nonnull (strstr (error->message, fixture->key));
+      g_clear_error (&error);
+      error = sync_error (fixture);
+      g_clear_error (&error);
+
+      persist_blob (fixture, fixture->key);
+      g_assert_cmpuint (count_rewritten (fixture), ==, i + 1);
+      sync_path (fixture);
+      g_assert_false (is_marked (fixture));
+
+      /* The next has to make the folder again. */
+      delete_blob (fixture, fixture->key);
+      sync_path (fixture);
+      g_assert_cmpint (g_rmdir (shard_name), ==, 0);
+    }
+
+  /* A deletion is tried again. */
+  {
+    g_autoptr (GError) error = NULL;
+
+    persist_blob (fixture, fixture->key);
+    sync_path (fixture);
+    delete_blob (fixture, fixture->key);
+    fail_once ("fsync", shard, EIO);
+    error = sync_error (fixture);
+    g_assert_nonnull (strstr (error->message, fixture->path_name));
+    forget_calls ();
+    sync_path (fixture);
+    assert_calls (g_strdup_printf ("fsync %s", shard));
+  }
+}
+
+/* Nobody knows which file it was, so that it may have been any. */
+static void
+test_file_system_fails (Fixture *fixture,
+                        gconstpointer data)
+{
+  g_autofree char *early = write_other (fixture);
+  g_autofree char *in_scratch = write_other (fixture);
+  g_autoptr (GPtrArray) keys = NULL;
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, early);
+  sync_path (fixture);
+  keys = persist_many (fixture);
+
+  fail_once ("syncfs", "persisted", EIO);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+  error = sync_error (fixture);
+  g_assert_nonnull (strstr (error->message, "300 "));
+  g_clear_error (&error);
+  g_assert_true (is_marked (fixture));
+
+  /* Also one that was not persisted yet. */
+  persist_blob (fixture, in_scratch);
+  g_assert_cmpuint (count_rewritten (fixture), ==, 1);
+
+  /* What an earlier sync covered is durable all the same. */
+  persist_blob (fixture, early);
+  g_assert_cmpuint (count_rewritten (fixture), ==, 1);
+
+  for (guint i = 0; i < keys->len; i++)
+    {
+      g_assert_false (bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, NULL));
+      persist_blob (fixture, keys->pdata[i]);
+    }
+  g_assert_cmpuint (count_rewritten (fixture), ==, N_MANY + 1);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, N_MANY + 2);
+}
+
+/* Two names of one file: the system reports its error to the first only. */
+static void
+test_two_paths (Fixture *fixture,
+                gconstpointer data)
+{
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autofree char *other_name = g_build_filename (fixture->directory, "other", NULL);
+  g_autoptr (GFile) other = g_file_new_for_path (other_name);
+  g_autoptr (GFile) path = g_object_ref (fixture->path);
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  bs_backing_persist (fixture->backing, other, fixture->key, NULL, &error);
+  g_assert_no_error (error);
+
+  fail_once ("fsync", hex, EIO);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+
+  g_set_object (&fixture->path, other);
+  error = sync_error (fixture);
+  g_assert_nonnull (strstr (error->message, fixture->key));
+  g_clear_error (&error);
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+
+  g_set_object (&fixture->path, path);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+}
+
+static void
+test_root_fails (Fixture *fixture,
+                 gconstpointer data)
+{
+  static const char *const files[] = { ".tmp-", "persisted" };
+  g_autoptr (GBytes) other = make_test_bytes (100, 2);
+
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (files); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GBytes) root = NULL;
+
+      fail_once ("fsync", files[i % G_N_ELEMENTS (files)], EIO);
+      g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, other, NULL, &error));
+      g_assert_nonnull (strstr (error->message, fixture->path_name));
+      g_clear_error (&error);
+
+      root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
+      if (i < G_N_ELEMENTS (files))
+        {
+          g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+          g_clear_error (&error);
+        }
+      else
+        {
+          g_assert_no_error (error);
+          g_assert_true (g_bytes_equal (root, fixture->bytes));
+        }
+
+      if (i + 1 == G_N_ELEMENTS (files))
+        {
+          bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+          g_assert_no_error (error);
+        }
+    }
+
+  /* The root, the marker, the lock. */
+  g_assert_cmpuint (count_files (fixture->path_name), ==, 3);
+}
+
+static void
+persist_some (Fixture *fixture)
+{
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("abcdef01-2345-6789-abcd-ef012345678%u", i);
+
+      write_blob (fixture, key);
+      persist_blob (fixture, key);
+    }
+}
+
+/* If what was found can't be made durable, the mark stays. */
+static void
+test_recovery_fails (Fixture *fixture,
+                     gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  persist_some (fixture);
+  restart_backing (fixture);
+  fail_once ("syncfs", "persisted", EIO);
+  error = sanitize_error (fixture->backing, fixture->path);
+  g_assert_true (is_marked (fixture));
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 3);
+  g_assert_false (is_marked (fixture));
+}
+
+int
+main (int argc,
+      char *argv[])
+{
+  static const struct
+  {
+    const char *name;
+    void (*func) (Fixture *fixture, gconstpointer data);
+  } tests[] = {
+    { "file-fails", test_file_fails },
+    { "rewriting-fails", test_rewriting_fails },
+    { "deletion-heals", test_deletion_heals },
+    { "folder-fails", test_folder_fails },
+    { "file-system-fails", test_file_system_fails },
+    { "two-paths", test_two_paths },
+    { "root-fails", test_root_fails },
+    { "mark-fails", test_mark_fails },
+    { "recovery-fails", test_recovery_fails },
+  };
+  int result;
+
+  file_calls_init ();
+  g_test_init (&argc, &argv, NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("/file-sync-errors/%s", tests[i].name);
+
+      g_test_add (name, Fixture, NULL, set_up_calls, tests[i].func, tear_down_calls);
+    }
+
+  result = g_test_run ();
+  file_calls_clear ();
+
+  return result;
+}
