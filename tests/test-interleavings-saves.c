@@ -699,6 +699,60 @@ test_deleted_before (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A call for a key that is to be kept has failed, so that the store asks the
+ * backing again, and has it persisted once more; or learns that it is gone. */
+static void
+test_keep_uncertain (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 4; i++)
+    {
+      gboolean gone = i / 2;
+      g_autoptr (BsSave) keeper = NULL;
+      g_autoptr (GError) error = NULL;
+      Answer answer = { 0, };
+      Document document;
+      gboolean success;
+
+      document_set_up (&document, fixture);
+      g_clear_object (&document.items[1]);
+      g_clear_object (&document.save);
+      settle (fixture);
+      gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[1], gone ? GATE_AFTER : GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+      g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, document.keys[1], NULL, NULL));
+      gate_backing_clear (fixture->gates);
+      gate_backing_reset_log (fixture->gates);
+
+      keeper = save_new (fixture, "new", document.items[2], NULL);
+      bs_save_keep_key (keeper, document.keys[1]);
+      if (i % 2)
+        {
+          success = bs_save_run (keeper, NULL, &error);
+        }
+      else
+        {
+          save_async (keeper, NULL, &answer);
+          success = bs_save_run_finish (keeper, answer_wait (&answer), &error);
+          answer_clear (&answer);
+        }
+      settle (fixture);
+      if (gone)
+        {
+          g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+          assert_log (fixture, document.keys[1], "register_key");
+          assert_root (fixture, "old");
+        }
+      else
+        {
+          g_assert_no_error (error);
+          g_assert_true (success);
+          assert_log (fixture, document.keys[1], "register_key persist delete_key");
+          assert_new (&document, fixture);
+        }
+      g_assert_true (is_forgotten (fixture->store, document.keys[1]));
+      document_tear_down (&document, fixture);
+    }
+}
+
 /* A sync is not held up by a save, and covers what it has persisted. */
 static void
 test_sync (Fixture *fixture, gconstpointer data)
@@ -1219,6 +1273,46 @@ test_cancel_in_commit (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* So many at a time and no more, however many threads there are. */
+static void
+test_max_parallel (Fixture *fixture, gconstpointer data)
+{
+  bs_backing_store_set_max_threads (fixture->store, 8);
+  for (guint i = 0; i < 4; i++)
+    {
+      guint max_parallel = i / 2 ? 3 : 1;
+      g_autoptr (BsSave) save = save_new (fixture, "root", NULL, NULL);
+      Saver saver = { .save = save };
+      Answer answer = { 0, };
+      GThread *thread = NULL;
+
+      for (guint j = 0; j < 50; j++)
+        {
+          g_autoptr (BsItem) item = insert_written (fixture, "content");
+
+          bs_save_add_item (save, item);
+        }
+      bs_save_set_max_parallel (save, max_parallel);
+      settle (fixture);
+      gate_backing_reset_log (fixture->gates);
+      gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
+      if (i % 2)
+        thread = g_thread_new ("save", saver_thread, &saver);
+      else
+        save_async (save, NULL, &answer);
+      gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, max_parallel);
+      gate_backing_release_all (fixture->gates);
+      if (thread != NULL)
+        g_thread_join (thread);
+      else
+        answer_ok (&answer);
+      g_assert_no_error (saver.error);
+      g_assert_cmpuint (gate_backing_get_max_parallel (fixture->gates), ==, max_parallel);
+      g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 50);
+      settle (fixture);
+    }
+}
+
 /* Nothing waits in the store's threads: with all of them held up elsewhere, a
  * save that is first in the queue goes as far as it can on its own thread. */
 static void
@@ -1254,6 +1348,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/failed-sync", test_failed_sync);
   test_add ("/interleavings/saves/leftovers", test_leftovers);
   test_add ("/interleavings/saves/deleted-before", test_deleted_before);
+  test_add ("/interleavings/saves/keep-uncertain", test_keep_uncertain);
   test_add ("/interleavings/saves/sync", test_sync);
   test_add ("/interleavings/saves/untrack", test_untrack);
   test_add ("/interleavings/saves/close", test_close);
@@ -1265,6 +1360,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/untrack-in-commit", test_untrack_in_commit);
   test_add ("/interleavings/saves/all-threads-save", test_all_threads_save);
   test_add ("/interleavings/saves/cancel-in-commit", test_cancel_in_commit);
+  test_add_once ("/interleavings/saves/max-parallel", test_max_parallel);
   test_add ("/interleavings/saves/blocking-with-busy-threads", test_blocking_with_busy_threads);
 
   return g_test_run ();

@@ -169,6 +169,7 @@ test_keeps_and_deletes (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) third = insert (fixture->pool, 10, 'c');
   g_autoptr (BsSave) save = save_new (fixture);
   g_autoptr (BsSave) next = save_new (fixture);
+  g_autoptr (BsPoolStats) stats = NULL;
   g_autofree char *key = NULL;
   guint n_calls;
 
@@ -181,6 +182,11 @@ test_keeps_and_deletes (Fixture *fixture, gconstpointer data)
   g_assert_true (contains (fixture, first));
   g_assert_true (contains (fixture, second));
   assert_root (fixture, 3, 'r');
+
+  /* The pool knows that they are written. */
+  stats = bs_pool_get_stats (fixture->pool);
+  g_assert_cmpuint (stats->writes, ==, 1);
+  g_assert_cmpuint (stats->bytes_out, ==, 10);
 
   /* What is there costs no call. */
   n_calls = count (fixture, BS_OPERATION_PERSIST) + count (fixture, BS_OPERATION_REGISTER_KEY) + count (fixture, BS_OPERATION_WRITE);

@@ -17,7 +17,7 @@ G_BEGIN_DECLS
  * @BS_ERROR_NOT_FOUND: there is no such key, or no root blob.
  * @BS_ERROR_EXISTS: the key is already in primary storage.
  * @BS_ERROR_BUSY: somebody else holds it: another process has the directory
- *   open, or a running save names the key.
+ *   open, a running save names the key, or this very save is running.
  * @BS_ERROR_CORRUPT: what was read is not what was written.
  * @BS_ERROR_FOREIGN: the place holds something that is not a store.
  * @BS_ERROR_NOT_SUPPORTED: the backing cannot do this.

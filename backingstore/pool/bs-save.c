@@ -120,7 +120,7 @@ G_DEFINE_FINAL_TYPE (BsSave, bs_save, G_TYPE_OBJECT)
 /* The content of an item, taken when the save was run. */
 typedef struct
 {
-  BsPool *pool;               /* owned */
+  BsPool *pool;               /* borrowed from the run */
   BsBlob *blob;               /* a reference */
 } Content;
 
@@ -129,7 +129,9 @@ typedef struct
 {
   BsSave *save;               /* borrowed: whoever runs it has a reference until he is answered */
   Commit *commit;             /* likewise; nullable */
-  GArray *contents;           /* owned; of Content: the first names are theirs */
+  GPtrArray *pools;           /* owned */
+  Content *contents;          /* owned: the first names are theirs */
+  guint n_contents;
 } Run;
 
 static void
@@ -154,27 +156,21 @@ notify (BsSave *self, BsSaveProperty property)
 }
 
 static void
-content_clear (gpointer data)
-{
-  Content *content = data;
-
-  bs_pool_release_blob (content->pool, content->blob);
-  g_object_unref (content->pool);
-}
-
-static void
 run_free (gpointer data)
 {
   Run *self = data;
 
-  g_array_unref (self->contents);
+  for (guint i = 0; i < self->n_contents; i++)
+    bs_pool_release_blob (self->contents[i].pool, self->contents[i].blob);
+  g_free (self->contents);
+  g_ptr_array_unref (self->pools);
   g_free (self);
 }
 
 static BsContent *
 run_dup_content (gpointer data, guint name)
 {
-  Content *content = &g_array_index (((Run *) data)->contents, Content, name);
+  Content *content = &((Run *) data)->contents[name];
 
   return bs_cache_dup_unwritten (bs_pool_get_cache (content->pool), content->blob);
 }
@@ -182,7 +178,7 @@ run_dup_content (gpointer data, guint name)
 static void
 run_persisted (gpointer data, guint name)
 {
-  Content *content = &g_array_index (((Run *) data)->contents, Content, name);
+  Content *content = &((Run *) data)->contents[name];
 
   bs_cache_mark_clean (bs_pool_get_cache (content->pool), content->blob);
   bs_pool_settle (content->pool);
@@ -227,16 +223,24 @@ static void
 take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
 {
   guint n_items = self->items->len;
+  BsPool *pool = NULL;
 
   plan->n_names = n_items + self->keys->len;
   plan->names = g_new0 (BsSaveName, plan->n_names);
-  g_array_set_size (run->contents, n_items);
+  run->contents = g_new (Content, n_items);
+  run->n_contents = n_items;
   for (guint i = 0; i < n_items; i++)
     {
       BsItem *item = g_ptr_array_index (self->items, i);
-      Content *content = &g_array_index (run->contents, Content, i);
+      Content *content = &run->contents[i];
 
-      content->pool = g_object_ref (item->pool);
+      /* Mostly all of them are of one. */
+      if (item->pool != pool)
+        {
+          pool = item->pool;
+          g_ptr_array_add (run->pools, g_object_ref (pool));
+        }
+      content->pool = pool;
       content->blob = bs_item_dup_blob (item);
       plan->names[i].key = *bs_key_record_get_key (content->blob->record);
       plan->names[i].record = content->blob->record;
@@ -323,8 +327,7 @@ begin_locked (BsSave *self, BsSavePlan *plan)
   Run *run = g_new0 (Run, 1);
 
   run->save = self;
-  run->contents = g_array_new (FALSE, FALSE, sizeof (Content));
-  g_array_set_clear_func (run->contents, content_clear);
+  run->pools = g_ptr_array_new_with_free_func (g_object_unref);
 
   *plan = (BsSavePlan) {
     .max_parallel = self->max_parallel,

@@ -199,12 +199,14 @@ bs_backing_store_track_path_finish (BsBackingStore *self, GAsyncResult *result, 
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Releases a path now, after what was asked of it, rather than when the last
- * reference is dropped, which a garbage collector may delay.
+ * Releases a path now, after what was asked of it, saves included, rather than
+ * when the last reference is dropped, which a garbage collector may delay.
  *
  * From now on other operations on @tracked fail with %BS_ERROR_CLOSED. If
  * releasing fails, or is cancelled before its turn, the path stays tracked and
- * open. Does nothing to one that is closed already.
+ * open. Does nothing to one that is closed already. Inside the commit function of
+ * a save that it would wait for, the blocking call fails with
+ * %G_IO_ERROR_WOULD_BLOCK.
  *
  * Blocks; see [method@BackingStore.untrack_path_async] for the asynchronous call.
  *
@@ -276,7 +278,8 @@ bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result
  *
  * Makes durable whatever was asked of this path before and succeeded.
  *
- * While one sync runs, all that are asked meanwhile share the next.
+ * While one sync runs, all that are asked meanwhile share the next. It does not
+ * wait for a [class@Save] as a whole, which makes durable what it needs itself.
  *
  * Blocks; see [method@BackingStore.sync_async] for the asynchronous call.
  *
@@ -349,7 +352,8 @@ bs_backing_store_sync_finish (BsBackingStore *self, GAsyncResult *result, GError
  *
  * Deletes a key from a path. Does nothing, successfully, if it is not there.
  *
- * Fails with %BS_ERROR_INVALID_KEY for what is not a key.
+ * Fails with %BS_ERROR_INVALID_KEY for what is not a key, and with
+ * %BS_ERROR_BUSY for one that a running [class@Save] of the path names.
  *
  * Blocks; see [method@BackingStore.delete_persisted_async] for the asynchronous call.
  *
@@ -432,8 +436,9 @@ bs_backing_store_delete_persisted_finish (BsBackingStore *self, GAsyncResult *re
  *
  * This is not one transaction: each key is deleted in its own turn, and the
  * others are deleted even if one can't be. The error says how many were. An
- * operation asked meanwhile on one of the keys may come before or after. @keys
- * is copied before the call returns.
+ * operation asked meanwhile on one of the keys may come before or after. Those
+ * that a running [class@Save] of the path names stay, and are a %BS_ERROR_BUSY.
+ * @keys is copied before the call returns.
  *
  * Blocks; see [method@BackingStore.delete_persisted_keys_async] for the asynchronous call.
  *

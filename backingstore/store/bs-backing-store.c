@@ -421,11 +421,12 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * @operation: which virtual function failed
    * @error: why
    *
-   * Something that nobody waits for has failed: a delayed deletion, or the
-   * write of an item that was to leave memory.
+   * Something that nobody waits for has failed: a delayed deletion, the write of
+   * an item that was to leave memory, or, after a save has succeeded, the deletion
+   * of what it does not name.
    *
    * Nothing is lost: an item that can't be written stays in memory, a blob that
-   * can't be deleted stays in primary storage. Emitted in the context that was
+   * can't be deleted stays where it is. Emitted in the context that was
    * the thread's default where the store was made.
    */
   signals[BACKGROUND_ERROR] =

@@ -176,7 +176,6 @@ struct _BsCaller
   gboolean blocking;
   gboolean returned;            /* the task's function has returned it itself */
   gboolean inner;               /* part of something that was asked earlier: a closed path does not refuse it */
-  gboolean of_save;             /* what a save asks for itself */
   GCancellable *cancellable;    /* owned, nullable */
   gulong cancelled_id;
   BsDeliverFunc deliver;

@@ -5,6 +5,7 @@
 
 #include "bs-bulk-private.h"
 #include "bs-path-private.h"
+#include "bs-save-names-private.h"
 #include "bs-strand-private.h"
 #include "bs-task-private.h"
 
@@ -39,56 +40,19 @@ typedef struct
 
   /* by whoever goes from one phase to the next */
   Phase phase;
-  guint *todo;                /* owned; names that are not at the path yet, or not certainly */
-  guint n_todo;
+  BsSaveNames names;
   BsKeyTable doomed;          /* what is to be deleted in the end */
-
-  GMutex mutex;
-
-  /* under the mutex, while the names are persisted */
-  guint next_todo;
-  guint n_running;
-  gboolean pumping;           /* somebody is about to look whether more can be started */
-  BsCaller *phase_caller;     /* owned; to be answered when all is done */
-  GPtrArray *tokens;          /* owned; of BsKeyRecord, for names without one */
-  GError *error;              /* owned; the first one */
+  GError *error;              /* owned; why the save has failed */
 } SaveJob;
 
 static void go_on (SaveJob *self);
-
-static GCancellable *
-get_cancellable (SaveJob *self)
-{
-  return self->caller->cancellable;
-}
-
-static void
-take_error (SaveJob *self, GError *error)
-{
-  g_mutex_lock (&self->mutex);
-  if (self->error == NULL)
-    self->error = g_steal_pointer (&error);
-  g_mutex_unlock (&self->mutex);
-
-  g_clear_error (&error);
-}
-
-/* What a part of the save says. Takes the error over. */
-static void
-take_inner_error (SaveJob *self, GError *error)
-{
-  g_autofree char *name = g_file_get_parse_name (bs_tracked_path_get_file (self->job.tracked));
-
-  g_prefix_error (&error, "Saving at %s: ", name);
-  take_error (self, error);
-}
 
 /* Who waits for a part of the save: its own thread where the save is a blocking
  * call, else nobody, and `deliver` goes on. After the commit nothing is cancelled. */
 static BsCaller *
 inner_caller_new (SaveJob *self, gboolean blocking, BsDeliverFunc deliver, gpointer data, GDestroyNotify data_free)
 {
-  GCancellable *cancellable = self->phase < PHASE_DELETE ? get_cancellable (self) : NULL;
+  GCancellable *cancellable = self->phase < PHASE_DELETE ? self->caller->cancellable : NULL;
   BsCaller *caller;
 
   if (blocking)
@@ -101,7 +65,6 @@ inner_caller_new (SaveJob *self, gboolean blocking, BsDeliverFunc deliver, gpoin
       caller = bs_caller_new_background (self->job.store, g_atomic_int_get (&self->job.priority), deliver, data, data_free);
       g_set_object (&caller->cancellable, cancellable);
     }
-  caller->of_save = TRUE;
 
   return caller;
 }
@@ -137,20 +100,16 @@ static NameState
 look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 hash)
 {
   BsKeyRecord *record = name->record != NULL ? name->record : bs_shard_lookup (shard, &name->key, hash);
+  BsMembership membership = bs_tracked_path_get_membership (self->job.tracked, &name->key, hash);
 
-  if (record != NULL && record->strand.head != NULL)
+  if (membership == BS_MEMBER_UNCERTAIN && name->record == NULL)
+    bs_key_table_add (&self->names.doubted, &name->key, hash);
+  if ((record != NULL && record->strand.head != NULL) || membership == BS_MEMBER_UNCERTAIN)
     return NAME_TO_DO;
+  if (membership == BS_MEMBER_YES)
+    return NAME_IS_THERE;
 
-  switch (bs_tracked_path_get_membership (self->job.tracked, &name->key, hash))
-    {
-    case BS_MEMBER_YES:
-      return NAME_IS_THERE;
-    case BS_MEMBER_NO:
-      return name->record != NULL ? NAME_NEW : NAME_MISSING;
-    case BS_MEMBER_UNCERTAIN:
-    default:
-      return NAME_TO_DO;
-    }
+  return name->record != NULL ? NAME_NEW : NAME_MISSING;
 }
 
 static void
@@ -193,7 +152,7 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
       if (state == NAME_IS_THERE)
         (*n_there)++;
       else if (state != NAME_MISSING)
-        self->todo[self->n_todo++] = order[i];
+        self->names.todo[self->names.n_todo++] = order[i];
       else
         missing = name;
     }
@@ -213,19 +172,22 @@ begin (SaveJob *self)
 {
   g_autofree guint *order = g_new (guint, self->plan.n_names);
   guint first[BS_N_SHARDS + 1] = { 0, };
+  const BsSaveName *missing = NULL;
   guint n_there = 0;
 
-  self->todo = g_new (guint, self->plan.n_names);
+  self->names.todo = g_new (guint, self->plan.n_names);
   sort_by_shard (self, order, first);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
-      const BsSaveName *missing = begin_shard (self, i, order + first[i], first[i + 1] - first[i], &n_there);
+      const BsSaveName *missing_here = begin_shard (self, i, order + first[i], first[i + 1] - first[i], &n_there);
 
-      if (missing != NULL)
-        take_error (self, bs_job_error (BS_JOB_SAVE, &missing->key, self->job.tracked, BS_ERROR, BS_ERROR_NOT_FOUND,
-                                        "it is to be kept, and there is no such key"));
+      if (missing_here != NULL)
+        missing = missing_here;
     }
 
+  if (missing != NULL)
+    self->error = bs_job_error (BS_JOB_SAVE, &missing->key, self->job.tracked, BS_ERROR, BS_ERROR_NOT_FOUND,
+                                "it is to be kept, and there is no such key");
   if (n_there > 0)
     self->plan.progress (self->plan.data, n_there);
 }
@@ -251,7 +213,6 @@ begin_undo (SaveJob *self)
   BsTrackedPath *tracked = self->job.tracked;
 
   bs_key_table_clear (&self->doomed);
-  bs_key_table_init (&self->doomed, 0);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       BsKeyTableIter iter = { 0, };
@@ -271,216 +232,6 @@ begin_undo (SaveJob *self)
   return self->doomed.n_keys > 0;
 }
 
-/* One name is done, or has failed. */
-static void
-note_name (SaveJob *self, guint name, BsKeyRecord *token, GError *error)
-{
-  if (error != NULL)
-    {
-      take_inner_error (self, error);
-      return;
-    }
-
-  if (token != NULL)
-    {
-      g_mutex_lock (&self->mutex);
-      g_ptr_array_add (self->tokens, token);
-      g_mutex_unlock (&self->mutex);
-    }
-  else
-    {
-      self->plan.persisted (self->plan.data, name);
-    }
-  self->plan.progress (self->plan.data, 1);
-}
-
-/* A name that the path must have is made available, since something else is
- * under way for it, or it is not known whether it is there: then it is found. */
-static void
-start_name (SaveJob *self, guint index, BsCaller *caller)
-{
-  const BsSaveName *name = &self->plan.names[index];
-  g_autoptr (BsContent) content = NULL;
-
-  bs_caller_set_subject (caller, name->record != NULL ? BS_JOB_PERSIST : BS_JOB_REGISTER, &name->key, self->job.tracked);
-  if (name->record == NULL)
-    {
-      bs_strand_start (self->job.store, BS_JOB_REGISTER, &name->key, NULL, self->job.tracked, NULL, caller);
-      return;
-    }
-
-  content = self->plan.dup_content (self->plan.data, index);
-  bs_strand_start (self->job.store, BS_JOB_PERSIST, &name->key, name->record, self->job.tracked, content, caller);
-}
-
-typedef struct
-{
-  SaveJob *save;              /* a reference on its job */
-  guint name;
-} NameRequest;
-
-static void
-name_request_free (gpointer data)
-{
-  NameRequest *request = data;
-
-  bs_job_unref (&request->save->job);
-  g_free (request);
-}
-
-static void pump (SaveJob *self);
-
-static gpointer
-background_name_done (gpointer data, gpointer value, GError **error)
-{
-  NameRequest *request = data;
-  SaveJob *self = request->save;
-
-  note_name (self, request->name, value, g_steal_pointer (error));
-  g_mutex_lock (&self->mutex);
-  self->n_running--;
-  g_mutex_unlock (&self->mutex);
-  pump (self);
-
-  return NULL;
-}
-
-static void
-start_in_background (SaveJob *self, guint name)
-{
-  NameRequest *request = g_new (NameRequest, 1);
-  BsCaller *caller;
-
-  request->save = self;
-  bs_job_ref (&self->job);
-  request->name = name;
-  caller = inner_caller_new (self, FALSE, background_name_done, request, name_request_free);
-  start_name (self, name, caller);
-  bs_caller_unref (caller);
-}
-
-/* Under the mutex. */
-static gboolean
-take_name (SaveJob *self, guint *name)
-{
-  if (self->error != NULL || self->next_todo == self->n_todo)
-    return FALSE;
-
-  *name = self->todo[self->next_todo++];
-  return TRUE;
-}
-
-/* Starts as many names as may be under way, and ends the phase when all are
- * done. What is done while somebody pumps is seen by that one. */
-static void
-pump (SaveJob *self)
-{
-  BsCaller *caller = NULL;
-  guint name;
-
-  g_mutex_lock (&self->mutex);
-  if (!self->pumping)
-    {
-      self->pumping = TRUE;
-      while (self->n_running < self->plan.max_parallel && take_name (self, &name))
-        {
-          self->n_running++;
-          g_mutex_unlock (&self->mutex);
-          start_in_background (self, name);
-          g_mutex_lock (&self->mutex);
-        }
-      self->pumping = FALSE;
-      if (self->n_running == 0)
-        caller = g_steal_pointer (&self->phase_caller);
-    }
-  g_mutex_unlock (&self->mutex);
-
-  if (caller != NULL)
-    {
-      bs_caller_answer (caller, NULL, NULL);
-      bs_caller_unref (caller);
-    }
-}
-
-typedef struct
-{
-  SaveJob *save;
-  guint name;
-} NameHere;
-
-static gpointer
-name_here_done (gpointer data, gpointer value, GError **error)
-{
-  NameHere *here = data;
-
-  note_name (here->save, here->name, value, g_steal_pointer (error));
-  return NULL;
-}
-
-/* The store's short way; FALSE where it can't be taken. */
-static gboolean
-persist_now (SaveJob *self, guint index)
-{
-  const BsSaveName *name = &self->plan.names[index];
-  BsBackingStore *store = self->job.store;
-  g_autoptr (BsContent) content = NULL;
-  GError *error = NULL;
-  gpointer unused;
-
-  if (get_cancellable (self) != NULL || store->main_context != NULL || name->record == NULL)
-    return FALSE;
-
-  content = self->plan.dup_content (self->plan.data, index);
-  if (!bs_strand_call_now (store, BS_JOB_PERSIST, &name->key, name->record, self->job.tracked, content, TRUE, &unused, &error))
-    return FALSE;
-
-  note_name (self, index, NULL, error);
-  return TRUE;
-}
-
-/* The thread of a blocking call is one of those that persist. */
-static void
-persist_here (SaveJob *self)
-{
-  NameHere here = { self, 0 };
-  gboolean more;
-
-  do
-    {
-      g_mutex_lock (&self->mutex);
-      more = take_name (self, &here.name);
-      g_mutex_unlock (&self->mutex);
-      if (more && !persist_now (self, here.name))
-        {
-          BsCaller *caller = inner_caller_new (self, TRUE, name_here_done, &here, NULL);
-
-          start_name (self, here.name, caller);
-          bs_caller_wait (caller, NULL);
-        }
-    }
-  while (more);
-}
-
-static void
-start_persist (SaveJob *self, BsCaller *caller)
-{
-  self->phase_caller = bs_caller_ref (caller);
-  if (!caller->blocking)
-    {
-      /* Whoever asked for the save is not to be kept busy with starting things. */
-      bs_lane_submit (self->job.lane, &self->job);
-      return;
-    }
-
-  self->n_running = 1;
-  pump (self);
-  persist_here (self);
-  g_mutex_lock (&self->mutex);
-  self->n_running--;
-  g_mutex_unlock (&self->mutex);
-  pump (self);
-}
-
 static void
 start_commit (SaveJob *self, BsCaller *caller)
 {
@@ -493,7 +244,7 @@ start_commit (SaveJob *self, BsCaller *caller)
     }
   else if (self->plan.commit != NULL)
     {
-      bs_caller_set_subject (caller, BS_JOB_SAVE, NULL, tracked);
+      bs_caller_set_subject (caller, BS_JOB_TASK, NULL, NULL);
       bs_task_start_commit (tracked, self->plan.commit, self->plan.data, caller);
     }
   else
@@ -508,7 +259,7 @@ start_phase (SaveJob *self, BsCaller *caller)
   switch (self->phase)
     {
     case PHASE_PERSIST:
-      start_persist (self, caller);
+      bs_save_names_start (&self->names, caller);
       break;
     case PHASE_SYNC:
       bs_caller_set_subject (caller, BS_JOB_SYNC, NULL, self->job.tracked);
@@ -531,8 +282,18 @@ start_phase (SaveJob *self, BsCaller *caller)
 static void
 check_cancelled (SaveJob *self)
 {
-  if (g_cancellable_is_cancelled (get_cancellable (self)))
-    take_error (self, bs_job_error (BS_JOB_SAVE, NULL, self->job.tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
+  if (self->error == NULL && g_cancellable_is_cancelled (self->caller->cancellable))
+    self->error = bs_job_error (BS_JOB_SAVE, NULL, self->job.tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+}
+
+/* Takes the error over. */
+static void
+fail (SaveJob *self, GError *error)
+{
+  g_autofree char *name = g_file_get_parse_name (bs_tracked_path_get_file (self->job.tracked));
+
+  self->error = error;
+  g_prefix_error (&self->error, "Saving at %s: ", name);
 }
 
 /* A phase has ended: which is next? Takes the error over. */
@@ -560,7 +321,7 @@ end_phase (SaveJob *self, GError *error)
 
   sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   if (error != NULL)
-    take_inner_error (self, error);
+    fail (self, error);
   else if (self->phase == PHASE_QUEUED)
     begin (self);
   else if (self->phase == PHASE_COMMIT)
@@ -572,7 +333,7 @@ end_phase (SaveJob *self, GError *error)
     self->phase = PHASE_UNDO;
   else if (self->error != NULL)
     self->phase = PHASE_END;
-  else if (self->phase == PHASE_QUEUED && self->n_todo == 0)
+  else if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
     self->phase = PHASE_SYNC;
   else if (self->phase == PHASE_COMMIT && self->doomed.n_keys == 0)
     self->phase = PHASE_END;
@@ -669,7 +430,7 @@ save_job_run (BsJob *job)
   if (callers != NULL)
     bs_job_answer (callers, NULL, NULL);
   else
-    pump (self);
+    bs_save_names_pump (&self->names);
 }
 
 static void
@@ -692,14 +453,10 @@ save_job_free (BsJob *job)
 {
   SaveJob *self = (SaveJob *) job;
 
-  if (self->tokens->len > 0)
-    bs_backing_store_drop_tokens (job->store, (BsKeyRecord **) self->tokens->pdata, self->tokens->len);
-  g_ptr_array_unref (self->tokens);
+  bs_save_names_clear (&self->names);
   plan_clear (&self->plan);
-  g_free (self->todo);
   bs_key_table_clear (&self->doomed);
   g_clear_error (&self->error);
-  g_mutex_clear (&self->mutex);
   bs_caller_unref (self->caller);
   bs_path_unref (self->path);
 }
@@ -722,9 +479,8 @@ save_job_new (BsTrackedPath *tracked, BsSavePlan *plan, BsCaller *caller)
   self->path = bs_path_ref (tracked->path);
   self->caller = bs_caller_ref (caller);
   self->plan = *plan;
-  self->tokens = g_ptr_array_new ();
+  bs_save_names_init (&self->names, &self->job, &self->plan, caller->cancellable);
   bs_key_table_init (&self->doomed, 0);
-  g_mutex_init (&self->mutex);
 
   return self;
 }
@@ -797,8 +553,6 @@ save_in_background (SaveJob *self)
 void
 bs_backing_store_start_save (BsBackingStore *self, BsTrackedPath *tracked, BsSavePlan *plan, BsCaller *caller)
 {
-  SaveJob *job;
-
   caller->context_data = plan->context_data;
   caller->context_data_free = plan->context_data_free;
   if (!bs_backing_store_admit (self, caller, BS_JOB_SAVE, NULL, tracked))
@@ -815,9 +569,10 @@ bs_backing_store_start_save (BsBackingStore *self, BsTrackedPath *tracked, BsSav
     }
   else
     {
+      SaveJob *job = save_job_new (tracked, plan, caller);
+
       /* The save may have to wait for another one's commit function. */
       bs_task_lend_place (self);
-      job = save_job_new (tracked, plan, caller);
       if (caller->blocking)
         save_here (job);
       else

@@ -27,16 +27,17 @@ void         bs_strand_start    (BsBackingStore *store,
 
 /* The short way of a blocking operation that can't be cancelled: where nothing
  * else is under way for the key, it runs on this thread and needs no caller and
- * no memory. `of_save` says that a save asks. FALSE where that is not so, or where there is something to say
- * against it: then it is to be asked for like any other. Else `*error`, or the
- * result in `*value`: GBytes, or a BsKeyRecord with a token, both owned. */
+ * no memory. `inner` is for what is part of something asked earlier. FALSE where
+ * that is not so, or where there is something to say against it: then it is to be
+ * asked for like any other. Else `*error`, or the result in `*value`: GBytes, or a
+ * BsKeyRecord with a token, both owned. */
 gboolean     bs_strand_call_now (BsBackingStore *store,
                                  BsJobKind       kind,
                                  const BsKey    *key,
                                  BsKeyRecord    *record,
                                  BsTrackedPath  *tracked,
                                  BsContent      *content,
-                                 gboolean        of_save,
+                                 gboolean        inner,
                                  gpointer       *value,
                                  GError        **error);
 

@@ -547,7 +547,7 @@ ask (Asking *self, BsShard *shard, BsAftermath *after)
     return ASKED_CLOSED;
   if (self->kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (self->tracked, self->key, self->hash))
     return ASKED_PINNED;
-  if (self->kind == BS_JOB_PERSIST && !self->caller->of_save)
+  if (self->kind == BS_JOB_PERSIST && !self->inner)
     bs_tracked_path_claim_key (self->tracked, self->key, self->hash);
 
   if (self->record == NULL)
@@ -691,7 +691,7 @@ bs_strand_call_now (BsBackingStore *store,
                     BsKeyRecord    *record,
                     BsTrackedPath  *tracked,
                     BsContent      *content,
-                    gboolean        of_save,
+                    gboolean        inner,
                     gpointer       *value,
                     GError        **error)
 {
@@ -711,7 +711,7 @@ bs_strand_call_now (BsBackingStore *store,
   if ((record == NULL || record->strand.head == NULL) && (tracked == NULL || !g_atomic_int_get (&tracked->refusing)) &&
       !(kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (tracked, key, hash)))
     need = bs_strand_need (kind, record, tracked, key, hash);
-  if (need != BS_NEED_MISSING && kind == BS_JOB_PERSIST && !of_save)
+  if (need != BS_NEED_MISSING && kind == BS_JOB_PERSIST && !inner)
     bs_tracked_path_claim_key (tracked, key, hash);
 
   if (need == BS_NEED_CALL)

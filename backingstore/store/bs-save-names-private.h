@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/bs-key-table-private.h"
+#include "bs-job-private.h"
+#include "bs-save-job-private.h"
+
+G_BEGIN_DECLS
+
+/* The part of a save that brings its names to the path: each is an operation on
+ * its key, so many at a time. */
+typedef struct
+{
+  /* constant */
+  BsJob *job;                 /* the save's: not a reference */
+  const BsSavePlan *plan;
+  GCancellable *cancellable;  /* borrowed, nullable */
+
+  /* before it is started */
+  guint *todo;                /* owned; names that are not at the path, or not certainly */
+  guint n_todo;
+  BsKeyTable doubted;         /* of those without a record: what may be there, and may not be durable */
+
+  GMutex mutex;
+
+  /* under the mutex */
+  guint next_todo;
+  guint n_running;
+  gboolean pumping;           /* somebody is about to look whether more can be started */
+  BsCaller *caller;           /* owned; to be answered when all is done */
+  BsKeyRecord **tokens;       /* owned; one for each of `todo`, or NULL */
+  GError *error;              /* owned; the first one */
+} BsSaveNames;
+
+void bs_save_names_init  (BsSaveNames *self, BsJob *job, const BsSavePlan *plan, GCancellable *cancellable);
+void bs_save_names_clear (BsSaveNames *self);
+
+/* Starts, and answers `caller`. A blocking one's thread does what it can itself;
+ * else the job is submitted to its lane and then calls bs_save_names_pump(). */
+void bs_save_names_start (BsSaveNames *self, BsCaller *caller);
+void bs_save_names_pump  (BsSaveNames *self);
+
+G_END_DECLS

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-save-names-private.h"
+
+#include "bs-path-private.h"
+#include "bs-strand-private.h"
+
+/* A name with a record is persisted. One without must be there: where that is not
+ * certain it is registered, behind whatever else was asked for it, and is found or
+ * not; where a call has failed before, it is then persisted again, since nobody
+ * knows whether it would be durable. */
+
+/* One name that is under way. */
+typedef struct
+{
+  BsSaveNames *names;
+  guint index;                /* in `todo` */
+} Step;
+
+static const BsSaveName *
+get_name (BsSaveNames *self, guint index)
+{
+  return &self->plan->names[self->todo[index]];
+}
+
+static BsKeyRecord *
+get_record (BsSaveNames *self, guint index)
+{
+  const BsSaveName *name = get_name (self, index);
+
+  return name->record != NULL ? name->record : self->tokens[index];
+}
+
+/* It was registered, and has to be persisted yet. */
+static gboolean
+is_to_be_persisted (BsSaveNames *self, guint index)
+{
+  const BsKey *key = &get_name (self, index)->key;
+  guint64 hash = bs_key_hash (key);
+  BsShard *shard = &self->job->store->shards[bs_shard_index (hash)];
+
+  if (!bs_key_table_contains (&self->doubted, key, hash))
+    return FALSE;
+
+  g_mutex_lock (&shard->mutex);
+  bs_tracked_path_set_membership (self->job->tracked, key, hash, BS_MEMBER_UNCERTAIN);
+  g_mutex_unlock (&shard->mutex);
+  return TRUE;
+}
+
+/* One operation has ended. TRUE if there is another to be done for the name. */
+static gboolean
+note_step (BsSaveNames *self, guint index, BsKeyRecord *token, GError *error)
+{
+  if (error != NULL)
+    {
+      g_mutex_lock (&self->mutex);
+      if (self->error == NULL)
+        self->error = g_steal_pointer (&error);
+      g_mutex_unlock (&self->mutex);
+      g_clear_error (&error);
+      return FALSE;
+    }
+
+  if (token != NULL)
+    {
+      self->tokens[index] = token;
+      if (is_to_be_persisted (self, index))
+        return TRUE;
+    }
+  else if (get_name (self, index)->record != NULL)
+    {
+      self->plan->persisted (self->plan->data, self->todo[index]);
+    }
+  self->plan->progress (self->plan->data, 1);
+
+  return FALSE;
+}
+
+static void
+start_step (BsSaveNames *self, guint index, BsCaller *caller)
+{
+  const BsSaveName *name = get_name (self, index);
+  BsKeyRecord *record = get_record (self, index);
+  BsJobKind kind = record != NULL ? BS_JOB_PERSIST : BS_JOB_REGISTER;
+  g_autoptr (BsContent) content = NULL;
+
+  if (name->record != NULL)
+    content = self->plan->dup_content (self->plan->data, self->todo[index]);
+  bs_caller_set_subject (caller, kind, &name->key, self->job->tracked);
+  bs_strand_start (self->job->store, kind, &name->key, record, self->job->tracked, content, caller);
+}
+
+static void
+step_free (gpointer data)
+{
+  Step *step = data;
+
+  bs_job_unref (step->names->job);
+  g_free (step);
+}
+
+static void start_in_background (BsSaveNames *self, guint index);
+
+static gpointer
+background_step_done (gpointer data, gpointer value, GError **error)
+{
+  Step *step = data;
+  BsSaveNames *self = step->names;
+
+  if (note_step (self, step->index, value, g_steal_pointer (error)))
+    {
+      start_in_background (self, step->index);
+      return NULL;
+    }
+
+  g_mutex_lock (&self->mutex);
+  self->n_running--;
+  g_mutex_unlock (&self->mutex);
+  bs_save_names_pump (self);
+
+  return NULL;
+}
+
+static void
+start_in_background (BsSaveNames *self, guint index)
+{
+  Step *step = g_new (Step, 1);
+  BsCaller *caller;
+
+  bs_job_ref (self->job);
+  step->names = self;
+  step->index = index;
+  caller = bs_caller_new_background (self->job->store, g_atomic_int_get (&self->job->priority), background_step_done, step, step_free);
+  g_set_object (&caller->cancellable, self->cancellable);
+  start_step (self, index, caller);
+  bs_caller_unref (caller);
+}
+
+/* Under the mutex. */
+static gboolean
+take (BsSaveNames *self, guint *index)
+{
+  if (self->error != NULL || self->next_todo == self->n_todo)
+    return FALSE;
+
+  *index = self->next_todo++;
+  return TRUE;
+}
+
+/* Starts as many as may be under way, and ends it when all are done. What is done
+ * while somebody pumps is seen by that one. */
+void
+bs_save_names_pump (BsSaveNames *self)
+{
+  BsCaller *caller = NULL;
+  GError *error = NULL;
+  guint index;
+
+  g_mutex_lock (&self->mutex);
+  if (!self->pumping)
+    {
+      self->pumping = TRUE;
+      while (self->n_running < self->plan->max_parallel && take (self, &index))
+        {
+          self->n_running++;
+          g_mutex_unlock (&self->mutex);
+          start_in_background (self, index);
+          g_mutex_lock (&self->mutex);
+        }
+      self->pumping = FALSE;
+      if (self->n_running == 0)
+        {
+          caller = g_steal_pointer (&self->caller);
+          error = g_steal_pointer (&self->error);
+        }
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (caller != NULL)
+    {
+      bs_caller_answer (caller, NULL, error);
+      bs_caller_unref (caller);
+    }
+}
+
+/* The store's short way; FALSE where it can't be taken. */
+static gboolean
+persist_now (BsSaveNames *self, guint index)
+{
+  const BsSaveName *name = get_name (self, index);
+  BsBackingStore *store = self->job->store;
+  g_autoptr (BsContent) content = NULL;
+  GError *error = NULL;
+  gpointer unused;
+
+  if (self->cancellable != NULL || store->main_context != NULL || name->record == NULL)
+    return FALSE;
+
+  content = self->plan->dup_content (self->plan->data, self->todo[index]);
+  if (!bs_strand_call_now (store, BS_JOB_PERSIST, &name->key, name->record, self->job->tracked, content, TRUE, &unused, &error))
+    return FALSE;
+
+  note_step (self, index, NULL, error);
+  return TRUE;
+}
+
+typedef struct
+{
+  Step step;
+  gboolean more;
+} StepHere;
+
+static gpointer
+step_here_done (gpointer data, gpointer value, GError **error)
+{
+  StepHere *here = data;
+
+  here->more = note_step (here->step.names, here->step.index, value, g_steal_pointer (error));
+  return NULL;
+}
+
+static void
+do_here (BsSaveNames *self, guint index)
+{
+  StepHere here = { { self, index }, FALSE };
+
+  if (persist_now (self, index))
+    return;
+
+  do
+    {
+      BsCaller *caller = bs_caller_new_blocking (self->job->store, self->cancellable, step_here_done, &here, NULL, NULL);
+
+      caller->inner = TRUE;
+      start_step (self, index, caller);
+      bs_caller_wait (caller, NULL);
+    }
+  while (here.more);
+}
+
+void
+bs_save_names_start (BsSaveNames *self, BsCaller *caller)
+{
+  gboolean more = TRUE;
+  guint index;
+
+  self->tokens = g_new0 (BsKeyRecord *, self->n_todo);
+  self->caller = bs_caller_ref (caller);
+  if (!caller->blocking)
+    {
+      /* Whoever asked for the save is not to be kept busy with starting things. */
+      bs_lane_submit (self->job->lane, self->job);
+      return;
+    }
+
+  /* This thread is one of those that are under way. */
+  self->n_running = 1;
+  bs_save_names_pump (self);
+  while (more)
+    {
+      g_mutex_lock (&self->mutex);
+      more = take (self, &index);
+      if (!more)
+        self->n_running--;
+      g_mutex_unlock (&self->mutex);
+      if (more)
+        do_here (self, index);
+    }
+  bs_save_names_pump (self);
+}
+
+void
+bs_save_names_init (BsSaveNames *self, BsJob *job, const BsSavePlan *plan, GCancellable *cancellable)
+{
+  self->job = job;
+  self->plan = plan;
+  self->cancellable = cancellable;
+  bs_key_table_init (&self->doubted, 0);
+  g_mutex_init (&self->mutex);
+}
+
+void
+bs_save_names_clear (BsSaveNames *self)
+{
+  guint n_tokens = 0;
+
+  for (guint i = 0; self->tokens != NULL && i < self->n_todo; i++)
+    if (self->tokens[i] != NULL)
+      self->tokens[n_tokens++] = self->tokens[i];
+  if (n_tokens > 0)
+    bs_backing_store_drop_tokens (self->job->store, self->tokens, n_tokens);
+  g_free (self->tokens);
+  g_free (self->todo);
+  bs_key_table_clear (&self->doubted);
+  g_clear_error (&self->error);
+  g_mutex_clear (&self->mutex);
+}
