@@ -10,6 +10,7 @@
 struct _EventLog
 {
   GArray *events;       /* of Event */
+  gsize n_events;       /* atomic */
   GArray *is_folder;    /* of gboolean, by number */
   GHashTable *numbers;  /* inode number → number; the latest bearer */
   dev_t device;
@@ -23,6 +24,14 @@ event_clear (gpointer data)
   g_free (event->name);
   g_free (event->old_name);
   g_clear_pointer (&event->bytes, g_bytes_unref);
+}
+
+static void
+add_event (EventLog *self,
+           const Event *event)
+{
+  g_array_append_vals (self->events, event, 1);
+  g_atomic_pointer_set (&self->n_events, self->events->len);
 }
 
 static guint
@@ -112,7 +121,7 @@ event_log_free (EventLog *self)
 gsize
 event_log_get_n_events (const EventLog *self)
 {
-  return self->events->len;
+  return (gsize) g_atomic_pointer_get (&((EventLog *) self)->n_events);
 }
 
 const Event *
@@ -148,7 +157,7 @@ event_log_created (EventLog *self,
   look (fd, path, &status);
   event.file = add_file (self, &status);
   find_entry (self, fd, path, &event.folder, &event.name);
-  g_array_append_val (self->events, event);
+  add_event (self, &event);
 }
 
 void
@@ -170,7 +179,7 @@ event_log_linked (EventLog *self,
 
   event.file = find_file (self, fd, path);
   find_entry (self, fd, path, &event.folder, &event.name);
-  g_array_append_val (self->events, event);
+  add_event (self, &event);
 }
 
 void
@@ -181,7 +190,7 @@ event_log_removed (EventLog *self,
   Event event = { EVENT_REMOVE };
 
   find_entry (self, fd, path, &event.folder, &event.name);
-  g_array_append_val (self->events, event);
+  add_event (self, &event);
 }
 
 void
@@ -196,7 +205,7 @@ event_log_renamed (EventLog *self,
   event.file = find_file (self, fd, path);
   find_entry (self, old_fd, old_path, &event.old_folder, &event.old_name);
   find_entry (self, fd, path, &event.folder, &event.name);
-  g_array_append_val (self->events, event);
+  add_event (self, &event);
 }
 
 void
@@ -211,7 +220,7 @@ event_log_written (EventLog *self,
   event.file = find_file (self, fd, "");
   event.offset = offset;
   event.bytes = g_bytes_new (data, size);
-  g_array_append_val (self->events, event);
+  add_event (self, &event);
 }
 
 void
@@ -246,7 +255,7 @@ event_log_truncated (EventLog *self,
 
   event.file = find_file (self, fd, "");
   event.offset = size;
-  g_array_append_val (self->events, event);
+  add_event (self, &event);
 }
 
 void
@@ -261,7 +270,7 @@ event_log_set_xattr (EventLog *self,
   event.file = find_file (self, fd, "");
   event.name = g_strdup (name);
   event.bytes = data != NULL ? g_bytes_new (data, size) : NULL;
-  g_array_append_val (self->events, event);
+  add_event (self, &event);
 }
 
 void
@@ -272,7 +281,7 @@ event_log_synced (EventLog *self,
   Event event = { failed ? EVENT_SYNC_FAILED : EVENT_SYNC };
 
   event.file = find_file (self, fd, "");
-  g_array_append_val (self->events, event);
+  add_event (self, &event);
 }
 
 void
@@ -281,7 +290,7 @@ event_log_synced_all (EventLog *self,
 {
   Event event = { failed ? EVENT_SYNC_ALL_FAILED : EVENT_SYNC_ALL };
 
-  g_array_append_val (self->events, event);
+  add_event (self, &event);
 }
 
 gboolean

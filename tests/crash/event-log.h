@@ -6,7 +6,7 @@
 G_BEGIN_DECLS
 
 /* What was done to a directory since it was empty, in order, with all data.
- * Not thread-safe. */
+ * Not thread-safe, but for the number of events. */
 
 typedef enum
 {

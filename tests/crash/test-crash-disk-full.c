@@ -31,7 +31,7 @@ mount_disk (Disk *disk,
 
   disk->mount_point = run_make_directory (run, "disk");
   if (unshare (CLONE_NEWNS) != 0 ||
-      mount ("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+      mount ("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
       mount ("none", disk->mount_point, "tmpfs", 0, DISK_SIZE) != 0)
     {
       g_free (disk->mount_point);
