@@ -577,6 +577,7 @@ bs_file_backing_verify_persisted (BsBacking *backing,
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory = NULL;
   BsKey key;
+  gboolean bad;
   int code;
 
   if (!bs_key_parse_error (key_string, "verify_persisted", &key, error))
@@ -586,9 +587,15 @@ bs_file_backing_verify_persisted (BsBacking *backing,
   if (directory == NULL)
     return FALSE;
 
-  code = bs_file_verify (directory, &key, cancellable);
+  code = bs_file_verify (directory, &key, &bad, cancellable);
+  if (code == 0)
+    return TRUE;
 
-  return code == 0 || set_key_error (directory, code, error);
+  set_key_error (directory, code, error);
+  if (bad && code != EBADMSG && code != EILSEQ)
+    g_prefix_error (error, "it is not what was written, and can't be set aside: ");
+
+  return FALSE;
 }
 
 static gboolean
