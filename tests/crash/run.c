@@ -11,6 +11,7 @@
 
 #define QUICK_SECONDS 1
 #define QUICK_N_CASES 10
+#define LONG_N_CASES 6000
 #define MAX_FAILED 20
 
 const Setting settings[] = {
@@ -21,6 +22,7 @@ const Setting settings[] = {
   { &workload_save, "copy", INTERPOSE_LINK, EXDEV },
   { &workload_save, "no-xattr", INTERPOSE_SET_XATTR, EOPNOTSUPP },
   { &workload_save_parallel, "link", 0, 0 },
+  { &workload_save_many, "link", 0, 0 },
 };
 const guint n_settings = G_N_ELEMENTS (settings);
 
@@ -117,7 +119,7 @@ run_next (Run *self,
     remove_test_directory (self->directory);
   g_clear_pointer (&self->directory, g_free);
 
-  if (self->n_done == self->n_cases || self->n_failed >= MAX_FAILED ||
+  if (self->n_done == MIN (self->n_cases, LONG_N_CASES) || self->n_failed >= MAX_FAILED ||
       (!g_test_slow () && self->n_done >= QUICK_N_CASES && g_get_monotonic_time () > self->end))
     return FALSE;
 

@@ -12,10 +12,11 @@
  * version, and the key of each page. Keys are random, and so are the folders
  * that have to be made for them. */
 
-#define N_PAGES 8
+#define N_KINDS 8               /* of pages */
+#define N_MANY 320              /* so many that syncing the whole file system pays */
 #define N_VERSIONS 6
 
-/* For each page the version that it is from, or '.' if it is not there. */
+/* For each kind of page the version that it is from, or '.' if it is not there. */
 static const char *const versions[N_VERSIONS + 1] = {
   "........",
   "11111...",
@@ -26,7 +27,7 @@ static const char *const versions[N_VERSIONS + 1] = {
   "62......",
 };
 
-static const gsize page_sizes[N_PAGES] = { 0, 1, 4096, 150000, 3000, 500, 20000, 7 };
+static const gsize page_sizes[N_KINDS] = { 0, 1, 4096, 150000, 3000, 500, 20000, 7 };
 
 typedef enum
 {
@@ -65,8 +66,9 @@ typedef struct
   BsTrackedPath *tracked;
   BsPool *pool;
   guint version;
-  char *keys[N_PAGES];
-  BsItem *items[N_PAGES];       /* NULL also for a page that nobody has looked at */
+  guint n_pages;
+  char *keys[N_MANY];
+  BsItem *items[N_MANY];        /* NULL also for a page that nobody has looked at */
 } Document;
 
 typedef struct
@@ -91,14 +93,16 @@ static gboolean
 has_page (guint version,
           guint page)
 {
-  return versions[version][page] != '.';
+  return versions[version][page % N_KINDS] != '.';
 }
 
 static GBytes *
 make_page (guint version,
            guint page)
 {
-  return make_test_bytes (page_sizes[page], 10 * (versions[version][page] - '0') + page);
+  const guint kind = page % N_KINDS;
+
+  return make_test_bytes (page < N_KINDS ? page_sizes[kind] : 100 + kind, N_MANY * (versions[version][kind] - '0') + page);
 }
 
 static gboolean
@@ -118,7 +122,7 @@ make_root (const Document *document,
   GString *text = g_string_new (NULL);
 
   g_string_append_printf (text, "%u\n", version);
-  for (guint i = 0; i < N_PAGES; i++)
+  for (guint i = 0; i < document->n_pages; i++)
     g_string_append_printf (text, "%s\n", has_page (version, i) ? document->keys[i] : "");
 
   return g_string_free_to_bytes (text);
@@ -135,7 +139,7 @@ parse_root (Document *document,
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
   guint version;
 
-  if (g_strv_length (lines) != N_PAGES + 2)
+  if (g_strv_length (lines) != document->n_pages + 2)
     return workload_set_broken (error, "a root blob of %" G_GSIZE_FORMAT " bytes is none that was written", size);
 
   version = g_ascii_strtoull (lines[0], NULL, 10);
@@ -143,7 +147,7 @@ parse_root (Document *document,
     return workload_set_broken (error, "there is no version %u", version);
 
   document->version = version;
-  for (guint i = 0; i < N_PAGES; i++)
+  for (guint i = 0; i < document->n_pages; i++)
     {
       if (bs_key_is_valid (lines[i + 1]) != has_page (version, i))
         return workload_set_broken (error, "version %u has wrong pages", version);
@@ -158,7 +162,7 @@ parse_root (Document *document,
 static void
 document_clear (Document *self)
 {
-  for (guint i = 0; i < N_PAGES; i++)
+  for (guint i = 0; i < self->n_pages; i++)
     {
       g_clear_object (&self->items[i]);
       g_clear_pointer (&self->keys[i], g_free);
@@ -226,11 +230,11 @@ static void
 document_edit (Document *self,
                guint version)
 {
-  for (guint i = 0; i < N_PAGES; i++)
+  for (guint i = 0; i < self->n_pages; i++)
     {
       g_autoptr (GBytes) bytes = NULL;
 
-      if (versions[version][i] == versions[self->version][i])
+      if (versions[version][i % N_KINDS] == versions[self->version][i % N_KINDS])
         continue;
 
       g_clear_object (&self->items[i]);
@@ -256,7 +260,7 @@ document_save (Document *self,
 
   bs_save_set_max_parallel (save, max_parallel);
   bs_save_set_root (save, root);
-  for (guint i = 0; i < N_PAGES; i++)
+  for (guint i = 0; i < self->n_pages; i++)
     {
       if (self->items[i] != NULL)
         bs_save_add_item (save, self->items[i]);
@@ -277,26 +281,39 @@ document_settle (Document *self)
 
 static gpointer
 start (const char *directory,
-       Journal *journal)
+       Journal *journal,
+       guint n_pages,
+       guint max_parallel)
 {
   State *self = g_new0 (State, 1);
 
   self->directory = directory;
   self->journal = journal;
-  self->max_parallel = 1;
+  self->max_parallel = max_parallel;
+  self->document.n_pages = n_pages;
 
   return self;
+}
+
+static gpointer
+start_few (const char *directory,
+           Journal *journal)
+{
+  return start (directory, journal, N_KINDS, 1);
 }
 
 static gpointer
 start_parallel (const char *directory,
                 Journal *journal)
 {
-  State *self = start (directory, journal);
+  return start (directory, journal, N_KINDS, 4);
+}
 
-  self->max_parallel = 4;
-
-  return self;
+static gpointer
+start_many (const char *directory,
+            Journal *journal)
+{
+  return start (directory, journal, N_MANY, 4);
 }
 
 static void
@@ -377,7 +394,7 @@ redo (gpointer state,
   State *self = state;
   Document *document = &self->document;
 
-  for (guint i = 0; i < N_PAGES; i++)
+  for (guint i = 0; i < document->n_pages; i++)
     {
       g_autoptr (GBytes) bytes = NULL;
 
@@ -402,13 +419,13 @@ verify (gpointer state,
   Document *document = &self->document;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (GBytes) root = NULL;
-  Document saved = { 0 };
+  Document saved = { .n_pages = document->n_pages };
   gboolean success;
 
   if (document->tracked == NULL)
     return TRUE;
 
-  for (guint i = 0; i < N_PAGES; i++)
+  for (guint i = 0; i < document->n_pages; i++)
     {
       if (document->items[i] != NULL && !document_load_page (document, i, error))
         return FALSE;
@@ -455,7 +472,7 @@ check_next_save (Document *document,
 {
   guint n_pages = 0;
 
-  for (guint i = 0; i < N_PAGES; i++)
+  for (guint i = 0; i < document->n_pages; i++)
     n_pages += has_page (document->version, i);
 
   if (!document_save (document, 2, error))
@@ -477,7 +494,7 @@ check_document (Document *document,
   if (!document_open (document, directory, error))
     return FALSE;
 
-  for (guint i = 0; i < N_PAGES; i++)
+  for (guint i = 0; i < document->n_pages; i++)
     {
       if (document->keys[i] != NULL && !document_load_page (document, i, error))
         return FALSE;
@@ -493,10 +510,11 @@ static gboolean
 check (const char *directory,
        Journal *journal,
        gsize n_marks,
+       guint n_pages,
        GError **error)
 {
   g_autofree char *persisted = g_build_filename (directory, "persisted", NULL);
-  Document document = { 0 };
+  Document document = { .n_pages = n_pages };
   gboolean success;
 
   success = check_document (&document, directory, journal, n_marks, error) &&
@@ -506,28 +524,38 @@ check (const char *directory,
   return success;
 }
 
-const Workload workload_save = {
-  .name = "save",
-  .varies = TRUE,
-  .start = start,
-  .n_steps = G_N_ELEMENTS (steps),
-  .describe = describe,
-  .step = step,
-  .redo = redo,
-  .verify = verify,
-  .stop = stop,
-  .check = check,
-};
+static gboolean
+check_few (const char *directory,
+           Journal *journal,
+           gsize n_marks,
+           GError **error)
+{
+  return check (directory, journal, n_marks, N_KINDS, error);
+}
 
-const Workload workload_save_parallel = {
-  .name = "save-parallel",
-  .varies = TRUE,
-  .start = start_parallel,
-  .n_steps = G_N_ELEMENTS (steps),
-  .describe = describe,
-  .step = step,
-  .redo = redo,
-  .verify = verify,
-  .stop = stop,
-  .check = check,
-};
+static gboolean
+check_many (const char *directory,
+            Journal *journal,
+            gsize n_marks,
+            GError **error)
+{
+  return check (directory, journal, n_marks, N_MANY, error);
+}
+
+#define WORKLOAD(title, start_func, check_func) \
+  {                                             \
+    .name = title,                              \
+    .varies = TRUE,                             \
+    .start = start_func,                        \
+    .n_steps = G_N_ELEMENTS (steps),            \
+    .describe = describe,                       \
+    .step = step,                               \
+    .redo = redo,                               \
+    .verify = verify,                           \
+    .stop = stop,                               \
+    .check = check_func,                        \
+  }
+
+const Workload workload_save = WORKLOAD ("save", start_few, check_few);
+const Workload workload_save_parallel = WORKLOAD ("save-parallel", start_parallel, check_few);
+const Workload workload_save_many = WORKLOAD ("save-many", start_many, check_many);

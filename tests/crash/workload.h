@@ -34,9 +34,11 @@ typedef struct
 
 /* Every function of a backing in files, called directly. */
 extern const Workload workload_backing;
-/* Saves of a document that changes, blob by blob and several at a time. */
+/* Saves of a document that changes: blob by blob, several at a time, and of very
+ * many. */
 extern const Workload workload_save;
 extern const Workload workload_save_parallel;
+extern const Workload workload_save_many;
 
 /* The domain of errors that are the library's fault. */
 #define WORKLOAD_BROKEN (workload_broken_quark ())
