@@ -69,6 +69,9 @@
 /* Enough to keep the store's threads busy, and little enough to let others in. */
 #define DEFAULT_MAX_PARALLEL 8
 
+/* With many items most of what they lead to is not in the processor's cache. */
+#define FETCHED_AHEAD 8
+
 typedef enum
 {
   PROP_STORE = 1,
@@ -234,6 +237,9 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
       BsItem *item = g_ptr_array_index (self->items, i);
       Content *content = &run->contents[i];
 
+      if (i + FETCHED_AHEAD < n_items)
+        __builtin_prefetch ((gpointer) bs_word_peek (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->blob));
+
       /* Mostly all of them are of one. */
       if (item->pool != pool)
         {
@@ -242,8 +248,14 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
         }
       content->pool = pool;
       content->blob = bs_item_dup_blob (item);
-      plan->names[i].key = *bs_key_record_get_key (content->blob->record);
-      plan->names[i].record = content->blob->record;
+      __builtin_prefetch (content->blob->record);
+    }
+  for (guint i = 0; i < n_items; i++)
+    {
+      BsKeyRecord *record = run->contents[i].blob->record;
+
+      plan->names[i].key = *bs_key_record_get_key (record);
+      plan->names[i].record = record;
     }
   for (guint i = 0; i < self->keys->len; i++)
     plan->names[n_items + i].key = g_array_index (self->keys, BsKey, i);
