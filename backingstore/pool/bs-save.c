@@ -69,6 +69,9 @@
 /* Enough to keep the store's threads busy, and little enough to let others in. */
 #define DEFAULT_MAX_PARALLEL 8
 
+/* With many items most of what they lead to is not in the processor's cache. */
+#define FETCHED_AHEAD 8
+
 typedef enum
 {
   PROP_STORE = 1,
@@ -234,14 +237,18 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
       BsItem *item = g_ptr_array_index (self->items, i);
       Content *content = &run->contents[i];
 
+      if (i + FETCHED_AHEAD < n_items)
+        __builtin_prefetch ((gpointer) bs_word_peek (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->blob));
+
       /* Mostly all of them are of one. */
       if (item->pool != pool)
         {
           pool = item->pool;
-          g_ptr_array_add (run->pools, g_object_ref (pool));
+          g_ptr_array_add (run->pools, pool);
         }
       content->pool = pool;
       content->blob = bs_item_dup_blob (item);
+      __builtin_prefetch (content->blob->record);
       plan->names[i].key = content->blob->key;
       plan->names[i].record = content->blob->record;
     }
@@ -327,7 +334,7 @@ begin_locked (BsSave *self, BsSavePlan *plan)
   Run *run = g_new0 (Run, 1);
 
   run->save = self;
-  run->pools = g_ptr_array_new_with_free_func (g_object_unref);
+  run->pools = g_ptr_array_new ();
 
   *plan = (BsSavePlan) {
     .max_parallel = self->max_parallel,
@@ -355,6 +362,15 @@ begin_locked (BsSave *self, BsSavePlan *plan)
   self->n_done = 0;
 }
 
+/* Their items keep them until here. No lock is held: a reference on a GObject may
+ * run a binding's code. */
+static void
+hold_pools (Run *run)
+{
+  g_ptr_array_foreach (run->pools, (GFunc) (void (*) (void)) g_object_ref, NULL);
+  g_ptr_array_set_free_func (run->pools, g_object_unref);
+}
+
 /* Makes the plan, unless there is something to say against it. */
 static gboolean
 begin (BsSave *self, BsSavePlan *plan, GError **error)
@@ -366,6 +382,9 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
   if (verdict == CAN_RUN)
     begin_locked (self, plan);
   g_mutex_unlock (&self->mutex);
+
+  if (verdict == CAN_RUN)
+    hold_pools (plan->data);
 
   if (verdict != CAN_RUN)
     {

@@ -24,6 +24,7 @@
 
 #define BLOB_SIZE 4096
 #define ROOT_SIZE 4096
+#define N_CHANGES 5        /* saves of one changed blob in each round */
 
 static guint n_keys = 10000;
 
@@ -232,14 +233,14 @@ bare_save_all (Bare *bare)
 }
 
 static void
-bare_save_one (Bare *bare)
+bare_save_one (Bare *bare, guint change)
 {
   char path[40];
 
-  bare_persist (bare, bare->names[n_keys]);
-  bare_sync_one (bare, bare->names[n_keys]);
+  bare_persist (bare, bare->names[n_keys + change]);
+  bare_sync_one (bare, bare->names[n_keys + change]);
   bare_write_root (bare);
-  bare_print_path (path, bare->names[0]);
+  bare_print_path (path, bare->names[change]);
   check (unlinkat (bare->document, path, 0) == 0, "unlinking");
 }
 
@@ -251,14 +252,17 @@ run_floor (const Attributes *attributes, const char *content, Series *all, Serie
   Bare bare;
 
   place_init (&place);
-  bare_open (&bare, &place, attributes, content, n_keys + 1);
+  bare_open (&bare, &place, attributes, content, n_keys + N_CHANGES);
   start = benchmark_now ();
   bare_save_all (&bare);
   series_add (all, (benchmark_now () - start) / 1e6);
   settle (&place);
-  start = benchmark_now ();
-  bare_save_one (&bare);
-  series_add (one, (benchmark_now () - start) / 1e6);
+  for (guint i = 0; i < N_CHANGES; i++)
+    {
+      start = benchmark_now ();
+      bare_save_one (&bare, i);
+      series_add (one, (benchmark_now () - start) / 1e6);
+    }
   bare_close (&bare);
   place_clear (&place);
 }
@@ -269,7 +273,7 @@ typedef struct
   BsBackingStore *store;
   BsPool *pool;
   BsTrackedPath *tracked;
-  BsItem **items;       /* one more than there are keys */
+  BsItem **items;       /* N_CHANGES more than there are keys */
   GBytes *root;
 } Ours;
 
@@ -292,8 +296,8 @@ ours_open (Ours *ours, Place *place, const char *content)
   ours->tracked = bs_backing_store_track_path (ours->store, document, NULL, &error);
   g_assert_no_error (error);
   ours->root = make_blob (content);
-  ours->items = g_new0 (BsItem *, n_keys + 1);
-  for (guint i = 0; i <= n_keys; i++)
+  ours->items = g_new0 (BsItem *, n_keys + N_CHANGES);
+  for (guint i = 0; i < n_keys + N_CHANGES; i++)
     {
       g_autoptr (GBytes) bytes = make_blob (content);
 
@@ -306,7 +310,7 @@ ours_close (Ours *ours)
 {
   g_autoptr (GError) error = NULL;
 
-  for (guint i = 0; i <= n_keys; i++)
+  for (guint i = 0; i < n_keys + N_CHANGES; i++)
     g_object_unref (ours->items[i]);
   g_free (ours->items);
   g_bytes_unref (ours->root);
@@ -377,9 +381,10 @@ run_ours (const char *content, Kind kind, Series *all, Series *one, Attributes *
   ours_open (&ours, &place, content);
   series_add (all, ours_save (&ours, 0, kind));
   settle (&place);
-  series_add (one, ours_save (&ours, 1, kind));
+  for (guint i = 1; i <= N_CHANGES; i++)
+    series_add (one, ours_save (&ours, i, kind));
 
-  key = bs_item_dup_key (ours.items[1]);
+  key = bs_item_dup_key (ours.items[n_keys]);
   parts = g_strsplit (key, "-", -1);
   name = g_strjoinv ("", parts);
   path = g_strdup_printf ("%s/%.2s/%s", place.document, name, name);
