@@ -421,6 +421,36 @@ test_bad_in_place (Fixture *fixture,
   g_assert_cmpuint (get_inode (scratch), !=, get_inode (persisted));
 }
 
+/* A blob that was found bad is the scratch file's too: persisting it again must
+ * not bring it back. */
+static void
+test_bad_everywhere (Fixture *fixture,
+                     gconstpointer data)
+{
+  g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  persist_blob (fixture, fixture->key);
+  g_assert_cmpuint (get_inode (scratch), ==, get_inode (persisted));
+  flip (persisted, 10);
+  assert_verifies_not (fixture, fixture->key, BS_ERROR_CORRUPT);
+  g_assert_false (exists (persisted));
+
+  g_assert_false (bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_assert_false (exists (persisted));
+
+  /* Written anew it is as good as any. */
+  delete_scratch (fixture, fixture->key);
+  write_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  assert_verifies (fixture, fixture->key);
+}
+
 int
 main (int argc,
       char *argv[])
@@ -438,6 +468,7 @@ main (int argc,
     { "root", test_root },
     { "copies", test_copies },
     { "bad-in-place", test_bad_in_place },
+    { "bad-everywhere", test_bad_everywhere },
   };
 
   mount_init ();

@@ -124,7 +124,12 @@ bs_file_verify (BsFileDirectory *directory,
       *bad = is_bad (code);
       if (*bad)
         {
+          BsFileDirectory *scratch = bs_file_directory_get_apart (directory);
           int aside_code = bs_file_set_aside (directory, key, location.fd, location.name);
+
+          /* The scratch file may be the same one, which nobody shall persist again
+           * without looking at it. */
+          bs_file_doubts_add (bs_file_directory_get_suspects (scratch), key);
 
           if (aside_code != 0)
             return aside_code;

@@ -383,15 +383,13 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
     begin_locked (self, plan);
   g_mutex_unlock (&self->mutex);
 
-  if (verdict == CAN_RUN)
-    hold_pools (plan->data);
-
   if (verdict != CAN_RUN)
     {
       *error = verdict_to_error (self, verdict);
       return FALSE;
     }
 
+  hold_pools (plan->data);
   notify (self, PROP_N_TOTAL);
   notify (self, PROP_N_DONE);
   notify (self, PROP_FRACTION);
