@@ -301,6 +301,7 @@ test_no_quarantine (Fixture *fixture,
   g_assert_cmpint (symlink (outside, quarantine), ==, 0);
   flip (blob, 0);
   g_assert_false (verify (fixture, fixture->key, &error));
+  g_assert_nonnull (strstr (error->message, "set aside"));
   g_clear_error (&error);
   g_assert_true (exists (blob));
   g_assert_cmpuint (count_files (outside), ==, 0);

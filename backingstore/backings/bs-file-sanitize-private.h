@@ -10,8 +10,9 @@ G_BEGIN_DECLS
 
 gboolean bs_file_sanitize  (BsFileDirectory *directory, BsKeySet *found, GCancellable *cancellable, GError **error);
 /* Returns 0 or an errno: EBADMSG or EILSEQ if the blob was bad and is now in the
- * quarantine. */
-int      bs_file_verify    (BsFileDirectory *directory, const BsKey *key, GCancellable *cancellable);
+ * quarantine. With another errno `bad` says that it was bad and could not be set
+ * aside. */
+int      bs_file_verify    (BsFileDirectory *directory, const BsKey *key, gboolean *bad, GCancellable *cancellable);
 /* Moves whatever is there into the quarantine. */
 int      bs_file_set_aside (BsFileDirectory *directory, const BsKey *key, int fd, const char *name);
 

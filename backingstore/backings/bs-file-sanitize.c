@@ -105,8 +105,10 @@ check_at (int fd,
 int
 bs_file_verify (BsFileDirectory *directory,
                 const BsKey *key,
+                gboolean *bad,
                 GCancellable *cancellable)
 {
+  *bad = FALSE;
   for (;;)
     {
       BsFileLocation location;
@@ -119,7 +121,8 @@ bs_file_verify (BsFileDirectory *directory,
       if (code == ENOENT && bs_file_directory_lost (directory, &location))
         continue;
 
-      if (is_bad (code))
+      *bad = is_bad (code);
+      if (*bad)
         {
           int aside_code = bs_file_set_aside (directory, key, location.fd, location.name);
 

@@ -314,13 +314,14 @@ persist_present (BsFileDirectory *persisted,
                  GCancellable *cancellable)
 {
   gboolean same;
+  gboolean bad;
   int code = compare_present (from, to, &same);
 
   *set_aside = FALSE;
   if (code != 0 || same)
     return code;
 
-  code = bs_file_verify (persisted, key, cancellable);
+  code = bs_file_verify (persisted, key, &bad, cancellable);
   *set_aside = code == EBADMSG || code == EILSEQ;
 
   return *set_aside ? 0 : code;
