@@ -16,7 +16,7 @@ from pathlib import Path
 
 # What the snippets in Python print, by the name of their page.
 PRINTED = {
-    'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r"\['one', 'two'\]\n"],
+    'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\['one', 'two'\]\n"],
     'documents.md': [r'\ntitle: first\n'],
     'writing-a-backing.md': [r'1 content\n'],
 }
