@@ -142,7 +142,8 @@ start_in_background (BsSaveNames *self, guint index)
 static gboolean
 take (BsSaveNames *self, guint *index)
 {
-  if (self->error != NULL || self->next_todo == self->n_todo)
+  /* Once it has been answered nothing more is to be done, after an error too. */
+  if (self->caller == NULL || self->error != NULL || self->next_todo == self->n_todo)
     return FALSE;
 
   *index = self->next_todo++;
