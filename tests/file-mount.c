@@ -343,7 +343,7 @@ mount_bind (Mount *self,
 
   other->path = make_mount_point (directory, "bound");
   other->place = g_strdup (other->path);
-  g_assert_cmpint (mount (self->path, other->path, NULL, MS_BIND, NULL), ==, 0);
+  g_assert_cmpint (mount (self->path, other->path, "none", MS_BIND, NULL), ==, 0);
 
   return other;
 }
@@ -359,7 +359,7 @@ int
 mount_move_over (Mount *self,
                  const char *path)
 {
-  int result = mount (self->place, path, NULL, MS_MOVE, NULL);
+  int result = mount (self->place, path, "none", MS_MOVE, NULL);
 
   if (result == 0)
     {
