@@ -77,29 +77,56 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (BsBackingStore, bs_backing_store, G_TYPE_OBJECT)
 
+/* Why a call is not let in. */
+typedef enum
+{
+  ADMITTED,
+  REFUSED_CLOSED,
+  REFUSED_STRANGER,
+  REFUSED_INSIDE,
+} Admission;
+
+static GError *
+refusal_to_error (Admission admission, BsJobKind kind, const BsKey *key, BsTrackedPath *tracked)
+{
+  switch (admission)
+    {
+    case REFUSED_CLOSED:
+      return bs_job_error (kind, key, tracked, BS_ERROR, BS_ERROR_CLOSED, "the store is closed");
+    case REFUSED_STRANGER:
+      return bs_job_error (kind, key, tracked, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the tracked path belongs to another store");
+    case REFUSED_INSIDE:
+      return bs_job_error (kind, key, tracked, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                           "called from inside a function of the same store's backing, it would wait for itself");
+    case ADMITTED:
+    default:
+      g_assert_not_reached ();
+    }
+}
+
 gboolean
 bs_backing_store_admit (BsBackingStore *self, BsCaller *caller, BsJobKind kind, const BsKey *key, BsTrackedPath *tracked)
 {
-  GError *error = NULL;
+  Admission admission = ADMITTED;
 
   bs_task_tracker_begin (self->tracker);
 
   if (g_atomic_int_get (&self->state) != BS_STATE_OPEN)
-    error = bs_job_error (kind, key, tracked, BS_ERROR, BS_ERROR_CLOSED, "the store is closed");
+    admission = REFUSED_CLOSED;
   else if (tracked != NULL && tracked->store != self)
-    error = bs_job_error (kind, key, tracked, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the tracked path belongs to another store");
+    admission = REFUSED_STRANGER;
   else if (caller->blocking && bs_frame_find (self, BS_FRAME_CALL) != NULL)
-    error = bs_job_error (kind, key, tracked, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                          "called from inside a function of the same store's backing, it would wait for itself");
+    admission = REFUSED_INSIDE;
 
-  if (error == NULL)
+  if (admission == ADMITTED)
     {
       bs_caller_set_subject (caller, kind, key, tracked);
       return TRUE;
     }
 
-  bs_caller_answer (caller, NULL, error);
+  /* At once: whoever closes the store waits for a moment in which nothing counts. */
   bs_task_tracker_end (self->tracker);
+  bs_caller_answer (caller, NULL, refusal_to_error (admission, kind, key, tracked));
   return FALSE;
 }
 
