@@ -352,7 +352,7 @@ int
 mount_remount (Mount *self,
                const char *options)
 {
-  return mount ("none", self->path, NULL, MS_REMOUNT, options);
+  return mount ("none", self->path, "none", MS_REMOUNT, options);
 }
 
 int
