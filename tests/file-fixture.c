@@ -455,3 +455,43 @@ skip_unless_root (void)
 
   return TRUE;
 }
+
+GError *
+persist_error (Fixture *fixture,
+               const char *key)
+{
+  GError *error = NULL;
+
+  g_assert_false (bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error));
+  g_assert_nonnull (error);
+
+  return error;
+}
+
+void
+delete_blob (Fixture *fixture,
+             const char *key)
+{
+  g_autoptr (GError) error = NULL;
+
+  bs_backing_delete_persisted (fixture->backing, fixture->path, key, NULL, &error);
+  g_assert_no_error (error);
+}
+
+char *
+write_other (Fixture *fixture)
+{
+  char *key = bs_key_generate ();
+
+  write_blob (fixture, key);
+
+  return key;
+}
+
+guint64
+count_rewritten (Fixture *fixture)
+{
+  g_autoptr (BsFileBackingStats) stats = bs_file_backing_get_stats (BS_FILE_BACKING (fixture->backing));
+
+  return stats->rewritten;
+}

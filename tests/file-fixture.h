@@ -41,6 +41,13 @@ GError    *sanitize_error   (BsBacking *backing, GFile *path);
 void       assert_transfers (BsBacking *backing, guint64 linked, guint64 reflinked, guint64 copied);
 guint64    count_foreign    (BsBacking *backing);
 
+/* At the fixture's path. */
+GError    *persist_error    (Fixture *fixture, const char *key);
+void       delete_blob      (Fixture *fixture, const char *key);
+guint64    count_rewritten  (Fixture *fixture);
+/* A second blob in scratch; returns its key. */
+char      *write_other      (Fixture *fixture);
+
 /* The layout, written down a second time. */
 char      *get_blob_name    (const char *directory, const char *key);
 char      *get_shard_name   (const char *directory, const char *key);

@@ -54,46 +54,6 @@ sync_error (Fixture *fixture)
   return error;
 }
 
-static GError *
-persist_error (Fixture *fixture,
-               const char *key)
-{
-  GError *error = NULL;
-
-  g_assert_false (bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error));
-  g_assert_nonnull (error);
-
-  return error;
-}
-
-static void
-delete_blob (Fixture *fixture,
-             const char *key)
-{
-  g_autoptr (GError) error = NULL;
-
-  bs_backing_delete_persisted (fixture->backing, fixture->path, key, NULL, &error);
-  g_assert_no_error (error);
-}
-
-static char *
-write_other (Fixture *fixture)
-{
-  char *key = bs_key_generate ();
-
-  write_blob (fixture, key);
-
-  return key;
-}
-
-static guint64
-count_rewritten (Fixture *fixture)
-{
-  g_autoptr (BsFileBackingStats) stats = bs_file_backing_get_stats (BS_FILE_BACKING (fixture->backing));
-
-  return stats->rewritten;
-}
-
 static void
 assert_same_file (Fixture *fixture,
                   const char *key,

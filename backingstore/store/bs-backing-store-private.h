@@ -15,7 +15,6 @@ typedef struct _BsKeyRecord BsKeyRecord;
 
 /* A fresh key that is nowhere yet, with one token. */
 BsKeyRecord *bs_backing_store_new_token   (BsBackingStore *self);
-BsKeyRecord *bs_backing_store_take_token  (BsBackingStore *self, BsKeyRecord *record);
 void         bs_backing_store_drop_token  (BsBackingStore *self, BsKeyRecord *record);
 /* One task for all. Takes over the array's content, not the array. */
 void         bs_backing_store_drop_tokens (BsBackingStore *self, BsKeyRecord **records, gsize n_records);

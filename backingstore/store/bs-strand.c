@@ -762,34 +762,24 @@ bs_strand_call_now (BsBackingStore *store,
   return need != BS_NEED_MISSING;
 }
 
-static BsKeyRecord *
-take_token (BsBackingStore *self, const BsKey *key, BsKeyRecord *record)
+BsKeyRecord *
+bs_backing_store_new_token (BsBackingStore *self)
 {
-  guint64 hash = bs_key_hash (key);
-  BsShard *shard = &self->shards[bs_shard_index (hash)];
+  BsKeyRecord *record;
+  guint64 hash;
+  BsShard *shard;
+  BsKey key;
+
+  bs_key_init_random (&key);
+  hash = bs_key_hash (&key);
+  shard = &self->shards[bs_shard_index (hash)];
 
   g_mutex_lock (&shard->mutex);
-  if (record == NULL)
-    record = bs_shard_obtain (shard, key, hash);
+  record = bs_shard_obtain (shard, &key, hash);
   record->n_tokens++;
   g_mutex_unlock (&shard->mutex);
 
   return record;
-}
-
-BsKeyRecord *
-bs_backing_store_new_token (BsBackingStore *self)
-{
-  BsKey key;
-
-  bs_key_init_random (&key);
-  return take_token (self, &key, NULL);
-}
-
-BsKeyRecord *
-bs_backing_store_take_token (BsBackingStore *self, BsKeyRecord *record)
-{
-  return take_token (self, &record->key, record);
 }
 
 void
