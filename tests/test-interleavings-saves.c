@@ -535,6 +535,96 @@ test_cancel_blocking (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A verification takes out what the save has counted on: an item is persisted
+ * again, and a key that is to be kept fails the save, whose root is not written. */
+static void
+test_verify (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 4 * G_N_ELEMENTS (stops); i++)
+    {
+      const Stop *stop = &stops[i / 4];
+      gboolean keeps = i & 1;
+      gboolean blocking = i & 2;
+      g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
+      g_autoptr (BsSave) save = NULL;
+      Answer answer = { 0, }, checked = { 0, };
+      Saver saver = { 0, };
+      GThread *thread = NULL;
+      Document document;
+
+      if (stop->operation == BS_OPERATION_WRITE_ROOT || stop->committed)
+        continue;
+
+      document_set_up (&document, fixture);
+      save = save_new (fixture, "new", document.items[2], keeps ? NULL : document.items[1]);
+      if (keeps)
+        bs_save_keep_key (save, document.keys[1]);
+      gate_backing_spoil (fixture->gates, fixture->file, document.keys[1]);
+      if (stop->operation == BS_OPERATION_SYNC_PERSISTED && !keeps)
+        gate_backing_spoil (fixture->gates, fixture->file, document.keys[2]);
+
+      hold_at (stop, &document, fixture);
+      saver.save = save;
+      if (blocking)
+        thread = g_thread_new ("save", saver_thread, &saver);
+      else
+        save_async (save, NULL, &answer);
+      wait_at (stop, &document, fixture);
+      bs_verify_run_async (verify, G_PRIORITY_DEFAULT, NULL, answer_cb, &checked);
+      answer_ok (&checked);
+      g_assert_false (bs_tracked_path_contains_key (fixture->tracked, document.keys[1]));
+      gate_backing_release_all (fixture->gates);
+      if (blocking)
+        g_thread_join (thread);
+      else
+        saver.success = bs_save_run_finish (save, answer_wait (&answer), &saver.error);
+
+      if (keeps)
+        {
+          g_assert_error (saver.error, BS_ERROR, BS_ERROR_CORRUPT);
+          g_assert_nonnull (strstr (saver.error->message, document.keys[1]));
+          g_assert_nonnull (strstr (saver.error->message, "gate:///path"));
+          assert_root (fixture, "old");
+          g_assert_true (has (fixture, document.keys[0]));
+          g_assert_cmpfloat (bs_save_get_fraction (save), <, 1.0);
+        }
+      else
+        {
+          g_assert_no_error (saver.error);
+          assert_new (&document, fixture);
+          g_assert_cmpuint (bs_save_get_n_done (save), ==, 2);
+          g_assert_cmpfloat (bs_save_get_fraction (save), >=, 1.0);
+        }
+      g_clear_error (&saver.error);
+      answer_clear (&answer);
+      document_tear_down (&document, fixture);
+    }
+}
+
+/* A sync that somebody else has asked for fails, after the save has persisted what
+ * it was to make durable: the save does that again. */
+static void
+test_sync_fails (Fixture *fixture, gconstpointer data)
+{
+  Answer answer = { 0, }, sync = { 0, };
+  Document document;
+
+  document_set_up (&document, fixture);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 1, G_IO_ERROR_FAILED);
+  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER);
+  sync_async (fixture, NULL, &sync);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 1);
+  save_async (document.save, NULL, &answer);
+  wait_until (bs_save_get_n_done (document.save) == 2);
+  gate_backing_release_all (fixture->gates);
+  answer_fails (&sync, G_IO_ERROR, G_IO_ERROR_FAILED);
+  answer_ok (&answer);
+  assert_log (fixture, document.keys[1], "persist");
+  assert_log (fixture, document.keys[2], "write persist persist");
+  assert_new (&document, fixture);
+  document_tear_down (&document, fixture);
+}
+
 static void
 background_error_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
 {
@@ -1385,6 +1475,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/replace", test_replace);
   test_add ("/interleavings/saves/cancel", test_cancel);
   test_add ("/interleavings/saves/cancel-blocking", test_cancel_blocking);
+  test_add_once ("/interleavings/saves/verify", test_verify);
+  test_add_once ("/interleavings/saves/sync-fails", test_sync_fails);
   test_add ("/interleavings/saves/error", test_error);
   test_add ("/interleavings/saves/failed-sync", test_failed_sync);
   test_add ("/interleavings/saves/leftovers", test_leftovers);

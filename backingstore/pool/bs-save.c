@@ -57,6 +57,12 @@
  * %BS_ERROR_BUSY, and [method@BackingStore.delete_persisted_keys] deletes the
  * others and fails with that. Keys that are persisted while it runs stay.
  *
+ * A [class@Verify] takes out what it finds bad all the same. The save looks once
+ * more before its one step: an item whose blob was taken out is persisted again,
+ * and for a key that is to be kept the save fails with %BS_ERROR_CORRUPT. What is
+ * found bad from that step on is missing in the new document, as if it was found
+ * after the save; [method@Verify.dup_bad_keys] lists it.
+ *
  * [method@BackingStore.untrack_path] and [method@BackingStore.close] wait for
  * the saves that were run before, [method@BackingStore.sync] does not.
  *
@@ -188,7 +194,7 @@ run_persisted (gpointer data, guint name)
 }
 
 static void
-run_progress (gpointer data, guint n_names)
+run_progress (gpointer data, int n_names)
 {
   BsSave *save = ((Run *) data)->save;
 
@@ -797,7 +803,9 @@ bs_save_set_max_parallel (BsSave *self, guint max_parallel)
  * it.
  *
  * Fails with %BS_ERROR_INVALID_KEY or %BS_ERROR_NOT_FOUND for a key that is to be
- * kept and is none, or is not there; %G_IO_ERROR_INVALID_ARGUMENT if an item or
+ * kept and is none, or is not there; %BS_ERROR_CORRUPT if a blob that it names is
+ * found to be bad before the new document is in place, and there is no other to
+ * put there; %G_IO_ERROR_INVALID_ARGUMENT if an item or
  * the path belongs to another store, if there are a root and a commit function,
  * or if there is nothing to save; %BS_ERROR_BUSY while this object runs, and
  * inside a commit function that it would wait for; %BS_ERROR_CLOSED if the store

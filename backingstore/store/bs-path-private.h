@@ -69,6 +69,7 @@ struct _BsTrackedPath
   BsKeyTable uncertain[BS_N_SHARDS];
   BsKeyTable pinned[BS_N_SHARDS];       /* a running save names them */
   BsKeyTable added[BS_N_SHARDS];        /* and nobody else has asked for them to be here */
+  int disturbed;                /* atomic: what is pinned may be here no longer, or not durably */
 
   gpointer n_keys;              /* atomic; a gsize */
   int n_keys_pending;           /* atomic: a notification is under way */

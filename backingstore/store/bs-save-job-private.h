@@ -31,8 +31,8 @@ typedef struct
   BsContent *(*dup_content) (gpointer data, guint name);
   /* The name is at the path, and so in primary storage; not for those that were there. */
   void       (*persisted)   (gpointer data, guint name);
-  /* So many names more are at the path. */
-  void       (*progress)    (gpointer data, guint n_names);
+  /* So many names more are at the path, or fewer. */
+  void       (*progress)    (gpointer data, int n_names);
   void       (*committed)   (gpointer data);
 } BsSavePlan;
 

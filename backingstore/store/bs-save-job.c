@@ -182,6 +182,7 @@ begin (SaveJob *self)
   const BsSaveName *missing = NULL;
   guint n_there = 0;
 
+  g_atomic_int_set (&self->job.tracked->disturbed, FALSE);
   self->names.todo = g_new (guint, self->plan.n_names);
   sort_by_shard (self, order, first);
   for (guint i = 0; i < BS_N_SHARDS; i++)
@@ -197,6 +198,45 @@ begin (SaveJob *self)
                                 "it is to be kept, and there is no such key");
   if (n_there > 0)
     self->plan.progress (self->plan.data, n_there);
+}
+
+/* Looks at the names once more where something has happened to one that is, or
+ * was, at the path. TRUE if there is something to persist. */
+static gboolean
+look_again (SaveJob *self)
+{
+  const BsSaveName *missing = NULL;
+  guint n_there = 0;
+
+  if (!g_atomic_int_compare_and_exchange (&self->job.tracked->disturbed, TRUE, FALSE))
+    return FALSE;
+
+  bs_save_names_reset (&self->names);
+  for (guint i = 0; i < self->plan.n_names; i++)
+    {
+      const BsSaveName *name = &self->plan.names[i];
+      guint64 hash = bs_key_hash (&name->key);
+      BsShard *shard = &self->job.store->shards[bs_shard_index (hash)];
+      NameState state;
+
+      g_mutex_lock (&shard->mutex);
+      state = look_at_name (self, shard, name, hash);
+      g_mutex_unlock (&shard->mutex);
+      if (state == NAME_IS_THERE)
+        n_there++;
+      else if (state != NAME_MISSING)
+        self->names.todo[self->names.n_todo++] = i;
+      else
+        missing = name;
+    }
+
+  if (missing != NULL)
+    self->error = bs_job_error (BS_JOB_SAVE, &missing->key, self->job.tracked, BS_ERROR, BS_ERROR_CORRUPT,
+                                "it is to be kept, and was found to be bad or missing meanwhile");
+  if (n_there < self->plan.n_names)
+    self->plan.progress (self->plan.data, -(int) (self->plan.n_names - n_there));
+
+  return self->names.n_todo > 0;
 }
 
 static void
@@ -308,6 +348,7 @@ static void
 end_phase (SaveJob *self, GError *error)
 {
   gboolean sync_failed;
+  gboolean again = FALSE;
 
   /* The save has succeeded; what is left over goes with the next one. */
   if (self->phase == PHASE_DELETE)
@@ -331,6 +372,8 @@ end_phase (SaveJob *self, GError *error)
     fail (self, error);
   else if (self->phase == PHASE_QUEUED)
     begin (self);
+  else if (self->phase == PHASE_SYNC)
+    again = look_again (self);
   else if (self->phase == PHASE_COMMIT)
     self->plan.committed (self->plan.data);
   if (self->phase < PHASE_COMMIT)
@@ -340,6 +383,8 @@ end_phase (SaveJob *self, GError *error)
     self->phase = PHASE_UNDO;
   else if (self->error != NULL)
     self->phase = PHASE_END;
+  else if (again)
+    self->phase = PHASE_PERSIST;
   else if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
     self->phase = PHASE_SYNC;
   else if (self->phase == PHASE_COMMIT && self->doomed.n_keys == 0)

@@ -34,6 +34,8 @@ typedef struct
 
 void bs_save_names_init  (BsSaveNames *self, BsJob *job, const BsSavePlan *plan, GCancellable *cancellable);
 void bs_save_names_clear (BsSaveNames *self);
+/* It has ended, and there may be more to do. */
+void bs_save_names_reset (BsSaveNames *self);
 
 /* Starts, and answers `caller`. A blocking one's thread does what it can itself;
  * else the job is submitted to its lane and then calls bs_save_names_pump(). */

@@ -248,7 +248,9 @@ bs_save_names_start (BsSaveNames *self, BsCaller *caller)
   guint index;
 
   self->tokens = g_new0 (BsKeyRecord *, self->n_todo);
+  g_mutex_lock (&self->mutex);
   self->caller = bs_caller_ref (caller);
+  g_mutex_unlock (&self->mutex);
   if (!caller->blocking)
     {
       /* Whoever asked for the save is not to be kept busy with starting things. */
@@ -282,8 +284,8 @@ bs_save_names_init (BsSaveNames *self, BsJob *job, const BsSavePlan *plan, GCanc
   g_mutex_init (&self->mutex);
 }
 
-void
-bs_save_names_clear (BsSaveNames *self)
+static void
+drop_tokens (BsSaveNames *self)
 {
   guint n_tokens = 0;
 
@@ -292,7 +294,27 @@ bs_save_names_clear (BsSaveNames *self)
       self->tokens[n_tokens++] = self->tokens[i];
   if (n_tokens > 0)
     bs_backing_store_drop_tokens (self->job->store, self->tokens, n_tokens);
-  g_free (self->tokens);
+  g_clear_pointer (&self->tokens, g_free);
+}
+
+/* Somebody may still pump, and finds nobody to be answered. */
+void
+bs_save_names_reset (BsSaveNames *self)
+{
+  drop_tokens (self);
+  bs_key_table_clear (&self->doubted);
+  bs_key_table_init (&self->doubted, 0);
+  self->n_todo = 0;
+
+  g_mutex_lock (&self->mutex);
+  self->next_todo = 0;
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+bs_save_names_clear (BsSaveNames *self)
+{
+  drop_tokens (self);
   g_free (self->todo);
   bs_key_table_clear (&self->doubted);
   g_clear_error (&self->error);

@@ -54,6 +54,9 @@ bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 h
 {
   guint shard = bs_shard_index (hash);
 
+  if (membership != BS_MEMBER_YES && bs_tracked_path_is_pinned (self, key, hash))
+    g_atomic_int_set (&self->disturbed, TRUE);
+
   if (membership == BS_MEMBER_UNCERTAIN)
     {
       bs_key_table_add (&self->uncertain[shard], key, hash);
@@ -145,6 +148,7 @@ bs_tracked_path_doubt (BsTrackedPath *self, guint64 trusted_from)
       bs_key_table_init (&self->redone[i], BS_SHARD_BITS);
       g_mutex_unlock (mutex);
     }
+  g_atomic_int_set (&self->disturbed, TRUE);
 }
 
 BsTrackedPath *

@@ -26,7 +26,9 @@
  * persisted meanwhile may be checked or not. A [method@BackingStore.sync] that is
  * asked meanwhile covers what was taken out by then and does not wait for the rest.
  * [method@BackingStore.untrack_path] and [method@BackingStore.close] wait for the
- * run, so cancel it first.
+ * run, so cancel it first. A bad key that a running [class@Save] names is taken out
+ * as well: the save puts its blob there again, or fails, unless it is past its
+ * step to the new document.
  *
  * A verification may be used from any thread, and run again when a run is over.
  * Its properties tell how far a run has come, and what the last one has found;
