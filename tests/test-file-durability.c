@@ -78,6 +78,48 @@ test_mark (Fixture *fixture,
   g_assert_cmpuint (count_calls ("fsync persisted"), ==, 1);
 }
 
+/* Where nothing is added no mark is needed, for which the disk may have no room. */
+static void
+test_nothing_added (Fixture *fixture,
+                    gconstpointer data)
+{
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+  forget_calls ();
+
+  persist_blob (fixture, fixture->key);
+  assert_calls (g_strdup (""));
+  g_assert_false (is_marked (fixture));
+
+  delete_scratch (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  assert_calls (g_strdup (""));
+  g_assert_false (is_marked (fixture));
+}
+
+/* Our own mark is no sign of a crash: each file is looked at, and the file system
+ * synced, where another one left it. */
+static void
+test_own_mark (Fixture *fixture,
+               gconstpointer data)
+{
+  g_autofree char *other = write_other (fixture);
+
+  persist_blob (fixture, fixture->key);
+  forget_calls ();
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+  assert_calls (g_strdup (""));
+  g_assert_true (is_marked (fixture));
+
+  restart_backing (fixture);
+  write_blob (fixture, other);
+  persist_blob (fixture, other);
+  forget_calls ();
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 2);
+  assert_calls (g_strdup ("syncfs persisted"));
+  g_assert_false (is_marked (fixture));
+}
+
 typedef struct
 {
   Fixture *fixture;
@@ -384,6 +426,8 @@ main (int argc,
     void (*func) (Fixture *fixture, gconstpointer data);
   } tests[] = {
     { "mark", test_mark },
+    { "nothing-added", test_nothing_added },
+    { "own-mark", test_own_mark },
     { "mark-is-shared", test_mark_is_shared },
     { "sync-calls", test_sync_calls },
     { "many", test_many },

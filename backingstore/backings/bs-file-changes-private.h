@@ -89,6 +89,7 @@ typedef struct
   gboolean marking;
   gboolean marked;      /* durably */
   gboolean mark_stands;
+  gboolean mark_is_ours;        /* made for these changes, not found */
   int broken_code;      /* why the first of those in doubt is */
 
   /* Present, and not durable, whatever a later sync may say. */
@@ -97,6 +98,9 @@ typedef struct
 
 void     bs_file_changes_init       (BsFileChanges *self);
 void     bs_file_changes_clear      (BsFileChanges *self);
+
+/* Whether the mark stands for what is added now. */
+gboolean bs_file_changes_is_marked  (BsFileChanges *self);
 
 /* Around the adding of a blob. Returns 0 or an errno; `fd` is the directory's. */
 int      bs_file_changes_begin      (BsFileChanges *self, int fd);

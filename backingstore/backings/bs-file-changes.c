@@ -183,11 +183,13 @@ bs_file_changes_clear (BsFileChanges *self)
  * could not be made durable is made anew the next time, since a second fsync
  * that succeeds says nothing about what the first one failed at. */
 static int
-make_mark (int fd)
+make_mark (int fd,
+           gboolean *made)
 {
   int mark_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_DIRTY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   int code = 0;
 
+  *made = mark_fd >= 0;
   if (mark_fd < 0 && errno != EEXIST)
     return errno;
 
@@ -210,19 +212,33 @@ static int
 mark_locked (BsFileChanges *self,
              int fd)
 {
+  gboolean made;
   int code;
 
   self->marking = TRUE;
   g_mutex_unlock (&self->mutex);
-  code = make_mark (fd);
+  code = make_mark (fd, &made);
   g_mutex_lock (&self->mutex);
   self->marking = FALSE;
 
   self->marked = code == 0;
   self->mark_stands |= code == 0;
+  self->mark_is_ours |= code == 0 && made;
   g_cond_broadcast (&self->cond);
 
   return code;
+}
+
+gboolean
+bs_file_changes_is_marked (BsFileChanges *self)
+{
+  gboolean marked;
+
+  g_mutex_lock (&self->mutex);
+  marked = self->marked;
+  g_mutex_unlock (&self->mutex);
+
+  return marked;
 }
 
 int
@@ -373,6 +389,7 @@ bs_file_changes_settle (BsFileChanges *self,
     {
       self->marked = FALSE;
       self->mark_stands = FALSE;
+      self->mark_is_ours = FALSE;
       unlinkat (fd, BS_FILE_DIRTY_NAME, 0);
     }
   g_mutex_unlock (&self->mutex);
@@ -384,18 +401,15 @@ bs_file_changes_find_mark (BsFileChanges *self,
                            gboolean *stands)
 {
   struct stat status;
-  int code = 0;
 
   *stands = fstatat (fd, BS_FILE_DIRTY_NAME, &status, AT_SYMLINK_NOFOLLOW) == 0;
-  if (!*stands && errno != ENOENT)
-    code = errno;
+  if (!*stands)
+    return errno == ENOENT ? 0 : errno;
 
-  if (*stands)
-    {
-      g_mutex_lock (&self->mutex);
-      self->mark_stands = TRUE;
-      g_mutex_unlock (&self->mutex);
-    }
+  g_mutex_lock (&self->mutex);
+  self->mark_stands = TRUE;
+  *stands = !self->mark_is_ours;
+  g_mutex_unlock (&self->mutex);
 
-  return code;
+  return 0;
 }

@@ -389,6 +389,26 @@ must_write_anew (BsFileDirectory *scratch,
   return bs_file_doubts_contains (bs_file_directory_get_suspects (scratch), key) && !is_present (persisted, key);
 }
 
+/* Whether there is nothing to do. */
+static gboolean
+is_persisted (BsFileDirectory *scratch,
+              BsFileDirectory *persisted,
+              const BsKey *key)
+{
+  BsFileLocation from;
+  BsFileLocation to;
+  gboolean same = TRUE;
+
+  if (must_write_anew (scratch, persisted, key) || !is_present (persisted, key))
+    return FALSE;
+
+  if (bs_file_directory_locate (scratch, key, FALSE, &from) == 0 &&
+      bs_file_directory_locate (persisted, key, FALSE, &to) == 0)
+    compare_present (&from, &to, &same);
+
+  return same;
+}
+
 int
 bs_file_persist (BsFileDirectory *scratch,
                  BsFileDirectory *persisted,
@@ -402,6 +422,10 @@ bs_file_persist (BsFileDirectory *scratch,
   code = bs_file_clear_torn (scratch, key);
   if (code != 0)
     return code;
+
+  /* Then there is nothing to be marked, for which there may be no room. */
+  if (!bs_file_changes_is_marked (changes) && is_persisted (scratch, persisted, key))
+    return 0;
 
   code = bs_file_changes_begin (changes, bs_file_directory_get_fd (persisted));
   if (code != 0)
