@@ -154,6 +154,8 @@ gboolean     bs_cache_is_in_the_way  (BsCache *self, BsBlob *blob, BsKind kind);
 void         bs_cache_count_miss     (BsCache *self);
 /* What to write, NULL if the blob is clean. */
 BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+/* The same, also of one that is clean, as long as anybody holds its content. */
+BsContent   *bs_cache_dup_content    (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
 /* The blob is in primary storage. */
 void         bs_cache_mark_clean     (BsCache *self, BsBlob *blob);
 /* The buffer is dying. TRUE if it was an evicted blob's. */

@@ -579,6 +579,33 @@ bs_cache_dup_unwritten (BsCache *self, BsBlob *blob)
   return hold != 0 ? bs_content_new_for_hold (buffer, hold, self->codec, &blob->key) : NULL;
 }
 
+BsContent *
+bs_cache_dup_content (BsCache *self, BsBlob *blob)
+{
+  BsBuffer *evicted = NULL;
+  BsContent *content;
+  BsBuffer *buffer;
+  BsHold hold;
+
+  g_mutex_lock (&self->lock);
+  buffer = blob->buffer;
+  hold = bs_word_peek (&blob->hold);
+  if (hold != 0)
+    bs_hold_ref (hold);
+  else if (buffer != NULL && !bs_buffer_is_object (buffer) && bs_buffer_try_ref (buffer))
+    evicted = buffer;
+  g_mutex_unlock (&self->lock);
+
+  if (hold != 0)
+    return bs_content_new_for_hold (buffer, hold, self->codec, &blob->key);
+  if (evicted == NULL)
+    return NULL;
+
+  content = bs_content_new_bytes (evicted->content);
+  bs_buffer_unref (evicted);
+  return content;
+}
+
 void
 bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob)
 {

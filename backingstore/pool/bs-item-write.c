@@ -27,11 +27,18 @@ write_deliver (gpointer data, gpointer value, GError **error)
   return NULL;
 }
 
+static BsContent *
+dup_content (BsItem *self, BsBlob *blob, BsTrackedPath *tracked)
+{
+  return tracked != NULL ? bs_pool_dup_unpersisted (self->pool, blob)
+                         : bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), blob);
+}
+
 /* Writes what is not written yet, and persists where there is a path. */
 static void
 start_write (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, BsCaller *caller)
 {
-  g_autoptr (BsContent) content = bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), blob);
+  g_autoptr (BsContent) content = dup_content (self, blob, tracked);
 
   if (tracked != NULL)
     bs_backing_store_start_persist (get_store (self), blob->record, tracked, content, caller);
@@ -45,7 +52,7 @@ start_write (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, BsCaller *calle
 static gboolean
 write_now (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GError **error)
 {
-  g_autoptr (BsContent) content = bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), blob);
+  g_autoptr (BsContent) content = dup_content (self, blob, tracked);
 
   if (tracked != NULL)
     {
@@ -227,6 +234,10 @@ bs_item_write_finish (BsItem *self, GAsyncResult *result, GError **error)
  * It is written first if need be. It survives the end of the process then, and a
  * power failure after [method@BackingStore.sync]. Succeeds at once if it is
  * there already.
+ *
+ * Where the backing finds that what it has of the content is bad, as after a
+ * [class@Verify] has taken it out of the path, it is written anew if it is still
+ * in memory, and else this fails with %BS_ERROR_CORRUPT.
  *
  * Fails with %BS_ERROR_CLOSED if the path or the store is closed,
  * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,

@@ -16,6 +16,9 @@ void     bs_pool_settle_weak  (BsCache *cache);
 /* Drops a reference on the blob; with the last, its token, and settles. */
 void     bs_pool_release_blob (BsPool *self, BsBlob *blob);
 
+/* What a persist of the blob may have to write; NULL if that is nothing. */
+BsContent *bs_pool_dup_unpersisted (BsPool *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Coalesced, in the store's owner context; nothing if nobody listens. */
 void     bs_pool_notify       (BsPool *self, gpointer object, GParamSpec *pspec);
 

@@ -110,6 +110,15 @@ bs_pool_settle_weak (BsCache *cache)
     bs_pool_settle (pool);
 }
 
+BsContent *
+bs_pool_dup_unpersisted (BsPool *self, BsBlob *blob)
+{
+  if (bs_blob_is_clean (blob) && bs_backing_store_has_seen_bad (self->store))
+    return bs_cache_dup_content (self->cache, blob);
+
+  return bs_cache_dup_unwritten (self->cache, blob);
+}
+
 void
 bs_pool_release_blob (BsPool *self, BsBlob *blob)
 {

@@ -181,7 +181,7 @@ run_dup_content (gpointer data, guint name)
 {
   Content *content = &((Run *) data)->contents[name];
 
-  return bs_cache_dup_unwritten (bs_pool_get_cache (content->pool), content->blob);
+  return bs_pool_dup_unpersisted (content->pool, content->blob);
 }
 
 static void

@@ -50,6 +50,10 @@ gboolean bs_backing_store_write_now          (BsBackingStore *self, const BsKey 
 gboolean bs_backing_store_persist_now        (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, GError **error);
 gboolean bs_backing_store_register_now       (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsKeyRecord **token, GError **error);
 
+/* Whether a persist may have to write again what is written already, so that it
+ * is to be given what there is in memory. */
+gboolean bs_backing_store_has_seen_bad       (BsBackingStore *self);
+
 /* Around a function of the application that runs where the backing's functions
  * do: a blocking call inside of it is refused. FALSE where this thread may not
  * run one, which is when the store has a main context and this is another's. */

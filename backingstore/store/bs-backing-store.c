@@ -136,6 +136,12 @@ bs_backing_store_admitted (BsBackingStore *self)
   bs_task_tracker_end (self->tracker);
 }
 
+gboolean
+bs_backing_store_has_seen_bad (BsBackingStore *self)
+{
+  return g_atomic_int_get (&self->has_seen_bad);
+}
+
 void
 bs_backing_store_report (BsBackingStore *self, const BsKey *key, BsOperation operation, GError *error)
 {

@@ -76,6 +76,7 @@ struct _BsBackingStore
 
   int max_threads;              /* atomic */
   int state;                    /* atomic BsState */
+  int has_seen_bad;             /* atomic: some blob at a path was found to be bad */
 
   BsShard shards[BS_N_SHARDS];
 

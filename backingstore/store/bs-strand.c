@@ -17,6 +17,7 @@ typedef struct
   BsKey key;
   guint64 hash;
   BsContent *content;     /* owned, nullable */
+  gboolean written;       /* the content, by this very operation */
 } KeyJob;
 
 /* What a kind of operation reads and writes of a key. */
@@ -156,6 +157,8 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
       g_assert_not_reached ();
     }
 
+  if (error != NULL && tracked != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT))
+    g_atomic_int_set (&tracked->store->has_seen_bad, TRUE);
   if (tracked != NULL && G_UNLIKELY (g_atomic_int_get (&tracked->doubted)) && error == NULL &&
       (kind == BS_JOB_PERSIST || kind == BS_JOB_DELETE_PERSISTED))
     bs_tracked_path_settle (tracked, &record->key, hash, ticket);
@@ -275,6 +278,36 @@ call_write (KeyJob *self, GBytes *bytes, BsPrimary primary, GError **error)
   return FALSE;
 }
 
+/* What primary storage has may be the very file that was found to be bad: it is
+ * written anew where somebody has it in memory. */
+static void
+call_persist (KeyJob *self, BsShard *shard, GFile *file, GError **error)
+{
+  BsJob *job = &self->job;
+  BsBacking *backing = job->store->backing;
+  g_autoptr (GError) local_error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (bs_backing_invoke_persist (backing, file, &self->key, job->cancellable, &local_error))
+    return;
+  if (self->content == NULL || self->written || !g_error_matches (local_error, BS_ERROR, BS_ERROR_CORRUPT))
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return;
+    }
+
+  bytes = bs_content_make_bytes (self->content, job->cancellable, error);
+  if (bytes == NULL)
+    return;
+
+  self->written = call_write (self, bytes, BS_PRIMARY_UNCERTAIN, error);
+  g_mutex_lock (&shard->mutex);
+  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, 0, *error);
+  g_mutex_unlock (&shard->mutex);
+  if (self->written)
+    bs_backing_invoke_persist (backing, file, &self->key, job->cancellable, error);
+}
+
 static GBytes *
 call_backing (KeyJob *self, BsShard *shard, GError **error)
 {
@@ -297,7 +330,7 @@ call_backing (KeyJob *self, BsShard *shard, GError **error)
       bs_backing_invoke_register_key (backing, file, &self->key, job->cancellable, error);
       break;
     case BS_JOB_PERSIST:
-      bs_backing_invoke_persist (backing, file, &self->key, job->cancellable, error);
+      call_persist (self, shard, file, error);
       break;
     case BS_JOB_DELETE_PERSISTED:
       bs_backing_invoke_delete_persisted (backing, file, &self->key, job->cancellable, error);
@@ -333,7 +366,7 @@ write_first (KeyJob *self, BsShard *shard, GError **error)
   bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
   bytes = bs_content_make_bytes (self->content, self->job.cancellable, error);
   if (bytes != NULL)
-    call_write (self, bytes, primary, error);
+    self->written = call_write (self, bytes, primary, error);
   bs_frame_pop (&frame);
 
   /* Where there was nothing to write, the backing was not called. */
