@@ -795,8 +795,11 @@ bs_save_set_max_parallel (BsSave *self, guint max_parallel)
  *
  * If it fails, the old root blob and every blob that it names are still there. If
  * it fails because its blobs could not be made durable, those are deleted again
- * that nobody but the save had persisted, so that the next save can succeed. It
- * can be cancelled until the step from the old document to the new one. What
+ * that nobody but the save had persisted, so that the next save can succeed. Blobs
+ * that it does not name and that an earlier sync has failed at are in its way: see
+ * [method@BackingStore.sync].
+ *
+ * It can be cancelled until the step from the old document to the new one. What
  * comes later does not count: a cancellation that comes after it is a success,
  * and when a blob cannot be deleted then, the save has succeeded,
  * [signal@BackingStore::background-error] tells of it, and the next save deletes

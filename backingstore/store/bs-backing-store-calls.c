@@ -281,6 +281,22 @@ bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result
  * While one sync runs, all that are asked meanwhile share the next. It does not
  * wait for a [class@Save] as a whole, which makes durable what it needs itself.
  *
+ * After one that failed, nobody knows what the disk has of what it was to cover,
+ * and that another one succeeds would say nothing about it. So the store asks the
+ * backing again to persist what is persisted there again, though it is there; a
+ * [class@Save] does so for all that it names, items and keys. With
+ * [class@FileBacking] each later sync fails, and so does a save, until everything
+ * that the first one could not make durable is persisted again, or deleted by
+ * [method@BackingStore.delete_persisted]. The message says so, how many blobs these
+ * are, and names one. Where they are not known, untrack the path and track it
+ * anew: that compares each blob with its hash, sets the bad ones aside, and makes
+ * the others durable.
+ *
+ * Fails with %BS_ERROR_CLOSED if the store or the path is closed,
+ * %G_IO_ERROR_INVALID_ARGUMENT if the path belongs to another store,
+ * %G_IO_ERROR_WOULD_BLOCK inside a function of the store's backing,
+ * %G_IO_ERROR_CANCELLED, and with what the backing reports.
+ *
  * Blocks; see [method@BackingStore.sync_async] for the asynchronous call.
  *
  * Returns: %TRUE on success, %FALSE with @error set
