@@ -420,6 +420,72 @@ test_persist (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A save was run, and its turn has not come, since every thread is busy or another
+ * save runs. What is persisted then stays there, and the items have been what they
+ * were when it was run. */
+static void
+test_before_turn (Fixture *fixture, gconstpointer data)
+{
+  for (guint waits = 0; waits < 2; waits++)
+    {
+      g_autoptr (GBytes) bytes = make_bytes ("other");
+      g_autoptr (BsItem) early = NULL;
+      g_autoptr (BsItem) late = NULL;
+      g_autoptr (BsSave) save = NULL;
+      g_autofree char *early_key = NULL;
+      g_autofree char *late_key = NULL;
+      Answer first = { 0, }, answer = { 0, };
+      Plug plug = { { NULL, }, };
+      Document document;
+
+      document_set_up (&document, fixture);
+      early = insert_persisted (fixture, "early");
+      early_key = bs_item_dup_key (early);
+      save = save_new (fixture, "old", document.items[0], document.items[1]);
+      if (waits)
+        {
+          gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+          bs_save_add_item (save, early);
+          save_async (save, NULL, &first);
+          gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+        }
+      else
+        {
+          plug_in (&plug, fixture);
+        }
+
+      save_async (document.save, NULL, &answer);
+      for (guint i = 0; i < 3; i++)
+        bs_item_replace (document.items[i], bytes);
+      late = insert_persisted (fixture, "late");
+      late_key = bs_item_dup_key (late);
+
+      if (waits)
+        {
+          gate_backing_release_all (fixture->gates);
+          answer_ok (&first);
+        }
+      else
+        {
+          plug_out (&plug, fixture);
+        }
+      answer_ok (&answer);
+      assert_root (fixture, "new");
+      g_assert_false (gate_backing_has_persisted (fixture->gates, fixture->file, document.keys[0]));
+      g_assert_true (has (fixture, document.keys[1]));
+      g_assert_true (has (fixture, document.keys[2]));
+      g_assert_false (gate_backing_has_persisted (fixture->gates, fixture->file, early_key));
+      g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, late_key));
+
+      /* For the next save it has been there. */
+      g_clear_object (&save);
+      save = save_new (fixture, "next", document.items[0], NULL);
+      save_ok (save);
+      g_assert_false (gate_backing_has_persisted (fixture->gates, fixture->file, late_key));
+      document_tear_down (&document, fixture);
+    }
+}
+
 /* Items are replaced and dropped: the save has what they were. */
 static void
 test_replace (Fixture *fixture, gconstpointer data)
@@ -1472,6 +1538,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/queue-cancelled", test_queue_cancelled);
   test_add_bulk ("/interleavings/saves/delete", test_delete);
   test_add ("/interleavings/saves/persist", test_persist);
+  test_add ("/interleavings/saves/before-turn", test_before_turn);
   test_add ("/interleavings/saves/replace", test_replace);
   test_add ("/interleavings/saves/cancel", test_cancel);
   test_add ("/interleavings/saves/cancel-blocking", test_cancel_blocking);

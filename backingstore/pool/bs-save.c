@@ -26,7 +26,7 @@
  * 3. replaces the root blob, durably, or calls the application's commit function
  *    ([method@Save.set_commit_func]): this is the one step from the old document
  *    to the new one;
- * 4. only then deletes the keys that were at the path when the save started and
+ * 4. only then deletes the keys that were at the path when the save was run and
  *    that it does not name.
  *
  * A crash, an error, a full disk or a cancellation at any point leaves the old
@@ -51,11 +51,13 @@
  * ## Beside other operations
  *
  * Saves of one path run one after the other, in the order in which they are run;
- * one that waits for its turn holds no thread. What was asked for a key before
- * the save's turn comes before it. While a save runs nobody can delete the keys
- * that it names: [method@BackingStore.delete_persisted] fails with
+ * one that waits for its turn holds no thread. An asynchronous save has its turn
+ * when a thread of the store has come to it, so never at once. What was asked for
+ * a key before the save's turn comes before it. From then on nobody can delete the
+ * keys that it names: [method@BackingStore.delete_persisted] fails with
  * %BS_ERROR_BUSY, and [method@BackingStore.delete_persisted_keys] deletes the
- * others and fails with that. Keys that are persisted while it runs stay.
+ * others and fails with that. Keys that somebody asks to be persisted after the
+ * save was run stay.
  *
  * A [class@Verify] takes out what it finds bad all the same. The save looks once
  * more before its one step: an item whose blob was taken out is persisted again,
@@ -853,7 +855,9 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
  * @user_data: data for @callback
  *
  * Asynchronous [method@Save.run]. What is saved are the contents of the moment of
- * the call.
+ * the call, which takes them from the items before it returns: with a million
+ * items that is a tenth of a second. All else, and the keys that are to be kept,
+ * it leaves to the store's threads.
  */
 void
 bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)

@@ -69,6 +69,8 @@ struct _BsTrackedPath
   BsKeyTable uncertain[BS_N_SHARDS];
   BsKeyTable pinned[BS_N_SHARDS];       /* a running save names them */
   BsKeyTable added[BS_N_SHARDS];        /* and nobody else has asked for them to be here */
+  BsKeyTable claimed[BS_N_SHARDS];      /* somebody has asked for them to be here, before a save's turn */
+  int n_awaiting_turn;          /* atomic: saves that were run and have not had their turn */
   int disturbed;                /* atomic: what is pinned may be here no longer, or not durably */
 
   gpointer n_keys;              /* atomic; a gsize */

@@ -43,6 +43,7 @@ typedef struct
 
   /* by whoever goes from one phase to the next */
   Phase phase;
+  gboolean awaits_turn;       /* and is counted as such */
   BsSaveNames names;
   BsKeyTable doomed;          /* what is to be deleted in the end */
   GError *error;              /* owned; why the save has failed */
@@ -117,9 +118,12 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
   return name->record != NULL ? NAME_NEW : NAME_MISSING;
 }
 
+/* Those that are not named, and were there when the save was run. */
 static void
-doom_the_others (SaveJob *self, BsKeyTable *keys, BsKeyTable *pinned)
+doom_the_others (SaveJob *self, guint index, BsKeyTable *keys)
 {
+  BsKeyTable *pinned = &self->job.tracked->pinned[index];
+  BsKeyTable *claimed = &self->job.tracked->claimed[index];
   BsKeyTableIter iter = { 0, };
   const BsKey *key;
 
@@ -127,7 +131,7 @@ doom_the_others (SaveJob *self, BsKeyTable *keys, BsKeyTable *pinned)
     {
       guint64 hash = bs_key_hash (key);
 
-      if (!bs_key_table_contains (pinned, key, hash))
+      if (!bs_key_table_contains (pinned, key, hash) && !bs_key_table_contains (claimed, key, hash))
         bs_key_table_add (&self->doomed, key, hash);
     }
 }
@@ -165,12 +169,42 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
     }
   /* Where all that are there are named, there is no need to look at each. */
   if (tracked->members[index].n_keys > n_members)
-    doom_the_others (self, &tracked->members[index], &tracked->pinned[index]);
+    doom_the_others (self, index, &tracked->members[index]);
   if (tracked->uncertain[index].n_keys > 0)
-    doom_the_others (self, &tracked->uncertain[index], &tracked->pinned[index]);
+    doom_the_others (self, index, &tracked->uncertain[index]);
   g_mutex_unlock (&shard->mutex);
 
   return missing;
+}
+
+/* From here on the path notes what is persisted. */
+static void
+await_turn (SaveJob *self)
+{
+  self->awaits_turn = TRUE;
+  g_atomic_int_inc (&self->job.tracked->n_awaiting_turn);
+}
+
+/* If no save does any more, what was noted is of no interest. */
+static void
+stop_awaiting_turn (SaveJob *self)
+{
+  BsTrackedPath *tracked = self->job.tracked;
+
+  if (!self->awaits_turn)
+    return;
+
+  self->awaits_turn = FALSE;
+  if (!g_atomic_int_dec_and_test (&tracked->n_awaiting_turn))
+    return;
+
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      g_mutex_lock (&self->job.store->shards[i].mutex);
+      if (g_atomic_int_get (&tracked->n_awaiting_turn) == 0)
+        bs_key_table_clear (&tracked->claimed[i]);
+      g_mutex_unlock (&self->job.store->shards[i].mutex);
+    }
 }
 
 /* The save's turn has come. From now on nobody deletes what it names. */
@@ -192,6 +226,7 @@ begin (SaveJob *self)
       if (missing_here != NULL)
         missing = missing_here;
     }
+  stop_awaiting_turn (self);
 
   if (missing != NULL)
     self->error = bs_job_error (BS_JOB_SAVE, &missing->key, self->job.tracked, BS_ERROR, BS_ERROR_NOT_FOUND,
@@ -468,21 +503,17 @@ background_turn_came (gpointer data, gpointer value, GError **error)
   return NULL;
 }
 
-/* Its turn has come; or it is to start persisting, on a thread of the store. */
+/* Its turn has come. */
 static void
 save_job_run (BsJob *job)
 {
-  SaveJob *self = (SaveJob *) job;
   BsCaller *callers;
 
   g_mutex_lock (job->lock);
   callers = bs_job_steal_callers (job);
   g_mutex_unlock (job->lock);
 
-  if (callers != NULL)
-    bs_job_answer (callers, NULL, NULL);
-  else
-    bs_save_names_pump (&self->names);
+  bs_job_answer (callers, NULL, NULL);
 }
 
 static void
@@ -505,6 +536,7 @@ save_job_free (BsJob *job)
 {
   SaveJob *self = (SaveJob *) job;
 
+  stop_awaiting_turn (self);
   bs_save_names_clear (&self->names);
   plan_clear (&self->plan);
   bs_key_table_clear (&self->doomed);
@@ -527,12 +559,12 @@ save_job_new (BsTrackedPath *tracked, BsSavePlan *plan, BsCaller *caller)
   bs_job_init (&self->job, &save_job_class, BS_JOB_SAVE, tracked->store, tracked->store->backing_lane,
                bs_path_get_save_lock (tracked->path), tracked, caller->priority);
   bs_job_hold (&self->job);
-  self->job.resumes = TRUE;
   self->path = bs_path_ref (tracked->path);
   self->caller = bs_caller_ref (caller);
   self->plan = *plan;
   bs_save_names_init (&self->names, &self->job, &self->plan, caller->cancellable);
   bs_key_table_init (&self->doomed, 0);
+  await_turn (self);
 
   return self;
 }
@@ -565,8 +597,11 @@ queue (SaveJob *self, BsCaller *turn)
     }
   g_mutex_unlock (job->lock);
 
-  if (is_first)
+  /* Looking at all the names takes long where they are many. */
+  if (is_first && turn->blocking)
     bs_job_run (job, NULL);
+  else if (is_first)
+    bs_lane_submit (job->lane, job);
   else if (is_queued)
     bs_path_lend_to_saves (self->path, turn->priority);
   else if (left)

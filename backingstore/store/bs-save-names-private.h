@@ -37,9 +37,7 @@ void bs_save_names_clear (BsSaveNames *self);
 /* It has ended, and there may be more to do. */
 void bs_save_names_reset (BsSaveNames *self);
 
-/* Starts, and answers `caller`. A blocking one's thread does what it can itself;
- * else the job is submitted to its lane and then calls bs_save_names_pump(). */
+/* Starts, and answers `caller`. A blocking one's thread does what it can itself. */
 void bs_save_names_start (BsSaveNames *self, BsCaller *caller);
-void bs_save_names_pump  (BsSaveNames *self);
 
 G_END_DECLS

@@ -102,6 +102,7 @@ step_free (gpointer data)
 }
 
 static void start_in_background (BsSaveNames *self, guint index);
+static void pump (BsSaveNames *self);
 
 static gpointer
 background_step_done (gpointer data, gpointer value, GError **error)
@@ -118,7 +119,7 @@ background_step_done (gpointer data, gpointer value, GError **error)
   g_mutex_lock (&self->mutex);
   self->n_running--;
   g_mutex_unlock (&self->mutex);
-  bs_save_names_pump (self);
+  pump (self);
 
   return NULL;
 }
@@ -152,8 +153,8 @@ take (BsSaveNames *self, guint *index)
 
 /* Starts as many as may be under way, and ends it when all are done. What is done
  * while somebody pumps is seen by that one. */
-void
-bs_save_names_pump (BsSaveNames *self)
+static void
+pump (BsSaveNames *self)
 {
   BsCaller *caller = NULL;
   GError *error = NULL;
@@ -253,14 +254,13 @@ bs_save_names_start (BsSaveNames *self, BsCaller *caller)
   g_mutex_unlock (&self->mutex);
   if (!caller->blocking)
     {
-      /* Whoever asked for the save is not to be kept busy with starting things. */
-      bs_lane_submit (self->job->lane, self->job);
+      pump (self);
       return;
     }
 
   /* This thread is one of those that are under way. */
   self->n_running = 1;
-  bs_save_names_pump (self);
+  pump (self);
   while (more)
     {
       g_mutex_lock (&self->mutex);
@@ -271,7 +271,7 @@ bs_save_names_start (BsSaveNames *self, BsCaller *caller)
       if (more)
         do_here (self, index);
     }
-  bs_save_names_pump (self);
+  pump (self);
 }
 
 void
@@ -303,7 +303,6 @@ bs_save_names_reset (BsSaveNames *self)
 {
   drop_tokens (self);
   bs_key_table_clear (&self->doubted);
-  bs_key_table_init (&self->doubted, 0);
   self->n_todo = 0;
 
   g_mutex_lock (&self->mutex);

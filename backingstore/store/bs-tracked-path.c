@@ -86,7 +86,7 @@ bs_tracked_path_is_pinned (BsTrackedPath *self, const BsKey *key, guint64 hash)
 }
 
 /* From here on it is not only the running save's, and stays whatever becomes of
- * that. */
+ * that; nor is it one that was there when those to come were run. */
 void
 bs_tracked_path_claim_key (BsTrackedPath *self, const BsKey *key, guint64 hash)
 {
@@ -94,6 +94,8 @@ bs_tracked_path_claim_key (BsTrackedPath *self, const BsKey *key, guint64 hash)
 
   if (self->added[shard].n_keys > 0 && bs_key_table_remove (&self->added[shard], key, hash))
     bs_key_table_add (&self->pinned[shard], key, hash);
+  if (G_UNLIKELY (g_atomic_int_get (&self->n_awaiting_turn) > 0))
+    bs_key_table_add (&self->claimed[shard], key, hash);
 }
 
 void
@@ -169,6 +171,7 @@ bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet 
       bs_key_table_init (&self->uncertain[i], BS_SHARD_BITS);
       bs_key_table_init (&self->pinned[i], BS_SHARD_BITS);
       bs_key_table_init (&self->added[i], BS_SHARD_BITS);
+      bs_key_table_init (&self->claimed[i], BS_SHARD_BITS);
       bs_key_table_reserve (&self->members[i], table->n_keys / BS_N_SHARDS);
     }
   while (bs_key_table_iter_next (table, &iter, &key))
@@ -199,6 +202,7 @@ bs_tracked_path_finalize (GObject *object)
       bs_key_table_clear (&self->uncertain[i]);
       bs_key_table_clear (&self->pinned[i]);
       bs_key_table_clear (&self->added[i]);
+      bs_key_table_clear (&self->claimed[i]);
     }
   g_clear_pointer (&self->path, bs_path_unref);
   g_clear_object (&self->file);
