@@ -3,6 +3,7 @@
 
 #include "bs-save.h"
 
+#include "store/bs-progress-private.h"
 #include "store/bs-save-job-private.h"
 
 #include "bs-item-private.h"
@@ -109,7 +110,7 @@ struct _BsSave
   BsBackingStore *store;      /* owned */
   BsTrackedPath *tracked;     /* owned */
 
-  int pending[PROP_FRACTION + 1];     /* atomic: a notification is under way */
+  BsProgress progress;
 
   GMutex mutex;
 
@@ -121,9 +122,6 @@ struct _BsSave
   Commit *commit;             /* a reference, nullable */
   guint max_parallel;
   gboolean running;
-  gboolean committed;         /* the last run was */
-  guint64 n_total;
-  guint64 n_done;
 };
 
 G_DEFINE_FINAL_TYPE (BsSave, bs_save, G_TYPE_OBJECT)
@@ -161,12 +159,6 @@ commit_unref (gpointer data)
 }
 
 static void
-notify (BsSave *self, BsSaveProperty property)
-{
-  bs_backing_store_queue_progress (self->store, G_OBJECT (self), properties[property], &self->pending[property]);
-}
-
-static void
 run_free (gpointer data)
 {
   Run *self = data;
@@ -198,26 +190,13 @@ run_persisted (gpointer data, guint name)
 static void
 run_progress (gpointer data, int n_names)
 {
-  BsSave *save = ((Run *) data)->save;
-
-  g_mutex_lock (&save->mutex);
-  save->n_done += n_names;
-  g_mutex_unlock (&save->mutex);
-
-  notify (save, PROP_N_DONE);
-  notify (save, PROP_FRACTION);
+  bs_progress_add_done (&((Run *) data)->save->progress, n_names);
 }
 
 static void
 run_committed (gpointer data)
 {
-  BsSave *save = ((Run *) data)->save;
-
-  g_mutex_lock (&save->mutex);
-  save->committed = TRUE;
-  g_mutex_unlock (&save->mutex);
-
-  notify (save, PROP_FRACTION);
+  bs_progress_complete (&((Run *) data)->save->progress);
 }
 
 static gboolean
@@ -365,9 +344,6 @@ begin_locked (BsSave *self, BsSavePlan *plan)
     }
 
   self->running = TRUE;
-  self->committed = FALSE;
-  self->n_total = plan->n_names;
-  self->n_done = 0;
 }
 
 /* Their items keep them until here. No lock is held: a reference on a GObject may
@@ -398,9 +374,7 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
     }
 
   hold_pools (plan->data);
-  notify (self, PROP_N_TOTAL);
-  notify (self, PROP_N_DONE);
-  notify (self, PROP_FRACTION);
+  bs_progress_begin (&self->progress, plan->n_names);
   return TRUE;
 }
 
@@ -409,8 +383,7 @@ bs_save_finalize (GObject *object)
 {
   BsSave *self = BS_SAVE (object);
 
-  if (self->store != NULL)
-    bs_backing_store_forget_notify (self->store, object);
+  bs_progress_clear (&self->progress);
   g_ptr_array_unref (self->items);
   g_array_unref (self->keys);
   g_free (self->bad_key);
@@ -462,6 +435,7 @@ bs_save_set_property (GObject *object, guint id, const GValue *value, GParamSpec
     {
     case PROP_STORE:
       self->store = g_value_dup_object (value);
+      bs_progress_init (&self->progress, self->store, object, &properties[PROP_N_TOTAL]);
       break;
     case PROP_TRACKED:
       self->tracked = g_value_dup_object (value);
@@ -783,7 +757,7 @@ bs_save_set_max_parallel (BsSave *self, guint max_parallel)
   g_mutex_unlock (&self->mutex);
 
   if (changed && self->store != NULL)
-    notify (self, PROP_MAX_PARALLEL);
+    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_MAX_PARALLEL]);
 }
 
 /**
@@ -911,15 +885,9 @@ bs_save_run_finish (BsSave *self, GAsyncResult *result, GError **error)
 guint64
 bs_save_get_n_total (BsSave *self)
 {
-  guint64 n_total;
-
   g_return_val_if_fail (BS_IS_SAVE (self), 0);
 
-  g_mutex_lock (&self->mutex);
-  n_total = self->n_total;
-  g_mutex_unlock (&self->mutex);
-
-  return n_total;
+  return bs_progress_get_n_total (&self->progress);
 }
 
 /**
@@ -933,15 +901,9 @@ bs_save_get_n_total (BsSave *self)
 guint64
 bs_save_get_n_done (BsSave *self)
 {
-  guint64 n_done;
-
   g_return_val_if_fail (BS_IS_SAVE (self), 0);
 
-  g_mutex_lock (&self->mutex);
-  n_done = self->n_done;
-  g_mutex_unlock (&self->mutex);
-
-  return n_done;
+  return bs_progress_get_n_done (&self->progress);
 }
 
 /**
@@ -955,16 +917,7 @@ bs_save_get_n_done (BsSave *self)
 double
 bs_save_get_fraction (BsSave *self)
 {
-  double fraction;
-
   g_return_val_if_fail (BS_IS_SAVE (self), 0.0);
 
-  g_mutex_lock (&self->mutex);
-  if (self->committed)
-    fraction = 1.0;
-  else
-    fraction = (double) self->n_done / (double) (self->n_total + 1);
-  g_mutex_unlock (&self->mutex);
-
-  return fraction;
+  return bs_progress_get_fraction (&self->progress);
 }

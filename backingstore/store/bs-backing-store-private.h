@@ -66,9 +66,5 @@ void bs_backing_store_report             (BsBackingStore *self, const BsKey *key
 /* Coalesced notify::`pspec` of an object of the store, in the store's owner
  * context: the one that was the thread's default where the store was made. */
 void bs_backing_store_queue_notify       (BsBackingStore *self, GObject *object, GParamSpec *pspec);
-/* The cheap way for what changes all the time: `pending` is in the object, which
- * says so when it is finalized. */
-void bs_backing_store_queue_progress     (BsBackingStore *self, GObject *object, GParamSpec *pspec, int *pending);
-void bs_backing_store_forget_notify      (BsBackingStore *self, GObject *object);
 
 G_END_DECLS

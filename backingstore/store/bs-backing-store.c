@@ -154,18 +154,6 @@ bs_backing_store_queue_notify (BsBackingStore *self, GObject *object, GParamSpec
   bs_notifier_notify (self->notifier, object, pspec, NULL);
 }
 
-void
-bs_backing_store_queue_progress (BsBackingStore *self, GObject *object, GParamSpec *pspec, int *pending)
-{
-  bs_notifier_notify (self->notifier, object, pspec, pending);
-}
-
-void
-bs_backing_store_forget_notify (BsBackingStore *self, GObject *object)
-{
-  bs_notifier_forget (self->notifier, object);
-}
-
 gboolean
 bs_backing_store_enter_call (BsBackingStore *self, BsFrame *frame)
 {

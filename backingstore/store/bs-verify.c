@@ -6,6 +6,7 @@
 #include "base/bs-backing-private.h"
 #include "base/bs-key-set-private.h"
 #include "bs-path-private.h"
+#include "bs-progress-private.h"
 #include "bs-store-private.h"
 #include "bs-strand-private.h"
 
@@ -60,15 +61,13 @@ struct _BsVerify
   BsBackingStore *store;        /* owned */
   BsTrackedPath *tracked;       /* owned */
 
-  int pending[PROP_N_BAD + 1];  /* atomic: a notification is under way */
+  BsProgress progress;
+  int n_bad_pending;            /* atomic: a notification is under way */
 
   GMutex mutex;
 
   /* under the mutex */
   gboolean running;
-  gboolean complete;            /* the last run has come to the end of the keys */
-  guint64 n_total;
-  guint64 n_done;
   BsKeyTable bad;
 };
 
@@ -108,16 +107,9 @@ typedef struct
 } Check;
 
 static void
-notify (BsVerify *self, BsVerifyProperty property)
+notify_n_bad (BsVerify *self)
 {
-  bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[property], &self->pending[property]);
-}
-
-static void
-notify_progress (BsVerify *self)
-{
-  notify (self, PROP_N_DONE);
-  notify (self, PROP_FRACTION);
+  bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_N_BAD], &self->n_bad_pending);
 }
 
 static void
@@ -133,17 +125,8 @@ check_free (gpointer data)
 static void
 correct_total (Run *run, guint shard)
 {
-  BsVerify *verify = run->verify;
-  gboolean changed = run->keys->len != run->expected[shard];
-
-  if (!changed)
-    return;
-
-  g_mutex_lock (&verify->mutex);
-  verify->n_total += run->keys->len;
-  verify->n_total -= run->expected[shard];
-  g_mutex_unlock (&verify->mutex);
-  notify (verify, PROP_N_TOTAL);
+  if (run->keys->len != run->expected[shard])
+    bs_progress_add_total (&run->verify->progress, (gint64) run->keys->len - (gint64) run->expected[shard]);
 }
 
 static gboolean
@@ -189,19 +172,17 @@ run_end (Run *run)
   BsVerify *verify = run->verify;
   BsAftermath after = { NULL, };
   g_autoptr (GError) error = NULL;
-  gboolean complete;
+  guint64 n_done = bs_progress_get_n_done (&verify->progress);
+  gboolean complete = n_done == bs_progress_get_n_total (&verify->progress);
   BsCaller *callers;
-  guint64 n_done;
+
+  if (complete)
+    bs_progress_complete (&verify->progress);
+  error = run_dup_error (run, n_done, complete);
 
   g_mutex_lock (&verify->mutex);
-  n_done = verify->n_done;
-  complete = n_done == verify->n_total;
-  verify->complete = complete;
   verify->running = FALSE;
   g_mutex_unlock (&verify->mutex);
-
-  notify_progress (verify);
-  error = run_dup_error (run, n_done, complete);
 
   g_mutex_lock (job->lock);
   job->state = BS_JOB_DONE;
@@ -301,28 +282,28 @@ feed (Run *run, guint n_ended)
     step_aside (run);
 }
 
-/* What the error says of the key; the mutex must be held. */
-static void
+/* What the error says of the key. Returns whether it is done with. */
+static gboolean
 note (Run *run, const BsKey *key, GError **error)
 {
   BsVerify *verify = run->verify;
+  gboolean bad = g_error_matches (*error, BS_ERROR, BS_ERROR_CORRUPT) || g_error_matches (*error, BS_ERROR, BS_ERROR_NOT_FOUND);
 
   if (*error == NULL)
-    {
-      verify->n_done++;
-    }
-  else if (g_error_matches (*error, BS_ERROR, BS_ERROR_CORRUPT) || g_error_matches (*error, BS_ERROR, BS_ERROR_NOT_FOUND))
-    {
-      verify->n_done++;
-      bs_key_table_add (&verify->bad, key, bs_key_hash (key));
-    }
-  else if (!g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || !g_cancellable_is_cancelled (run->job.cancellable))
-    {
-      verify->n_done++;
-      run->n_failed++;
-      if (run->error == NULL)
-        run->error = g_steal_pointer (error);
-    }
+    return TRUE;
+  if (g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED) && g_cancellable_is_cancelled (run->job.cancellable))
+    return FALSE;
+
+  g_mutex_lock (&verify->mutex);
+  if (bad)
+    bs_key_table_add (&verify->bad, key, bs_key_hash (key));
+  else if (run->n_failed++ == 0)
+    run->error = g_steal_pointer (error);
+  g_mutex_unlock (&verify->mutex);
+
+  if (bad)
+    notify_n_bad (verify);
+  return TRUE;
 }
 
 static gpointer
@@ -330,18 +311,9 @@ check_done (gpointer data, gpointer value, GError **error)
 {
   Check *check = data;
   Run *run = check->run;
-  BsVerify *verify = run->verify;
-  guint64 n_bad;
 
-  g_mutex_lock (&verify->mutex);
-  n_bad = verify->bad.n_keys;
-  note (run, &check->key, error);
-  n_bad = verify->bad.n_keys - n_bad;
-  g_mutex_unlock (&verify->mutex);
-
-  notify_progress (verify);
-  if (n_bad > 0)
-    notify (verify, PROP_N_BAD);
+  if (note (run, &check->key, error))
+    bs_progress_add_done (&run->verify->progress, 1);
   g_clear_error (error);
   feed (run, 1);
 
@@ -362,16 +334,13 @@ count_keys (Run *run)
       n_total += run->expected[i];
     }
 
-  g_mutex_lock (&run->verify->mutex);
-  run->verify->n_total = n_total;
+  bs_progress_add_total (&run->verify->progress, n_total);
   if (!bs_backing_implements (store->backing, BS_OPERATION_VERIFY_PERSISTED))
     {
       /* There is nothing to check. */
-      run->verify->n_done = n_total;
+      bs_progress_add_done (&run->verify->progress, n_total);
       run->next_shard = BS_N_SHARDS;
     }
-  g_mutex_unlock (&run->verify->mutex);
-  notify (run->verify, PROP_N_TOTAL);
 }
 
 static void
@@ -448,17 +417,14 @@ begin (BsVerify *self)
   if (idle)
     {
       self->running = TRUE;
-      self->complete = FALSE;
-      self->n_total = self->n_done = 0;
       bs_key_table_clear (&self->bad);
-      bs_key_table_init (&self->bad, 0);
     }
   g_mutex_unlock (&self->mutex);
 
   if (idle)
     {
-      notify_progress (self);
-      notify (self, PROP_N_BAD);
+      bs_progress_begin (&self->progress, 0);
+      notify_n_bad (self);
     }
   return idle;
 }
@@ -519,8 +485,7 @@ bs_verify_finalize (GObject *object)
 {
   BsVerify *self = BS_VERIFY (object);
 
-  if (self->store != NULL)
-    bs_notifier_forget (self->store->notifier, object);
+  bs_progress_clear (&self->progress);
   bs_key_table_clear (&self->bad);
   g_mutex_clear (&self->mutex);
   g_clear_object (&self->tracked);
@@ -568,6 +533,7 @@ bs_verify_set_property (GObject *object, guint id, const GValue *value, GParamSp
     {
     case PROP_STORE:
       self->store = g_value_dup_object (value);
+      bs_progress_init (&self->progress, self->store, object, &properties[PROP_N_TOTAL]);
       break;
     case PROP_TRACKED:
       self->tracked = g_value_dup_object (value);
@@ -813,15 +779,9 @@ bs_verify_run_finish (BsVerify *self, GAsyncResult *result, GError **error)
 guint64
 bs_verify_get_n_total (BsVerify *self)
 {
-  guint64 n_total;
-
   g_return_val_if_fail (BS_IS_VERIFY (self), 0);
 
-  g_mutex_lock (&self->mutex);
-  n_total = self->n_total;
-  g_mutex_unlock (&self->mutex);
-
-  return n_total;
+  return bs_progress_get_n_total (&self->progress);
 }
 
 /**
@@ -835,15 +795,9 @@ bs_verify_get_n_total (BsVerify *self)
 guint64
 bs_verify_get_n_done (BsVerify *self)
 {
-  guint64 n_done;
-
   g_return_val_if_fail (BS_IS_VERIFY (self), 0);
 
-  g_mutex_lock (&self->mutex);
-  n_done = self->n_done;
-  g_mutex_unlock (&self->mutex);
-
-  return n_done;
+  return bs_progress_get_n_done (&self->progress);
 }
 
 /**
@@ -857,20 +811,9 @@ bs_verify_get_n_done (BsVerify *self)
 double
 bs_verify_get_fraction (BsVerify *self)
 {
-  double fraction;
-
   g_return_val_if_fail (BS_IS_VERIFY (self), 0.0);
 
-  g_mutex_lock (&self->mutex);
-  if (self->complete)
-    fraction = 1.0;
-  else if (self->n_total == 0)
-    fraction = 0.0;
-  else
-    fraction = MIN ((double) self->n_done / (double) self->n_total, 1.0);
-  g_mutex_unlock (&self->mutex);
-
-  return fraction;
+  return bs_progress_get_fraction (&self->progress);
 }
 
 /**
