@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "store/bs-progress-private.h"
+#include "store/bs-save-job-private.h"
+
+#include "bs-save.h"
+
+G_BEGIN_DECLS
+
+/* The application's function. Its data is destroyed by who drops the last
+ * reference: the save, or the call that runs it, in its caller's context. */
+typedef struct
+{
+  BsCommitFunc func;
+  gpointer data;
+  GDestroyNotify destroy;     /* nullable */
+} BsCommit;
+
+struct _BsSave
+{
+  GObject parent_instance;
+
+  /* constant after construction */
+  BsBackingStore *store;      /* owned */
+  BsTrackedPath *tracked;     /* owned */
+
+  BsProgress progress;
+
+  GMutex mutex;
+
+  /* under the mutex */
+  GPtrArray *items;           /* owned; of BsItem */
+  GArray *keys;               /* owned; of BsKey */
+  char *bad_key;              /* owned; what was to be kept and is no key */
+  GBytes *root;               /* owned, nullable */
+  BsCommit *commit;           /* a reference, nullable */
+  guint max_parallel;
+  gboolean running;
+};
+
+void     bs_commit_unref (gpointer data);
+
+/* Makes the plan of a run, unless there is something to say against it. */
+gboolean bs_save_begin   (BsSave *self, BsSavePlan *plan, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-save-private.h"
+
+#include "bs-item-private.h"
+#include "bs-pool-private.h"
+
+/* What a save is when it is run: whether it can be, what it takes of its items,
+ * and what the store asks of that. */
+
+/* With many items most of what they lead to is not in the processor's cache. */
+#define FETCHED_AHEAD 8
+
+/* The content of an item, taken when the save was run. */
+typedef struct
+{
+  BsPool *pool;               /* borrowed from the run */
+  BsBlob *blob;               /* a reference */
+} Content;
+
+/* What a run needs until it has ended. */
+typedef struct
+{
+  BsSave *save;               /* borrowed: whoever runs it has a reference until he is answered */
+  BsCommit *commit;           /* likewise; nullable */
+  GPtrArray *pools;           /* owned */
+  Content *contents;          /* owned: the first names are theirs */
+  guint n_contents;
+} Run;
+
+static void
+run_free (gpointer data)
+{
+  Run *self = data;
+
+  for (guint i = 0; i < self->n_contents; i++)
+    bs_pool_release_blob (self->contents[i].pool, self->contents[i].blob);
+  g_free (self->contents);
+  g_ptr_array_unref (self->pools);
+  g_free (self);
+}
+
+static BsContent *
+run_dup_content (gpointer data, guint name)
+{
+  Content *content = &((Run *) data)->contents[name];
+
+  return bs_pool_dup_unpersisted (content->pool, content->blob);
+}
+
+static void
+run_persisted (gpointer data, guint name)
+{
+  Content *content = &((Run *) data)->contents[name];
+
+  bs_cache_mark_clean (bs_pool_get_cache (content->pool), content->blob);
+  bs_pool_settle (content->pool);
+}
+
+static void
+run_progress (gpointer data, int n_names)
+{
+  bs_progress_add_done (&((Run *) data)->save->progress, n_names);
+}
+
+static void
+run_committed (gpointer data)
+{
+  bs_progress_complete (&((Run *) data)->save->progress);
+}
+
+static gboolean
+run_commit (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  Run *self = data;
+
+  return self->commit->func (self->save, cancellable, self->commit->data, error);
+}
+
+/* The keys that the save names, and tokens of those that are items'. Under the
+ * mutex. */
+static void
+take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
+{
+  guint n_items = self->items->len;
+  BsPool *pool = NULL;
+
+  plan->n_names = n_items + self->keys->len;
+  plan->names = g_new0 (BsSaveName, plan->n_names);
+  run->contents = g_new (Content, n_items);
+  run->n_contents = n_items;
+  for (guint i = 0; i < n_items; i++)
+    {
+      BsItem *item = g_ptr_array_index (self->items, i);
+      Content *content = &run->contents[i];
+
+      if (i + FETCHED_AHEAD < n_items)
+        __builtin_prefetch ((gpointer) bs_word_peek (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->blob));
+
+      /* Mostly all of them are of one. */
+      if (item->pool != pool)
+        {
+          pool = item->pool;
+          g_ptr_array_add (run->pools, pool);
+        }
+      content->pool = pool;
+      content->blob = bs_item_dup_blob (item);
+      __builtin_prefetch (content->blob->record);
+      plan->names[i].key = content->blob->key;
+      plan->names[i].record = content->blob->record;
+    }
+  for (guint i = 0; i < self->keys->len; i++)
+    plan->names[n_items + i].key = g_array_index (self->keys, BsKey, i);
+}
+
+typedef enum
+{
+  CAN_RUN,
+  RUNS_ALREADY,
+  HAS_BAD_KEY,
+  HAS_STRANGE_ITEM,
+  HAS_TWO_COMMITS,
+  HAS_NOTHING,
+} Verdict;
+
+/* Under the mutex. */
+static Verdict
+check_locked (BsSave *self)
+{
+  if (self->running)
+    return RUNS_ALREADY;
+  if (self->bad_key != NULL)
+    return HAS_BAD_KEY;
+  for (guint i = 0; i < self->items->len; i++)
+    if (bs_pool_get_store (((BsItem *) g_ptr_array_index (self->items, i))->pool) != self->store)
+      return HAS_STRANGE_ITEM;
+  if (self->root != NULL && self->commit != NULL)
+    return HAS_TWO_COMMITS;
+  if (self->items->len + self->keys->len == 0 && self->root == NULL && self->commit == NULL)
+    return HAS_NOTHING;
+
+  return CAN_RUN;
+}
+
+static GError *
+verdict_to_error (BsSave *self, Verdict verdict)
+{
+  g_autofree char *path = g_file_get_parse_name (bs_tracked_path_get_file (self->tracked));
+  g_autofree char *bad_key = NULL;
+
+  switch (verdict)
+    {
+    case RUNS_ALREADY:
+      return g_error_new (BS_ERROR, BS_ERROR_BUSY, "Saving at %s: this save is running", path);
+    case HAS_BAD_KEY:
+      g_mutex_lock (&self->mutex);
+      bad_key = g_strdup (self->bad_key);
+      g_mutex_unlock (&self->mutex);
+      return g_error_new (BS_ERROR, BS_ERROR_INVALID_KEY, "Saving at %s: “%s” is to be kept and is not a key", path, bad_key);
+    case HAS_STRANGE_ITEM:
+      return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Saving at %s: an item belongs to another store", path);
+    case HAS_TWO_COMMITS:
+      return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                          "Saving at %s: there is a root and a commit function, and only one of them can be the one step", path);
+    case HAS_NOTHING:
+      return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                          "Saving at %s: there is nothing to save, and everything would be deleted", path);
+    case CAN_RUN:
+    default:
+      return NULL;
+    }
+}
+
+/* Under the mutex. */
+static void
+begin_locked (BsSave *self, BsSavePlan *plan)
+{
+  Run *run = g_new0 (Run, 1);
+
+  run->save = self;
+  run->pools = g_ptr_array_new ();
+
+  *plan = (BsSavePlan) {
+    .max_parallel = self->max_parallel,
+    .root = self->root != NULL ? g_bytes_ref (self->root) : NULL,
+    .data = run,
+    .free = run_free,
+    .dup_content = run_dup_content,
+    .persisted = run_persisted,
+    .progress = run_progress,
+    .committed = run_committed,
+  };
+  take_names_locked (self, run, plan);
+
+  if (self->commit != NULL)
+    {
+      run->commit = g_atomic_rc_box_acquire (self->commit);
+      plan->commit = run_commit;
+      plan->context_data = run->commit;
+      plan->context_data_free = bs_commit_unref;
+    }
+
+  self->running = TRUE;
+}
+
+/* Their items keep them until here. No lock is held: a reference on a GObject may
+ * run a binding's code. */
+static void
+hold_pools (Run *run)
+{
+  g_ptr_array_foreach (run->pools, (GFunc) (void (*) (void)) g_object_ref, NULL);
+  g_ptr_array_set_free_func (run->pools, g_object_unref);
+}
+
+gboolean
+bs_save_begin (BsSave *self, BsSavePlan *plan, GError **error)
+{
+  Verdict verdict;
+
+  g_mutex_lock (&self->mutex);
+  verdict = check_locked (self);
+  if (verdict == CAN_RUN)
+    begin_locked (self, plan);
+  g_mutex_unlock (&self->mutex);
+
+  if (verdict != CAN_RUN)
+    {
+      *error = verdict_to_error (self, verdict);
+      return FALSE;
+    }
+
+  hold_pools (plan->data);
+  bs_progress_begin (&self->progress, plan->n_names);
+  return TRUE;
+}
