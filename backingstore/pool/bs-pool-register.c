@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-pool.h"
+
+#include "bs-item-list-private.h"
+#include "bs-item-private.h"
+#include "bs-pool-private.h"
+
+/* Items made for what is persisted. */
+
+static gpointer
+register_deliver (gpointer data, gpointer value, GError **error)
+{
+  BsPool *self = data;
+  BsItem *item;
+
+  if (*error != NULL)
+    return NULL;
+
+  item = bs_item_new (self, bs_blob_new (value, TRUE));
+  bs_pool_settle (self);
+
+  return item;
+}
+
+/**
+ * bs_pool_register:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @key: a key that is there
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Makes an item for a persisted blob, blocking.
+ *
+ * The blob is made available in primary storage and not loaded: its size is not
+ * known until the first load. The item stays whole if the blob is deleted from
+ * the path afterwards.
+ *
+ * Fails with %BS_ERROR_INVALID_KEY if @key is not a key, %BS_ERROR_NOT_FOUND if
+ * the path has no such key, %BS_ERROR_CLOSED if the path or the store is closed,
+ * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,
+ * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
+ * function of the store's backing, and with what the backing reports.
+ *
+ * Returns: (transfer full): an item
+ */
+BsItem *
+bs_pool_register (BsPool         *self,
+                  BsTrackedPath  *tracked,
+                  const char     *key,
+                  GCancellable   *cancellable,
+                  GError        **error)
+{
+  GError *local_error = NULL;
+  BsKeyRecord *token;
+  BsCaller *caller;
+  BsItem *item;
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
+  g_return_val_if_fail (key != NULL, NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (!bs_key_parse_error (key, "register", &parsed, error))
+    return NULL;
+
+  if (cancellable == NULL && bs_backing_store_register_now (bs_pool_get_store (self), tracked, &parsed, &token, &local_error))
+    {
+      item = register_deliver (self, token, &local_error);
+      if (local_error != NULL)
+        g_propagate_error (error, local_error);
+      return item;
+    }
+
+  caller = bs_caller_new_blocking (bs_pool_get_store (self), cancellable, register_deliver,
+                                   g_object_ref (self), g_object_unref, g_object_unref);
+  bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
+
+  return bs_caller_wait (caller, error);
+}
+
+/**
+ * bs_pool_register_async:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @key: a key that is there
+ * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when the item is there
+ * @user_data: data for @callback
+ *
+ * Makes an item for a persisted blob.
+ *
+ * The asynchronous form of [method@Pool.register]; @callback is called in the
+ * thread-default main context of the caller.
+ */
+void
+bs_pool_register_async (BsPool              *self,
+                        BsTrackedPath       *tracked,
+                        const char          *key,
+                        int                  io_priority,
+                        GCancellable        *cancellable,
+                        GAsyncReadyCallback  callback,
+                        gpointer             user_data)
+{
+  GError *error = NULL;
+  BsCaller *caller;
+  BsKey parsed;
+
+  g_return_if_fail (BS_IS_POOL (self));
+  g_return_if_fail (bs_pool_get_store (self) != NULL);
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+  g_return_if_fail (key != NULL);
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  caller = bs_caller_new_async (bs_pool_get_store (self),
+                                bs_task_new (self, cancellable, callback, user_data,
+                                             bs_pool_register_async, "bs_pool_register_async", io_priority),
+                                register_deliver, g_object_ref (self), g_object_unref, g_object_unref);
+  if (bs_key_parse_error (key, "register", &parsed, &error))
+    bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
+  else
+    bs_caller_answer (caller, NULL, error);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_pool_register_finish:
+ * @self: a pool
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Ends [method@Pool.register_async]; the errors are those of
+ * [method@Pool.register].
+ *
+ * Returns: (transfer full): an item
+ */
+BsItem *
+bs_pool_register_finish (BsPool *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_pool_register_async), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+static gpointer
+register_all_deliver (gpointer data, gpointer value, GError **error)
+{
+  if (*error != NULL)
+    return NULL;
+
+  return bs_item_list_new (data, value);
+}
+
+/**
+ * bs_pool_register_all:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Makes items for all blobs that are persisted at a path, blocking.
+ *
+ * This is one operation however many keys there are. The list holds every blob
+ * in primary storage as long as it lives, makes an [class@Item] when it is asked
+ * for it, gives the same one again while anybody holds that, and never changes.
+ * Its functions never block and may be called from any thread.
+ *
+ * Fails with %BS_ERROR_CLOSED if the path or the store is closed,
+ * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,
+ * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
+ * function of the store's backing, and with what the backing reports.
+ *
+ * Returns: (transfer full): a list of [class@Item]
+ */
+GListModel *
+bs_pool_register_all (BsPool         *self,
+                      BsTrackedPath  *tracked,
+                      GCancellable   *cancellable,
+                      GError        **error)
+{
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  caller = bs_caller_new_blocking (bs_pool_get_store (self), cancellable, register_all_deliver,
+                                   g_object_ref (self), g_object_unref, g_object_unref);
+  bs_backing_store_start_register_all (bs_pool_get_store (self), tracked, caller);
+
+  return bs_caller_wait (caller, error);
+}
+
+/**
+ * bs_pool_register_all_async:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when the list is there
+ * @user_data: data for @callback
+ *
+ * Makes items for all blobs that are persisted at a path.
+ *
+ * The asynchronous form of [method@Pool.register_all]; @callback is called in
+ * the thread-default main context of the caller.
+ */
+void
+bs_pool_register_all_async (BsPool              *self,
+                            BsTrackedPath       *tracked,
+                            int                  io_priority,
+                            GCancellable        *cancellable,
+                            GAsyncReadyCallback  callback,
+                            gpointer             user_data)
+{
+  BsCaller *caller;
+
+  g_return_if_fail (BS_IS_POOL (self));
+  g_return_if_fail (bs_pool_get_store (self) != NULL);
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  caller = bs_caller_new_async (bs_pool_get_store (self),
+                                bs_task_new (self, cancellable, callback, user_data,
+                                             bs_pool_register_all_async, "bs_pool_register_all_async", io_priority),
+                                register_all_deliver, g_object_ref (self), g_object_unref, g_object_unref);
+  bs_backing_store_start_register_all (bs_pool_get_store (self), tracked, caller);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_pool_register_all_finish:
+ * @self: a pool
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Ends [method@Pool.register_all_async]; the errors are those of
+ * [method@Pool.register_all].
+ *
+ * Returns: (transfer full): a list of [class@Item]
+ */
+GListModel *
+bs_pool_register_all_finish (BsPool *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_pool_register_all_async), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
