@@ -64,8 +64,6 @@ static GParamSpec *properties[PROP_TRIM_ON_LOW_MEMORY + 1];
 
 G_DEFINE_FINAL_TYPE (BsPool, bs_pool, G_TYPE_OBJECT)
 
-G_DEFINE_BOXED_TYPE (BsPoolStats, bs_pool_stats, bs_pool_stats_copy, bs_pool_stats_free)
-
 BsCache *
 bs_pool_get_cache (BsPool *self)
 {
@@ -350,34 +348,6 @@ bs_pool_init (BsPool *self)
 {
   self->cache = bs_cache_new (self);
   bs_cache_attach_retry (self->cache);
-}
-
-/**
- * bs_pool_stats_copy:
- * @self: some statistics
- *
- * Copies statistics.
- *
- * Returns: (transfer full): a copy
- */
-BsPoolStats *
-bs_pool_stats_copy (const BsPoolStats *self)
-{
-  g_return_val_if_fail (self != NULL, NULL);
-
-  return g_memdup2 (self, sizeof *self);
-}
-
-/**
- * bs_pool_stats_free:
- * @self: (transfer full): some statistics
- *
- * Frees statistics.
- */
-void
-bs_pool_stats_free (BsPoolStats *self)
-{
-  g_free (self);
 }
 
 /**

@@ -6,6 +6,7 @@
 #include <backingstore/bs-version.h>
 #include <backingstore/pool/bs-codec.h>
 #include <backingstore/pool/bs-item.h>
+#include <backingstore/pool/bs-pool-stats.h>
 #include <backingstore/store/bs-backing-store.h>
 
 G_BEGIN_DECLS
@@ -13,41 +14,6 @@ G_BEGIN_DECLS
 #define BS_TYPE_POOL (bs_pool_get_type ())
 BS_AVAILABLE_IN_1_0
 G_DECLARE_FINAL_TYPE (BsPool, bs_pool, BS, POOL, GObject)
-
-#define BS_TYPE_POOL_STATS (bs_pool_stats_get_type ())
-
-/**
- * BsPoolStats:
- * @hits: loads answered from memory
- * @misses: loads that had to read from the backing
- * @evictions: blobs that left memory
- * @writes: blobs written to the backing
- * @bytes_in: bytes read from the backing
- * @bytes_out: bytes written to the backing
- *
- * What a pool has done since it was made.
- */
-typedef struct
-{
-  guint64 hits;
-  guint64 misses;
-  guint64 evictions;
-  guint64 writes;
-  guint64 bytes_in;
-  guint64 bytes_out;
-
-  /*< private >*/
-  guint64 padding[6];
-} BsPoolStats;
-
-BS_AVAILABLE_IN_1_0
-GType           bs_pool_stats_get_type         (void) G_GNUC_CONST;
-BS_AVAILABLE_IN_1_0
-BsPoolStats    *bs_pool_stats_copy             (const BsPoolStats *self) G_GNUC_WARN_UNUSED_RESULT;
-BS_AVAILABLE_IN_1_0
-void            bs_pool_stats_free             (BsPoolStats *self);
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsPoolStats, bs_pool_stats_free)
 
 BS_AVAILABLE_IN_1_0
 BsPool         *bs_pool_new                    (BsBackingStore *store, guint64 max_bytes) G_GNUC_WARN_UNUSED_RESULT;
