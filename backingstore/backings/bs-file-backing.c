@@ -66,6 +66,8 @@
  * rather than reading. So what was read into and then freed is kept for the next
  * blob, in the whole process, until a backing is closed: the last 4 MiB, and up to 64
  * MiB more of which the system may take back pages whenever it is short of memory.
+ * Fresh memory from 4 MiB on is asked for in pages of 2 MiB, as long as the system
+ * has some that cost less than small ones.
  *
  * ## Errors
  *

@@ -2,14 +2,11 @@
 
 #include "bs-file-buffer-private.h"
 
+#include "bs-file-pages-private.h"
+
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/* Linux 5.14; older ones refuse it. */
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 /* Smaller ones are malloc()'s, which keeps those itself. */
 #define MIN_MAPPED (128 * 1024)
@@ -152,20 +149,8 @@ bs_file_buffer_new (gsize size)
     return NULL;
 
   data = reuse (rounded);
-  if (data != NULL)
-    return data;
 
-  /* Pages of 2 MiB are not asked for: they cost half as much, or five times as
-   * much where the system has to make them first. */
-  data = mmap (NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED)
-    return NULL;
-
-  /* All page faults at once, but for what would take too long to cancel. */
-  if (rounded <= MAX_KEPT)
-    madvise (data, rounded, MADV_POPULATE_WRITE);
-
-  return data;
+  return data != NULL ? data : bs_file_pages_map (rounded);
 }
 
 static void
