@@ -190,7 +190,7 @@ prefetch (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsTracked
   else
     bs_shard_prefetch (&self->shards[shard], hash);
   if (tracked != NULL)
-    bs_key_table_prefetch (&tracked->members[shard], hash);
+    bs_key_table_prefetch (&tracked->shards[shard].members, hash);
 }
 
 gboolean

@@ -347,7 +347,7 @@ end_part (Bulk *self, BsShard *shard, Part *part, BsAftermath *after)
         part->record->n_tokens++;
     }
   job->state = BS_JOB_DONE;
-  bs_path_return_ticket (job, after);
+  bs_path_return_key_ticket (job, bs_shard_index (part->hash), after);
 }
 
 static void

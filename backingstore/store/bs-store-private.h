@@ -10,6 +10,8 @@
 
 G_BEGIN_DECLS
 
+#define BS_CACHE_LINE 64
+
 #define BS_SHARD_BITS 6
 #define BS_N_SHARDS (1 << BS_SHARD_BITS)
 

@@ -188,7 +188,7 @@ key_job_drop (BsJob *job, BsAftermath *after)
   KeyJob *self = (KeyJob *) job;
   BsShard *shard = &job->store->shards[bs_shard_index (self->hash)];
 
-  bs_path_return_ticket (job, after);
+  bs_path_return_key_ticket (job, bs_shard_index (self->hash), after);
   bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
   bs_aftermath_add_dropped (after, job);
 }
@@ -209,7 +209,7 @@ heal_from (KeyJob *self, BsShard *shard, BsTrackedPath *tracked)
   if (usable)
     {
       job->tracked = tracked;
-      usable = bs_path_take_ticket (job, FALSE);
+      usable = bs_path_take_key_ticket (job, bs_shard_index (self->hash), FALSE);
     }
   g_mutex_unlock (&shard->mutex);
 
@@ -218,7 +218,7 @@ heal_from (KeyJob *self, BsShard *shard, BsTrackedPath *tracked)
                                              &self->key, job->cancellable, NULL);
 
   g_mutex_lock (&shard->mutex);
-  bs_path_return_ticket (job, &after);
+  bs_path_return_key_ticket (job, bs_shard_index (self->hash), &after);
   job->tracked = NULL;
   g_mutex_unlock (&shard->mutex);
   bs_aftermath_run (&after);
@@ -398,7 +398,7 @@ key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes
         self->record->n_tokens++;
     }
   job->state = BS_JOB_DONE;
-  bs_path_return_ticket (job, after);
+  bs_path_return_key_ticket (job, bs_shard_index (self->hash), after);
   bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
   g_mutex_unlock (&shard->mutex);
 
@@ -494,7 +494,7 @@ key_job_stand (KeyJob *self, gboolean inner)
 {
   BsJob *job = &self->job;
 
-  if (job->tracked != NULL && !bs_path_take_ticket (job, inner))
+  if (job->tracked != NULL && !bs_path_take_key_ticket (job, bs_shard_index (self->hash), inner))
     return FALSE;
 
   bs_strand_append (&self->record->strand, job);
@@ -577,7 +577,7 @@ ask (Asking *self, BsShard *shard, BsAftermath *after)
       bs_job_join (job, self->caller);
       /* A part of a bulk must be seen by syncs even when the bulk is gone. */
       if (job->embedded && job->ticket == 0 && self->tracked != NULL)
-        bs_path_take_ticket (job, TRUE);
+        bs_path_take_key_ticket (job, bs_shard_index (self->hash), TRUE);
       bs_job_lend (job, self->caller->priority);
       return ASKED_WAIT;
     }
