@@ -326,7 +326,7 @@ count_callers (BsBackingStore *store, const char *string)
 
     g_mutex_lock (&shard->mutex);
     record = bs_shard_lookup (shard, &key, hash);
-    for (BsJob *job = record != NULL ? record->strand.head : NULL; job != NULL; job = job->next)
+    for (BsJob *job = record != NULL ? record->last_job : NULL; job != NULL; job = job->previous)
       n += job->n_wanting;
     g_mutex_unlock (&shard->mutex);
   }

@@ -346,6 +346,7 @@ bs_backing_store_finalize (GObject *object)
       bs_shard_clear (&self->shards[i]);
       g_mutex_clear (&self->shards[i].mutex);
     }
+  g_aligned_free (self->shards);
   g_hash_table_unref (self->paths);
   g_mutex_clear (&self->paths_mutex);
   g_mutex_clear (&self->jobs_mutex);
@@ -482,6 +483,7 @@ static void
 bs_backing_store_init (BsBackingStore *self)
 {
   self->max_threads = DEFAULT_MAX_THREADS;
+  self->shards = g_aligned_alloc0 (BS_N_SHARDS, sizeof (BsShard), BS_CACHE_LINE);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     g_mutex_init (&self->shards[i].mutex);
   g_mutex_init (&self->paths_mutex);

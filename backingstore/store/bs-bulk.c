@@ -149,7 +149,7 @@ take_strand (Bulk *self, guint n_parts, BsShard *shard, BsKeyRecord *record, gui
   part->job.state = BS_JOB_RUNNING;
   part->record = record;
   part->hash = hash;
-  bs_strand_append (&record->strand, &part->job);
+  bs_strand_stand (record, &part->job);
 
   return part;
 }
@@ -176,7 +176,7 @@ take_chunk (Bulk *self, BsShard *shard, guint n_keys, guint *n_parts)
           self->has_pinned = TRUE;
           continue;
         }
-      if (record != NULL && record->strand.head != NULL)
+      if (record != NULL && record->last_job != NULL)
         {
           self->chunk[n_busy++] = key;
           continue;
@@ -234,7 +234,7 @@ take_unheld (Bulk *self, guint *n_parts)
 
       self->next_record++;
       record->n_tokens--;
-      if (record->n_tokens == 0 && record->strand.head == NULL && record->primary != BS_PRIMARY_ABSENT &&
+      if (record->n_tokens == 0 && record->last_job == NULL && record->primary != BS_PRIMARY_ABSENT &&
           g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
         take_strand (self, (*n_parts)++, shard, record, hash);
       else

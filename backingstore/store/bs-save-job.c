@@ -109,7 +109,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
     membership = BS_MEMBER_UNCERTAIN;
   if (membership == BS_MEMBER_UNCERTAIN && name->record == NULL)
     bs_key_table_add (&self->names.doubted, &name->key, hash);
-  if ((record != NULL && record->strand.head != NULL) || membership == BS_MEMBER_UNCERTAIN)
+  if ((record != NULL && record->last_job != NULL) || membership == BS_MEMBER_UNCERTAIN)
     return NAME_TO_DO;
   if (membership == BS_MEMBER_YES)
     return NAME_IS_THERE;

@@ -60,8 +60,10 @@ BsNeed       bs_strand_need     (BsJobKind kind, BsKeyRecord *record, BsTrackedP
 /* Notes what a call has done, or, where it failed, that nothing is certain. The
  * ticket is that of what was asked of the path. */
 void         bs_strand_note     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, guint64 ticket, const GError *error);
-/* The head of the strand is done: the next gets its turn, and a key that nobody
- * holds is deleted or forgotten. */
+/* Puts a job at the end of the key's strand. */
+void         bs_strand_stand    (BsKeyRecord *record, BsJob *job);
+/* It is done, or was left: the next gets its turn, and a key that nobody holds is
+ * deleted or forgotten. */
 void         bs_strand_advance  (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsJob *job, BsAftermath *after);
 void         bs_strand_settle   (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsAftermath *after);
 

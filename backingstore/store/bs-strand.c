@@ -71,7 +71,7 @@ conflicts (BsJob *job, BsJobKind kind, BsTrackedPath *tracked)
 static BsJob *
 find_joinable (BsKeyRecord *record, BsJobKind kind, BsTrackedPath *tracked)
 {
-  for (BsJob *job = record->strand.tail; job != NULL; job = job->previous)
+  for (BsJob *job = record->last_job; job != NULL; job = job->previous)
     {
       if (bs_job_joinable (job, kind, tracked))
         return job;
@@ -455,9 +455,31 @@ key_job_init (KeyJob *self, BsBackingStore *store, BsJobKind kind, const BsKey *
 }
 
 void
+bs_strand_stand (BsKeyRecord *record, BsJob *job)
+{
+  job->next = NULL;
+  job->previous = record->last_job;
+  if (job->previous != NULL)
+    job->previous->next = job;
+  record->last_job = job;
+}
+
+static void
+leave (BsKeyRecord *record, BsJob *job)
+{
+  if (job->next != NULL)
+    job->next->previous = job->previous;
+  else
+    record->last_job = job->previous;
+  if (job->previous != NULL)
+    job->previous->next = job->next;
+  job->previous = job->next = NULL;
+}
+
+void
 bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsAftermath *after)
 {
-  if (record->strand.head != NULL || record->n_tokens > 0)
+  if (record->last_job != NULL || record->n_tokens > 0)
     return;
 
   if (record->primary != BS_PRIMARY_ABSENT && g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
@@ -467,7 +489,7 @@ bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, gu
 
       self->record = record;
       job->unattended = TRUE;
-      bs_strand_append (&record->strand, job);
+      bs_strand_stand (record, job);
       bs_aftermath_add_ready (after, job);
     }
   else
@@ -479,12 +501,15 @@ bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, gu
 void
 bs_strand_advance (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsJob *job, BsAftermath *after)
 {
-  bs_strand_remove (&record->strand, job);
+  BsJob *next = job->next;
+  gboolean first = job->previous == NULL;
 
-  if (record->strand.head == NULL)
+  leave (record, job);
+
+  if (record->last_job == NULL)
     bs_strand_settle (store, shard, record, hash, after);
-  else if (record->strand.head->state == BS_JOB_QUEUED)
-    bs_aftermath_add_ready (after, record->strand.head);
+  else if (first && next->state == BS_JOB_QUEUED)
+    bs_aftermath_add_ready (after, next);
 }
 
 /* At the end of its strand, and in the list of its path unless that is closed.
@@ -497,7 +522,7 @@ key_job_stand (KeyJob *self, gboolean inner)
   if (job->tracked != NULL && !bs_path_take_key_ticket (job, bs_shard_index (self->hash), inner))
     return FALSE;
 
-  bs_strand_append (&self->record->strand, job);
+  bs_strand_stand (self->record, job);
   return TRUE;
 }
 
@@ -582,7 +607,7 @@ ask (Asking *self, BsShard *shard, BsAftermath *after)
       return ASKED_WAIT;
     }
 
-  if (self->record == NULL || self->record->strand.head == NULL)
+  if (self->record == NULL || self->record->last_job == NULL)
     switch (bs_strand_need (self->kind, self->record, self->tracked, self->key, self->hash))
       {
       case BS_NEED_NOTHING:
@@ -726,7 +751,7 @@ bs_strand_call_now (BsBackingStore *store,
   g_mutex_lock (&shard->mutex);
   if (record == NULL)
     record = bs_shard_lookup (shard, key, hash);
-  if ((record == NULL || record->strand.head == NULL) && (tracked == NULL || !g_atomic_int_get (&tracked->refusing)) &&
+  if ((record == NULL || record->last_job == NULL) && (tracked == NULL || !g_atomic_int_get (&tracked->refusing)) &&
       !(kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (tracked, key, hash)))
     need = bs_strand_need (kind, record, tracked, key, hash);
   if (need != BS_NEED_MISSING && kind == BS_JOB_PERSIST && !inner)
