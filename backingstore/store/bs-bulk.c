@@ -338,7 +338,7 @@ end_part (Bulk *self, BsShard *shard, Part *part, BsAftermath *after)
 {
   BsJob *job = &part->job;
 
-  bs_strand_note (self->what, part->record, job->tracked, part->hash, self->job.ticket, part->error);
+  bs_strand_note (self->what, part->record, job->tracked, part->hash, &self->job, part->error);
   part->callers = bs_job_steal_callers (job);
   if (self->what == BS_JOB_REGISTER && part->error == NULL)
     {

@@ -68,9 +68,10 @@ typedef struct
   BsKeyTable pinned;            /* a running save names them */
   BsKeyTable added;             /* and nobody else has asked for them to be here */
 
-  /* since a sync has failed */
-  guint64 trusted_from;         /* the first ticket after that */
-  BsKeyTable redone;            /* keys that were persisted or deleted with such a ticket */
+  gboolean in_doubt;            /* a sync has failed */
+  guint64 last_doubted;         /* ticket in the list above, when it had */
+  guint64 last_doubted_bulk;    /* likewise, in the path's own list */
+  BsKeyTable redone;            /* keys that were persisted or deleted with a later one */
 } BsPathShard;
 
 struct _BsTrackedPath
@@ -97,9 +98,11 @@ void           bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey 
  * that ought to have made it durable. That a later one succeeds settles nothing:
  * only doing it again does. Under the shard's mutex. */
 gboolean       bs_tracked_path_is_in_doubt    (BsTrackedPath *self, const BsKey *key, guint64 hash);
-void           bs_tracked_path_settle         (BsTrackedPath *self, const BsKey *key, guint64 hash, guint64 ticket);
-/* A sync has failed: for every key, however many there are. Takes each shard's mutex. */
-void           bs_tracked_path_doubt          (BsTrackedPath *self, guint64 trusted_from);
+/* It was done again by the job, which has a ticket. */
+void           bs_tracked_path_settle         (BsTrackedPath *self, const BsKey *key, guint64 hash, const BsJob *job);
+/* A sync has failed: for every key, however many there are. `last_bulk` is the
+ * last ticket of the path's own list. Takes each shard's mutex. */
+void           bs_tracked_path_doubt          (BsTrackedPath *self, guint64 last_bulk);
 void           bs_tracked_path_set_closed     (BsTrackedPath *self);
 /* Under the shard's mutex. */
 gboolean       bs_tracked_path_is_pinned      (BsTrackedPath *self, const BsKey *key, guint64 hash);

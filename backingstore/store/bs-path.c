@@ -30,7 +30,6 @@ struct _BsPath
   char *uri;                /* owned */
 
   guint n_pins;             /* under the store's paths_mutex: somebody is about to ask for something */
-  guint64 last_ticket;      /* atomic */
 
   GMutex mutex;             /* taken under a shard's, never the other way round */
 
@@ -45,6 +44,7 @@ struct _BsPath
   BsTicketList tickets;     /* of what changes many keys */
   BsJob *waiting;           /* borrowed: the SYNC or UNTRACK that waits for tickets */
   guint n_awaited;          /* lists whose tickets it waits for */
+  guint n_surveys;          /* that were begun: the last one's number */
 };
 
 typedef struct
@@ -52,8 +52,8 @@ typedef struct
   BsJob job;
 
   BsPath *path;             /* owned */
-  guint64 barrier;          /* SYNC, UNTRACK: it waits for the tickets before this one, its own */
-  gboolean surveyed;        /* likewise: it has looked at the tickets */
+  guint64 *barriers;        /* SYNC: owned; the last tickets that it covers, those of the shards and the path's */
+  guint survey;             /* SYNC, UNTRACK: its number, once it has looked at the tickets */
   gboolean awaits_release;  /* TRACK: the former object is being finalized */
   GBytes *root;             /* WRITE_ROOT: owned */
 } PathJob;
@@ -134,7 +134,7 @@ path_forget (BsBackingStore *store, BsPath *path, guint n_pins)
 static gboolean
 tickets_passed (BsPath *path, PathJob *self)
 {
-  return !self->surveyed || path->n_awaited == 0;
+  return self->survey == 0 || path->n_awaited == 0;
 }
 
 static gboolean
@@ -182,26 +182,34 @@ path_dispatch (BsPath *path, BsAftermath *after)
     bs_aftermath_add_ready (after, job);
 }
 
-/* In each list they come in order, since it is under that list's lock that they
- * are drawn. What was asked after something else had a later one. */
+#define N_LISTS (BS_N_SHARDS + 1)
+
+/* The last ticket there of what was asked so far. */
 static guint64
-draw_ticket (BsPath *path)
+peek_barrier (BsPath *path, BsTrackedPath *tracked, guint list)
 {
-  return __atomic_add_fetch (&path->last_ticket, 1, __ATOMIC_RELAXED);
+  return bs_ticket_list_peek_last_ticket (list < BS_N_SHARDS ? &tracked->shards[list].tickets : &path->tickets);
 }
 
-static guint64
-get_last_ticket (BsPath *path)
+static gboolean
+covers_all (BsPath *path, PathJob *sync)
 {
-  return __atomic_load_n (&path->last_ticket, __ATOMIC_RELAXED);
+  for (guint i = 0; i < N_LISTS; i++)
+    if (peek_barrier (path, sync->job.tracked, i) != sync->barriers[i])
+      return FALSE;
+
+  return TRUE;
 }
 
 /* The gathering sync becomes the closing one. Takes its reference over. */
 static void
 freeze (BsPath *path)
 {
+  PathJob *sync = (PathJob *) path->gathering;
+
   path->closing = g_steal_pointer (&path->gathering);
-  ((PathJob *) path->closing)->barrier = draw_ticket (path);
+  for (guint i = 0; i < N_LISTS; i++)
+    sync->barriers[i] = peek_barrier (path, sync->job.tracked, i);
   bs_strand_append (&path->strand, path->closing);
 }
 
@@ -233,10 +241,10 @@ path_remove (BsPath *path, BsJob *job)
 static void
 note_passed (BsPath *path, BsTicketList *list, BsAftermath *after)
 {
-  guint64 barrier = bs_ticket_list_steal_passed (list);
+  guint waiter = bs_ticket_list_steal_waiter (list);
 
   /* Who waited may have been cancelled since. */
-  if (barrier != 0 && path->waiting != NULL && ((PathJob *) path->waiting)->barrier == barrier && --path->n_awaited == 0)
+  if (waiter != 0 && path->waiting != NULL && ((PathJob *) path->waiting)->survey == waiter && --path->n_awaited == 0)
     path_dispatch (path, after);
 }
 
@@ -248,7 +256,7 @@ bs_path_take_key_ticket (BsJob *job, guint shard, gboolean inner)
   if (!inner && g_atomic_int_get (&tracked->refusing))
     return FALSE;
 
-  bs_ticket_list_append (&tracked->shards[shard].tickets, job, draw_ticket (tracked->path));
+  bs_ticket_list_append (&tracked->shards[shard].tickets, job);
   return TRUE;
 }
 
@@ -282,7 +290,7 @@ bs_path_take_ticket (BsJob *job, gboolean inner)
   g_mutex_lock (&path->mutex);
   refused = !inner && g_atomic_int_get (&tracked->refusing);
   if (!refused)
-    bs_ticket_list_append (&path->tickets, job, draw_ticket (path));
+    bs_ticket_list_append (&path->tickets, job);
   g_mutex_unlock (&path->mutex);
 
   return !refused;
@@ -312,7 +320,7 @@ bs_path_renew_ticket (BsJob *job, BsAftermath *after)
 
   g_mutex_lock (&path->mutex);
   bs_ticket_list_remove (&path->tickets, job);
-  bs_ticket_list_append (&path->tickets, job, draw_ticket (path));
+  bs_ticket_list_append (&path->tickets, job);
   note_passed (path, &path->tickets, after);
   g_mutex_unlock (&path->mutex);
 }
@@ -420,7 +428,14 @@ path_job_wait_for_release (PathJob *self)
   bs_aftermath_run (&after);
 }
 
-/* Asks each list to tell when what is in it is done. */
+/* New ones are refused while an untrack waits: it covers all there are. */
+static guint64
+get_barrier (PathJob *self, guint list)
+{
+  return self->barriers != NULL ? self->barriers[list] : G_MAXUINT64;
+}
+
+/* Asks each list to tell when what has to be waited for is done. */
 static void
 survey_keys (PathJob *self)
 {
@@ -432,7 +447,7 @@ survey_keys (PathJob *self)
       GMutex *mutex = &tracked->store->shards[i].mutex;
 
       g_mutex_lock (mutex);
-      if (bs_ticket_list_await (&tracked->shards[i].tickets, self->barrier))
+      if (bs_ticket_list_await (&tracked->shards[i].tickets, get_barrier (self, i), self->survey))
         {
           g_mutex_lock (&path->mutex);
           path->n_awaited++;
@@ -452,14 +467,12 @@ survey (PathJob *self)
   gboolean surveyed, passed;
 
   g_mutex_lock (&path->mutex);
-  surveyed = self->surveyed;
-  self->surveyed = TRUE;
+  surveyed = self->survey != 0;
   if (!surveyed)
     {
-      if (self->job.kind == BS_JOB_UNTRACK)
-        self->barrier = draw_ticket (path);
+      self->survey = ++path->n_surveys;
       path->waiting = &self->job;
-      path->n_awaited = 1 + bs_ticket_list_await (&path->tickets, self->barrier);
+      path->n_awaited = 1 + bs_ticket_list_await (&path->tickets, get_barrier (self, BS_N_SHARDS), self->survey);
     }
   g_mutex_unlock (&path->mutex);
   if (surveyed)
@@ -576,7 +589,7 @@ run_sync (PathJob *self)
 
   /* Before anybody is told, so that whoever tries again reaches the backing. */
   if (error != NULL)
-    bs_tracked_path_doubt (self->job.tracked, get_last_ticket (self->path) + 1);
+    bs_tracked_path_doubt (self->job.tracked, bs_ticket_list_peek_last_ticket (&self->path->tickets));
   path_job_end (self, NULL, error);
 }
 
@@ -665,6 +678,7 @@ path_job_free (BsJob *job)
   /* What was dropped may have been all there was to know. */
   path_forget (job->store, self->path, 0);
   bs_path_unref (self->path);
+  g_free (self->barriers);
   g_clear_pointer (&self->root, g_bytes_unref);
 }
 
@@ -681,6 +695,8 @@ path_job_new (BsBackingStore *store, BsPath *path, BsJobKind kind, BsTrackedPath
 
   bs_job_init (&self->job, &path_job_class, kind, store, store->backing_lane, &path->mutex, tracked, priority);
   self->path = bs_path_ref (path);
+  if (kind == BS_JOB_SYNC)
+    self->barriers = g_new (guint64, N_LISTS);
   bs_job_hold (&self->job);
 
   return &self->job;
@@ -706,8 +722,10 @@ find_joinable (BsPath *path, BsJobKind kind, BsTrackedPath *tracked)
 static BsJob *
 obtain_sync (BsPath *path, BsJob **spare)
 {
-  if (path->closing != NULL && !path->closing->fired && get_last_ticket (path) == ((PathJob *) path->closing)->barrier)
-    return path->closing;
+  BsJob *closing = path->closing;
+
+  if (closing != NULL && !closing->fired && covers_all (path, (PathJob *) closing))
+    return closing;
 
   if (path->gathering == NULL)
     path->gathering = g_steal_pointer (spare);

@@ -58,8 +58,8 @@ typedef enum
 
 BsNeed       bs_strand_need     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, const BsKey *key, guint64 hash);
 /* Notes what a call has done, or, where it failed, that nothing is certain. The
- * ticket is that of what was asked of the path. */
-void         bs_strand_note     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, guint64 ticket, const GError *error);
+ * job is the one that has a ticket of the path, if there is a path. */
+void         bs_strand_note     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const BsJob *job, const GError *error);
 /* Puts a job at the end of the key's strand. */
 void         bs_strand_stand    (BsKeyRecord *record, BsJob *job);
 /* It is done, or was left: the next gets its turn, and a key that nobody holds is

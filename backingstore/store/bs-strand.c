@@ -108,7 +108,7 @@ bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, con
 }
 
 void
-bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, guint64 ticket, const GError *error)
+bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const BsJob *job, const GError *error)
 {
   gboolean missing = error != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
 
@@ -158,7 +158,7 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
 
   if (tracked != NULL && G_UNLIKELY (g_atomic_int_get (&tracked->doubted)) && error == NULL &&
       (kind == BS_JOB_PERSIST || kind == BS_JOB_DELETE_PERSISTED))
-    bs_tracked_path_settle (tracked, &record->key, hash, ticket);
+    bs_tracked_path_settle (tracked, &record->key, hash, job);
 }
 
 static GError *
@@ -341,7 +341,7 @@ write_first (KeyJob *self, BsShard *shard, GError **error)
     return FALSE;
 
   g_mutex_lock (&shard->mutex);
-  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, 0, *error);
+  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, NULL, *error);
   g_mutex_unlock (&shard->mutex);
 
   return *error == NULL;
@@ -389,7 +389,7 @@ key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes
 
   g_mutex_lock (&shard->mutex);
   if (called)
-    bs_strand_note (job->kind, self->record, job->tracked, self->hash, job->ticket, *error);
+    bs_strand_note (job->kind, self->record, job->tracked, self->hash, job, *error);
   callers = bs_job_steal_callers (job);
   if (job->kind == BS_JOB_REGISTER && *error == NULL)
     {

@@ -13,16 +13,25 @@ typedef struct
 {
   BsJob *first;             /* borrowed, by ticket_next */
   BsJob *last;
-  guint64 awaited;          /* the barrier of whoever waits until those up to it are done; 0: nobody */
+  guint64 last_ticket;      /* written atomically */
+  guint64 awaited;          /* somebody waits until those up to this one are done; 0: nobody */
+  guint awaited_by;         /* the number of who does */
   int worst_priority;       /* among those in the list */
 } BsTicketList;
 
-void     bs_ticket_list_append  (BsTicketList *list, BsJob *job, guint64 ticket);
-void     bs_ticket_list_remove  (BsTicketList *list, BsJob *job);
-/* Whether somebody has to be told when those up to `barrier` are done, since
+void  bs_ticket_list_append       (BsTicketList *list, BsJob *job);
+void  bs_ticket_list_remove       (BsTicketList *list, BsJob *job);
+/* Whether number `waiter` has to be told when those up to `ticket` are done, since
  * there are some. In place of whoever has waited before. */
-gboolean bs_ticket_list_await   (BsTicketList *list, guint64 barrier);
-/* The barrier that was awaited and is passed now, or 0. */
-guint64  bs_ticket_list_steal_passed (BsTicketList *list);
+gboolean bs_ticket_list_await     (BsTicketList *list, guint64 ticket, guint waiter);
+/* Who has to be told now, or 0. */
+guint bs_ticket_list_steal_waiter (BsTicketList *list);
+
+/* Without the lock. What was asked before the call is counted. */
+static inline guint64
+bs_ticket_list_peek_last_ticket (const BsTicketList *list)
+{
+  return __atomic_load_n (&list->last_ticket, __ATOMIC_RELAXED);
+}
 
 G_END_DECLS

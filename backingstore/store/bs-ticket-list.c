@@ -4,11 +4,12 @@
 #include "bs-ticket-list-private.h"
 
 void
-bs_ticket_list_append (BsTicketList *list, BsJob *job, guint64 ticket)
+bs_ticket_list_append (BsTicketList *list, BsJob *job)
 {
   int priority = g_atomic_int_get (&job->priority);
 
-  job->ticket = ticket;
+  job->ticket = list->last_ticket + 1;
+  __atomic_store_n (&list->last_ticket, job->ticket, __ATOMIC_RELAXED);
   job->ticket_next = NULL;
   job->ticket_previous = list->last;
   if (list->last != NULL)
@@ -34,27 +35,26 @@ bs_ticket_list_remove (BsTicketList *list, BsJob *job)
 }
 
 static gboolean
-passed (BsTicketList *list, guint64 barrier)
+has_up_to (BsTicketList *list, guint64 ticket)
 {
-  return list->first == NULL || list->first->ticket > barrier;
+  return list->first != NULL && list->first->ticket <= ticket;
 }
 
 gboolean
-bs_ticket_list_await (BsTicketList *list, guint64 barrier)
+bs_ticket_list_await (BsTicketList *list, guint64 ticket, guint waiter)
 {
-  list->awaited = passed (list, barrier) ? 0 : barrier;
+  list->awaited = has_up_to (list, ticket) ? ticket : 0;
+  list->awaited_by = waiter;
 
   return list->awaited != 0;
 }
 
-guint64
-bs_ticket_list_steal_passed (BsTicketList *list)
+guint
+bs_ticket_list_steal_waiter (BsTicketList *list)
 {
-  guint64 barrier = list->awaited;
-
-  if (barrier == 0 || !passed (list, barrier))
+  if (list->awaited == 0 || has_up_to (list, list->awaited))
     return 0;
 
   list->awaited = 0;
-  return barrier;
+  return list->awaited_by;
 }

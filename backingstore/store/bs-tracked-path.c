@@ -116,22 +116,22 @@ bs_tracked_path_is_in_doubt (BsTrackedPath *self, const BsKey *key, guint64 hash
 {
   guint shard = bs_shard_index (hash);
 
-  return g_atomic_int_get (&self->doubted) && self->shards[shard].trusted_from != 0 &&
+  return g_atomic_int_get (&self->doubted) && self->shards[shard].in_doubt &&
          !bs_key_table_contains (&self->shards[shard].redone, key, hash);
 }
 
 void
-bs_tracked_path_settle (BsTrackedPath *self, const BsKey *key, guint64 hash, guint64 ticket)
+bs_tracked_path_settle (BsTrackedPath *self, const BsKey *key, guint64 hash, const BsJob *job)
 {
-  guint shard = bs_shard_index (hash);
+  BsPathShard *shard = &self->shards[bs_shard_index (hash)];
 
   /* What was asked while the sync ran may have been done before it failed. */
-  if (ticket >= self->shards[shard].trusted_from)
-    bs_key_table_add (&self->shards[shard].redone, key, hash);
+  if (job->ticket > (job->kind == BS_JOB_BULK ? shard->last_doubted_bulk : shard->last_doubted))
+    bs_key_table_add (&shard->redone, key, hash);
 }
 
 void
-bs_tracked_path_doubt (BsTrackedPath *self, guint64 trusted_from)
+bs_tracked_path_doubt (BsTrackedPath *self, guint64 last_bulk)
 {
   g_atomic_int_set (&self->doubted, TRUE);
   for (guint i = 0; i < BS_N_SHARDS; i++)
@@ -139,7 +139,9 @@ bs_tracked_path_doubt (BsTrackedPath *self, guint64 trusted_from)
       GMutex *mutex = &self->store->shards[i].mutex;
 
       g_mutex_lock (mutex);
-      self->shards[i].trusted_from = trusted_from;
+      self->shards[i].in_doubt = TRUE;
+      self->shards[i].last_doubted = self->shards[i].tickets.last_ticket;
+      self->shards[i].last_doubted_bulk = last_bulk;
       bs_key_table_clear (&self->shards[i].redone);
       g_mutex_unlock (mutex);
     }
