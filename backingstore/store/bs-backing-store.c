@@ -203,18 +203,11 @@ bs_backing_store_call_now (BsBackingStore *self,
                            gpointer       *value,
                            GError        **error)
 {
-  gboolean called = FALSE;
-
   if (self->main_context != NULL || (tracked != NULL && tracked->store != self) || bs_frame_find (self, BS_FRAME_CALL) != NULL)
     return FALSE;
 
   prefetch (self, key, record, tracked);
-  bs_task_tracker_begin (self->tracker);
-  if (g_atomic_int_get (&self->state) == BS_STATE_OPEN)
-    called = bs_strand_call_now (self, kind, key, record, tracked, content, FALSE, value, error);
-  bs_task_tracker_end (self->tracker);
-
-  return called;
+  return bs_strand_call_now (self, kind, key, record, tracked, content, FALSE, value, error);
 }
 
 gboolean
@@ -324,7 +317,7 @@ bs_backing_store_constructed (GObject *object)
       self->commit_lane = bs_lane_new (G_MAXINT16);
     }
   self->notifier = bs_notifier_new ();
-  self->tracker = bs_task_tracker_new (self, self->backing_lane, self->notifier);
+  self->tracker = bs_task_tracker_new (self, self->shards, self->backing_lane, self->notifier);
 }
 
 static void
@@ -338,6 +331,7 @@ bs_backing_store_finalize (GObject *object)
   g_clear_pointer (&self->backing_lane, bs_lane_unref);
   g_clear_pointer (&self->task_lane, bs_lane_unref);
   g_clear_pointer (&self->commit_lane, bs_lane_unref);
+  bs_task_tracker_forget_store (self->tracker);
   g_clear_object (&self->tracker);
   g_clear_pointer (&self->notifier, bs_notifier_unref);
   g_clear_pointer (&self->main_context, g_main_context_unref);

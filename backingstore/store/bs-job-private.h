@@ -161,6 +161,12 @@ void         bs_aftermath_add_ready   (BsAftermath *after, BsJob *job);
 void         bs_aftermath_add_dropped (BsAftermath *after, BsJob *job);
 void         bs_aftermath_run         (BsAftermath *after);
 
+static inline gboolean
+bs_aftermath_is_empty (const BsAftermath *after)
+{
+  return after->ready == NULL && after->dropped == NULL;
+}
+
 /* The strand: a list of operations in the order in which they were asked. */
 typedef struct
 {

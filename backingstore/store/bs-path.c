@@ -580,16 +580,25 @@ run_release (PathJob *self)
 static void
 run_sync (PathJob *self)
 {
+  BsJob *job = &self->job;
   g_autoptr (GError) error = NULL;
   BsFrame frame;
 
-  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
-  bs_backing_sync_persisted (self->job.store->backing, self->path->file, self->job.cancellable, &error);
+  /* Where the backing is not asked, nothing has gone wrong. */
+  if (g_cancellable_is_cancelled (job->cancellable))
+    {
+      error = bs_job_error (BS_JOB_SYNC, NULL, job->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+      path_job_end (self, NULL, error);
+      return;
+    }
+
+  bs_frame_push (&frame, job->store, BS_FRAME_CALL);
+  bs_backing_sync_persisted (job->store->backing, self->path->file, job->cancellable, &error);
   bs_frame_pop (&frame);
 
   /* Before anybody is told, so that whoever tries again reaches the backing. */
   if (error != NULL)
-    bs_tracked_path_doubt (self->job.tracked, bs_ticket_list_peek_last_ticket (&self->path->tickets));
+    bs_tracked_path_doubt (job->tracked, bs_ticket_list_peek_last_ticket (&self->path->tickets));
   path_job_end (self, NULL, error);
 }
 

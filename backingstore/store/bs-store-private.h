@@ -19,7 +19,7 @@ typedef struct _BsShardGroup BsShardGroup;
 
 /* One lock covers all that is known of a key: its record, and its membership
  * in each tracked path. */
-typedef struct
+struct _BsShard
 {
   _Alignas (BS_CACHE_LINE) GMutex mutex;
 
@@ -27,10 +27,11 @@ typedef struct
   BsShardGroup *groups;       /* owned; written atomically */
   guint n_groups;             /* a power of two, or 0; written atomically */
   guint n_records;
+  guint n_calls;              /* short ones under way: blocking, on the caller's thread; written atomically */
 
   gpointer blocks;            /* owned; where the records are */
   BsKeyRecord *unused;        /* by next_unused */
-} BsShard;
+};
 
 typedef enum
 {

@@ -369,6 +369,22 @@ decide (KeyJob *self)
   return need;
 }
 
+static void
+set_n_calls (BsShard *shard, guint n_calls)
+{
+  __atomic_store_n (&shard->n_calls, n_calls, __ATOMIC_RELAXED);
+}
+
+/* A short call is counted by its shard, under the lock that it takes anyhow, but
+ * while it answers others by the task tracker. */
+static void
+end_call (BsShard *shard, BsBackingStore *store, gboolean goes_on)
+{
+  if (goes_on)
+    bs_task_tracker_begin (store->tracker);
+  set_n_calls (shard, shard->n_calls - 1);
+}
+
 /* Does what is needed, and gives its turn up. Returns those who have joined;
  * besides them `n_others` have asked. */
 static BsCaller *
@@ -400,6 +416,8 @@ key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes
   job->state = BS_JOB_DONE;
   bs_path_return_key_ticket (job, bs_shard_index (self->hash), after);
   bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
+  if (job->embedded)
+    end_call (shard, job->store, callers != NULL || !bs_aftermath_is_empty (after));
   g_mutex_unlock (&shard->mutex);
 
   return callers;
@@ -729,6 +747,29 @@ key_job_stand_now (KeyJob         *self,
   return key_job_stand (self, FALSE);
 }
 
+/* Whether there is nothing to say against the short way. Under the shard's mutex. */
+static gboolean
+can_call_now (BsBackingStore *store, BsJobKind kind, const BsKey *key, guint64 hash, BsKeyRecord *record, BsTrackedPath *tracked, gboolean inner)
+{
+  if (!inner && g_atomic_int_get (&store->state) != BS_STATE_OPEN)
+    return FALSE;
+  if (tracked != NULL && g_atomic_int_get (&tracked->refusing))
+    return FALSE;
+  if (kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (tracked, key, hash))
+    return FALSE;
+
+  return record == NULL || record->last_job == NULL;
+}
+
+/* A short call is done, but others have joined it, or something follows it. */
+static void
+go_on (KeyJob *self, BsCaller *callers, GBytes *bytes, const GError *error, BsAftermath *after)
+{
+  bs_job_answer (callers, key_job_get_value (self, bytes), error);
+  bs_aftermath_run (after);
+  bs_task_tracker_end (self->job.store->tracker);
+}
+
 gboolean
 bs_strand_call_now (BsBackingStore *store,
                     BsJobKind       kind,
@@ -751,8 +792,7 @@ bs_strand_call_now (BsBackingStore *store,
   g_mutex_lock (&shard->mutex);
   if (record == NULL)
     record = bs_shard_lookup (shard, key, hash);
-  if ((record == NULL || record->last_job == NULL) && (tracked == NULL || !g_atomic_int_get (&tracked->refusing)) &&
-      !(kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (tracked, key, hash)))
+  if (can_call_now (store, kind, key, hash, record, tracked, inner))
     need = bs_strand_need (kind, record, tracked, key, hash);
   if (need != BS_NEED_MISSING && kind == BS_JOB_PERSIST && !inner)
     bs_tracked_path_claim_key (tracked, key, hash);
@@ -761,7 +801,11 @@ bs_strand_call_now (BsBackingStore *store,
     {
       if (record == NULL)
         record = bs_shard_insert (shard, key, hash);
-      if (!key_job_stand_now (&self, store, kind, record, hash, tracked, content))
+      if (key_job_stand_now (&self, store, kind, record, hash, tracked, content))
+        {
+          set_n_calls (shard, shard->n_calls + 1);
+        }
+      else
         {
           bs_strand_settle (store, shard, record, hash, &after);
           need = BS_NEED_MISSING;
@@ -776,13 +820,18 @@ bs_strand_call_now (BsBackingStore *store,
 
   if (need == BS_NEED_CALL)
     {
+      bs_task_tracker_note_call (store->tracker);
       callers = key_job_carry_out (&self, TRUE, 1, &bytes, &after, error);
-      if (callers != NULL)
-        bs_job_answer (callers, key_job_get_value (&self, bytes), *error);
+      if (callers != NULL || !bs_aftermath_is_empty (&after))
+        go_on (&self, callers, bytes, *error, &after);
+      else
+        bs_task_tracker_note_ended (store->tracker);
       *value = *error == NULL ? key_job_get_value (&self, bytes) : NULL;
     }
-  if (after.ready != NULL || after.dropped != NULL)
-    bs_aftermath_run (&after);
+  else if (!bs_aftermath_is_empty (&after))
+    {
+      bs_aftermath_run (&after);
+    }
 
   return need != BS_NEED_MISSING;
 }
