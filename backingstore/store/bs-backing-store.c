@@ -180,15 +180,18 @@ bs_backing_store_leave_call (BsBackingStore *self, BsFrame *frame)
 /* With many keys, what an operation costs is waiting for memory: better for all
  * of it at once. */
 static inline void
-prefetch (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked)
+prefetch (BsBackingStore *self, BsJobKind kind, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content)
 {
   guint64 hash = bs_key_hash (key);
   guint shard = bs_shard_index (hash);
 
-  if (record != NULL)
-    __builtin_prefetch (record, 1);
-  else
-    bs_shard_prefetch (&self->shards[shard], hash);
+  if (!bs_strand_needs_no_record (kind, content))
+    {
+      if (record != NULL)
+        __builtin_prefetch (record, 1);
+      else
+        bs_shard_prefetch (&self->shards[shard], hash);
+    }
   if (tracked != NULL)
     bs_key_table_prefetch (&tracked->shards[shard].members, hash);
 }
@@ -206,7 +209,7 @@ bs_backing_store_call_now (BsBackingStore *self,
   if (self->main_context != NULL || (tracked != NULL && tracked->store != self) || bs_frame_find (self, BS_FRAME_CALL) != NULL)
     return FALSE;
 
-  prefetch (self, key, record, tracked);
+  prefetch (self, kind, key, record, tracked, content);
   return bs_strand_call_now (self, kind, key, record, tracked, content, FALSE, value, error);
 }
 

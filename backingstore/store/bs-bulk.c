@@ -149,7 +149,7 @@ take_strand (Bulk *self, guint n_parts, BsShard *shard, BsKeyRecord *record, gui
   part->job.state = BS_JOB_RUNNING;
   part->record = record;
   part->hash = hash;
-  bs_strand_stand (record, &part->job);
+  bs_strand_stand (shard, record, &part->job);
 
   return part;
 }
@@ -163,7 +163,7 @@ take_chunk (Bulk *self, BsShard *shard, guint n_keys, guint *n_parts)
 
   *n_parts = 0;
 
-  g_mutex_lock (&shard->mutex);
+  bs_strand_lock (shard);
   for (guint i = 0; i < n_keys; i++)
     {
       BsKey key = self->chunk[i];
@@ -223,7 +223,7 @@ take_unheld (Bulk *self, guint *n_parts)
 
   *n_parts = 0;
 
-  g_mutex_lock (&shard->mutex);
+  bs_strand_lock (shard);
   for (guint n = 0; n < CHUNK && self->next_record < self->n_records; n++)
     {
       BsKeyRecord *record = self->records[self->next_record];
@@ -338,7 +338,7 @@ end_part (Bulk *self, BsShard *shard, Part *part, BsAftermath *after)
 {
   BsJob *job = &part->job;
 
-  bs_strand_note (self->what, part->record, job->tracked, part->hash, &self->job, part->error);
+  bs_strand_note (self->what, &part->record->key, part->hash, part->record, job->tracked, &self->job, part->error);
   part->callers = bs_job_steal_callers (job);
   if (self->what == BS_JOB_REGISTER && part->error == NULL)
     {

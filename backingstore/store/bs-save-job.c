@@ -142,7 +142,7 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
   const BsSaveName *missing = NULL;
   guint n_members = 0;
 
-  g_mutex_lock (&shard->mutex);
+  bs_strand_lock (shard);
   bs_key_table_reserve (&tracked->shards[index].pinned, n_names);
   for (guint i = 0; i < n_names; i++)
     {

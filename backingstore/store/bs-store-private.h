@@ -28,6 +28,8 @@ struct _BsShard
   guint n_groups;             /* a power of two, or 0; written atomically */
   guint n_records;
   guint n_calls;              /* short ones under way: blocking, on the caller's thread; written atomically */
+  guint n_standing;           /* jobs on strands */
+  BsJob *loose;               /* borrowed, nullable: see bs_strand_lock() */
 
   gpointer blocks;            /* owned; where the records are */
   BsKeyRecord *unused;        /* by next_unused */

@@ -13,7 +13,7 @@ typedef struct
 {
   BsJob job;
 
-  BsKeyRecord *record;    /* stays while the job stands on its strand */
+  BsKeyRecord *record;    /* stays while the job stands on its strand; NULL while it is loose */
   BsKey key;
   guint64 hash;
   BsContent *content;     /* owned, nullable */
@@ -108,7 +108,7 @@ bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, con
 }
 
 void
-bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, const BsJob *job, const GError *error)
+bs_strand_note (BsJobKind kind, const BsKey *key, guint64 hash, BsKeyRecord *record, BsTrackedPath *tracked, const BsJob *job, const GError *error)
 {
   gboolean missing = error != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
 
@@ -129,28 +129,28 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
       if (error == NULL)
         {
           record->primary = BS_PRIMARY_PRESENT;
-          bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_YES);
+          bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_YES);
         }
       else
         {
           if (record->primary != BS_PRIMARY_PRESENT)
             record->primary = missing ? BS_PRIMARY_ABSENT : BS_PRIMARY_UNCERTAIN;
-          bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_UNCERTAIN);
+          bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_UNCERTAIN);
         }
       break;
     case BS_JOB_PERSIST:
-      bs_tracked_path_set_membership (tracked, &record->key, hash, error == NULL ? BS_MEMBER_YES : BS_MEMBER_UNCERTAIN);
+      bs_tracked_path_set_membership (tracked, key, hash, error == NULL ? BS_MEMBER_YES : BS_MEMBER_UNCERTAIN);
       break;
     case BS_JOB_DELETE_PERSISTED:
-      bs_tracked_path_set_membership (tracked, &record->key, hash, error == NULL ? BS_MEMBER_NO : BS_MEMBER_UNCERTAIN);
+      bs_tracked_path_set_membership (tracked, key, hash, error == NULL ? BS_MEMBER_NO : BS_MEMBER_UNCERTAIN);
       break;
     case BS_JOB_VERIFY:
       if (error == NULL)
-        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_YES);
+        bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_YES);
       else if (missing || g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT))
-        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_NO);
+        bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_NO);
       else
-        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_UNCERTAIN);
+        bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_UNCERTAIN);
       break;
     default:
       g_assert_not_reached ();
@@ -158,7 +158,7 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
 
   if (tracked != NULL && G_UNLIKELY (g_atomic_int_get (&tracked->doubted)) && error == NULL &&
       (kind == BS_JOB_PERSIST || kind == BS_JOB_DELETE_PERSISTED))
-    bs_tracked_path_settle (tracked, &record->key, hash, job);
+    bs_tracked_path_settle (tracked, key, hash, job);
 }
 
 static GError *
@@ -341,7 +341,7 @@ write_first (KeyJob *self, BsShard *shard, GError **error)
     return FALSE;
 
   g_mutex_lock (&shard->mutex);
-  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, NULL, *error);
+  bs_strand_note (BS_JOB_WRITE, &self->key, self->hash, self->record, NULL, NULL, *error);
   g_mutex_unlock (&shard->mutex);
 
   return *error == NULL;
@@ -405,7 +405,7 @@ key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes
 
   g_mutex_lock (&shard->mutex);
   if (called)
-    bs_strand_note (job->kind, self->record, job->tracked, self->hash, job, *error);
+    bs_strand_note (job->kind, &self->key, self->hash, self->record, job->tracked, job, *error);
   callers = bs_job_steal_callers (job);
   if (job->kind == BS_JOB_REGISTER && *error == NULL)
     {
@@ -415,7 +415,10 @@ key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes
     }
   job->state = BS_JOB_DONE;
   bs_path_return_key_ticket (job, bs_shard_index (self->hash), after);
-  bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
+  if (self->record != NULL)
+    bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
+  else
+    shard->loose = NULL;
   if (job->embedded)
     end_call (shard, job->store, callers != NULL || !bs_aftermath_is_empty (after));
   g_mutex_unlock (&shard->mutex);
@@ -473,8 +476,9 @@ key_job_init (KeyJob *self, BsBackingStore *store, BsJobKind kind, const BsKey *
 }
 
 void
-bs_strand_stand (BsKeyRecord *record, BsJob *job)
+bs_strand_stand (BsShard *shard, BsKeyRecord *record, BsJob *job)
 {
+  shard->n_standing++;
   job->next = NULL;
   job->previous = record->last_job;
   if (job->previous != NULL)
@@ -483,8 +487,9 @@ bs_strand_stand (BsKeyRecord *record, BsJob *job)
 }
 
 static void
-leave (BsKeyRecord *record, BsJob *job)
+leave (BsShard *shard, BsKeyRecord *record, BsJob *job)
 {
+  shard->n_standing--;
   if (job->next != NULL)
     job->next->previous = job->previous;
   else
@@ -492,6 +497,20 @@ leave (BsKeyRecord *record, BsJob *job)
   if (job->previous != NULL)
     job->previous->next = job->next;
   job->previous = job->next = NULL;
+}
+
+void
+bs_strand_lock (BsShard *shard)
+{
+  KeyJob *self;
+
+  g_mutex_lock (&shard->mutex);
+  if (G_LIKELY (shard->loose == NULL))
+    return;
+
+  self = (KeyJob *) g_steal_pointer (&shard->loose);
+  self->record = bs_shard_obtain (shard, &self->key, self->hash);
+  bs_strand_stand (shard, self->record, &self->job);
 }
 
 void
@@ -507,7 +526,7 @@ bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, gu
 
       self->record = record;
       job->unattended = TRUE;
-      bs_strand_stand (record, job);
+      bs_strand_stand (shard, record, job);
       bs_aftermath_add_ready (after, job);
     }
   else
@@ -522,7 +541,7 @@ bs_strand_advance (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, g
   BsJob *next = job->next;
   gboolean first = job->previous == NULL;
 
-  leave (record, job);
+  leave (shard, record, job);
 
   if (record->last_job == NULL)
     bs_strand_settle (store, shard, record, hash, after);
@@ -533,14 +552,17 @@ bs_strand_advance (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, g
 /* At the end of its strand, and in the list of its path unless that is closed.
  * Under the shard's mutex. */
 static gboolean
-key_job_stand (KeyJob *self, gboolean inner)
+key_job_stand (KeyJob *self, BsShard *shard, gboolean inner)
 {
   BsJob *job = &self->job;
 
   if (job->tracked != NULL && !bs_path_take_key_ticket (job, bs_shard_index (self->hash), inner))
     return FALSE;
 
-  bs_strand_stand (self->record, job);
+  if (self->record != NULL)
+    bs_strand_stand (shard, self->record, job);
+  else
+    shard->loose = job;
   return TRUE;
 }
 
@@ -580,7 +602,7 @@ ask_new (Asking *self, BsShard *shard, BsAftermath *after)
   if (self->record == NULL)
     self->record = bs_shard_insert (shard, self->key, self->hash);
   self->spare->record = self->record;
-  if (!key_job_stand (self->spare, self->inner))
+  if (!key_job_stand (self->spare, shard, self->inner))
     {
       bs_strand_settle (self->store, shard, self->record, self->hash, after);
       return ASKED_CLOSED;
@@ -700,7 +722,7 @@ bs_strand_start (BsBackingStore *store,
   caller->lock = &shard->mutex;
   bs_caller_connect (caller, bs_job_leave, NULL);
 
-  g_mutex_lock (&shard->mutex);
+  bs_strand_lock (shard);
   asked = ask (&asking, shard, &after);
   g_mutex_unlock (&shard->mutex);
 
@@ -726,14 +748,17 @@ bs_strand_start (BsBackingStore *store,
 }
 
 /* An operation that runs now, at the head of its strand, where others can join
- * it. It is its thread's, and so are the references that it uses. FALSE where its
- * path is closed. Under the shard's mutex. */
+ * it, or loose where there is no record. It is its thread's, and so are the
+ * references that it uses. FALSE where its path is closed. Under the shard's
+ * mutex. */
 static gboolean
 key_job_stand_now (KeyJob         *self,
                    BsBackingStore *store,
+                   BsShard        *shard,
                    BsJobKind       kind,
-                   BsKeyRecord    *record,
+                   const BsKey    *key,
                    guint64         hash,
+                   BsKeyRecord    *record,
                    BsTrackedPath  *tracked,
                    BsContent      *content)
 {
@@ -742,9 +767,9 @@ key_job_stand_now (KeyJob         *self,
     .record = record,
     .content = content,
   };
-  key_job_init (self, store, kind, &record->key, hash, tracked, BS_PRIORITY_BLOCKING);
+  key_job_init (self, store, kind, key, hash, tracked, BS_PRIORITY_BLOCKING);
 
-  return key_job_stand (self, FALSE);
+  return key_job_stand (self, shard, FALSE);
 }
 
 /* Whether there is nothing to say against the short way. Under the shard's mutex. */
@@ -787,10 +812,14 @@ bs_strand_call_now (BsBackingStore *store,
   BsNeed need = BS_NEED_MISSING;
   GBytes *bytes = NULL;
   BsCaller *callers;
+  gboolean loose;
   KeyJob self;
 
-  g_mutex_lock (&shard->mutex);
-  if (record == NULL)
+  bs_strand_lock (shard);
+  loose = shard->n_standing == 0 && bs_strand_needs_no_record (kind, content);
+  if (loose)
+    record = NULL;
+  else if (record == NULL)
     record = bs_shard_lookup (shard, key, hash);
   if (can_call_now (store, kind, key, hash, record, tracked, inner))
     need = bs_strand_need (kind, record, tracked, key, hash);
@@ -799,15 +828,16 @@ bs_strand_call_now (BsBackingStore *store,
 
   if (need == BS_NEED_CALL)
     {
-      if (record == NULL)
+      if (!loose && record == NULL)
         record = bs_shard_insert (shard, key, hash);
-      if (key_job_stand_now (&self, store, kind, record, hash, tracked, content))
+      if (key_job_stand_now (&self, store, shard, kind, key, hash, record, tracked, content))
         {
           set_n_calls (shard, shard->n_calls + 1);
         }
       else
         {
-          bs_strand_settle (store, shard, record, hash, &after);
+          if (record != NULL)
+            bs_strand_settle (store, shard, record, hash, &after);
           need = BS_NEED_MISSING;
         }
     }
@@ -863,7 +893,7 @@ bs_backing_store_drop_token (BsBackingStore *self, BsKeyRecord *record)
   BsShard *shard = &self->shards[bs_shard_index (hash)];
   BsAftermath after = { NULL, };
 
-  g_mutex_lock (&shard->mutex);
+  bs_strand_lock (shard);
   record->n_tokens--;
   bs_strand_settle (self, shard, record, hash, &after);
   g_mutex_unlock (&shard->mutex);
