@@ -109,7 +109,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
     membership = BS_MEMBER_UNCERTAIN;
   if (membership == BS_MEMBER_UNCERTAIN && name->record == NULL)
     bs_key_table_add (&self->names.doubted, &name->key, hash);
-  if ((record != NULL && record->strand.head != NULL) || membership == BS_MEMBER_UNCERTAIN)
+  if ((record != NULL && record->last_job != NULL) || membership == BS_MEMBER_UNCERTAIN)
     return NAME_TO_DO;
   if (membership == BS_MEMBER_YES)
     return NAME_IS_THERE;
@@ -142,8 +142,8 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
   const BsSaveName *missing = NULL;
   guint n_members = 0;
 
-  g_mutex_lock (&shard->mutex);
-  bs_key_table_reserve (&tracked->pinned[index], n_names);
+  bs_strand_lock (shard);
+  bs_key_table_reserve (&tracked->shards[index].pinned, n_names);
   for (guint i = 0; i < n_names; i++)
     {
       const BsSaveName *name = &self->plan.names[order[i]];
@@ -152,10 +152,10 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
 
       if (i + FETCHED_AHEAD < n_names)
         __builtin_prefetch (self->plan.names[order[i + FETCHED_AHEAD]].record);
-      if (bs_key_table_add (&tracked->pinned[index], &name->key, hash) && state == NAME_IS_THERE)
+      if (bs_key_table_add (&tracked->shards[index].pinned, &name->key, hash) && state == NAME_IS_THERE)
         n_members++;
       if (state == NAME_NEW)
-        bs_key_table_add (&tracked->added[index], &name->key, hash);
+        bs_key_table_add (&tracked->shards[index].added, &name->key, hash);
       if (state == NAME_IS_THERE)
         (*n_there)++;
       else if (state != NAME_MISSING)
@@ -164,10 +164,10 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
         missing = name;
     }
   /* Where all that are there are named, there is no need to look at each. */
-  if (tracked->members[index].n_keys > n_members)
-    doom_the_others (self, &tracked->members[index], &tracked->pinned[index]);
-  if (tracked->uncertain[index].n_keys > 0)
-    doom_the_others (self, &tracked->uncertain[index], &tracked->pinned[index]);
+  if (tracked->shards[index].members.n_keys > n_members)
+    doom_the_others (self, &tracked->shards[index].members, &tracked->shards[index].pinned);
+  if (tracked->shards[index].uncertain.n_keys > 0)
+    doom_the_others (self, &tracked->shards[index].uncertain, &tracked->shards[index].pinned);
   g_mutex_unlock (&shard->mutex);
 
   return missing;
@@ -205,8 +205,8 @@ unpin (SaveJob *self)
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       g_mutex_lock (&self->job.store->shards[i].mutex);
-      bs_key_table_clear (&self->job.tracked->pinned[i]);
-      bs_key_table_clear (&self->job.tracked->added[i]);
+      bs_key_table_clear (&self->job.tracked->shards[i].pinned);
+      bs_key_table_clear (&self->job.tracked->shards[i].added);
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
 }
@@ -226,11 +226,11 @@ begin_undo (SaveJob *self)
       const BsKey *key;
 
       g_mutex_lock (&self->job.store->shards[i].mutex);
-      while (bs_key_table_iter_next (&tracked->added[i], &iter, &key))
+      while (bs_key_table_iter_next (&tracked->shards[i].added, &iter, &key))
         {
           guint64 hash = bs_key_hash (key);
 
-          bs_key_table_remove (&tracked->pinned[i], key, hash);
+          bs_key_table_remove (&tracked->shards[i].pinned, key, hash);
           bs_key_table_add (&self->doomed, key, hash);
         }
       g_mutex_unlock (&self->job.store->shards[i].mutex);
@@ -523,7 +523,7 @@ queue (SaveJob *self, BsCaller *turn)
   if (is_first)
     bs_job_run (job, NULL);
   else if (is_queued)
-    bs_path_lend_to_saves (self->path, turn->priority);
+    bs_path_lend_to_saves (job->tracked, turn->priority);
   else if (left)
     bs_caller_answer (turn, NULL, bs_job_error (BS_JOB_SAVE, NULL, job->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
   else
