@@ -326,7 +326,7 @@ count_callers (BsBackingStore *store, const char *string)
 
     g_mutex_lock (&shard->mutex);
     record = bs_shard_lookup (shard, &key, hash);
-    for (BsJob *job = record != NULL ? record->strand.head : NULL; job != NULL; job = job->next)
+    for (BsJob *job = record != NULL ? record->last_job : NULL; job != NULL; job = job->previous)
       n += job->n_wanting;
     g_mutex_unlock (&shard->mutex);
   }
@@ -349,7 +349,7 @@ is_forgotten (BsBackingStore *store, const char *string)
   return record == NULL;
 }
 
-/* A call that fills every thread of the store until fixture_unblock(). */
+/* A call that fills every thread of the store until plug_out(). */
 typedef struct
 {
   BsItem *items[8];
@@ -374,10 +374,15 @@ plug_in (Plug *plug, Fixture *fixture)
 }
 
 static inline void
-plug_out (Plug *plug, Fixture *fixture)
+plug_pull (Plug *plug, Fixture *fixture)
 {
   for (guint i = 0; i < plug->n; i++)
     gate_backing_release (fixture->gates, BS_OPERATION_WRITE, plug->keys[i], GATE_BEFORE);
+}
+
+static inline void
+plug_wait (Plug *plug)
+{
   for (guint i = 0; i < plug->n; i++)
     {
       answer_ok (&plug->answers[i]);
@@ -385,6 +390,13 @@ plug_out (Plug *plug, Fixture *fixture)
       g_clear_pointer (&plug->keys[i], g_free);
     }
   plug->n = 0;
+}
+
+static inline void
+plug_out (Plug *plug, Fixture *fixture)
+{
+  plug_pull (plug, fixture);
+  plug_wait (plug);
 }
 
 /* A blocking call on a thread of its own. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -105,6 +106,27 @@ test_modes (Fixture *fixture,
       remove_test_directory (fixture->path_name);
       fixture->backing = create (fixture->primary);
     }
+}
+
+/* Which on most mounts is noted by the first reading after a change. */
+static void
+test_time_of_access (Fixture *fixture,
+                     gconstpointer data)
+{
+  const struct timespec times[] = { { .tv_sec = 1000 }, { .tv_sec = 2000 } };
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autoptr (GError) error = NULL;
+  struct stat status;
+
+  write_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  g_assert_cmpint (utimensat (AT_FDCWD, blob, times, 0), ==, 0);
+
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+  bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (lstat (blob, &status), ==, 0);
+  g_assert_cmpint (status.st_atime, ==, 1000);
 }
 
 static void
@@ -565,6 +587,7 @@ main (int argc,
   } tests[] = {
     { "layout", test_layout },
     { "modes", test_modes },
+    { "time-of-access", test_time_of_access },
     { "vanished-folders", test_vanished_folders },
     { "stray-unlink", test_stray_unlink },
     { "symbolic-links", test_symbolic_links },

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "backings/bs-file-digest-private.h"
 #include "file-fixture.h"
 #include "file-mount.h"
 
@@ -54,6 +55,41 @@ assert_attribute (const char *path,
   size = getxattr (path, NAME, value, sizeof value);
   g_assert_cmpint (size, >=, 0);
   g_assert_cmpmem (value, size, expected, sizeof expected);
+}
+
+static void
+assert_hash (const guint8 *data,
+             gsize size)
+{
+  BsFileDigest digest;
+  BsFileHasher hasher;
+
+  bs_file_hasher_init (&hasher, size);
+  for (gsize at = 0; at < size; at += BS_FILE_CHUNK_SIZE)
+    bs_file_hasher_add (&hasher, data + at, MIN (size - at, BS_FILE_CHUNK_SIZE));
+  bs_file_hasher_end (&hasher, &digest);
+
+  g_assert_cmpuint (digest.length, ==, size);
+  g_assert_cmphex (digest.hash, ==, XXH3_64bits (data, size));
+}
+
+/* Whichever way this processor takes, it is the hash that every other computes. */
+static void
+test_hash (void)
+{
+  const gsize chunk = BS_FILE_CHUNK_SIZE;
+  g_autoptr (GBytes) bytes = make_test_bytes (4 * chunk, 7);
+  const guint8 *data = g_bytes_get_data (bytes, NULL);
+
+  for (gsize size = 0; size < 2100; size++)
+    assert_hash (data + size % 67, size);
+
+  for (gsize offset = 0; offset < 65; offset++)
+    {
+      assert_hash (data + offset, 4096);
+      assert_hash (data + offset, chunk - 32 + offset);
+      assert_hash (data + offset, 3 * chunk - 32 + offset);
+    }
 }
 
 static void
@@ -474,6 +510,7 @@ main (int argc,
   mount_init ();
   g_test_init (&argc, &argv, NULL);
 
+  g_test_add_func ("/file-digest/hash", test_hash);
   for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
     {
       g_autofree char *name = g_strdup_printf ("/file-digest/%s", tests[i].name);

@@ -733,6 +733,36 @@ test_close_while_others_knock (void)
     }
 }
 
+static void
+set_flag (gpointer flag)
+{
+  g_atomic_int_set ((int *) flag, TRUE);
+}
+
+/* Nobody is told of anything there, and nothing of the store stays. */
+static void
+test_context_not_run (void)
+{
+  GMainContext *context = g_main_context_new ();
+  g_autoptr (GSource) witness = g_idle_source_new ();
+  Fixture fixture = { 0, };
+  int context_is_gone = FALSE;
+
+  g_source_set_callback (witness, NULL, &context_is_gone, set_flag);
+  g_source_attach (witness, context);
+  g_main_context_push_thread_default (context);
+  fixture_start (&fixture, &two_threads, NULL);
+  g_main_context_pop_thread_default (context);
+  g_main_context_unref (context);
+  assert_goes (insert_persisted (&fixture, "a"));
+  g_assert_false (g_atomic_int_get (&context_is_gone));
+  fixture_tear_down (&fixture, NULL);
+
+  watchdog_start ();
+  spin_until (g_atomic_int_get (&context_is_gone));
+  watchdog_stop ();
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -757,6 +787,7 @@ main (int argc, char *argv[])
   test_add ("/store/close/drains", test_close_drains);
   test_add ("/store/close/cancelled", test_close_cancelled_while_draining);
   test_add ("/store/close/reports", test_close_reports);
+  g_test_add_func ("/store/context-not-run", test_context_not_run);
   g_test_add_func ("/store/close/while-others-knock", test_close_while_others_knock);
 
   return g_test_run ();

@@ -310,7 +310,7 @@ bs_file_backing_read_root (BsBacking *backing,
   if (directory == NULL)
     return NULL;
 
-  code = bs_file_load_at (bs_file_directory_get_fd (directory), BS_FILE_ROOT_NAME, cancellable, &bytes);
+  code = bs_file_load_at (directory, BS_FILE_ROOT_NAME, cancellable, &bytes);
   if (code == ENOENT)
     g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no root blob");
   else if (code != 0)

@@ -63,9 +63,11 @@
  * ## Memory
  *
  * For large blobs it is the system's providing of fresh memory that takes time,
- * rather than reading. So up to 64 MiB of what was read into and then freed is kept
- * for the next blob, in the whole process; the system may take these pages back
- * whenever it is short of memory, and they go when a backing is closed.
+ * rather than reading. So what was read into and then freed is kept for the next
+ * blob, in the whole process, until a backing is closed: the last 4 MiB, and up to 64
+ * MiB more of which the system may take back pages whenever it is short of memory.
+ * Fresh memory from 4 MiB on is asked for in pages of 2 MiB, as long as the system
+ * has some that cost less than small ones.
  *
  * ## Errors
  *

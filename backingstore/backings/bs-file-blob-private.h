@@ -16,14 +16,14 @@ int bs_file_remove         (BsFileDirectory *directory, const BsKey *key);
 
 /* A file in the folder, replaced atomically and durably, or left as it was. */
 int bs_file_replace        (int fd, const char *name, GBytes *bytes, gboolean hashed, GCancellable *cancellable);
-int bs_file_load_at        (int fd, const char *name, GCancellable *cancellable, GBytes **bytes);
+int bs_file_load_at        (BsFileDirectory *directory, const char *name, GCancellable *cancellable, GBytes **bytes);
 
 void bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE]);
 /* A new file in the folder, for reading and writing. */
 int bs_file_make_temporary (int fd, char name[BS_FILE_TEMPORARY_SIZE], int *temporary_fd);
 /* Nothing is open after an error. `status` may be NULL; what is not a regular
  * file is open then too. */
-int bs_file_open           (int fd, const char *name, int *blob_fd, struct stat *status);
+int bs_file_open           (BsFileDirectory *directory, int fd, const char *name, int *blob_fd, struct stat *status);
 int bs_file_open_blob      (BsFileDirectory *directory, const BsKey *key, int *blob_fd, struct stat *status);
 /* Returns `code`, or what closing reports. */
 int bs_file_close_written  (int fd, int code);

@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Whatever stands in a blob's place, opening it neither waits nor follows. */
-#define OPEN_BLOB_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-
 /* So much is read without asking for the size of the file first. */
 #define MAX_SMALL (64 * 1024)
 
@@ -146,14 +143,15 @@ check_regular (int blob_fd,
 }
 
 int
-bs_file_open (int fd,
+bs_file_open (BsFileDirectory *directory,
+              int fd,
               const char *name,
               int *blob_fd,
               struct stat *status)
 {
   int code = 0;
 
-  *blob_fd = TEMP_FAILURE_RETRY (openat (fd, name, OPEN_BLOB_FLAGS));
+  *blob_fd = bs_file_directory_open_file (directory, fd, name);
   /* ENXIO of a socket, or like ENODEV of a device that is not there. */
   if (*blob_fd < 0)
     return errno == ENXIO || errno == ENODEV ? EBADMSG : errno;
@@ -180,7 +178,7 @@ bs_file_open_blob (BsFileDirectory *directory,
       if (code != 0)
         return code;
 
-      code = bs_file_open (location.fd, location.name, blob_fd, status);
+      code = bs_file_open (directory, location.fd, location.name, blob_fd, status);
       if (code != ENOENT || !bs_file_directory_lost (directory, &location))
         return code;
     }
@@ -280,7 +278,7 @@ load_open (int blob_fd,
 }
 
 int
-bs_file_load_at (int fd,
+bs_file_load_at (BsFileDirectory *directory,
                  const char *name,
                  GCancellable *cancellable,
                  GBytes **bytes)
@@ -288,7 +286,7 @@ bs_file_load_at (int fd,
   int blob_fd;
   int code;
 
-  code = bs_file_open (fd, name, &blob_fd, NULL);
+  code = bs_file_open (directory, bs_file_directory_get_fd (directory), name, &blob_fd, NULL);
   if (code != 0)
     return code;
 

@@ -2,20 +2,18 @@
 
 #include "bs-file-buffer-private.h"
 
+#include "bs-file-pages-private.h"
+
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/* Linux 5.14; older ones refuse it. */
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 /* Smaller ones are malloc()'s, which keeps those itself. */
 #define MIN_MAPPED (128 * 1024)
 
 #define MAX_KEPT (64 * 1024 * 1024)
-#define MAX_KEPT_BUFFERS 64
+#define MAX_WARM (4 * 1024 * 1024)
+#define MAX_BUFFERS 64
 
 /* A mapping, or a part of one: the system lets it be unmapped piece by piece. */
 typedef struct
@@ -24,13 +22,22 @@ typedef struct
   gsize size;
 } Buffer;
 
-G_LOCK_DEFINE_STATIC (kept);
+/* Buffers that are kept, the oldest first. */
+typedef struct
+{
+  Buffer buffers[MAX_BUFFERS];
+  guint n_buffers;
+  gsize size;
+  gsize max_size;
+} Shelf;
 
-/* Under the lock; the oldest first. The system may take back the pages at any
- * time, without asking, as from a cache of its own. */
-static Buffer kept[MAX_KEPT_BUFFERS];
-static guint n_kept;
-static gsize kept_size;
+G_LOCK_DEFINE_STATIC (shelves);
+
+/* Under the lock. What was freed last is warm: its pages are ours, and ready. From
+ * the others the system may take theirs back at any time, without asking, as from a
+ * cache of its own; telling it so takes as long as reading into them. */
+static Shelf warm = { .max_size = MAX_WARM };
+static Shelf cold = { .max_size = MAX_KEPT };
 
 static gsize
 round_up (gsize size)
@@ -42,35 +49,90 @@ round_up (gsize size)
 
 /* Called with the lock held. */
 static void
-remove_kept (guint i)
+shelf_remove (Shelf *self,
+              guint i)
 {
-  kept_size -= kept[i].size;
-  n_kept--;
-  memmove (&kept[i], &kept[i + 1], (n_kept - i) * sizeof *kept);
+  self->size -= self->buffers[i].size;
+  self->n_buffers--;
+  memmove (&self->buffers[i], &self->buffers[i + 1], (self->n_buffers - i) * sizeof *self->buffers);
 }
 
-/* The smallest that is large enough, or the end of it. */
+/* The smallest that is large enough, or the end of it. Called with the lock held. */
+static guint8 *
+shelf_take (Shelf *self,
+            gsize size)
+{
+  Buffer *best = NULL;
+  guint8 *data;
+
+  for (guint i = 0; i < self->n_buffers; i++)
+    {
+      Buffer *buffer = &self->buffers[i];
+
+      if (buffer->size >= size && (best == NULL || buffer->size < best->size))
+        best = buffer;
+    }
+  if (best == NULL)
+    return NULL;
+
+  data = best->data + best->size - size;
+  best->size -= size;
+  self->size -= size;
+  if (best->size == 0)
+    shelf_remove (self, best - self->buffers);
+
+  return data;
+}
+
+/* Moves to `removed` what is too much beside a buffer of this size. Called with the
+ * lock held. */
+static guint
+shelf_make_room (Shelf *self,
+                 gsize size,
+                 Buffer *removed)
+{
+  guint n_removed = 0;
+
+  while (self->n_buffers > 0 && (self->n_buffers == MAX_BUFFERS || self->size + size > self->max_size))
+    {
+      removed[n_removed++] = self->buffers[0];
+      shelf_remove (self, 0);
+    }
+
+  return n_removed;
+}
+
+/* The same, and keeps the buffer, unless it is too large. Called with the lock held. */
+static guint
+shelf_put (Shelf *self,
+           Buffer buffer,
+           Buffer *removed)
+{
+  guint n_removed;
+
+  if (buffer.size > self->max_size)
+    {
+      removed[0] = buffer;
+      return 1;
+    }
+
+  n_removed = shelf_make_room (self, buffer.size, removed);
+  self->buffers[self->n_buffers++] = buffer;
+  self->size += buffer.size;
+
+  return n_removed;
+}
+
 static guint8 *
 reuse (gsize size)
 {
-  guint8 *data = NULL;
-  guint best = MAX_KEPT_BUFFERS;
+  guint8 *data;
 
-  G_LOCK (kept);
-  for (guint i = 0; i < n_kept; i++)
-    {
-      if (kept[i].size >= size && (best == MAX_KEPT_BUFFERS || kept[i].size < kept[best].size))
-        best = i;
-    }
-  if (best < MAX_KEPT_BUFFERS)
-    {
-      data = kept[best].data + kept[best].size - size;
-      kept[best].size -= size;
-      kept_size -= size;
-      if (kept[best].size == 0)
-        remove_kept (best);
-    }
-  G_UNLOCK (kept);
+  G_LOCK (shelves);
+  data = shelf_take (&warm, size);
+  if (data == NULL)
+    data = shelf_take (&cold, size);
+  G_UNLOCK (shelves);
 
   return data;
 }
@@ -87,45 +149,44 @@ bs_file_buffer_new (gsize size)
     return NULL;
 
   data = reuse (rounded);
-  if (data != NULL)
-    return data;
 
-  /* Pages of 2 MiB are not asked for: they cost half as much, or five times as
-   * much where the system has to make them first. */
-  data = mmap (NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED)
-    return NULL;
-
-  /* All page faults at once, but for what would take too long to cancel. */
-  if (rounded <= MAX_KEPT)
-    madvise (data, rounded, MADV_POPULATE_WRITE);
-
-  return data;
+  return data != NULL ? data : bs_file_pages_map (rounded);
 }
 
-/* Takes what is too much out, and puts it into `dropped`. Called with the lock
- * held. */
-static guint
-make_room (gsize size,
-           Buffer dropped[MAX_KEPT_BUFFERS])
+static void
+unmap (const Buffer *buffers,
+       guint n_buffers)
 {
-  guint n_dropped = 0;
+  for (guint i = 0; i < n_buffers; i++)
+    munmap (buffers[i].data, buffers[i].size);
+}
 
-  while (n_kept > 0 && (n_kept == MAX_KEPT_BUFFERS || kept_size + size > MAX_KEPT))
-    {
-      dropped[n_dropped++] = kept[0];
-      remove_kept (0);
-    }
+/* While it is told to the system nobody else knows of them. */
+static void
+cool_down (const Buffer *buffers,
+           guint n_buffers)
+{
+  Buffer removed[2 * MAX_BUFFERS];
+  guint n_removed = 0;
 
-  return n_dropped;
+  for (guint i = 0; i < n_buffers; i++)
+    madvise (buffers[i].data, buffers[i].size, MADV_FREE);
+
+  G_LOCK (shelves);
+  for (guint i = 0; i < n_buffers; i++)
+    n_removed += shelf_put (&cold, buffers[i], removed + n_removed);
+  G_UNLOCK (shelves);
+
+  unmap (removed, n_removed);
 }
 
 void
 bs_file_buffer_free (guint8 *data,
                      gsize size)
 {
-  Buffer dropped[MAX_KEPT_BUFFERS];
-  guint n_dropped;
+  const Buffer buffer = { data, round_up (size) };
+  Buffer removed[MAX_BUFFERS];
+  guint n_removed;
 
   if (size < MIN_MAPPED)
     {
@@ -133,25 +194,18 @@ bs_file_buffer_free (guint8 *data,
       return;
     }
 
-  size = round_up (size);
-  if (size > MAX_KEPT)
+  if (buffer.size > MAX_KEPT)
     {
-      munmap (data, size);
+      unmap (&buffer, 1);
       return;
     }
 
-  madvise (data, size, MADV_FREE);
+  G_LOCK (shelves);
+  n_removed = shelf_put (&warm, buffer, removed);
+  G_UNLOCK (shelves);
 
-  G_LOCK (kept);
-  n_dropped = make_room (size, dropped);
-  kept[n_kept].data = data;
-  kept[n_kept].size = size;
-  n_kept++;
-  kept_size += size;
-  G_UNLOCK (kept);
-
-  for (guint i = 0; i < n_dropped; i++)
-    munmap (dropped[i].data, dropped[i].size);
+  if (n_removed > 0)
+    cool_down (removed, n_removed);
 }
 
 static void
@@ -182,15 +236,15 @@ bs_file_buffer_to_bytes (guint8 *data,
 void
 bs_file_buffer_trim (void)
 {
-  Buffer dropped[MAX_KEPT_BUFFERS];
-  guint n_dropped;
+  Buffer removed[2 * MAX_BUFFERS];
+  guint n_removed;
 
-  G_LOCK (kept);
-  n_dropped = make_room (MAX_KEPT, dropped);
-  G_UNLOCK (kept);
+  G_LOCK (shelves);
+  n_removed = shelf_make_room (&warm, MAX_WARM, removed);
+  n_removed += shelf_make_room (&cold, MAX_KEPT, removed + n_removed);
+  G_UNLOCK (shelves);
 
-  for (guint i = 0; i < n_dropped; i++)
-    munmap (dropped[i].data, dropped[i].size);
+  unmap (removed, n_removed);
 }
 
 gsize
@@ -198,9 +252,9 @@ bs_file_buffer_get_kept (void)
 {
   gsize size;
 
-  G_LOCK (kept);
-  size = kept_size;
-  G_UNLOCK (kept);
+  G_LOCK (shelves);
+  size = warm.size + cold.size;
+  G_UNLOCK (shelves);
 
   return size;
 }

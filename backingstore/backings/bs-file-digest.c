@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "config.h"
+
 #include "bs-file-digest-private.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <xxhash.h>
+
+/* Has XXH3_64bits() and XXH3_64bits_update() use what this processor can do, rather
+ * than what every one can. */
+#ifdef HAVE_XXH_X86DISPATCH
+#include <immintrin.h>
+#include <xxh_x86dispatch.h>
+#endif
 
 #define ATTRIBUTE_NAME "user.backingstore"
 #define ATTRIBUTE_VERSION 1
@@ -21,10 +30,44 @@ typedef struct
 
 G_STATIC_ASSERT (sizeof (Attribute) == 24);
 
+#ifdef HAVE_XXH_X86DISPATCH
+/* The library leaves the upper halves of the vector registers in use, and while they
+ * are, code that knows of the lower ones alone is slow. */
+__attribute__ ((target ("avx"))) static void
+release_upper_halves (void)
+{
+  _mm256_zeroupper ();
+}
+
+static void
+prepare_vectors (void)
+{
+  static gsize prepared;
+
+  /* It looks at the processor when it is first called, without a lock. */
+  if (g_once_init_enter (&prepared))
+    {
+      XXH3_64bits ("", 0);
+      g_once_init_leave (&prepared, TRUE);
+    }
+}
+
+static void
+release_vectors (void)
+{
+  if (__builtin_cpu_supports ("avx"))
+    release_upper_halves ();
+}
+#else
+static inline void prepare_vectors (void) {}
+static inline void release_vectors (void) {}
+#endif
+
 void
 bs_file_hasher_init (BsFileHasher *self,
                      guint64 total)
 {
+  prepare_vectors ();
   self->state = NULL;
   self->digest.length = 0;
   self->digest.hash = 0;
@@ -48,6 +91,7 @@ bs_file_hasher_add (BsFileHasher *self,
     XXH3_64bits_update (self->state, chunk, size);
   else
     self->digest.hash = XXH3_64bits (chunk, size);
+  release_vectors ();
 
   self->digest.length += size;
 }

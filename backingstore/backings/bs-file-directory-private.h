@@ -60,6 +60,8 @@ BsFileChanges   *bs_file_directory_get_changes    (BsFileDirectory *self);
 BsFileDoubts    *bs_file_directory_get_suspects   (BsFileDirectory *self);
 /* Keys whose scratch files a failed write could not remove. */
 BsFileDoubts    *bs_file_directory_get_torn       (BsFileDirectory *self);
+/* Opens what is in one of its folders for reading, or returns -1 with errno. */
+int              bs_file_directory_open_file      (BsFileDirectory *self, int fd, const char *name);
 /* The scratch directory that belongs to a persisted one, or NULL. */
 BsFileDirectory *bs_file_directory_get_apart      (BsFileDirectory *self);
 /* Whether a file can be in both at once. */

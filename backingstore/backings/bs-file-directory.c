@@ -26,6 +26,7 @@ struct _BsFileDirectory
 
   gboolean masks_owner;        /* atomic */
   gboolean refuses_attributes; /* atomic: the whole file system does */
+  gboolean refuses_noatime;    /* atomic: some file in it is not ours */
   gboolean lacks_digests;      /* atomic: a blob in it may have no digest */
 
   /* A shard folder's file descriptor + 1, or 0 while there is none; atomic. By
@@ -40,6 +41,9 @@ struct _BsFileDirectory
   BsFileDoubts torn;     /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
 };
+
+/* Whatever stands in a blob's place, opening it neither waits nor follows. */
+#define OPEN_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
 /* How many shard folders are open in the process, atomic. */
 static int n_open_shards;
@@ -229,6 +233,25 @@ BsFileDirectory *
 bs_file_directory_get_apart (BsFileDirectory *self)
 {
   return self->apart;
+}
+
+/* The first reading after a change would note its time in the inode: a transaction
+ * of the journal. Who does not own the file may not ask to do without. */
+int
+bs_file_directory_open_file (BsFileDirectory *self,
+                             int fd,
+                             const char *name)
+{
+  if (!g_atomic_int_get (&self->refuses_noatime))
+    {
+      int file_fd = TEMP_FAILURE_RETRY (openat (fd, name, OPEN_FLAGS | O_NOATIME));
+
+      if (file_fd >= 0 || errno != EPERM)
+        return file_fd;
+      g_atomic_int_set (&self->refuses_noatime, TRUE);
+    }
+
+  return TEMP_FAILURE_RETRY (openat (fd, name, OPEN_FLAGS));
 }
 
 gboolean

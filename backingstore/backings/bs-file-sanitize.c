@@ -85,13 +85,14 @@ bs_file_set_aside (BsFileDirectory *directory,
 }
 
 static int
-check_at (int fd,
+check_at (BsFileDirectory *directory,
+          int fd,
           const char *name,
           GCancellable *cancellable)
 {
   struct stat status;
   int blob_fd;
-  int code = bs_file_open (fd, name, &blob_fd, &status);
+  int code = bs_file_open (directory, fd, name, &blob_fd, &status);
 
   if (code != 0)
     return code == ELOOP ? EBADMSG : code;
@@ -117,7 +118,7 @@ bs_file_verify (BsFileDirectory *directory,
       if (code != 0)
         return code;
 
-      code = check_at (location.fd, location.name, cancellable);
+      code = check_at (directory, location.fd, location.name, cancellable);
       if (code == ENOENT && bs_file_directory_lost (directory, &location))
         continue;
 
@@ -148,7 +149,7 @@ inspect (Listing *listing,
          const BsKey *key,
          gboolean *keep)
 {
-  int code = check_at (fd, name, listing->cancellable);
+  int code = check_at (listing->directory, fd, name, listing->cancellable);
 
   *keep = !is_bad (code) && code != ENOENT;
   if (is_bad (code))

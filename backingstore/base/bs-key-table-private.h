@@ -17,7 +17,7 @@ typedef struct
   /* written atomically, as is n_groups */
   guint8 *control;  /* n_groups * 8 bytes; NULL while nothing was added */
   BsKey *keys;      /* n_groups * 8 */
-  guint64 n_keys;
+  guint64 n_keys;   /* written atomically */
   guint64 n_free;   /* how many empty places may still be filled before growing */
   guint32 n_groups;
   guint8 shift;
@@ -38,9 +38,16 @@ gboolean bs_key_table_contains  (const BsKeyTable *table, const BsKey *key, guin
 gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key);
 gsize    bs_key_table_get_size  (const BsKeyTable *table);
 
+/* These two need no lock. */
+static inline guint64
+bs_key_table_peek_n_keys (const BsKeyTable *table)
+{
+  return __atomic_load_n (&table->n_keys, __ATOMIC_RELAXED);
+}
+
 /* Fetches what a search for the key will look at into the cache, while the
- * caller is busy with something else. The one function that needs no lock: where
- * the table has just moved it fetches in vain. */
+ * caller is busy with something else. Where the table has just moved it fetches
+ * in vain. */
 static inline void
 bs_key_table_prefetch (const BsKeyTable *table,
                        guint64 hash)

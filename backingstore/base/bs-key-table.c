@@ -190,6 +190,13 @@ take_group (BsKeyTable *table,
   return n;
 }
 
+static inline void
+set_n_keys (BsKeyTable *table,
+            guint64 n_keys)
+{
+  __atomic_store_n (&table->n_keys, n_keys, __ATOMIC_RELAXED);
+}
+
 static void
 set_memory (BsKeyTable *table,
             guint8 *control,
@@ -277,7 +284,7 @@ bs_key_table_clear (BsKeyTable *table)
   g_free (table->keys);
   g_free (table->control);
   set_memory (table, NULL, NULL, 0);
-  table->n_keys = 0;
+  set_n_keys (table, 0);
   table->n_free = 0;
 }
 
@@ -349,7 +356,7 @@ bs_key_table_add (BsKeyTable *table,
   if (look_up (table, key, hash, &place) >= 0)
     return FALSE;
 
-  table->n_keys++;
+  set_n_keys (table, table->n_keys + 1);
   if (place >= 0 && (table->n_free > 0 || table->control[place] == DELETED))
     {
       table->n_free -= table->control[place] == EMPTY;
@@ -374,7 +381,7 @@ bs_key_table_remove (BsKeyTable *table,
   if (place < 0)
     return FALSE;
 
-  table->n_keys--;
+  set_n_keys (table, table->n_keys - 1);
   if (match_empty (load_group (table, place / GROUP_SIZE)) != 0)
     {
       set_control (table, place, EMPTY);

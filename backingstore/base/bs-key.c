@@ -8,18 +8,7 @@
 #define POOL_SIZE 1024
 #define LONGEST_QUOTE 80
 
-/* What a character is as a hexadecimal digit: its value, and these. */
-#define DIGIT 0x10
-#define CANONICAL 0x20
-
-/* clang-format off */
-static const guint8 digits[256] = {
-  ['0'] = 0x30, ['1'] = 0x31, ['2'] = 0x32, ['3'] = 0x33, ['4'] = 0x34,
-  ['5'] = 0x35, ['6'] = 0x36, ['7'] = 0x37, ['8'] = 0x38, ['9'] = 0x39,
-  ['a'] = 0x3a, ['b'] = 0x3b, ['c'] = 0x3c, ['d'] = 0x3d, ['e'] = 0x3e, ['f'] = 0x3f,
-  ['A'] = 0x1a, ['B'] = 0x1b, ['C'] = 0x1c, ['D'] = 0x1d, ['E'] = 0x1e, ['F'] = 0x1f,
-};
-/* clang-format on */
+#define ONES G_GUINT64_CONSTANT (0x0101010101010101)
 
 /* Random bytes fetched ahead: a system call for each key would cost more than
  * all the rest of making one. */
@@ -106,27 +95,59 @@ bs_key_init_random (BsKey *key)
   key->words[1] |= GUINT64_TO_BE (G_GUINT64_CONSTANT (2) << 62);
 }
 
-/* Returns what all 32 characters are: DIGIT, CANONICAL. */
-static guint8
+/* The eight digits of `value`, the first one in the highest byte;
+ * `letters` has a one for each that is a letter. */
+static inline guint64
+spell (guint32 value,
+       guint64 *letters)
+{
+  guint64 nibbles = value;
+
+  nibbles = (nibbles | nibbles << 16) & G_GUINT64_CONSTANT (0x0000ffff0000ffff);
+  nibbles = (nibbles | nibbles << 8) & G_GUINT64_CONSTANT (0x00ff00ff00ff00ff);
+  nibbles = (nibbles | nibbles << 4) & (ONES * 0x0f);
+  *letters = ((nibbles + ONES * 6) >> 4) & ONES;
+  return nibbles + ONES * '0' + *letters * ('a' - '0' - 10);
+}
+
+/* The value of eight digits, if that is what they are. */
+static inline guint32
+decode (guint64 digits)
+{
+  guint64 nibbles = (digits & (ONES * 0x0f)) + ((digits >> 6) & ONES) * 9;
+
+  nibbles = (nibbles | nibbles >> 4) & G_GUINT64_CONSTANT (0x00ff00ff00ff00ff);
+  nibbles = (nibbles | nibbles >> 8) & G_GUINT64_CONSTANT (0x0000ffff0000ffff);
+  return nibbles | nibbles >> 16;
+}
+
+/* Of 32 characters. What they are is seen by spelling their value again: there
+ * may be no difference but in the case of letters, and in file names not even
+ * that. */
+static gboolean
 parse_digits (const char *string,
+              gboolean canonical,
               BsKey *key)
 {
-  const guint8 *at = (const guint8 *) string;
-  guint8 bytes[sizeof (BsKey)];
-  guint8 all = DIGIT | CANONICAL;
+  guint32 values[4];
+  guint64 wrong = 0;
 
-  for (guint i = 0; i < sizeof (BsKey); i++)
+  for (guint i = 0; i < 4; i++)
     {
-      guint8 high = digits[at[2 * i]];
-      guint8 low = digits[at[2 * i + 1]];
+      guint64 digits, letters, difference;
 
-      all &= high & low;
-      bytes[i] = (high << 4) | (low & 0xf);
+      memcpy (&digits, string + 8 * i, 8);
+      digits = GUINT64_FROM_BE (digits);
+      values[i] = decode (digits);
+      difference = digits ^ spell (values[i], &letters);
+      wrong |= canonical ? difference : difference & ~(letters * ('a' ^ 'A'));
     }
+  if (wrong != 0)
+    return FALSE;
 
-  if (all != 0)
-    memcpy (key, bytes, sizeof (BsKey));
-  return all;
+  for (guint i = 0; i < 2; i++)
+    key->words[i] = GUINT64_TO_BE ((guint64) values[2 * i] << 32 | values[2 * i + 1]);
+  return TRUE;
 }
 
 /* Leaves `key` alone when it fails. */
@@ -142,7 +163,7 @@ bs_key_parse (const char *string,
 
   length = strnlen (string, BS_KEY_STRING_SIZE);
   if (length == BS_KEY_HEX_LENGTH)
-    return parse_digits (string, key) != 0;
+    return parse_digits (string, FALSE, key);
   if (length != BS_KEY_STRING_LENGTH)
     return FALSE;
   if (string[8] != '-' || string[13] != '-' || string[18] != '-' || string[23] != '-')
@@ -153,7 +174,7 @@ bs_key_parse (const char *string,
   memcpy (hex + 12, string + 14, 4);
   memcpy (hex + 16, string + 19, 4);
   memcpy (hex + 20, string + 24, 12);
-  return parse_digits (hex, key) != 0;
+  return parse_digits (hex, FALSE, key);
 }
 
 /* Only what bs_key_print_hex() prints: lower-case, no hyphens, nothing behind. */
@@ -161,15 +182,7 @@ gboolean
 bs_key_parse_hex (const char *hex,
                   BsKey *key)
 {
-  BsKey parsed;
-
-  if (strnlen (hex, BS_KEY_HEX_LENGTH + 1) != BS_KEY_HEX_LENGTH)
-    return FALSE;
-  if (!(parse_digits (hex, &parsed) & CANONICAL))
-    return FALSE;
-
-  *key = parsed;
-  return TRUE;
+  return strnlen (hex, BS_KEY_HEX_LENGTH + 1) == BS_KEY_HEX_LENGTH && parse_digits (hex, TRUE, key);
 }
 
 gboolean
@@ -199,21 +212,6 @@ bs_key_parse_error (const char *string,
   return FALSE;
 }
 
-/* The eight digits of `value`, as a word that holds them in memory order. */
-static inline guint64
-spell (guint32 value)
-{
-  const guint64 ones = G_GUINT64_CONSTANT (0x0101010101010101);
-  guint64 nibbles = value;
-  guint64 letters;
-
-  nibbles = (nibbles | nibbles << 16) & G_GUINT64_CONSTANT (0x0000ffff0000ffff);
-  nibbles = (nibbles | nibbles << 8) & G_GUINT64_CONSTANT (0x00ff00ff00ff00ff);
-  nibbles = (nibbles | nibbles << 4) & G_GUINT64_CONSTANT (0x0f0f0f0f0f0f0f0f);
-  letters = ((nibbles + ones * 6) >> 4) & ones;
-  return GUINT64_TO_BE (nibbles + ones * '0' + letters * ('a' - '0' - 10));
-}
-
 static inline void
 print_digits (const BsKey *key,
               char *hex)
@@ -221,8 +219,9 @@ print_digits (const BsKey *key,
   for (guint i = 0; i < 2; i++)
     {
       guint64 word = GUINT64_FROM_BE (key->words[i]);
-      guint64 high = spell (word >> 32);
-      guint64 low = spell (word & G_MAXUINT32);
+      guint64 unused;
+      guint64 high = GUINT64_TO_BE (spell (word >> 32, &unused));
+      guint64 low = GUINT64_TO_BE (spell (word & G_MAXUINT32, &unused));
 
       memcpy (hex + 16 * i, &high, 8);
       memcpy (hex + 16 * i + 8, &low, 8);

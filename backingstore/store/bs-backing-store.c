@@ -174,17 +174,20 @@ bs_backing_store_leave_call (BsBackingStore *self, BsFrame *frame)
 /* With many keys, what an operation costs is waiting for memory: better for all
  * of it at once. */
 static inline void
-prefetch (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked)
+prefetch (BsBackingStore *self, BsJobKind kind, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content)
 {
   guint64 hash = bs_key_hash (key);
   guint shard = bs_shard_index (hash);
 
-  if (record != NULL)
-    __builtin_prefetch (record, 1);
-  else
-    bs_shard_prefetch (&self->shards[shard], hash);
+  if (!bs_strand_needs_no_record (kind, content))
+    {
+      if (record != NULL)
+        __builtin_prefetch (record, 1);
+      else
+        bs_shard_prefetch (&self->shards[shard], hash);
+    }
   if (tracked != NULL)
-    bs_key_table_prefetch (&tracked->members[shard], hash);
+    bs_key_table_prefetch (&tracked->shards[shard].members, hash);
 }
 
 gboolean
@@ -197,18 +200,11 @@ bs_backing_store_call_now (BsBackingStore *self,
                            gpointer       *value,
                            GError        **error)
 {
-  gboolean called = FALSE;
-
   if (self->main_context != NULL || (tracked != NULL && tracked->store != self) || bs_frame_find (self, BS_FRAME_CALL) != NULL)
     return FALSE;
 
-  prefetch (self, key, record, tracked);
-  bs_task_tracker_begin (self->tracker);
-  if (g_atomic_int_get (&self->state) == BS_STATE_OPEN)
-    called = bs_strand_call_now (self, kind, key, record, tracked, content, FALSE, value, error);
-  bs_task_tracker_end (self->tracker);
-
-  return called;
+  prefetch (self, kind, key, record, tracked, content);
+  return bs_strand_call_now (self, kind, key, record, tracked, content, FALSE, value, error);
 }
 
 gboolean
@@ -318,7 +314,7 @@ bs_backing_store_constructed (GObject *object)
       self->commit_lane = bs_lane_new (G_MAXINT16);
     }
   self->notifier = bs_notifier_new ();
-  self->tracker = bs_task_tracker_new (self, self->backing_lane, self->notifier);
+  self->tracker = bs_task_tracker_new (self, self->shards, self->backing_lane, self->notifier);
 }
 
 static void
@@ -332,6 +328,7 @@ bs_backing_store_finalize (GObject *object)
   g_clear_pointer (&self->backing_lane, bs_lane_unref);
   g_clear_pointer (&self->task_lane, bs_lane_unref);
   g_clear_pointer (&self->commit_lane, bs_lane_unref);
+  bs_task_tracker_forget_store (self->tracker);
   g_clear_object (&self->tracker);
   g_clear_pointer (&self->notifier, bs_notifier_unref);
   g_clear_pointer (&self->main_context, g_main_context_unref);
@@ -340,6 +337,7 @@ bs_backing_store_finalize (GObject *object)
       bs_shard_clear (&self->shards[i]);
       g_mutex_clear (&self->shards[i].mutex);
     }
+  g_aligned_free (self->shards);
   g_hash_table_unref (self->paths);
   g_mutex_clear (&self->paths_mutex);
   g_mutex_clear (&self->jobs_mutex);
@@ -476,6 +474,7 @@ static void
 bs_backing_store_init (BsBackingStore *self)
 {
   self->max_threads = DEFAULT_MAX_THREADS;
+  self->shards = g_aligned_alloc0 (BS_N_SHARDS, sizeof (BsShard), BS_CACHE_LINE);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     g_mutex_init (&self->shards[i].mutex);
   g_mutex_init (&self->paths_mutex);

@@ -149,7 +149,7 @@ take_strand (Bulk *self, guint n_parts, BsShard *shard, BsKeyRecord *record, gui
   part->job.state = BS_JOB_RUNNING;
   part->record = record;
   part->hash = hash;
-  bs_strand_append (&record->strand, &part->job);
+  bs_strand_stand (shard, record, &part->job);
 
   return part;
 }
@@ -163,7 +163,7 @@ take_chunk (Bulk *self, BsShard *shard, guint n_keys, guint *n_parts)
 
   *n_parts = 0;
 
-  g_mutex_lock (&shard->mutex);
+  bs_strand_lock (shard);
   for (guint i = 0; i < n_keys; i++)
     {
       BsKey key = self->chunk[i];
@@ -176,7 +176,7 @@ take_chunk (Bulk *self, BsShard *shard, guint n_keys, guint *n_parts)
           self->has_pinned = TRUE;
           continue;
         }
-      if (record != NULL && record->strand.head != NULL)
+      if (record != NULL && record->last_job != NULL)
         {
           self->chunk[n_busy++] = key;
           continue;
@@ -223,7 +223,7 @@ take_unheld (Bulk *self, guint *n_parts)
 
   *n_parts = 0;
 
-  g_mutex_lock (&shard->mutex);
+  bs_strand_lock (shard);
   for (guint n = 0; n < CHUNK && self->next_record < self->n_records; n++)
     {
       BsKeyRecord *record = self->records[self->next_record];
@@ -234,7 +234,7 @@ take_unheld (Bulk *self, guint *n_parts)
 
       self->next_record++;
       record->n_tokens--;
-      if (record->n_tokens == 0 && record->strand.head == NULL && record->primary != BS_PRIMARY_ABSENT &&
+      if (record->n_tokens == 0 && record->last_job == NULL && record->primary != BS_PRIMARY_ABSENT &&
           g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
         take_strand (self, (*n_parts)++, shard, record, hash);
       else
@@ -338,7 +338,7 @@ end_part (Bulk *self, BsShard *shard, Part *part, BsAftermath *after)
 {
   BsJob *job = &part->job;
 
-  bs_strand_note (self->what, part->record, job->tracked, part->hash, self->job.ticket, part->error);
+  bs_strand_note (self->what, &part->record->key, part->hash, part->record, job->tracked, &self->job, part->error);
   part->callers = bs_job_steal_callers (job);
   if (self->what == BS_JOB_REGISTER && part->error == NULL)
     {
@@ -347,7 +347,7 @@ end_part (Bulk *self, BsShard *shard, Part *part, BsAftermath *after)
         part->record->n_tokens++;
     }
   job->state = BS_JOB_DONE;
-  bs_path_return_ticket (job, after);
+  bs_path_return_key_ticket (job, bs_shard_index (part->hash), after);
 }
 
 static void

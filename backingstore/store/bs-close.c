@@ -64,10 +64,11 @@ bs_close_check (BsTaskTracker *tracker)
 
   g_mutex_lock (&tracker->mutex);
   job = tracker->close_job;
-  while (job != NULL && job->state == BS_JOB_QUEUED && g_atomic_int_get (&tracker->n_jobs) == 0)
+  while (job != NULL && job->state == BS_JOB_QUEUED && bs_task_tracker_is_idle (tracker))
     {
       /* What comes in now sees the state; what came in before is counted. Where
-       * it goes again before the state is put back, this looks once more. */
+       * it goes again before the state is put back, this looks once more. Short
+       * calls do not come in any more since the store is closing. */
       g_atomic_int_set (&job->store->state, BS_STATE_CLOSED);
       if (g_atomic_int_get (&tracker->n_jobs) == 0)
         bs_aftermath_add_ready (&after, job);

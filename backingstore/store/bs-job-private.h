@@ -98,7 +98,7 @@ struct _BsJob
   int lane_priority;
   gboolean lane_queued;
 
-  /* under the path's mutex */
+  /* under the lock of the list of tickets in which it stands */
   guint64 ticket;                   /* 0: none */
   BsJob *ticket_previous;
   BsJob *ticket_next;
@@ -137,6 +137,12 @@ gboolean     bs_job_joinable (BsJob *job, BsJobKind kind, BsTrackedPath *tracked
  * caller on whose thread this is, nullable. No lock held. */
 void         bs_job_run      (BsJob *job, BsCaller *runner);
 
+/* What is RUNNING finds that it has come too early, and is QUEUED again, or
+ * dropped if everybody has left meanwhile. Under the lock; returns those who have,
+ * to be answered without it. */
+BsCaller    *bs_job_put_back    (BsJob *job, BsAftermath *after);
+void         bs_job_answer_left (BsCaller *left);
+
 /* Answers everyone. `callers` were taken from the operation under its lock when it became DONE. */
 BsCaller    *bs_job_steal_callers (BsJob *job);
 void         bs_job_answer        (BsCaller *callers, gpointer value, const GError *error);
@@ -154,6 +160,12 @@ void         bs_job_leave    (BsCaller *caller, gpointer unused);
 void         bs_aftermath_add_ready   (BsAftermath *after, BsJob *job);
 void         bs_aftermath_add_dropped (BsAftermath *after, BsJob *job);
 void         bs_aftermath_run         (BsAftermath *after);
+
+static inline gboolean
+bs_aftermath_is_empty (const BsAftermath *after)
+{
+  return after->ready == NULL && after->dropped == NULL;
+}
 
 /* The strand: a list of operations in the order in which they were asked. */
 typedef struct

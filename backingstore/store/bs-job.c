@@ -169,6 +169,14 @@ remove_caller (BsJob *job, BsCaller *caller)
   caller->job = NULL;
 }
 
+static void
+answer_cancelled (BsCaller *caller)
+{
+  bs_caller_answer (caller, NULL, bs_job_error (caller->kind, caller->has_key ? &caller->key : NULL, caller->tracked,
+                                                G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
+  bs_caller_unref (caller);
+}
+
 void
 bs_job_leave (BsCaller *caller, gpointer unused)
 {
@@ -204,11 +212,7 @@ bs_job_leave (BsCaller *caller, gpointer unused)
   g_mutex_unlock (caller->lock);
 
   if (removed)
-    {
-      bs_caller_answer (caller, NULL, bs_job_error (caller->kind, caller->has_key ? &caller->key : NULL, caller->tracked,
-                                                    G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
-      bs_caller_unref (caller);
-    }
+    answer_cancelled (caller);
   if (fired != NULL)
     {
       if (fired->cancellable != NULL)
@@ -216,6 +220,50 @@ bs_job_leave (BsCaller *caller, gpointer unused)
       bs_job_unref (fired);
     }
   bs_aftermath_run (&after);
+}
+
+BsCaller *
+bs_job_put_back (BsJob *job, BsAftermath *after)
+{
+  BsCaller **link = &job->callers;
+  BsCaller *left = NULL;
+
+  job->state = BS_JOB_QUEUED;
+  job->runner = NULL;
+  while (*link != NULL)
+    {
+      BsCaller *caller = *link;
+
+      if (!caller->left)
+        {
+          link = &caller->next;
+          continue;
+        }
+      *link = caller->next;
+      caller->job = NULL;
+      caller->next = left;
+      left = caller;
+    }
+
+  if (job->n_wanting == 0 && !job->unattended)
+    {
+      job->state = BS_JOB_DONE;
+      job->klass->drop (job, after);
+    }
+
+  return left;
+}
+
+void
+bs_job_answer_left (BsCaller *callers)
+{
+  while (callers != NULL)
+    {
+      BsCaller *caller = callers;
+
+      callers = g_steal_pointer (&caller->next);
+      answer_cancelled (caller);
+    }
 }
 
 /* A call can be fired only while everybody who wants it can leave. */

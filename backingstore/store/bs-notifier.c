@@ -20,16 +20,20 @@ typedef struct
   GError *error;          /* owned */
 } Notice;
 
+/* An attached source holds the memory, and is no owner: in a context that is not
+ * run any more it would keep the notifier, which keeps the context, which keeps
+ * the source. */
 struct _BsNotifier
 {
-  gatomicrefcount ref_count;
+  gatomicrefcount n_owners;
 
   GMainContext *context;  /* owned; constant */
 
   GMutex mutex;
 
   /* under the mutex */
-  GPtrArray *notices;     /* owned; not empty while a source is attached */
+  GPtrArray *notices;     /* owned */
+  GSource *source;        /* owned; NULL while none is attached */
   GHashTable *queued;     /* of the notices without a flag, by object and property */
 };
 
@@ -68,9 +72,9 @@ notice_equal (gconstpointer a, gconstpointer b)
 BsNotifier *
 bs_notifier_new (void)
 {
-  BsNotifier *notifier = g_new0 (BsNotifier, 1);
+  BsNotifier *notifier = g_atomic_rc_box_new0 (BsNotifier);
 
-  g_atomic_ref_count_init (&notifier->ref_count);
+  g_atomic_ref_count_init (&notifier->n_owners);
   g_mutex_init (&notifier->mutex);
   notifier->context = g_main_context_ref_thread_default ();
   notifier->notices = g_ptr_array_new_with_free_func (notice_unref);
@@ -81,21 +85,45 @@ bs_notifier_new (void)
 BsNotifier *
 bs_notifier_ref (BsNotifier *notifier)
 {
-  g_atomic_ref_count_inc (&notifier->ref_count);
+  g_atomic_ref_count_inc (&notifier->n_owners);
   return notifier;
 }
 
-void
-bs_notifier_unref (BsNotifier *notifier)
+static void
+notifier_clear (gpointer data)
 {
-  if (!g_atomic_ref_count_dec (&notifier->ref_count))
-    return;
+  BsNotifier *notifier = data;
 
   g_hash_table_unref (notifier->queued);
   g_ptr_array_unref (notifier->notices);
   g_main_context_unref (notifier->context);
   g_mutex_clear (&notifier->mutex);
-  g_free (notifier);
+}
+
+static void
+notifier_release (gpointer data)
+{
+  g_atomic_rc_box_release_full (data, notifier_clear);
+}
+
+void
+bs_notifier_unref (BsNotifier *notifier)
+{
+  GSource *source;
+
+  if (!g_atomic_ref_count_dec (&notifier->n_owners))
+    return;
+
+  g_mutex_lock (&notifier->mutex);
+  source = g_steal_pointer (&notifier->source);
+  g_mutex_unlock (&notifier->mutex);
+
+  if (source != NULL)
+    {
+      g_source_destroy (source);
+      g_source_unref (source);
+    }
+  notifier_release (notifier);
 }
 
 static gboolean
@@ -105,6 +133,7 @@ tell (gpointer data)
   g_autoptr (GPtrArray) notices = g_ptr_array_new_with_free_func (notice_unref);
 
   g_mutex_lock (&notifier->mutex);
+  g_clear_pointer (&notifier->source, g_source_unref);
   g_ptr_array_extend_and_steal (notices, g_steal_pointer (&notifier->notices));
   notifier->notices = g_ptr_array_new_with_free_func (notice_unref);
   g_hash_table_remove_all (notifier->queued);
@@ -132,23 +161,18 @@ tell (gpointer data)
 static void
 add (BsNotifier *notifier, Notice *notice)
 {
-  gboolean first;
-
   g_mutex_lock (&notifier->mutex);
-  first = notifier->notices->len == 0;
   g_ptr_array_add (notifier->notices, notice);
   if (notice->pspec != NULL && notice->pending == NULL)
     g_hash_table_replace (notifier->queued, notice, notice);
-  g_mutex_unlock (&notifier->mutex);
-
-  if (first)
+  if (notifier->source == NULL)
     {
-      g_autoptr (GSource) source = g_timeout_source_new (DELAY);
-
-      g_source_set_static_name (source, "backingstore notifications");
-      g_source_set_callback (source, tell, bs_notifier_ref (notifier), (GDestroyNotify) bs_notifier_unref);
-      g_source_attach (source, notifier->context);
+      notifier->source = g_timeout_source_new (DELAY);
+      g_source_set_static_name (notifier->source, "backingstore notifications");
+      g_source_set_callback (notifier->source, tell, g_atomic_rc_box_acquire (notifier), notifier_release);
+      g_source_attach (notifier->source, notifier->context);
     }
+  g_mutex_unlock (&notifier->mutex);
 }
 
 /* Without a flag of the object's own: has it been queued already? */

@@ -3,6 +3,7 @@
 
 #include "bs-job-private.h"
 #include "bs-store-private.h"
+#include "bs-ticket-list-private.h"
 
 G_BEGIN_DECLS
 
@@ -25,6 +26,9 @@ void       bs_path_start_release  (BsPath *path, BsBackingStore *store);
  * what is part of something asked earlier. */
 gboolean   bs_path_take_ticket    (BsJob *job, gboolean inner);
 void       bs_path_return_ticket  (BsJob *job, BsAftermath *after);
+/* The same for an operation on one key, whose lock is the shard's. */
+gboolean   bs_path_take_key_ticket   (BsJob *job, guint shard, gboolean inner);
+void       bs_path_return_key_ticket (BsJob *job, guint shard, BsAftermath *after);
 /* What takes long steps aside for the syncs that were asked since: what it has
  * under way has tickets of its own. */
 void       bs_path_renew_ticket   (BsJob *job, BsAftermath *after);
@@ -38,7 +42,7 @@ GMutex    *bs_path_get_save_lock  (BsPath *path);
  * is READY if there is none before it. */
 gboolean   bs_path_queue_save     (BsJob *job);
 /* What the saves there have under way gets at least that priority. No lock held. */
-void       bs_path_lend_to_saves  (BsPath *path, int priority);
+void       bs_path_lend_to_saves  (BsTrackedPath *tracked, int priority);
 /* Under that lock: it is done, or was left before its turn. */
 void       bs_path_remove_save    (BsJob *job, BsAftermath *after);
 
@@ -55,6 +59,22 @@ typedef enum
   BS_MEMBER_UNCERTAIN,
 } BsMembership;
 
+/* What a tracked path knows of the keys of one shard, under that shard's mutex. */
+typedef struct
+{
+  _Alignas (BS_CACHE_LINE) BsKeyTable members;
+  BsTicketList tickets;
+  BsKeyTable uncertain;
+  BsKeyTable pinned;            /* a running save names them */
+  BsKeyTable added;             /* and nobody else has asked for them to be here */
+  BsKeyTable claimed;           /* somebody has asked for them to be here, before a save's turn */
+
+  gboolean in_doubt;            /* a sync has failed */
+  guint64 last_doubted;         /* ticket in the list above, when it had */
+  guint64 last_doubted_bulk;    /* likewise, in the path's own list */
+  BsKeyTable redone;            /* keys that were persisted or deleted with a later one */
+} BsPathShard;
+
 struct _BsTrackedPath
 {
   GObject parent_instance;
@@ -64,24 +84,15 @@ struct _BsTrackedPath
   BsPath *path;                 /* owned */
   GFile *file;                  /* owned */
 
-  /* each under its shard's mutex */
-  BsKeyTable members[BS_N_SHARDS];
-  BsKeyTable uncertain[BS_N_SHARDS];
-  BsKeyTable pinned[BS_N_SHARDS];       /* a running save names them */
-  BsKeyTable added[BS_N_SHARDS];        /* and nobody else has asked for them to be here */
-  BsKeyTable claimed[BS_N_SHARDS];      /* somebody has asked for them to be here, before a save's turn */
+  BsPathShard *shards;          /* owned; BS_N_SHARDS of them */
+
   int n_awaiting_turn;          /* atomic: saves that were run and have not had their turn */
   int disturbed;                /* atomic: what is pinned may be here no longer, or not durably */
 
-  gpointer n_keys;              /* atomic; a gsize */
   int n_keys_pending;           /* atomic: a notification is under way */
   int refusing;                 /* atomic; written under the path's mutex: no new operations */
   int closed;                   /* atomic */
   int doubted;                  /* atomic: a sync has failed */
-
-  /* each under its shard's mutex, since a sync has failed */
-  guint64 trusted_from[BS_N_SHARDS];  /* the first ticket after that */
-  BsKeyTable redone[BS_N_SHARDS];     /* keys that were persisted or deleted with such a ticket */
 };
 
 BsTrackedPath *bs_tracked_path_new            (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found) G_GNUC_WARN_UNUSED_RESULT;
@@ -91,9 +102,11 @@ void           bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey 
  * that ought to have made it durable. That a later one succeeds settles nothing:
  * only doing it again does. Under the shard's mutex. */
 gboolean       bs_tracked_path_is_in_doubt    (BsTrackedPath *self, const BsKey *key, guint64 hash);
-void           bs_tracked_path_settle         (BsTrackedPath *self, const BsKey *key, guint64 hash, guint64 ticket);
-/* A sync has failed: for every key, however many there are. Takes each shard's mutex. */
-void           bs_tracked_path_doubt          (BsTrackedPath *self, guint64 trusted_from);
+/* It was done again by the job, which has a ticket. */
+void           bs_tracked_path_settle         (BsTrackedPath *self, const BsKey *key, guint64 hash, const BsJob *job);
+/* A sync has failed: for every key, however many there are. `last_bulk` is the
+ * last ticket of the path's own list. Takes each shard's mutex. */
+void           bs_tracked_path_doubt          (BsTrackedPath *self, guint64 last_bulk);
 void           bs_tracked_path_set_closed     (BsTrackedPath *self);
 /* Under the shard's mutex. */
 gboolean       bs_tracked_path_is_pinned      (BsTrackedPath *self, const BsKey *key, guint64 hash);

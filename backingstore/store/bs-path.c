@@ -6,8 +6,10 @@
 #include "bs-task-private.h"
 
 /* A path's strand holds what concerns the path as a whole: one of these runs at
- * a time. Syncs and releases also wait for the operations on its keys that were
- * asked before them: those stand in the list of tickets until they are done.
+ * a time. Syncs and untracks also wait for the operations on its keys that were
+ * asked before them: those have tickets, and stand in a list of their shard until
+ * they are done. What waits for them looks at every list once, when its turn has
+ * come, and is told by those that it found occupied.
  *
  * At most two syncs exist: one closing, which covers what was asked before it
  * was frozen, and one gathering, which is frozen when the closing one ends. */
@@ -29,7 +31,7 @@ struct _BsPath
 
   guint n_pins;             /* under the store's paths_mutex: somebody is about to ask for something */
 
-  GMutex mutex;
+  GMutex mutex;             /* taken under a shard's, never the other way round */
 
   /* under the mutex */
   PathState state;
@@ -39,10 +41,10 @@ struct _BsPath
   BsJob *running;           /* borrowed: the READY or RUNNING one of the strand */
   BsJob *closing;           /* borrowed: stands on the strand */
   BsJob *gathering;         /* owned: does not */
-  guint64 last_ticket;
-  BsJob *first_ticket_job;  /* borrowed, by ticket_next */
-  BsJob *last_ticket_job;
-  int worst_priority;       /* among those in the list */
+  BsTicketList tickets;     /* of what changes many keys */
+  BsJob *waiting;           /* borrowed: the SYNC or UNTRACK that waits for tickets */
+  guint n_awaited;          /* lists whose tickets it waits for */
+  guint n_surveys;          /* that were begun: the last one's number */
 };
 
 typedef struct
@@ -50,7 +52,8 @@ typedef struct
   BsJob job;
 
   BsPath *path;             /* owned */
-  guint64 barrier;          /* SYNC: the last ticket that it waits for */
+  guint64 *barriers;        /* SYNC: owned; the last tickets that it covers, those of the shards and the path's */
+  guint survey;             /* SYNC, UNTRACK: its number, once it has looked at the tickets */
   gboolean awaits_release;  /* TRACK: the former object is being finalized */
   GBytes *root;             /* WRITE_ROOT: owned */
 } PathJob;
@@ -70,7 +73,7 @@ bs_path_unref (BsPath *path)
   if (!g_atomic_ref_count_dec (&path->ref_count))
     return;
 
-  g_assert (path->strand.head == NULL && path->saves.head == NULL && path->gathering == NULL && path->first_ticket_job == NULL);
+  g_assert (path->strand.head == NULL && path->saves.head == NULL && path->gathering == NULL && path->tickets.first == NULL);
   g_object_unref (path->file);
   g_free (path->uri);
   g_weak_ref_clear (&path->tracked);
@@ -127,10 +130,11 @@ path_forget (BsBackingStore *store, BsPath *path, guint n_pins)
     bs_path_unref (path);
 }
 
+/* It is, until it has looked at the tickets, so as to do that. */
 static gboolean
-tickets_passed (BsPath *path, guint64 barrier)
+tickets_passed (BsPath *path, PathJob *self)
 {
-  return path->first_ticket_job == NULL || path->first_ticket_job->ticket > barrier;
+  return self->survey == 0 || path->n_awaited == 0;
 }
 
 static gboolean
@@ -141,10 +145,11 @@ eligible (BsPath *path, PathJob *self)
     case BS_JOB_TRACK:
       return path->state == UNTRACKED || (path->state == TRACKED && !self->awaits_release);
     case BS_JOB_SYNC:
-      return tickets_passed (path, self->barrier);
+      return tickets_passed (path, self);
     case BS_JOB_UNTRACK:
-      /* New ones are refused: what is in the list is part of what was asked before. */
-      return path->strand.head == &self->job && path->closing == NULL && path->saves.head == NULL && path->first_ticket_job == NULL;
+      /* New ones are refused; what those before it ask for is done before they are. */
+      return path->strand.head == &self->job && path->closing == NULL && path->saves.head == NULL &&
+             path->tickets.first == NULL && tickets_passed (path, self);
     default:
       return TRUE;
     }
@@ -177,12 +182,34 @@ path_dispatch (BsPath *path, BsAftermath *after)
     bs_aftermath_add_ready (after, job);
 }
 
+#define N_LISTS (BS_N_SHARDS + 1)
+
+/* The last ticket there of what was asked so far. */
+static guint64
+peek_barrier (BsPath *path, BsTrackedPath *tracked, guint list)
+{
+  return bs_ticket_list_peek_last_ticket (list < BS_N_SHARDS ? &tracked->shards[list].tickets : &path->tickets);
+}
+
+static gboolean
+covers_all (BsPath *path, PathJob *sync)
+{
+  for (guint i = 0; i < N_LISTS; i++)
+    if (peek_barrier (path, sync->job.tracked, i) != sync->barriers[i])
+      return FALSE;
+
+  return TRUE;
+}
+
 /* The gathering sync becomes the closing one. Takes its reference over. */
 static void
 freeze (BsPath *path)
 {
+  PathJob *sync = (PathJob *) path->gathering;
+
   path->closing = g_steal_pointer (&path->gathering);
-  ((PathJob *) path->closing)->barrier = path->last_ticket;
+  for (guint i = 0; i < N_LISTS; i++)
+    sync->barriers[i] = peek_barrier (path, sync->job.tracked, i);
   bs_strand_append (&path->strand, path->closing);
 }
 
@@ -199,6 +226,8 @@ path_remove (BsPath *path, BsJob *job)
   bs_strand_remove (&path->strand, job);
   if (path->running == job)
     path->running = NULL;
+  if (path->waiting == job)
+    path->waiting = NULL;
   if (path->closing == job)
     {
       path->closing = NULL;
@@ -207,35 +236,48 @@ path_remove (BsPath *path, BsJob *job)
     }
 }
 
-/* Puts it at the end of the list. */
+/* Tells whoever waits for the tickets of a list, if they have been returned.
+ * Under the path's mutex, and the list's. */
 static void
-add_ticket (BsPath *path, BsJob *job)
+note_passed (BsPath *path, BsTicketList *list, BsAftermath *after)
 {
-  int priority = g_atomic_int_get (&job->priority);
+  guint waiter = bs_ticket_list_steal_waiter (list);
 
-  job->ticket = ++path->last_ticket;
-  job->ticket_next = NULL;
-  job->ticket_previous = path->last_ticket_job;
-  if (path->last_ticket_job != NULL)
-    path->last_ticket_job->ticket_next = job;
-  else
-    path->first_ticket_job = job;
-  path->last_ticket_job = job;
-  path->worst_priority = job->ticket_previous == NULL ? priority : MAX (path->worst_priority, priority);
+  /* Who waited may have been cancelled since. */
+  if (waiter != 0 && path->waiting != NULL && ((PathJob *) path->waiting)->survey == waiter && --path->n_awaited == 0)
+    path_dispatch (path, after);
 }
 
-static void
-remove_ticket (BsPath *path, BsJob *job)
+gboolean
+bs_path_take_key_ticket (BsJob *job, guint shard, gboolean inner)
 {
-  if (job->ticket_previous != NULL)
-    job->ticket_previous->ticket_next = job->ticket_next;
-  else
-    path->first_ticket_job = job->ticket_next;
-  if (job->ticket_next != NULL)
-    job->ticket_next->ticket_previous = job->ticket_previous;
-  else
-    path->last_ticket_job = job->ticket_previous;
-  job->ticket = 0;
+  BsTrackedPath *tracked = job->tracked;
+
+  if (!inner && g_atomic_int_get (&tracked->refusing))
+    return FALSE;
+
+  bs_ticket_list_append (&tracked->shards[shard].tickets, job);
+  return TRUE;
+}
+
+void
+bs_path_return_key_ticket (BsJob *job, guint shard, BsAftermath *after)
+{
+  BsTicketList *list;
+  BsPath *path;
+
+  if (job->tracked == NULL || job->ticket == 0)
+    return;
+
+  list = &job->tracked->shards[shard].tickets;
+  bs_ticket_list_remove (list, job);
+  if (G_LIKELY (list->awaited == 0))
+    return;
+
+  path = job->tracked->path;
+  g_mutex_lock (&path->mutex);
+  note_passed (path, list, after);
+  g_mutex_unlock (&path->mutex);
 }
 
 gboolean
@@ -248,7 +290,7 @@ bs_path_take_ticket (BsJob *job, gboolean inner)
   g_mutex_lock (&path->mutex);
   refused = !inner && g_atomic_int_get (&tracked->refusing);
   if (!refused)
-    add_ticket (path, job);
+    bs_ticket_list_append (&path->tickets, job);
   g_mutex_unlock (&path->mutex);
 
   return !refused;
@@ -264,7 +306,9 @@ bs_path_return_ticket (BsJob *job, BsAftermath *after)
 
   path = job->tracked->path;
   g_mutex_lock (&path->mutex);
-  remove_ticket (path, job);
+  bs_ticket_list_remove (&path->tickets, job);
+  note_passed (path, &path->tickets, after);
+  /* An untrack looks at the others only when this list is empty. */
   path_dispatch (path, after);
   g_mutex_unlock (&path->mutex);
 }
@@ -275,26 +319,49 @@ bs_path_renew_ticket (BsJob *job, BsAftermath *after)
   BsPath *path = job->tracked->path;
 
   g_mutex_lock (&path->mutex);
-  remove_ticket (path, job);
-  add_ticket (path, job);
-  path_dispatch (path, after);
+  bs_ticket_list_remove (&path->tickets, job);
+  bs_ticket_list_append (&path->tickets, job);
+  note_passed (path, &path->tickets, after);
   g_mutex_unlock (&path->mutex);
+}
+
+static void
+lend_to_keys (BsTrackedPath *tracked, int priority)
+{
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      BsTicketList *list = &tracked->shards[i].tickets;
+      GMutex *mutex = &tracked->store->shards[i].mutex;
+
+      g_mutex_lock (mutex);
+      if (list->first != NULL && list->worst_priority > priority)
+        {
+          for (BsJob *job = list->first; job != NULL; job = job->ticket_next)
+            if (!job->embedded)
+              bs_job_lend (job, priority);
+          list->worst_priority = priority;
+        }
+      g_mutex_unlock (mutex);
+    }
 }
 
 /* What a sync waits for must not wait longer than the sync would. It does not
  * wait for the whole of what steps aside; an untrack does. */
 static void
-lend_to_tickets (BsPath *path, BsJobKind kind, int priority)
+lend_to_tickets (BsTrackedPath *tracked, BsJobKind kind, int priority)
 {
   g_autoptr (GPtrArray) jobs = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_job_unref);
+  BsPath *path = tracked->path;
+
+  lend_to_keys (tracked, priority);
 
   g_mutex_lock (&path->mutex);
-  if (path->first_ticket_job != NULL && (path->worst_priority > priority || kind == BS_JOB_UNTRACK))
+  if (path->tickets.first != NULL && (path->tickets.worst_priority > priority || kind == BS_JOB_UNTRACK))
     {
-      for (BsJob *job = path->first_ticket_job; job != NULL; job = job->ticket_next)
-        if (!job->embedded && (job->kind != BS_JOB_VERIFY_PATH || kind == BS_JOB_UNTRACK))
+      for (BsJob *job = path->tickets.first; job != NULL; job = job->ticket_next)
+        if (job->kind != BS_JOB_VERIFY_PATH || kind == BS_JOB_UNTRACK)
           g_ptr_array_add (jobs, bs_job_ref (job));
-      path->worst_priority = priority;
+      path->tickets.worst_priority = priority;
     }
   g_mutex_unlock (&path->mutex);
 
@@ -330,22 +397,98 @@ path_job_end (PathJob *self, gpointer value, const GError *error)
   bs_job_unref (job);
 }
 
-/* Puts a job that came too early back. */
+/* Puts a job that came too early back. Under the path's mutex; returns those who
+ * left while it ran. */
+static BsCaller *
+path_job_put_back (PathJob *self, BsAftermath *after)
+{
+  BsPath *path = self->path;
+  BsCaller *left;
+
+  path->running = NULL;
+  left = bs_job_put_back (&self->job, after);
+  path_dispatch (path, after);
+
+  return left;
+}
+
 static void
 path_job_wait_for_release (PathJob *self)
 {
   BsPath *path = self->path;
   BsAftermath after = { NULL, };
+  BsCaller *left;
 
   g_mutex_lock (&path->mutex);
-  self->job.state = BS_JOB_QUEUED;
-  self->job.runner = NULL;
   self->awaits_release = TRUE;
-  path->running = NULL;
-  path_dispatch (path, &after);
+  left = path_job_put_back (self, &after);
   g_mutex_unlock (&path->mutex);
 
+  bs_job_answer_left (left);
   bs_aftermath_run (&after);
+}
+
+/* New ones are refused while an untrack waits: it covers all there are. */
+static guint64
+get_barrier (PathJob *self, guint list)
+{
+  return self->barriers != NULL ? self->barriers[list] : G_MAXUINT64;
+}
+
+/* Asks each list to tell when what has to be waited for is done. */
+static void
+survey_keys (PathJob *self)
+{
+  BsTrackedPath *tracked = self->job.tracked;
+  BsPath *path = self->path;
+
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      GMutex *mutex = &tracked->store->shards[i].mutex;
+
+      g_mutex_lock (mutex);
+      if (bs_ticket_list_await (&tracked->shards[i].tickets, get_barrier (self, i), self->survey))
+        {
+          g_mutex_lock (&path->mutex);
+          path->n_awaited++;
+          g_mutex_unlock (&path->mutex);
+        }
+      g_mutex_unlock (mutex);
+    }
+}
+
+/* FALSE if it has to wait for tickets, and is put back until they are returned. */
+static gboolean
+survey (PathJob *self)
+{
+  BsPath *path = self->path;
+  BsAftermath after = { NULL, };
+  BsCaller *left = NULL;
+  gboolean surveyed, passed;
+
+  g_mutex_lock (&path->mutex);
+  surveyed = self->survey != 0;
+  if (!surveyed)
+    {
+      self->survey = ++path->n_surveys;
+      path->waiting = &self->job;
+      path->n_awaited = 1 + bs_ticket_list_await (&path->tickets, get_barrier (self, BS_N_SHARDS), self->survey);
+    }
+  g_mutex_unlock (&path->mutex);
+  if (surveyed)
+    return TRUE;
+
+  survey_keys (self);
+
+  g_mutex_lock (&path->mutex);
+  passed = --path->n_awaited == 0;
+  if (!passed)
+    left = path_job_put_back (self, &after);
+  g_mutex_unlock (&path->mutex);
+
+  bs_job_answer_left (left);
+  bs_aftermath_run (&after);
+  return passed;
 }
 
 static void
@@ -434,31 +577,28 @@ run_release (PathJob *self)
   path_job_end (self, NULL, NULL);
 }
 
-static guint64
-next_ticket (BsPath *path)
-{
-  guint64 ticket;
-
-  g_mutex_lock (&path->mutex);
-  ticket = path->last_ticket + 1;
-  g_mutex_unlock (&path->mutex);
-
-  return ticket;
-}
-
 static void
 run_sync (PathJob *self)
 {
+  BsJob *job = &self->job;
   g_autoptr (GError) error = NULL;
   BsFrame frame;
 
-  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
-  bs_backing_sync_persisted (self->job.store->backing, self->path->file, self->job.cancellable, &error);
+  /* Where the backing is not asked, nothing has gone wrong. */
+  if (g_cancellable_is_cancelled (job->cancellable))
+    {
+      error = bs_job_error (BS_JOB_SYNC, NULL, job->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+      path_job_end (self, NULL, error);
+      return;
+    }
+
+  bs_frame_push (&frame, job->store, BS_FRAME_CALL);
+  bs_backing_sync_persisted (job->store->backing, self->path->file, job->cancellable, &error);
   bs_frame_pop (&frame);
 
   /* Before anybody is told, so that whoever tries again reaches the backing. */
   if (error != NULL)
-    bs_tracked_path_doubt (self->job.tracked, next_ticket (self->path));
+    bs_tracked_path_doubt (job->tracked, bs_ticket_list_peek_last_ticket (&self->path->tickets));
   path_job_end (self, NULL, error);
 }
 
@@ -502,13 +642,15 @@ path_job_run (BsJob *job)
       run_track (self);
       break;
     case BS_JOB_UNTRACK:
-      run_untrack (self);
+      if (survey (self))
+        run_untrack (self);
       break;
     case BS_JOB_RELEASE:
       run_release (self);
       break;
     case BS_JOB_SYNC:
-      run_sync (self);
+      if (survey (self))
+        run_sync (self);
       break;
     case BS_JOB_LOAD_ROOT:
       run_load_root (self);
@@ -545,6 +687,7 @@ path_job_free (BsJob *job)
   /* What was dropped may have been all there was to know. */
   path_forget (job->store, self->path, 0);
   bs_path_unref (self->path);
+  g_free (self->barriers);
   g_clear_pointer (&self->root, g_bytes_unref);
 }
 
@@ -561,6 +704,8 @@ path_job_new (BsBackingStore *store, BsPath *path, BsJobKind kind, BsTrackedPath
 
   bs_job_init (&self->job, &path_job_class, kind, store, store->backing_lane, &path->mutex, tracked, priority);
   self->path = bs_path_ref (path);
+  if (kind == BS_JOB_SYNC)
+    self->barriers = g_new (guint64, N_LISTS);
   bs_job_hold (&self->job);
 
   return &self->job;
@@ -586,8 +731,10 @@ find_joinable (BsPath *path, BsJobKind kind, BsTrackedPath *tracked)
 static BsJob *
 obtain_sync (BsPath *path, BsJob **spare)
 {
-  if (path->closing != NULL && !path->closing->fired && path->last_ticket == ((PathJob *) path->closing)->barrier)
-    return path->closing;
+  BsJob *closing = path->closing;
+
+  if (closing != NULL && !closing->fired && covers_all (path, (PathJob *) closing))
+    return closing;
 
   if (path->gathering == NULL)
     path->gathering = g_steal_pointer (spare);
@@ -751,7 +898,7 @@ start_job (BsJob *spare, BsCaller *caller)
   if (asked != ASKED_WAIT)
     bs_caller_answer (caller, NULL, error);
   else if (kind == BS_JOB_SYNC || kind == BS_JOB_UNTRACK)
-    lend_to_tickets (path, kind, caller->priority);
+    lend_to_tickets (tracked, kind, caller->priority);
   if (start != NULL)
     bs_job_start (start, caller);
   bs_aftermath_run (&after);
@@ -781,13 +928,15 @@ bs_path_get_save_lock (BsPath *path)
 }
 
 void
-bs_path_lend_to_saves (BsPath *path, int priority)
+bs_path_lend_to_saves (BsTrackedPath *tracked, int priority)
 {
+  BsPath *path = tracked->path;
+
   g_mutex_lock (&path->mutex);
   bs_job_lend (path->strand.tail, priority);
   g_mutex_unlock (&path->mutex);
 
-  lend_to_tickets (path, BS_JOB_SAVE, priority);
+  lend_to_tickets (tracked, BS_JOB_SAVE, priority);
 }
 
 gboolean

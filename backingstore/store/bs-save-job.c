@@ -110,7 +110,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
     membership = BS_MEMBER_UNCERTAIN;
   if (membership == BS_MEMBER_UNCERTAIN && name->record == NULL)
     bs_key_table_add (&self->names.doubted, &name->key, hash);
-  if ((record != NULL && record->strand.head != NULL) || membership == BS_MEMBER_UNCERTAIN)
+  if ((record != NULL && record->last_job != NULL) || membership == BS_MEMBER_UNCERTAIN)
     return NAME_TO_DO;
   if (membership == BS_MEMBER_YES)
     return NAME_IS_THERE;
@@ -122,8 +122,8 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
 static void
 doom_the_others (SaveJob *self, guint index, BsKeyTable *keys)
 {
-  BsKeyTable *pinned = &self->job.tracked->pinned[index];
-  BsKeyTable *claimed = &self->job.tracked->claimed[index];
+  BsKeyTable *pinned = &self->job.tracked->shards[index].pinned;
+  BsKeyTable *claimed = &self->job.tracked->shards[index].claimed;
   BsKeyTableIter iter = { 0, };
   const BsKey *key;
 
@@ -146,8 +146,8 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
   const BsSaveName *missing = NULL;
   guint n_members = 0;
 
-  g_mutex_lock (&shard->mutex);
-  bs_key_table_reserve (&tracked->pinned[index], n_names);
+  bs_strand_lock (shard);
+  bs_key_table_reserve (&tracked->shards[index].pinned, n_names);
   for (guint i = 0; i < n_names; i++)
     {
       const BsSaveName *name = &self->plan.names[order[i]];
@@ -156,10 +156,10 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
 
       if (i + FETCHED_AHEAD < n_names)
         __builtin_prefetch (self->plan.names[order[i + FETCHED_AHEAD]].record);
-      if (bs_key_table_add (&tracked->pinned[index], &name->key, hash) && state == NAME_IS_THERE)
+      if (bs_key_table_add (&tracked->shards[index].pinned, &name->key, hash) && state == NAME_IS_THERE)
         n_members++;
       if (state == NAME_NEW)
-        bs_key_table_add (&tracked->added[index], &name->key, hash);
+        bs_key_table_add (&tracked->shards[index].added, &name->key, hash);
       if (state == NAME_IS_THERE)
         (*n_there)++;
       else if (state != NAME_MISSING)
@@ -168,10 +168,10 @@ begin_shard (SaveJob *self, guint index, const guint *order, guint n_names, guin
         missing = name;
     }
   /* Where all that are there are named, there is no need to look at each. */
-  if (tracked->members[index].n_keys > n_members)
-    doom_the_others (self, index, &tracked->members[index]);
-  if (tracked->uncertain[index].n_keys > 0)
-    doom_the_others (self, index, &tracked->uncertain[index]);
+  if (tracked->shards[index].members.n_keys > n_members)
+    doom_the_others (self, index, &tracked->shards[index].members);
+  if (tracked->shards[index].uncertain.n_keys > 0)
+    doom_the_others (self, index, &tracked->shards[index].uncertain);
   g_mutex_unlock (&shard->mutex);
 
   return missing;
@@ -202,7 +202,7 @@ stop_awaiting_turn (SaveJob *self)
     {
       g_mutex_lock (&self->job.store->shards[i].mutex);
       if (g_atomic_int_get (&tracked->n_awaiting_turn) == 0)
-        bs_key_table_clear (&tracked->claimed[i]);
+        bs_key_table_clear (&tracked->shards[i].claimed);
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
 }
@@ -254,7 +254,7 @@ look_again (SaveJob *self)
       BsShard *shard = &self->job.store->shards[bs_shard_index (hash)];
       NameState state;
 
-      g_mutex_lock (&shard->mutex);
+      bs_strand_lock (shard);
       state = look_at_name (self, shard, name, hash);
       g_mutex_unlock (&shard->mutex);
       if (state == NAME_IS_THERE)
@@ -280,8 +280,8 @@ unpin (SaveJob *self)
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       g_mutex_lock (&self->job.store->shards[i].mutex);
-      bs_key_table_clear (&self->job.tracked->pinned[i]);
-      bs_key_table_clear (&self->job.tracked->added[i]);
+      bs_key_table_clear (&self->job.tracked->shards[i].pinned);
+      bs_key_table_clear (&self->job.tracked->shards[i].added);
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
 }
@@ -301,11 +301,11 @@ begin_undo (SaveJob *self)
       const BsKey *key;
 
       g_mutex_lock (&self->job.store->shards[i].mutex);
-      while (bs_key_table_iter_next (&tracked->added[i], &iter, &key))
+      while (bs_key_table_iter_next (&tracked->shards[i].added, &iter, &key))
         {
           guint64 hash = bs_key_hash (key);
 
-          bs_key_table_remove (&tracked->pinned[i], key, hash);
+          bs_key_table_remove (&tracked->shards[i].pinned, key, hash);
           bs_key_table_add (&self->doomed, key, hash);
         }
       g_mutex_unlock (&self->job.store->shards[i].mutex);
@@ -603,7 +603,7 @@ queue (SaveJob *self, BsCaller *turn)
   else if (is_first)
     bs_lane_submit (job->lane, job);
   else if (is_queued)
-    bs_path_lend_to_saves (self->path, turn->priority);
+    bs_path_lend_to_saves (job->tracked, turn->priority);
   else if (left)
     bs_caller_answer (turn, NULL, bs_job_error (BS_JOB_SAVE, NULL, job->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
   else

@@ -10,30 +10,30 @@
 
 G_BEGIN_DECLS
 
+#define BS_CACHE_LINE 64
+
 #define BS_SHARD_BITS 6
 #define BS_N_SHARDS (1 << BS_SHARD_BITS)
 
-typedef struct
-{
-  guint64 hash;
-  BsKeyRecord *record;        /* owned, nullable */
-} BsShardSlot;
+typedef struct _BsShardGroup BsShardGroup;
 
 /* One lock covers all that is known of a key: its record, and its membership
  * in each tracked path. */
-typedef struct
+struct _BsShard
 {
-  GMutex mutex;
+  _Alignas (BS_CACHE_LINE) GMutex mutex;
 
   /* under the mutex */
-  BsShardSlot *slots;         /* owned; written atomically */
-  guint n_slots;              /* a power of two, or 0; written atomically */
+  BsShardGroup *groups;       /* owned; written atomically */
+  guint n_groups;             /* a power of two, or 0; written atomically */
   guint n_records;
+  guint n_calls;              /* short ones under way: blocking, on the caller's thread; written atomically */
+  guint n_standing;           /* jobs on strands */
+  BsJob *loose;               /* borrowed, nullable: see bs_strand_lock() */
 
   gpointer blocks;            /* owned; where the records are */
   BsKeyRecord *unused;        /* by next_unused */
-  gpointer padding[3];        /* a cache line each */
-} BsShard;
+};
 
 typedef enum
 {
@@ -42,12 +42,13 @@ typedef enum
   BS_PRIMARY_UNCERTAIN,       /* a call failed: ask the backing */
 } BsPrimary;
 
+/* Two fit a cache line. */
 struct _BsKeyRecord
 {
   BsKey key;
   union
   {
-    BsStrand strand;
+    BsJob *last_job;          /* borrowed: the end of its strand, by previous; NULL where nothing is under way */
     BsKeyRecord *next_unused;
   };
   guint n_tokens;
@@ -78,7 +79,7 @@ struct _BsBackingStore
   int state;                    /* atomic BsState */
   int has_seen_bad;             /* atomic: some blob at a path was found to be bad */
 
-  BsShard shards[BS_N_SHARDS];
+  BsShard *shards;              /* owned; BS_N_SHARDS of them */
 
   GMutex paths_mutex;
   GHashTable *paths;            /* URI → BsPath, under paths_mutex */

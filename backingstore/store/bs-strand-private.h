@@ -19,6 +19,12 @@ void         bs_shard_remove    (BsShard *shard, BsKeyRecord *record, guint64 ha
 void         bs_shard_reserve   (BsShard *shard, guint n_records);
 void         bs_shard_clear     (BsShard *shard);
 
+/* Takes the shard's mutex so as to look at records and strands. Where a shard has
+ * nothing under way, a short call that needs nothing of what its key's record says
+ * does not look for that: it is the shard's loose job. Whoever comes while it runs
+ * puts it on its strand first. */
+void         bs_strand_lock     (BsShard *shard);
+
 /* Starts an operation on one key and answers `caller`. `record` is given by
  * whoever holds a token of it, else NULL; `content` is what to write first. */
 void         bs_strand_start    (BsBackingStore *store,
@@ -45,6 +51,13 @@ gboolean     bs_strand_call_now (BsBackingStore *store,
                                  gpointer       *value,
                                  GError        **error);
 
+/* Whether it is enough to know which keys the path has. */
+static inline gboolean
+bs_strand_needs_no_record (BsJobKind kind, BsContent *content)
+{
+  return kind == BS_JOB_DELETE_PERSISTED || (kind == BS_JOB_PERSIST && content == NULL);
+}
+
 /* For a key that may not be deleted, because a running save names it. No lock held. */
 GError      *bs_strand_pinned_error (const BsKey *key, BsTrackedPath *tracked);
 
@@ -58,10 +71,12 @@ typedef enum
 
 BsNeed       bs_strand_need     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, const BsKey *key, guint64 hash);
 /* Notes what a call has done, or, where it failed, that nothing is certain. The
- * ticket is that of what was asked of the path. */
-void         bs_strand_note     (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, guint64 ticket, const GError *error);
-/* The head of the strand is done: the next gets its turn, and a key that nobody
- * holds is deleted or forgotten. */
+ * job is the one that has a ticket of the path, if there is a path. */
+void         bs_strand_note     (BsJobKind kind, const BsKey *key, guint64 hash, BsKeyRecord *record, BsTrackedPath *tracked, const BsJob *job, const GError *error);
+/* Puts a job at the end of the key's strand. */
+void         bs_strand_stand    (BsShard *shard, BsKeyRecord *record, BsJob *job);
+/* It is done, or was left: the next gets its turn, and a key that nobody holds is
+ * deleted or forgotten. */
 void         bs_strand_advance  (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsJob *job, BsAftermath *after);
 void         bs_strand_settle   (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsAftermath *after);
 

@@ -13,7 +13,7 @@ typedef struct
 {
   BsJob job;
 
-  BsKeyRecord *record;    /* stays while the job stands on its strand */
+  BsKeyRecord *record;    /* stays while the job stands on its strand; NULL while it is loose */
   BsKey key;
   guint64 hash;
   BsContent *content;     /* owned, nullable */
@@ -72,7 +72,7 @@ conflicts (BsJob *job, BsJobKind kind, BsTrackedPath *tracked)
 static BsJob *
 find_joinable (BsKeyRecord *record, BsJobKind kind, BsTrackedPath *tracked)
 {
-  for (BsJob *job = record->strand.tail; job != NULL; job = job->previous)
+  for (BsJob *job = record->last_job; job != NULL; job = job->previous)
     {
       if (bs_job_joinable (job, kind, tracked))
         return job;
@@ -109,7 +109,7 @@ bs_strand_need (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, con
 }
 
 void
-bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, guint64 hash, guint64 ticket, const GError *error)
+bs_strand_note (BsJobKind kind, const BsKey *key, guint64 hash, BsKeyRecord *record, BsTrackedPath *tracked, const BsJob *job, const GError *error)
 {
   gboolean missing = error != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
 
@@ -130,28 +130,28 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
       if (error == NULL)
         {
           record->primary = BS_PRIMARY_PRESENT;
-          bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_YES);
+          bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_YES);
         }
       else
         {
           if (record->primary != BS_PRIMARY_PRESENT)
             record->primary = missing ? BS_PRIMARY_ABSENT : BS_PRIMARY_UNCERTAIN;
-          bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_UNCERTAIN);
+          bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_UNCERTAIN);
         }
       break;
     case BS_JOB_PERSIST:
-      bs_tracked_path_set_membership (tracked, &record->key, hash, error == NULL ? BS_MEMBER_YES : BS_MEMBER_UNCERTAIN);
+      bs_tracked_path_set_membership (tracked, key, hash, error == NULL ? BS_MEMBER_YES : BS_MEMBER_UNCERTAIN);
       break;
     case BS_JOB_DELETE_PERSISTED:
-      bs_tracked_path_set_membership (tracked, &record->key, hash, error == NULL ? BS_MEMBER_NO : BS_MEMBER_UNCERTAIN);
+      bs_tracked_path_set_membership (tracked, key, hash, error == NULL ? BS_MEMBER_NO : BS_MEMBER_UNCERTAIN);
       break;
     case BS_JOB_VERIFY:
       if (error == NULL)
-        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_YES);
+        bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_YES);
       else if (missing || g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT))
-        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_NO);
+        bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_NO);
       else
-        bs_tracked_path_set_membership (tracked, &record->key, hash, BS_MEMBER_UNCERTAIN);
+        bs_tracked_path_set_membership (tracked, key, hash, BS_MEMBER_UNCERTAIN);
       break;
     default:
       g_assert_not_reached ();
@@ -161,7 +161,7 @@ bs_strand_note (BsJobKind kind, BsKeyRecord *record, BsTrackedPath *tracked, gui
     g_atomic_int_set (&tracked->store->has_seen_bad, TRUE);
   if (tracked != NULL && G_UNLIKELY (g_atomic_int_get (&tracked->doubted)) && error == NULL &&
       (kind == BS_JOB_PERSIST || kind == BS_JOB_DELETE_PERSISTED))
-    bs_tracked_path_settle (tracked, &record->key, hash, ticket);
+    bs_tracked_path_settle (tracked, key, hash, job);
 }
 
 static GError *
@@ -191,7 +191,7 @@ key_job_drop (BsJob *job, BsAftermath *after)
   KeyJob *self = (KeyJob *) job;
   BsShard *shard = &job->store->shards[bs_shard_index (self->hash)];
 
-  bs_path_return_ticket (job, after);
+  bs_path_return_key_ticket (job, bs_shard_index (self->hash), after);
   bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
   bs_aftermath_add_dropped (after, job);
 }
@@ -212,7 +212,7 @@ heal_from (KeyJob *self, BsShard *shard, BsTrackedPath *tracked)
   if (usable)
     {
       job->tracked = tracked;
-      usable = bs_path_take_ticket (job, FALSE);
+      usable = bs_path_take_key_ticket (job, bs_shard_index (self->hash), FALSE);
     }
   g_mutex_unlock (&shard->mutex);
 
@@ -221,7 +221,7 @@ heal_from (KeyJob *self, BsShard *shard, BsTrackedPath *tracked)
                                              &self->key, job->cancellable, NULL);
 
   g_mutex_lock (&shard->mutex);
-  bs_path_return_ticket (job, &after);
+  bs_path_return_key_ticket (job, bs_shard_index (self->hash), &after);
   job->tracked = NULL;
   g_mutex_unlock (&shard->mutex);
   bs_aftermath_run (&after);
@@ -302,7 +302,7 @@ call_persist (KeyJob *self, BsShard *shard, GFile *file, GError **error)
 
   self->written = call_write (self, bytes, BS_PRIMARY_UNCERTAIN, error);
   g_mutex_lock (&shard->mutex);
-  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, 0, *error);
+  bs_strand_note (BS_JOB_WRITE, &self->key, self->hash, self->record, NULL, NULL, *error);
   g_mutex_unlock (&shard->mutex);
   if (self->written)
     bs_backing_invoke_persist (backing, file, &self->key, job->cancellable, error);
@@ -374,7 +374,7 @@ write_first (KeyJob *self, BsShard *shard, GError **error)
     return FALSE;
 
   g_mutex_lock (&shard->mutex);
-  bs_strand_note (BS_JOB_WRITE, self->record, NULL, self->hash, 0, *error);
+  bs_strand_note (BS_JOB_WRITE, &self->key, self->hash, self->record, NULL, NULL, *error);
   g_mutex_unlock (&shard->mutex);
 
   return *error == NULL;
@@ -402,6 +402,22 @@ decide (KeyJob *self)
   return need;
 }
 
+static void
+set_n_calls (BsShard *shard, guint n_calls)
+{
+  __atomic_store_n (&shard->n_calls, n_calls, __ATOMIC_RELAXED);
+}
+
+/* A short call is counted by its shard, under the lock that it takes anyhow, but
+ * while it answers others by the task tracker. */
+static void
+end_call (BsShard *shard, BsBackingStore *store, gboolean goes_on)
+{
+  if (goes_on)
+    bs_task_tracker_begin (store->tracker);
+  set_n_calls (shard, shard->n_calls - 1);
+}
+
 /* Does what is needed, and gives its turn up. Returns those who have joined;
  * besides them `n_others` have asked. */
 static BsCaller *
@@ -422,7 +438,7 @@ key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes
 
   g_mutex_lock (&shard->mutex);
   if (called)
-    bs_strand_note (job->kind, self->record, job->tracked, self->hash, job->ticket, *error);
+    bs_strand_note (job->kind, &self->key, self->hash, self->record, job->tracked, job, *error);
   callers = bs_job_steal_callers (job);
   if (job->kind == BS_JOB_REGISTER && *error == NULL)
     {
@@ -431,8 +447,13 @@ key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes
         self->record->n_tokens++;
     }
   job->state = BS_JOB_DONE;
-  bs_path_return_ticket (job, after);
-  bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
+  bs_path_return_key_ticket (job, bs_shard_index (self->hash), after);
+  if (self->record != NULL)
+    bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
+  else
+    shard->loose = NULL;
+  if (job->embedded)
+    end_call (shard, job->store, callers != NULL || !bs_aftermath_is_empty (after));
   g_mutex_unlock (&shard->mutex);
 
   return callers;
@@ -488,9 +509,47 @@ key_job_init (KeyJob *self, BsBackingStore *store, BsJobKind kind, const BsKey *
 }
 
 void
+bs_strand_stand (BsShard *shard, BsKeyRecord *record, BsJob *job)
+{
+  shard->n_standing++;
+  job->next = NULL;
+  job->previous = record->last_job;
+  if (job->previous != NULL)
+    job->previous->next = job;
+  record->last_job = job;
+}
+
+static void
+leave (BsShard *shard, BsKeyRecord *record, BsJob *job)
+{
+  shard->n_standing--;
+  if (job->next != NULL)
+    job->next->previous = job->previous;
+  else
+    record->last_job = job->previous;
+  if (job->previous != NULL)
+    job->previous->next = job->next;
+  job->previous = job->next = NULL;
+}
+
+void
+bs_strand_lock (BsShard *shard)
+{
+  KeyJob *self;
+
+  g_mutex_lock (&shard->mutex);
+  if (G_LIKELY (shard->loose == NULL))
+    return;
+
+  self = (KeyJob *) g_steal_pointer (&shard->loose);
+  self->record = bs_shard_obtain (shard, &self->key, self->hash);
+  bs_strand_stand (shard, self->record, &self->job);
+}
+
+void
 bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsAftermath *after)
 {
-  if (record->strand.head != NULL || record->n_tokens > 0)
+  if (record->last_job != NULL || record->n_tokens > 0)
     return;
 
   if (record->primary != BS_PRIMARY_ABSENT && g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
@@ -500,7 +559,7 @@ bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, gu
 
       self->record = record;
       job->unattended = TRUE;
-      bs_strand_append (&record->strand, job);
+      bs_strand_stand (shard, record, job);
       bs_aftermath_add_ready (after, job);
     }
   else
@@ -512,25 +571,31 @@ bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, gu
 void
 bs_strand_advance (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, guint64 hash, BsJob *job, BsAftermath *after)
 {
-  bs_strand_remove (&record->strand, job);
+  BsJob *next = job->next;
+  gboolean first = job->previous == NULL;
 
-  if (record->strand.head == NULL)
+  leave (shard, record, job);
+
+  if (record->last_job == NULL)
     bs_strand_settle (store, shard, record, hash, after);
-  else if (record->strand.head->state == BS_JOB_QUEUED)
-    bs_aftermath_add_ready (after, record->strand.head);
+  else if (first && next->state == BS_JOB_QUEUED)
+    bs_aftermath_add_ready (after, next);
 }
 
 /* At the end of its strand, and in the list of its path unless that is closed.
  * Under the shard's mutex. */
 static gboolean
-key_job_stand (KeyJob *self, gboolean inner)
+key_job_stand (KeyJob *self, BsShard *shard, gboolean inner)
 {
   BsJob *job = &self->job;
 
-  if (job->tracked != NULL && !bs_path_take_ticket (job, inner))
+  if (job->tracked != NULL && !bs_path_take_key_ticket (job, bs_shard_index (self->hash), inner))
     return FALSE;
 
-  bs_strand_append (&self->record->strand, job);
+  if (self->record != NULL)
+    bs_strand_stand (shard, self->record, job);
+  else
+    shard->loose = job;
   return TRUE;
 }
 
@@ -570,7 +635,7 @@ ask_new (Asking *self, BsShard *shard, BsAftermath *after)
   if (self->record == NULL)
     self->record = bs_shard_insert (shard, self->key, self->hash);
   self->spare->record = self->record;
-  if (!key_job_stand (self->spare, self->inner))
+  if (!key_job_stand (self->spare, shard, self->inner))
     {
       bs_strand_settle (self->store, shard, self->record, self->hash, after);
       return ASKED_CLOSED;
@@ -610,12 +675,12 @@ ask (Asking *self, BsShard *shard, BsAftermath *after)
       bs_job_join (job, self->caller);
       /* A part of a bulk must be seen by syncs even when the bulk is gone. */
       if (job->embedded && job->ticket == 0 && self->tracked != NULL)
-        bs_path_take_ticket (job, TRUE);
+        bs_path_take_key_ticket (job, bs_shard_index (self->hash), TRUE);
       bs_job_lend (job, self->caller->priority);
       return ASKED_WAIT;
     }
 
-  if (self->record == NULL || self->record->strand.head == NULL)
+  if (self->record == NULL || self->record->last_job == NULL)
     switch (bs_strand_need (self->kind, self->record, self->tracked, self->key, self->hash))
       {
       case BS_NEED_NOTHING:
@@ -690,7 +755,7 @@ bs_strand_start (BsBackingStore *store,
   caller->lock = &shard->mutex;
   bs_caller_connect (caller, bs_job_leave, NULL);
 
-  g_mutex_lock (&shard->mutex);
+  bs_strand_lock (shard);
   asked = ask (&asking, shard, &after);
   g_mutex_unlock (&shard->mutex);
 
@@ -716,14 +781,17 @@ bs_strand_start (BsBackingStore *store,
 }
 
 /* An operation that runs now, at the head of its strand, where others can join
- * it. It is its thread's, and so are the references that it uses. FALSE where its
- * path is closed. Under the shard's mutex. */
+ * it, or loose where there is no record. It is its thread's, and so are the
+ * references that it uses. FALSE where its path is closed. Under the shard's
+ * mutex. */
 static gboolean
 key_job_stand_now (KeyJob         *self,
                    BsBackingStore *store,
+                   BsShard        *shard,
                    BsJobKind       kind,
-                   BsKeyRecord    *record,
+                   const BsKey    *key,
                    guint64         hash,
+                   BsKeyRecord    *record,
                    BsTrackedPath  *tracked,
                    BsContent      *content)
 {
@@ -732,9 +800,32 @@ key_job_stand_now (KeyJob         *self,
     .record = record,
     .content = content,
   };
-  key_job_init (self, store, kind, &record->key, hash, tracked, BS_PRIORITY_BLOCKING);
+  key_job_init (self, store, kind, key, hash, tracked, BS_PRIORITY_BLOCKING);
 
-  return key_job_stand (self, FALSE);
+  return key_job_stand (self, shard, FALSE);
+}
+
+/* Whether there is nothing to say against the short way. Under the shard's mutex. */
+static gboolean
+can_call_now (BsBackingStore *store, BsJobKind kind, const BsKey *key, guint64 hash, BsKeyRecord *record, BsTrackedPath *tracked, gboolean inner)
+{
+  if (!inner && g_atomic_int_get (&store->state) != BS_STATE_OPEN)
+    return FALSE;
+  if (tracked != NULL && g_atomic_int_get (&tracked->refusing))
+    return FALSE;
+  if (kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (tracked, key, hash))
+    return FALSE;
+
+  return record == NULL || record->last_job == NULL;
+}
+
+/* A short call is done, but others have joined it, or something follows it. */
+static void
+go_on (KeyJob *self, BsCaller *callers, GBytes *bytes, const GError *error, BsAftermath *after)
+{
+  bs_job_answer (callers, key_job_get_value (self, bytes), error);
+  bs_aftermath_run (after);
+  bs_task_tracker_end (self->job.store->tracker);
 }
 
 gboolean
@@ -754,24 +845,32 @@ bs_strand_call_now (BsBackingStore *store,
   BsNeed need = BS_NEED_MISSING;
   GBytes *bytes = NULL;
   BsCaller *callers;
+  gboolean loose;
   KeyJob self;
 
-  g_mutex_lock (&shard->mutex);
-  if (record == NULL)
+  bs_strand_lock (shard);
+  loose = shard->n_standing == 0 && bs_strand_needs_no_record (kind, content);
+  if (loose)
+    record = NULL;
+  else if (record == NULL)
     record = bs_shard_lookup (shard, key, hash);
-  if ((record == NULL || record->strand.head == NULL) && (tracked == NULL || !g_atomic_int_get (&tracked->refusing)) &&
-      !(kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (tracked, key, hash)))
+  if (can_call_now (store, kind, key, hash, record, tracked, inner))
     need = bs_strand_need (kind, record, tracked, key, hash);
   if (need != BS_NEED_MISSING && kind == BS_JOB_PERSIST && !inner)
     bs_tracked_path_claim_key (tracked, key, hash);
 
   if (need == BS_NEED_CALL)
     {
-      if (record == NULL)
+      if (!loose && record == NULL)
         record = bs_shard_insert (shard, key, hash);
-      if (!key_job_stand_now (&self, store, kind, record, hash, tracked, content))
+      if (key_job_stand_now (&self, store, shard, kind, key, hash, record, tracked, content))
         {
-          bs_strand_settle (store, shard, record, hash, &after);
+          set_n_calls (shard, shard->n_calls + 1);
+        }
+      else
+        {
+          if (record != NULL)
+            bs_strand_settle (store, shard, record, hash, &after);
           need = BS_NEED_MISSING;
         }
     }
@@ -784,13 +883,18 @@ bs_strand_call_now (BsBackingStore *store,
 
   if (need == BS_NEED_CALL)
     {
+      bs_task_tracker_note_call (store->tracker);
       callers = key_job_carry_out (&self, TRUE, 1, &bytes, &after, error);
-      if (callers != NULL)
-        bs_job_answer (callers, key_job_get_value (&self, bytes), *error);
+      if (callers != NULL || !bs_aftermath_is_empty (&after))
+        go_on (&self, callers, bytes, *error, &after);
+      else
+        bs_task_tracker_note_ended (store->tracker);
       *value = *error == NULL ? key_job_get_value (&self, bytes) : NULL;
     }
-  if (after.ready != NULL || after.dropped != NULL)
-    bs_aftermath_run (&after);
+  else if (!bs_aftermath_is_empty (&after))
+    {
+      bs_aftermath_run (&after);
+    }
 
   return need != BS_NEED_MISSING;
 }
@@ -822,7 +926,7 @@ bs_backing_store_drop_token (BsBackingStore *self, BsKeyRecord *record)
   BsShard *shard = &self->shards[bs_shard_index (hash)];
   BsAftermath after = { NULL, };
 
-  g_mutex_lock (&shard->mutex);
+  bs_strand_lock (shard);
   record->n_tokens--;
   bs_strand_settle (self, shard, record, hash, &after);
   g_mutex_unlock (&shard->mutex);

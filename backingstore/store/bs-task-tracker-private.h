@@ -8,6 +8,8 @@
 
 G_BEGIN_DECLS
 
+typedef struct _BsShard BsShard;
+
 struct _BsTaskTracker
 {
   GObject parent_instance;
@@ -25,16 +27,26 @@ struct _BsTaskTracker
 
   GMutex mutex;
 
-  /* under the mutex */
+  /* under the mutex, under which a shard's may be taken, never the other way round */
+  BsShard *shards;          /* borrowed from the store; NULL once that is gone: they count calls, too */
   BsCaller *waiters;        /* owned, by next */
   BsJob *close_job;         /* owned; the store is to be closed, or is being closed; written atomically */
 };
 
-BsTaskTracker *bs_task_tracker_new   (gpointer store, BsLane *lane, BsNotifier *notifier) G_GNUC_WARN_UNUSED_RESULT;
+BsTaskTracker *bs_task_tracker_new   (gpointer store, BsShard *shards, BsLane *lane, BsNotifier *notifier) G_GNUC_WARN_UNUSED_RESULT;
 
 /* One of the store's own tasks. Whoever counts it holds the tracker. */
 void           bs_task_tracker_begin (BsTaskTracker *self);
 void           bs_task_tracker_end   (BsTaskTracker *self);
+
+/* A call that its shard counts has begun, or ended. The latter not under the
+ * shard's mutex: it answers those who wait. */
+void           bs_task_tracker_note_call  (BsTaskTracker *self);
+void           bs_task_tracker_note_ended (BsTaskTracker *self);
+/* Whether nothing is under way. Under the mutex. */
+gboolean       bs_task_tracker_is_idle    (BsTaskTracker *self);
+/* The store is going. */
+void           bs_task_tracker_forget_store (BsTaskTracker *self);
 
 /* The wait that wait_finished shares. Takes `task` over. */
 void           bs_task_tracker_start_wait (BsTaskTracker *self, GTask *task);

@@ -29,6 +29,35 @@ static GParamSpec *properties[PROP_CLOSED + 1];
 
 G_DEFINE_FINAL_TYPE (BsTaskTracker, bs_task_tracker, G_TYPE_OBJECT)
 
+static guint
+count_calls (BsTaskTracker *self)
+{
+  guint n = 0;
+
+  for (guint i = 0; self->shards != NULL && i < BS_N_SHARDS; i++)
+    n += __atomic_load_n (&self->shards[i].n_calls, __ATOMIC_RELAXED);
+
+  return n;
+}
+
+/* Each shard is locked: a call that comes in later sees what whoever asks has set
+ * before, and one that ends later looks whether somebody waits. Jobs are looked at
+ * last, since a call may leave one behind. */
+gboolean
+bs_task_tracker_is_idle (BsTaskTracker *self)
+{
+  gboolean idle = TRUE;
+
+  for (guint i = 0; self->shards != NULL && i < BS_N_SHARDS; i++)
+    {
+      g_mutex_lock (&self->shards[i].mutex);
+      idle = idle && self->shards[i].n_calls == 0;
+      g_mutex_unlock (&self->shards[i].mutex);
+    }
+
+  return idle && g_atomic_int_get (&self->n_jobs) == 0;
+}
+
 /* Answers everyone who waits, if there is nothing left to wait for. */
 static void
 check_idle (BsTaskTracker *self)
@@ -39,7 +68,7 @@ check_idle (BsTaskTracker *self)
     return;
 
   g_mutex_lock (&self->mutex);
-  if (self->closed && bs_task_tracker_get_n_tasks (self) == 0)
+  if (self->closed && bs_task_tracker_is_idle (self) && g_atomic_int_get (&self->n_held) == 0)
     {
       waiters = g_steal_pointer (&self->waiters);
       g_atomic_int_set (&self->n_waiters, 0);
@@ -83,12 +112,35 @@ bs_task_tracker_end (BsTaskTracker *self)
     }
 }
 
+void
+bs_task_tracker_note_call (BsTaskTracker *self)
+{
+  notify_n_tasks (self);
+}
+
+void
+bs_task_tracker_note_ended (BsTaskTracker *self)
+{
+  notify_n_tasks (self);
+  check_idle (self);
+  bs_close_check (self);
+}
+
+void
+bs_task_tracker_forget_store (BsTaskTracker *self)
+{
+  g_mutex_lock (&self->mutex);
+  self->shards = NULL;
+  g_mutex_unlock (&self->mutex);
+}
+
 BsTaskTracker *
-bs_task_tracker_new (gpointer store, BsLane *lane, BsNotifier *notifier)
+bs_task_tracker_new (gpointer store, BsShard *shards, BsLane *lane, BsNotifier *notifier)
 {
   BsTaskTracker *self = g_object_new (BS_TYPE_TASK_TRACKER, NULL);
 
   self->store = store;
+  self->shards = shards;
   self->lane = bs_lane_ref (lane);
   self->notifier = bs_notifier_ref (notifier);
   return self;
@@ -176,9 +228,15 @@ bs_task_tracker_init (BsTaskTracker *self)
 guint
 bs_task_tracker_get_n_tasks (BsTaskTracker *self)
 {
+  guint n;
+
   g_return_val_if_fail (BS_IS_TASK_TRACKER (self), 0);
 
-  return g_atomic_int_get (&self->n_jobs) + g_atomic_int_get (&self->n_held);
+  g_mutex_lock (&self->mutex);
+  n = count_calls (self) + g_atomic_int_get (&self->n_jobs) + g_atomic_int_get (&self->n_held);
+  g_mutex_unlock (&self->mutex);
+
+  return n;
 }
 
 /**

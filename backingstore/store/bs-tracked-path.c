@@ -31,9 +31,8 @@ static GParamSpec *properties[PROP_CLOSED + 1];
 G_DEFINE_FINAL_TYPE (BsTrackedPath, bs_tracked_path, G_TYPE_OBJECT)
 
 static void
-add_n_keys (BsTrackedPath *self, gssize n)
+notify_n_keys (BsTrackedPath *self)
 {
-  g_atomic_pointer_add (&self->n_keys, n);
   if (!g_atomic_int_get (&self->n_keys_pending))
     bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_N_KEYS], &self->n_keys_pending);
 }
@@ -43,10 +42,10 @@ bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 h
 {
   guint shard = bs_shard_index (hash);
 
-  if (self->uncertain[shard].n_keys > 0 && bs_key_table_contains (&self->uncertain[shard], key, hash))
+  if (self->shards[shard].uncertain.n_keys > 0 && bs_key_table_contains (&self->shards[shard].uncertain, key, hash))
     return BS_MEMBER_UNCERTAIN;
 
-  return bs_key_table_contains (&self->members[shard], key, hash) ? BS_MEMBER_YES : BS_MEMBER_NO;
+  return bs_key_table_contains (&self->shards[shard].members, key, hash) ? BS_MEMBER_YES : BS_MEMBER_NO;
 }
 
 void
@@ -59,28 +58,28 @@ bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 h
 
   if (membership == BS_MEMBER_UNCERTAIN)
     {
-      bs_key_table_add (&self->uncertain[shard], key, hash);
+      bs_key_table_add (&self->shards[shard].uncertain, key, hash);
       return;
     }
 
-  if (self->uncertain[shard].n_keys > 0)
-    bs_key_table_remove (&self->uncertain[shard], key, hash);
+  if (self->shards[shard].uncertain.n_keys > 0)
+    bs_key_table_remove (&self->shards[shard].uncertain, key, hash);
   if (membership == BS_MEMBER_YES)
     {
-      if (bs_key_table_add (&self->members[shard], key, hash))
-        add_n_keys (self, 1);
+      if (bs_key_table_add (&self->shards[shard].members, key, hash))
+        notify_n_keys (self);
     }
   else
     {
-      if (bs_key_table_remove (&self->members[shard], key, hash))
-        add_n_keys (self, -1);
+      if (bs_key_table_remove (&self->shards[shard].members, key, hash))
+        notify_n_keys (self);
     }
 }
 
 gboolean
 bs_tracked_path_is_pinned (BsTrackedPath *self, const BsKey *key, guint64 hash)
 {
-  BsKeyTable *pinned = &self->pinned[bs_shard_index (hash)];
+  BsKeyTable *pinned = &self->shards[bs_shard_index (hash)].pinned;
 
   return pinned->n_keys > 0 && bs_key_table_contains (pinned, key, hash);
 }
@@ -92,10 +91,10 @@ bs_tracked_path_claim_key (BsTrackedPath *self, const BsKey *key, guint64 hash)
 {
   guint shard = bs_shard_index (hash);
 
-  if (self->added[shard].n_keys > 0 && bs_key_table_remove (&self->added[shard], key, hash))
-    bs_key_table_add (&self->pinned[shard], key, hash);
+  if (self->shards[shard].added.n_keys > 0 && bs_key_table_remove (&self->shards[shard].added, key, hash))
+    bs_key_table_add (&self->shards[shard].pinned, key, hash);
   if (G_UNLIKELY (g_atomic_int_get (&self->n_awaiting_turn) > 0))
-    bs_key_table_add (&self->claimed[shard], key, hash);
+    bs_key_table_add (&self->shards[shard].claimed, key, hash);
 }
 
 void
@@ -112,7 +111,7 @@ bs_tracked_path_copy_keys (BsTrackedPath *self, guint shard, GArray *keys)
   const BsKey *key;
 
   g_mutex_lock (&self->store->shards[shard].mutex);
-  while (bs_key_table_iter_next (&self->members[shard], &iter, &key))
+  while (bs_key_table_iter_next (&self->shards[shard].members, &iter, &key))
     g_array_append_vals (keys, key, 1);
   g_mutex_unlock (&self->store->shards[shard].mutex);
 }
@@ -122,22 +121,22 @@ bs_tracked_path_is_in_doubt (BsTrackedPath *self, const BsKey *key, guint64 hash
 {
   guint shard = bs_shard_index (hash);
 
-  return g_atomic_int_get (&self->doubted) && self->trusted_from[shard] != 0 &&
-         !bs_key_table_contains (&self->redone[shard], key, hash);
+  return g_atomic_int_get (&self->doubted) && self->shards[shard].in_doubt &&
+         !bs_key_table_contains (&self->shards[shard].redone, key, hash);
 }
 
 void
-bs_tracked_path_settle (BsTrackedPath *self, const BsKey *key, guint64 hash, guint64 ticket)
+bs_tracked_path_settle (BsTrackedPath *self, const BsKey *key, guint64 hash, const BsJob *job)
 {
-  guint shard = bs_shard_index (hash);
+  BsPathShard *shard = &self->shards[bs_shard_index (hash)];
 
   /* What was asked while the sync ran may have been done before it failed. */
-  if (ticket >= self->trusted_from[shard])
-    bs_key_table_add (&self->redone[shard], key, hash);
+  if (job->ticket > (job->kind == BS_JOB_BULK ? shard->last_doubted_bulk : shard->last_doubted))
+    bs_key_table_add (&shard->redone, key, hash);
 }
 
 void
-bs_tracked_path_doubt (BsTrackedPath *self, guint64 trusted_from)
+bs_tracked_path_doubt (BsTrackedPath *self, guint64 last_bulk)
 {
   g_atomic_int_set (&self->doubted, TRUE);
   for (guint i = 0; i < BS_N_SHARDS; i++)
@@ -145,9 +144,10 @@ bs_tracked_path_doubt (BsTrackedPath *self, guint64 trusted_from)
       GMutex *mutex = &self->store->shards[i].mutex;
 
       g_mutex_lock (mutex);
-      self->trusted_from[i] = trusted_from;
-      bs_key_table_clear (&self->redone[i]);
-      bs_key_table_init (&self->redone[i], BS_SHARD_BITS);
+      self->shards[i].in_doubt = TRUE;
+      self->shards[i].last_doubted = self->shards[i].tickets.last_ticket;
+      self->shards[i].last_doubted_bulk = last_bulk;
+      bs_key_table_clear (&self->shards[i].redone);
       g_mutex_unlock (mutex);
     }
   g_atomic_int_set (&self->disturbed, TRUE);
@@ -165,22 +165,23 @@ bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet 
   self->path = bs_path_ref (path);
   self->file = g_object_ref (file);
 
+  self->shards = g_aligned_alloc0 (BS_N_SHARDS, sizeof (BsPathShard), BS_CACHE_LINE);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
-      bs_key_table_init (&self->members[i], BS_SHARD_BITS);
-      bs_key_table_init (&self->uncertain[i], BS_SHARD_BITS);
-      bs_key_table_init (&self->pinned[i], BS_SHARD_BITS);
-      bs_key_table_init (&self->added[i], BS_SHARD_BITS);
-      bs_key_table_init (&self->claimed[i], BS_SHARD_BITS);
-      bs_key_table_reserve (&self->members[i], table->n_keys / BS_N_SHARDS);
+      bs_key_table_init (&self->shards[i].members, BS_SHARD_BITS);
+      bs_key_table_init (&self->shards[i].uncertain, BS_SHARD_BITS);
+      bs_key_table_init (&self->shards[i].pinned, BS_SHARD_BITS);
+      bs_key_table_init (&self->shards[i].added, BS_SHARD_BITS);
+      bs_key_table_init (&self->shards[i].claimed, BS_SHARD_BITS);
+      bs_key_table_init (&self->shards[i].redone, BS_SHARD_BITS);
+      bs_key_table_reserve (&self->shards[i].members, table->n_keys / BS_N_SHARDS);
     }
   while (bs_key_table_iter_next (table, &iter, &key))
     {
       guint64 hash = bs_key_hash (key);
 
-      bs_key_table_add (&self->members[bs_shard_index (hash)], key, hash);
+      bs_key_table_add (&self->shards[bs_shard_index (hash)].members, key, hash);
     }
-  self->n_keys = GSIZE_TO_POINTER (table->n_keys);
 
   return self;
 }
@@ -195,15 +196,16 @@ bs_tracked_path_finalize (GObject *object)
 
   if (self->store != NULL)
     bs_notifier_forget (self->store->notifier, object);
-  for (guint i = 0; i < BS_N_SHARDS; i++)
+  for (guint i = 0; self->shards != NULL && i < BS_N_SHARDS; i++)
     {
-      bs_key_table_clear (&self->redone[i]);
-      bs_key_table_clear (&self->members[i]);
-      bs_key_table_clear (&self->uncertain[i]);
-      bs_key_table_clear (&self->pinned[i]);
-      bs_key_table_clear (&self->added[i]);
-      bs_key_table_clear (&self->claimed[i]);
+      bs_key_table_clear (&self->shards[i].redone);
+      bs_key_table_clear (&self->shards[i].members);
+      bs_key_table_clear (&self->shards[i].uncertain);
+      bs_key_table_clear (&self->shards[i].pinned);
+      bs_key_table_clear (&self->shards[i].added);
+      bs_key_table_clear (&self->shards[i].claimed);
     }
+  g_clear_pointer (&self->shards, g_aligned_free);
   g_clear_pointer (&self->path, bs_path_unref);
   g_clear_object (&self->file);
   g_clear_object (&self->store);
@@ -309,9 +311,14 @@ bs_tracked_path_get_file (BsTrackedPath *self)
 guint64
 bs_tracked_path_get_n_keys (BsTrackedPath *self)
 {
+  guint64 n = 0;
+
   g_return_val_if_fail (BS_IS_TRACKED_PATH (self), 0);
 
-  return GPOINTER_TO_SIZE (g_atomic_pointer_get (&self->n_keys));
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    n += bs_key_table_peek_n_keys (&self->shards[i].members);
+
+  return n;
 }
 
 /**
@@ -357,7 +364,7 @@ bs_tracked_path_contains_key (BsTrackedPath *self, const char *key)
   hash = bs_key_hash (&parsed);
   shard = &self->store->shards[bs_shard_index (hash)];
   g_mutex_lock (&shard->mutex);
-  found = bs_key_table_contains (&self->members[bs_shard_index (hash)], &parsed, hash);
+  found = bs_key_table_contains (&self->shards[bs_shard_index (hash)].members, &parsed, hash);
   g_mutex_unlock (&shard->mutex);
 
   return found;

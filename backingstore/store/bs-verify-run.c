@@ -262,7 +262,7 @@ count_keys (Run *run)
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       g_mutex_lock (&store->shards[i].mutex);
-      run->expected[i] = run->job.tracked->members[i].n_keys;
+      run->expected[i] = run->job.tracked->shards[i].members.n_keys;
       g_mutex_unlock (&store->shards[i].mutex);
       n_total += run->expected[i];
     }

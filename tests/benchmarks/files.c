@@ -5,7 +5,8 @@
  * The floor is the system calls without which the bytes or the name would not get
  * where they belong, in a bare loop over folders that are open already: no hash, no
  * attribute, no mark of what is not synced. For what is read, it allocates
- * memory for each, as anyone must who hands it on. A second floor adds the attribute.
+ * memory for each, as anyone must who hands it on, and has the time of access noted, as
+ * anyone does who asks for nothing else. A second floor adds the attribute.
  *
  * Every round has a directory of its own. Nothing is synced in the timed parts. */
 

@@ -8,7 +8,7 @@ import sys
 
 # They touch no file.
 HARMLESS = re.compile(r'''
-    _GLOBAL_OFFSET_TABLE_ | _ITM_\w+ | __gmon_start__ | __stack_chk_fail | __(asan|ubsan|tsan|sanitizer)_\w+
+    _GLOBAL_OFFSET_TABLE_ | _ITM_\w+ | __gmon_start__ | __stack_chk_fail | __cpu_\w+ | __(asan|ubsan|tsan|sanitizer)_\w+
   | (g_|bs_|XXH)\w+
   | (__)?(mem|str|sprintf|snprintf|vsnprintf|printf|fprintf|v?asprintf|(__)?(isoc\d+_)?s?scanf|strto)\w*
   | __errno_location | __\w+_chk_fail | __assert_fail | abort
