@@ -15,6 +15,11 @@
 /* So many keys wait for their places in the table to come from memory. */
 #define N_WAITING 16
 
+/* The first digits of a UUID are random: one folder has as many blobs as another,
+ * and a few tell how many there will be. */
+#define N_FOLDERS 256
+#define N_FOLDERS_COUNTED 16
+
 typedef struct
 {
   BsFileDirectory *directory;
@@ -22,6 +27,7 @@ typedef struct
   BsKey waiting[N_WAITING];
   guint64 hashes[N_WAITING];
   guint n_waiting;
+  guint n_folders;
   gboolean suspicious;          /* look at each file */
   gsize n_foreign;
   GCancellable *cancellable;
@@ -180,6 +186,17 @@ add_found (Listing *listing,
     add_waiting (listing);
 }
 
+/* A table that has room need not grow, which moves its keys. */
+static void
+count_folder (Listing *listing)
+{
+  if (++listing->n_folders != N_FOLDERS_COUNTED)
+    return;
+
+  add_waiting (listing);
+  bs_key_table_reserve (listing->found, listing->found->n_keys * N_FOLDERS / N_FOLDERS_COUNTED * 33 / 32);
+}
+
 static int
 list_entry (BsFileEntry kind,
             int fd,
@@ -210,6 +227,9 @@ list_entry (BsFileEntry kind,
       break;
 
     case BS_FILE_ENTRY_SHARD:
+      count_folder (listing);
+      break;
+
     case BS_FILE_ENTRY_OURS:
     default:
       break;

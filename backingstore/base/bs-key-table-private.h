@@ -33,6 +33,7 @@ void     bs_key_table_clear     (BsKeyTable *table);
 void     bs_key_table_copy      (const BsKeyTable *table, BsKeyTable *copy);
 void     bs_key_table_reserve   (BsKeyTable *table, guint64 n_keys);
 gboolean bs_key_table_add       (BsKeyTable *table, const BsKey *key, guint64 hash);
+void     bs_key_table_add_new   (BsKeyTable *table, const BsKey *key, guint64 hash);
 gboolean bs_key_table_remove    (BsKeyTable *table, const BsKey *key, guint64 hash);
 gboolean bs_key_table_contains  (const BsKeyTable *table, const BsKey *key, guint64 hash);
 gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key);

@@ -369,6 +369,17 @@ bs_key_table_add (BsKeyTable *table,
   return TRUE;
 }
 
+/* It is known not to be there, and there is room reserved for it. */
+void
+bs_key_table_add_new (BsKeyTable *table,
+                      const BsKey *key,
+                      guint64 hash)
+{
+  set_n_keys (table, table->n_keys + 1);
+  table->n_free--;
+  settle (table, key, hash, 0);
+}
+
 /* Whether the key was there. */
 gboolean
 bs_key_table_remove (BsKeyTable *table,

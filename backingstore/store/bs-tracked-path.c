@@ -153,13 +153,32 @@ bs_tracked_path_doubt (BsTrackedPath *self, guint64 last_bulk)
   g_atomic_int_set (&self->disturbed, TRUE);
 }
 
+/* With room for some more. */
+static void
+take_found (BsTrackedPath *self, BsKeyTable *found)
+{
+  guint64 n_keys[BS_N_SHARDS] = { 0, };
+  BsKeyTableIter iter = { 0, };
+  const BsKey *key;
+
+  while (bs_key_table_iter_next (found, &iter, &key))
+    n_keys[bs_shard_index (bs_key_hash (key))]++;
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    bs_key_table_reserve (&self->shards[i].members, n_keys[i] + n_keys[i] / 16);
+
+  iter = (BsKeyTableIter) { 0, };
+  while (bs_key_table_iter_next (found, &iter, &key))
+    {
+      guint64 hash = bs_key_hash (key);
+
+      bs_key_table_add_new (&self->shards[bs_shard_index (hash)].members, key, hash);
+    }
+}
+
 BsTrackedPath *
 bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found)
 {
   BsTrackedPath *self = g_object_new (BS_TYPE_TRACKED_PATH, NULL);
-  BsKeyTable *table = bs_key_set_get_table (found);
-  BsKeyTableIter iter = { 0, };
-  const BsKey *key;
 
   self->store = g_object_ref (store);
   self->path = bs_path_ref (path);
@@ -174,14 +193,8 @@ bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet 
       bs_key_table_init (&self->shards[i].added, BS_SHARD_BITS);
       bs_key_table_init (&self->shards[i].claimed, BS_SHARD_BITS);
       bs_key_table_init (&self->shards[i].redone, BS_SHARD_BITS);
-      bs_key_table_reserve (&self->shards[i].members, table->n_keys / BS_N_SHARDS);
     }
-  while (bs_key_table_iter_next (table, &iter, &key))
-    {
-      guint64 hash = bs_key_hash (key);
-
-      bs_key_table_add (&self->shards[bs_shard_index (hash)].members, key, hash);
-    }
+  take_found (self, bs_key_set_get_table (found));
 
   return self;
 }
