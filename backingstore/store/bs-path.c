@@ -1,62 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "bs-path-private.h"
+#include "bs-path-job-private.h"
 
 #include "bs-task-private.h"
 
 /* A path's strand holds what concerns the path as a whole: one of these runs at
- * a time. Syncs and untracks also wait for the operations on its keys that were
- * asked before them: those have tickets, and stand in a list of their shard until
- * they are done. What waits for them looks at every list once, when its turn has
- * come, and is told by those that it found occupied.
+ * a time.
  *
  * At most two syncs exist: one closing, which covers what was asked before it
  * was frozen, and one gathering, which is frozen when the closing one ends. */
-
-typedef enum
-{
-  UNTRACKED,
-  TRACKED,        /* `tracked` points to it, until it is finalized and a release follows */
-  UNTRACKING,     /* an untrack was asked */
-} PathState;
-
-struct _BsPath
-{
-  gatomicrefcount ref_count;
-
-  /* constant */
-  GFile *file;              /* owned */
-  char *uri;                /* owned */
-
-  guint n_pins;             /* under the store's paths_mutex: somebody is about to ask for something */
-
-  GMutex mutex;             /* taken under a shard's, never the other way round */
-
-  /* under the mutex */
-  PathState state;
-  GWeakRef tracked;         /* not read under the mutex: that may run a binding's code */
-  BsStrand strand;
-  BsStrand saves;           /* the first one runs */
-  BsJob *running;           /* borrowed: the READY or RUNNING one of the strand */
-  BsJob *closing;           /* borrowed: stands on the strand */
-  BsJob *gathering;         /* owned: does not */
-  BsTicketList tickets;     /* of what changes many keys */
-  BsJob *waiting;           /* borrowed: the SYNC or UNTRACK that waits for tickets */
-  guint n_awaited;          /* lists whose tickets it waits for */
-  guint n_surveys;          /* that were begun: the last one's number */
-};
-
-typedef struct
-{
-  BsJob job;
-
-  BsPath *path;             /* owned */
-  guint64 *barriers;        /* SYNC: owned; the last tickets that it covers, those of the shards and the path's */
-  guint survey;             /* SYNC, UNTRACK: its number, once it has looked at the tickets */
-  gboolean awaits_release;  /* TRACK: the former object is being finalized */
-  GBytes *root;             /* WRITE_ROOT: owned */
-} PathJob;
 
 static const char waits_for_itself[] = "called from inside a commit function that the path's saves wait for, it would wait for itself";
 
@@ -110,16 +63,15 @@ path_pin (BsBackingStore *store, GFile *file)
   return path;
 }
 
-/* Removes it from the table when nothing is left to know about it. */
-static void
-path_forget (BsBackingStore *store, BsPath *path, guint n_pins)
+void
+bs_path_forget (BsBackingStore *store, BsPath *path, guint n_pins)
 {
   gboolean idle;
 
   g_mutex_lock (&store->paths_mutex);
   path->n_pins -= n_pins;
   g_mutex_lock (&path->mutex);
-  idle = path->n_pins == 0 && path->state == UNTRACKED && path->strand.head == NULL &&
+  idle = path->n_pins == 0 && path->state == BS_PATH_UNTRACKED && path->strand.head == NULL &&
          g_hash_table_lookup (store->paths, path->uri) == path;
   g_mutex_unlock (&path->mutex);
   if (idle)
@@ -132,18 +84,18 @@ path_forget (BsBackingStore *store, BsPath *path, guint n_pins)
 
 /* It is, until it has looked at the tickets, so as to do that. */
 static gboolean
-tickets_passed (BsPath *path, PathJob *self)
+tickets_passed (BsPath *path, BsPathJob *self)
 {
   return self->survey == 0 || path->n_awaited == 0;
 }
 
 static gboolean
-eligible (BsPath *path, PathJob *self)
+eligible (BsPath *path, BsPathJob *self)
 {
   switch ((int) self->job.kind)
     {
     case BS_JOB_TRACK:
-      return path->state == UNTRACKED || (path->state == TRACKED && !self->awaits_release);
+      return path->state == BS_PATH_UNTRACKED || (path->state == BS_PATH_TRACKED && !self->awaits_release);
     case BS_JOB_SYNC:
       return tickets_passed (path, self);
     case BS_JOB_UNTRACK:
@@ -163,7 +115,7 @@ path_next (BsPath *path)
     return NULL;
 
   for (BsJob *job = path->strand.head; job != NULL; job = job->next)
-    if (eligible (path, (PathJob *) job))
+    if (eligible (path, (BsPathJob *) job))
       {
         path->running = job;
         job->state = BS_JOB_READY;
@@ -173,16 +125,14 @@ path_next (BsPath *path)
   return NULL;
 }
 
-static void
-path_dispatch (BsPath *path, BsAftermath *after)
+void
+bs_path_dispatch (BsPath *path, BsAftermath *after)
 {
   BsJob *job = path_next (path);
 
   if (job != NULL)
     bs_aftermath_add_ready (after, job);
 }
-
-#define N_LISTS (BS_N_SHARDS + 1)
 
 /* The last ticket there of what was asked so far. */
 static guint64
@@ -192,9 +142,9 @@ peek_barrier (BsPath *path, BsTrackedPath *tracked, guint list)
 }
 
 static gboolean
-covers_all (BsPath *path, PathJob *sync)
+covers_all (BsPath *path, BsPathJob *sync)
 {
-  for (guint i = 0; i < N_LISTS; i++)
+  for (guint i = 0; i < BS_PATH_N_LISTS; i++)
     if (peek_barrier (path, sync->job.tracked, i) != sync->barriers[i])
       return FALSE;
 
@@ -205,17 +155,16 @@ covers_all (BsPath *path, PathJob *sync)
 static void
 freeze (BsPath *path)
 {
-  PathJob *sync = (PathJob *) path->gathering;
+  BsPathJob *sync = (BsPathJob *) path->gathering;
 
   path->closing = g_steal_pointer (&path->gathering);
-  for (guint i = 0; i < N_LISTS; i++)
+  for (guint i = 0; i < BS_PATH_N_LISTS; i++)
     sync->barriers[i] = peek_barrier (path, sync->job.tracked, i);
   bs_strand_append (&path->strand, path->closing);
 }
 
-/* Takes a job that is done, or that everybody has left, out of the path. */
-static void
-path_remove (BsPath *path, BsJob *job)
+void
+bs_path_remove (BsPath *path, BsJob *job)
 {
   if (job == path->gathering)
     {
@@ -234,481 +183,6 @@ path_remove (BsPath *path, BsJob *job)
       if (path->gathering != NULL)
         freeze (path);
     }
-}
-
-/* Tells whoever waits for the tickets of a list, if they have been returned.
- * Under the path's mutex, and the list's. */
-static void
-note_passed (BsPath *path, BsTicketList *list, BsAftermath *after)
-{
-  guint waiter = bs_ticket_list_steal_waiter (list);
-
-  /* Who waited may have been cancelled since. */
-  if (waiter != 0 && path->waiting != NULL && ((PathJob *) path->waiting)->survey == waiter && --path->n_awaited == 0)
-    path_dispatch (path, after);
-}
-
-gboolean
-bs_path_take_key_ticket (BsJob *job, guint shard, gboolean inner)
-{
-  BsTrackedPath *tracked = job->tracked;
-
-  if (!inner && g_atomic_int_get (&tracked->refusing))
-    return FALSE;
-
-  bs_ticket_list_append (&tracked->shards[shard].tickets, job);
-  return TRUE;
-}
-
-void
-bs_path_return_key_ticket (BsJob *job, guint shard, BsAftermath *after)
-{
-  BsTicketList *list;
-  BsPath *path;
-
-  if (job->tracked == NULL || job->ticket == 0)
-    return;
-
-  list = &job->tracked->shards[shard].tickets;
-  bs_ticket_list_remove (list, job);
-  if (G_LIKELY (list->awaited == 0))
-    return;
-
-  path = job->tracked->path;
-  g_mutex_lock (&path->mutex);
-  note_passed (path, list, after);
-  g_mutex_unlock (&path->mutex);
-}
-
-gboolean
-bs_path_take_ticket (BsJob *job, gboolean inner)
-{
-  BsTrackedPath *tracked = job->tracked;
-  BsPath *path = tracked->path;
-  gboolean refused;
-
-  g_mutex_lock (&path->mutex);
-  refused = !inner && g_atomic_int_get (&tracked->refusing);
-  if (!refused)
-    bs_ticket_list_append (&path->tickets, job);
-  g_mutex_unlock (&path->mutex);
-
-  return !refused;
-}
-
-void
-bs_path_return_ticket (BsJob *job, BsAftermath *after)
-{
-  BsPath *path;
-
-  if (job->tracked == NULL || job->ticket == 0)
-    return;
-
-  path = job->tracked->path;
-  g_mutex_lock (&path->mutex);
-  bs_ticket_list_remove (&path->tickets, job);
-  note_passed (path, &path->tickets, after);
-  /* An untrack looks at the others only when this list is empty. */
-  path_dispatch (path, after);
-  g_mutex_unlock (&path->mutex);
-}
-
-void
-bs_path_renew_ticket (BsJob *job, BsAftermath *after)
-{
-  BsPath *path = job->tracked->path;
-
-  g_mutex_lock (&path->mutex);
-  bs_ticket_list_remove (&path->tickets, job);
-  bs_ticket_list_append (&path->tickets, job);
-  note_passed (path, &path->tickets, after);
-  g_mutex_unlock (&path->mutex);
-}
-
-static void
-lend_to_keys (BsTrackedPath *tracked, int priority)
-{
-  for (guint i = 0; i < BS_N_SHARDS; i++)
-    {
-      BsTicketList *list = &tracked->shards[i].tickets;
-      GMutex *mutex = &tracked->store->shards[i].mutex;
-
-      g_mutex_lock (mutex);
-      if (list->first != NULL && list->worst_priority > priority)
-        {
-          for (BsJob *job = list->first; job != NULL; job = job->ticket_next)
-            if (!job->embedded)
-              bs_job_lend (job, priority);
-          list->worst_priority = priority;
-        }
-      g_mutex_unlock (mutex);
-    }
-}
-
-/* What a sync waits for must not wait longer than the sync would. It does not
- * wait for the whole of what steps aside; an untrack does. */
-static void
-lend_to_tickets (BsTrackedPath *tracked, BsJobKind kind, int priority)
-{
-  g_autoptr (GPtrArray) jobs = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_job_unref);
-  BsPath *path = tracked->path;
-
-  lend_to_keys (tracked, priority);
-
-  g_mutex_lock (&path->mutex);
-  if (path->tickets.first != NULL && (path->tickets.worst_priority > priority || kind == BS_JOB_UNTRACK))
-    {
-      for (BsJob *job = path->tickets.first; job != NULL; job = job->ticket_next)
-        if (job->kind != BS_JOB_VERIFY_PATH || kind == BS_JOB_UNTRACK)
-          g_ptr_array_add (jobs, bs_job_ref (job));
-      path->tickets.worst_priority = priority;
-    }
-  g_mutex_unlock (&path->mutex);
-
-  for (guint i = 0; i < jobs->len; i++)
-    {
-      BsJob *job = g_ptr_array_index (jobs, i);
-
-      g_mutex_lock (job->lock);
-      if (job->state != BS_JOB_DONE)
-        bs_job_lend (job, priority);
-      g_mutex_unlock (job->lock);
-    }
-}
-
-/* Ends a job of the path: whoever waits for it is answered. */
-static void
-path_job_end (PathJob *self, gpointer value, const GError *error)
-{
-  BsJob *job = &self->job;
-  BsPath *path = self->path;
-  BsAftermath after = { NULL, };
-  BsCaller *callers;
-
-  g_mutex_lock (&path->mutex);
-  job->state = BS_JOB_DONE;
-  callers = bs_job_steal_callers (job);
-  path_remove (path, job);
-  path_dispatch (path, &after);
-  g_mutex_unlock (&path->mutex);
-
-  bs_job_answer (callers, value, error);
-  bs_aftermath_run (&after);
-  bs_job_unref (job);
-}
-
-/* Puts a job that came too early back. Under the path's mutex; returns those who
- * left while it ran. */
-static BsCaller *
-path_job_put_back (PathJob *self, BsAftermath *after)
-{
-  BsPath *path = self->path;
-  BsCaller *left;
-
-  path->running = NULL;
-  left = bs_job_put_back (&self->job, after);
-  path_dispatch (path, after);
-
-  return left;
-}
-
-static void
-path_job_wait_for_release (PathJob *self)
-{
-  BsPath *path = self->path;
-  BsAftermath after = { NULL, };
-  BsCaller *left;
-
-  g_mutex_lock (&path->mutex);
-  self->awaits_release = TRUE;
-  left = path_job_put_back (self, &after);
-  g_mutex_unlock (&path->mutex);
-
-  bs_job_answer_left (left);
-  bs_aftermath_run (&after);
-}
-
-/* New ones are refused while an untrack waits: it covers all there are. */
-static guint64
-get_barrier (PathJob *self, guint list)
-{
-  return self->barriers != NULL ? self->barriers[list] : G_MAXUINT64;
-}
-
-/* Asks each list to tell when what has to be waited for is done. */
-static void
-survey_keys (PathJob *self)
-{
-  BsTrackedPath *tracked = self->job.tracked;
-  BsPath *path = self->path;
-
-  for (guint i = 0; i < BS_N_SHARDS; i++)
-    {
-      GMutex *mutex = &tracked->store->shards[i].mutex;
-
-      g_mutex_lock (mutex);
-      if (bs_ticket_list_await (&tracked->shards[i].tickets, get_barrier (self, i), self->survey))
-        {
-          g_mutex_lock (&path->mutex);
-          path->n_awaited++;
-          g_mutex_unlock (&path->mutex);
-        }
-      g_mutex_unlock (mutex);
-    }
-}
-
-/* FALSE if it has to wait for tickets, and is put back until they are returned. */
-static gboolean
-survey (PathJob *self)
-{
-  BsPath *path = self->path;
-  BsAftermath after = { NULL, };
-  BsCaller *left = NULL;
-  gboolean surveyed, passed;
-
-  g_mutex_lock (&path->mutex);
-  surveyed = self->survey != 0;
-  if (!surveyed)
-    {
-      self->survey = ++path->n_surveys;
-      path->waiting = &self->job;
-      path->n_awaited = 1 + bs_ticket_list_await (&path->tickets, get_barrier (self, BS_N_SHARDS), self->survey);
-    }
-  g_mutex_unlock (&path->mutex);
-  if (surveyed)
-    return TRUE;
-
-  survey_keys (self);
-
-  g_mutex_lock (&path->mutex);
-  passed = --path->n_awaited == 0;
-  if (!passed)
-    left = path_job_put_back (self, &after);
-  g_mutex_unlock (&path->mutex);
-
-  bs_job_answer_left (left);
-  bs_aftermath_run (&after);
-  return passed;
-}
-
-static void
-run_track (PathJob *self)
-{
-  BsBackingStore *store = self->job.store;
-  BsPath *path = self->path;
-  g_autoptr (BsTrackedPath) tracked = NULL;
-  g_autoptr (BsKeySet) found = NULL;
-  g_autoptr (GError) error = NULL;
-  PathState state;
-  BsFrame frame;
-
-  g_mutex_lock (&path->mutex);
-  state = path->state;
-  g_mutex_unlock (&path->mutex);
-  if (state == TRACKED)
-    tracked = g_weak_ref_get (&path->tracked);
-
-  if (state == TRACKED && tracked == NULL)
-    {
-      path_job_wait_for_release (self);
-      return;
-    }
-
-  if (tracked == NULL)
-    {
-      found = bs_key_set_new ();
-      bs_frame_push (&frame, store, BS_FRAME_CALL);
-      bs_backing_sanitize_path (store->backing, path->file, found, self->job.cancellable, &error);
-      bs_frame_pop (&frame);
-    }
-  if (tracked == NULL && error == NULL)
-    {
-      tracked = bs_tracked_path_new (store, path, path->file, found);
-      g_mutex_lock (&path->mutex);
-      path->state = TRACKED;
-      g_weak_ref_set (&path->tracked, tracked);
-      g_mutex_unlock (&path->mutex);
-    }
-
-  path_job_end (self, tracked, error);
-}
-
-static void
-release (PathJob *self, GError **error)
-{
-  BsFrame frame;
-
-  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
-  bs_backing_release_path (self->job.store->backing, self->path->file, self->job.cancellable, error);
-  bs_frame_pop (&frame);
-}
-
-static void
-run_untrack (PathJob *self)
-{
-  BsTrackedPath *tracked = self->job.tracked;
-  g_autoptr (GError) error = NULL;
-
-  release (self, &error);
-
-  g_mutex_lock (&self->path->mutex);
-  self->path->state = error == NULL ? UNTRACKED : TRACKED;
-  g_atomic_int_set (&tracked->refusing, error == NULL);
-  g_mutex_unlock (&self->path->mutex);
-
-  if (error == NULL)
-    bs_tracked_path_set_closed (tracked);
-  path_job_end (self, NULL, error);
-}
-
-static void
-run_release (PathJob *self)
-{
-  GError *error = NULL;
-
-  release (self, &error);
-  if (error != NULL)
-    bs_backing_store_report (self->job.store, NULL, BS_OPERATION_RELEASE_PATH, error);
-
-  g_mutex_lock (&self->path->mutex);
-  self->path->state = UNTRACKED;
-  g_mutex_unlock (&self->path->mutex);
-
-  path_job_end (self, NULL, NULL);
-}
-
-static void
-run_sync (PathJob *self)
-{
-  BsJob *job = &self->job;
-  g_autoptr (GError) error = NULL;
-  BsFrame frame;
-
-  /* Where the backing is not asked, nothing has gone wrong. */
-  if (g_cancellable_is_cancelled (job->cancellable))
-    {
-      error = bs_job_error (BS_JOB_SYNC, NULL, job->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
-      path_job_end (self, NULL, error);
-      return;
-    }
-
-  bs_frame_push (&frame, job->store, BS_FRAME_CALL);
-  bs_backing_sync_persisted (job->store->backing, self->path->file, job->cancellable, &error);
-  bs_frame_pop (&frame);
-
-  /* Before anybody is told, so that whoever tries again reaches the backing. */
-  if (error != NULL)
-    bs_tracked_path_doubt (job->tracked, bs_ticket_list_peek_last_ticket (&self->path->tickets));
-  path_job_end (self, NULL, error);
-}
-
-static void
-run_load_root (PathJob *self)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  BsFrame frame;
-
-  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
-  bytes = bs_backing_read_root (self->job.store->backing, self->path->file, self->job.cancellable, &error);
-  bs_frame_pop (&frame);
-
-  path_job_end (self, bytes, error);
-}
-
-static void
-run_write_root (PathJob *self)
-{
-  g_autoptr (GError) error = NULL;
-  BsFrame frame;
-
-  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
-  bs_backing_write_root (self->job.store->backing, self->path->file, self->root, self->job.cancellable, &error);
-  bs_frame_pop (&frame);
-
-  path_job_end (self, NULL, error);
-}
-
-static void
-path_job_run (BsJob *job)
-{
-  PathJob *self = (PathJob *) job;
-
-  /* Counted until what it had in hand is let go. */
-  bs_job_ref (job);
-  switch (job->kind)
-    {
-    case BS_JOB_TRACK:
-      run_track (self);
-      break;
-    case BS_JOB_UNTRACK:
-      if (survey (self))
-        run_untrack (self);
-      break;
-    case BS_JOB_RELEASE:
-      run_release (self);
-      break;
-    case BS_JOB_SYNC:
-      if (survey (self))
-        run_sync (self);
-      break;
-    case BS_JOB_LOAD_ROOT:
-      run_load_root (self);
-      break;
-    case BS_JOB_WRITE_ROOT:
-      run_write_root (self);
-      break;
-    default:
-      g_assert_not_reached ();
-    }
-  bs_job_unref (job);
-}
-
-static void
-path_job_drop (BsJob *job, BsAftermath *after)
-{
-  BsPath *path = ((PathJob *) job)->path;
-
-  if (job->kind == BS_JOB_UNTRACK)
-    {
-      path->state = TRACKED;
-      g_atomic_int_set (&job->tracked->refusing, FALSE);
-    }
-  path_remove (path, job);
-  path_dispatch (path, after);
-  bs_aftermath_add_dropped (after, job);
-}
-
-static void
-path_job_free (BsJob *job)
-{
-  PathJob *self = (PathJob *) job;
-
-  /* What was dropped may have been all there was to know. */
-  path_forget (job->store, self->path, 0);
-  bs_path_unref (self->path);
-  g_free (self->barriers);
-  g_clear_pointer (&self->root, g_bytes_unref);
-}
-
-static const BsJobClass path_job_class = {
-  .run = path_job_run,
-  .drop = path_job_drop,
-  .free = path_job_free,
-};
-
-static BsJob *
-path_job_new (BsBackingStore *store, BsPath *path, BsJobKind kind, BsTrackedPath *tracked, int priority)
-{
-  PathJob *self = g_new0 (PathJob, 1);
-
-  bs_job_init (&self->job, &path_job_class, kind, store, store->backing_lane, &path->mutex, tracked, priority);
-  self->path = bs_path_ref (path);
-  if (kind == BS_JOB_SYNC)
-    self->barriers = g_new (guint64, N_LISTS);
-  bs_job_hold (&self->job);
-
-  return &self->job;
 }
 
 /* The identical job that may be joined. */
@@ -733,7 +207,7 @@ obtain_sync (BsPath *path, BsJob **spare)
 {
   BsJob *closing = path->closing;
 
-  if (closing != NULL && !closing->fired && covers_all (path, (PathJob *) closing))
+  if (closing != NULL && !closing->fired && covers_all (path, (BsPathJob *) closing))
     return closing;
 
   if (path->gathering == NULL)
@@ -767,7 +241,7 @@ bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
 {
   BsPath *path = path_pin (store, file);
   g_autoptr (BsTrackedPath) tracked = g_weak_ref_get (&path->tracked);
-  BsJob *spare = path_job_new (store, path, BS_JOB_TRACK, NULL, caller->priority);
+  BsJob *spare = bs_path_job_new (store, path, BS_JOB_TRACK, NULL, caller->priority);
   BsAftermath after = { NULL, };
   GError *error = NULL;
   BsJob *start = NULL;
@@ -782,7 +256,7 @@ bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
   g_mutex_lock (&path->mutex);
   left = caller->left;
   /* What the weak reference gave may have been untracked since. */
-  answer = left || (tracked != NULL && path->state == TRACKED && !g_atomic_int_get (&tracked->refusing));
+  answer = left || (tracked != NULL && path->state == BS_PATH_TRACKED && !g_atomic_int_get (&tracked->refusing));
   if (!answer && caller->blocking)
     answer = refused = !bs_wait_begin (&caller->wait, path);
   if (!answer)
@@ -811,7 +285,7 @@ bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
   bs_aftermath_run (&after);
   if (spare != NULL)
     bs_job_unref (spare);
-  path_forget (store, path, 1);
+  bs_path_forget (store, path, 1);
   bs_path_unref (path);
 }
 
@@ -853,7 +327,7 @@ ask (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller, BsJob **spare, Bs
       job = g_steal_pointer (spare);
       if (kind == BS_JOB_UNTRACK)
         {
-          path->state = UNTRACKING;
+          path->state = BS_PATH_UNTRACKING;
           g_atomic_int_set (&tracked->refusing, TRUE);
           bs_job_lend (path->saves.tail, caller->priority);
         }
@@ -898,7 +372,7 @@ start_job (BsJob *spare, BsCaller *caller)
   if (asked != ASKED_WAIT)
     bs_caller_answer (caller, NULL, error);
   else if (kind == BS_JOB_SYNC || kind == BS_JOB_UNTRACK)
-    lend_to_tickets (tracked, kind, caller->priority);
+    bs_path_lend_to_tickets (tracked, kind, caller->priority);
   if (start != NULL)
     bs_job_start (start, caller);
   bs_aftermath_run (&after);
@@ -909,15 +383,15 @@ start_job (BsJob *spare, BsCaller *caller)
 void
 bs_path_start (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
 {
-  start_job (path_job_new (tracked->store, tracked->path, kind, tracked, caller->priority), caller);
+  start_job (bs_path_job_new (tracked->store, tracked->path, kind, tracked, caller->priority), caller);
 }
 
 void
 bs_path_start_write_root (BsTrackedPath *tracked, GBytes *root, BsCaller *caller)
 {
-  BsJob *job = path_job_new (tracked->store, tracked->path, BS_JOB_WRITE_ROOT, tracked, caller->priority);
+  BsJob *job = bs_path_job_new (tracked->store, tracked->path, BS_JOB_WRITE_ROOT, tracked, caller->priority);
 
-  ((PathJob *) job)->root = g_bytes_ref (root);
+  ((BsPathJob *) job)->root = g_bytes_ref (root);
   start_job (job, caller);
 }
 
@@ -936,7 +410,7 @@ bs_path_lend_to_saves (BsTrackedPath *tracked, int priority)
   bs_job_lend (path->strand.tail, priority);
   g_mutex_unlock (&path->mutex);
 
-  lend_to_tickets (tracked, BS_JOB_SAVE, priority);
+  bs_path_lend_to_tickets (tracked, BS_JOB_SAVE, priority);
 }
 
 gboolean
@@ -963,7 +437,7 @@ bs_path_remove_save (BsJob *job, BsAftermath *after)
 
   bs_strand_remove (&path->saves, job);
   if (path->saves.head == NULL)
-    path_dispatch (path, after);
+    bs_path_dispatch (path, after);
   else if (path->saves.head->state == BS_JOB_QUEUED)
     bs_aftermath_add_ready (after, path->saves.head);
 }
@@ -972,12 +446,12 @@ void
 bs_path_start_release (BsPath *path, BsBackingStore *store)
 {
   BsAftermath after = { NULL, };
-  BsJob *job = path_job_new (store, path, BS_JOB_RELEASE, NULL, G_PRIORITY_DEFAULT);
+  BsJob *job = bs_path_job_new (store, path, BS_JOB_RELEASE, NULL, G_PRIORITY_DEFAULT);
 
   g_mutex_lock (&path->mutex);
   if (g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
     {
-      path->state = UNTRACKED;
+      path->state = BS_PATH_UNTRACKED;
       job->state = BS_JOB_DONE;
       bs_aftermath_add_dropped (&after, job);
     }
@@ -986,7 +460,7 @@ bs_path_start_release (BsPath *path, BsBackingStore *store)
       job->unattended = TRUE;
       bs_strand_prepend (&path->strand, job);
     }
-  path_dispatch (path, &after);
+  bs_path_dispatch (path, &after);
   g_mutex_unlock (&path->mutex);
 
   bs_aftermath_run (&after);
@@ -1033,11 +507,11 @@ bs_path_release_all (BsBackingStore *store, GCancellable *cancellable, GError **
       bs_backing_release_path (store->backing, path->file, cancellable, &local_error);
 
       g_mutex_lock (&path->mutex);
-      path->state = UNTRACKED;
+      path->state = BS_PATH_UNTRACKED;
       g_atomic_int_set (&tracked->refusing, TRUE);
       g_mutex_unlock (&path->mutex);
       bs_tracked_path_set_closed (tracked);
-      path_forget (store, path, 0);
+      bs_path_forget (store, path, 0);
 
       if (local_error == NULL)
         continue;

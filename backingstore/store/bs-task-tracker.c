@@ -46,12 +46,12 @@ count_calls (BsTaskTracker *self)
 gboolean
 bs_task_tracker_is_idle (BsTaskTracker *self)
 {
-  gboolean idle = TRUE;
+  gboolean idle = g_atomic_int_get (&self->n_jobs) == 0;
 
-  for (guint i = 0; self->shards != NULL && i < BS_N_SHARDS; i++)
+  for (guint i = 0; idle && self->shards != NULL && i < BS_N_SHARDS; i++)
     {
       g_mutex_lock (&self->shards[i].mutex);
-      idle = idle && self->shards[i].n_calls == 0;
+      idle = self->shards[i].n_calls == 0;
       g_mutex_unlock (&self->shards[i].mutex);
     }
 
