@@ -270,6 +270,37 @@ test_shards (void)
   bs_key_table_clear (&table);
 }
 
+/* The same where it is known how many there will be in each, and that they are new. */
+static void
+test_shards_of_new (void)
+{
+  BsKeyTable table = { 0 };
+  BsKeyTable shards[N_SHARDS];
+  guint64 n_keys[N_SHARDS] = { 0 };
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  fill (&table, N_MANY);
+  while (bs_key_table_iter_next (&table, &iter, &key))
+    n_keys[bs_key_hash (key) >> (64 - SHARD_SHIFT)]++;
+  for (guint i = 0; i < N_SHARDS; i++)
+    {
+      bs_key_table_init (&shards[i], SHARD_SHIFT);
+      bs_key_table_reserve (&shards[i], n_keys[i]);
+    }
+
+  iter = (BsKeyTableIter) { 0 };
+  while (bs_key_table_iter_next (&table, &iter, &key))
+    bs_key_table_add_new (&shards[bs_key_hash (key) >> (64 - SHARD_SHIFT)], key, bs_key_hash (key));
+  assert_in_shards (&table, shards);
+  for (guint i = 0; i < N_SHARDS; i++)
+    {
+      assert_whole (&shards[i]);
+      bs_key_table_clear (&shards[i]);
+    }
+  bs_key_table_clear (&table);
+}
+
 /* How many keys stand more than a few groups from where their hash belongs. */
 static guint64
 count_strays (const BsKeyTable *table)
@@ -632,6 +663,7 @@ main (int argc,
   g_test_add_func ("/key-table/collisions", test_collisions);
   g_test_add_func ("/key-table/memory", test_memory);
   g_test_add_func ("/key-table/shards", test_shards);
+  g_test_add_func ("/key-table/shards-of-new", test_shards_of_new);
   g_test_add_func ("/key-table/order", test_order);
   g_test_add_func ("/key-table/churn", test_churn);
   g_test_add_func ("/key-table/churn-memory", test_churn_memory);
