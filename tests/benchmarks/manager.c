@@ -118,6 +118,52 @@ run_ours (BsBackingStore *store, BsTrackedPath *tracked, BsItem **items, char **
   return (benchmark_cpu_now () - start) / (double) n_pairs;
 }
 
+/* One of two threads that work at the same time, each on keys of its own. */
+typedef struct
+{
+  Floor *floor;             /* NULL: ours */
+  BsBacking *backing;
+  GFile *file;
+  guint n_keys;
+  BsBackingStore *store;
+  BsTrackedPath *tracked;
+  BsItem **items;
+  char **item_keys;
+  const guint *order;
+  guint n_pairs;
+} Half;
+
+static gpointer
+run_half (gpointer data)
+{
+  const Half *self = data;
+
+  if (self->floor != NULL)
+    run_floor (self->floor, self->backing, self->file, self->n_keys, self->item_keys, self->order, self->n_pairs);
+  else
+    run_ours (self->store, self->tracked, self->items, self->item_keys, self->order, self->n_pairs);
+  return NULL;
+}
+
+/* On the clock: what a pair takes while the other thread does as many. */
+static double
+run_both (const Half *whole)
+{
+  Half halves[2] = { *whole, *whole };
+  GThread *threads[2];
+  gint64 start;
+
+  halves[0].n_pairs = halves[1].n_pairs = MAX (whole->n_pairs / 2, 1);
+  halves[1].order += whole->n_pairs / 2;
+  start = benchmark_now ();
+  for (guint i = 0; i < 2; i++)
+    threads[i] = g_thread_new ("half", run_half, &halves[i]);
+  for (guint i = 0; i < 2; i++)
+    g_thread_join (threads[i]);
+
+  return (benchmark_now () - start) / (double) halves[0].n_pairs;
+}
+
 static void
 measure (guint n_keys)
 {
@@ -132,7 +178,8 @@ measure (guint n_keys)
   BsItem **items = g_new (BsItem *, n_keys);
   char **item_keys = g_new0 (char *, (gsize) n_keys + 1);
   guint *orders[2];
-  Series ours[2], floors[2];
+  Series ours[3], floors[3];
+  Half half = { .backing = BS_BACKING (backing), .store = store, .tracked = tracked, .n_keys = n_keys, .n_pairs = n_pairs };
   Floor floor;
 
   for (guint i = 0; i < n_keys; i++)
@@ -151,22 +198,36 @@ measure (guint n_keys)
       series_init (&floors[j], j == 0 ? "floor, in the order of insertion" : "floor, shuffled");
     }
 
+  series_init (&ours[2], "ours, two threads, each");
+  series_init (&floors[2], "floor, two threads, each");
+  half.file = file;
+  half.items = items;
+  half.item_keys = item_keys;
+  half.order = orders[0];
+
   for (guint round = 0; round < benchmark_rounds; round++)
-    for (guint j = 0; j < 2; j++)
-      {
-        series_add (&floors[j], run_floor (&floor, BS_BACKING (backing), file, n_keys, item_keys, orders[j], n_pairs));
-        series_add (&ours[j], run_ours (store, tracked, items, item_keys, orders[j], n_pairs));
-      }
+    {
+      for (guint j = 0; j < 2; j++)
+        {
+          series_add (&floors[j], run_floor (&floor, BS_BACKING (backing), file, n_keys, item_keys, orders[j], n_pairs));
+          series_add (&ours[j], run_ours (store, tracked, items, item_keys, orders[j], n_pairs));
+        }
+      half.floor = &floor;
+      series_add (&floors[2], run_both (&half));
+      half.floor = NULL;
+      series_add (&ours[2], run_both (&half));
+    }
 
   g_print ("persist and delete_persisted, the pair, %u keys\n", n_keys);
-  for (guint j = 0; j < 2; j++)
+  for (guint j = 0; j < 3; j++)
     {
       series_print (&floors[j], NULL, "ns");
       series_print (&ours[j], &floors[j], "ns");
       series_clear (&floors[j]);
       series_clear (&ours[j]);
-      g_free (orders[j]);
     }
+  g_free (orders[0]);
+  g_free (orders[1]);
 
   floor_clear (&floor);
   for (guint i = 0; i < n_keys; i++)
