@@ -58,6 +58,8 @@ bs_strand_needs_no_record (BsJobKind kind, BsContent *content)
   return kind == BS_JOB_DELETE_PERSISTED || (kind == BS_JOB_PERSIST && content == NULL);
 }
 
+/* For a key that is not there. No lock held. */
+GError      *bs_strand_missing_error (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked);
 /* For a key that may not be deleted, because a running save names it. No lock held. */
 GError      *bs_strand_pinned_error (const BsKey *key, BsTrackedPath *tracked);
 

@@ -3,22 +3,11 @@
 
 #include "bs-strand-private.h"
 
-#include "base/bs-backing-private.h"
+#include "bs-key-job-private.h"
 #include "bs-path-private.h"
 
 /* Operations on one key run one at a time, in the order asked. What is still
  * needed is decided when an operation's turn comes. */
-
-typedef struct
-{
-  BsJob job;
-
-  BsKeyRecord *record;    /* stays while the job stands on its strand; NULL while it is loose */
-  BsKey key;
-  guint64 hash;
-  BsContent *content;     /* owned, nullable */
-  gboolean written;       /* the content, by this very operation */
-} KeyJob;
 
 /* What a kind of operation reads and writes of a key. */
 typedef enum
@@ -164,8 +153,8 @@ bs_strand_note (BsJobKind kind, const BsKey *key, guint64 hash, BsKeyRecord *rec
     bs_tracked_path_settle (tracked, key, hash, job);
 }
 
-static GError *
-missing_error (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked)
+GError *
+bs_strand_missing_error (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked)
 {
   if (kind == BS_JOB_WRITE)
     return bs_job_error (kind, key, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "nobody holds the blob any more");
@@ -177,335 +166,6 @@ GError *
 bs_strand_pinned_error (const BsKey *key, BsTrackedPath *tracked)
 {
   return bs_job_error (BS_JOB_DELETE_PERSISTED, key, tracked, BS_ERROR, BS_ERROR_BUSY, "a running save names it");
-}
-
-static void
-key_job_free (BsJob *job)
-{
-  g_clear_pointer (&((KeyJob *) job)->content, bs_content_unref);
-}
-
-static void
-key_job_drop (BsJob *job, BsAftermath *after)
-{
-  KeyJob *self = (KeyJob *) job;
-  BsShard *shard = &job->store->shards[bs_shard_index (self->hash)];
-
-  bs_path_return_key_ticket (job, bs_shard_index (self->hash), after);
-  bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
-  bs_aftermath_add_dropped (after, job);
-}
-
-/* A blob that is missing from primary storage, though some tracked path has it,
- * is made available again. While it does so the read stands in that path's
- * list, so that the path is not released meanwhile. */
-static gboolean
-heal_from (KeyJob *self, BsShard *shard, BsTrackedPath *tracked)
-{
-  BsJob *job = &self->job;
-  BsAftermath after = { NULL, };
-  gboolean healed = FALSE;
-  gboolean usable;
-
-  g_mutex_lock (&shard->mutex);
-  usable = bs_tracked_path_get_membership (tracked, &self->key, self->hash) == BS_MEMBER_YES;
-  if (usable)
-    {
-      job->tracked = tracked;
-      usable = bs_path_take_key_ticket (job, bs_shard_index (self->hash), FALSE);
-    }
-  g_mutex_unlock (&shard->mutex);
-
-  if (usable)
-    healed = bs_backing_invoke_register_key (job->store->backing, bs_tracked_path_get_file (tracked),
-                                             &self->key, job->cancellable, NULL);
-
-  g_mutex_lock (&shard->mutex);
-  bs_path_return_key_ticket (job, bs_shard_index (self->hash), &after);
-  job->tracked = NULL;
-  g_mutex_unlock (&shard->mutex);
-  bs_aftermath_run (&after);
-
-  return healed;
-}
-
-static gboolean
-heal (KeyJob *self, BsShard *shard)
-{
-  g_autoptr (GPtrArray) tracked_paths = bs_path_list_tracked (self->job.store);
-
-  for (guint i = 0; i < tracked_paths->len; i++)
-    if (heal_from (self, shard, g_ptr_array_index (tracked_paths, i)))
-      return TRUE;
-
-  return FALSE;
-}
-
-static GBytes *
-call_read (KeyJob *self, BsShard *shard, GError **error)
-{
-  BsBacking *backing = self->job.store->backing;
-  g_autoptr (GError) local_error = NULL;
-  GBytes *bytes;
-
-  bytes = bs_backing_invoke_read (backing, &self->key, self->job.cancellable, &local_error);
-  if (g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND) && heal (self, shard))
-    {
-      g_clear_error (&local_error);
-      bytes = bs_backing_invoke_read (backing, &self->key, self->job.cancellable, &local_error);
-    }
-  if (local_error != NULL)
-    g_propagate_error (error, g_steal_pointer (&local_error));
-
-  return bytes;
-}
-
-/* After a write that failed, nobody knows what it has left. */
-static gboolean
-call_write (KeyJob *self, GBytes *bytes, BsPrimary primary, GError **error)
-{
-  BsBacking *backing = self->job.store->backing;
-  GCancellable *cancellable = self->job.cancellable;
-  g_autoptr (GError) local_error = NULL;
-
-  if (bs_backing_invoke_write (backing, &self->key, bytes, cancellable, &local_error))
-    return TRUE;
-  if (primary == BS_PRIMARY_UNCERTAIN && g_error_matches (local_error, BS_ERROR, BS_ERROR_EXISTS))
-    return bs_backing_invoke_delete_key (backing, &self->key, cancellable, error) &&
-           bs_backing_invoke_write (backing, &self->key, bytes, cancellable, error);
-
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
-}
-
-/* What primary storage has may be the very file that was found to be bad: it is
- * written anew where somebody has it in memory. */
-static void
-call_persist (KeyJob *self, BsShard *shard, GFile *file, GError **error)
-{
-  BsJob *job = &self->job;
-  BsBacking *backing = job->store->backing;
-  g_autoptr (GError) local_error = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-
-  if (bs_backing_invoke_persist (backing, file, &self->key, job->cancellable, &local_error))
-    return;
-  if (self->content == NULL || self->written || !g_error_matches (local_error, BS_ERROR, BS_ERROR_CORRUPT))
-    {
-      g_propagate_error (error, g_steal_pointer (&local_error));
-      return;
-    }
-
-  bytes = bs_content_make_bytes (self->content, job->cancellable, error);
-  if (bytes == NULL)
-    return;
-
-  self->written = call_write (self, bytes, BS_PRIMARY_UNCERTAIN, error);
-  g_mutex_lock (&shard->mutex);
-  bs_strand_note (BS_JOB_WRITE, &self->key, self->hash, self->record, NULL, NULL, *error);
-  g_mutex_unlock (&shard->mutex);
-  if (self->written)
-    bs_backing_invoke_persist (backing, file, &self->key, job->cancellable, error);
-}
-
-static GBytes *
-call_backing (KeyJob *self, BsShard *shard, GError **error)
-{
-  BsJob *job = &self->job;
-  BsBacking *backing = job->store->backing;
-  GFile *file = job->tracked != NULL ? job->tracked->file : NULL;
-  GBytes *bytes = NULL;
-  BsFrame frame;
-
-  bs_frame_push (&frame, job->store, BS_FRAME_CALL);
-  switch (job->kind)
-    {
-    case BS_JOB_READ:
-      bytes = call_read (self, shard, error);
-      break;
-    case BS_JOB_DELETE:
-      bs_backing_invoke_delete_key (backing, &self->key, job->cancellable, error);
-      break;
-    case BS_JOB_REGISTER:
-      bs_backing_invoke_register_key (backing, file, &self->key, job->cancellable, error);
-      break;
-    case BS_JOB_PERSIST:
-      call_persist (self, shard, file, error);
-      break;
-    case BS_JOB_DELETE_PERSISTED:
-      bs_backing_invoke_delete_persisted (backing, file, &self->key, job->cancellable, error);
-      break;
-    case BS_JOB_VERIFY:
-      bs_backing_invoke_verify_persisted (backing, file, &self->key, job->cancellable, error);
-      break;
-    default:
-      g_assert_not_reached ();
-    }
-  bs_frame_pop (&frame);
-
-  return bytes;
-}
-
-/* Writes the content if it is not in primary storage yet. */
-static gboolean
-write_first (KeyJob *self, BsShard *shard, GError **error)
-{
-  g_autoptr (GBytes) bytes = NULL;
-  BsPrimary primary;
-  BsFrame frame;
-
-  if (self->content == NULL)
-    return TRUE;
-
-  g_mutex_lock (&shard->mutex);
-  primary = self->record->primary;
-  g_mutex_unlock (&shard->mutex);
-  if (primary == BS_PRIMARY_PRESENT)
-    return TRUE;
-
-  bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
-  bytes = bs_content_make_bytes (self->content, self->job.cancellable, error);
-  if (bytes != NULL)
-    self->written = call_write (self, bytes, primary, error);
-  bs_frame_pop (&frame);
-
-  /* Where there was nothing to write, the backing was not called. */
-  if (bytes == NULL)
-    return FALSE;
-
-  g_mutex_lock (&shard->mutex);
-  bs_strand_note (BS_JOB_WRITE, &self->key, self->hash, self->record, NULL, NULL, *error);
-  g_mutex_unlock (&shard->mutex);
-
-  return *error == NULL;
-}
-
-/* Its turn has come: what is still needed? Under the shard's mutex. */
-static BsNeed
-decide (KeyJob *self)
-{
-  BsJob *job = &self->job;
-  BsKeyRecord *record = self->record;
-  BsNeed need = bs_strand_need (job->kind, record, job->tracked, &self->key, self->hash);
-
-  if (need == BS_NEED_CALL && job->kind == BS_JOB_DELETE)
-    {
-      if (record->n_tokens > 0 || record->primary == BS_PRIMARY_ABSENT)
-        return BS_NEED_NOTHING;
-      for (BsJob *later = job->next; later != NULL; later = later->next)
-        if (later->kind == BS_JOB_REGISTER)
-          return BS_NEED_NOTHING;
-    }
-  if (need == BS_NEED_CALL && job->kind == BS_JOB_WRITE && record->n_tokens == 0)
-    return BS_NEED_MISSING;
-
-  return need;
-}
-
-static void
-set_n_calls (BsShard *shard, guint n_calls)
-{
-  __atomic_store_n (&shard->n_calls, n_calls, __ATOMIC_RELAXED);
-}
-
-/* A short call is counted by its shard, under the lock that it takes anyhow, but
- * while it answers others by the task tracker. */
-static void
-end_call (BsShard *shard, BsBackingStore *store, gboolean goes_on)
-{
-  if (goes_on)
-    bs_task_tracker_begin (store->tracker);
-  set_n_calls (shard, shard->n_calls - 1);
-}
-
-/* Does what is needed, and gives its turn up. Returns those who have joined;
- * besides them `n_others` have asked. */
-static BsCaller *
-key_job_carry_out (KeyJob *self, gboolean needed, guint n_others, GBytes **bytes, BsAftermath *after, GError **error)
-{
-  BsJob *job = &self->job;
-  BsShard *shard = &job->store->shards[bs_shard_index (self->hash)];
-  gboolean called = FALSE;
-  BsCaller *callers;
-
-  if (needed && (job->kind == BS_JOB_WRITE || job->kind == BS_JOB_PERSIST))
-    needed = write_first (self, shard, error) && job->kind == BS_JOB_PERSIST;
-  if (needed)
-    {
-      *bytes = call_backing (self, shard, error);
-      called = TRUE;
-    }
-
-  g_mutex_lock (&shard->mutex);
-  if (called)
-    bs_strand_note (job->kind, &self->key, self->hash, self->record, job->tracked, job, *error);
-  callers = bs_job_steal_callers (job);
-  if (job->kind == BS_JOB_REGISTER && *error == NULL)
-    {
-      self->record->n_tokens += n_others;
-      for (BsCaller *caller = callers; caller != NULL; caller = caller->next)
-        self->record->n_tokens++;
-    }
-  job->state = BS_JOB_DONE;
-  bs_path_return_key_ticket (job, bs_shard_index (self->hash), after);
-  if (self->record != NULL)
-    bs_strand_advance (job->store, shard, self->record, self->hash, job, after);
-  else
-    shard->loose = NULL;
-  if (job->embedded)
-    end_call (shard, job->store, callers != NULL || !bs_aftermath_is_empty (after));
-  g_mutex_unlock (&shard->mutex);
-
-  return callers;
-}
-
-static gpointer
-key_job_get_value (KeyJob *self, GBytes *bytes)
-{
-  return self->job.kind == BS_JOB_REGISTER ? (gpointer) self->record : bytes;
-}
-
-static void
-key_job_run (BsJob *job)
-{
-  KeyJob *self = (KeyJob *) job;
-  BsAftermath after = { NULL, };
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  BsCaller *callers;
-  BsNeed need;
-
-  g_mutex_lock (job->lock);
-  need = decide (self);
-  g_mutex_unlock (job->lock);
-
-  if (need == BS_NEED_MISSING)
-    error = missing_error (job->kind, &self->key, job->tracked);
-  callers = key_job_carry_out (self, need == BS_NEED_CALL, 0, &bytes, &after, &error);
-  if (job->kind == BS_JOB_DELETE && error != NULL)
-    bs_backing_store_report (job->store, &self->key, BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
-
-  bs_job_answer (callers, key_job_get_value (self, bytes), error);
-  bs_aftermath_run (&after);
-  g_clear_pointer (&bytes, g_bytes_unref);
-  bs_job_unref (job);
-}
-
-static const BsJobClass key_job_class = {
-  .run = key_job_run,
-  .drop = key_job_drop,
-  .free = key_job_free,
-};
-
-static BsJob *
-key_job_init (KeyJob *self, BsBackingStore *store, BsJobKind kind, const BsKey *key, guint64 hash, BsTrackedPath *tracked, int priority)
-{
-  bs_job_init (&self->job, &key_job_class, kind, store, store->backing_lane,
-               &store->shards[bs_shard_index (hash)].mutex, tracked, priority);
-  self->key = *key;
-  self->hash = hash;
-
-  return &self->job;
 }
 
 void
@@ -535,13 +195,13 @@ leave (BsShard *shard, BsKeyRecord *record, BsJob *job)
 void
 bs_strand_lock (BsShard *shard)
 {
-  KeyJob *self;
+  BsKeyJob *self;
 
   g_mutex_lock (&shard->mutex);
   if (G_LIKELY (shard->loose == NULL))
     return;
 
-  self = (KeyJob *) g_steal_pointer (&shard->loose);
+  self = (BsKeyJob *) g_steal_pointer (&shard->loose);
   self->record = bs_shard_obtain (shard, &self->key, self->hash);
   bs_strand_stand (shard, self->record, &self->job);
 }
@@ -554,8 +214,8 @@ bs_strand_settle (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, gu
 
   if (record->primary != BS_PRIMARY_ABSENT && g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
     {
-      KeyJob *self = g_new0 (KeyJob, 1);
-      BsJob *job = key_job_init (self, store, BS_JOB_DELETE, &record->key, hash, NULL, G_PRIORITY_LOW);
+      BsKeyJob *self = g_new0 (BsKeyJob, 1);
+      BsJob *job = bs_key_job_init (self, store, BS_JOB_DELETE, &record->key, hash, NULL, G_PRIORITY_LOW);
 
       self->record = record;
       job->unattended = TRUE;
@@ -585,7 +245,7 @@ bs_strand_advance (BsBackingStore *store, BsShard *shard, BsKeyRecord *record, g
 /* At the end of its strand, and in the list of its path unless that is closed.
  * Under the shard's mutex. */
 static gboolean
-key_job_stand (KeyJob *self, BsShard *shard, gboolean inner)
+key_job_stand (BsKeyJob *self, BsShard *shard, gboolean inner)
 {
   BsJob *job = &self->job;
 
@@ -623,7 +283,7 @@ typedef struct
   BsCaller *caller;
 
   gboolean inner;       /* what a bulk asks was asked when the bulk was */
-  KeyJob *spare;        /* owned: a job to put on the strand */
+  BsKeyJob *spare;        /* owned: a job to put on the strand */
 } Asking;
 
 /* A new operation. Under the shard's mutex. */
@@ -696,12 +356,12 @@ ask (Asking *self, BsShard *shard, BsAftermath *after)
   return ask_new (self, shard, after);
 }
 
-static KeyJob *
+static BsKeyJob *
 key_job_new (Asking *asking)
 {
-  KeyJob *self = g_new0 (KeyJob, 1);
+  BsKeyJob *self = g_new0 (BsKeyJob, 1);
 
-  key_job_init (self, asking->store, asking->kind, asking->key, asking->hash, asking->tracked, asking->caller->priority);
+  bs_key_job_init (self, asking->store, asking->kind, asking->key, asking->hash, asking->tracked, asking->caller->priority);
   if (asking->content != NULL)
     self->content = bs_content_ref (asking->content);
   bs_job_hold (&self->job);
@@ -715,7 +375,7 @@ answer_now (Asking *self, Asked asked)
   GError *error = NULL;
 
   if (asked == ASKED_MISSING)
-    error = missing_error (self->kind, self->key, self->tracked);
+    error = bs_strand_missing_error (self->kind, self->key, self->tracked);
   else if (asked == ASKED_CLOSED)
     error = bs_job_error (self->kind, self->key, self->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
   else if (asked == ASKED_PINNED)
@@ -785,7 +445,7 @@ bs_strand_start (BsBackingStore *store,
  * references that it uses. FALSE where its path is closed. Under the shard's
  * mutex. */
 static gboolean
-key_job_stand_now (KeyJob         *self,
+key_job_stand_now (BsKeyJob         *self,
                    BsBackingStore *store,
                    BsShard        *shard,
                    BsJobKind       kind,
@@ -795,12 +455,12 @@ key_job_stand_now (KeyJob         *self,
                    BsTrackedPath  *tracked,
                    BsContent      *content)
 {
-  *self = (KeyJob) {
+  *self = (BsKeyJob) {
     .job = { .embedded = TRUE, .unattended = TRUE, .state = BS_JOB_RUNNING },
     .record = record,
     .content = content,
   };
-  key_job_init (self, store, kind, key, hash, tracked, BS_PRIORITY_BLOCKING);
+  bs_key_job_init (self, store, kind, key, hash, tracked, BS_PRIORITY_BLOCKING);
 
   return key_job_stand (self, shard, FALSE);
 }
@@ -821,9 +481,9 @@ can_call_now (BsBackingStore *store, BsJobKind kind, const BsKey *key, guint64 h
 
 /* A short call is done, but others have joined it, or something follows it. */
 static void
-go_on (KeyJob *self, BsCaller *callers, GBytes *bytes, const GError *error, BsAftermath *after)
+go_on (BsKeyJob *self, BsCaller *callers, GBytes *bytes, const GError *error, BsAftermath *after)
 {
-  bs_job_answer (callers, key_job_get_value (self, bytes), error);
+  bs_job_answer (callers, bs_key_job_get_value (self, bytes), error);
   bs_aftermath_run (after);
   bs_task_tracker_end (self->job.store->tracker);
 }
@@ -846,7 +506,7 @@ bs_strand_call_now (BsBackingStore *store,
   GBytes *bytes = NULL;
   BsCaller *callers;
   gboolean loose;
-  KeyJob self;
+  BsKeyJob self;
 
   bs_strand_lock (shard);
   loose = shard->n_standing == 0 && bs_strand_needs_no_record (kind, content);
@@ -865,7 +525,7 @@ bs_strand_call_now (BsBackingStore *store,
         record = bs_shard_insert (shard, key, hash);
       if (key_job_stand_now (&self, store, shard, kind, key, hash, record, tracked, content))
         {
-          set_n_calls (shard, shard->n_calls + 1);
+          bs_shard_set_n_calls (shard, shard->n_calls + 1);
         }
       else
         {
@@ -884,12 +544,12 @@ bs_strand_call_now (BsBackingStore *store,
   if (need == BS_NEED_CALL)
     {
       bs_task_tracker_note_call (store->tracker);
-      callers = key_job_carry_out (&self, TRUE, 1, &bytes, &after, error);
+      callers = bs_key_job_carry_out (&self, TRUE, 1, &bytes, &after, error);
       if (callers != NULL || !bs_aftermath_is_empty (&after))
         go_on (&self, callers, bytes, *error, &after);
       else
         bs_task_tracker_note_ended (store->tracker);
-      *value = *error == NULL ? key_job_get_value (&self, bytes) : NULL;
+      *value = *error == NULL ? bs_key_job_get_value (&self, bytes) : NULL;
     }
   else if (!bs_aftermath_is_empty (&after))
     {
