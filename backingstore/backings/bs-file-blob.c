@@ -375,7 +375,9 @@ bs_file_create (BsFileDirectory *directory,
     fchmod (fd, 0600);
 
   data = g_bytes_get_data (bytes, &size);
-  code = write_whole (fd, data, size, hashed ? &digest : NULL, cancellable);
+  code = bs_file_directory_reserve (directory, fd, size);
+  if (code == 0)
+    code = write_whole (fd, data, size, hashed ? &digest : NULL, cancellable);
   if (code == 0)
     code = bs_file_directory_seal (directory, fd, hashed ? &digest : NULL);
   code = bs_file_close_written (fd, code);

@@ -87,6 +87,9 @@ int              bs_file_directory_locate         (BsFileDirectory *self, const 
  * to locate once more. */
 gboolean         bs_file_directory_lost           (BsFileDirectory *self, const BsFileLocation *location);
 
+/* Before so much is written into a new file: an error if there is no room. */
+int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, gsize size);
+
 /* Whether the process masks our own permission bits: a new file then needs fchmod(). */
 gboolean         bs_file_directory_masks_owner    (BsFileDirectory *self);
 

@@ -6,9 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+/* Below this, reserving takes longer than it saves. */
+#define MIN_RESERVED (256 * 1024)
 
 struct _BsFileDirectory
 {
@@ -28,6 +33,7 @@ struct _BsFileDirectory
   gboolean refuses_attributes; /* atomic: the whole file system does */
   gboolean refuses_noatime;    /* atomic: some file in it is not ours */
   gboolean lacks_digests;      /* atomic: a blob in it may have no digest */
+  gboolean is_ext4;            /* constant while open */
 
   /* A shard folder's file descriptor + 1, or 0 while there is none; atomic. By
    * file descriptor a folder costs one look-up less, and is certainly not a
@@ -80,6 +86,14 @@ empty_scratch (BsFileDirectory *self,
 
 /* Called with the mutex held. */
 static gboolean
+is_on_ext4 (int fd)
+{
+  struct statfs status;
+
+  return fstatfs (fd, &status) == 0 && status.f_type == EXT4_SUPER_MAGIC;
+}
+
+static gboolean
 open_locked (BsFileDirectory *self,
              BsFileDirectoryMode mode,
              GCancellable *cancellable,
@@ -96,6 +110,7 @@ open_locked (BsFileDirectory *self,
       if (self->claim.marked)
         code = empty_scratch (self, cancellable);
       self->lacks_digests = !self->claim.marked;
+      self->is_ext4 = is_on_ext4 (self->claim.fd);
     }
 
   if (code != 0)
@@ -498,6 +513,22 @@ bs_file_directory_lost (BsFileDirectory *self,
     }
 
   return TRUE;
+}
+
+/* What is asked for at once costs ext4 less than what it reserves page by page while
+ * it is written; others take longer. Where there is not enough, nothing is written. */
+int
+bs_file_directory_reserve (BsFileDirectory *self,
+                           int fd,
+                           gsize size)
+{
+  if (size < MIN_RESERVED || !self->is_ext4)
+    return 0;
+
+  if (TEMP_FAILURE_RETRY (fallocate (fd, FALLOC_FL_KEEP_SIZE, 0, size)) != 0 && (errno == ENOSPC || errno == EDQUOT))
+    return errno;
+
+  return 0;
 }
 
 gboolean

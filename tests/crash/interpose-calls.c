@@ -11,12 +11,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -780,6 +782,25 @@ fstat (int fd,
   return fstatat (fd, "", status, AT_EMPTY_PATH);
 }
 ALSO (fstat, fstat64);
+
+NEXT (fstatfs);
+
+int
+fstatfs (int fd,
+         struct statfs *status)
+{
+  InterposeFrame frame;
+  int result = -1;
+
+  if (interpose_enter (&frame, INTERPOSE_STAT, interpose_is_watched (fd, NULL)))
+    result = FORWARD (fstatfs) (fd, status);
+  /* Wherever this runs, what is done on ext4 only is tried. */
+  if (result == 0 && frame.watched)
+    status->f_type = EXT4_SUPER_MAGIC;
+
+  return interpose_leave (&frame, result);
+}
+ALSO (fstatfs, fstatfs64);
 
 NEXT (faccessat);
 
