@@ -139,6 +139,7 @@ test_calls_in_handlers (Fixture *fixture, gconstpointer data)
   gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
   g_object_unref (doomed);
   wait_until (g_atomic_int_get (&visitor.n) > 0);
+  g_signal_handlers_disconnect_by_data (fixture->store, &visitor);
   visit_finish (&visitor);
 
   id = g_signal_connect (tracker, "notify", G_CALLBACK (visit_notify_cb), &visitor);

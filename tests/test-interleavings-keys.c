@@ -465,6 +465,7 @@ test_last_drop_deletion_failed (Fixture *fixture, gconstpointer data)
       settle (fixture);
       g_assert_false (gate_backing_has_primary (fixture->gates, key));
     }
+  g_signal_handlers_disconnect_by_data (fixture->store, &report);
   report_clear (&report);
 }
 

@@ -158,6 +158,7 @@ test_properties (Fixture *fixture, gconstpointer data)
   g_assert_true (notices.thread == g_thread_self ());
   /* Once for many changes. */
   g_assert_cmpuint (notices.n, <, 500);
+  g_signal_handlers_disconnect_by_data (save, &notices);
 }
 
 static void

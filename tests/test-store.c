@@ -55,6 +55,7 @@ test_properties (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (bs_backing_store_get_max_threads (fixture->store), ==, 7);
   bs_backing_store_set_max_threads (fixture->store, 7);
   settle (fixture);
+  g_signal_handlers_disconnect_by_data (fixture->store, &n);
 }
 
 static void
@@ -92,6 +93,7 @@ test_tracked_path (Fixture *fixture, gconstpointer data)
   g_assert_true (bs_backing_store_untrack_path (fixture->store, other, NULL, NULL));
   g_assert_true (bs_tracked_path_get_closed (other));
   wait_until (n == 1);
+  g_signal_handlers_disconnect_by_data (other, &n);
   /* It goes on telling what it knew, and untracking it again does nothing. */
   g_assert_true (bs_backing_store_untrack_path (fixture->store, other, NULL, NULL));
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
@@ -126,6 +128,7 @@ test_n_keys_notify (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 50; i++)
     g_object_unref (items[i]);
   settle (fixture);
+  g_signal_handlers_disconnect_by_data (fixture->tracked, &n);
 }
 
 static void

@@ -64,6 +64,7 @@ test_notify (Fixture *fixture, gconstpointer data)
       bs_task_tracker_release (tracker);
       wait_until (told == 0);
     }
+  g_signal_handlers_disconnect_by_data (tracker, &told);
 }
 
 static void
@@ -103,6 +104,7 @@ test_close_and_reopen (Fixture *fixture, gconstpointer data)
   answer_ok (&sync);
   answer_ok (&wait);
   g_assert_true (bs_task_tracker_get_closed (tracker));
+  g_signal_handlers_disconnect_by_data (tracker, &n);
 }
 
 static void

@@ -847,7 +847,10 @@ test_notify (Fixture *fixture, gconstpointer data)
     }
   run_ok (verify);
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
-    wait_until (watches[i].value >= ends[i]);
+    {
+      wait_until (watches[i].value >= ends[i]);
+      g_signal_handlers_disconnect_by_data (verify, &watches[i]);
+    }
   g_object_get (verify, "n-total", &n_total, "n-done", &n_done, "n-bad", &n_bad, NULL);
   g_assert_cmpuint (n_total, ==, N_KEYS);
   g_assert_cmpuint (n_done, ==, N_KEYS);
