@@ -98,6 +98,8 @@ struct _BsTrackedPath
 BsTrackedPath *bs_tracked_path_new            (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet *found) G_GNUC_WARN_UNUSED_RESULT;
 BsMembership   bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 hash);
 void           bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 hash, BsMembership membership);
+/* The same for UNCERTAIN, where that is no news to a running save. */
+void           bs_tracked_path_set_uncertain  (BsTrackedPath *self, const BsKey *key, guint64 hash);
 /* Whether what was last done to the key may be lost, because a sync has failed
  * that ought to have made it durable. That a later one succeeds settles nothing:
  * only doing it again does. Under the shard's mutex. */

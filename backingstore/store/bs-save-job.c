@@ -236,17 +236,20 @@ begin (SaveJob *self)
 }
 
 /* Looks at the names once more where something has happened to one that is, or
- * was, at the path. TRUE if there is something to persist. */
+ * was, at the path. TRUE if there is something to persist. The save's own tokens are
+ * kept that long: a key on its way to deletion would look as if it had to be done. */
 static gboolean
 look_again (SaveJob *self)
 {
   const BsSaveName *missing = NULL;
-  guint n_there = 0;
+  g_autofree guint *todo = NULL;
+  guint n_there = 0, n_todo = 0;
 
   if (!g_atomic_int_compare_and_exchange (&self->job.tracked->disturbed, TRUE, FALSE))
     return FALSE;
 
-  bs_save_names_reset (&self->names);
+  bs_key_table_clear (&self->names.doubted);
+  todo = g_new (guint, self->plan.n_names);
   for (guint i = 0; i < self->plan.n_names; i++)
     {
       const BsSaveName *name = &self->plan.names[i];
@@ -260,7 +263,7 @@ look_again (SaveJob *self)
       if (state == NAME_IS_THERE)
         n_there++;
       else if (state != NAME_MISSING)
-        self->names.todo[self->names.n_todo++] = i;
+        todo[n_todo++] = i;
       else
         missing = name;
     }
@@ -270,8 +273,10 @@ look_again (SaveJob *self)
                                 "it is to be kept, and was found to be bad or missing meanwhile");
   if (n_there < self->plan.n_names)
     self->plan.progress (self->plan.data, -(int) (self->plan.n_names - n_there));
+  if (n_todo > 0)
+    bs_save_names_reset (&self->names, g_steal_pointer (&todo), n_todo);
 
-  return self->names.n_todo > 0;
+  return n_todo > 0;
 }
 
 static void

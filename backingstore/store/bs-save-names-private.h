@@ -34,8 +34,8 @@ typedef struct
 
 void bs_save_names_init  (BsSaveNames *self, BsJob *job, const BsSavePlan *plan, GCancellable *cancellable);
 void bs_save_names_clear (BsSaveNames *self);
-/* It has ended, and there may be more to do. */
-void bs_save_names_reset (BsSaveNames *self);
+/* It has ended, and there is more to do: takes `todo` over. */
+void bs_save_names_reset (BsSaveNames *self, guint *todo, guint n_todo);
 
 /* Starts, and answers `caller`. A blocking one's thread does what it can itself. */
 void bs_save_names_start (BsSaveNames *self, BsCaller *caller);

@@ -32,7 +32,7 @@ get_record (BsSaveNames *self, guint index)
   return name->record != NULL ? name->record : self->tokens[index];
 }
 
-/* It was registered, and has to be persisted yet. */
+/* It was registered, and has to be persisted yet, which the save itself sees to. */
 static gboolean
 is_to_be_persisted (BsSaveNames *self, guint index)
 {
@@ -44,7 +44,7 @@ is_to_be_persisted (BsSaveNames *self, guint index)
     return FALSE;
 
   g_mutex_lock (&shard->mutex);
-  bs_tracked_path_set_membership (self->job->tracked, key, hash, BS_MEMBER_UNCERTAIN);
+  bs_tracked_path_set_uncertain (self->job->tracked, key, hash);
   g_mutex_unlock (&shard->mutex);
   return TRUE;
 }
@@ -299,11 +299,12 @@ drop_tokens (BsSaveNames *self)
 
 /* Somebody may still pump, and finds nobody to be answered. */
 void
-bs_save_names_reset (BsSaveNames *self)
+bs_save_names_reset (BsSaveNames *self, guint *todo, guint n_todo)
 {
   drop_tokens (self);
-  bs_key_table_clear (&self->doubted);
-  self->n_todo = 0;
+  g_free (self->todo);
+  self->todo = todo;
+  self->n_todo = n_todo;
 
   g_mutex_lock (&self->mutex);
   self->next_todo = 0;

@@ -49,6 +49,12 @@ bs_tracked_path_get_membership (BsTrackedPath *self, const BsKey *key, guint64 h
 }
 
 void
+bs_tracked_path_set_uncertain (BsTrackedPath *self, const BsKey *key, guint64 hash)
+{
+  bs_key_table_add (&self->shards[bs_shard_index (hash)].uncertain, key, hash);
+}
+
+void
 bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 hash, BsMembership membership)
 {
   guint shard = bs_shard_index (hash);
@@ -58,7 +64,7 @@ bs_tracked_path_set_membership (BsTrackedPath *self, const BsKey *key, guint64 h
 
   if (membership == BS_MEMBER_UNCERTAIN)
     {
-      bs_key_table_add (&self->shards[shard].uncertain, key, hash);
+      bs_tracked_path_set_uncertain (self, key, hash);
       return;
     }
 
