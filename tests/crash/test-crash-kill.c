@@ -12,6 +12,10 @@
  * and at random moments. Neither it nor what looks at the remains is this
  * process: one that forks had better have no threads. */
 
+/* The watchdog of a child, which barks before that of its parent, who then says
+ * what it was about. */
+#define CHILD_SECONDS 60
+
 typedef struct
 {
   guint64 n_calls;
@@ -89,6 +93,7 @@ kill_at (Run *run,
   g_assert_no_errno (pid);
   if (pid == 0)
     {
+      alarm (CHILD_SECONDS);
       interpose_begin (run->directory, &plan, NULL);
       run_workload (run, run->directory);
       _exit (0);
@@ -120,7 +125,7 @@ check_remains (Run *run,
   g_assert_no_errno (pid);
   if (pid == 0)
     {
-      alarm (100);
+      alarm (CHILD_SECONDS);
       run_check (run, run->directory, journal_get_n_marks (run->journal), what);
       fflush (stdout);
       _exit (run->n_failed != n_failed);
