@@ -420,6 +420,70 @@ test_persist (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* The same for what was there and is not named: whoever asks for it to be there
+ * while the save runs finds it there afterwards. */
+static void
+test_persist_unnamed (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (stops); i++)
+    {
+      const Stop *stop = &stops[i / 2];
+      Answer answer = { 0, }, other = { 0, };
+      g_autoptr (BsItem) item = NULL;
+      g_autofree char *key = NULL;
+      Document document;
+
+      /* Both in one call would have no gate of their own. */
+      if (i % 2 == 1 && stop->operation == BS_OPERATION_DELETE_PERSISTED && !GATE_IS_SINGLE_BACKING (fixture->gates))
+        continue;
+
+      document_set_up (&document, fixture);
+      item = i % 2 == 0 ? g_object_ref (document.items[0]) : insert_persisted (fixture, "four");
+      key = bs_item_dup_key (item);
+      hold_at (stop, &document, fixture);
+      save_async (document.save, NULL, &answer);
+      wait_at (stop, &document, fixture);
+      persist_async (fixture, item, NULL, &other);
+      g_assert_true (answer_is_there (&other) || stop->operation == BS_OPERATION_DELETE_PERSISTED);
+      gate_backing_release_all (fixture->gates);
+      answer_ok (&answer);
+      answer_ok (&other);
+      assert_root (fixture, "new");
+      g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, key));
+      g_assert_true (bs_tracked_path_contains_key (fixture->tracked, key));
+
+      /* The next one deletes it. */
+      save_ok (document.save);
+      assert_new (&document, fixture);
+      document_tear_down (&document, fixture);
+    }
+}
+
+/* It was not there, since a call that was to bring it has failed. */
+static void
+test_persist_again (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) four = insert (fixture, "four");
+  g_autofree char *key = bs_item_dup_key (four);
+  Answer answer = { 0, }, other = { 0, };
+  Document document;
+
+  document_set_up (&document, fixture);
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1, G_IO_ERROR_NO_SPACE);
+  persist_async (fixture, four, NULL, &other);
+  answer_fails (&other, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE);
+  save_async (document.save, NULL, &answer);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE, 1);
+  persist_async (fixture, four, NULL, &other);
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&answer);
+  answer_ok (&other);
+  g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, key));
+  g_assert_true (bs_tracked_path_contains_key (fixture->tracked, key));
+  document_tear_down (&document, fixture);
+}
+
 /* A save was run, and its turn has not come, since every thread is busy or another
  * save runs. What is persisted then stays there, and the items have been what they
  * were when it was run. */
@@ -1538,6 +1602,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/queue-cancelled", test_queue_cancelled);
   test_add_bulk ("/interleavings/saves/delete", test_delete);
   test_add ("/interleavings/saves/persist", test_persist);
+  test_add_bulk ("/interleavings/saves/persist-unnamed", test_persist_unnamed);
+  test_add ("/interleavings/saves/persist-again", test_persist_again);
   test_add ("/interleavings/saves/before-turn", test_before_turn);
   test_add ("/interleavings/saves/replace", test_replace);
   test_add ("/interleavings/saves/cancel", test_cancel);

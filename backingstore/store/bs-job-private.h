@@ -190,6 +190,7 @@ struct _BsCaller
   gboolean blocking;
   gboolean returned;            /* the task's function has returned it itself */
   gboolean inner;               /* part of something that was asked earlier: a closed path does not refuse it */
+  gboolean doomed;              /* deletes a key only where a save has doomed it */
   GCancellable *cancellable;    /* owned, nullable */
   gulong cancelled_id;
   BsDeliverFunc deliver;

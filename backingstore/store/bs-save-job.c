@@ -45,7 +45,7 @@ typedef struct
   Phase phase;
   gboolean awaits_turn;       /* and is counted as such */
   BsSaveNames names;
-  BsKeyTable doomed;          /* what is to be deleted in the end */
+  guint64 n_doomed;           /* what was to be deleted in the end, before anybody asked for it */
   GError *error;              /* owned; why the save has failed */
 } SaveJob;
 
@@ -124,6 +124,7 @@ doom_the_others (SaveJob *self, guint index, BsKeyTable *keys)
 {
   BsKeyTable *pinned = &self->job.tracked->shards[index].pinned;
   BsKeyTable *claimed = &self->job.tracked->shards[index].claimed;
+  BsKeyTable *doomed = &self->job.tracked->shards[index].doomed;
   BsKeyTableIter iter = { 0, };
   const BsKey *key;
 
@@ -132,7 +133,7 @@ doom_the_others (SaveJob *self, guint index, BsKeyTable *keys)
       guint64 hash = bs_key_hash (key);
 
       if (!bs_key_table_contains (pinned, key, hash) && !bs_key_table_contains (claimed, key, hash))
-        bs_key_table_add (&self->doomed, key, hash);
+        self->n_doomed += bs_key_table_add (doomed, key, hash);
     }
 }
 
@@ -287,6 +288,7 @@ unpin (SaveJob *self)
       g_mutex_lock (&self->job.store->shards[i].mutex);
       bs_key_table_clear (&self->job.tracked->shards[i].pinned);
       bs_key_table_clear (&self->job.tracked->shards[i].added);
+      bs_key_table_clear (&self->job.tracked->shards[i].doomed);
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
 }
@@ -299,24 +301,25 @@ begin_undo (SaveJob *self)
 {
   BsTrackedPath *tracked = self->job.tracked;
 
-  bs_key_table_clear (&self->doomed);
+  self->n_doomed = 0;
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       BsKeyTableIter iter = { 0, };
       const BsKey *key;
 
       g_mutex_lock (&self->job.store->shards[i].mutex);
+      bs_key_table_clear (&tracked->shards[i].doomed);
       while (bs_key_table_iter_next (&tracked->shards[i].added, &iter, &key))
         {
           guint64 hash = bs_key_hash (key);
 
           bs_key_table_remove (&tracked->shards[i].pinned, key, hash);
-          bs_key_table_add (&self->doomed, key, hash);
+          self->n_doomed += bs_key_table_add (&tracked->shards[i].doomed, key, hash);
         }
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
 
-  return self->doomed.n_keys > 0;
+  return self->n_doomed > 0;
 }
 
 static void
@@ -357,7 +360,7 @@ start_phase (SaveJob *self, BsCaller *caller)
       break;
     case PHASE_DELETE:
     case PHASE_UNDO:
-      bs_bulk_start_delete_table (self->job.store, self->job.tracked, &self->doomed, caller);
+      bs_bulk_start_delete_doomed (self->job.store, self->job.tracked, self->n_doomed, caller);
       break;
     case PHASE_QUEUED:
     case PHASE_END:
@@ -427,7 +430,7 @@ end_phase (SaveJob *self, GError *error)
     self->phase = PHASE_PERSIST;
   else if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
     self->phase = PHASE_SYNC;
-  else if (self->phase == PHASE_COMMIT && self->doomed.n_keys == 0)
+  else if (self->phase == PHASE_COMMIT && self->n_doomed == 0)
     self->phase = PHASE_END;
   else
     self->phase++;
@@ -544,7 +547,6 @@ save_job_free (BsJob *job)
   stop_awaiting_turn (self);
   bs_save_names_clear (&self->names);
   plan_clear (&self->plan);
-  bs_key_table_clear (&self->doomed);
   g_clear_error (&self->error);
   bs_caller_unref (self->caller);
   bs_path_unref (self->path);
@@ -568,7 +570,6 @@ save_job_new (BsTrackedPath *tracked, BsSavePlan *plan, BsCaller *caller)
   self->caller = bs_caller_ref (caller);
   self->plan = *plan;
   bs_save_names_init (&self->names, &self->job, &self->plan, caller->cancellable);
-  bs_key_table_init (&self->doomed, 0);
   await_turn (self);
 
   return self;
