@@ -544,6 +544,57 @@ test_close (Fixture *fixture, gconstpointer data)
   assert_all_here (fixture);
 }
 
+static BsSave *
+save_of_three (Fixture *fixture)
+{
+  BsSave *save = bs_save_new (fixture->store, fixture->tracked);
+
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (BsItem) item = insert (fixture, "a");
+
+      bs_save_add_item (save, item);
+    }
+  return save;
+}
+
+static gboolean
+save_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  g_autoptr (BsSave) save = save_of_three (data);
+
+  return bs_save_run (save, NULL, error);
+}
+
+static gboolean
+untrack_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  Fixture *fixture = data;
+
+  return bs_backing_store_untrack_path (store, fixture->tracked, NULL, error);
+}
+
+/* A blocking save runs a function that waits for that very save to end. */
+static void
+test_function_inside_save (Fixture *fixture, gconstpointer data)
+{
+  const BsTaskFunc functions[] = { save_inside, untrack_inside };
+
+  for (guint i = 0; i < G_N_ELEMENTS (functions); i++)
+    {
+      g_autoptr (BsSave) save = save_of_three (fixture);
+      g_autoptr (GError) error = NULL;
+      Answer answer = { 0, };
+
+      bs_backing_store_run_in_thread_async (fixture->store, functions[i], fixture, NULL, G_PRIORITY_HIGH, NULL, answer_cb, &answer);
+      g_assert_true (bs_save_run (save, NULL, &error));
+      g_assert_no_error (error);
+      answer_ok (&answer);
+    }
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+  assert_all_here (fixture);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -562,6 +613,7 @@ main (int argc, char *argv[])
   add ("/main-context/wait-finished/for-another-thread", test_wait_for_another_thread);
   add ("/main-context/blocking-completes-others", test_blocking_completes_others);
   add ("/main-context/functions-block", test_functions_block);
+  add ("/main-context/function-inside-save", test_function_inside_save);
   add ("/main-context/last-unref-elsewhere", test_last_unref_elsewhere);
   add ("/main-context/cancel-queued", test_cancel_queued);
   add ("/main-context/close", test_close);

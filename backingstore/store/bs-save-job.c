@@ -11,8 +11,8 @@
 
 /* A save goes through its phases one by one, each of which is one operation of
  * the store, or many. It waits for none of them: the end of one starts the next.
- * Only where the save is a blocking call, its thread waits for each phase, and
- * does what it can itself.
+ * Only where the save is a blocking call, and there is no main context, its thread
+ * waits for each phase, and does what it can itself.
  *
  * The job is no more than its place in the path's queue. It is RUNNING from its
  * turn to its end, and nobody joins it: a cancellation reaches whatever the save
@@ -666,7 +666,9 @@ bs_backing_store_start_save (BsBackingStore *self, BsTrackedPath *tracked, BsSav
 
       /* The save may have to wait for another one's commit function. */
       bs_task_lend_place (self);
-      if (caller->blocking)
+      /* In a context a thread that waits runs others' functions, which may wait
+       * for this very save: it must not need that thread to come back to it. */
+      if (caller->blocking && self->main_context == NULL)
         save_here (job);
       else
         save_in_background (job);
