@@ -568,12 +568,12 @@ bulk_start (Bulk *self, BsCaller *caller)
   left = caller->left;
   joined = !left && bs_path_take_ticket (job, caller->inner);
   if (joined)
-    bs_job_join (job, caller);
+    bs_job_join (bs_job_ref (job), caller);
   g_mutex_unlock (job->lock);
 
   if (joined)
     {
-      bs_job_start (bs_job_ref (job), caller);
+      bs_job_start (job, caller);
       return;
     }
 

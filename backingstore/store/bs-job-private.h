@@ -126,7 +126,8 @@ void         bs_job_hold     (BsJob *job);
 BsJob       *bs_job_ref      (BsJob *job);
 void         bs_job_unref    (BsJob *job);
 
-/* Under the lock. */
+/* Under the lock. Whoever goes on with a job that somebody may have joined needs a
+ * reference from before it is released: all may leave at once. */
 void         bs_job_join     (BsJob *job, BsCaller *caller);
 void         bs_job_raise    (BsJob *job, int priority);
 /* Lends a priority to a job and to everything before it on its strand. */
