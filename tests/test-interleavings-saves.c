@@ -859,6 +859,43 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
     }
 }
 
+static gpointer
+blocking_write (gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  bs_item_write (data, NULL, &error);
+  g_assert_no_error (error);
+  return NULL;
+}
+
+/* What only the save has brought is taken away again, too, where something else was
+ * under way for its key when the save began. */
+static void
+test_failed_sync_beside_write (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  Answer answer = { 0, };
+  Document document;
+  GThread *thread;
+
+  document_set_up (&document, fixture);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 0, G_IO_ERROR_FAILED);
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, document.keys[2], GATE_BEFORE);
+  thread = g_thread_new ("write", blocking_write, document.items[2]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, document.keys[2], GATE_BEFORE, 1);
+  save_async (document.save, NULL, &answer);
+  wait_until (count_callers (fixture->store, document.keys[2]) == 1);
+  gate_backing_release_all (fixture->gates);
+  g_thread_join (thread);
+  error = answer_dup_error (&answer);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  assert_log (fixture, document.keys[2], "write persist delete_persisted");
+  g_assert_false (gate_backing_has_persisted (fixture->gates, fixture->file, document.keys[2]));
+  gate_backing_clear (fixture->gates);
+  document_tear_down (&document, fixture);
+}
+
 /* What a failed save has persisted is deleted by one that does not name it. */
 static void
 test_leftovers (Fixture *fixture, gconstpointer data)
@@ -1612,6 +1649,7 @@ main (int argc, char *argv[])
   test_add_once ("/interleavings/saves/sync-fails", test_sync_fails);
   test_add ("/interleavings/saves/error", test_error);
   test_add ("/interleavings/saves/failed-sync", test_failed_sync);
+  test_add ("/interleavings/saves/failed-sync-beside-write", test_failed_sync_beside_write);
   test_add ("/interleavings/saves/leftovers", test_leftovers);
   test_add ("/interleavings/saves/after-failed-sync", test_after_failed_sync);
   test_add ("/interleavings/saves/deleted-before", test_deleted_before);

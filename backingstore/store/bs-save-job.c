@@ -98,6 +98,17 @@ typedef enum
   NAME_MISSING,
 } NameState;
 
+/* Whether anything is that may change what the path has. Under the shard's mutex. */
+static gboolean
+is_under_way (BsKeyRecord *record, BsTrackedPath *tracked)
+{
+  for (BsJob *job = record != NULL ? record->last_job : NULL; job != NULL; job = job->previous)
+    if (job->tracked == tracked)
+      return TRUE;
+
+  return FALSE;
+}
+
 /* What was asked for a key before the save comes before it: only where nothing
  * was is it known what the path has. Under the shard's mutex. */
 static NameState
@@ -110,7 +121,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
     membership = BS_MEMBER_UNCERTAIN;
   if (membership == BS_MEMBER_UNCERTAIN && name->record == NULL)
     bs_key_table_add (&self->names.doubted, &name->key, hash);
-  if ((record != NULL && record->last_job != NULL) || membership == BS_MEMBER_UNCERTAIN)
+  if (is_under_way (record, self->job.tracked) || membership == BS_MEMBER_UNCERTAIN)
     return NAME_TO_DO;
   if (membership == BS_MEMBER_YES)
     return NAME_IS_THERE;
@@ -237,8 +248,7 @@ begin (SaveJob *self)
 }
 
 /* Looks at the names once more where something has happened to one that is, or
- * was, at the path. TRUE if there is something to persist. The save's own tokens are
- * kept that long: a key on its way to deletion would look as if it had to be done. */
+ * was, at the path. TRUE if there is something to persist. */
 static gboolean
 look_again (SaveJob *self)
 {
