@@ -10,28 +10,46 @@
  * is the tracker's, which outlives the store. */
 
 static void
-close_job_run (BsJob *job)
+release_everything (BsBackingStore *store, GCancellable *cancellable, GError **error)
 {
-  BsBackingStore *store = job->store;
   GError *close_error = NULL;
-  g_autoptr (GError) error = NULL;
-  BsCaller *callers;
   BsFrame frame;
 
   bs_frame_push (&frame, store, BS_FRAME_CALL);
-  bs_path_release_all (store, job->cancellable, &error);
-  bs_backing_close (store->backing, job->cancellable, &close_error);
+  bs_path_release_all (store, cancellable, error);
+  bs_backing_close (store->backing, cancellable, &close_error);
   bs_frame_pop (&frame);
 
-  if (error == NULL)
-    error = g_steal_pointer (&close_error);
+  if (*error == NULL)
+    *error = g_steal_pointer (&close_error);
   g_clear_error (&close_error);
+}
 
-  g_mutex_lock (job->lock);
-  job->state = BS_JOB_DONE;
-  g_atomic_pointer_set (&job->tracker->close_job, NULL);
-  callers = bs_job_steal_callers (job);
-  g_mutex_unlock (job->lock);
+static void
+close_job_run (BsJob *job)
+{
+  GCancellable *cancellable = job->cancellable;
+  g_autoptr (GError) error = NULL;
+  BsCaller *callers = NULL;
+  gboolean again;
+
+  do
+    {
+      g_clear_error (&error);
+      release_everything (job->store, cancellable, &error);
+
+      g_mutex_lock (job->lock);
+      again = error != NULL && cancellable != NULL && bs_job_is_wanted_again (job);
+      if (!again)
+        {
+          job->state = BS_JOB_DONE;
+          g_atomic_pointer_set (&job->tracker->close_job, NULL);
+          callers = bs_job_steal_callers (job);
+        }
+      g_mutex_unlock (job->lock);
+      cancellable = NULL;
+    }
+  while (again);
 
   /* Whoever is told may hold the last reference, and expects that to be so. */
   g_clear_object (&job->store);

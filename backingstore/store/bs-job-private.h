@@ -132,6 +132,9 @@ void         bs_job_join     (BsJob *job, BsCaller *caller);
 void         bs_job_raise    (BsJob *job, int priority);
 /* Lends a priority to a job and to everything before it on its strand. */
 void         bs_job_lend     (BsJob *job, int priority);
+/* Whether somebody has joined it after everybody had left: he has nothing to do with
+ * what came of the cancellation. */
+gboolean     bs_job_is_wanted_again (BsJob *job);
 gboolean     bs_job_joinable (BsJob *job, BsJobKind kind, BsTrackedPath *tracked);
 
 /* Runs what is READY, unless it was dropped meanwhile. `runner` is the blocking

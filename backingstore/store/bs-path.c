@@ -308,13 +308,16 @@ ask (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller, BsJob **spare, Bs
 
   if (caller->left)
     return ASKED_CANCELLED;
-  if (kind == BS_JOB_UNTRACK && g_atomic_int_get (&tracked->closed))
+  if (kind == BS_JOB_UNTRACK && (g_atomic_int_get (&tracked->closed) || path->state == BS_PATH_UNTRACKED))
     return ASKED_NOTHING;
   if (kind == BS_JOB_UNTRACK && caller->blocking && !bs_wait_begin (&caller->wait, path))
     return ASKED_WOULD_BLOCK;
 
   if (kind != BS_JOB_SYNC && kind != BS_JOB_WRITE_ROOT)
     job = find_joinable (path, kind, tracked);
+  /* One that everybody has left releases the path again if need be. */
+  if (job == NULL && kind == BS_JOB_UNTRACK && path->state == BS_PATH_UNTRACKING)
+    job = path->running;
   if (job == NULL && !caller->inner && g_atomic_int_get (&tracked->refusing))
     return ASKED_CLOSED;
 
