@@ -476,8 +476,9 @@ bulk_step (Bulk *self)
       n_keys = self->keys != NULL ? feed_from_path (self) : feed_from_source (self);
       if (n_keys == 0)
         return FALSE;
-      if (g_cancellable_set_error_if_cancelled (self->job.cancellable, &error))
+      if (g_cancellable_is_cancelled (self->job.cancellable))
         {
+          error = bs_job_error (BS_JOB_BULK, NULL, self->job.tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
           note_error (self, error);
           return FALSE;
         }
