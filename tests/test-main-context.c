@@ -526,6 +526,28 @@ test_cancel_queued (Fixture *fixture, gconstpointer data)
   assert_log (fixture, key, "");
 }
 
+/* Closing has nothing to wait for but its turn, and is cancelled before that: what
+ * is let go meanwhile is deleted and released as ever. */
+static void
+test_close_cancelled (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  BsItem *item = insert_written (fixture, "a");
+  Answer close = { 0, };
+
+  settle (fixture);
+  gate_backing_reset_log (fixture->gates);
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable, answer_cb, &close);
+  g_object_unref (item);
+  g_clear_object (&fixture->tracked);
+  g_cancellable_cancel (cancellable);
+  answer_cancelled (&close);
+  settle (fixture);
+  g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
+  fixture->tracked = track (fixture, fixture->file);
+}
+
 static void
 test_close (Fixture *fixture, gconstpointer data)
 {
@@ -616,7 +638,8 @@ main (int argc, char *argv[])
   add ("/main-context/function-inside-save", test_function_inside_save);
   add ("/main-context/last-unref-elsewhere", test_last_unref_elsewhere);
   add ("/main-context/cancel-queued", test_cancel_queued);
-  add ("/main-context/close", test_close);
+  add ("/main-context/close/whole", test_close);
+  add ("/main-context/close/cancelled", test_close_cancelled);
 
   return g_test_run ();
 }
