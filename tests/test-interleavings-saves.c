@@ -1108,6 +1108,31 @@ test_untrack (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* It is asked for again while the save goes on to its root. */
+static void
+test_untrack_again (Fixture *fixture, gconstpointer data)
+{
+  Answer answer = { 0, }, untracks[2] = { { 0, }, };
+  Document document;
+
+  document_set_up (&document, fixture);
+  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE);
+  save_async (document.save, NULL, &answer);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracks[0]);
+  gate_backing_release (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE, 1);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracks[1]);
+  g_assert_false (answer_is_there (&untracks[1]));
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&answer);
+  answer_ok (&untracks[0]);
+  answer_ok (&untracks[1]);
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+  document_tear_down (&document, fixture);
+}
+
 /* The store is closed, and everything is let go of, while saves are under way. */
 static void
 test_close (Fixture *fixture, gconstpointer data)
@@ -1655,7 +1680,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/deleted-before", test_deleted_before);
   test_add ("/interleavings/saves/keep-uncertain", test_keep_uncertain);
   test_add ("/interleavings/saves/sync", test_sync);
-  test_add ("/interleavings/saves/untrack", test_untrack);
+  test_add ("/interleavings/saves/untrack/whole", test_untrack);
+  test_add ("/interleavings/saves/untrack/again", test_untrack_again);
   test_add ("/interleavings/saves/close", test_close);
   test_add ("/interleavings/saves/last-references", test_last_references);
   test_add ("/interleavings/saves/commit", test_commit);

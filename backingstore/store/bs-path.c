@@ -200,6 +200,21 @@ find_joinable (BsPath *path, BsJobKind kind, BsTrackedPath *tracked)
   return NULL;
 }
 
+/* There is one at most. One that everybody has left releases the path again for who
+ * joins it, if need be. */
+static BsJob *
+find_untrack (BsPath *path)
+{
+  BsJob *job = path->strand.head;
+
+  if (path->state != BS_PATH_UNTRACKING)
+    return NULL;
+
+  while (job->kind != BS_JOB_UNTRACK)
+    job = job->next;
+  return job;
+}
+
 /* The sync that covers all that was asked so far; `spare` becomes one where
  * there is none. */
 static BsJob *
@@ -313,11 +328,10 @@ ask (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller, BsJob **spare, Bs
   if (kind == BS_JOB_UNTRACK && caller->blocking && !bs_wait_begin (&caller->wait, path))
     return ASKED_WOULD_BLOCK;
 
-  if (kind != BS_JOB_SYNC && kind != BS_JOB_WRITE_ROOT)
+  if (kind == BS_JOB_UNTRACK)
+    job = find_untrack (path);
+  else if (kind != BS_JOB_SYNC && kind != BS_JOB_WRITE_ROOT)
     job = find_joinable (path, kind, tracked);
-  /* One that everybody has left releases the path again if need be. */
-  if (job == NULL && kind == BS_JOB_UNTRACK && path->state == BS_PATH_UNTRACKING)
-    job = path->running;
   if (job == NULL && !caller->inner && g_atomic_int_get (&tracked->refusing))
     return ASKED_CLOSED;
 
