@@ -69,10 +69,11 @@ run_track (BsPathJob *self)
   g_mutex_lock (&path->mutex);
   state = path->state;
   g_mutex_unlock (&path->mutex);
-  if (state == BS_PATH_TRACKED)
+  /* It may have been asked to be untracked since. */
+  if (state != BS_PATH_UNTRACKED)
     tracked = g_weak_ref_get (&path->tracked);
 
-  if (state == BS_PATH_TRACKED && tracked == NULL)
+  if (state != BS_PATH_UNTRACKED && tracked == NULL)
     {
       path_job_wait_for_release (self);
       return;

@@ -89,13 +89,24 @@ tickets_passed (BsPath *path, BsPathJob *self)
   return self->survey == 0 || path->n_awaited == 0;
 }
 
+/* An untrack that was asked later is not what it waits for. */
+static gboolean
+is_before_untrack (BsJob *job)
+{
+  while (job != NULL && job->kind != BS_JOB_UNTRACK)
+    job = job->next;
+
+  return job != NULL;
+}
+
 static gboolean
 eligible (BsPath *path, BsPathJob *self)
 {
   switch ((int) self->job.kind)
     {
     case BS_JOB_TRACK:
-      return path->state == BS_PATH_UNTRACKED || (path->state == BS_PATH_TRACKED && !self->awaits_release);
+      return path->state == BS_PATH_UNTRACKED ||
+             (!self->awaits_release && (path->state == BS_PATH_TRACKED || is_before_untrack (&self->job)));
     case BS_JOB_SYNC:
       return tickets_passed (path, self);
     case BS_JOB_UNTRACK:
