@@ -235,6 +235,7 @@ test_cancelled (Fixture *fixture, gconstpointer data)
           error = answer_dup_error (&bulk);
           g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
           g_assert_nonnull (strstr (error->message, i == 1 ? "0 of 40" : "1 of 40"));
+          g_assert_nonnull (strstr (error->message, "gate:///path"));
           g_assert_cmpuint (count_deleted (fixture, keys), ==, i == 1 ? 0 : 1);
           gate_backing_clear (fixture->gates);
           gate_backing_set_stubborn (fixture->gates, FALSE);

@@ -508,6 +508,93 @@ test_untrack_cancelled_or_failed (Fixture *fixture, gconstpointer data)
   answer_ok (&persist);
 }
 
+/* Somebody tracks the path while an untrack waits, which is then cancelled, and asks
+ * for another one before that has had its turn: it comes first, and has the object
+ * that there is. Nothing is scanned while that is open. */
+static void
+test_track_before_untrack (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+      g_autoptr (BsItem) item = insert_written (fixture, "a");
+      g_autoptr (BsTrackedPath) again = NULL;
+      Answer first = { 0, }, untracks[2] = { { 0, }, }, tracked = { 0, };
+      BsOperation operation = i == 0 ? BS_OPERATION_PERSIST : BS_OPERATION_READ_ROOT;
+      Plug plug = { { NULL, }, };
+
+      gate_backing_hold (fixture->gates, operation, NULL, GATE_BEFORE);
+      if (i == 0)
+        persist_async (fixture, item, NULL, &first);
+      else
+        bs_backing_store_load_root_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &first);
+      gate_backing_wait_held (fixture->gates, operation, NULL, GATE_BEFORE, 1);
+      if (i == 0 && fixture->n_threads == 2)
+        {
+          fixture->n_threads = 1;
+          plug_in (&plug, fixture);
+          fixture->n_threads = 2;
+        }
+      gate_backing_reset_log (fixture->gates);
+      bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb, &untracks[0]);
+      bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &tracked);
+      g_cancellable_cancel (cancellable);
+      answer_cancelled (&untracks[0]);
+      bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracks[1]);
+      gate_backing_release (fixture->gates, operation, NULL, GATE_BEFORE);
+      if (plug.n > 0)
+        plug_out (&plug, fixture);
+      again = answer_pointer (&tracked);
+      g_assert_true (again == fixture->tracked);
+      answer_ok (&untracks[1]);
+      answer_wait (&first);
+      answer_clear (&first);
+      g_assert_true (bs_tracked_path_get_closed (again));
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), ==, 0);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
+      g_clear_object (&fixture->tracked);
+      fixture->tracked = track (fixture, fixture->file);
+    }
+}
+
+#define untrack_async(fixture, cancellable, answer) \
+  bs_backing_store_untrack_path_async ((fixture)->store, (fixture)->tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer)
+
+/* Everybody leaves while the path is being released, and somebody asks again before
+ * that has ended: the one has nothing to do with the other's leaving. */
+static void
+test_untrack_again (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+      Answer first = { 0, }, again[2] = { 0, };
+
+      /* The backing minds the cancellation, or it is too late for that. */
+      gate_backing_reset_log (fixture->gates);
+      gate_backing_set_stubborn (fixture->gates, TRUE);
+      gate_backing_hold (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE);
+      if (i == 0)
+        gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1, G_IO_ERROR_CANCELLED);
+      untrack_async (fixture, cancellable, &first);
+      gate_backing_wait_held (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1);
+      g_cancellable_cancel (cancellable);
+      untrack_async (fixture, NULL, &again[0]);
+      untrack_async (fixture, NULL, &again[1]);
+      g_assert_false (answer_is_there (&again[0]));
+      gate_backing_release_all (fixture->gates);
+      answer_wait (&first);
+      answer_clear (&first);
+      answer_ok (&again[0]);
+      answer_ok (&again[1]);
+      assert_log (fixture, NULL, i == 0 ? "release_path release_path" : "release_path");
+      g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+      g_clear_object (&fixture->tracked);
+      fixture->tracked = track (fixture, fixture->file);
+    }
+  gate_backing_set_stubborn (fixture->gates, FALSE);
+}
+
 static void
 test_track_while_untracking (Fixture *fixture, gconstpointer data)
 {
@@ -724,6 +811,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/untrack/after-syncs", test_untrack_after_syncs);
   test_add ("/interleavings/untrack/during-bulk", test_untrack_during_bulk);
   test_add ("/interleavings/untrack/cancelled-or-failed", test_untrack_cancelled_or_failed);
+  test_add ("/interleavings/untrack/after-track", test_track_before_untrack);
+  test_add ("/interleavings/untrack/again", test_untrack_again);
   test_add ("/interleavings/untrack/then-track", test_track_while_untracking);
   test_add ("/interleavings/track/last-unref", test_last_unref_against_track);
   test_add ("/interleavings/track/last-unref-queued", test_last_unref_with_release_queued);

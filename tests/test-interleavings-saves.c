@@ -420,6 +420,70 @@ test_persist (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* The same for what was there and is not named: whoever asks for it to be there
+ * while the save runs finds it there afterwards. */
+static void
+test_persist_unnamed (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (stops); i++)
+    {
+      const Stop *stop = &stops[i / 2];
+      Answer answer = { 0, }, other = { 0, };
+      g_autoptr (BsItem) item = NULL;
+      g_autofree char *key = NULL;
+      Document document;
+
+      /* Both in one call would have no gate of their own. */
+      if (i % 2 == 1 && stop->operation == BS_OPERATION_DELETE_PERSISTED && !GATE_IS_SINGLE_BACKING (fixture->gates))
+        continue;
+
+      document_set_up (&document, fixture);
+      item = i % 2 == 0 ? g_object_ref (document.items[0]) : insert_persisted (fixture, "four");
+      key = bs_item_dup_key (item);
+      hold_at (stop, &document, fixture);
+      save_async (document.save, NULL, &answer);
+      wait_at (stop, &document, fixture);
+      persist_async (fixture, item, NULL, &other);
+      g_assert_true (answer_is_there (&other) || stop->operation == BS_OPERATION_DELETE_PERSISTED);
+      gate_backing_release_all (fixture->gates);
+      answer_ok (&answer);
+      answer_ok (&other);
+      assert_root (fixture, "new");
+      g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, key));
+      g_assert_true (bs_tracked_path_contains_key (fixture->tracked, key));
+
+      /* The next one deletes it. */
+      save_ok (document.save);
+      assert_new (&document, fixture);
+      document_tear_down (&document, fixture);
+    }
+}
+
+/* It was not there, since a call that was to bring it has failed. */
+static void
+test_persist_again (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) four = insert (fixture, "four");
+  g_autofree char *key = bs_item_dup_key (four);
+  Answer answer = { 0, }, other = { 0, };
+  Document document;
+
+  document_set_up (&document, fixture);
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1, G_IO_ERROR_NO_SPACE);
+  persist_async (fixture, four, NULL, &other);
+  answer_fails (&other, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE);
+  save_async (document.save, NULL, &answer);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE, 1);
+  persist_async (fixture, four, NULL, &other);
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&answer);
+  answer_ok (&other);
+  g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, key));
+  g_assert_true (bs_tracked_path_contains_key (fixture->tracked, key));
+  document_tear_down (&document, fixture);
+}
+
 /* A save was run, and its turn has not come, since every thread is busy or another
  * save runs. What is persisted then stays there, and the items have been what they
  * were when it was run. */
@@ -795,6 +859,43 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
     }
 }
 
+static gpointer
+blocking_write (gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  bs_item_write (data, NULL, &error);
+  g_assert_no_error (error);
+  return NULL;
+}
+
+/* What only the save has brought is taken away again, too, where something else was
+ * under way for its key when the save began. */
+static void
+test_failed_sync_beside_write (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  Answer answer = { 0, };
+  Document document;
+  GThread *thread;
+
+  document_set_up (&document, fixture);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 0, G_IO_ERROR_FAILED);
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, document.keys[2], GATE_BEFORE);
+  thread = g_thread_new ("write", blocking_write, document.items[2]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, document.keys[2], GATE_BEFORE, 1);
+  save_async (document.save, NULL, &answer);
+  wait_until (count_callers (fixture->store, document.keys[2]) == 1);
+  gate_backing_release_all (fixture->gates);
+  g_thread_join (thread);
+  error = answer_dup_error (&answer);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  assert_log (fixture, document.keys[2], "write persist delete_persisted");
+  g_assert_false (gate_backing_has_persisted (fixture->gates, fixture->file, document.keys[2]));
+  gate_backing_clear (fixture->gates);
+  document_tear_down (&document, fixture);
+}
+
 /* What a failed save has persisted is deleted by one that does not name it. */
 static void
 test_leftovers (Fixture *fixture, gconstpointer data)
@@ -1005,6 +1106,31 @@ test_untrack (Fixture *fixture, gconstpointer data)
       g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 2);
       document_tear_down (&document, fixture);
     }
+}
+
+/* It is asked for again while the save goes on to its root. */
+static void
+test_untrack_again (Fixture *fixture, gconstpointer data)
+{
+  Answer answer = { 0, }, untracks[2] = { { 0, }, };
+  Document document;
+
+  document_set_up (&document, fixture);
+  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE);
+  save_async (document.save, NULL, &answer);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracks[0]);
+  gate_backing_release (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE, 1);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracks[1]);
+  g_assert_false (answer_is_there (&untracks[1]));
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&answer);
+  answer_ok (&untracks[0]);
+  answer_ok (&untracks[1]);
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+  document_tear_down (&document, fixture);
 }
 
 /* The store is closed, and everything is let go of, while saves are under way. */
@@ -1538,6 +1664,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/queue-cancelled", test_queue_cancelled);
   test_add_bulk ("/interleavings/saves/delete", test_delete);
   test_add ("/interleavings/saves/persist", test_persist);
+  test_add_bulk ("/interleavings/saves/persist-unnamed", test_persist_unnamed);
+  test_add ("/interleavings/saves/persist-again", test_persist_again);
   test_add ("/interleavings/saves/before-turn", test_before_turn);
   test_add ("/interleavings/saves/replace", test_replace);
   test_add ("/interleavings/saves/cancel", test_cancel);
@@ -1546,12 +1674,14 @@ main (int argc, char *argv[])
   test_add_once ("/interleavings/saves/sync-fails", test_sync_fails);
   test_add ("/interleavings/saves/error", test_error);
   test_add ("/interleavings/saves/failed-sync", test_failed_sync);
+  test_add ("/interleavings/saves/failed-sync-beside-write", test_failed_sync_beside_write);
   test_add ("/interleavings/saves/leftovers", test_leftovers);
   test_add ("/interleavings/saves/after-failed-sync", test_after_failed_sync);
   test_add ("/interleavings/saves/deleted-before", test_deleted_before);
   test_add ("/interleavings/saves/keep-uncertain", test_keep_uncertain);
   test_add ("/interleavings/saves/sync", test_sync);
-  test_add ("/interleavings/saves/untrack", test_untrack);
+  test_add ("/interleavings/saves/untrack/whole", test_untrack);
+  test_add ("/interleavings/saves/untrack/again", test_untrack_again);
   test_add ("/interleavings/saves/close", test_close);
   test_add ("/interleavings/saves/last-references", test_last_references);
   test_add ("/interleavings/saves/commit", test_commit);

@@ -1,7 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store-fixture.h"
 
+#include <dlfcn.h>
+
 /* Interleavings of the application's functions with what the store does. */
+
+/* Cancelled where this thread next lets go of a lock: what another thread can do
+ * just then. */
+static __thread GMutex *cancelling_lock;
+static __thread GCancellable *cancelled_there;
+
+/* In place of GLib's, for what is linked into this program. */
+void
+g_mutex_unlock (GMutex *mutex)
+{
+  static gpointer symbol;
+
+  if (g_atomic_pointer_get (&symbol) == NULL)
+    g_atomic_pointer_set (&symbol, dlsym (RTLD_NEXT, "g_mutex_unlock"));
+  ((void (*) (GMutex *)) g_atomic_pointer_get (&symbol)) (mutex);
+
+  if (mutex == cancelling_lock)
+    {
+      cancelling_lock = NULL;
+      g_cancellable_cancel (cancelled_there);
+    }
+}
 
 /* In a function's thread: asks asynchronously, and runs a loop until answered. */
 static void
@@ -647,6 +671,47 @@ test_blocking_call_completes_others (Fixture *fixture, gconstpointer data)
   answer_ok (&other);
 }
 
+static GCancellable *
+cancel_when_asked (Fixture *fixture)
+{
+  GCancellable *cancellable = g_cancellable_new ();
+
+  cancelling_lock = &fixture->store->jobs_mutex;
+  cancelled_there = cancellable;
+  return cancellable;
+}
+
+/* Somebody leaves when what he has asked for can just be left. The memory of what
+ * is gone must not be used any more: Meson's MALLOC_PERTURB_ shows that, too. */
+static void
+test_cancelled_when_asked (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autofree char *key = put_key (fixture, "a");
+      g_autoptr (BsKeySet) keys = bs_key_set_new ();
+      g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
+      g_autoptr (GCancellable) cancellable = NULL;
+      Answer answer = { 0, };
+      int n = 0;
+
+      bs_key_set_add (keys, key, NULL);
+      cancellable = cancel_when_asked (fixture);
+      if (i == 0)
+        run_async (fixture, nothing, &n, cancellable, &answer);
+      else if (i == 1)
+        bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys, G_PRIORITY_DEFAULT, cancellable, answer_cb, &answer);
+      else
+        bs_verify_run_async (verify, G_PRIORITY_DEFAULT, cancellable, answer_cb, &answer);
+      g_assert_true (g_cancellable_is_cancelled (cancellable));
+      answer_cancelled (&answer);
+      settle (fixture);
+      g_assert_cmpint (n, ==, 0);
+      assert_log (fixture, NULL, "");
+      cancelled_there = NULL;
+    }
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -660,6 +725,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/function/wait-async-inside", test_wait_async_inside_function);
   test_add ("/interleavings/function/drops-last-token", test_function_drops_last_token);
   test_add ("/interleavings/counted", test_counted_until_references_are_gone);
+  test_add ("/interleavings/cancelled-when-asked", test_cancelled_when_asked);
   test_add ("/interleavings/function/last-unref", test_last_unref_in_function);
   test_add ("/interleavings/vfunc/blocking", test_inside_vfunc);
   test_add ("/interleavings/encoder/blocking", test_inside_encoder);

@@ -526,6 +526,28 @@ test_cancel_queued (Fixture *fixture, gconstpointer data)
   assert_log (fixture, key, "");
 }
 
+/* Closing has nothing to wait for but its turn, and is cancelled before that: what
+ * is let go meanwhile is deleted and released as ever. */
+static void
+test_close_cancelled (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  BsItem *item = insert_written (fixture, "a");
+  Answer close = { 0, };
+
+  settle (fixture);
+  gate_backing_reset_log (fixture->gates);
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable, answer_cb, &close);
+  g_object_unref (item);
+  g_clear_object (&fixture->tracked);
+  g_cancellable_cancel (cancellable);
+  answer_cancelled (&close);
+  settle (fixture);
+  g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
+  fixture->tracked = track (fixture, fixture->file);
+}
+
 static void
 test_close (Fixture *fixture, gconstpointer data)
 {
@@ -541,6 +563,57 @@ test_close (Fixture *fixture, gconstpointer data)
   answer_ok (&close);
   answer_ok (&persist);
   assert_log (fixture, NULL, "write persist release_path close");
+  assert_all_here (fixture);
+}
+
+static BsSave *
+save_of_three (Fixture *fixture)
+{
+  BsSave *save = bs_save_new (fixture->store, fixture->tracked);
+
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (BsItem) item = insert (fixture, "a");
+
+      bs_save_add_item (save, item);
+    }
+  return save;
+}
+
+static gboolean
+save_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  g_autoptr (BsSave) save = save_of_three (data);
+
+  return bs_save_run (save, NULL, error);
+}
+
+static gboolean
+untrack_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  Fixture *fixture = data;
+
+  return bs_backing_store_untrack_path (store, fixture->tracked, NULL, error);
+}
+
+/* A blocking save runs a function that waits for that very save to end. */
+static void
+test_function_inside_save (Fixture *fixture, gconstpointer data)
+{
+  const BsTaskFunc functions[] = { save_inside, untrack_inside };
+
+  for (guint i = 0; i < G_N_ELEMENTS (functions); i++)
+    {
+      g_autoptr (BsSave) save = save_of_three (fixture);
+      g_autoptr (GError) error = NULL;
+      Answer answer = { 0, };
+
+      bs_backing_store_run_in_thread_async (fixture->store, functions[i], fixture, NULL, G_PRIORITY_HIGH, NULL, answer_cb, &answer);
+      g_assert_true (bs_save_run (save, NULL, &error));
+      g_assert_no_error (error);
+      answer_ok (&answer);
+    }
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
   assert_all_here (fixture);
 }
 
@@ -562,9 +635,11 @@ main (int argc, char *argv[])
   add ("/main-context/wait-finished/for-another-thread", test_wait_for_another_thread);
   add ("/main-context/blocking-completes-others", test_blocking_completes_others);
   add ("/main-context/functions-block", test_functions_block);
+  add ("/main-context/function-inside-save", test_function_inside_save);
   add ("/main-context/last-unref-elsewhere", test_last_unref_elsewhere);
   add ("/main-context/cancel-queued", test_cancel_queued);
-  add ("/main-context/close", test_close);
+  add ("/main-context/close/whole", test_close);
+  add ("/main-context/close/cancelled", test_close_cancelled);
 
   return g_test_run ();
 }

@@ -674,6 +674,28 @@ test_close_cancelled_while_draining (Fixture *fixture, gconstpointer data)
   answer_ok (&close);
 }
 
+/* Whoever closes again while the backing is being closed has not cancelled that. */
+static void
+test_close_again_after_cancel (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  Answer first = { 0, }, again = { 0, };
+
+  gate_backing_set_stubborn (fixture->gates, TRUE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_CLOSE, NULL, GATE_BEFORE);
+  gate_backing_fail (fixture->gates, BS_OPERATION_CLOSE, NULL, GATE_BEFORE, 1, G_IO_ERROR_CANCELLED);
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable, answer_cb, &first);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_CLOSE, NULL, GATE_BEFORE, 1);
+  g_cancellable_cancel (cancellable);
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &again);
+  g_assert_false (answer_is_there (&again));
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&again);
+  answer_wait (&first);
+  answer_clear (&first);
+  g_assert_true (gate_backing_is_closed (fixture->gates));
+}
+
 static void
 test_close_reports (Fixture *fixture, gconstpointer data)
 {
@@ -789,6 +811,7 @@ main (int argc, char *argv[])
   test_add ("/store/close/whole", test_close);
   test_add ("/store/close/drains", test_close_drains);
   test_add ("/store/close/cancelled", test_close_cancelled_while_draining);
+  test_add_once ("/store/close/again-after-cancel", test_close_again_after_cancel);
   test_add ("/store/close/reports", test_close_reports);
   g_test_add_func ("/store/context-not-run", test_context_not_run);
   g_test_add_func ("/store/close/while-others-knock", test_close_while_others_knock);

@@ -8,6 +8,7 @@
 #define N_OWN 4         /* items that only one thread uses */
 #define N_SHARED 4      /* items that all use */
 #define N_PATHS 2
+#define N_PASSING 2     /* paths that are tracked and untracked */
 
 typedef enum
 {
@@ -22,6 +23,8 @@ typedef enum
   REGISTER_ALL,
   TRIM,
   TRACK,
+  VERIFY,
+  COME_AND_GO,
   N_KINDS,
 } Kind;
 
@@ -66,13 +69,42 @@ sync_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GE
   return bs_backing_store_sync (store, data, cancellable, error);
 }
 
-/* A call may fail when it was cancelled, or because the test wants it. */
+/* A call may fail when it was cancelled, or because the test wants it, or at a path
+ * that is saved and untracked meanwhile. */
 static void
 assert_fair (const GError *error)
 {
   if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
-      !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
+      !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND) && !g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT) &&
+      !g_error_matches (error, BS_ERROR, BS_ERROR_CLOSED) && !g_error_matches (error, BS_ERROR, BS_ERROR_BUSY))
     g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+}
+
+/* What the leaver is to cancel next. */
+static gpointer leaving;      /* owned, nullable; atomic */
+static int leaver_stops;      /* atomic */
+
+static void
+let_leave (GCancellable *cancellable)
+{
+  g_autoptr (GCancellable) former = g_atomic_pointer_exchange (&leaving, cancellable != NULL ? g_object_ref (cancellable) : NULL);
+}
+
+/* Cancels on a thread of its own, just when something is asked. */
+static gpointer
+leaver (gpointer data)
+{
+  while (!g_atomic_int_get (&leaver_stops))
+    {
+      g_autoptr (GCancellable) cancellable = g_atomic_pointer_exchange (&leaving, NULL);
+
+      if (cancellable != NULL)
+        g_cancellable_cancel (cancellable);
+      else
+        g_thread_yield ();
+    }
+  let_leave (NULL);
+  return NULL;
 }
 
 static Answer *
@@ -93,6 +125,8 @@ pick_cancellable (Worker *self)
     return NULL;
   cancellable = g_cancellable_new ();
   g_ptr_array_add (self->cancellables, cancellable);
+  if (g_rand_boolean (self->rand))
+    let_leave (cancellable);
   return cancellable;
 }
 
@@ -151,6 +185,80 @@ change_many (Worker *self, gboolean blocking)
     bs_backing_store_delete_persisted_keys (self->fixture->store, tracked, keys, cancellable, &error);
   else
     bs_backing_store_delete_persisted_keys_async (self->fixture->store, tracked, keys, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer_new (self));
+  assert_fair (error);
+}
+
+static BsItem *
+pick_shared (Worker *self)
+{
+  return self->shared[g_rand_int_range (self->rand, 0, N_SHARED)];
+}
+
+static void
+save_there (Worker *self, BsTrackedPath *passing, gboolean blocking, GError **error)
+{
+  g_autoptr (BsSave) save = bs_save_new (self->fixture->store, passing);
+  g_autoptr (GBytes) root = g_bytes_new_static ("root", 4);
+
+  bs_save_set_root (save, root);
+  for (guint n = g_rand_int_range (self->rand, 0, 3); n > 0; n--)
+    bs_save_add_item (save, pick_shared (self));
+  if (g_rand_int_range (self->rand, 0, 4) == 0)
+    {
+      g_autofree char *key = bs_item_dup_key (pick_shared (self));
+
+      bs_save_keep_key (save, key);
+    }
+  if (blocking)
+    bs_save_run (save, pick_cancellable (self), error);
+  else
+    bs_save_run_async (save, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+}
+
+/* A path that others may untrack, or let go of, at any time. */
+static void
+come_and_go (Worker *self)
+{
+  g_autofree char *uri = g_strdup_printf ("gate:///coming/%u", g_rand_int_range (self->rand, 0, N_PASSING));
+  g_autoptr (GFile) file = g_file_new_for_uri (uri);
+  BsBackingStore *store = self->fixture->store;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (BsTrackedPath) passing = bs_backing_store_track_path (store, file, NULL, &error);
+
+  for (guint n = g_rand_int_range (self->rand, 1, 5); n > 0 && error == NULL; n--)
+    {
+      gboolean blocking = g_rand_int_range (self->rand, 0, 3) == 0;
+      BsItem *item = pick_shared (self);
+      g_autofree char *key = bs_item_dup_key (item);
+
+      switch (g_rand_int_range (self->rand, 0, 6))
+        {
+        case 0:
+          if (blocking)
+            bs_backing_store_untrack_path (store, passing, pick_cancellable (self), &error);
+          else
+            bs_backing_store_untrack_path_async (store, passing, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+          break;
+        case 1:
+          if (blocking)
+            bs_item_persist (item, passing, NULL, &error);
+          else
+            bs_item_persist_async (item, passing, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+          break;
+        case 2:
+          if (blocking)
+            bs_backing_store_delete_persisted (store, passing, key, NULL, &error);
+          else
+            bs_backing_store_delete_persisted_async (store, passing, key, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+          break;
+        case 3:
+          bs_backing_store_sync_async (store, passing, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+          break;
+        default:
+          save_there (self, passing, blocking, &error);
+          break;
+        }
+    }
   assert_fair (error);
 }
 
@@ -239,6 +347,19 @@ operate (Worker *self)
 
           bs_backing_store_track_path_async (store, file, priority, pick_cancellable (self), answer_cb, answer_new (self));
         }
+      break;
+    case VERIFY:
+      {
+        g_autoptr (BsVerify) verify = bs_verify_new (store, tracked);
+
+        if (blocking)
+          bs_verify_run (verify, pick_cancellable (self), &error);
+        else
+          bs_verify_run_async (verify, priority, pick_cancellable (self), answer_cb, answer_new (self));
+      }
+      break;
+    case COME_AND_GO:
+      come_and_go (self);
       break;
     case N_KINDS:
     default:
@@ -416,7 +537,7 @@ inject_failures (Fixture *fixture)
   static const BsOperation operations[] = {
     BS_OPERATION_WRITE, BS_OPERATION_REGISTER_KEY, BS_OPERATION_REGISTER_KEYS, BS_OPERATION_PERSIST,
     BS_OPERATION_DELETE_PERSISTED, BS_OPERATION_DELETE_PERSISTED_KEYS, BS_OPERATION_SYNC_PERSISTED,
-    BS_OPERATION_SANITIZE_PATH,
+    BS_OPERATION_SANITIZE_PATH, BS_OPERATION_WRITE_ROOT, BS_OPERATION_VERIFY_PERSISTED,
   };
 
   for (guint i = 0; i < 10; i++)
@@ -448,14 +569,19 @@ stress (Fixture *fixture, gboolean cancels, gboolean fails)
   for (guint round = 0; round < n_rounds; round++)
     {
       GThread *threads[N_THREADS];
+      GThread *leaving_thread;
 
       watchdog_start ();
+      g_atomic_int_set (&leaver_stops, FALSE);
+      leaving_thread = g_thread_new ("leaver", leaver, NULL);
       if (fails)
         inject_failures (fixture);
       for (guint i = 0; i < N_THREADS; i++)
         threads[i] = g_thread_new ("worker", work, &workers[i]);
       for (guint i = 0; i < N_THREADS; i++)
         g_thread_join (threads[i]);
+      g_atomic_int_set (&leaver_stops, TRUE);
+      g_thread_join (leaving_thread);
       check_round (fixture, workers, paths, shared);
     }
 

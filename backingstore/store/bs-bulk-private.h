@@ -2,7 +2,6 @@
 #pragma once
 
 #include "base/bs-key-set.h"
-#include "base/bs-key-table-private.h"
 #include "bs-job-private.h"
 
 G_BEGIN_DECLS
@@ -10,8 +9,8 @@ G_BEGIN_DECLS
 /* Operations on many keys in one task. Each key is changed in its own turn. */
 
 void bs_bulk_start_delete_persisted (BsBackingStore *store, BsTrackedPath *tracked, BsKeySet *keys, BsCaller *caller);
-/* Takes the table's content over, not the table. */
-void bs_bulk_start_delete_table     (BsBackingStore *store, BsTrackedPath *tracked, BsKeyTable *keys, BsCaller *caller);
+/* What the running save has doomed there, and nobody has asked for by the key's turn. */
+void bs_bulk_start_delete_doomed    (BsBackingStore *store, BsTrackedPath *tracked, guint64 n_keys, BsCaller *caller);
 void bs_bulk_start_register_all     (BsBackingStore *store, BsTrackedPath *tracked, BsCaller *caller);
 
 G_END_DECLS

@@ -35,12 +35,13 @@ typedef struct
 
   /* constant once started */
   BsJobKind what;         /* REGISTER, DELETE_PERSISTED or DELETE */
+  gboolean doomed;        /* DELETE_PERSISTED: what a save has doomed */
   guint64 n_total;
 
   /* by the running thread */
-  BsKeyTable source;      /* DELETE_PERSISTED: which keys */
+  BsKeyTable source;      /* DELETE_PERSISTED: which keys, unless they are those that are doomed */
   BsKeyTableIter iter;
-  GArray *keys;           /* REGISTER: those of the current shard */
+  GArray *keys;           /* what comes from the path: those of the current shard */
   guint next_key;
   guint next_shard;
   BsKeyRecord **records;  /* DELETE: whose tokens to drop; owned */
@@ -127,7 +128,10 @@ feed_from_path (Bulk *self)
         return 0;
       g_array_set_size (self->keys, 0);
       self->next_key = 0;
-      bs_tracked_path_copy_keys (self->job.tracked, self->next_shard++, self->keys);
+      if (self->doomed)
+        bs_tracked_path_copy_doomed (self->job.tracked, self->next_shard++, self->keys);
+      else
+        bs_tracked_path_copy_keys (self->job.tracked, self->next_shard++, self->keys);
     }
 
   n = MIN (CHUNK, self->keys->len - self->next_key);
@@ -170,6 +174,8 @@ take_chunk (Bulk *self, BsShard *shard, guint n_keys, guint *n_parts)
       guint64 hash = bs_key_hash (&key);
       BsKeyRecord *record = bs_shard_lookup (shard, &key, hash);
 
+      if (self->doomed && !bs_tracked_path_is_doomed (self->job.tracked, &key, hash))
+        continue;
       if (self->what == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (self->job.tracked, &key, hash))
         {
           self->pinned = key;
@@ -443,6 +449,7 @@ queue_busy (Bulk *self, guint n_busy)
 
       g_set_object (&caller->cancellable, self->job.cancellable);
       bs_caller_set_subject (caller, self->what, &self->chunk[i], self->job.tracked);
+      caller->doomed = self->doomed;
       g_atomic_int_inc (&self->n_open);
       bs_strand_start (self->job.store, self->what, &self->chunk[i], NULL, self->job.tracked, NULL, caller);
       bs_caller_unref (caller);
@@ -466,11 +473,12 @@ bulk_step (Bulk *self)
       g_autoptr (GError) error = NULL;
       BsShard *shard;
 
-      n_keys = self->what == BS_JOB_REGISTER ? feed_from_path (self) : feed_from_source (self);
+      n_keys = self->keys != NULL ? feed_from_path (self) : feed_from_source (self);
       if (n_keys == 0)
         return FALSE;
-      if (g_cancellable_set_error_if_cancelled (self->job.cancellable, &error))
+      if (g_cancellable_is_cancelled (self->job.cancellable))
         {
+          error = bs_job_error (BS_JOB_BULK, NULL, self->job.tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
           note_error (self, error);
           return FALSE;
         }
@@ -561,12 +569,12 @@ bulk_start (Bulk *self, BsCaller *caller)
   left = caller->left;
   joined = !left && bs_path_take_ticket (job, caller->inner);
   if (joined)
-    bs_job_join (job, caller);
+    bs_job_join (bs_job_ref (job), caller);
   g_mutex_unlock (job->lock);
 
   if (joined)
     {
-      bs_job_start (bs_job_ref (job), caller);
+      bs_job_start (job, caller);
       return;
     }
 
@@ -590,13 +598,13 @@ bs_bulk_start_delete_persisted (BsBackingStore *store, BsTrackedPath *tracked, B
 }
 
 void
-bs_bulk_start_delete_table (BsBackingStore *store, BsTrackedPath *tracked, BsKeyTable *keys, BsCaller *caller)
+bs_bulk_start_delete_doomed (BsBackingStore *store, BsTrackedPath *tracked, guint64 n_keys, BsCaller *caller)
 {
   Bulk *self = bulk_new (store, BS_JOB_DELETE_PERSISTED, tracked, caller->priority);
 
-  self->source = *keys;
-  self->n_total = keys->n_keys;
-  bs_key_table_init (keys, keys->shift);
+  self->doomed = TRUE;
+  self->keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
+  self->n_total = n_keys;
 
   bulk_start (self, caller);
 }

@@ -7,31 +7,83 @@
 #include "bs-store-private.h"
 
 /* Closing waits until the task tracker has counted the last job down; its lock
- * is the tracker's, which outlives the store. */
+ * is the tracker's, which outlives the store. Until its turn the store is only
+ * closing: what is let go is deleted and released, and it may open again. */
+
+static void
+release_everything (BsBackingStore *store, GCancellable *cancellable, GError **error)
+{
+  GError *close_error = NULL;
+  BsFrame frame;
+
+  bs_frame_push (&frame, store, BS_FRAME_CALL);
+  bs_path_release_all (store, cancellable, error);
+  bs_backing_close (store->backing, cancellable, &close_error);
+  bs_frame_pop (&frame);
+
+  if (*error == NULL)
+    *error = g_steal_pointer (&close_error);
+  g_clear_error (&close_error);
+}
+
+/* FALSE if something has come in since it was made ready: then it waits for that. */
+static gboolean
+begin (BsJob *job)
+{
+  BsBackingStore *store = job->store;
+  BsTaskTracker *tracker = job->tracker;
+  BsAftermath after = { NULL, };
+  BsCaller *left = NULL;
+  gboolean begun = FALSE;
+
+  g_mutex_lock (job->lock);
+  while (!begun && bs_task_tracker_is_idle (tracker))
+    {
+      /* What comes in now sees the state; what came in before is counted. Where
+       * it goes again before the state is put back, this looks once more. Short
+       * calls do not come in any more since the store is closing. */
+      g_atomic_int_set (&store->state, BS_STATE_CLOSED);
+      begun = g_atomic_int_get (&tracker->n_jobs) == 0;
+      if (!begun)
+        g_atomic_int_set (&store->state, BS_STATE_CLOSING);
+    }
+  if (!begun)
+    left = bs_job_put_back (job, &after);
+  g_mutex_unlock (job->lock);
+
+  bs_job_answer_left (left);
+  bs_aftermath_run (&after);
+  return begun;
+}
 
 static void
 close_job_run (BsJob *job)
 {
-  BsBackingStore *store = job->store;
-  GError *close_error = NULL;
+  GCancellable *cancellable = job->cancellable;
   g_autoptr (GError) error = NULL;
-  BsCaller *callers;
-  BsFrame frame;
+  BsCaller *callers = NULL;
+  gboolean again;
 
-  bs_frame_push (&frame, store, BS_FRAME_CALL);
-  bs_path_release_all (store, job->cancellable, &error);
-  bs_backing_close (store->backing, job->cancellable, &close_error);
-  bs_frame_pop (&frame);
+  if (!begin (job))
+    return;
 
-  if (error == NULL)
-    error = g_steal_pointer (&close_error);
-  g_clear_error (&close_error);
+  do
+    {
+      g_clear_error (&error);
+      release_everything (job->store, cancellable, &error);
 
-  g_mutex_lock (job->lock);
-  job->state = BS_JOB_DONE;
-  g_atomic_pointer_set (&job->tracker->close_job, NULL);
-  callers = bs_job_steal_callers (job);
-  g_mutex_unlock (job->lock);
+      g_mutex_lock (job->lock);
+      again = error != NULL && cancellable != NULL && bs_job_is_wanted_again (job);
+      if (!again)
+        {
+          job->state = BS_JOB_DONE;
+          g_atomic_pointer_set (&job->tracker->close_job, NULL);
+          callers = bs_job_steal_callers (job);
+        }
+      g_mutex_unlock (job->lock);
+      cancellable = NULL;
+    }
+  while (again);
 
   /* Whoever is told may hold the last reference, and expects that to be so. */
   g_clear_object (&job->store);
@@ -64,17 +116,8 @@ bs_close_check (BsTaskTracker *tracker)
 
   g_mutex_lock (&tracker->mutex);
   job = tracker->close_job;
-  while (job != NULL && job->state == BS_JOB_QUEUED && bs_task_tracker_is_idle (tracker))
-    {
-      /* What comes in now sees the state; what came in before is counted. Where
-       * it goes again before the state is put back, this looks once more. Short
-       * calls do not come in any more since the store is closing. */
-      g_atomic_int_set (&job->store->state, BS_STATE_CLOSED);
-      if (g_atomic_int_get (&tracker->n_jobs) == 0)
-        bs_aftermath_add_ready (&after, job);
-      else
-        g_atomic_int_set (&job->store->state, BS_STATE_CLOSING);
-    }
+  if (job != NULL && job->state == BS_JOB_QUEUED && bs_task_tracker_is_idle (tracker))
+    bs_aftermath_add_ready (&after, job);
   g_mutex_unlock (&tracker->mutex);
 
   bs_aftermath_run (&after);

@@ -126,11 +126,15 @@ void         bs_job_hold     (BsJob *job);
 BsJob       *bs_job_ref      (BsJob *job);
 void         bs_job_unref    (BsJob *job);
 
-/* Under the lock. */
+/* Under the lock. Whoever goes on with a job that somebody may have joined needs a
+ * reference from before it is released: all may leave at once. */
 void         bs_job_join     (BsJob *job, BsCaller *caller);
 void         bs_job_raise    (BsJob *job, int priority);
 /* Lends a priority to a job and to everything before it on its strand. */
 void         bs_job_lend     (BsJob *job, int priority);
+/* Whether somebody has joined it after everybody had left: he has nothing to do with
+ * what came of the cancellation. */
+gboolean     bs_job_is_wanted_again (BsJob *job);
 gboolean     bs_job_joinable (BsJob *job, BsJobKind kind, BsTrackedPath *tracked);
 
 /* Runs what is READY, unless it was dropped meanwhile. `runner` is the blocking
@@ -190,6 +194,7 @@ struct _BsCaller
   gboolean blocking;
   gboolean returned;            /* the task's function has returned it itself */
   gboolean inner;               /* part of something that was asked earlier: a closed path does not refuse it */
+  gboolean doomed;              /* deletes a key only where a save has doomed it */
   GCancellable *cancellable;    /* owned, nullable */
   gulong cancelled_id;
   BsDeliverFunc deliver;

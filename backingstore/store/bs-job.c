@@ -156,6 +156,12 @@ bs_job_joinable (BsJob *job, BsJobKind kind, BsTrackedPath *tracked)
          job->state != BS_JOB_DONE;
 }
 
+gboolean
+bs_job_is_wanted_again (BsJob *job)
+{
+  return job->fired && job->n_wanting > 0;
+}
+
 /* One fewer wants it: a caller is taken out of the list. */
 static void
 remove_caller (BsJob *job, BsCaller *caller)

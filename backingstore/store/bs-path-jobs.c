@@ -69,10 +69,11 @@ run_track (BsPathJob *self)
   g_mutex_lock (&path->mutex);
   state = path->state;
   g_mutex_unlock (&path->mutex);
-  if (state == BS_PATH_TRACKED)
+  /* It may have been asked to be untracked since. */
+  if (state != BS_PATH_UNTRACKED)
     tracked = g_weak_ref_get (&path->tracked);
 
-  if (state == BS_PATH_TRACKED && tracked == NULL)
+  if (state != BS_PATH_UNTRACKED && tracked == NULL)
     {
       path_job_wait_for_release (self);
       return;
@@ -98,27 +99,40 @@ run_track (BsPathJob *self)
 }
 
 static void
-release (BsPathJob *self, GError **error)
+release (BsPathJob *self, GCancellable *cancellable, GError **error)
 {
   BsFrame frame;
 
   bs_frame_push (&frame, self->job.store, BS_FRAME_CALL);
-  bs_backing_release_path (self->job.store->backing, self->path->file, self->job.cancellable, error);
+  bs_backing_release_path (self->job.store->backing, self->path->file, cancellable, error);
   bs_frame_pop (&frame);
 }
 
 static void
 run_untrack (BsPathJob *self)
 {
-  BsTrackedPath *tracked = self->job.tracked;
+  BsJob *job = &self->job;
+  BsTrackedPath *tracked = job->tracked;
+  GCancellable *cancellable = job->cancellable;
   g_autoptr (GError) error = NULL;
+  gboolean again;
 
-  release (self, &error);
+  do
+    {
+      g_clear_error (&error);
+      release (self, cancellable, &error);
 
-  g_mutex_lock (&self->path->mutex);
-  self->path->state = error == NULL ? BS_PATH_UNTRACKED : BS_PATH_TRACKED;
-  g_atomic_int_set (&tracked->refusing, error == NULL);
-  g_mutex_unlock (&self->path->mutex);
+      g_mutex_lock (&self->path->mutex);
+      again = error != NULL && cancellable != NULL && bs_job_is_wanted_again (job);
+      if (!again)
+        {
+          self->path->state = error == NULL ? BS_PATH_UNTRACKED : BS_PATH_TRACKED;
+          g_atomic_int_set (&tracked->refusing, error == NULL);
+        }
+      g_mutex_unlock (&self->path->mutex);
+      cancellable = NULL;
+    }
+  while (again);
 
   if (error == NULL)
     bs_tracked_path_set_closed (tracked);
@@ -130,7 +144,7 @@ run_release (BsPathJob *self)
 {
   GError *error = NULL;
 
-  release (self, &error);
+  release (self, self->job.cancellable, &error);
   if (error != NULL)
     bs_backing_store_report (self->job.store, NULL, BS_OPERATION_RELEASE_PATH, error);
 

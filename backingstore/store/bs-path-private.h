@@ -68,6 +68,7 @@ typedef struct
   BsKeyTable pinned;            /* a running save names them */
   BsKeyTable added;             /* and nobody else has asked for them to be here */
   BsKeyTable claimed;           /* somebody has asked for them to be here, before a save's turn */
+  BsKeyTable doomed;            /* a running save is to delete them, and nobody has asked for them to be here since */
 
   gboolean in_doubt;            /* a sync has failed */
   guint64 last_doubted;         /* ticket in the list above, when it had */
@@ -116,5 +117,8 @@ gboolean       bs_tracked_path_is_pinned      (BsTrackedPath *self, const BsKey 
 void           bs_tracked_path_claim_key      (BsTrackedPath *self, const BsKey *key, guint64 hash);
 /* The keys of one shard; appends BsKey to `keys`. Takes the shard's mutex. */
 void           bs_tracked_path_copy_keys      (BsTrackedPath *self, guint shard, GArray *keys);
+void           bs_tracked_path_copy_doomed    (BsTrackedPath *self, guint shard, GArray *keys);
+/* Under the shard's mutex. */
+gboolean       bs_tracked_path_is_doomed      (BsTrackedPath *self, const BsKey *key, guint64 hash);
 
 G_END_DECLS

@@ -89,13 +89,24 @@ tickets_passed (BsPath *path, BsPathJob *self)
   return self->survey == 0 || path->n_awaited == 0;
 }
 
+/* An untrack that was asked later is not what it waits for. */
+static gboolean
+is_before_untrack (BsJob *job)
+{
+  while (job != NULL && job->kind != BS_JOB_UNTRACK)
+    job = job->next;
+
+  return job != NULL;
+}
+
 static gboolean
 eligible (BsPath *path, BsPathJob *self)
 {
   switch ((int) self->job.kind)
     {
     case BS_JOB_TRACK:
-      return path->state == BS_PATH_UNTRACKED || (path->state == BS_PATH_TRACKED && !self->awaits_release);
+      return path->state == BS_PATH_UNTRACKED ||
+             (!self->awaits_release && (path->state == BS_PATH_TRACKED || is_before_untrack (&self->job)));
     case BS_JOB_SYNC:
       return tickets_passed (path, self);
     case BS_JOB_UNTRACK:
@@ -198,6 +209,21 @@ find_joinable (BsPath *path, BsJobKind kind, BsTrackedPath *tracked)
     }
 
   return NULL;
+}
+
+/* There is one at most. One that everybody has left releases the path again for who
+ * joins it, if need be. */
+static BsJob *
+find_untrack (BsPath *path)
+{
+  BsJob *job = path->strand.head;
+
+  if (path->state != BS_PATH_UNTRACKING)
+    return NULL;
+
+  while (job->kind != BS_JOB_UNTRACK)
+    job = job->next;
+  return job;
 }
 
 /* The sync that covers all that was asked so far; `spare` becomes one where
@@ -308,12 +334,14 @@ ask (BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller, BsJob **spare, Bs
 
   if (caller->left)
     return ASKED_CANCELLED;
-  if (kind == BS_JOB_UNTRACK && g_atomic_int_get (&tracked->closed))
+  if (kind == BS_JOB_UNTRACK && (g_atomic_int_get (&tracked->closed) || path->state == BS_PATH_UNTRACKED))
     return ASKED_NOTHING;
   if (kind == BS_JOB_UNTRACK && caller->blocking && !bs_wait_begin (&caller->wait, path))
     return ASKED_WOULD_BLOCK;
 
-  if (kind != BS_JOB_SYNC && kind != BS_JOB_WRITE_ROOT)
+  if (kind == BS_JOB_UNTRACK)
+    job = find_untrack (path);
+  else if (kind != BS_JOB_SYNC && kind != BS_JOB_WRITE_ROOT)
     job = find_joinable (path, kind, tracked);
   if (job == NULL && !caller->inner && g_atomic_int_get (&tracked->refusing))
     return ASKED_CLOSED;

@@ -36,8 +36,7 @@ typedef struct
   void       (*committed)   (gpointer data);
 } BsSavePlan;
 
-/* Saves, first come first served, and answers `caller`; a blocking one has been
- * answered when this returns. Takes the plan's content over. */
+/* Saves, first come first served, and answers `caller`. Takes the plan's content over. */
 void bs_backing_store_start_save (BsBackingStore *self, BsTrackedPath *tracked, BsSavePlan *plan, BsCaller *caller);
 
 G_END_DECLS

@@ -11,8 +11,8 @@
 
 /* A save goes through its phases one by one, each of which is one operation of
  * the store, or many. It waits for none of them: the end of one starts the next.
- * Only where the save is a blocking call, its thread waits for each phase, and
- * does what it can itself.
+ * Only where the save is a blocking call, and there is no main context, its thread
+ * waits for each phase, and does what it can itself.
  *
  * The job is no more than its place in the path's queue. It is RUNNING from its
  * turn to its end, and nobody joins it: a cancellation reaches whatever the save
@@ -45,7 +45,7 @@ typedef struct
   Phase phase;
   gboolean awaits_turn;       /* and is counted as such */
   BsSaveNames names;
-  BsKeyTable doomed;          /* what is to be deleted in the end */
+  guint64 n_doomed;           /* what was to be deleted in the end, before anybody asked for it */
   GError *error;              /* owned; why the save has failed */
 } SaveJob;
 
@@ -98,6 +98,17 @@ typedef enum
   NAME_MISSING,
 } NameState;
 
+/* Whether anything is that may change what the path has. Under the shard's mutex. */
+static gboolean
+is_under_way (BsKeyRecord *record, BsTrackedPath *tracked)
+{
+  for (BsJob *job = record != NULL ? record->last_job : NULL; job != NULL; job = job->previous)
+    if (job->tracked == tracked)
+      return TRUE;
+
+  return FALSE;
+}
+
 /* What was asked for a key before the save comes before it: only where nothing
  * was is it known what the path has. Under the shard's mutex. */
 static NameState
@@ -110,7 +121,7 @@ look_at_name (SaveJob *self, BsShard *shard, const BsSaveName *name, guint64 has
     membership = BS_MEMBER_UNCERTAIN;
   if (membership == BS_MEMBER_UNCERTAIN && name->record == NULL)
     bs_key_table_add (&self->names.doubted, &name->key, hash);
-  if ((record != NULL && record->last_job != NULL) || membership == BS_MEMBER_UNCERTAIN)
+  if (is_under_way (record, self->job.tracked) || membership == BS_MEMBER_UNCERTAIN)
     return NAME_TO_DO;
   if (membership == BS_MEMBER_YES)
     return NAME_IS_THERE;
@@ -124,6 +135,7 @@ doom_the_others (SaveJob *self, guint index, BsKeyTable *keys)
 {
   BsKeyTable *pinned = &self->job.tracked->shards[index].pinned;
   BsKeyTable *claimed = &self->job.tracked->shards[index].claimed;
+  BsKeyTable *doomed = &self->job.tracked->shards[index].doomed;
   BsKeyTableIter iter = { 0, };
   const BsKey *key;
 
@@ -132,7 +144,7 @@ doom_the_others (SaveJob *self, guint index, BsKeyTable *keys)
       guint64 hash = bs_key_hash (key);
 
       if (!bs_key_table_contains (pinned, key, hash) && !bs_key_table_contains (claimed, key, hash))
-        bs_key_table_add (&self->doomed, key, hash);
+        self->n_doomed += bs_key_table_add (doomed, key, hash);
     }
 }
 
@@ -236,8 +248,7 @@ begin (SaveJob *self)
 }
 
 /* Looks at the names once more where something has happened to one that is, or
- * was, at the path. TRUE if there is something to persist. The save's own tokens are
- * kept that long: a key on its way to deletion would look as if it had to be done. */
+ * was, at the path. TRUE if there is something to persist. */
 static gboolean
 look_again (SaveJob *self)
 {
@@ -287,6 +298,7 @@ unpin (SaveJob *self)
       g_mutex_lock (&self->job.store->shards[i].mutex);
       bs_key_table_clear (&self->job.tracked->shards[i].pinned);
       bs_key_table_clear (&self->job.tracked->shards[i].added);
+      bs_key_table_clear (&self->job.tracked->shards[i].doomed);
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
 }
@@ -299,24 +311,25 @@ begin_undo (SaveJob *self)
 {
   BsTrackedPath *tracked = self->job.tracked;
 
-  bs_key_table_clear (&self->doomed);
+  self->n_doomed = 0;
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       BsKeyTableIter iter = { 0, };
       const BsKey *key;
 
       g_mutex_lock (&self->job.store->shards[i].mutex);
+      bs_key_table_clear (&tracked->shards[i].doomed);
       while (bs_key_table_iter_next (&tracked->shards[i].added, &iter, &key))
         {
           guint64 hash = bs_key_hash (key);
 
           bs_key_table_remove (&tracked->shards[i].pinned, key, hash);
-          bs_key_table_add (&self->doomed, key, hash);
+          self->n_doomed += bs_key_table_add (&tracked->shards[i].doomed, key, hash);
         }
       g_mutex_unlock (&self->job.store->shards[i].mutex);
     }
 
-  return self->doomed.n_keys > 0;
+  return self->n_doomed > 0;
 }
 
 static void
@@ -357,7 +370,7 @@ start_phase (SaveJob *self, BsCaller *caller)
       break;
     case PHASE_DELETE:
     case PHASE_UNDO:
-      bs_bulk_start_delete_table (self->job.store, self->job.tracked, &self->doomed, caller);
+      bs_bulk_start_delete_doomed (self->job.store, self->job.tracked, self->n_doomed, caller);
       break;
     case PHASE_QUEUED:
     case PHASE_END:
@@ -427,7 +440,7 @@ end_phase (SaveJob *self, GError *error)
     self->phase = PHASE_PERSIST;
   else if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
     self->phase = PHASE_SYNC;
-  else if (self->phase == PHASE_COMMIT && self->doomed.n_keys == 0)
+  else if (self->phase == PHASE_COMMIT && self->n_doomed == 0)
     self->phase = PHASE_END;
   else
     self->phase++;
@@ -544,7 +557,6 @@ save_job_free (BsJob *job)
   stop_awaiting_turn (self);
   bs_save_names_clear (&self->names);
   plan_clear (&self->plan);
-  bs_key_table_clear (&self->doomed);
   g_clear_error (&self->error);
   bs_caller_unref (self->caller);
   bs_path_unref (self->path);
@@ -568,7 +580,6 @@ save_job_new (BsTrackedPath *tracked, BsSavePlan *plan, BsCaller *caller)
   self->caller = bs_caller_ref (caller);
   self->plan = *plan;
   bs_save_names_init (&self->names, &self->job, &self->plan, caller->cancellable);
-  bs_key_table_init (&self->doomed, 0);
   await_turn (self);
 
   return self;
@@ -665,7 +676,9 @@ bs_backing_store_start_save (BsBackingStore *self, BsTrackedPath *tracked, BsSav
 
       /* The save may have to wait for another one's commit function. */
       bs_task_lend_place (self);
-      if (caller->blocking)
+      /* In a context a thread that waits runs others' functions, which may wait
+       * for this very save: it must not need that thread to come back to it. */
+      if (caller->blocking && self->main_context == NULL)
         save_here (job);
       else
         save_in_background (job);

@@ -197,7 +197,7 @@ persist_now (BsSaveNames *self, guint index)
   GError *error = NULL;
   gpointer unused;
 
-  if (self->cancellable != NULL || store->main_context != NULL || name->record == NULL)
+  if (self->cancellable != NULL || name->record == NULL)
     return FALSE;
 
   content = self->plan->dup_content (self->plan->data, self->todo[index]);

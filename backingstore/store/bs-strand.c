@@ -323,6 +323,8 @@ ask (Asking *self, BsShard *shard, BsAftermath *after)
     return ASKED_CANCELLED;
   if (self->tracked != NULL && !self->inner && g_atomic_int_get (&self->tracked->refusing))
     return ASKED_CLOSED;
+  if (self->caller->doomed && !bs_tracked_path_is_doomed (self->tracked, self->key, self->hash))
+    return ASKED_NOTHING;
   if (self->kind == BS_JOB_DELETE_PERSISTED && bs_tracked_path_is_pinned (self->tracked, self->key, self->hash))
     return ASKED_PINNED;
   if (self->kind == BS_JOB_PERSIST && !self->inner)

@@ -106,7 +106,7 @@ task_job_start (TaskJob *self, BsCaller *caller)
   g_mutex_lock (job->lock);
   left = caller->left;
   if (!left)
-    bs_job_join (job, caller);
+    bs_job_join (bs_job_ref (job), caller);
   g_mutex_unlock (job->lock);
 
   if (left)
@@ -116,7 +116,7 @@ task_job_start (TaskJob *self, BsCaller *caller)
     }
   else
     {
-      bs_job_start (bs_job_ref (job), caller);
+      bs_job_start (job, caller);
     }
 }
 

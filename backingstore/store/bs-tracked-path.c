@@ -90,6 +90,12 @@ bs_tracked_path_is_pinned (BsTrackedPath *self, const BsKey *key, guint64 hash)
   return pinned->n_keys > 0 && bs_key_table_contains (pinned, key, hash);
 }
 
+gboolean
+bs_tracked_path_is_doomed (BsTrackedPath *self, const BsKey *key, guint64 hash)
+{
+  return bs_key_table_contains (&self->shards[bs_shard_index (hash)].doomed, key, hash);
+}
+
 /* From here on it is not only the running save's, and stays whatever becomes of
  * that; nor is it one that was there when those to come were run. */
 void
@@ -99,6 +105,8 @@ bs_tracked_path_claim_key (BsTrackedPath *self, const BsKey *key, guint64 hash)
 
   if (self->shards[shard].added.n_keys > 0 && bs_key_table_remove (&self->shards[shard].added, key, hash))
     bs_key_table_add (&self->shards[shard].pinned, key, hash);
+  if (self->shards[shard].doomed.n_keys > 0)
+    bs_key_table_remove (&self->shards[shard].doomed, key, hash);
   if (G_UNLIKELY (g_atomic_int_get (&self->n_awaiting_turn) > 0))
     bs_key_table_add (&self->shards[shard].claimed, key, hash);
 }
@@ -110,16 +118,28 @@ bs_tracked_path_set_closed (BsTrackedPath *self)
     bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_CLOSED], NULL);
 }
 
-void
-bs_tracked_path_copy_keys (BsTrackedPath *self, guint shard, GArray *keys)
+static void
+copy_table (BsTrackedPath *self, guint shard, BsKeyTable *table, GArray *keys)
 {
   BsKeyTableIter iter = { 0, };
   const BsKey *key;
 
   g_mutex_lock (&self->store->shards[shard].mutex);
-  while (bs_key_table_iter_next (&self->shards[shard].members, &iter, &key))
+  while (bs_key_table_iter_next (table, &iter, &key))
     g_array_append_vals (keys, key, 1);
   g_mutex_unlock (&self->store->shards[shard].mutex);
+}
+
+void
+bs_tracked_path_copy_keys (BsTrackedPath *self, guint shard, GArray *keys)
+{
+  copy_table (self, shard, &self->shards[shard].members, keys);
+}
+
+void
+bs_tracked_path_copy_doomed (BsTrackedPath *self, guint shard, GArray *keys)
+{
+  copy_table (self, shard, &self->shards[shard].doomed, keys);
 }
 
 gboolean
@@ -198,6 +218,7 @@ bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, BsKeySet 
       bs_key_table_init (&self->shards[i].pinned, BS_SHARD_BITS);
       bs_key_table_init (&self->shards[i].added, BS_SHARD_BITS);
       bs_key_table_init (&self->shards[i].claimed, BS_SHARD_BITS);
+      bs_key_table_init (&self->shards[i].doomed, BS_SHARD_BITS);
       bs_key_table_init (&self->shards[i].redone, BS_SHARD_BITS);
     }
   take_found (self, bs_key_set_get_table (found));
@@ -223,6 +244,7 @@ bs_tracked_path_finalize (GObject *object)
       bs_key_table_clear (&self->shards[i].pinned);
       bs_key_table_clear (&self->shards[i].added);
       bs_key_table_clear (&self->shards[i].claimed);
+      bs_key_table_clear (&self->shards[i].doomed);
     }
   g_clear_pointer (&self->shards, g_aligned_free);
   g_clear_pointer (&self->path, bs_path_unref);

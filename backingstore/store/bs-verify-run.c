@@ -382,13 +382,12 @@ start_admitted (BsVerify *self, BsCaller *caller)
   left = caller->left;
   joined = !left && bs_path_take_ticket (job, FALSE);
   if (joined)
-    bs_job_join (job, caller);
+    bs_job_join (bs_job_ref (job), caller);
   g_mutex_unlock (job->lock);
 
   if (joined)
     {
       /* What it does itself is short, and calls nobody. */
-      bs_job_ref (job);
       bs_job_run (job, caller->blocking ? caller : NULL);
     }
   else
