@@ -367,6 +367,40 @@ test_power_cut (Fixture *fixture,
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
 }
 
+/* What could not be looked at for want of a descriptor is not taken for whole. */
+static void
+test_power_cut_few_descriptors (Fixture *fixture,
+                                gconstpointer data)
+{
+  g_autofree char *shortened = get_some (fixture, 1);
+
+  persist_some (fixture);
+  g_assert_cmpint (truncate (shortened, 4096), ==, 0);
+  restart_backing (fixture);
+  write_blob (fixture, fixture->key);
+
+  /* At last for the directory, its lock, and the two folders that are walked, but
+   * not for a blob. */
+  for (guint n_left = 0; n_left < 5; n_left++)
+    {
+      GArray *taken = take_descriptors (n_left);
+      g_autoptr (BsKeySet) found = bs_key_set_new ();
+      g_autoptr (GError) error = NULL;
+      gboolean sanitized = bs_backing_sanitize_path (fixture->backing, fixture->path, found, NULL, &error);
+
+      give_descriptors (taken);
+      g_assert_false (sanitized);
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+      g_assert_nonnull (strstr (error->message, fixture->path_name));
+      g_assert_true (is_marked (fixture));
+      g_assert_true (exists (shortened));
+    }
+
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 2);
+  g_assert_false (exists (shortened));
+  g_assert_false (is_marked (fixture));
+}
+
 /* Only where the mark stands is each file looked at. */
 static void
 test_clean_is_listed (Fixture *fixture,
@@ -434,6 +468,7 @@ main (int argc,
     { "change-during-sync", test_change_during_sync },
     { "without-attributes", test_without_attributes },
     { "power-cut", test_power_cut },
+    { "power-cut-few-descriptors", test_power_cut_few_descriptors },
     { "clean-is-listed", test_clean_is_listed },
     { "adoption", test_adoption },
     { "new-directory", test_new_directory },
