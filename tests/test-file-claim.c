@@ -463,10 +463,15 @@ test_vanished_path (Fixture *fixture,
 
   write_blob (fixture, fixture->key);
   persist_blob (fixture, fixture->key);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  g_assert_no_error (error);
   remove_test_directory (fixture->path_name);
 
-  /* It is the path that is missing, not the blob. */
+  /* It is the path that is missing, not the blob, nor the root. */
   g_assert_false (bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_clear_error (&error);
+  g_assert_null (bs_backing_read_root (fixture->backing, fixture->path, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
   g_clear_error (&error);
 
