@@ -73,7 +73,6 @@ remove_entry (BsFileEntry kind,
   return 0;
 }
 
-/* What is in it was left by a process that crashed. */
 static int
 empty_scratch (BsFileDirectory *self,
                GCancellable *cancellable)
@@ -107,6 +106,7 @@ open_locked (BsFileDirectory *self,
 
   if (bs_file_directory_is_scratch (self))
     {
+      /* What is in it was left by a process that crashed. */
       if (self->claim.marked)
         code = empty_scratch (self, cancellable);
       self->lacks_digests = !self->claim.marked;
@@ -339,11 +339,11 @@ bs_file_directory_close_scratch (BsFileDirectory *self,
     return;
 
   /* Nobody waits for an answer; what could not be removed is tried again when
-   * the directory is opened the next time. */
+   * the directory is opened the next time, for which it must keep its marker. */
   if (self->claim.marked)
-    bs_file_walk (self->claim.fd, NULL, remove_entry, &code);
+    code = empty_scratch (self, NULL);
 
-  if (whole && self->claim.marked && bs_file_directory_is_current (self))
+  if (whole && code == 0 && self->claim.marked && bs_file_directory_is_current (self))
     {
       unlinkat (self->claim.fd, BS_FILE_MARKER_NAME, 0);
       unlinkat (self->claim.fd, BS_FILE_LOCK_NAME, 0);
