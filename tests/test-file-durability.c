@@ -307,6 +307,44 @@ test_without_attributes (Fixture *fixture,
   sync_path (fixture);
 }
 
+/* A blob that is there and not durable yet stays so if persisting it again fails. */
+static void
+test_persist_again_fails (Fixture *fixture,
+                          gconstpointer data)
+{
+  g_autofree char *other = NULL;
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autofree char *expected = g_strdup_printf ("fsync %s", hex);
+  g_autoptr (GError) error = NULL;
+  GArray *taken;
+
+  /* From here on each has to be looked at for its hash. */
+  refuse_attributes (TRUE);
+  other = write_other (fixture);
+  persist_blob (fixture, fixture->key);
+
+  taken = take_descriptors (0);
+  error = persist_error (fixture, fixture->key);
+  give_descriptors (taken);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+
+  forget_calls ();
+  sync_path (fixture);
+  g_assert_cmpuint (count_calls (expected), ==, 1);
+
+  /* Nor is one that could not be synced believed when it is tried once more. */
+  g_free (hex);
+  hex = get_hex (other);
+  persist_blob (fixture, other);
+  fail_once ("fsync", hex, EIO);
+  g_clear_error (&error);
+  error = persist_error (fixture, other);
+  persist_blob (fixture, other);
+  g_assert_cmpuint (count_rewritten (fixture), ==, 1);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+}
+
 static void
 persist_some (Fixture *fixture)
 {
@@ -467,6 +505,7 @@ main (int argc,
     { "many", test_many },
     { "change-during-sync", test_change_during_sync },
     { "without-attributes", test_without_attributes },
+    { "persist-again-fails", test_persist_again_fails },
     { "power-cut", test_power_cut },
     { "power-cut-few-descriptors", test_power_cut_few_descriptors },
     { "clean-is-listed", test_clean_is_listed },

@@ -101,6 +101,8 @@ void     bs_file_changes_clear      (BsFileChanges *self);
 
 /* Whether the mark stands for what is added now. */
 gboolean bs_file_changes_is_marked  (BsFileChanges *self);
+/* Whether the next sync is to make the blob's content durable, for all that is known. */
+gboolean bs_file_changes_is_linked  (BsFileChanges *self, const BsKey *key);
 
 /* Around the adding of a blob. Returns 0 or an errno; `fd` is the directory's. */
 int      bs_file_changes_begin      (BsFileChanges *self, int fd);

@@ -241,6 +241,19 @@ bs_file_changes_is_marked (BsFileChanges *self)
   return marked;
 }
 
+gboolean
+bs_file_changes_is_linked (BsFileChanges *self,
+                           const BsKey *key)
+{
+  gboolean linked;
+
+  g_mutex_lock (&self->mutex);
+  linked = self->pending.everything || bs_key_table_contains (&self->pending.linked, key, bs_key_hash (key));
+  g_mutex_unlock (&self->mutex);
+
+  return linked;
+}
+
 int
 bs_file_changes_begin (BsFileChanges *self,
                        int fd)

@@ -374,8 +374,8 @@ persist_by_ladder (BsFileDirectory *scratch,
   return copy_instead (scratch, persisted, key, why, cancellable);
 }
 
-/* What is there and not broken is durable, or the next sync finds that it is
- * not. */
+/* What is there and not broken is durable, unless it waits for the next sync, which
+ * would find that it is not. */
 static gboolean
 must_write_anew (BsFileDirectory *scratch,
                  BsFileDirectory *persisted,
@@ -386,7 +386,8 @@ must_write_anew (BsFileDirectory *scratch,
   if (bs_file_doubts_contains (&changes->broken, key))
     return TRUE;
 
-  return bs_file_doubts_contains (bs_file_directory_get_suspects (scratch), key) && !is_present (persisted, key);
+  return bs_file_doubts_contains (bs_file_directory_get_suspects (scratch), key) &&
+         (!is_present (persisted, key) || bs_file_changes_is_linked (changes, key));
 }
 
 /* Whether there is nothing to do. */
@@ -416,7 +417,7 @@ bs_file_persist (BsFileDirectory *scratch,
                  GCancellable *cancellable)
 {
   BsFileChanges *changes = bs_file_directory_get_changes (persisted);
-  BsFileChange change = BS_FILE_CHANGE_RENAMED;
+  BsFileChange change = BS_FILE_CHANGE_NONE;
   int code;
 
   code = bs_file_clear_torn (scratch, key);
@@ -434,6 +435,8 @@ bs_file_persist (BsFileDirectory *scratch,
   if (must_write_anew (scratch, persisted, key))
     {
       code = write_anew (scratch, persisted, key, cancellable);
+      if (code == 0)
+        change = BS_FILE_CHANGE_RENAMED;
     }
   else
     {
