@@ -270,6 +270,32 @@ test_change_during_sync (Fixture *fixture,
   g_assert_false (is_marked (fixture));
 }
 
+/* A folder that somebody else is just making is no less new for that. */
+static void
+test_folder_of_two (Fixture *fixture,
+                    gconstpointer data)
+{
+  static const char *const keys[] = { "abcdef01-2345-6789-abcd-ef0123456780", "abcdef01-2345-6789-abcd-ef0123456781" };
+  Persist first = { fixture, (char *) keys[0] };
+  GThread *thread;
+
+  write_blob (fixture, keys[0]);
+  write_blob (fixture, keys[1]);
+
+  hold_call ("mkdirat ab");
+  thread = g_thread_new ("persist", persist_in_thread, &first);
+  wait_until_held ();
+  persist_blob (fixture, keys[1]);
+  forget_calls ();
+  sync_path (fixture);
+  assert_calls (g_strdup ("fsync abcdef0123456789abcdef0123456781, fsync ab, fsync persisted"));
+
+  hold_call (NULL);
+  g_thread_join (thread);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+}
+
 /* Without a hash nobody could tell a half from a whole. */
 static void
 test_without_attributes (Fixture *fixture,
@@ -504,6 +530,7 @@ main (int argc,
     { "sync-calls", test_sync_calls },
     { "many", test_many },
     { "change-during-sync", test_change_during_sync },
+    { "folder-of-two", test_folder_of_two },
     { "without-attributes", test_without_attributes },
     { "persist-again-fails", test_persist_again_fails },
     { "power-cut", test_power_cut },

@@ -46,6 +46,12 @@ bs_file_shard_set_add (BsFileShardSet *self, guint shard)
   self->words[shard / 64] |= G_GUINT64_CONSTANT (1) << shard % 64;
 }
 
+static inline void
+bs_file_shard_set_remove (BsFileShardSet *self, guint shard)
+{
+  self->words[shard / 64] &= ~(G_GUINT64_CONSTANT (1) << shard % 64);
+}
+
 static inline gboolean
 bs_file_shard_set_contains (const BsFileShardSet *self, guint shard)
 {
@@ -85,6 +91,7 @@ typedef struct
 
   /* under the mutex */
   BsFilePending pending;
+  BsFileShardSet making;        /* folders that may be there, but are not pending yet */
   guint n_adding;
   gboolean marking;
   gboolean marked;      /* durably */
@@ -108,8 +115,11 @@ gboolean bs_file_changes_is_linked  (BsFileChanges *self, const BsKey *key);
 int      bs_file_changes_begin      (BsFileChanges *self, int fd);
 void     bs_file_changes_end        (BsFileChanges *self, const BsKey *key, BsFileChange change);
 
-/* After they have happened. */
+/* Around the making of a shard folder, whatever comes of it. */
+void     bs_file_changes_make_shard (BsFileChanges *self, guint shard);
 void     bs_file_changes_made_shard (BsFileChanges *self, guint shard);
+
+/* After they have happened. */
 void     bs_file_changes_removed    (BsFileChanges *self, const BsKey *key);
 void     bs_file_changes_set_aside  (BsFileChanges *self, const BsKey *key);
 

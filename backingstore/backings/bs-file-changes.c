@@ -290,10 +290,21 @@ bs_file_changes_end (BsFileChanges *self,
 }
 
 void
+bs_file_changes_make_shard (BsFileChanges *self,
+                            guint shard)
+{
+  g_mutex_lock (&self->mutex);
+  bs_file_shard_set_add (&self->making, shard);
+  g_mutex_unlock (&self->mutex);
+}
+
+/* Another thread may be making the same one, and be the one that did. */
+void
 bs_file_changes_made_shard (BsFileChanges *self,
                             guint shard)
 {
   g_mutex_lock (&self->mutex);
+  bs_file_shard_set_remove (&self->making, shard);
   bs_file_shard_set_add (&self->pending.made, shard);
   self->pending.root = TRUE;
   g_mutex_unlock (&self->mutex);
@@ -331,12 +342,18 @@ bs_file_changes_set_unknown (BsFileChanges *self)
   g_mutex_unlock (&self->mutex);
 }
 
+/* A folder that is being made is there as soon as somebody else can use it. */
 void
 bs_file_changes_take (BsFileChanges *self,
                       BsFilePending *taken)
 {
   g_mutex_lock (&self->mutex);
   *taken = self->pending;
+  for (guint i = 0; i < G_N_ELEMENTS (self->making.words); i++)
+    {
+      taken->made.words[i] |= self->making.words[i];
+      taken->root |= self->making.words[i] != 0;
+    }
   memset (&self->pending, 0, sizeof self->pending);
   g_mutex_unlock (&self->mutex);
 }

@@ -358,13 +358,18 @@ make_shard (BsFileDirectory *self,
             guint shard,
             const char *name)
 {
+  const gboolean persisted = !bs_file_directory_is_scratch (self);
   struct stat status;
+  int code = 0;
 
+  if (persisted)
+    bs_file_changes_make_shard (&self->changes, shard);
   if (mkdirat (self->claim.fd, name, 0700) != 0)
-    return errno == EEXIST ? 0 : errno;
-
-  if (!bs_file_directory_is_scratch (self))
+    code = errno;
+  if (persisted)
     bs_file_changes_made_shard (&self->changes, shard);
+  if (code != 0)
+    return code == EEXIST ? 0 : code;
 
   if (fstatat (self->claim.fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && (status.st_mode & 0700) != 0700)
     {
