@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
@@ -59,6 +60,49 @@ fstat (int fd,
     }
 
   return result;
+}
+
+/* A folder that gives way to a symbolic link just before a name in it is added or
+ * removed. */
+static struct
+{
+  const char *path; /* or NULL */
+  const char *aside;
+  const char *target;
+} swap;
+
+static void
+swap_folder (void)
+{
+  const char *path = g_steal_pointer (&swap.path);
+
+  if (path == NULL)
+    return;
+
+  g_assert_cmpint (rename (path, swap.aside), ==, 0);
+  g_assert_cmpint (symlink (swap.target, path), ==, 0);
+}
+
+int
+linkat (int from_fd,
+        const char *from,
+        int to_fd,
+        const char *to,
+        int flags)
+{
+  swap_folder ();
+
+  return syscall (SYS_linkat, from_fd, from, to_fd, to, flags);
+}
+
+int
+unlinkat (int fd,
+          const char *name,
+          int flags)
+{
+  swap_folder ();
+
+  return syscall (SYS_unlinkat, fd, name, flags);
 }
 
 typedef struct
@@ -1135,6 +1179,63 @@ test_sticky (Fixture *fixture,
   become_root ();
 }
 
+/* Nor is it followed where there are too many folders for each to have a descriptor
+ * of its own. */
+static void
+test_swapped_folder_process (Fixture *fixture,
+                             gconstpointer data)
+{
+  const struct rlimit few = { 40, 40 };
+  const char *key = "abcdef01-2345-6789-abcd-ef0123456789";
+  g_autofree char *folder = get_shard_name (fixture->path_name, key);
+  g_autofree char *aside = g_build_filename (fixture->path_name, "aside", NULL);
+  g_autofree char *blob = g_build_filename (aside, "abcdef0123456789abcdef0123456789", NULL);
+  g_autofree char *outside = g_build_filename (fixture->directory, "outside", NULL);
+  g_autofree char *theirs = g_build_filename (outside, "abcdef0123456789abcdef0123456789", NULL);
+
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &few), ==, 0);
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autofree char *other = g_strdup_printf ("%02xcdef01-2345-6789-abcd-ef0123456789", i);
+
+      write_blob (fixture, other);
+      persist_blob (fixture, other);
+    }
+  write_blob (fixture, key);
+  persist_blob (fixture, key);
+
+  swap.aside = aside;
+  swap.target = outside;
+  for (guint i = 0; i < 2; i++)
+    {
+      const gboolean persists = i > 0;
+
+      g_assert_cmpint (g_mkdir (outside, 0700), ==, 0);
+      if (!persists)
+        plant (theirs, "mine");
+      swap.path = folder;
+      if (persists)
+        persist_blob (fixture, key);
+      else
+        delete_blob (fixture, key);
+      g_assert_null (swap.path);
+      g_assert_true (exists (theirs) == !persists);
+      g_assert_true (exists (blob) == persists);
+
+      remove_test_directory (outside);
+      g_assert_cmpint (g_unlink (folder), ==, 0);
+      g_assert_cmpint (rename (aside, folder), ==, 0);
+    }
+}
+
+/* The share of a process's descriptors is reckoned once, so in a new process. */
+static void
+test_swapped_folder (void)
+{
+  g_test_trap_subprocess ("/file-attack/swapped-folder/subprocess", 0, G_TEST_SUBPROCESS_DEFAULT);
+  g_test_trap_assert_passed ();
+}
+
 static void
 add_attacks (GPtrArray *attacks)
 {
@@ -1188,6 +1289,7 @@ main (int argc,
     { "permissions/unreadable", test_unreadable, NULL },
     { "permissions/unwritable", test_unwritable, NULL },
     { "permissions/sticky", test_sticky, NULL },
+    { "swapped-folder/subprocess", test_swapped_folder_process, NULL },
   };
   g_autoptr (GPtrArray) attacks = g_ptr_array_new_with_free_func (g_free);
 
@@ -1200,6 +1302,7 @@ main (int argc,
 
       g_test_add (path, Fixture, tests[i].data, set_up, tests[i].func, tear_down);
     }
+  g_test_add_func ("/file-attack/swapped-folder", test_swapped_folder);
   add_attacks (attacks);
 
   return g_test_run ();

@@ -33,14 +33,19 @@ typedef enum
   BS_FILE_N_COUNTS
 } BsFileCount;
 
-/* Where a blob is or would be, for the *at() functions. */
+/* Where a blob is or would be, for the *at() functions. All zero at first. */
 typedef struct
 {
   int fd;                       /* the directory's */
+  gboolean owned;               /* whether `fd` is for this location alone */
   const char *name;             /* in `path` */
   guint shard;
   char path[3 + BS_KEY_HEX_LENGTH + 1];
 } BsFileLocation;
+
+void             bs_file_location_clear           (BsFileLocation *self);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BsFileLocation, bs_file_location_clear)
 
 /* `apart` is where the scratch files are, for a persisted directory. */
 BsFileDirectory *bs_file_directory_new            (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart) G_GNUC_WARN_UNUSED_RESULT;

@@ -404,34 +404,33 @@ reserve_shard_fd (void)
   return FALSE;
 }
 
-/* Opens the shard folder for good, or returns EMFILE. */
+/* Opens the shard folder for good, or, where too many are, for the location alone. */
 static int
 open_shard (BsFileDirectory *self,
-            guint shard,
+            BsFileLocation *location,
             const char *name)
 {
-  int fd;
+  const gboolean reserved = reserve_shard_fd ();
+  int fd = TEMP_FAILURE_RETRY (openat (self->claim.fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  int code = fd < 0 ? errno : 0;
 
-  if (!reserve_shard_fd ())
-    return EMFILE;
-
-  fd = TEMP_FAILURE_RETRY (openat (self->claim.fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (fd < 0)
+  if (code == 0 && !reserved)
     {
-      int code = errno;
-
-      g_atomic_int_add (&n_open_shards, -1);
-      return code;
+      location->fd = fd;
+      location->owned = TRUE;
+      return 0;
     }
+
+  if (code == 0 && g_atomic_int_compare_and_exchange (&self->shards[location->shard], 0, fd + 1))
+    return 0;
 
   /* If another thread was first, its descriptor is as good. */
-  if (!g_atomic_int_compare_and_exchange (&self->shards[shard], 0, fd + 1))
-    {
-      close (fd);
-      g_atomic_int_add (&n_open_shards, -1);
-    }
+  if (code == 0)
+    close (fd);
+  if (reserved)
+    g_atomic_int_add (&n_open_shards, -1);
 
-  return 0;
+  return code;
 }
 
 static int
@@ -446,6 +445,14 @@ check_shard (BsFileDirectory *self,
   return errno == EINVAL ? 0 : errno;
 }
 
+void
+bs_file_location_clear (BsFileLocation *self)
+{
+  if (self->owned)
+    close (self->fd);
+  self->owned = FALSE;
+}
+
 int
 bs_file_directory_locate (BsFileDirectory *self,
                           const BsKey *key,
@@ -454,6 +461,7 @@ bs_file_directory_locate (BsFileDirectory *self,
 {
   int code;
 
+  bs_file_location_clear (location);
   bs_key_print_hex (key, location->path + 3);
   location->path[0] = location->path[3];
   location->path[1] = location->path[4];
@@ -469,10 +477,12 @@ bs_file_directory_locate (BsFileDirectory *self,
       if (location->fd >= 0)
         return 0;
 
-      code = open_shard (self, location->shard, name);
+      code = open_shard (self, location, name);
+      if (location->owned)
+        return 0;
       if (code == EMFILE || code == ENFILE)
         {
-          /* Without a descriptor of its own the folder must be looked at each time. */
+          /* Better than nothing, while the process has no descriptor left at all. */
           code = check_shard (self, name);
           if (code == 0)
             {
@@ -508,7 +518,8 @@ bs_file_directory_lost (BsFileDirectory *self,
   if (fstat (location->fd, &status) == 0 && status.st_nlink > 0)
     return FALSE;
 
-  if (g_atomic_int_compare_and_exchange (&self->shards[location->shard], location->fd + 1, 0))
+  if (!location->owned &&
+      g_atomic_int_compare_and_exchange (&self->shards[location->shard], location->fd + 1, 0))
     {
       g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
 

@@ -118,7 +118,7 @@ bs_file_verify (BsFileDirectory *directory,
   *bad = FALSE;
   for (;;)
     {
-      BsFileLocation location;
+      g_auto (BsFileLocation) location = { 0 };
       int code = bs_file_directory_locate (directory, key, FALSE, &location);
 
       if (code != 0)

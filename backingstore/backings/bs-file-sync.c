@@ -353,7 +353,7 @@ count_broken (Sync *sync,
   bs_file_doubts_copy (&sync->changes->broken, &keys);
   while (bs_key_table_iter_next (&keys, &iter, &key))
     {
-      BsFileLocation location;
+      g_auto (BsFileLocation) location = { 0 };
       struct stat status;
       int code = bs_file_directory_locate (sync->directory, key, FALSE, &location);
 

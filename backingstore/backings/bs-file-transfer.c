@@ -21,7 +21,7 @@ rename_into_shard (BsFileDirectory *target,
 {
   for (;;)
     {
-      BsFileLocation location;
+      g_auto (BsFileLocation) location = { 0 };
       int code = bs_file_directory_locate (target, key, TRUE, &location);
 
       if (code == 0 && renameat (bs_file_directory_get_fd (target), temporary, location.fd, location.name) != 0)
@@ -220,7 +220,7 @@ static gboolean
 is_present (BsFileDirectory *target,
             const BsKey *key)
 {
-  BsFileLocation location;
+  g_auto (BsFileLocation) location = { 0 };
   struct stat status;
 
   return bs_file_directory_locate (target, key, FALSE, &location) == 0 &&
@@ -266,7 +266,7 @@ refresh_scratch (BsFileDirectory *persisted,
 {
   int scratch_fd = bs_file_directory_get_fd (scratch);
   char temporary[BS_FILE_TEMPORARY_SIZE];
-  BsFileLocation from;
+  g_auto (BsFileLocation) from = { 0 };
 
   if (!is_present (scratch, key) || bs_file_directory_locate (persisted, key, FALSE, &from) != 0)
     return;
@@ -335,8 +335,8 @@ persist_by_ladder (BsFileDirectory *scratch,
                    BsFileChange *change,
                    GCancellable *cancellable)
 {
-  BsFileLocation from;
-  BsFileLocation to;
+  g_auto (BsFileLocation) from = { 0 };
+  g_auto (BsFileLocation) to = { 0 };
   BsFileCount why;
   gboolean again;
   int code;
@@ -396,8 +396,8 @@ is_persisted (BsFileDirectory *scratch,
               BsFileDirectory *persisted,
               const BsKey *key)
 {
-  BsFileLocation from;
-  BsFileLocation to;
+  g_auto (BsFileLocation) from = { 0 };
+  g_auto (BsFileLocation) to = { 0 };
   gboolean same = TRUE;
 
   if (must_write_anew (scratch, persisted, key) || !is_present (persisted, key))
@@ -459,8 +459,8 @@ bs_file_register (BsFileDirectory *persisted,
                   const BsKey *key,
                   GCancellable *cancellable)
 {
-  BsFileLocation from;
-  BsFileLocation to;
+  g_auto (BsFileLocation) from = { 0 };
+  g_auto (BsFileLocation) to = { 0 };
   BsFileCount how;
   BsFileCount why;
   gboolean same;
