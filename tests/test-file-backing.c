@@ -530,6 +530,23 @@ test_fork (Fixture *fixture,
   }
 }
 
+/* Not even what has nothing in it yet. */
+static void
+test_fork_temporary (Fixture *fixture,
+                     gconstpointer data)
+{
+  g_autofree char *name = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_clear_object (&fixture->backing);
+  fixture->backing = BS_BACKING (bs_file_backing_new_temporary (&error));
+  g_assert_no_error (error);
+  name = g_file_get_path (bs_file_backing_get_directory (BS_FILE_BACKING (fixture->backing)));
+
+  run_and_crash (drop_backing, fixture);
+  g_assert_true (exists (name));
+}
+
 static void
 test_few_descriptors_process (Fixture *fixture,
                               gconstpointer data)
@@ -599,6 +616,7 @@ main (int argc,
     { "temporary", test_temporary },
     { "properties", test_properties },
     { "fork", test_fork },
+    { "fork-temporary", test_fork_temporary },
     { "few-descriptors/subprocess", test_few_descriptors_process },
   };
 
