@@ -298,6 +298,42 @@ test_file_system_fails (Fixture *fixture,
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, N_MANY + 2);
 }
 
+/* Nor can it be asked what is there: then no later sync is to be believed. */
+static void
+test_file_system_fails_few_descriptors (Fixture *fixture,
+                                        gconstpointer data)
+{
+  g_autoptr (GPtrArray) keys = persist_many (fixture);
+  g_autofree char *late = NULL;
+  g_autoptr (GError) error = NULL;
+  GArray *taken;
+
+  fail_once ("syncfs", "persisted", EIO);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+
+  late = write_other (fixture);
+  persist_blob (fixture, late);
+  fail_once ("syncfs", "persisted", EIO);
+  taken = take_descriptors (0);
+  error = sync_error (fixture);
+  give_descriptors (taken);
+  g_clear_error (&error);
+
+  for (guint i = 0; i < keys->len; i++)
+    persist_blob (fixture, keys->pdata[i]);
+  error = sync_error (fixture);
+  g_assert_nonnull (strstr (error->message, fixture->path_name));
+  g_assert_nonnull (strstr (error->message, g_strerror (EIO)));
+  g_assert_true (is_marked (fixture));
+
+  /* Whoever tracks it anew looks at each. */
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, N_MANY + 1);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+}
+
 /* Two names of one file: the system reports its error to the first only. */
 static void
 test_two_paths (Fixture *fixture,
@@ -413,6 +449,7 @@ main (int argc,
     { "deletion-heals", test_deletion_heals },
     { "folder-fails", test_folder_fails },
     { "file-system-fails", test_file_system_fails },
+    { "file-system-fails-few-descriptors", test_file_system_fails_few_descriptors },
     { "two-paths", test_two_paths },
     { "root-fails", test_root_fails },
     { "mark-fails", test_mark_fails },

@@ -31,6 +31,7 @@ void     bs_file_doubts_add      (BsFileDoubts *self, const BsKey *key);
 void     bs_file_doubts_add_all  (BsFileDoubts *self);
 void     bs_file_doubts_remove   (BsFileDoubts *self, const BsKey *key);
 gboolean bs_file_doubts_contains (BsFileDoubts *self, const BsKey *key);
+gboolean bs_file_doubts_is_all   (BsFileDoubts *self);
 /* Copies the keys to a table that is all zero. */
 void     bs_file_doubts_copy     (BsFileDoubts *self, BsKeyTable *keys);
 
@@ -128,6 +129,8 @@ void     bs_file_changes_set_unknown (BsFileChanges *self);
 void     bs_file_changes_take       (BsFileChanges *self, BsFilePending *taken);
 void     bs_file_changes_restore    (BsFileChanges *self, BsFilePending *taken);
 void     bs_file_changes_break      (BsFileChanges *self, const BsKey *key, int code);
+/* All that is there, or is added from here on: which keys that are nobody knows. */
+void     bs_file_changes_break_all  (BsFileChanges *self, int code);
 /* Takes the mark away if nothing speaks against it. */
 void     bs_file_changes_settle     (BsFileChanges *self, int fd);
 

@@ -71,6 +71,18 @@ bs_file_doubts_contains (BsFileDoubts *self,
   return contains;
 }
 
+gboolean
+bs_file_doubts_is_all (BsFileDoubts *self)
+{
+  gboolean all;
+
+  g_mutex_lock (&self->mutex);
+  all = self->all;
+  g_mutex_unlock (&self->mutex);
+
+  return all;
+}
+
 void
 bs_file_doubts_copy (BsFileDoubts *self,
                      BsKeyTable *keys)
@@ -394,17 +406,31 @@ bs_file_changes_restore (BsFileChanges *self,
   bs_file_pending_clear (taken);
 }
 
-void
-bs_file_changes_break (BsFileChanges *self,
-                       const BsKey *key,
-                       int code)
+static void
+set_broken_code (BsFileChanges *self,
+                 int code)
 {
   g_mutex_lock (&self->mutex);
   if (self->broken_code == 0 || !g_atomic_int_get (&self->broken.any))
     self->broken_code = code;
   g_mutex_unlock (&self->mutex);
+}
 
+void
+bs_file_changes_break (BsFileChanges *self,
+                       const BsKey *key,
+                       int code)
+{
+  set_broken_code (self, code);
   bs_file_doubts_add (&self->broken, key);
+}
+
+void
+bs_file_changes_break_all (BsFileChanges *self,
+                           int code)
+{
+  set_broken_code (self, code);
+  bs_file_doubts_add_all (&self->broken);
 }
 
 /* Its removal need not be durable, nor even succeed: a mark that stands for

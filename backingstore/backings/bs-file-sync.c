@@ -320,8 +320,9 @@ break_everything (Sync *sync,
     bs_file_doubts_add_all (sync->suspects);
 
   bs_file_changes_take (sync->changes, &meanwhile);
-  if (sync->taken.everything || meanwhile.everything)
-    bs_file_walk (sync->fd, NULL, break_entry, &breaking);
+  if ((sync->taken.everything || meanwhile.everything) &&
+      bs_file_walk (sync->fd, NULL, break_entry, &breaking) != 0)
+    bs_file_changes_break_all (sync->changes, code);
   break_keys (sync, &sync->taken.linked, NULL, code);
   break_keys (sync, &sync->taken.renamed, NULL, code);
   break_keys (sync, &meanwhile.linked, NULL, code);
@@ -379,24 +380,28 @@ report (Sync *sync,
 {
   char string[BS_KEY_STRING_SIZE];
   guint64 n_broken = 0;
+  gboolean all = FALSE;
   BsKey key;
   int code;
 
   if (g_atomic_int_get (&sync->changes->broken.any))
-    n_broken = count_broken (sync, &key);
-
-  if (n_broken == 0 && sync->code == 0)
-    return TRUE;
-
-  if (n_broken == 0)
     {
-      bs_file_directory_set_error (sync->directory, sync->code, error);
-      return FALSE;
+      n_broken = count_broken (sync, &key);
+      all = bs_file_doubts_is_all (&sync->changes->broken);
     }
+
+  if (n_broken == 0 && !all && sync->code == 0)
+    return TRUE;
 
   g_mutex_lock (&sync->changes->mutex);
   code = sync->code != 0 ? sync->code : sync->changes->broken_code;
   g_mutex_unlock (&sync->changes->mutex);
+
+  if (n_broken == 0)
+    {
+      bs_file_directory_set_error (sync->directory, code, error);
+      return FALSE;
+    }
 
   bs_key_print (&key, string);
   g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
