@@ -91,6 +91,9 @@ int              bs_file_directory_locate         (BsFileDirectory *self, const 
 /* After ENOENT: whether the shard folder had vanished, so that it makes sense
  * to locate once more. */
 gboolean         bs_file_directory_lost           (BsFileDirectory *self, const BsFileLocation *location);
+/* Whether a shard folder is not where it was opened: what went into it is elsewhere.
+ * The next call goes to the one that is there. */
+gboolean         bs_file_directory_has_moved      (BsFileDirectory *self, guint shard);
 
 /* Before so much is written into a new file: an error if there is no room. */
 int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, gsize size);

@@ -502,6 +502,23 @@ bs_file_directory_locate (BsFileDirectory *self,
     }
 }
 
+/* Its descriptor stays open, since another thread may be using it. */
+static void
+lose_shard (BsFileDirectory *self,
+            guint shard,
+            int fd)
+{
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  if (!g_atomic_int_compare_and_exchange (&self->shards[shard], fd + 1, 0))
+    return;
+
+  locker = g_mutex_locker_new (&self->mutex);
+  if (self->lost_fds == NULL)
+    self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_array_append_val (self->lost_fds, fd);
+}
+
 gboolean
 bs_file_directory_lost (BsFileDirectory *self,
                         const BsFileLocation *location)
@@ -518,15 +535,34 @@ bs_file_directory_lost (BsFileDirectory *self,
   if (fstat (location->fd, &status) == 0 && status.st_nlink > 0)
     return FALSE;
 
-  if (!location->owned &&
-      g_atomic_int_compare_and_exchange (&self->shards[location->shard], location->fd + 1, 0))
-    {
-      g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+  if (!location->owned)
+    lose_shard (self, location->shard, location->fd);
 
-      if (self->lost_fds == NULL)
-        self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
-      g_array_append_val (self->lost_fds, location->fd);
+  return TRUE;
+}
+
+gboolean
+bs_file_directory_has_moved (BsFileDirectory *self,
+                             guint shard)
+{
+  const char hex[] = "0123456789abcdef";
+  const char name[3] = { hex[shard >> 4], hex[shard & 15], '\0' };
+  int fd = g_atomic_int_get (&self->shards[shard]) - 1;
+  struct stat ours;
+  struct stat status;
+
+  /* One that was removed holds nothing. */
+  if (fd < 0 || fstat (fd, &ours) != 0 || ours.st_nlink == 0)
+    return FALSE;
+  if (fstatat (self->claim.fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    {
+      if (errno != ENOENT)
+        return FALSE;
     }
+  else if (status.st_dev == ours.st_dev && status.st_ino == ours.st_ino)
+    return FALSE;
+
+  lose_shard (self, shard, fd);
 
   return TRUE;
 }

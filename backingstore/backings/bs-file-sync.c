@@ -174,6 +174,25 @@ sync_files (Sync *sync)
   return code != EMFILE && code != ENFILE;
 }
 
+/* Somebody may have moved a folder away, with what was put into it since. */
+static void
+find_moved (Sync *sync)
+{
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
+    {
+      BsFileShardSet one = { { 0 } };
+
+      if (!sync->taken.everything && !bs_file_shard_set_contains (&sync->taken.changed, shard))
+        continue;
+      if (!bs_file_directory_has_moved (sync->directory, shard))
+        continue;
+
+      bs_file_shard_set_add (&one, shard);
+      break_keys (sync, &sync->taken.linked, &one, ESTALE);
+      break_keys (sync, &sync->taken.renamed, &one, ESTALE);
+    }
+}
+
 /* ENOENT if the folder has vanished, and all that was in it. `opened` says whether
  * it came to a sync at all. */
 static int
@@ -426,6 +445,7 @@ bs_file_sync (BsFileDirectory *directory,
   sync.fd = bs_file_directory_get_fd (directory);
   bs_file_changes_take (sync.changes, &sync.taken);
 
+  find_moved (&sync);
   if (bs_file_pending_is_many (&sync.taken) || !sync_files (&sync))
     {
       sync_file_system (&sync);
