@@ -895,6 +895,31 @@ test_modes (Fixture *fixture,
   umask (old);
 }
 
+/* Folders that were there before say nothing of the umask. */
+static void
+test_modes_in_old_folder (Fixture *fixture,
+                          gconstpointer data)
+{
+  const gboolean marked = GPOINTER_TO_INT (data);
+  const char *key = "abcdef01-2345-6789-abcd-ef0123456789";
+  g_autofree char *blob = get_blob_name (fixture->primary_name, key);
+  mode_t old;
+
+  if (marked)
+    {
+      write_blob (fixture, key);
+      plant_in (fixture->primary_name, "ab/theirs", "mine");
+      restart_backing (fixture);
+    }
+  else
+    plant_in (fixture->primary_name, "ab/abcdef0123456789abcdef0123456780", "mine");
+
+  old = umask (0777);
+  write_blob (fixture, key);
+  umask (old);
+  g_assert_cmphex (get_mode (blob), ==, 0600);
+}
+
 /* A copy must not have the mode of its source, which others could read. */
 static void
 test_mode_of_a_copy (Fixture *fixture,
@@ -1284,6 +1309,8 @@ main (int argc,
     { "markers", test_marker, NULL },
     { "modes/umask-0", test_modes, GUINT_TO_POINTER (0) },
     { "modes/umask-0777", test_modes, GUINT_TO_POINTER (0777) },
+    { "modes/in-old-folder", test_modes_in_old_folder, GINT_TO_POINTER (TRUE) },
+    { "modes/in-old-folder-unmarked", test_modes_in_old_folder, GINT_TO_POINTER (FALSE) },
     { "modes/of-a-copy", test_mode_of_a_copy, NULL },
     { "odd-keys", test_odd_keys, NULL },
     { "permissions/unreadable", test_unreadable, NULL },

@@ -29,7 +29,7 @@ struct _BsFileDirectory
   BsFileClaim claim;
   pid_t owner; /* a forked child has no say */
 
-  gboolean masks_owner;        /* atomic */
+  gboolean masks_owner;        /* atomic: or may, for all that is known */
   gboolean refuses_attributes; /* atomic: the whole file system does */
   gboolean refuses_noatime;    /* atomic: some file in it is not ours */
   gboolean lacks_digests;      /* atomic: a blob in it may have no digest */
@@ -54,6 +54,12 @@ struct _BsFileDirectory
 /* How many shard folders are open in the process, atomic. */
 static int n_open_shards;
 
+typedef struct
+{
+  int code;
+  gboolean keeps_folder;
+} Emptying;
+
 static int
 remove_entry (BsFileEntry kind,
               int fd,
@@ -61,14 +67,14 @@ remove_entry (BsFileEntry kind,
               const BsKey *key,
               gpointer user_data)
 {
-  int *code = user_data;
+  Emptying *emptying = user_data;
 
   if ((kind == BS_FILE_ENTRY_BLOB || kind == BS_FILE_ENTRY_LEFTOVER) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
-    *code = errno;
+    emptying->code = errno;
 
   /* Stays if there is something of somebody else's in it. */
-  if (kind == BS_FILE_ENTRY_SHARD)
-    unlinkat (fd, name, AT_REMOVEDIR);
+  if (kind == BS_FILE_ENTRY_SHARD && unlinkat (fd, name, AT_REMOVEDIR) != 0)
+    emptying->keeps_folder = TRUE;
 
   return 0;
 }
@@ -77,10 +83,14 @@ static int
 empty_scratch (BsFileDirectory *self,
                GCancellable *cancellable)
 {
-  int remove_code = 0;
-  int code = bs_file_walk (self->claim.fd, cancellable, remove_entry, &remove_code);
+  Emptying emptying = { 0 };
+  int code = bs_file_walk (self->claim.fd, cancellable, remove_entry, &emptying);
 
-  return code != 0 ? code : remove_code;
+  /* Only a folder that is made shows what the process masks. */
+  if (emptying.keeps_folder)
+    g_atomic_int_set (&self->masks_owner, TRUE);
+
+  return code != 0 ? code : emptying.code;
 }
 
 /* Called with the mutex held. */
@@ -109,6 +119,8 @@ open_locked (BsFileDirectory *self,
       /* What is in it was left by a process that crashed. */
       if (self->claim.marked)
         code = empty_scratch (self, cancellable);
+      else
+        g_atomic_int_set (&self->masks_owner, TRUE);
       self->lacks_digests = !self->claim.marked;
       self->is_ext4 = is_on_ext4 (self->claim.fd);
     }
