@@ -175,6 +175,21 @@ test_vanished_folders (Fixture *fixture,
   }
   delete_scratch (fixture, fixture->key);
   register_blob (fixture, fixture->key);
+
+  /* The old one need not be gone for that. */
+  {
+    g_autofree char *aside = g_strconcat (path_shard, ".aside", NULL);
+    g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+    g_autofree char *hex = g_path_get_basename (blob);
+    g_autofree char *moved = g_build_filename (aside, hex, NULL);
+
+    g_assert_cmpint (g_rename (path_shard, aside), ==, 0);
+    g_mkdir (path_shard, 0700);
+    g_assert_cmpint (g_rename (moved, blob), ==, 0);
+    delete_scratch (fixture, fixture->key);
+    register_blob (fixture, fixture->key);
+    g_assert_cmpint (g_rmdir (aside), ==, 0);
+  }
 }
 
 static void

@@ -514,6 +514,24 @@ bs_file_directory_locate (BsFileDirectory *self,
     }
 }
 
+/* ENOENT if the path does not lead to the shard folder that is open. How many links
+ * that has does not tell: on an overlay file system it may be one for ever. */
+static int
+check_place (BsFileDirectory *self,
+             guint shard,
+             int fd)
+{
+  const char hex[] = "0123456789abcdef";
+  const char name[3] = { hex[shard >> 4], hex[shard & 15], '\0' };
+  struct stat ours;
+  struct stat there;
+
+  if (fstat (fd, &ours) != 0 || fstatat (self->claim.fd, name, &there, AT_SYMLINK_NOFOLLOW) != 0)
+    return errno;
+
+  return there.st_dev == ours.st_dev && there.st_ino == ours.st_ino ? 0 : ENOENT;
+}
+
 /* Its descriptor stays open, since another thread may be using it. */
 static void
 lose_shard (BsFileDirectory *self,
@@ -535,8 +553,6 @@ gboolean
 bs_file_directory_lost (BsFileDirectory *self,
                         const BsFileLocation *location)
 {
-  struct stat status;
-
   if (location->fd == self->claim.fd)
     {
       const char name[3] = { location->path[0], location->path[1], '\0' };
@@ -544,7 +560,7 @@ bs_file_directory_lost (BsFileDirectory *self,
       return check_shard (self, name) != 0;
     }
 
-  if (fstat (location->fd, &status) == 0 && status.st_nlink > 0)
+  if (check_place (self, location->shard, location->fd) == 0)
     return FALSE;
 
   if (!location->owned)
@@ -557,21 +573,11 @@ gboolean
 bs_file_directory_has_moved (BsFileDirectory *self,
                              guint shard)
 {
-  const char hex[] = "0123456789abcdef";
-  const char name[3] = { hex[shard >> 4], hex[shard & 15], '\0' };
   int fd = g_atomic_int_get (&self->shards[shard]) - 1;
-  struct stat ours;
   struct stat status;
 
   /* One that was removed holds nothing. */
-  if (fd < 0 || fstat (fd, &ours) != 0 || ours.st_nlink == 0)
-    return FALSE;
-  if (fstatat (self->claim.fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-    {
-      if (errno != ENOENT)
-        return FALSE;
-    }
-  else if (status.st_dev == ours.st_dev && status.st_ino == ours.st_ino)
+  if (fd < 0 || check_place (self, shard, fd) != ENOENT || fstat (fd, &status) != 0 || status.st_nlink == 0)
     return FALSE;
 
   lose_shard (self, shard, fd);
