@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -30,6 +31,18 @@ matches (const char *call,
   return g_str_has_suffix (wanted, "-") ? g_str_has_prefix (call, wanted) : g_str_equal (call, wanted);
 }
 
+/* Called with the mutex held. */
+static void
+wait_while_held (const char *call)
+{
+  while (matches (call, calls.held))
+    {
+      calls.is_held = TRUE;
+      g_cond_broadcast (&calls.cond);
+      g_cond_wait (&calls.cond, &calls.mutex);
+    }
+}
+
 /* FALSE with errno if it is to fail. */
 static gboolean
 enter_call (const char *name,
@@ -40,13 +53,7 @@ enter_call (const char *name,
 
   g_mutex_lock (&calls.mutex);
   g_ptr_array_add (calls.calls, call);
-
-  while (matches (call, calls.held))
-    {
-      calls.is_held = TRUE;
-      g_cond_broadcast (&calls.cond);
-      g_cond_wait (&calls.cond, &calls.mutex);
-    }
+  wait_while_held (call);
 
   fails = matches (call, calls.failing);
   if (fails)
@@ -76,6 +83,7 @@ static struct
   int (*fsync) (int);
   int (*syncfs) (int);
   int (*linkat) (int, const char *, int, const char *, int);
+  int (*mkdirat) (int, const char *, mode_t);
   int (*fsetxattr) (int, const char *, const void *, size_t, int);
 } library;
 
@@ -85,6 +93,7 @@ file_calls_init (void)
   *(void **) &library.fsync = dlsym (RTLD_NEXT, "fsync");
   *(void **) &library.syncfs = dlsym (RTLD_NEXT, "syncfs");
   *(void **) &library.linkat = dlsym (RTLD_NEXT, "linkat");
+  *(void **) &library.mkdirat = dlsym (RTLD_NEXT, "mkdirat");
   *(void **) &library.fsetxattr = dlsym (RTLD_NEXT, "fsetxattr");
   calls.calls = g_ptr_array_new_with_free_func (g_free);
 }
@@ -109,6 +118,23 @@ linkat (int from_fd,
         int flags)
 {
   return enter_call ("linkat", from) ? library.linkat (from_fd, from, to_fd, to, flags) : -1;
+}
+
+int
+mkdirat (int fd,
+         const char *path,
+         mode_t mode)
+{
+  g_autofree char *call = g_strdup_printf ("mkdirat %s", path);
+  int result = library.mkdirat (fd, path, mode);
+  int code = errno;
+
+  g_mutex_lock (&calls.mutex);
+  wait_while_held (call);
+  g_mutex_unlock (&calls.mutex);
+  errno = code;
+
+  return result;
 }
 
 int

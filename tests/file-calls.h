@@ -3,10 +3,12 @@
 
 #include <glib.h>
 
-/* In a program with this, fsync(), syncfs(), linkat() and fsetxattr() are not the
- * C library's. Each call of the first three is put into a list, by the last part
- * of its file's name, such as "fsync ab" or "linkat abcdef…", and may be made to
- * fail or to wait. A name that ends in a hyphen stands for all that begin so. */
+/* In a program with this, fsync(), syncfs(), linkat(), mkdirat() and fsetxattr() are
+ * not the C library's. Each call of the first three is put into a list, by the last
+ * part of its file's name, such as "fsync ab" or "linkat abcdef…", and may be made to
+ * fail or to wait. A name that ends in a hyphen stands for all that begin so.
+ *
+ * mkdirat() may be made to wait as well, once the folder is there. */
 
 /* Before any of these is called. */
 void   file_calls_init   (void);

@@ -3,10 +3,12 @@
 #include "file-fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -14,6 +16,9 @@
 
 /* Larger files are as a rule nothing but a hole. */
 #define MAX_CONTENT (64 * 1024 * 1024)
+
+/* As many as a process may have whose descriptors are taken from it. */
+#define MAX_DESCRIPTORS 256
 
 BsBacking *
 create (GFile *directory)
@@ -443,6 +448,46 @@ kill_process (GPid pid)
 {
   g_assert_cmpint (kill (pid, SIGKILL), ==, 0);
   g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
+}
+
+static void
+set_descriptors (rlim_t max)
+{
+  struct rlimit limit;
+
+  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &limit), ==, 0);
+  limit.rlim_cur = MIN (max, limit.rlim_max);
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &limit), ==, 0);
+}
+
+GArray *
+take_descriptors (guint n_left)
+{
+  GArray *taken = g_array_new (FALSE, FALSE, sizeof (int));
+  int fd;
+
+  set_descriptors (MAX_DESCRIPTORS);
+  while ((fd = open ("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+    g_array_append_val (taken, fd);
+  g_assert_cmpint (errno, ==, EMFILE);
+
+  g_assert_cmpuint (taken->len, >=, n_left);
+  for (; n_left > 0; n_left--)
+    {
+      close (g_array_index (taken, int, taken->len - 1));
+      g_array_set_size (taken, taken->len - 1);
+    }
+
+  return taken;
+}
+
+void
+give_descriptors (GArray *taken)
+{
+  for (guint i = 0; i < taken->len; i++)
+    close (g_array_index (taken, int, i));
+  g_array_unref (taken);
+  set_descriptors (RLIM_INFINITY);
 }
 
 gboolean

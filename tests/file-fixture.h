@@ -73,4 +73,9 @@ void       run_apart        (void (*func) (Fixture *fixture), Fixture *fixture);
 GPid       run_and_stay     (void (*func) (Fixture *fixture), Fixture *fixture);
 void       kill_process     (GPid pid);
 
+/* Leaves the process so many descriptors that it may still open, until it gets the
+ * others back. */
+GArray    *take_descriptors (guint n_left) G_GNUC_WARN_UNUSED_RESULT;
+void       give_descriptors (GArray *taken);
+
 gboolean   skip_unless_root (void);

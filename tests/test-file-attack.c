@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
@@ -59,6 +60,49 @@ fstat (int fd,
     }
 
   return result;
+}
+
+/* A folder that gives way to a symbolic link just before a name in it is added or
+ * removed. */
+static struct
+{
+  const char *path; /* or NULL */
+  const char *aside;
+  const char *target;
+} swap;
+
+static void
+swap_folder (void)
+{
+  const char *path = g_steal_pointer (&swap.path);
+
+  if (path == NULL)
+    return;
+
+  g_assert_cmpint (rename (path, swap.aside), ==, 0);
+  g_assert_cmpint (symlink (swap.target, path), ==, 0);
+}
+
+int
+linkat (int from_fd,
+        const char *from,
+        int to_fd,
+        const char *to,
+        int flags)
+{
+  swap_folder ();
+
+  return syscall (SYS_linkat, from_fd, from, to_fd, to, flags);
+}
+
+int
+unlinkat (int fd,
+          const char *name,
+          int flags)
+{
+  swap_folder ();
+
+  return syscall (SYS_unlinkat, fd, name, flags);
 }
 
 typedef struct
@@ -851,6 +895,31 @@ test_modes (Fixture *fixture,
   umask (old);
 }
 
+/* Folders that were there before say nothing of the umask. */
+static void
+test_modes_in_old_folder (Fixture *fixture,
+                          gconstpointer data)
+{
+  const gboolean marked = GPOINTER_TO_INT (data);
+  const char *key = "abcdef01-2345-6789-abcd-ef0123456789";
+  g_autofree char *blob = get_blob_name (fixture->primary_name, key);
+  mode_t old;
+
+  if (marked)
+    {
+      write_blob (fixture, key);
+      plant_in (fixture->primary_name, "ab/theirs", "mine");
+      restart_backing (fixture);
+    }
+  else
+    plant_in (fixture->primary_name, "ab/abcdef0123456789abcdef0123456780", "mine");
+
+  old = umask (0777);
+  write_blob (fixture, key);
+  umask (old);
+  g_assert_cmphex (get_mode (blob), ==, 0600);
+}
+
 /* A copy must not have the mode of its source, which others could read. */
 static void
 test_mode_of_a_copy (Fixture *fixture,
@@ -1135,6 +1204,63 @@ test_sticky (Fixture *fixture,
   become_root ();
 }
 
+/* Nor is it followed where there are too many folders for each to have a descriptor
+ * of its own. */
+static void
+test_swapped_folder_process (Fixture *fixture,
+                             gconstpointer data)
+{
+  const struct rlimit few = { 40, 40 };
+  const char *key = "abcdef01-2345-6789-abcd-ef0123456789";
+  g_autofree char *folder = get_shard_name (fixture->path_name, key);
+  g_autofree char *aside = g_build_filename (fixture->path_name, "aside", NULL);
+  g_autofree char *blob = g_build_filename (aside, "abcdef0123456789abcdef0123456789", NULL);
+  g_autofree char *outside = g_build_filename (fixture->directory, "outside", NULL);
+  g_autofree char *theirs = g_build_filename (outside, "abcdef0123456789abcdef0123456789", NULL);
+
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &few), ==, 0);
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autofree char *other = g_strdup_printf ("%02xcdef01-2345-6789-abcd-ef0123456789", i);
+
+      write_blob (fixture, other);
+      persist_blob (fixture, other);
+    }
+  write_blob (fixture, key);
+  persist_blob (fixture, key);
+
+  swap.aside = aside;
+  swap.target = outside;
+  for (guint i = 0; i < 2; i++)
+    {
+      const gboolean persists = i > 0;
+
+      g_assert_cmpint (g_mkdir (outside, 0700), ==, 0);
+      if (!persists)
+        plant (theirs, "mine");
+      swap.path = folder;
+      if (persists)
+        persist_blob (fixture, key);
+      else
+        delete_blob (fixture, key);
+      g_assert_null (swap.path);
+      g_assert_true (exists (theirs) == !persists);
+      g_assert_true (exists (blob) == persists);
+
+      remove_test_directory (outside);
+      g_assert_cmpint (g_unlink (folder), ==, 0);
+      g_assert_cmpint (rename (aside, folder), ==, 0);
+    }
+}
+
+/* The share of a process's descriptors is reckoned once, so in a new process. */
+static void
+test_swapped_folder (void)
+{
+  g_test_trap_subprocess ("/file-attack/swapped-folder/subprocess", 0, G_TEST_SUBPROCESS_DEFAULT);
+  g_test_trap_assert_passed ();
+}
+
 static void
 add_attacks (GPtrArray *attacks)
 {
@@ -1183,11 +1309,14 @@ main (int argc,
     { "markers", test_marker, NULL },
     { "modes/umask-0", test_modes, GUINT_TO_POINTER (0) },
     { "modes/umask-0777", test_modes, GUINT_TO_POINTER (0777) },
+    { "modes/in-old-folder", test_modes_in_old_folder, GINT_TO_POINTER (TRUE) },
+    { "modes/in-old-folder-unmarked", test_modes_in_old_folder, GINT_TO_POINTER (FALSE) },
     { "modes/of-a-copy", test_mode_of_a_copy, NULL },
     { "odd-keys", test_odd_keys, NULL },
     { "permissions/unreadable", test_unreadable, NULL },
     { "permissions/unwritable", test_unwritable, NULL },
     { "permissions/sticky", test_sticky, NULL },
+    { "swapped-folder/subprocess", test_swapped_folder_process, NULL },
   };
   g_autoptr (GPtrArray) attacks = g_ptr_array_new_with_free_func (g_free);
 
@@ -1200,6 +1329,7 @@ main (int argc,
 
       g_test_add (path, Fixture, tests[i].data, set_up, tests[i].func, tear_down);
     }
+  g_test_add_func ("/file-attack/swapped-folder", test_swapped_folder);
   add_attacks (attacks);
 
   return g_test_run ();

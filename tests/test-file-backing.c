@@ -175,6 +175,21 @@ test_vanished_folders (Fixture *fixture,
   }
   delete_scratch (fixture, fixture->key);
   register_blob (fixture, fixture->key);
+
+  /* The old one need not be gone for that. */
+  {
+    g_autofree char *aside = g_strconcat (path_shard, ".aside", NULL);
+    g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+    g_autofree char *hex = g_path_get_basename (blob);
+    g_autofree char *moved = g_build_filename (aside, hex, NULL);
+
+    g_assert_cmpint (g_rename (path_shard, aside), ==, 0);
+    g_mkdir (path_shard, 0700);
+    g_assert_cmpint (g_rename (moved, blob), ==, 0);
+    delete_scratch (fixture, fixture->key);
+    register_blob (fixture, fixture->key);
+    g_assert_cmpint (g_rmdir (aside), ==, 0);
+  }
 }
 
 static void
@@ -530,6 +545,23 @@ test_fork (Fixture *fixture,
   }
 }
 
+/* Not even what has nothing in it yet. */
+static void
+test_fork_temporary (Fixture *fixture,
+                     gconstpointer data)
+{
+  g_autofree char *name = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_clear_object (&fixture->backing);
+  fixture->backing = BS_BACKING (bs_file_backing_new_temporary (&error));
+  g_assert_no_error (error);
+  name = g_file_get_path (bs_file_backing_get_directory (BS_FILE_BACKING (fixture->backing)));
+
+  run_and_crash (drop_backing, fixture);
+  g_assert_true (exists (name));
+}
+
 static void
 test_few_descriptors_process (Fixture *fixture,
                               gconstpointer data)
@@ -599,6 +631,7 @@ main (int argc,
     { "temporary", test_temporary },
     { "properties", test_properties },
     { "fork", test_fork },
+    { "fork-temporary", test_fork_temporary },
     { "few-descriptors/subprocess", test_few_descriptors_process },
   };
 

@@ -463,10 +463,15 @@ test_vanished_path (Fixture *fixture,
 
   write_blob (fixture, fixture->key);
   persist_blob (fixture, fixture->key);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  g_assert_no_error (error);
   remove_test_directory (fixture->path_name);
 
-  /* It is the path that is missing, not the blob. */
+  /* It is the path that is missing, not the blob, nor the root. */
   g_assert_false (bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_clear_error (&error);
+  g_assert_null (bs_backing_read_root (fixture->backing, fixture->path, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
   g_clear_error (&error);
 
@@ -557,6 +562,40 @@ test_temporary_after_crash (Fixture *fixture,
   g_object_unref (unused);
 }
 
+static void
+drop_without_descriptors (Fixture *fixture,
+                          guint n_left)
+{
+  GArray *taken = take_descriptors (n_left);
+
+  g_clear_object (&fixture->backing);
+  give_descriptors (taken);
+}
+
+/* One whose files could not be removed stays what it is, for the next one to find. */
+static void
+test_temporary_few_descriptors (Fixture *fixture,
+                                gconstpointer data)
+{
+  BsBacking *unused = fixture->backing;
+
+  for (guint n_left = 0; n_left < 3; n_left++)
+    {
+      g_autofree char *name = NULL;
+
+      use_temporary (fixture);
+      name = g_file_get_path (bs_file_backing_get_directory (BS_FILE_BACKING (fixture->backing)));
+      drop_without_descriptors (fixture, n_left);
+      g_assert_true (exists (name) == (n_left < 2));
+
+      use_temporary (fixture);
+      g_assert_false (exists (name));
+      g_clear_object (&fixture->backing);
+    }
+
+  fixture->backing = unused;
+}
+
 int
 main (int argc,
       char *argv[])
@@ -583,6 +622,7 @@ main (int argc,
     { "vanished-path", test_vanished_path },
     { "planted-marker-and-lock", test_planted_marker_and_lock },
     { "temporary-after-crash", test_temporary_after_crash },
+    { "temporary-few-descriptors", test_temporary_few_descriptors },
   };
 
   g_autofree char *cache = NULL;

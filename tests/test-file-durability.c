@@ -270,6 +270,32 @@ test_change_during_sync (Fixture *fixture,
   g_assert_false (is_marked (fixture));
 }
 
+/* A folder that somebody else is just making is no less new for that. */
+static void
+test_folder_of_two (Fixture *fixture,
+                    gconstpointer data)
+{
+  static const char *const keys[] = { "abcdef01-2345-6789-abcd-ef0123456780", "abcdef01-2345-6789-abcd-ef0123456781" };
+  Persist first = { fixture, (char *) keys[0] };
+  GThread *thread;
+
+  write_blob (fixture, keys[0]);
+  write_blob (fixture, keys[1]);
+
+  hold_call ("mkdirat ab");
+  thread = g_thread_new ("persist", persist_in_thread, &first);
+  wait_until_held ();
+  persist_blob (fixture, keys[1]);
+  forget_calls ();
+  sync_path (fixture);
+  assert_calls (g_strdup ("fsync abcdef0123456789abcdef0123456781, fsync ab, fsync persisted"));
+
+  hold_call (NULL);
+  g_thread_join (thread);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+}
+
 /* Without a hash nobody could tell a half from a whole. */
 static void
 test_without_attributes (Fixture *fixture,
@@ -305,6 +331,44 @@ test_without_attributes (Fixture *fixture,
   persist_blob (fixture, other);
   g_assert_cmpuint (count_rewritten (fixture), ==, 1);
   sync_path (fixture);
+}
+
+/* A blob that is there and not durable yet stays so if persisting it again fails. */
+static void
+test_persist_again_fails (Fixture *fixture,
+                          gconstpointer data)
+{
+  g_autofree char *other = NULL;
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autofree char *expected = g_strdup_printf ("fsync %s", hex);
+  g_autoptr (GError) error = NULL;
+  GArray *taken;
+
+  /* From here on each has to be looked at for its hash. */
+  refuse_attributes (TRUE);
+  other = write_other (fixture);
+  persist_blob (fixture, fixture->key);
+
+  taken = take_descriptors (0);
+  error = persist_error (fixture, fixture->key);
+  give_descriptors (taken);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+
+  forget_calls ();
+  sync_path (fixture);
+  g_assert_cmpuint (count_calls (expected), ==, 1);
+
+  /* Nor is one that could not be synced believed when it is tried once more. */
+  g_free (hex);
+  hex = get_hex (other);
+  persist_blob (fixture, other);
+  fail_once ("fsync", hex, EIO);
+  g_clear_error (&error);
+  error = persist_error (fixture, other);
+  persist_blob (fixture, other);
+  g_assert_cmpuint (count_rewritten (fixture), ==, 1);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
 }
 
 static void
@@ -365,6 +429,40 @@ test_power_cut (Fixture *fixture,
   g_assert_false (is_marked (fixture));
   g_assert_cmpuint (count_calls ("syncfs persisted"), ==, 1);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+}
+
+/* What could not be looked at for want of a descriptor is not taken for whole. */
+static void
+test_power_cut_few_descriptors (Fixture *fixture,
+                                gconstpointer data)
+{
+  g_autofree char *shortened = get_some (fixture, 1);
+
+  persist_some (fixture);
+  g_assert_cmpint (truncate (shortened, 4096), ==, 0);
+  restart_backing (fixture);
+  write_blob (fixture, fixture->key);
+
+  /* At last for the directory, its lock, and the two folders that are walked, but
+   * not for a blob. */
+  for (guint n_left = 0; n_left < 5; n_left++)
+    {
+      GArray *taken = take_descriptors (n_left);
+      g_autoptr (BsKeySet) found = bs_key_set_new ();
+      g_autoptr (GError) error = NULL;
+      gboolean sanitized = bs_backing_sanitize_path (fixture->backing, fixture->path, found, NULL, &error);
+
+      give_descriptors (taken);
+      g_assert_false (sanitized);
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+      g_assert_nonnull (strstr (error->message, fixture->path_name));
+      g_assert_true (is_marked (fixture));
+      g_assert_true (exists (shortened));
+    }
+
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 2);
+  g_assert_false (exists (shortened));
+  g_assert_false (is_marked (fixture));
 }
 
 /* Only where the mark stands is each file looked at. */
@@ -432,8 +530,11 @@ main (int argc,
     { "sync-calls", test_sync_calls },
     { "many", test_many },
     { "change-during-sync", test_change_during_sync },
+    { "folder-of-two", test_folder_of_two },
     { "without-attributes", test_without_attributes },
+    { "persist-again-fails", test_persist_again_fails },
     { "power-cut", test_power_cut },
+    { "power-cut-few-descriptors", test_power_cut_few_descriptors },
     { "clean-is-listed", test_clean_is_listed },
     { "adoption", test_adoption },
     { "new-directory", test_new_directory },

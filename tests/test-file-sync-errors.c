@@ -257,6 +257,49 @@ test_folder_fails (Fixture *fixture,
   }
 }
 
+/* What was put into a folder that somebody moved away is not at the path. */
+static void
+test_folder_moved (Fixture *fixture,
+                   gconstpointer data)
+{
+  static const char *const others[] = { "abcdef01-2345-6789-abcd-ef0123456781", "abcdef01-2345-6789-abcd-ef0123456782" };
+  const gboolean many = data != NULL;
+  g_autofree char *folder = get_shard_name (fixture->path_name, others[0]);
+  g_autofree char *aside = g_build_filename (fixture->directory, "aside", NULL);
+  g_autofree char *blob = get_blob_name (fixture->path_name, others[1]);
+  g_autoptr (GPtrArray) keys = NULL;
+  g_autoptr (GError) error = NULL;
+
+  write_blob (fixture, others[0]);
+  write_blob (fixture, others[1]);
+  persist_blob (fixture, others[0]);
+  sync_path (fixture);
+
+  g_assert_cmpint (g_rename (folder, aside), ==, 0);
+  persist_blob (fixture, others[1]);
+  if (many)
+    keys = persist_many (fixture);
+  error = sync_error (fixture);
+  g_assert_nonnull (strstr (error->message, fixture->path_name));
+  g_clear_error (&error);
+  g_assert_true (is_marked (fixture));
+
+  persist_blob (fixture, others[1]);
+  g_assert_true (exists (blob));
+  for (guint i = 0; keys != NULL && i < keys->len; i++)
+    persist_blob (fixture, keys->pdata[i]);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1 + (many ? N_MANY : 0));
+}
+
+static void
+test_folder_moved_many (Fixture *fixture,
+                        gconstpointer data)
+{
+  test_folder_moved (fixture, GINT_TO_POINTER (TRUE));
+}
+
 /* Nobody knows which file it was, so that it may have been any. */
 static void
 test_file_system_fails (Fixture *fixture,
@@ -296,6 +339,42 @@ test_file_system_fails (Fixture *fixture,
   sync_path (fixture);
   g_assert_false (is_marked (fixture));
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, N_MANY + 2);
+}
+
+/* Nor can it be asked what is there: then no later sync is to be believed. */
+static void
+test_file_system_fails_few_descriptors (Fixture *fixture,
+                                        gconstpointer data)
+{
+  g_autoptr (GPtrArray) keys = persist_many (fixture);
+  g_autofree char *late = NULL;
+  g_autoptr (GError) error = NULL;
+  GArray *taken;
+
+  fail_once ("syncfs", "persisted", EIO);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+
+  late = write_other (fixture);
+  persist_blob (fixture, late);
+  fail_once ("syncfs", "persisted", EIO);
+  taken = take_descriptors (0);
+  error = sync_error (fixture);
+  give_descriptors (taken);
+  g_clear_error (&error);
+
+  for (guint i = 0; i < keys->len; i++)
+    persist_blob (fixture, keys->pdata[i]);
+  error = sync_error (fixture);
+  g_assert_nonnull (strstr (error->message, fixture->path_name));
+  g_assert_nonnull (strstr (error->message, g_strerror (EIO)));
+  g_assert_true (is_marked (fixture));
+
+  /* Whoever tracks it anew looks at each. */
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, N_MANY + 1);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
 }
 
 /* Two names of one file: the system reports its error to the first only. */
@@ -412,7 +491,10 @@ main (int argc,
     { "rewriting-fails", test_rewriting_fails },
     { "deletion-heals", test_deletion_heals },
     { "folder-fails", test_folder_fails },
+    { "folder-moved", test_folder_moved },
+    { "folder-moved-many", test_folder_moved_many },
     { "file-system-fails", test_file_system_fails },
+    { "file-system-fails-few-descriptors", test_file_system_fails_few_descriptors },
     { "two-paths", test_two_paths },
     { "root-fails", test_root_fails },
     { "mark-fails", test_mark_fails },

@@ -311,7 +311,7 @@ bs_file_backing_read_root (BsBacking *backing,
     return NULL;
 
   code = bs_file_load_at (directory, BS_FILE_ROOT_NAME, cancellable, &bytes);
-  if (code == ENOENT)
+  if (code == ENOENT && bs_file_directory_is_current (directory))
     g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no root blob");
   else if (code != 0)
     bs_file_directory_set_error (directory, code, error);

@@ -14,6 +14,7 @@ struct _BsFileBacking
   GFile *directory;
   BsFileDirectory *primary; /* NULL if the directory has no local path */
   gboolean temporary;
+  pid_t owner; /* of the temporary directory: a forked child has no say */
 
   GMutex mutex;
 

@@ -257,7 +257,7 @@ bs_file_backing_close (BsBacking *backing,
 
   if (bs_file_directory_is_open (self->primary))
     bs_file_directory_close_scratch (self->primary, self->temporary);
-  else if (self->temporary)
+  else if (self->temporary && self->owner == getpid ())
     g_rmdir (g_file_peek_path (self->directory));
   bs_file_buffer_trim ();
 
@@ -423,6 +423,7 @@ bs_file_backing_new_temporary (GError **error)
   directory = g_file_new_for_path (path);
   self = bs_file_backing_new (directory);
   self->temporary = TRUE;
+  self->owner = getpid ();
 
   return self;
 }

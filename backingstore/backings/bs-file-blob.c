@@ -172,7 +172,7 @@ bs_file_open_blob (BsFileDirectory *directory,
 {
   for (;;)
     {
-      BsFileLocation location;
+      g_auto (BsFileLocation) location = { 0 };
       int code = bs_file_directory_locate (directory, key, FALSE, &location);
 
       if (code != 0)
@@ -354,7 +354,7 @@ bs_file_create (BsFileDirectory *directory,
                 GCancellable *cancellable)
 {
   gboolean hashed = bs_file_directory_takes_digests (directory);
-  BsFileLocation location;
+  g_auto (BsFileLocation) location = { 0 };
   BsFileDigest digest;
   const guint8 *data;
   gsize size;
@@ -394,7 +394,7 @@ bs_file_remove (BsFileDirectory *directory,
 {
   for (;;)
     {
-      BsFileLocation location;
+      g_auto (BsFileLocation) location = { 0 };
       int code = bs_file_directory_locate (directory, key, FALSE, &location);
 
       if (code == 0 && unlinkat (location.fd, location.name, 0) != 0)

@@ -31,6 +31,7 @@ void     bs_file_doubts_add      (BsFileDoubts *self, const BsKey *key);
 void     bs_file_doubts_add_all  (BsFileDoubts *self);
 void     bs_file_doubts_remove   (BsFileDoubts *self, const BsKey *key);
 gboolean bs_file_doubts_contains (BsFileDoubts *self, const BsKey *key);
+gboolean bs_file_doubts_is_all   (BsFileDoubts *self);
 /* Copies the keys to a table that is all zero. */
 void     bs_file_doubts_copy     (BsFileDoubts *self, BsKeyTable *keys);
 
@@ -44,6 +45,12 @@ static inline void
 bs_file_shard_set_add (BsFileShardSet *self, guint shard)
 {
   self->words[shard / 64] |= G_GUINT64_CONSTANT (1) << shard % 64;
+}
+
+static inline void
+bs_file_shard_set_remove (BsFileShardSet *self, guint shard)
+{
+  self->words[shard / 64] &= ~(G_GUINT64_CONSTANT (1) << shard % 64);
 }
 
 static inline gboolean
@@ -85,6 +92,7 @@ typedef struct
 
   /* under the mutex */
   BsFilePending pending;
+  BsFileShardSet making;        /* folders that may be there, but are not pending yet */
   guint n_adding;
   gboolean marking;
   gboolean marked;      /* durably */
@@ -101,13 +109,18 @@ void     bs_file_changes_clear      (BsFileChanges *self);
 
 /* Whether the mark stands for what is added now. */
 gboolean bs_file_changes_is_marked  (BsFileChanges *self);
+/* Whether the next sync is to make the blob's content durable, for all that is known. */
+gboolean bs_file_changes_is_linked  (BsFileChanges *self, const BsKey *key);
 
 /* Around the adding of a blob. Returns 0 or an errno; `fd` is the directory's. */
 int      bs_file_changes_begin      (BsFileChanges *self, int fd);
 void     bs_file_changes_end        (BsFileChanges *self, const BsKey *key, BsFileChange change);
 
-/* After they have happened. */
+/* Around the making of a shard folder, whatever comes of it. */
+void     bs_file_changes_make_shard (BsFileChanges *self, guint shard);
 void     bs_file_changes_made_shard (BsFileChanges *self, guint shard);
+
+/* After they have happened. */
 void     bs_file_changes_removed    (BsFileChanges *self, const BsKey *key);
 void     bs_file_changes_set_aside  (BsFileChanges *self, const BsKey *key);
 
@@ -116,6 +129,8 @@ void     bs_file_changes_set_unknown (BsFileChanges *self);
 void     bs_file_changes_take       (BsFileChanges *self, BsFilePending *taken);
 void     bs_file_changes_restore    (BsFileChanges *self, BsFilePending *taken);
 void     bs_file_changes_break      (BsFileChanges *self, const BsKey *key, int code);
+/* All that is there, or is added from here on: which keys that are nobody knows. */
+void     bs_file_changes_break_all  (BsFileChanges *self, int code);
 /* Takes the mark away if nothing speaks against it. */
 void     bs_file_changes_settle     (BsFileChanges *self, int fd);
 

@@ -71,6 +71,18 @@ bs_file_doubts_contains (BsFileDoubts *self,
   return contains;
 }
 
+gboolean
+bs_file_doubts_is_all (BsFileDoubts *self)
+{
+  gboolean all;
+
+  g_mutex_lock (&self->mutex);
+  all = self->all;
+  g_mutex_unlock (&self->mutex);
+
+  return all;
+}
+
 void
 bs_file_doubts_copy (BsFileDoubts *self,
                      BsKeyTable *keys)
@@ -241,6 +253,19 @@ bs_file_changes_is_marked (BsFileChanges *self)
   return marked;
 }
 
+gboolean
+bs_file_changes_is_linked (BsFileChanges *self,
+                           const BsKey *key)
+{
+  gboolean linked;
+
+  g_mutex_lock (&self->mutex);
+  linked = self->pending.everything || bs_key_table_contains (&self->pending.linked, key, bs_key_hash (key));
+  g_mutex_unlock (&self->mutex);
+
+  return linked;
+}
+
 int
 bs_file_changes_begin (BsFileChanges *self,
                        int fd)
@@ -277,10 +302,21 @@ bs_file_changes_end (BsFileChanges *self,
 }
 
 void
+bs_file_changes_make_shard (BsFileChanges *self,
+                            guint shard)
+{
+  g_mutex_lock (&self->mutex);
+  bs_file_shard_set_add (&self->making, shard);
+  g_mutex_unlock (&self->mutex);
+}
+
+/* Another thread may be making the same one, and be the one that did. */
+void
 bs_file_changes_made_shard (BsFileChanges *self,
                             guint shard)
 {
   g_mutex_lock (&self->mutex);
+  bs_file_shard_set_remove (&self->making, shard);
   bs_file_shard_set_add (&self->pending.made, shard);
   self->pending.root = TRUE;
   g_mutex_unlock (&self->mutex);
@@ -318,12 +354,18 @@ bs_file_changes_set_unknown (BsFileChanges *self)
   g_mutex_unlock (&self->mutex);
 }
 
+/* A folder that is being made is there as soon as somebody else can use it. */
 void
 bs_file_changes_take (BsFileChanges *self,
                       BsFilePending *taken)
 {
   g_mutex_lock (&self->mutex);
   *taken = self->pending;
+  for (guint i = 0; i < G_N_ELEMENTS (self->making.words); i++)
+    {
+      taken->made.words[i] |= self->making.words[i];
+      taken->root |= self->making.words[i] != 0;
+    }
   memset (&self->pending, 0, sizeof self->pending);
   g_mutex_unlock (&self->mutex);
 }
@@ -364,17 +406,31 @@ bs_file_changes_restore (BsFileChanges *self,
   bs_file_pending_clear (taken);
 }
 
-void
-bs_file_changes_break (BsFileChanges *self,
-                       const BsKey *key,
-                       int code)
+static void
+set_broken_code (BsFileChanges *self,
+                 int code)
 {
   g_mutex_lock (&self->mutex);
   if (self->broken_code == 0 || !g_atomic_int_get (&self->broken.any))
     self->broken_code = code;
   g_mutex_unlock (&self->mutex);
+}
 
+void
+bs_file_changes_break (BsFileChanges *self,
+                       const BsKey *key,
+                       int code)
+{
+  set_broken_code (self, code);
   bs_file_doubts_add (&self->broken, key);
+}
+
+void
+bs_file_changes_break_all (BsFileChanges *self,
+                           int code)
+{
+  set_broken_code (self, code);
+  bs_file_doubts_add_all (&self->broken);
 }
 
 /* Its removal need not be durable, nor even succeed: a mark that stands for

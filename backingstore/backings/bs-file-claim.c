@@ -478,6 +478,8 @@ bs_file_claim_set_error (const BsFileClaim *self,
     g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "what is in %s is not a whole regular file", name);
   else if (code == EILSEQ)
     g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "what is in %s is not what was written: its length or hash is wrong", name);
+  else if (code == ESTALE)
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "a folder in %s was moved elsewhere while it was in use", name);
   else if (code == ELOOP)
     g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "a symbolic link in %s is not followed", name);
   else

@@ -33,14 +33,19 @@ typedef enum
   BS_FILE_N_COUNTS
 } BsFileCount;
 
-/* Where a blob is or would be, for the *at() functions. */
+/* Where a blob is or would be, for the *at() functions. All zero at first. */
 typedef struct
 {
   int fd;                       /* the directory's */
+  gboolean owned;               /* whether `fd` is for this location alone */
   const char *name;             /* in `path` */
   guint shard;
   char path[3 + BS_KEY_HEX_LENGTH + 1];
 } BsFileLocation;
+
+void             bs_file_location_clear           (BsFileLocation *self);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BsFileLocation, bs_file_location_clear)
 
 /* `apart` is where the scratch files are, for a persisted directory. */
 BsFileDirectory *bs_file_directory_new            (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart) G_GNUC_WARN_UNUSED_RESULT;
@@ -86,6 +91,9 @@ int              bs_file_directory_locate         (BsFileDirectory *self, const 
 /* After ENOENT: whether the shard folder had vanished, so that it makes sense
  * to locate once more. */
 gboolean         bs_file_directory_lost           (BsFileDirectory *self, const BsFileLocation *location);
+/* Whether a shard folder is not where it was opened: what went into it is elsewhere.
+ * The next call goes to the one that is there. */
+gboolean         bs_file_directory_has_moved      (BsFileDirectory *self, guint shard);
 
 /* Before so much is written into a new file: an error if there is no room. */
 int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, gsize size);

@@ -29,7 +29,7 @@ struct _BsFileDirectory
   BsFileClaim claim;
   pid_t owner; /* a forked child has no say */
 
-  gboolean masks_owner;        /* atomic */
+  gboolean masks_owner;        /* atomic: or may, for all that is known */
   gboolean refuses_attributes; /* atomic: the whole file system does */
   gboolean refuses_noatime;    /* atomic: some file in it is not ours */
   gboolean lacks_digests;      /* atomic: a blob in it may have no digest */
@@ -54,6 +54,12 @@ struct _BsFileDirectory
 /* How many shard folders are open in the process, atomic. */
 static int n_open_shards;
 
+typedef struct
+{
+  int code;
+  gboolean keeps_folder;
+} Emptying;
+
 static int
 remove_entry (BsFileEntry kind,
               int fd,
@@ -61,27 +67,30 @@ remove_entry (BsFileEntry kind,
               const BsKey *key,
               gpointer user_data)
 {
-  int *code = user_data;
+  Emptying *emptying = user_data;
 
   if ((kind == BS_FILE_ENTRY_BLOB || kind == BS_FILE_ENTRY_LEFTOVER) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
-    *code = errno;
+    emptying->code = errno;
 
   /* Stays if there is something of somebody else's in it. */
-  if (kind == BS_FILE_ENTRY_SHARD)
-    unlinkat (fd, name, AT_REMOVEDIR);
+  if (kind == BS_FILE_ENTRY_SHARD && unlinkat (fd, name, AT_REMOVEDIR) != 0)
+    emptying->keeps_folder = TRUE;
 
   return 0;
 }
 
-/* What is in it was left by a process that crashed. */
 static int
 empty_scratch (BsFileDirectory *self,
                GCancellable *cancellable)
 {
-  int remove_code = 0;
-  int code = bs_file_walk (self->claim.fd, cancellable, remove_entry, &remove_code);
+  Emptying emptying = { 0 };
+  int code = bs_file_walk (self->claim.fd, cancellable, remove_entry, &emptying);
 
-  return code != 0 ? code : remove_code;
+  /* Only a folder that is made shows what the process masks. */
+  if (emptying.keeps_folder)
+    g_atomic_int_set (&self->masks_owner, TRUE);
+
+  return code != 0 ? code : emptying.code;
 }
 
 /* Called with the mutex held. */
@@ -107,8 +116,11 @@ open_locked (BsFileDirectory *self,
 
   if (bs_file_directory_is_scratch (self))
     {
+      /* What is in it was left by a process that crashed. */
       if (self->claim.marked)
         code = empty_scratch (self, cancellable);
+      else
+        g_atomic_int_set (&self->masks_owner, TRUE);
       self->lacks_digests = !self->claim.marked;
       self->is_ext4 = is_on_ext4 (self->claim.fd);
     }
@@ -339,11 +351,11 @@ bs_file_directory_close_scratch (BsFileDirectory *self,
     return;
 
   /* Nobody waits for an answer; what could not be removed is tried again when
-   * the directory is opened the next time. */
+   * the directory is opened the next time, for which it must keep its marker. */
   if (self->claim.marked)
-    bs_file_walk (self->claim.fd, NULL, remove_entry, &code);
+    code = empty_scratch (self, NULL);
 
-  if (whole && self->claim.marked && bs_file_directory_is_current (self))
+  if (whole && code == 0 && self->claim.marked && bs_file_directory_is_current (self))
     {
       unlinkat (self->claim.fd, BS_FILE_MARKER_NAME, 0);
       unlinkat (self->claim.fd, BS_FILE_LOCK_NAME, 0);
@@ -358,13 +370,18 @@ make_shard (BsFileDirectory *self,
             guint shard,
             const char *name)
 {
+  const gboolean persisted = !bs_file_directory_is_scratch (self);
   struct stat status;
+  int code = 0;
 
+  if (persisted)
+    bs_file_changes_make_shard (&self->changes, shard);
   if (mkdirat (self->claim.fd, name, 0700) != 0)
-    return errno == EEXIST ? 0 : errno;
-
-  if (!bs_file_directory_is_scratch (self))
+    code = errno;
+  if (persisted)
     bs_file_changes_made_shard (&self->changes, shard);
+  if (code != 0)
+    return code == EEXIST ? 0 : code;
 
   if (fstatat (self->claim.fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && (status.st_mode & 0700) != 0700)
     {
@@ -399,34 +416,33 @@ reserve_shard_fd (void)
   return FALSE;
 }
 
-/* Opens the shard folder for good, or returns EMFILE. */
+/* Opens the shard folder for good, or, where too many are, for the location alone. */
 static int
 open_shard (BsFileDirectory *self,
-            guint shard,
+            BsFileLocation *location,
             const char *name)
 {
-  int fd;
+  const gboolean reserved = reserve_shard_fd ();
+  int fd = TEMP_FAILURE_RETRY (openat (self->claim.fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  int code = fd < 0 ? errno : 0;
 
-  if (!reserve_shard_fd ())
-    return EMFILE;
-
-  fd = TEMP_FAILURE_RETRY (openat (self->claim.fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (fd < 0)
+  if (code == 0 && !reserved)
     {
-      int code = errno;
-
-      g_atomic_int_add (&n_open_shards, -1);
-      return code;
+      location->fd = fd;
+      location->owned = TRUE;
+      return 0;
     }
+
+  if (code == 0 && g_atomic_int_compare_and_exchange (&self->shards[location->shard], 0, fd + 1))
+    return 0;
 
   /* If another thread was first, its descriptor is as good. */
-  if (!g_atomic_int_compare_and_exchange (&self->shards[shard], 0, fd + 1))
-    {
-      close (fd);
-      g_atomic_int_add (&n_open_shards, -1);
-    }
+  if (code == 0)
+    close (fd);
+  if (reserved)
+    g_atomic_int_add (&n_open_shards, -1);
 
-  return 0;
+  return code;
 }
 
 static int
@@ -441,6 +457,14 @@ check_shard (BsFileDirectory *self,
   return errno == EINVAL ? 0 : errno;
 }
 
+void
+bs_file_location_clear (BsFileLocation *self)
+{
+  if (self->owned)
+    close (self->fd);
+  self->owned = FALSE;
+}
+
 int
 bs_file_directory_locate (BsFileDirectory *self,
                           const BsKey *key,
@@ -449,6 +473,7 @@ bs_file_directory_locate (BsFileDirectory *self,
 {
   int code;
 
+  bs_file_location_clear (location);
   bs_key_print_hex (key, location->path + 3);
   location->path[0] = location->path[3];
   location->path[1] = location->path[4];
@@ -464,10 +489,12 @@ bs_file_directory_locate (BsFileDirectory *self,
       if (location->fd >= 0)
         return 0;
 
-      code = open_shard (self, location->shard, name);
+      code = open_shard (self, location, name);
+      if (location->owned)
+        return 0;
       if (code == EMFILE || code == ENFILE)
         {
-          /* Without a descriptor of its own the folder must be looked at each time. */
+          /* Better than nothing, while the process has no descriptor left at all. */
           code = check_shard (self, name);
           if (code == 0)
             {
@@ -487,12 +514,45 @@ bs_file_directory_locate (BsFileDirectory *self,
     }
 }
 
+/* ENOENT if the path does not lead to the shard folder that is open. How many links
+ * that has does not tell: on an overlay file system it may be one for ever. */
+static int
+check_place (BsFileDirectory *self,
+             guint shard,
+             int fd)
+{
+  const char hex[] = "0123456789abcdef";
+  const char name[3] = { hex[shard >> 4], hex[shard & 15], '\0' };
+  struct stat ours;
+  struct stat there;
+
+  if (fstat (fd, &ours) != 0 || fstatat (self->claim.fd, name, &there, AT_SYMLINK_NOFOLLOW) != 0)
+    return errno;
+
+  return there.st_dev == ours.st_dev && there.st_ino == ours.st_ino ? 0 : ENOENT;
+}
+
+/* Its descriptor stays open, since another thread may be using it. */
+static void
+lose_shard (BsFileDirectory *self,
+            guint shard,
+            int fd)
+{
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  if (!g_atomic_int_compare_and_exchange (&self->shards[shard], fd + 1, 0))
+    return;
+
+  locker = g_mutex_locker_new (&self->mutex);
+  if (self->lost_fds == NULL)
+    self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_array_append_val (self->lost_fds, fd);
+}
+
 gboolean
 bs_file_directory_lost (BsFileDirectory *self,
                         const BsFileLocation *location)
 {
-  struct stat status;
-
   if (location->fd == self->claim.fd)
     {
       const char name[3] = { location->path[0], location->path[1], '\0' };
@@ -500,17 +560,27 @@ bs_file_directory_lost (BsFileDirectory *self,
       return check_shard (self, name) != 0;
     }
 
-  if (fstat (location->fd, &status) == 0 && status.st_nlink > 0)
+  if (check_place (self, location->shard, location->fd) == 0)
     return FALSE;
 
-  if (g_atomic_int_compare_and_exchange (&self->shards[location->shard], location->fd + 1, 0))
-    {
-      g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+  if (!location->owned)
+    lose_shard (self, location->shard, location->fd);
 
-      if (self->lost_fds == NULL)
-        self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
-      g_array_append_val (self->lost_fds, location->fd);
-    }
+  return TRUE;
+}
+
+gboolean
+bs_file_directory_has_moved (BsFileDirectory *self,
+                             guint shard)
+{
+  int fd = g_atomic_int_get (&self->shards[shard]) - 1;
+  struct stat status;
+
+  /* One that was removed holds nothing. */
+  if (fd < 0 || check_place (self, shard, fd) != ENOENT || fstat (fd, &status) != 0 || status.st_nlink == 0)
+    return FALSE;
+
+  lose_shard (self, shard, fd);
 
   return TRUE;
 }

@@ -118,7 +118,7 @@ bs_file_verify (BsFileDirectory *directory,
   *bad = FALSE;
   for (;;)
     {
-      BsFileLocation location;
+      g_auto (BsFileLocation) location = { 0 };
       int code = bs_file_directory_locate (directory, key, FALSE, &location);
 
       if (code != 0)
@@ -146,8 +146,16 @@ bs_file_verify (BsFileDirectory *directory,
     }
 }
 
+/* Whether it says nothing of the file: asked again it may answer. */
+static gboolean
+is_shortage (int code)
+{
+  return code == EMFILE || code == ENFILE || code == ENOMEM;
+}
+
 /* Returns 0 also for a blob that was set aside, with `keep` FALSE. One that can't
- * be read stays: whether its content is lost for good is not known. */
+ * be read stays: whether its content is lost for good is not known. One that was not
+ * looked at must not stay, since the mark would go. */
 static int
 inspect (Listing *listing,
          int fd,
@@ -161,7 +169,7 @@ inspect (Listing *listing,
   if (is_bad (code))
     return bs_file_set_aside (listing->directory, key, fd, name);
 
-  return code == ECANCELED ? code : 0;
+  return code == ECANCELED || is_shortage (code) ? code : 0;
 }
 
 static void

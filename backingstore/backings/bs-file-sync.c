@@ -174,6 +174,25 @@ sync_files (Sync *sync)
   return code != EMFILE && code != ENFILE;
 }
 
+/* Somebody may have moved a folder away, with what was put into it since. */
+static void
+find_moved (Sync *sync)
+{
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
+    {
+      BsFileShardSet one = { { 0 } };
+
+      if (!sync->taken.everything && !bs_file_shard_set_contains (&sync->taken.changed, shard))
+        continue;
+      if (!bs_file_directory_has_moved (sync->directory, shard))
+        continue;
+
+      bs_file_shard_set_add (&one, shard);
+      break_keys (sync, &sync->taken.linked, &one, ESTALE);
+      break_keys (sync, &sync->taken.renamed, &one, ESTALE);
+    }
+}
+
 /* ENOENT if the folder has vanished, and all that was in it. `opened` says whether
  * it came to a sync at all. */
 static int
@@ -320,8 +339,9 @@ break_everything (Sync *sync,
     bs_file_doubts_add_all (sync->suspects);
 
   bs_file_changes_take (sync->changes, &meanwhile);
-  if (sync->taken.everything || meanwhile.everything)
-    bs_file_walk (sync->fd, NULL, break_entry, &breaking);
+  if ((sync->taken.everything || meanwhile.everything) &&
+      bs_file_walk (sync->fd, NULL, break_entry, &breaking) != 0)
+    bs_file_changes_break_all (sync->changes, code);
   break_keys (sync, &sync->taken.linked, NULL, code);
   break_keys (sync, &sync->taken.renamed, NULL, code);
   break_keys (sync, &meanwhile.linked, NULL, code);
@@ -353,7 +373,7 @@ count_broken (Sync *sync,
   bs_file_doubts_copy (&sync->changes->broken, &keys);
   while (bs_key_table_iter_next (&keys, &iter, &key))
     {
-      BsFileLocation location;
+      g_auto (BsFileLocation) location = { 0 };
       struct stat status;
       int code = bs_file_directory_locate (sync->directory, key, FALSE, &location);
 
@@ -379,24 +399,28 @@ report (Sync *sync,
 {
   char string[BS_KEY_STRING_SIZE];
   guint64 n_broken = 0;
+  gboolean all = FALSE;
   BsKey key;
   int code;
 
   if (g_atomic_int_get (&sync->changes->broken.any))
-    n_broken = count_broken (sync, &key);
-
-  if (n_broken == 0 && sync->code == 0)
-    return TRUE;
-
-  if (n_broken == 0)
     {
-      bs_file_directory_set_error (sync->directory, sync->code, error);
-      return FALSE;
+      n_broken = count_broken (sync, &key);
+      all = bs_file_doubts_is_all (&sync->changes->broken);
     }
+
+  if (n_broken == 0 && !all && sync->code == 0)
+    return TRUE;
 
   g_mutex_lock (&sync->changes->mutex);
   code = sync->code != 0 ? sync->code : sync->changes->broken_code;
   g_mutex_unlock (&sync->changes->mutex);
+
+  if (n_broken == 0)
+    {
+      bs_file_directory_set_error (sync->directory, code, error);
+      return FALSE;
+    }
 
   bs_key_print (&key, string);
   g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
@@ -421,6 +445,7 @@ bs_file_sync (BsFileDirectory *directory,
   sync.fd = bs_file_directory_get_fd (directory);
   bs_file_changes_take (sync.changes, &sync.taken);
 
+  find_moved (&sync);
   if (bs_file_pending_is_many (&sync.taken) || !sync_files (&sync))
     {
       sync_file_system (&sync);

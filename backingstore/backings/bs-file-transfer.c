@@ -21,7 +21,7 @@ rename_into_shard (BsFileDirectory *target,
 {
   for (;;)
     {
-      BsFileLocation location;
+      g_auto (BsFileLocation) location = { 0 };
       int code = bs_file_directory_locate (target, key, TRUE, &location);
 
       if (code == 0 && renameat (bs_file_directory_get_fd (target), temporary, location.fd, location.name) != 0)
@@ -220,7 +220,7 @@ static gboolean
 is_present (BsFileDirectory *target,
             const BsKey *key)
 {
-  BsFileLocation location;
+  g_auto (BsFileLocation) location = { 0 };
   struct stat status;
 
   return bs_file_directory_locate (target, key, FALSE, &location) == 0 &&
@@ -266,7 +266,7 @@ refresh_scratch (BsFileDirectory *persisted,
 {
   int scratch_fd = bs_file_directory_get_fd (scratch);
   char temporary[BS_FILE_TEMPORARY_SIZE];
-  BsFileLocation from;
+  g_auto (BsFileLocation) from = { 0 };
 
   if (!is_present (scratch, key) || bs_file_directory_locate (persisted, key, FALSE, &from) != 0)
     return;
@@ -335,8 +335,8 @@ persist_by_ladder (BsFileDirectory *scratch,
                    BsFileChange *change,
                    GCancellable *cancellable)
 {
-  BsFileLocation from;
-  BsFileLocation to;
+  g_auto (BsFileLocation) from = { 0 };
+  g_auto (BsFileLocation) to = { 0 };
   BsFileCount why;
   gboolean again;
   int code;
@@ -374,8 +374,8 @@ persist_by_ladder (BsFileDirectory *scratch,
   return copy_instead (scratch, persisted, key, why, cancellable);
 }
 
-/* What is there and not broken is durable, or the next sync finds that it is
- * not. */
+/* What is there and not broken is durable, unless it waits for the next sync, which
+ * would find that it is not. */
 static gboolean
 must_write_anew (BsFileDirectory *scratch,
                  BsFileDirectory *persisted,
@@ -386,7 +386,8 @@ must_write_anew (BsFileDirectory *scratch,
   if (bs_file_doubts_contains (&changes->broken, key))
     return TRUE;
 
-  return bs_file_doubts_contains (bs_file_directory_get_suspects (scratch), key) && !is_present (persisted, key);
+  return bs_file_doubts_contains (bs_file_directory_get_suspects (scratch), key) &&
+         (!is_present (persisted, key) || bs_file_changes_is_linked (changes, key));
 }
 
 /* Whether there is nothing to do. */
@@ -395,8 +396,8 @@ is_persisted (BsFileDirectory *scratch,
               BsFileDirectory *persisted,
               const BsKey *key)
 {
-  BsFileLocation from;
-  BsFileLocation to;
+  g_auto (BsFileLocation) from = { 0 };
+  g_auto (BsFileLocation) to = { 0 };
   gboolean same = TRUE;
 
   if (must_write_anew (scratch, persisted, key) || !is_present (persisted, key))
@@ -416,7 +417,7 @@ bs_file_persist (BsFileDirectory *scratch,
                  GCancellable *cancellable)
 {
   BsFileChanges *changes = bs_file_directory_get_changes (persisted);
-  BsFileChange change = BS_FILE_CHANGE_RENAMED;
+  BsFileChange change = BS_FILE_CHANGE_NONE;
   int code;
 
   code = bs_file_clear_torn (scratch, key);
@@ -434,6 +435,8 @@ bs_file_persist (BsFileDirectory *scratch,
   if (must_write_anew (scratch, persisted, key))
     {
       code = write_anew (scratch, persisted, key, cancellable);
+      if (code == 0)
+        change = BS_FILE_CHANGE_RENAMED;
     }
   else
     {
@@ -456,8 +459,8 @@ bs_file_register (BsFileDirectory *persisted,
                   const BsKey *key,
                   GCancellable *cancellable)
 {
-  BsFileLocation from;
-  BsFileLocation to;
+  g_auto (BsFileLocation) from = { 0 };
+  g_auto (BsFileLocation) to = { 0 };
   BsFileCount how;
   BsFileCount why;
   gboolean same;
