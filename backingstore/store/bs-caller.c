@@ -63,6 +63,8 @@ give_answer (BsCaller *caller)
   GTask *task = g_steal_pointer (&caller->task);
 
   disconnect (caller);
+  if (caller->progress != NULL)
+    bs_progress_tell_now (caller->progress, g_task_get_context (task));
 
   if (caller->returned)
     ;
@@ -323,6 +325,12 @@ bs_caller_unref (BsCaller *caller)
   g_clear_object (&caller->tracked);
   g_clear_object (&caller->store);
   g_free (caller);
+}
+
+void
+bs_caller_set_progress (BsCaller *caller, BsProgress *progress)
+{
+  caller->progress = progress;
 }
 
 void

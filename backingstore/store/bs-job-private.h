@@ -4,6 +4,7 @@
 #include "base/bs-key-private.h"
 #include "bs-backing-store-private.h"
 #include "bs-lane-private.h"
+#include "bs-progress-private.h"
 #include "bs-wait-private.h"
 
 G_BEGIN_DECLS
@@ -198,6 +199,7 @@ struct _BsCaller
   GDestroyNotify value_free;
   gpointer context_data;        /* destroyed in the caller's context, after the answer */
   GDestroyNotify context_data_free;
+  BsProgress *progress;         /* the task's source object's, nullable: told before the answer */
 
   /* what it has asked for, for the message when it leaves: only where it can */
   guint8 kind;                  /* BsJobKind */
