@@ -222,7 +222,8 @@ bs_save_class_init (BsSaveClass *klass)
   /**
    * BsSave:max-parallel: (getter get_max_parallel) (setter set_max_parallel)
    *
-   * How many blobs may be on their way to the path at a time. No more of them
+   * How many blobs may be on their way to the path at a time, 8 if nobody says
+   * otherwise. No more of them
    * are written at a time than the store has threads; what is more than that
    * waits in the store, before operations of the same priority that are asked
    * later. A change is for the next run.

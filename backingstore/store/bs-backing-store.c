@@ -429,7 +429,8 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * BsBackingStore:max-threads: (getter get_max_threads) (setter set_max_threads)
    *
    * How many functions of the backing may run at a time for asynchronous
-   * operations. Application functions have as many threads of their own.
+   * operations, 4 if nobody says otherwise. Application functions have as many
+   * threads of their own.
    * Without effect where [property@BackingStore:main-context] is set.
    *
    * Notifies in the context that was the thread's default where the store was
