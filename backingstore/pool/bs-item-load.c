@@ -271,10 +271,13 @@ bs_item_load_finish (BsItem *self, GAsyncResult *result, GError **error)
 static gboolean
 check_codec (BsItem *self, GError **error)
 {
+  g_autofree char *key = NULL;
+
   if (bs_pool_get_codec (self->pool) != NULL)
     return TRUE;
 
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "Cannot load an object: the pool has no codec");
+  key = bs_item_dup_key (self);
+  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "Loading the object of key %s: the pool has no codec", key);
   return FALSE;
 }
 
