@@ -26,6 +26,10 @@
  * error. One that returns %NULL without an error, as a function written in
  * Python does when it raises anything but a GLib.Error, is reported as
  * %BS_ERROR_FAILED.
+ *
+ * In JavaScript, use it in a store with a [property@BackingStore:main-context]
+ * only, and never keep the bytes that `decode` is given: GJS lends them for the
+ * call, without a reference. Keep `new GLib.Bytes(bytes.toArray())`.
  */
 
 /**

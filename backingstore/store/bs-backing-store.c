@@ -509,7 +509,7 @@ bs_backing_store_new (BsBacking *backing)
  * @main_context: (nullable): a main context, or %NULL for the default one
  *
  * Makes a store whose functions run in a main context and nowhere else. That
- * is how a backing or a function written in JavaScript is used.
+ * is how a backing, a codec or a function written in JavaScript is used.
  *
  * Returns: (transfer full): a new store
  */
