@@ -62,6 +62,7 @@ start_on_path (BsBackingStore *self, BsJobKind kind, BsTrackedPath *tracked, BsC
 static void
 start_track_path (BsBackingStore *self, GFile *path, BsCaller *caller)
 {
+  caller->path = g_object_ref (path);
   if (!bs_backing_store_admit (self, caller, BS_JOB_TRACK, NULL, NULL))
     return;
 

@@ -323,6 +323,7 @@ bs_caller_unref (BsCaller *caller)
     caller->keep_free (caller->keep);
   g_clear_pointer (&caller->lane, bs_lane_unref);
   g_clear_object (&caller->tracked);
+  g_clear_object (&caller->path);
   g_clear_object (&caller->store);
   g_free (caller);
 }

@@ -154,6 +154,8 @@ void         bs_job_start    (BsJob *job, BsCaller *caller);
 
 /* An error whose message names the operation, the key and the path. No lock held. */
 GError      *bs_job_error    (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked, GQuark domain, int code, const char *why);
+/* The same for a path that is not tracked yet. */
+GError      *bs_job_error_at (BsJobKind kind, const BsKey *key, GFile *path, GQuark domain, int code, const char *why);
 
 /* What a cancelled caller does, for bs_caller_connect(). */
 void         bs_job_leave    (BsCaller *caller, gpointer unused);
@@ -206,6 +208,7 @@ struct _BsCaller
   gboolean has_key;
   BsKey key;
   BsTrackedPath *tracked;       /* owned, nullable */
+  GFile *path;                  /* owned, nullable: of what is not tracked yet */
 
   gpointer keep;                /* owned, nullable: what the lock is part of */
   GDestroyNotify keep_free;
