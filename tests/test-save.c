@@ -161,6 +161,44 @@ test_properties (Fixture *fixture, gconstpointer data)
   g_signal_handlers_disconnect_by_data (save, &notices);
 }
 
+/* A progress bar, and what it shows when the save is answered. */
+typedef struct
+{
+  Notices notices;
+  double answered_at;
+  gboolean saved;
+  guint n_answers;
+} Bar;
+
+static void
+bar_saved_cb (GObject *object, GAsyncResult *result, gpointer data)
+{
+  Bar *bar = data;
+
+  bar->answered_at = bar->notices.last;
+  bar->saved = bs_save_run_finish (BS_SAVE (object), result, NULL);
+  bar->n_answers++;
+}
+
+/* Nobody else holds the save: it goes with the answer. */
+static void
+test_last_notice (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) item = insert (fixture->pool, 10, 'a');
+  BsSave *save = save_new (fixture);
+  Bar bar = { .answered_at = 0.0 };
+
+  g_signal_connect (save, "notify::fraction", G_CALLBACK (notice_fraction), &bar.notices);
+  bs_save_add_item (save, item);
+  bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, bar_saved_cb, &bar);
+  g_object_add_weak_pointer (G_OBJECT (save), (gpointer *) &save);
+  g_object_unref (save);
+  wait_until (bar.n_answers > 0 && save == NULL);
+  g_assert_true (bar.saved);
+  g_assert_cmpfloat (bar.answered_at, >=, 1.0);
+  g_assert_true (bar.notices.thread == g_thread_self ());
+}
+
 static void
 test_keeps_and_deletes (Fixture *fixture, gconstpointer data)
 {
@@ -663,6 +701,7 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
 
   test_add ("/save/properties", test_properties);
+  test_add ("/save/last-notice", test_last_notice);
   test_add ("/save/keeps-and-deletes", test_keeps_and_deletes);
   test_add ("/save/bad-input", test_bad_input);
   test_add ("/save/other-store", test_other_store);

@@ -577,6 +577,42 @@ test_store_inside_task (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
 }
 
+/* Nothing is tracked yet that would know its name. */
+static void
+test_track_names_path (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///elsewhere");
+  g_autofree char *name = g_file_get_parse_name (file);
+  g_autoptr (GCancellable) early = g_cancellable_new ();
+  g_autoptr (GCancellable) late = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) left = NULL;
+  Answer stays = { 0, }, leaves = { 0, };
+
+  g_cancellable_cancel (early);
+  g_assert_null (bs_backing_store_track_path (fixture->store, file, early, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_assert_nonnull (strstr (error->message, name));
+  g_clear_error (&error);
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
+  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, NULL, answer_cb, &stays);
+  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, late, answer_cb, &leaves);
+  g_cancellable_cancel (late);
+  left = answer_dup_error (&leaves);
+  g_assert_error (left, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_assert_nonnull (strstr (left->message, name));
+  gate_backing_release (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
+  answer_wait (&stays);
+  answer_clear (&stays);
+
+  g_assert_true (bs_backing_store_close (fixture->store, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_null (bs_backing_store_track_path (fixture->store, file, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_assert_nonnull (strstr (error->message, name));
+}
+
 static void
 assert_store_closed (Fixture *fixture)
 {
@@ -803,6 +839,7 @@ main (int argc, char *argv[])
   test_add_once ("/store/refused/null", test_null_arguments);
   test_add_once ("/store/refused/closed-path", test_closed_path);
   test_add_once ("/store/refused/path-of-another-store", test_path_of_another_store);
+  test_add_once ("/store/refused/track-names-path", test_track_names_path);
   test_add_once ("/store/errors/silent", test_silent_failures);
   test_add_once ("/store/errors/messages", test_messages);
   test_add_once ("/store/faults/missing-scratch", test_missing_scratch_heals);

@@ -33,7 +33,9 @@
  * or around it. Files in a store that are not its own are left alone.
  *
  * One backing at a time has a directory: another one, in this process or a
- * different one, gets %BS_ERROR_BUSY. A persisted path is let go by
+ * different one, gets %BS_ERROR_BUSY. It has to be writable even where blobs are
+ * only to be read: on a medium that can't be written, tracking it fails with
+ * %G_IO_ERROR_READ_ONLY. A persisted path is let go by
  * [method@Backing.release_path], all of them by [method@Backing.close].
  *
  * What an earlier process left in a scratch directory is removed when the

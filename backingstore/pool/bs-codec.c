@@ -12,9 +12,10 @@
  * ## Threads
  *
  * All functions run in the store's threads, or on a thread that makes a blocking
- * call; with [property@BackingStore:main-context] set, in that context and
- * nowhere else. They may run for several objects at once, and must not make
- * blocking calls on the same store, which fail there with
+ * call, and `measure` on the one that calls [method@Pool.insert_object] or
+ * [method@Item.replace_object] too; with [property@BackingStore:main-context] set,
+ * in that context and nowhere else. They may run for several objects at once, and
+ * must not make blocking calls on the same store, which fail there with
  * %G_IO_ERROR_WOULD_BLOCK.
  *
  * ## What a codec must promise
@@ -25,6 +26,10 @@
  * error. One that returns %NULL without an error, as a function written in
  * Python does when it raises anything but a GLib.Error, is reported as
  * %BS_ERROR_FAILED.
+ *
+ * In JavaScript, use it in a store with a [property@BackingStore:main-context]
+ * only, and never keep the bytes that `decode` is given: GJS lends them for the
+ * call, without a reference. Keep `new GLib.Bytes(bytes.toArray())`.
  */
 
 /**

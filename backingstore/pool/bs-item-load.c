@@ -168,6 +168,10 @@ start_load_missing (BsItem *self, BsBlob *blob, BsKind kind, GTask *task)
  * what a load returned, further loads give the same bytes without reading again,
  * whether or not the pool has let go of them.
  *
+ * Where an object is in memory, as after [method@Pool.insert_object] or
+ * [method@Item.load_object], its bytes are not: each load reads them from the
+ * backing, where they are written first if need be.
+ *
  * Fails with %BS_ERROR_NOT_FOUND or %BS_ERROR_CORRUPT if the backing has lost
  * the content, %BS_ERROR_CLOSED if it is not in memory and the store is closed,
  * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
@@ -267,10 +271,13 @@ bs_item_load_finish (BsItem *self, GAsyncResult *result, GError **error)
 static gboolean
 check_codec (BsItem *self, GError **error)
 {
+  g_autofree char *key = NULL;
+
   if (bs_pool_get_codec (self->pool) != NULL)
     return TRUE;
 
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "Cannot load an object: the pool has no codec");
+  key = bs_item_dup_key (self);
+  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "Loading the object of key %s: the pool has no codec", key);
   return FALSE;
 }
 

@@ -146,7 +146,8 @@ bs_item_class_init (BsItemClass *klass)
    * BsItem:size: (attributes org.gtk.Property.get=bs_item_get_size)
    *
    * The size of the content in bytes, -1 if it is not known because it was
-   * never loaded.
+   * never loaded. Where an object was last in memory, what
+   * [method@Codec.measure] has said of it.
    *
    * Notifies after [method@Item.replace] and when a load of this item learnt
    * it, in the main context that was the thread's default where the store was
@@ -305,7 +306,8 @@ bs_item_find (BsItem *self, BsKind kind, BsBlob **missing)
  * Gets the item's content if it is in memory.
  *
  * Does no I/O and never waits. A content that is just being evicted is in memory
- * still, and so is one that the application holds.
+ * still, and so is one that the application holds. Where an object is in memory
+ * its bytes are not.
  *
  * Returns: (transfer full) (nullable): the content, or %NULL if it would have to
  *   be loaded

@@ -173,6 +173,10 @@ register_all_deliver (gpointer data, gpointer value, GError **error)
  * for it, gives the same one again while anybody holds that, and never changes.
  * Its functions never block and may be called from any thread.
  *
+ * If one of the blobs can't be made available there is no list, and the error says
+ * how many could be. Where it is a bad one, a [class@Verify] takes it out of the
+ * path.
+ *
  * Fails with %BS_ERROR_CLOSED if the path or the store is closed,
  * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,
  * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual

@@ -16,8 +16,9 @@
  * A memory cache over a [class@BackingStore].
  *
  * A pool holds the contents of its [class@Item]s in memory as long as they fit
- * into [property@Pool:max-bytes], and lets go of those that were used least
- * recently when they do not. What leaves memory and was not yet in the backing
+ * into [property@Pool:max-bytes], and when they do not lets go of those that are
+ * the least likely to be used again soon: [Which items stay in
+ * memory](residency.html) says how it can tell. What leaves memory and was not yet in the backing
  * is written there first, in the background. Whatever cannot be written stays in
  * memory: the store says so with [signal@BackingStore::background-error], once
  * for an item, and the pool tries again after growing pauses. It tries when its
@@ -270,7 +271,8 @@ bs_pool_class_init (BsPoolClass *klass)
    *
    * The budget: how many bytes the pool tries to hold at most.
    *
-   * With 0 every content goes straight to the backing. Notifies in the main
+   * With 0 every content goes straight to the backing; %G_MAXUINT64, which a pool
+   * made with g_object_new() begins with, is no limit. Notifies in the main
    * context that was the thread's default where the store was made.
    */
   properties[PROP_MAX_BYTES] =

@@ -68,7 +68,10 @@
  * A save may be used from any thread, and run again when a run is over, for
  * instance after an error. The properties that tell how far it has come notify in
  * the context that was the thread's default where the store was made, once for
- * many changes. So a progress bar can be bound to [property@Save:fraction].
+ * many changes, and for the last time before the callback of a
+ * [method@Save.run_async] that was called in that context. So a progress bar can be
+ * bound to [property@Save:fraction]. Where the save is run from elsewhere, or by
+ * the blocking call, hold it for as long as somebody is to be notified.
  */
 
 /* Enough to keep the store's threads busy, and little enough to let others in. */
@@ -219,7 +222,8 @@ bs_save_class_init (BsSaveClass *klass)
   /**
    * BsSave:max-parallel: (getter get_max_parallel) (setter set_max_parallel)
    *
-   * How many blobs may be on their way to the path at a time. No more of them
+   * How many blobs may be on their way to the path at a time, 8 if nobody says
+   * otherwise. No more of them
    * are written at a time than the store has threads; what is more than that
    * waits in the store, before operations of the same priority that are asked
    * later. A change is for the next run.
@@ -586,6 +590,7 @@ bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAs
   can_run = bs_save_begin (self, &plan, &error);
   task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);
   caller = bs_caller_new_async (self->store, task, can_run ? run_deliver : NULL, self, NULL, NULL);
+  bs_caller_set_progress (caller, &self->progress);
   if (can_run)
     bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
   else

@@ -62,6 +62,7 @@ start_on_path (BsBackingStore *self, BsJobKind kind, BsTrackedPath *tracked, BsC
 static void
 start_track_path (BsBackingStore *self, GFile *path, BsCaller *caller)
 {
+  caller->path = g_object_ref (path);
   if (!bs_backing_store_admit (self, caller, BS_JOB_TRACK, NULL, NULL))
     return;
 
@@ -130,6 +131,13 @@ start_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, 
  *
  * The same path gives the same object while anyone holds it; calls at the same
  * time share one scan.
+ *
+ * Fails with %BS_ERROR_FOREIGN if there is something that is not a store,
+ * %BS_ERROR_BUSY if another store or another process uses the path,
+ * %BS_ERROR_NOT_SUPPORTED for a path that the backing can't use,
+ * %BS_ERROR_CLOSED if the store is closed, %G_IO_ERROR_WOULD_BLOCK inside a
+ * function of the store's backing, %G_IO_ERROR_CANCELLED, and with what the backing
+ * reports.
  *
  * Blocks; see [method@BackingStore.track_path_async] for the asynchronous call.
  *

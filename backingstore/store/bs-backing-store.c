@@ -87,17 +87,17 @@ typedef enum
 } Admission;
 
 static GError *
-refusal_to_error (Admission admission, BsJobKind kind, const BsKey *key, BsTrackedPath *tracked)
+refusal_to_error (Admission admission, BsJobKind kind, const BsKey *key, GFile *path)
 {
   switch (admission)
     {
     case REFUSED_CLOSED:
-      return bs_job_error (kind, key, tracked, BS_ERROR, BS_ERROR_CLOSED, "the store is closed");
+      return bs_job_error_at (kind, key, path, BS_ERROR, BS_ERROR_CLOSED, "the store is closed");
     case REFUSED_STRANGER:
-      return bs_job_error (kind, key, tracked, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the tracked path belongs to another store");
+      return bs_job_error_at (kind, key, path, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the tracked path belongs to another store");
     case REFUSED_INSIDE:
-      return bs_job_error (kind, key, tracked, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                           "called from inside a function of the same store's backing, it would wait for itself");
+      return bs_job_error_at (kind, key, path, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                              "called from inside a function of the same store's backing, it would wait for itself");
     case ADMITTED:
     default:
       g_assert_not_reached ();
@@ -126,7 +126,7 @@ bs_backing_store_admit (BsBackingStore *self, BsCaller *caller, BsJobKind kind, 
 
   /* At once: whoever closes the store waits for a moment in which nothing counts. */
   bs_task_tracker_end (self->tracker);
-  bs_caller_answer (caller, NULL, refusal_to_error (admission, kind, key, tracked));
+  bs_caller_answer (caller, NULL, refusal_to_error (admission, kind, key, tracked != NULL ? bs_tracked_path_get_file (tracked) : caller->path));
   return FALSE;
 }
 
@@ -429,7 +429,8 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * BsBackingStore:max-threads: (getter get_max_threads) (setter set_max_threads)
    *
    * How many functions of the backing may run at a time for asynchronous
-   * operations. Application functions have as many threads of their own.
+   * operations, 4 if nobody says otherwise. Application functions have as many
+   * threads of their own.
    * Without effect where [property@BackingStore:main-context] is set.
    *
    * Notifies in the context that was the thread's default where the store was
@@ -508,7 +509,7 @@ bs_backing_store_new (BsBacking *backing)
  * @main_context: (nullable): a main context, or %NULL for the default one
  *
  * Makes a store whose functions run in a main context and nowhere else. That
- * is how a backing or a function written in JavaScript is used.
+ * is how a backing, a codec or a function written in JavaScript is used.
  *
  * Returns: (transfer full): a new store
  */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bs-backing-store.h"
+#include "bs-progress-private.h"
 
 G_BEGIN_DECLS
 
@@ -52,6 +53,10 @@ BsCaller *bs_caller_new_background (BsBackingStore *store,
 
 BsCaller *bs_caller_ref            (BsCaller *caller);
 void      bs_caller_unref          (BsCaller *caller);
+
+/* Whose progress is told before an asynchronous caller is answered: it is part of
+ * the task's source object, which may go with the answer. */
+void      bs_caller_set_progress   (BsCaller *caller, BsProgress *progress);
 
 /* Answers the caller, with or without an error; FALSE if somebody else already
  * did. Runs `deliver`; takes `error` over; `value` is borrowed. No lock held. */

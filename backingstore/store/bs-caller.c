@@ -63,6 +63,8 @@ give_answer (BsCaller *caller)
   GTask *task = g_steal_pointer (&caller->task);
 
   disconnect (caller);
+  if (caller->progress != NULL)
+    bs_progress_tell_now (caller->progress, g_task_get_context (task));
 
   if (caller->returned)
     ;
@@ -321,8 +323,15 @@ bs_caller_unref (BsCaller *caller)
     caller->keep_free (caller->keep);
   g_clear_pointer (&caller->lane, bs_lane_unref);
   g_clear_object (&caller->tracked);
+  g_clear_object (&caller->path);
   g_clear_object (&caller->store);
   g_free (caller);
+}
+
+void
+bs_caller_set_progress (BsCaller *caller, BsProgress *progress)
+{
+  caller->progress = progress;
 }
 
 void

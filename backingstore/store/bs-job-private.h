@@ -4,6 +4,7 @@
 #include "base/bs-key-private.h"
 #include "bs-backing-store-private.h"
 #include "bs-lane-private.h"
+#include "bs-progress-private.h"
 #include "bs-wait-private.h"
 
 G_BEGIN_DECLS
@@ -157,6 +158,8 @@ void         bs_job_start    (BsJob *job, BsCaller *caller);
 
 /* An error whose message names the operation, the key and the path. No lock held. */
 GError      *bs_job_error    (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked, GQuark domain, int code, const char *why);
+/* The same for a path that is not tracked yet. */
+GError      *bs_job_error_at (BsJobKind kind, const BsKey *key, GFile *path, GQuark domain, int code, const char *why);
 
 /* What a cancelled caller does, for bs_caller_connect(). */
 void         bs_job_leave    (BsCaller *caller, gpointer unused);
@@ -203,12 +206,14 @@ struct _BsCaller
   GDestroyNotify value_free;
   gpointer context_data;        /* destroyed in the caller's context, after the answer */
   GDestroyNotify context_data_free;
+  BsProgress *progress;         /* the task's source object's, nullable: told before the answer */
 
   /* what it has asked for, for the message when it leaves: only where it can */
   guint8 kind;                  /* BsJobKind */
   gboolean has_key;
   BsKey key;
   BsTrackedPath *tracked;       /* owned, nullable */
+  GFile *path;                  /* owned, nullable: of what is not tracked yet */
 
   gpointer keep;                /* owned, nullable: what the lock is part of */
   GDestroyNotify keep_free;

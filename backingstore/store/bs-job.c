@@ -66,7 +66,7 @@ kind_title (BsJobKind kind)
 }
 
 GError *
-bs_job_error (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
+bs_job_error_at (BsJobKind kind, const BsKey *key, GFile *path, GQuark domain, int code, const char *why)
 {
   g_autoptr (GString) message = g_string_new (kind_title (kind));
 
@@ -77,14 +77,20 @@ bs_job_error (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked, GQuark d
       bs_key_print (key, string);
       g_string_append_printf (message, " %s", string);
     }
-  if (tracked != NULL)
+  if (path != NULL)
     {
-      g_autofree char *name = g_file_get_parse_name (bs_tracked_path_get_file (tracked));
+      g_autofree char *name = g_file_get_parse_name (path);
 
       g_string_append_printf (message, " at %s", name);
     }
 
   return g_error_new (domain, code, "%s: %s", message->str, why);
+}
+
+GError *
+bs_job_error (BsJobKind kind, const BsKey *key, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
+{
+  return bs_job_error_at (kind, key, tracked != NULL ? bs_tracked_path_get_file (tracked) : NULL, domain, code, why);
 }
 
 BsJob *
@@ -178,8 +184,10 @@ remove_caller (BsJob *job, BsCaller *caller)
 static void
 answer_cancelled (BsCaller *caller)
 {
-  bs_caller_answer (caller, NULL, bs_job_error (caller->kind, caller->has_key ? &caller->key : NULL, caller->tracked,
-                                                G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
+  GFile *path = caller->tracked != NULL ? bs_tracked_path_get_file (caller->tracked) : caller->path;
+
+  bs_caller_answer (caller, NULL, bs_job_error_at (caller->kind, caller->has_key ? &caller->key : NULL, path,
+                                                   G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
   bs_caller_unref (caller);
 }
 

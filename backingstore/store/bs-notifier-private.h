@@ -19,6 +19,9 @@ void        bs_notifier_unref   (BsNotifier *notifier);
 /* `pending`, where given, belongs to the object and is set while the
  * notification is under way: the cheap way for what changes all the time. */
 void        bs_notifier_notify  (BsNotifier *notifier, GObject *object, GParamSpec *pspec, int *pending);
+/* Tells what is queued for the object rather than when the time has come. Called
+ * from a source in `context`; nothing happens where that is not the notifier's. */
+void        bs_notifier_tell_now (BsNotifier *notifier, GMainContext *context, GObject *object);
 /* The object is being finalized: where no loop runs, nobody else clears up. */
 void        bs_notifier_forget  (BsNotifier *notifier, GObject *object);
 /* Takes `error` over. */

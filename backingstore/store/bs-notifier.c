@@ -126,19 +126,9 @@ bs_notifier_unref (BsNotifier *notifier)
   notifier_release (notifier);
 }
 
-static gboolean
-tell (gpointer data)
+static void
+emit (GPtrArray *notices)
 {
-  BsNotifier *notifier = data;
-  g_autoptr (GPtrArray) notices = g_ptr_array_new_with_free_func (notice_unref);
-
-  g_mutex_lock (&notifier->mutex);
-  g_clear_pointer (&notifier->source, g_source_unref);
-  g_ptr_array_extend_and_steal (notices, g_steal_pointer (&notifier->notices));
-  notifier->notices = g_ptr_array_new_with_free_func (notice_unref);
-  g_hash_table_remove_all (notifier->queued);
-  g_mutex_unlock (&notifier->mutex);
-
   for (guint i = 0; i < notices->len; i++)
     {
       Notice *notice = g_ptr_array_index (notices, i);
@@ -153,6 +143,22 @@ tell (gpointer data)
       else
         g_signal_emit (object, notice->signal_id, 0, notice->key, notice->operation, notice->error);
     }
+}
+
+static gboolean
+tell (gpointer data)
+{
+  BsNotifier *notifier = data;
+  g_autoptr (GPtrArray) notices = g_ptr_array_new_with_free_func (notice_unref);
+
+  g_mutex_lock (&notifier->mutex);
+  g_clear_pointer (&notifier->source, g_source_unref);
+  g_ptr_array_extend_and_steal (notices, g_steal_pointer (&notifier->notices));
+  notifier->notices = g_ptr_array_new_with_free_func (notice_unref);
+  g_hash_table_remove_all (notifier->queued);
+  g_mutex_unlock (&notifier->mutex);
+
+  emit (notices);
 
   return G_SOURCE_REMOVE;
 }
@@ -198,23 +204,47 @@ is_queued (BsNotifier *notifier, GObject *object, GParamSpec *pspec)
   return alive != NULL;
 }
 
+/* What is queued for one object, in order. */
+static GPtrArray *
+take (BsNotifier *notifier, GObject *object)
+{
+  GPtrArray *taken = g_ptr_array_new_with_free_func (notice_unref);
+
+  g_mutex_lock (&notifier->mutex);
+  for (guint i = 0; i < notifier->notices->len;)
+    {
+      Notice *notice = g_ptr_array_index (notifier->notices, i);
+
+      if (notice->identity != object)
+        {
+          i++;
+          continue;
+        }
+      if (g_hash_table_lookup (notifier->queued, notice) == notice)
+        g_hash_table_remove (notifier->queued, notice);
+      g_ptr_array_add (taken, g_ptr_array_steal_index (notifier->notices, i));
+    }
+  g_mutex_unlock (&notifier->mutex);
+
+  return taken;
+}
+
 void
 bs_notifier_forget (BsNotifier *notifier, GObject *object)
 {
-  g_autoptr (GPtrArray) forgotten = g_ptr_array_new_with_free_func (notice_unref);
+  g_ptr_array_unref (take (notifier, object));
+}
 
-  g_mutex_lock (&notifier->mutex);
-  for (guint i = notifier->notices->len; i > 0; i--)
-    {
-      Notice *notice = g_ptr_array_index (notifier->notices, i - 1);
+void
+bs_notifier_tell_now (BsNotifier *notifier, GMainContext *context, GObject *object)
+{
+  g_autoptr (GPtrArray) notices = NULL;
 
-      if (notice->identity != object)
-        continue;
-      if (g_hash_table_lookup (notifier->queued, notice) == notice)
-        g_hash_table_remove (notifier->queued, notice);
-      g_ptr_array_add (forgotten, g_ptr_array_steal_index (notifier->notices, i - 1));
-    }
-  g_mutex_unlock (&notifier->mutex);
+  if (context != notifier->context)
+    return;
+
+  notices = take (notifier, object);
+  emit (notices);
 }
 
 void

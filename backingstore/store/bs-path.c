@@ -299,9 +299,9 @@ bs_path_start_track (BsBackingStore *store, GFile *file, BsCaller *caller)
   g_mutex_unlock (&path->mutex);
 
   if (left)
-    error = bs_job_error (BS_JOB_TRACK, NULL, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+    error = bs_job_error_at (BS_JOB_TRACK, NULL, file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
   else if (refused)
-    error = bs_job_error (BS_JOB_TRACK, NULL, NULL, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, waits_for_itself);
+    error = bs_job_error_at (BS_JOB_TRACK, NULL, file, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, waits_for_itself);
   if (answer)
     bs_caller_answer (caller, error != NULL ? NULL : tracked, error);
   if (!answer)

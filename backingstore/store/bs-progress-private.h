@@ -34,6 +34,10 @@ void    bs_progress_add_total    (BsProgress *self, gint64 n);
 void    bs_progress_add_done     (BsProgress *self, gint64 n);
 void    bs_progress_complete     (BsProgress *self);
 
+/* The run is about to be answered in `context`, and the object may go with that:
+ * whoever looks on is told before. */
+void    bs_progress_tell_now     (BsProgress *self, GMainContext *context);
+
 guint64 bs_progress_get_n_total  (BsProgress *self);
 guint64 bs_progress_get_n_done   (BsProgress *self);
 /* 1 only where the run is complete. */

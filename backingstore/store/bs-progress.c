@@ -81,6 +81,12 @@ bs_progress_complete (BsProgress *self)
   notify (self, FRACTION);
 }
 
+void
+bs_progress_tell_now (BsProgress *self, GMainContext *context)
+{
+  bs_notifier_tell_now (self->store->notifier, context, self->object);
+}
+
 guint64
 bs_progress_get_n_total (BsProgress *self)
 {

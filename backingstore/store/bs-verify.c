@@ -30,8 +30,9 @@
  * A verification may be used from any thread, and run again when a run is over.
  * Its properties tell how far a run has come, and what the last one has found;
  * they notify in the context that was the thread's default where the store was
- * made, once for many changes. So a progress bar can be bound to
- * [property@Verify:fraction].
+ * made, once for many changes, and for the last time before the callback of a
+ * [method@Verify.run_async] that was called in that context. So a progress bar can
+ * be bound to [property@Verify:fraction].
  */
 
 typedef enum
@@ -319,6 +320,7 @@ bs_verify_run_async (BsVerify *self, int io_priority, GCancellable *cancellable,
 
   task = bs_task_new (self, cancellable, callback, user_data, bs_verify_run_async, "[backingstore] verify", io_priority);
   caller = bs_caller_new_async (self->store, task, NULL, NULL, NULL, NULL);
+  bs_caller_set_progress (caller, &self->progress);
   bs_verify_start (self, caller);
   bs_caller_unref (caller);
 }
