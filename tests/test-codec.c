@@ -1142,6 +1142,77 @@ test_other_kind_fails (void)
   tear_down (&fixture, codec);
 }
 
+/* It is written and then read, and is one thing that was asked. */
+static void
+test_other_kind_while_closing (gconstpointer data)
+{
+  gboolean in_loop = GPOINTER_TO_INT (data);
+  GAsyncResult *loaded = NULL, *closed = NULL;
+  g_autoptr (GBytes) content = make_bytes (5, 'b');
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GObject) object = NULL;
+  GThread *thread = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  item = bs_pool_insert (fixture.pool, content);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  if (in_loop)
+    bs_item_load_object_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &loaded);
+  else
+    thread = g_thread_new ("load", (GThreadFunc) load, item);
+  wait_until (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_WRITE) == 1);
+  bs_backing_store_close_async (fixture.store, G_PRIORITY_DEFAULT, NULL, store_result, &closed);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+
+  if (in_loop)
+    object = bs_item_load_object_finish (item, wait_result (&loaded), &error);
+  else
+    object = g_thread_join (thread);
+  g_assert_no_error (error);
+  assert_text (object, "bbbbb");
+  g_assert_true (bs_backing_store_close_finish (fixture.store, wait_result (&closed), &error));
+  g_assert_no_error (error);
+
+  g_clear_object (&loaded);
+  g_clear_object (&closed);
+  g_clear_object (&object);
+  assert_goes (item);
+  tear_down (&fixture, codec);
+}
+
+/* What waits for all that was asked waits for the reading too, without a main
+ * loop that runs. */
+static void
+test_other_kind_is_waited_for (void)
+{
+  GAsyncResult *loaded = NULL;
+  g_autoptr (GBytes) content = make_bytes (5, 'b');
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GObject) object = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  item = bs_pool_insert (fixture.pool, content);
+  bs_item_load_object_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &loaded);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_READ), ==, 1);
+  g_assert_null (loaded);
+
+  object = bs_item_load_object_finish (item, wait_result (&loaded), &error);
+  g_assert_no_error (error);
+  assert_text (object, "bbbbb");
+
+  g_clear_object (&loaded);
+  g_clear_object (&object);
+  assert_goes (item);
+  tear_down (&fixture, codec);
+}
+
 static void
 test_no_codec (void)
 {
@@ -1533,6 +1604,9 @@ main (int argc, char **argv)
   g_test_add_data_func ("/codec/other-kind", GINT_TO_POINTER (FALSE), test_other_kind);
   g_test_add_data_func ("/codec/other-kind-async", GINT_TO_POINTER (TRUE), test_other_kind);
   g_test_add_func ("/codec/other-kind-fails", test_other_kind_fails);
+  g_test_add_data_func ("/codec/other-kind-while-closing", GINT_TO_POINTER (FALSE), test_other_kind_while_closing);
+  g_test_add_data_func ("/codec/other-kind-while-closing-async", GINT_TO_POINTER (TRUE), test_other_kind_while_closing);
+  g_test_add_func ("/codec/other-kind-is-waited-for", test_other_kind_is_waited_for);
   g_test_add_func ("/codec/no-codec", test_no_codec);
   g_test_add_func ("/codec/cancelled", test_cancelled);
   g_test_add_func ("/codec/persisted", test_persisted);

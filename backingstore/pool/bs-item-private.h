@@ -38,10 +38,8 @@ typedef struct
 BsItemRequest  *bs_item_request_new     (BsItem *item, BsBlob *blob, GCancellable *cancellable) G_GNUC_WARN_UNUSED_RESULT;
 void            bs_item_request_free    (gpointer data);
 
-/* Writes what is not written yet, and persists where there is a path. */
-gboolean        bs_item_write_blob         (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *cancellable, GError **error);
-/* Takes the task over. */
-void            bs_item_start_write_blob   (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GTask *task);
+/* Of a BsItemRequest: what was written is clean. */
+gpointer        bs_item_write_deliver   (gpointer data, gpointer value, GError **error);
 
 /* What was read becomes the object that a load gets. */
 gpointer        bs_item_object_deliver  (gpointer data, gpointer value, GError **error);
