@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pool-fixture.h"
 
+#include "pool/bs-pool-private.h"
+
 /* An object that a text stands for. */
 #define TEST_TYPE_TEXT (test_text_get_type ())
 G_DECLARE_FINAL_TYPE (TestText, test_text, TEST, TEXT, GObject)
@@ -482,6 +484,79 @@ test_run_dispose (void)
   g_object_unref (object);
   g_clear_object (&other);
   g_assert_finalize_object (item);
+  tear_down (&fixture, codec);
+}
+
+/* How many things there are that hold the cache. */
+static gint
+count_holders (Fixture *fixture)
+{
+  return g_atomic_int_get (&bs_pool_get_cache (fixture->pool)->ref_count);
+}
+
+/* An object that lives on keeps nothing of the items that had it. */
+static void
+test_same_object (void)
+{
+  g_autoptr (GObject) object = make_text ("hello");
+  BsItem *item = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  gint n_holders;
+
+  codec = set_up (&fixture, 1000);
+  fixture_wait_finished (&fixture);
+  n_holders = count_holders (&fixture);
+  for (guint i = 0; i < 10; i++)
+    {
+      item = bs_pool_insert_object (fixture.pool, object);
+      g_assert_finalize_object (item);
+    }
+  g_assert_cmpint (count_holders (&fixture), ==, n_holders);
+
+  item = insert_text (&fixture, "another");
+  for (guint i = 0; i < 10; i++)
+    bs_item_replace_object (item, object);
+  g_assert_cmpint (count_holders (&fixture), ==, n_holders + 1);
+
+  /* Evicted, but alive. */
+  trim (&fixture, 0);
+  wait_until (bs_pool_get_memory_in_use (fixture.pool) == 50);
+  fixture_wait_finished (&fixture);
+  g_assert_finalize_object (item);
+  g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 0);
+  wait_until (count_holders (&fixture) == n_holders);
+
+  g_clear_object (&object);
+  tear_down (&fixture, codec);
+}
+
+/* GLib allows no more than 65535 weak references to an object. */
+static void
+test_same_object_often (void)
+{
+  const guint n_items = 70000;
+  g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_object_unref);
+  GObject *object = make_text ("hello");
+  TestCodec *codec;
+  Fixture fixture;
+
+  codec = set_up (&fixture, G_MAXUINT64);
+  for (guint i = 0; i < n_items; i++)
+    g_ptr_array_add (items, bs_pool_insert_object (fixture.pool, object));
+  trim (&fixture, 0);
+  for (guint i = 0; i < n_items; i++)
+    {
+      g_autoptr (GObject) loaded = load (items->pdata[i]);
+
+      g_assert_true (loaded == object);
+    }
+  g_assert_cmpuint (calls (codec, DECODE), ==, 0);
+
+  g_object_unref (object);
+  g_ptr_array_set_size (items, 0);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  fixture_wait_finished (&fixture);
   tear_down (&fixture, codec);
 }
 
@@ -1588,6 +1663,8 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/alive", test_alive);
   g_test_add_func ("/codec/outlives-pool", test_outlives_pool);
   g_test_add_func ("/codec/run-dispose", test_run_dispose);
+  g_test_add_func ("/codec/same-object", test_same_object);
+  g_test_add_func ("/codec/same-object-often", test_same_object_often);
   g_test_add_func ("/codec/merged", test_merged);
   g_test_add_func ("/codec/first-decode-wins", test_first_decode_wins);
   g_test_add_data_func ("/codec/encode-fails", GINT_TO_POINTER (FAIL), test_encode_fails);
