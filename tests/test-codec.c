@@ -1288,6 +1288,56 @@ test_other_kind_is_waited_for (void)
   tear_down (&fixture, codec);
 }
 
+/* What an application does when it hears that an object is gone. */
+typedef struct
+{
+  Fixture *fixture;
+  GError *error;        /* owned */
+  int n_calls;          /* atomic */
+} Farewell;
+
+static void
+trim_when_gone (gpointer data, GObject *where_the_object_was)
+{
+  Farewell *self = data;
+
+  if (g_atomic_int_add (&self->n_calls, 1) == 0)
+    g_assert_false (bs_pool_trim (self->fixture->pool, 0, NULL, &self->error));
+}
+
+/* A trim inside of an eviction can't wait: only what it is inside of goes on. */
+static void
+test_trim_when_gone (void)
+{
+  Farewell farewell = { NULL, };
+  BsItem *items[3];
+  TestCodec *codec;
+  Fixture fixture;
+
+  codec = set_up (&fixture, 1000);
+  farewell.fixture = &fixture;
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    {
+      g_autoptr (GObject) object = make_text ("hello");
+      g_autoptr (GError) error = NULL;
+
+      g_object_weak_ref (object, trim_when_gone, &farewell);
+      items[i] = bs_pool_insert_object (fixture.pool, object);
+      bs_item_write (items[i], NULL, &error);
+      g_assert_no_error (error);
+    }
+  bs_pool_set_max_bytes (fixture.pool, 100);
+  g_assert_cmpint (farewell.n_calls, ==, 1);
+  g_assert_error (farewell.error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100);
+
+  g_clear_error (&farewell.error);
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    g_assert_finalize_object (items[i]);
+  g_assert_cmpint (farewell.n_calls, ==, 3);
+  tear_down (&fixture, codec);
+}
+
 static void
 test_no_codec (void)
 {
@@ -1684,6 +1734,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/codec/other-kind-while-closing", GINT_TO_POINTER (FALSE), test_other_kind_while_closing);
   g_test_add_data_func ("/codec/other-kind-while-closing-async", GINT_TO_POINTER (TRUE), test_other_kind_while_closing);
   g_test_add_func ("/codec/other-kind-is-waited-for", test_other_kind_is_waited_for);
+  g_test_add_func ("/codec/trim-when-gone", test_trim_when_gone);
   g_test_add_func ("/codec/no-codec", test_no_codec);
   g_test_add_func ("/codec/cancelled", test_cancelled);
   g_test_add_func ("/codec/persisted", test_persisted);
