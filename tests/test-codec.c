@@ -1292,6 +1292,8 @@ test_other_kind_is_waited_for (void)
 typedef struct
 {
   Fixture *fixture;
+  BsItem *item;
+  GThread *thread;
   GError *error;        /* owned */
   int n_calls;          /* atomic */
 } Farewell;
@@ -1335,6 +1337,65 @@ test_trim_when_gone (void)
   for (guint i = 0; i < G_N_ELEMENTS (items); i++)
     g_assert_finalize_object (items[i]);
   g_assert_cmpint (farewell.n_calls, ==, 3);
+  tear_down (&fixture, codec);
+}
+
+static void
+write_when_gone (gpointer data, GObject *where_the_object_was)
+{
+  Farewell *self = data;
+  g_autoptr (GError) error = NULL;
+
+  /* This is part of what they would wait for. */
+  g_assert_false (bs_backing_store_wait_finished (self->fixture->store, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_store_close (self->fixture->store, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+
+  bs_item_write (self->item, NULL, &self->error);
+  self->thread = g_thread_self ();
+  g_atomic_int_inc (&self->n_calls);
+}
+
+/* The object goes on the only thread of the store, where what is waited for stands
+ * in the queue. */
+static void
+test_wait_when_gone (void)
+{
+  GObject *object = make_text ("hello");
+  Farewell farewell = { NULL, };
+  GAsyncResult *result = NULL;
+  g_autoptr (GError) error = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  BsPool *pool;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  farewell.fixture = &fixture;
+  bs_backing_store_set_max_threads (fixture.store, 1);
+  pool = bs_pool_new (fixture.store, 1000);
+  farewell.item = insert (pool, 10, 'a');
+  g_object_weak_ref (object, write_when_gone, &farewell);
+  item = bs_pool_insert_object (fixture.pool, object);
+  g_object_unref (object);
+
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  bs_pool_set_max_bytes (fixture.pool, 0);
+  wait_until (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_WRITE) == 1);
+  bs_item_write_async (farewell.item, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  wait_until (g_atomic_int_get (&farewell.n_calls) == 1);
+  g_assert_no_error (farewell.error);
+  g_assert_true (farewell.thread != g_thread_self ());
+  g_assert_true (bs_item_write_finish (farewell.item, wait_result (&result), &error));
+  g_assert_no_error (error);
+
+  g_object_unref (result);
+  assert_goes (farewell.item);
+  assert_goes (item);
+  assert_goes (pool);
   tear_down (&fixture, codec);
 }
 
@@ -1735,6 +1796,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/codec/other-kind-while-closing-async", GINT_TO_POINTER (TRUE), test_other_kind_while_closing);
   g_test_add_func ("/codec/other-kind-is-waited-for", test_other_kind_is_waited_for);
   g_test_add_func ("/codec/trim-when-gone", test_trim_when_gone);
+  g_test_add_func ("/codec/wait-when-gone", test_wait_when_gone);
   g_test_add_func ("/codec/no-codec", test_no_codec);
   g_test_add_func ("/codec/cancelled", test_cancelled);
   g_test_add_func ("/codec/persisted", test_persisted);
