@@ -1402,6 +1402,7 @@ test_wait_when_gone (void)
 static void
 test_no_codec (void)
 {
+  g_autofree char *key = NULL;
   g_autoptr (GAsyncResult) result = NULL;
   g_autoptr (GError) error = NULL;
   Fixture fixture;
@@ -1410,8 +1411,10 @@ test_no_codec (void)
   fixture_set_up (&fixture, 1000);
   g_assert_null (bs_pool_get_codec (fixture.pool));
   item = insert (fixture.pool, 5, 'a');
+  key = bs_item_dup_key (item);
   g_assert_null (bs_item_load_object (item, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
+  g_assert_nonnull (strstr (error->message, key));
   g_clear_error (&error);
   bs_item_load_object_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &result);
   g_assert_null (bs_item_load_object_finish (item, wait_result (&result), &error));

@@ -159,7 +159,7 @@ bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (!bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, error))
     return NULL;
 
   bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
@@ -203,7 +203,7 @@ bs_item_load_async (BsItem              *self,
 
   task = bs_task_new (self, cancellable, callback, user_data,
                       bs_item_load_async, "bs_item_load_async", io_priority);
-  if (!g_cancellable_set_error_if_cancelled (cancellable, &error))
+  if (bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, &error))
     bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
 
   if (blob != NULL)
@@ -243,7 +243,8 @@ check_codec (BsItem *self, GError **error)
   if (bs_pool_get_codec (self->pool) != NULL)
     return TRUE;
 
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "Cannot load an object: the pool has no codec");
+  g_propagate_error (error, bs_item_error (self, BS_JOB_READ, NULL, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+                                           "there is no object, since the pool has no codec"));
   return FALSE;
 }
 
@@ -286,7 +287,7 @@ bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!check_codec (self, error) || g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (!check_codec (self, error) || !bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, error))
     return NULL;
 
   object = bs_item_find (self, BS_KIND_OBJECT, &blob);
@@ -330,7 +331,7 @@ bs_item_load_object_async (BsItem              *self,
 
   task = bs_task_new (self, cancellable, callback, user_data,
                       bs_item_load_object_async, "bs_item_load_object_async", io_priority);
-  if (check_codec (self, &error) && !g_cancellable_set_error_if_cancelled (cancellable, &error))
+  if (check_codec (self, &error) && bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, &error))
     object = bs_item_find (self, BS_KIND_OBJECT, &blob);
 
   if (blob != NULL)

@@ -112,7 +112,7 @@ write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable,
   gboolean success;
   BsBlob *blob;
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, cancellable, error))
     return FALSE;
 
   blob = bs_item_dup_blob (self);
@@ -130,7 +130,7 @@ write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
   GError *error = NULL;
   BsCaller *caller;
 
-  if (g_cancellable_set_error_if_cancelled (g_task_get_cancellable (task), &error))
+  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, g_task_get_cancellable (task), &error))
     {
       caller = bs_caller_new_async (get_store (self), task, NULL, NULL, NULL, NULL);
       bs_caller_answer (caller, NULL, error);
