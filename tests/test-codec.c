@@ -1400,6 +1400,61 @@ test_wait_when_gone (void)
 }
 
 static void
+persist_when_gone (gpointer data, GObject *where_the_object_was)
+{
+  Farewell *self = data;
+
+  bs_item_persist (self->item, self->fixture->tracked, NULL, &self->error);
+  g_atomic_int_inc (&self->n_calls);
+}
+
+/* The object goes while the end of a write is being told, and what is waited for
+ * comes next on the strand of that write. */
+static void
+test_wait_for_next_when_gone (void)
+{
+  Farewell farewell = { NULL, };
+  g_autofree char *key = NULL;
+  GAsyncResult *result = NULL;
+  g_autoptr (GError) error = NULL;
+  GObject *object;
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  fixture_track (&fixture);
+  item = insert_evicted (&fixture, "hello");
+  farewell.fixture = &fixture;
+  farewell.item = insert (fixture.pool, 100, 'a');
+  key = bs_item_dup_key (farewell.item);
+
+  /* Only while it is being written there is room for the other. */
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "so the test wants it");
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_WRITE, key, 1, error);
+  g_clear_error (&error);
+  bs_pool_set_max_bytes (fixture.pool, 60);
+  wait_until (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_WRITE) == 2);
+  object = load (item);
+  g_object_weak_ref (object, persist_when_gone, &farewell);
+  g_object_unref (object);
+  g_assert_cmpint (g_atomic_int_get (&farewell.n_calls), ==, 0);
+
+  bs_item_persist_async (farewell.item, fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  g_assert_true (bs_item_persist_finish (farewell.item, wait_result (&result), &error));
+  g_assert_no_error (error);
+  wait_until (g_atomic_int_get (&farewell.n_calls) == 1);
+  g_assert_no_error (farewell.error);
+
+  g_object_unref (result);
+  assert_goes (farewell.item);
+  assert_goes (item);
+  tear_down (&fixture, codec);
+}
+
+static void
 test_no_codec (void)
 {
   g_autofree char *key = NULL;
@@ -1800,6 +1855,7 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/other-kind-is-waited-for", test_other_kind_is_waited_for);
   g_test_add_func ("/codec/trim-when-gone", test_trim_when_gone);
   g_test_add_func ("/codec/wait-when-gone", test_wait_when_gone);
+  g_test_add_func ("/codec/wait-for-next-when-gone", test_wait_for_next_when_gone);
   g_test_add_func ("/codec/no-codec", test_no_codec);
   g_test_add_func ("/codec/cancelled", test_cancelled);
   g_test_add_func ("/codec/persisted", test_persisted);

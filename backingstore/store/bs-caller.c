@@ -428,6 +428,7 @@ bs_caller_wait (BsCaller *caller, GError **error)
 
   if (!g_atomic_int_get (&caller->done))
     {
+      bs_aftermath_run_pushed ();
       if (caller->lane != NULL && bs_lane_enter (caller->lane))
         {
           bs_lane_run_until (caller->lane, &caller->done);
