@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pool-fixture.h"
 
+#include "pool/bs-pool-private.h"
+
 /* An object that a text stands for. */
 #define TEST_TYPE_TEXT (test_text_get_type ())
 G_DECLARE_FINAL_TYPE (TestText, test_text, TEST, TEXT, GObject)
@@ -482,6 +484,79 @@ test_run_dispose (void)
   g_object_unref (object);
   g_clear_object (&other);
   g_assert_finalize_object (item);
+  tear_down (&fixture, codec);
+}
+
+/* How many things there are that hold the cache. */
+static gint
+count_holders (Fixture *fixture)
+{
+  return g_atomic_int_get (&bs_pool_get_cache (fixture->pool)->ref_count);
+}
+
+/* An object that lives on keeps nothing of the items that had it. */
+static void
+test_same_object (void)
+{
+  g_autoptr (GObject) object = make_text ("hello");
+  BsItem *item = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  gint n_holders;
+
+  codec = set_up (&fixture, 1000);
+  fixture_wait_finished (&fixture);
+  n_holders = count_holders (&fixture);
+  for (guint i = 0; i < 10; i++)
+    {
+      item = bs_pool_insert_object (fixture.pool, object);
+      g_assert_finalize_object (item);
+    }
+  g_assert_cmpint (count_holders (&fixture), ==, n_holders);
+
+  item = insert_text (&fixture, "another");
+  for (guint i = 0; i < 10; i++)
+    bs_item_replace_object (item, object);
+  g_assert_cmpint (count_holders (&fixture), ==, n_holders + 1);
+
+  /* Evicted, but alive. */
+  trim (&fixture, 0);
+  wait_until (bs_pool_get_memory_in_use (fixture.pool) == 50);
+  fixture_wait_finished (&fixture);
+  g_assert_finalize_object (item);
+  g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 0);
+  wait_until (count_holders (&fixture) == n_holders);
+
+  g_clear_object (&object);
+  tear_down (&fixture, codec);
+}
+
+/* GLib allows no more than 65535 weak references to an object. */
+static void
+test_same_object_often (void)
+{
+  const guint n_items = 70000;
+  g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_object_unref);
+  GObject *object = make_text ("hello");
+  TestCodec *codec;
+  Fixture fixture;
+
+  codec = set_up (&fixture, G_MAXUINT64);
+  for (guint i = 0; i < n_items; i++)
+    g_ptr_array_add (items, bs_pool_insert_object (fixture.pool, object));
+  trim (&fixture, 0);
+  for (guint i = 0; i < n_items; i++)
+    {
+      g_autoptr (GObject) loaded = load (items->pdata[i]);
+
+      g_assert_true (loaded == object);
+    }
+  g_assert_cmpuint (calls (codec, DECODE), ==, 0);
+
+  g_object_unref (object);
+  g_ptr_array_set_size (items, 0);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  fixture_wait_finished (&fixture);
   tear_down (&fixture, codec);
 }
 
@@ -1142,6 +1217,243 @@ test_other_kind_fails (void)
   tear_down (&fixture, codec);
 }
 
+/* It is written and then read, and is one thing that was asked. */
+static void
+test_other_kind_while_closing (gconstpointer data)
+{
+  gboolean in_loop = GPOINTER_TO_INT (data);
+  GAsyncResult *loaded = NULL, *closed = NULL;
+  g_autoptr (GBytes) content = make_bytes (5, 'b');
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GObject) object = NULL;
+  GThread *thread = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  item = bs_pool_insert (fixture.pool, content);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  if (in_loop)
+    bs_item_load_object_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &loaded);
+  else
+    thread = g_thread_new ("load", (GThreadFunc) load, item);
+  wait_until (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_WRITE) == 1);
+  bs_backing_store_close_async (fixture.store, G_PRIORITY_DEFAULT, NULL, store_result, &closed);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+
+  if (in_loop)
+    object = bs_item_load_object_finish (item, wait_result (&loaded), &error);
+  else
+    object = g_thread_join (thread);
+  g_assert_no_error (error);
+  assert_text (object, "bbbbb");
+  g_assert_true (bs_backing_store_close_finish (fixture.store, wait_result (&closed), &error));
+  g_assert_no_error (error);
+
+  g_clear_object (&loaded);
+  g_clear_object (&closed);
+  g_clear_object (&object);
+  assert_goes (item);
+  tear_down (&fixture, codec);
+}
+
+/* What waits for all that was asked waits for the reading too, without a main
+ * loop that runs. */
+static void
+test_other_kind_is_waited_for (void)
+{
+  GAsyncResult *loaded = NULL;
+  g_autoptr (GBytes) content = make_bytes (5, 'b');
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GObject) object = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  item = bs_pool_insert (fixture.pool, content);
+  bs_item_load_object_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &loaded);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_READ), ==, 1);
+  g_assert_null (loaded);
+
+  object = bs_item_load_object_finish (item, wait_result (&loaded), &error);
+  g_assert_no_error (error);
+  assert_text (object, "bbbbb");
+
+  g_clear_object (&loaded);
+  g_clear_object (&object);
+  assert_goes (item);
+  tear_down (&fixture, codec);
+}
+
+/* What an application does when it hears that an object is gone. */
+typedef struct
+{
+  Fixture *fixture;
+  BsItem *item;
+  GThread *thread;
+  GError *error;        /* owned */
+  int n_calls;          /* atomic */
+} Farewell;
+
+static void
+trim_when_gone (gpointer data, GObject *where_the_object_was)
+{
+  Farewell *self = data;
+
+  if (g_atomic_int_add (&self->n_calls, 1) == 0)
+    g_assert_false (bs_pool_trim (self->fixture->pool, 0, NULL, &self->error));
+}
+
+/* A trim inside of an eviction can't wait: only what it is inside of goes on. */
+static void
+test_trim_when_gone (void)
+{
+  Farewell farewell = { NULL, };
+  BsItem *items[3];
+  TestCodec *codec;
+  Fixture fixture;
+
+  codec = set_up (&fixture, 1000);
+  farewell.fixture = &fixture;
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    {
+      g_autoptr (GObject) object = make_text ("hello");
+      g_autoptr (GError) error = NULL;
+
+      g_object_weak_ref (object, trim_when_gone, &farewell);
+      items[i] = bs_pool_insert_object (fixture.pool, object);
+      bs_item_write (items[i], NULL, &error);
+      g_assert_no_error (error);
+    }
+  bs_pool_set_max_bytes (fixture.pool, 100);
+  g_assert_cmpint (farewell.n_calls, ==, 1);
+  g_assert_error (farewell.error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100);
+
+  g_clear_error (&farewell.error);
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    g_assert_finalize_object (items[i]);
+  g_assert_cmpint (farewell.n_calls, ==, 3);
+  tear_down (&fixture, codec);
+}
+
+static void
+write_when_gone (gpointer data, GObject *where_the_object_was)
+{
+  Farewell *self = data;
+  g_autoptr (GError) error = NULL;
+
+  /* This is part of what they would wait for. */
+  g_assert_false (bs_backing_store_wait_finished (self->fixture->store, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_store_close (self->fixture->store, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+
+  bs_item_write (self->item, NULL, &self->error);
+  self->thread = g_thread_self ();
+  g_atomic_int_inc (&self->n_calls);
+}
+
+/* The object goes on the only thread of the store, where what is waited for stands
+ * in the queue. */
+static void
+test_wait_when_gone (void)
+{
+  GObject *object = make_text ("hello");
+  Farewell farewell = { NULL, };
+  GAsyncResult *result = NULL;
+  g_autoptr (GError) error = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  BsPool *pool;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  farewell.fixture = &fixture;
+  bs_backing_store_set_max_threads (fixture.store, 1);
+  pool = bs_pool_new (fixture.store, 1000);
+  farewell.item = insert (pool, 10, 'a');
+  g_object_weak_ref (object, write_when_gone, &farewell);
+  item = bs_pool_insert_object (fixture.pool, object);
+  g_object_unref (object);
+
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  bs_pool_set_max_bytes (fixture.pool, 0);
+  wait_until (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_WRITE) == 1);
+  bs_item_write_async (farewell.item, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  wait_until (g_atomic_int_get (&farewell.n_calls) == 1);
+  g_assert_no_error (farewell.error);
+  g_assert_true (farewell.thread != g_thread_self ());
+  g_assert_true (bs_item_write_finish (farewell.item, wait_result (&result), &error));
+  g_assert_no_error (error);
+
+  g_object_unref (result);
+  assert_goes (farewell.item);
+  assert_goes (item);
+  assert_goes (pool);
+  tear_down (&fixture, codec);
+}
+
+static void
+persist_when_gone (gpointer data, GObject *where_the_object_was)
+{
+  Farewell *self = data;
+
+  bs_item_persist (self->item, self->fixture->tracked, NULL, &self->error);
+  g_atomic_int_inc (&self->n_calls);
+}
+
+/* The object goes while the end of a write is being told, and what is waited for
+ * comes next on the strand of that write. */
+static void
+test_wait_for_next_when_gone (void)
+{
+  Farewell farewell = { NULL, };
+  g_autofree char *key = NULL;
+  GAsyncResult *result = NULL;
+  g_autoptr (GError) error = NULL;
+  GObject *object;
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  fixture_track (&fixture);
+  item = insert_evicted (&fixture, "hello");
+  farewell.fixture = &fixture;
+  farewell.item = insert (fixture.pool, 100, 'a');
+  key = bs_item_dup_key (farewell.item);
+
+  /* Only while it is being written there is room for the other. */
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "so the test wants it");
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_WRITE, key, 1, error);
+  g_clear_error (&error);
+  bs_pool_set_max_bytes (fixture.pool, 60);
+  wait_until (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_WRITE) == 2);
+  object = load (item);
+  g_object_weak_ref (object, persist_when_gone, &farewell);
+  g_object_unref (object);
+  g_assert_cmpint (g_atomic_int_get (&farewell.n_calls), ==, 0);
+
+  bs_item_persist_async (farewell.item, fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  g_assert_true (bs_item_persist_finish (farewell.item, wait_result (&result), &error));
+  g_assert_no_error (error);
+  wait_until (g_atomic_int_get (&farewell.n_calls) == 1);
+  g_assert_no_error (farewell.error);
+
+  g_object_unref (result);
+  assert_goes (farewell.item);
+  assert_goes (item);
+  tear_down (&fixture, codec);
+}
+
 static void
 test_no_codec (void)
 {
@@ -1520,6 +1832,8 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/alive", test_alive);
   g_test_add_func ("/codec/outlives-pool", test_outlives_pool);
   g_test_add_func ("/codec/run-dispose", test_run_dispose);
+  g_test_add_func ("/codec/same-object", test_same_object);
+  g_test_add_func ("/codec/same-object-often", test_same_object_often);
   g_test_add_func ("/codec/merged", test_merged);
   g_test_add_func ("/codec/first-decode-wins", test_first_decode_wins);
   g_test_add_data_func ("/codec/encode-fails", GINT_TO_POINTER (FAIL), test_encode_fails);
@@ -1536,6 +1850,12 @@ main (int argc, char **argv)
   g_test_add_data_func ("/codec/other-kind", GINT_TO_POINTER (FALSE), test_other_kind);
   g_test_add_data_func ("/codec/other-kind-async", GINT_TO_POINTER (TRUE), test_other_kind);
   g_test_add_func ("/codec/other-kind-fails", test_other_kind_fails);
+  g_test_add_data_func ("/codec/other-kind-while-closing", GINT_TO_POINTER (FALSE), test_other_kind_while_closing);
+  g_test_add_data_func ("/codec/other-kind-while-closing-async", GINT_TO_POINTER (TRUE), test_other_kind_while_closing);
+  g_test_add_func ("/codec/other-kind-is-waited-for", test_other_kind_is_waited_for);
+  g_test_add_func ("/codec/trim-when-gone", test_trim_when_gone);
+  g_test_add_func ("/codec/wait-when-gone", test_wait_when_gone);
+  g_test_add_func ("/codec/wait-for-next-when-gone", test_wait_for_next_when_gone);
   g_test_add_func ("/codec/no-codec", test_no_codec);
   g_test_add_func ("/codec/cancelled", test_cancelled);
   g_test_add_func ("/codec/persisted", test_persisted);

@@ -503,6 +503,18 @@ test_load_error (void)
   fixture_tear_down (&fixture);
 }
 
+/* It says what was cancelled, and of what. */
+static void
+assert_cancelled (GError **error, BsItem *item, const char *title)
+{
+  g_autofree char *key = bs_item_dup_key (item);
+
+  g_assert_error (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_assert_true (g_str_has_prefix ((*error)->message, title));
+  g_assert_nonnull (strstr ((*error)->message, key));
+  g_clear_error (error);
+}
+
 static void
 test_cancel (void)
 {
@@ -523,28 +535,23 @@ test_cancel (void)
   /* Before the call: nothing is asked of anyone. */
   g_cancellable_cancel (cancelled);
   g_assert_null (bs_item_load (item, cancelled, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  g_clear_error (&error);
+  assert_cancelled (&error, item, "Loading key");
   g_assert_null (bs_item_load (evicted, cancelled, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  g_clear_error (&error);
+  assert_cancelled (&error, evicted, "Loading key");
   g_assert_false (bs_item_write (item, cancelled, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  g_clear_error (&error);
+  assert_cancelled (&error, item, "Writing key");
   g_assert_false (bs_item_persist (item, fixture.tracked, cancelled, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  g_clear_error (&error);
+  assert_cancelled (&error, item, "Persisting key");
   bs_item_load_async (item, G_PRIORITY_DEFAULT, cancelled, store_result, &result);
   g_assert_null (result);
   g_assert_null (bs_item_load_finish (item, wait_result (&result), &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  g_clear_error (&error);
+  assert_cancelled (&error, item, "Loading key");
   g_clear_object (&result);
   bs_item_persist_async (item, fixture.tracked, G_PRIORITY_DEFAULT, cancelled, store_result, &result);
   g_assert_null (result);
   g_assert_false (bs_item_persist_finish (item, wait_result (&result), &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  g_clear_error (&error);
+  g_assert_nonnull (strstr (error->message, "memory:///persisted"));
+  assert_cancelled (&error, item, "Persisting key");
   g_clear_object (&result);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 1);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 0);

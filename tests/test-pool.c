@@ -464,6 +464,81 @@ test_full_disk (void)
 }
 
 static void
+count_error_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, guint *n_errors)
+{
+  g_assert_cmpint (operation, ==, BS_OPERATION_DELETE_KEY);
+  ++*n_errors;
+}
+
+/* Nothing can be deleted, and much is dropped before anybody is told. */
+static void
+test_many_errors (void)
+{
+  const guint n_items = 70000;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_object_unref);
+  guint n_errors = 0;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, G_MAXUINT64);
+  g_signal_connect (fixture.store, "background-error", G_CALLBACK (count_error_cb), &n_errors);
+  fail_all (&fixture, BS_OPERATION_DELETE_KEY, NULL, G_IO_ERROR_READ_ONLY);
+  for (guint i = 0; i < n_items; i++)
+    g_ptr_array_add (items, insert (fixture.pool, 1, 'a'));
+  bs_pool_trim (fixture.pool, 0, NULL, &error);
+  g_assert_no_error (error);
+  g_ptr_array_set_size (items, 0);
+  fixture_wait_finished (&fixture);
+  wait_until (n_errors == n_items);
+
+  g_signal_handlers_disconnect_by_data (fixture.store, &n_errors);
+  fixture_tear_down (&fixture);
+}
+
+static int n_live_errors;       /* atomic */
+
+static void
+test_error_init (GError *error)
+{
+  g_atomic_int_inc (&n_live_errors);
+}
+
+static void
+test_error_copy (const GError *source, GError *copy)
+{
+  /* It was initialized, too. */
+}
+
+static void
+test_error_clear (GError *error)
+{
+  g_atomic_int_add (&n_live_errors, -1);
+}
+
+/* They do not pile up where nobody is to be told: there may be no main loop. */
+static void
+test_errors_of_no_interest (void)
+{
+  GQuark domain = g_error_domain_register_static ("test-error", sizeof (gpointer), test_error_init, test_error_copy, test_error_clear);
+  g_autoptr (GError) error = g_error_new_literal (domain, 0, "so the test wants it");
+  BsItem *items[10];
+  Fixture fixture;
+  int n_before;
+
+  fixture_set_up (&fixture, 10000);
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_DELETE_KEY, NULL, 0, error);
+  n_before = g_atomic_int_get (&n_live_errors);
+  for (guint i = 0; i < 10; i++)
+    items[i] = insert (fixture.pool, 1, 'a');
+  bs_pool_trim (fixture.pool, 0, NULL, NULL);
+  unref_items (items, 10);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpint (g_atomic_int_get (&n_live_errors), ==, n_before);
+
+  fixture_tear_down (&fixture);
+}
+
+static void
 test_one_bad_key (void)
 {
   g_autofree char *key = NULL;
@@ -1236,6 +1311,8 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/trim/cancel", test_trim_cancel);
   g_test_add_func ("/pool/trim/met-by-drop", test_trim_met_by_drop);
   g_test_add_func ("/pool/full-disk", test_full_disk);
+  g_test_add_func ("/pool/many-errors", test_many_errors);
+  g_test_add_func ("/pool/errors-of-no-interest", test_errors_of_no_interest);
   g_test_add_func ("/pool/one-bad-key", test_one_bad_key);
   g_test_add_func ("/pool/register/all-forms", test_register);
   g_test_add_func ("/pool/register/errors", test_register_errors);

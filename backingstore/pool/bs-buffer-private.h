@@ -5,18 +5,20 @@
 #include "store/bs-content-private.h"
 
 #include "bs-codec.h"
+#include "bs-link-private.h"
 
 G_BEGIN_DECLS
 
 typedef struct _BsBlob BsBlob;
 typedef struct _BsBuffer BsBuffer;
 typedef struct _BsCache BsCache;
+typedef struct _BsFollower BsFollower;
 
 /* A content in memory, bytes or an object, for as long as anybody holds it. */
 struct _BsBuffer
 {
   /* atomic. Of bytes, one for each wrapper; of an object, one for each strong
-   * hold and one until it is disposed of; and one for each write under way. */
+   * hold and one while it is followed; and one for each write under way. */
   gint ref_count;
   gint is_unencodable;        /* atomic; the codec failed the last time */
 
@@ -28,7 +30,8 @@ struct _BsBuffer
   GBytes *content;            /* owned; NULL: this is an object */
 
   /* of an object */
-  GWeakRef object;
+  BsFollower *follower;       /* a reference; constant */
+  BsLink link;                /* of those that the object is followed for; under the follower's mutex */
   guint64 encoded_size;       /* atomic; of the last encoding */
 };
 
@@ -37,6 +40,11 @@ BsBuffer  *bs_buffer_new_object     (BsCache *cache, GObject *object) G_GNUC_WAR
 /* FALSE when the buffer is dying. */
 gboolean   bs_buffer_try_ref        (BsBuffer *buffer);
 void       bs_buffer_unref          (BsBuffer *buffer);
+/* The object, if it is still alive; no lock held. */
+GObject   *bs_buffer_dup_object     (BsBuffer *buffer) G_GNUC_WARN_UNUSED_RESULT;
+/* Its blob has no part in it any more: what becomes of the object is of no
+ * interest. No lock held. */
+void       bs_buffer_unfollow       (BsBuffer *buffer);
 
 static inline gboolean
 bs_buffer_is_object (const BsBuffer *buffer)

@@ -8,8 +8,110 @@
 
 /* GBytes have no weak references, so what a load returns is a wrapper that
  * holds a buffer, and the buffer holds the real bytes. An object needs no
- * wrapper: its buffer follows it with a weak reference, and is told when it is
- * disposed of. */
+ * wrapper: it is followed with a weak reference, and its buffer is told when it
+ * is disposed of. */
+
+/* Follows one object for all its buffers: there may be any number of these, in
+ * pools of any number, and GLib allows no more than 65535 weak references to an
+ * object; nor is there a safe way to take a weak notification back. */
+struct _BsFollower
+{
+  gatomicrefcount ref_count;    /* one for each buffer, one of the object's data, and one until it is disposed of */
+
+  GWeakRef object;
+
+  GMutex mutex;
+
+  /* under the mutex */
+  BsLink buffers;               /* BsBuffer, by link, each with a reference */
+};
+
+static G_DEFINE_QUARK (backingstore-follower, follower)
+
+static gpointer
+follower_ref (gpointer data, gpointer unused)
+{
+  BsFollower *self = data;
+
+  if (self != NULL)
+    g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+static void
+follower_unref (BsFollower *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  g_weak_ref_clear (&self->object);
+  g_mutex_clear (&self->mutex);
+  g_free (self);
+}
+
+static BsBuffer *
+buffer_from_link (BsLink *link)
+{
+  return (BsBuffer *) ((char *) link - G_STRUCT_OFFSET (BsBuffer, link));
+}
+
+/* The object is disposed of, or gone. Takes a reference over. */
+static void
+follower_end (gpointer data)
+{
+  BsFollower *self = data;
+  BsLink *link;
+
+  do
+    {
+      g_mutex_lock (&self->mutex);
+      link = self->buffers.next;
+      if (link != &self->buffers)
+        bs_link_remove (link);
+      g_mutex_unlock (&self->mutex);
+
+      if (link != &self->buffers)
+        bs_buffer_unref (buffer_from_link (link));
+    }
+  while (link != &self->buffers);
+
+  follower_unref (self);
+}
+
+/* Called on the thread of the last unref, or wherever somebody disposes of it. */
+static void
+object_disposed (gpointer data, GObject *where_the_object_was)
+{
+  follower_end (data);
+}
+
+static BsFollower *
+obtain_follower (GObject *object)
+{
+  BsFollower *self = g_object_dup_qdata (object, follower_quark (), follower_ref, NULL);
+
+  while (self == NULL)
+    {
+      BsFollower *fresh = g_new (BsFollower, 1);
+
+      g_atomic_ref_count_init (&fresh->ref_count);
+      g_weak_ref_init (&fresh->object, object);
+      g_mutex_init (&fresh->mutex);
+      bs_link_init (&fresh->buffers);
+
+      if (g_object_replace_qdata (object, follower_quark (), NULL, fresh, follower_end, NULL))
+        {
+          g_object_weak_ref (object, object_disposed, follower_ref (fresh, NULL));
+          return follower_ref (fresh, NULL);
+        }
+      follower_unref (fresh);
+      self = g_object_dup_qdata (object, follower_quark (), follower_ref, NULL);
+    }
+
+  /* It may have been disposed of, and live on. */
+  g_weak_ref_set (&self->object, object);
+  return self;
+}
 
 gboolean
 bs_buffer_try_ref (BsBuffer *buffer)
@@ -47,23 +149,39 @@ bs_buffer_new_bytes (BsCache *cache, GBytes *content)
   return self;
 }
 
-/* Called on the thread of the last unref, or wherever somebody disposes of it. */
-static void
-object_disposed (gpointer data, GObject *where_the_object_was)
-{
-  bs_buffer_unref (data);
-}
-
 BsBuffer *
 bs_buffer_new_object (BsCache *cache, GObject *object)
 {
   BsBuffer *self = bs_buffer_new (cache);
 
   self->ref_count++;
-  g_weak_ref_init (&self->object, object);
-  g_object_weak_ref (object, object_disposed, self);
+  self->follower = obtain_follower (object);
+  g_mutex_lock (&self->follower->mutex);
+  bs_link_append (&self->follower->buffers, &self->link);
+  g_mutex_unlock (&self->follower->mutex);
 
   return self;
+}
+
+GObject *
+bs_buffer_dup_object (BsBuffer *buffer)
+{
+  return g_weak_ref_get (&buffer->follower->object);
+}
+
+void
+bs_buffer_unfollow (BsBuffer *buffer)
+{
+  gboolean was_followed;
+
+  g_mutex_lock (&buffer->follower->mutex);
+  was_followed = buffer->link.next != NULL;
+  if (was_followed)
+    bs_link_remove (&buffer->link);
+  g_mutex_unlock (&buffer->follower->mutex);
+
+  if (was_followed)
+    bs_buffer_unref (buffer);
 }
 
 /* Called in any thread: it is what lets go of what a load returned. */
@@ -79,7 +197,7 @@ bs_buffer_unref (BsBuffer *buffer)
   was_held = bs_cache_forget_buffer (cache, buffer);
 
   if (bs_buffer_is_object (buffer))
-    g_weak_ref_clear (&buffer->object);
+    follower_unref (buffer->follower);
   else
     g_bytes_unref (buffer->content);
   g_free (buffer);

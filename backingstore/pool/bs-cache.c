@@ -179,13 +179,16 @@ take_off_locked (BsCache *self, BsBlob *blob)
     }
 }
 
-/* The blob and its buffer part for good. Returns the cache's hold on it. */
+/* The blob and its buffer part for good. Returns the cache's hold on it, and a
+ * reference on one whose object need not be followed any more. */
 static BsHold
-detach_buffer_locked (BsCache *self, BsBlob *blob)
+detach_buffer_locked (BsCache *self, BsBlob *blob, BsBuffer **followed)
 {
   BsBuffer *buffer = g_steal_pointer (&blob->buffer);
 
   buffer->blob = NULL;
+  if (bs_buffer_is_object (buffer) && bs_buffer_try_ref (buffer))
+    *followed = buffer;
   if (blob->place == BS_PLACE_OUT)
     {
       self->figures.memory_in_use -= blob->node.size;
@@ -198,6 +201,19 @@ detach_buffer_locked (BsCache *self, BsBlob *blob)
   self->figures.n_resident--;
 
   return exchange_hold (blob, 0);
+}
+
+/* Takes over what detach_buffer_locked() has returned. No lock held. */
+static void
+let_go (BsHold hold, BsBuffer *followed)
+{
+  if (followed != NULL)
+    {
+      bs_buffer_unfollow (followed);
+      bs_buffer_unref (followed);
+    }
+  if (hold != 0)
+    bs_hold_drop (hold);
 }
 
 gboolean
@@ -221,6 +237,7 @@ BsKeyRecord *
 bs_cache_release_blob (BsCache *self, BsBlob *blob)
 {
   BsKeyRecord *record = blob->record;
+  BsBuffer *followed = NULL;
   BsHold hold = 0;
 
   if (!g_atomic_int_dec_and_test (&blob->ref_count))
@@ -228,11 +245,10 @@ bs_cache_release_blob (BsCache *self, BsBlob *blob)
 
   g_mutex_lock (&self->lock);
   if (blob->buffer != NULL)
-    hold = detach_buffer_locked (self, blob);
+    hold = detach_buffer_locked (self, blob, &followed);
   g_mutex_unlock (&self->lock);
 
-  if (hold != 0)
-    bs_hold_drop (hold);
+  let_go (hold, followed);
   g_free (blob);
 
   return record;
@@ -354,7 +370,7 @@ find_object_locked (BsCache *self, BsBlob *blob, BsBuffer **evicted)
 static GObject *
 bring_back (BsCache *self, BsBlob *blob, BsBuffer *buffer, gboolean *came_back)
 {
-  GObject *object = g_weak_ref_get (&buffer->object);
+  GObject *object = bs_buffer_dup_object (buffer);
   BsHold hold;
 
   if (object == NULL)
@@ -450,14 +466,14 @@ bs_cache_adopt (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_cha
 /* Whatever stands in the way goes: it is bytes, or an object that is gone.
  * Returns the hold on it. */
 static BsHold
-install_object_locked (BsCache *self, BsBlob *blob, BsHold hold, guint64 size, gboolean *size_changed)
+install_object_locked (BsCache *self, BsBlob *blob, BsHold hold, guint64 size, BsBuffer **followed, gboolean *size_changed)
 {
   BsHold old = 0;
 
   /* What was read is in the backing. */
   bs_cache_mark_clean_locked (self, blob);
   if (blob->buffer != NULL)
-    old = detach_buffer_locked (self, blob);
+    old = detach_buffer_locked (self, blob, followed);
   set_size_locked (blob, MIN (size, MAX_OBJECT_SIZE), size_changed);
   make_resident_locked (self, blob, bs_hold_get_strong (hold)->buffer, hold);
 
@@ -467,8 +483,9 @@ install_object_locked (BsCache *self, BsBlob *blob, BsHold hold, guint64 size, g
 GObject *
 bs_cache_adopt_object (BsCache *self, BsBlob *blob, GObject *object, guint64 size, guint64 n_read, gboolean *size_changed)
 {
-  BsHold hold = bs_hold_new_object (bs_buffer_new_object (self, object), object);
-  BsBuffer *gone = NULL;
+  BsBuffer *buffer = bs_buffer_new_object (self, object);
+  BsHold hold = bs_hold_new_object (buffer, object);
+  BsBuffer *gone = NULL, *followed = NULL;
   GObject *winner = NULL;
   BsHold old = 0;
 
@@ -484,7 +501,7 @@ bs_cache_adopt_object (BsCache *self, BsBlob *blob, GObject *object, guint64 siz
       other = find_object_locked (self, blob, &evicted);
       if (other == 0 && (evicted == NULL || evicted == gone))
         {
-          old = install_object_locked (self, blob, hold, size, size_changed);
+          old = install_object_locked (self, blob, hold, size, &followed, size_changed);
           self->stats.bytes_in += n_read;
           hold = 0;
         }
@@ -505,10 +522,12 @@ bs_cache_adopt_object (BsCache *self, BsBlob *blob, GObject *object, guint64 siz
 
   if (gone != NULL)
     bs_buffer_unref (gone);
-  if (old != 0)
-    bs_hold_drop (old);
+  let_go (old, followed);
   if (hold != 0)
-    bs_hold_drop (hold);
+    {
+      bs_buffer_unfollow (buffer);
+      bs_hold_drop (hold);
+    }
 
   return winner;
 }

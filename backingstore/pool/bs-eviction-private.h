@@ -10,6 +10,10 @@ G_BEGIN_DECLS
  * last call. */
 BsCacheChanges bs_cache_balance        (BsCache *self, BsBackingStore *store);
 
+/* Whether this thread is just doing so, and has called out: what is asked of the
+ * cache meanwhile is done when it comes back. */
+gboolean       bs_cache_is_balancing   (BsCache *self);
+
 /* The source that tries again when a pause is over, for the context of the
  * calling thread. */
 void           bs_cache_attach_retry   (BsCache *self);

@@ -529,6 +529,23 @@ balance_once (BsCache *self, BsBackingStore *store, guint max_writes, Frame *fra
     frame->again = TRUE;
 }
 
+static Frame *
+find_frame (BsCache *self)
+{
+  Frame *frame = g_private_get (&current_frame);
+
+  while (frame != NULL && frame->cache != self)
+    frame = frame->outer;
+
+  return frame;
+}
+
+gboolean
+bs_cache_is_balancing (BsCache *self)
+{
+  return find_frame (self) != NULL;
+}
+
 BsCacheChanges
 bs_cache_balance (BsCache *self, BsBackingStore *store)
 {
@@ -536,6 +553,7 @@ bs_cache_balance (BsCache *self, BsBackingStore *store)
   guint max_writes = bs_backing_store_get_max_threads (store);
   BsCacheChanges changes = 0;
   gboolean balanced;
+  Frame *outer;
 
   g_mutex_lock (&self->lock);
   balanced = is_balanced_locked (self, max_writes);
@@ -545,14 +563,14 @@ bs_cache_balance (BsCache *self, BsBackingStore *store)
   if (balanced)
     return changes;
 
-  frame.outer = g_private_get (&current_frame);
-  for (Frame *outer = frame.outer; outer != NULL; outer = outer->outer)
-    if (outer->cache == self)
-      {
-        outer->again = TRUE;
-        return 0;
-      }
+  outer = find_frame (self);
+  if (outer != NULL)
+    {
+      outer->again = TRUE;
+      return 0;
+    }
 
+  frame.outer = g_private_get (&current_frame);
   g_private_set (&current_frame, &frame);
   do
     {

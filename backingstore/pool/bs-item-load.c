@@ -44,19 +44,36 @@ get_value_free (BsKind kind)
   return kind == BS_KIND_OBJECT ? g_object_unref : (GDestroyNotify) g_bytes_unref;
 }
 
+/* What has to be written first: the blob is held in the other kind, and nowhere
+ * else, and comes back out of the backing. */
+static BsContent *
+dup_in_the_way (BsItem *self, BsBlob *blob, BsKind kind)
+{
+  BsCache *cache = bs_pool_get_cache (self->pool);
+
+  return bs_cache_is_in_the_way (cache, blob, kind) ? bs_cache_dup_unwritten (cache, blob) : NULL;
+}
+
+static void
+start_read (BsItem *self, BsBlob *blob, BsContent *in_the_way, BsCaller *caller)
+{
+  if (in_the_way != NULL)
+    bs_backing_store_start_write_and_read (get_store (self), blob->record, in_the_way, bs_item_write_deliver,
+                                           bs_item_request_new (self, blob, NULL), bs_item_request_free, caller);
+  else
+    bs_backing_store_start_read (get_store (self), blob->record, caller);
+}
+
 static gpointer
 load_missing (BsItem *self, BsBlob *blob, BsKind kind, GCancellable *cancellable, GError **error)
 {
+  g_autoptr (BsContent) in_the_way = dup_in_the_way (self, blob, kind);
   g_autoptr (GBytes) content = NULL;
   GError *local_error = NULL;
   BsCaller *caller;
 
-  /* It is held in the other kind, and nowhere else: it comes back out of the backing. */
-  if (bs_cache_is_in_the_way (bs_pool_get_cache (self->pool), blob, kind) &&
-      !bs_item_write_blob (self, blob, NULL, cancellable, error))
-    return NULL;
-
-  if (cancellable == NULL && bs_backing_store_read_now (get_store (self), &blob->key, blob->record, &content, &local_error))
+  if (in_the_way == NULL && cancellable == NULL &&
+      bs_backing_store_read_now (get_store (self), &blob->key, blob->record, &content, &local_error))
     {
       BsItemRequest request = { self, blob, NULL };
       gpointer loaded = get_deliver (kind) (&request, content, &local_error);
@@ -68,7 +85,7 @@ load_missing (BsItem *self, BsBlob *blob, BsKind kind, GCancellable *cancellable
 
   caller = bs_caller_new_blocking (get_store (self), cancellable, get_deliver (kind),
                                    bs_item_request_new (self, blob, cancellable), bs_item_request_free, get_value_free (kind));
-  bs_backing_store_start_read (get_store (self), blob->record, caller);
+  start_read (self, blob, in_the_way, caller);
 
   return bs_caller_wait (caller, error);
 }
@@ -101,59 +118,15 @@ answer (BsItem *self, BsKind kind, GTask *task, gpointer found, GError *error)
 
 /* Takes the task over. */
 static void
-start_read (BsItem *self, BsBlob *blob, BsKind kind, GTask *task)
+start_load_missing (BsItem *self, BsBlob *blob, BsKind kind, GTask *task)
 {
+  g_autoptr (BsContent) in_the_way = dup_in_the_way (self, blob, kind);
   BsItemRequest *request = bs_item_request_new (self, blob, g_task_get_cancellable (task));
   BsCaller *caller = bs_caller_new_async (get_store (self), task, get_deliver (kind),
                                           request, bs_item_request_free, get_value_free (kind));
 
-  bs_backing_store_start_read (get_store (self), blob->record, caller);
+  start_read (self, blob, in_the_way, caller);
   bs_caller_unref (caller);
-}
-
-/* A load that waits for a write. */
-typedef struct
-{
-  GTask *task;          /* owned; the load's */
-  BsBlob *blob;         /* a reference */
-  BsKind kind;
-} Waiting;
-
-static void
-written_cb (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  BsItem *self = BS_ITEM (source);
-  Waiting *waiting = user_data;
-  GError *error = NULL;
-
-  if (g_task_propagate_boolean (G_TASK (result), &error))
-    start_read (self, waiting->blob, waiting->kind, waiting->task);
-  else
-    answer (self, waiting->kind, waiting->task, NULL, error);
-
-  bs_pool_release_blob (self->pool, waiting->blob);
-  g_free (waiting);
-}
-
-/* Takes the task over. */
-static void
-start_load_missing (BsItem *self, BsBlob *blob, BsKind kind, GTask *task)
-{
-  Waiting *waiting;
-
-  if (!bs_cache_is_in_the_way (bs_pool_get_cache (self->pool), blob, kind))
-    {
-      start_read (self, blob, kind, task);
-      return;
-    }
-
-  waiting = g_new (Waiting, 1);
-  waiting->task = task;
-  waiting->blob = bs_blob_ref (blob);
-  waiting->kind = kind;
-  bs_item_start_write_blob (self, blob, NULL,
-                            bs_task_new (self, g_task_get_cancellable (task), written_cb, waiting,
-                                         start_load_missing, "start_load_missing", g_task_get_priority (task)));
 }
 
 /**
@@ -190,7 +163,7 @@ bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (!bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, error))
     return NULL;
 
   bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
@@ -234,7 +207,7 @@ bs_item_load_async (BsItem              *self,
 
   task = bs_task_new (self, cancellable, callback, user_data,
                       bs_item_load_async, "bs_item_load_async", io_priority);
-  if (!g_cancellable_set_error_if_cancelled (cancellable, &error))
+  if (bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, &error))
     bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
 
   if (blob != NULL)
@@ -271,13 +244,11 @@ bs_item_load_finish (BsItem *self, GAsyncResult *result, GError **error)
 static gboolean
 check_codec (BsItem *self, GError **error)
 {
-  g_autofree char *key = NULL;
-
   if (bs_pool_get_codec (self->pool) != NULL)
     return TRUE;
 
-  key = bs_item_dup_key (self);
-  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "Loading the object of key %s: the pool has no codec", key);
+  g_propagate_error (error, bs_item_error (self, BS_JOB_READ, NULL, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+                                           "there is no object, since the pool has no codec"));
   return FALSE;
 }
 
@@ -320,7 +291,7 @@ bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!check_codec (self, error) || g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (!check_codec (self, error) || !bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, error))
     return NULL;
 
   object = bs_item_find (self, BS_KIND_OBJECT, &blob);
@@ -364,7 +335,7 @@ bs_item_load_object_async (BsItem              *self,
 
   task = bs_task_new (self, cancellable, callback, user_data,
                       bs_item_load_object_async, "bs_item_load_object_async", io_priority);
-  if (check_codec (self, &error) && !g_cancellable_set_error_if_cancelled (cancellable, &error))
+  if (check_codec (self, &error) && bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, &error))
     object = bs_item_find (self, BS_KIND_OBJECT, &blob);
 
   if (blob != NULL)

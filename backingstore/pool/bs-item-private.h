@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "store/bs-job-private.h"
+
 #include "bs-cache-private.h"
 
 G_BEGIN_DECLS
@@ -22,6 +24,11 @@ BsBlob         *bs_item_dup_blob        (BsItem *self) G_GNUC_WARN_UNUSED_RESULT
 void            bs_item_set_blob        (BsItem *self, BsBlob *blob);
 void            bs_item_notify_size     (BsItem *self);
 
+/* FALSE where the caller has left before anything was asked of the store. */
+gboolean        bs_item_check_cancelled (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error);
+/* Why an operation on the item's content failed. */
+GError         *bs_item_error           (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why) G_GNUC_WARN_UNUSED_RESULT;
+
 /* A reference on what is held in memory, in no time; 0 if it takes longer. */
 BsHold          bs_item_hit             (BsItem *self, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
 /* What is in memory. Else NULL and a reference on the blob that is to be loaded. */
@@ -38,10 +45,8 @@ typedef struct
 BsItemRequest  *bs_item_request_new     (BsItem *item, BsBlob *blob, GCancellable *cancellable) G_GNUC_WARN_UNUSED_RESULT;
 void            bs_item_request_free    (gpointer data);
 
-/* Writes what is not written yet, and persists where there is a path. */
-gboolean        bs_item_write_blob         (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *cancellable, GError **error);
-/* Takes the task over. */
-void            bs_item_start_write_blob   (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GTask *task);
+/* Of a BsItemRequest: what was written is clean. */
+gpointer        bs_item_write_deliver   (gpointer data, gpointer value, GError **error);
 
 /* What was read becomes the object that a load gets. */
 gpointer        bs_item_object_deliver  (gpointer data, gpointer value, GError **error);

@@ -12,8 +12,8 @@ get_store (BsItem *self)
   return bs_pool_get_store (self->pool);
 }
 
-static gpointer
-write_deliver (gpointer data, gpointer value, GError **error)
+gpointer
+bs_item_write_deliver (gpointer data, gpointer value, GError **error)
 {
   BsItemRequest *self = data;
   BsPool *pool = self->item->pool;
@@ -74,8 +74,8 @@ write_now (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GError **error)
   return TRUE;
 }
 
-gboolean
-bs_item_write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+static gboolean
+write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
   GError *local_error = NULL;
   BsCaller *caller;
@@ -88,17 +88,18 @@ bs_item_write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancell
       return FALSE;
     }
 
-  caller = bs_caller_new_blocking (get_store (self), cancellable, write_deliver,
+  caller = bs_caller_new_blocking (get_store (self), cancellable, bs_item_write_deliver,
                                    bs_item_request_new (self, blob, NULL), bs_item_request_free, NULL);
   start_write (self, blob, tracked, caller);
 
   return GPOINTER_TO_INT (bs_caller_wait (caller, error));
 }
 
-void
-bs_item_start_write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GTask *task)
+/* Takes the task over. */
+static void
+start_write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GTask *task)
 {
-  BsCaller *caller = bs_caller_new_async (get_store (self), task, write_deliver,
+  BsCaller *caller = bs_caller_new_async (get_store (self), task, bs_item_write_deliver,
                                           bs_item_request_new (self, blob, NULL), bs_item_request_free, NULL);
 
   start_write (self, blob, tracked, caller);
@@ -111,11 +112,11 @@ write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable,
   gboolean success;
   BsBlob *blob;
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, cancellable, error))
     return FALSE;
 
   blob = bs_item_dup_blob (self);
-  success = bs_item_write_blob (self, blob, tracked, cancellable, error);
+  success = write_blob (self, blob, tracked, cancellable, error);
   bs_pool_release_blob (self->pool, blob);
 
   return success;
@@ -129,7 +130,7 @@ write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
   GError *error = NULL;
   BsCaller *caller;
 
-  if (g_cancellable_set_error_if_cancelled (g_task_get_cancellable (task), &error))
+  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, g_task_get_cancellable (task), &error))
     {
       caller = bs_caller_new_async (get_store (self), task, NULL, NULL, NULL, NULL);
       bs_caller_answer (caller, NULL, error);
@@ -137,7 +138,7 @@ write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
     }
   else
     {
-      bs_item_start_write_blob (self, blob, tracked, task);
+      start_write_blob (self, blob, tracked, task);
     }
   bs_pool_release_blob (self->pool, blob);
 }

@@ -240,6 +240,26 @@ bs_item_notify_size (BsItem *self)
   bs_pool_notify (self->pool, self, properties[PROP_SIZE]);
 }
 
+GError *
+bs_item_error (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
+{
+  BsBlob *blob = bs_item_dup_blob (self);
+  GError *error = bs_job_error (kind, &blob->key, tracked, domain, code, why);
+
+  bs_pool_release_blob (self->pool, blob);
+  return error;
+}
+
+gboolean
+bs_item_check_cancelled (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+{
+  if (!g_cancellable_is_cancelled (cancellable))
+    return TRUE;
+
+  g_propagate_error (error, bs_item_error (self, kind, tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
+  return FALSE;
+}
+
 BsHold
 bs_item_hit (BsItem *self, BsKind kind)
 {

@@ -777,8 +777,10 @@ bs_pool_insert_object (BsPool *self, GObject *object)
  *
  * Fails with %G_IO_ERROR_CANCELLED, %BS_ERROR_CLOSED if the store is closed and
  * something had to be written, %G_IO_ERROR_WOULD_BLOCK if called from inside a
- * virtual function of the store's backing, and with what the backing reports
- * when a content cannot be written. Nothing is lost then: it stays in memory.
+ * virtual function of the store's backing or from what is called when this pool
+ * lets go of a content, such as the function that frees it, and with what the
+ * backing reports when a content cannot be written. Nothing is lost then: it
+ * stays in memory.
  *
  * Returns: %TRUE when [property@Pool:memory-use] was down to @target_bytes
  */
@@ -804,6 +806,10 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
     bs_caller_answer (caller, NULL,
                       g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                                            "Cannot trim and wait inside a function of the same store's backing"));
+  else if (bs_cache_is_balancing (self->cache))
+    bs_caller_answer (caller, NULL,
+                      g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                                           "Cannot trim and wait where the same pool lets go of a content"));
 
   return GPOINTER_TO_INT (bs_caller_wait (caller, error));
 }

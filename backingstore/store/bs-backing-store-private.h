@@ -26,6 +26,8 @@ const BsKey *bs_key_record_get_key        (BsKeyRecord *record);
  *
  *                       result (borrowed by the deliver function)
  * start_read            GBytes, from the backing
+ * start_write_and_read  GBytes, from the backing, where `content` is written first; `written` is called in between,
+ *                       or with why it failed. One operation to those who wait for the store, or close it
  * start_write           none. No call if already in primary storage
  * start_persist         none. `content` is written first if the key is not yet in primary storage;
  *                       NULL when it is known to be
@@ -34,6 +36,8 @@ const BsKey *bs_key_record_get_key        (BsKeyRecord *record);
  * start_register_all    GPtrArray of BsKeyRecord, without a free function: the tokens belong to the deliver
  *                       function; the array itself is borrowed */
 void bs_backing_store_start_read         (BsBackingStore *self, BsKeyRecord *record, BsCaller *caller);
+void bs_backing_store_start_write_and_read (BsBackingStore *self, BsKeyRecord *record, BsContent *content,
+                                            BsDeliverFunc written, gpointer data, GDestroyNotify data_free, BsCaller *caller);
 void bs_backing_store_start_write        (BsBackingStore *self, BsKeyRecord *record, BsContent *content, BsCaller *caller);
 void bs_backing_store_start_persist      (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, BsCaller *caller);
 void bs_backing_store_start_register     (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsCaller *caller);

@@ -253,6 +253,91 @@ bs_backing_store_start_read (BsBackingStore *self, BsKeyRecord *record, BsCaller
   bs_backing_store_admitted (self);
 }
 
+/* A read that waits for a write. */
+typedef struct
+{
+  BsBackingStore *store;      /* owned */
+  BsKeyRecord *record;        /* whoever reads holds a token */
+  BsCaller *caller;           /* a reference; the read's */
+  BsDeliverFunc written;
+  gpointer data;              /* owned */
+  GDestroyNotify data_free;
+} WaitingRead;
+
+/* The write still counts, so that a store that is being closed waits for both. */
+static gpointer
+waiting_read_deliver (gpointer data, gpointer value, GError **error)
+{
+  WaitingRead *self = data;
+
+  self->written (self->data, value, error);
+  if (*error == NULL)
+    bs_strand_start (self->store, BS_JOB_READ, &self->record->key, self->record, NULL, NULL, self->caller);
+  else
+    bs_caller_answer (self->caller, NULL, g_steal_pointer (error));
+
+  return NULL;
+}
+
+static void
+waiting_read_free (gpointer data)
+{
+  WaitingRead *self = data;
+
+  self->data_free (self->data);
+  bs_caller_unref (self->caller);
+  g_object_unref (self->store);
+  g_free (self);
+}
+
+void
+bs_backing_store_start_write_and_read (BsBackingStore *self,
+                                       BsKeyRecord    *record,
+                                       BsContent      *content,
+                                       BsDeliverFunc   written,
+                                       gpointer        data,
+                                       GDestroyNotify  data_free,
+                                       BsCaller       *caller)
+{
+  GError *error = NULL;
+  BsCaller *writer;
+
+  if (!bs_backing_store_admit (self, caller, BS_JOB_READ, &record->key, NULL))
+    {
+      data_free (data);
+      return;
+    }
+
+  /* The thread of a blocking call does both itself. */
+  if (caller->blocking)
+    {
+      writer = bs_caller_new_blocking (self, caller->cancellable, written, data, data_free, NULL);
+    }
+  else
+    {
+      WaitingRead *waiting = g_new (WaitingRead, 1);
+
+      waiting->store = g_object_ref (self);
+      waiting->record = record;
+      waiting->caller = bs_caller_ref (caller);
+      waiting->written = written;
+      waiting->data = data;
+      waiting->data_free = data_free;
+      writer = bs_caller_new_background (self, caller->priority, waiting_read_deliver, waiting, waiting_read_free);
+      g_set_object (&writer->cancellable, caller->cancellable);
+    }
+  bs_caller_set_subject (writer, BS_JOB_WRITE, &record->key, NULL);
+  bs_strand_start (self, BS_JOB_WRITE, &record->key, record, NULL, content, writer);
+
+  if (!caller->blocking)
+    bs_caller_unref (writer);
+  else if (bs_caller_wait (writer, &error))
+    bs_strand_start (self, BS_JOB_READ, &record->key, record, NULL, NULL, caller);
+  else
+    bs_caller_answer (caller, NULL, error);
+  bs_backing_store_admitted (self);
+}
+
 void
 bs_backing_store_start_write (BsBackingStore *self, BsKeyRecord *record, BsContent *content, BsCaller *caller)
 {

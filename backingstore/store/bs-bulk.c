@@ -379,6 +379,7 @@ end_chunk (Bulk *self, guint n_parts)
   g_mutex_unlock (&self->mutex);
   g_mutex_unlock (&shard->mutex);
 
+  bs_aftermath_push (&after);
   for (guint i = 0; i < n_parts; i++)
     {
       Part *part = &self->parts[i];
@@ -411,6 +412,7 @@ bulk_end (Bulk *self)
 
   if (self->error != NULL && tokens != NULL)
     bs_backing_store_drop_tokens (store, (BsKeyRecord **) tokens->pdata, tokens->len);
+  bs_aftermath_push (&after);
   bs_job_answer (callers, tokens, self->error);
   bs_aftermath_run (&after);
   bs_job_unref (job);

@@ -410,6 +410,26 @@ bs_caller_connect (BsCaller *caller, void (*leave) (BsCaller *caller, gpointer d
                                                 bs_caller_ref (caller), (GDestroyNotify) bs_caller_unref);
 }
 
+static void
+sleep_until_done (BsCaller *caller)
+{
+  /* A thread of a lane, in no function that was asked for: something calls from
+   * there because its last reference went. What it waits for may need a thread. */
+  BsLane *lent = bs_frame_get_current () == NULL ? bs_lane_get_current () : NULL;
+
+  if (lent != NULL)
+    bs_lane_lend (lent, 1);
+
+  g_mutex_lock (&caller->mutex);
+  caller->sleeps = TRUE;
+  while (!g_atomic_int_get (&caller->done))
+    g_cond_wait (&caller->cond, &caller->mutex);
+  g_mutex_unlock (&caller->mutex);
+
+  if (lent != NULL)
+    bs_lane_lend (lent, -1);
+}
+
 gpointer
 bs_caller_wait (BsCaller *caller, GError **error)
 {
@@ -417,6 +437,7 @@ bs_caller_wait (BsCaller *caller, GError **error)
 
   if (!g_atomic_int_get (&caller->done))
     {
+      bs_aftermath_run_pushed ();
       if (caller->lane != NULL && bs_lane_enter (caller->lane))
         {
           bs_lane_run_until (caller->lane, &caller->done);
@@ -424,11 +445,7 @@ bs_caller_wait (BsCaller *caller, GError **error)
         }
       else
         {
-          g_mutex_lock (&caller->mutex);
-          caller->sleeps = TRUE;
-          while (!g_atomic_int_get (&caller->done))
-            g_cond_wait (&caller->cond, &caller->mutex);
-          g_mutex_unlock (&caller->mutex);
+          sleep_until_done (caller);
         }
     }
 

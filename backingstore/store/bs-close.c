@@ -144,7 +144,8 @@ bs_close_start (BsBackingStore *store, BsCaller *caller)
   gboolean left;
   BsJob *job;
 
-  if (caller->blocking && (bs_frame_find (store, BS_FRAME_CALL) != NULL || bs_frame_find (store, BS_FRAME_TASK) != NULL))
+  if (caller->blocking && (bs_frame_find (store, BS_FRAME_CALL) != NULL || bs_frame_find (store, BS_FRAME_TASK) != NULL ||
+                           bs_lane_get_current () == store->backing_lane))
     {
       bs_caller_answer (caller, NULL, bs_job_error (BS_JOB_CLOSE, NULL, NULL, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                                                     "called from inside one of the store's tasks, it would wait for itself"));

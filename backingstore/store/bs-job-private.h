@@ -46,11 +46,13 @@ typedef enum
 typedef struct _BsPath BsPath;
 
 /* What must be done once the lock is released. */
-typedef struct
+typedef struct _BsAftermath BsAftermath;
+struct _BsAftermath
 {
   BsJob *ready;       /* owned, by ready_next */
   BsJob *dropped;     /* owned, by dropped_next */
-} BsAftermath;
+  BsAftermath *outer; /* on this thread's stack */
+};
 
 typedef struct
 {
@@ -167,6 +169,12 @@ void         bs_job_leave    (BsCaller *caller, gpointer unused);
 void         bs_aftermath_add_ready   (BsAftermath *after, BsJob *job);
 void         bs_aftermath_add_dropped (BsAftermath *after, BsJob *job);
 void         bs_aftermath_run         (BsAftermath *after);
+/* Callers are answered first, and that may call out: should this thread come to
+ * wait before it has run `after`, that is run then. To be followed by
+ * bs_aftermath_run(). */
+void         bs_aftermath_push        (BsAftermath *after);
+/* Runs what this thread has pushed. No lock held. */
+void         bs_aftermath_run_pushed  (void);
 
 static inline gboolean
 bs_aftermath_is_empty (const BsAftermath *after)

@@ -225,6 +225,7 @@ bs_job_leave (BsCaller *caller, gpointer unused)
   caller->left = TRUE;
   g_mutex_unlock (caller->lock);
 
+  bs_aftermath_push (&after);
   if (removed)
     answer_cancelled (caller);
   if (fired != NULL)
@@ -373,8 +374,17 @@ bs_aftermath_add_dropped (BsAftermath *after, BsJob *job)
   after->dropped = job;
 }
 
+static __thread BsAftermath *pushed;
+
 void
-bs_aftermath_run (BsAftermath *after)
+bs_aftermath_push (BsAftermath *after)
+{
+  after->outer = pushed;
+  pushed = after;
+}
+
+static void
+submit (BsAftermath *after)
 {
   while (after->ready != NULL)
     {
@@ -394,6 +404,21 @@ bs_aftermath_run (BsAftermath *after)
       bs_lane_forget (job->lane, job);
       bs_job_unref (job);
     }
+}
+
+void
+bs_aftermath_run_pushed (void)
+{
+  for (BsAftermath *after = pushed; after != NULL; after = after->outer)
+    submit (after);
+}
+
+void
+bs_aftermath_run (BsAftermath *after)
+{
+  submit (after);
+  if (pushed == after)
+    pushed = after->outer;
 }
 
 void

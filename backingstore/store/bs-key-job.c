@@ -306,6 +306,7 @@ key_job_run (BsJob *job)
   if (job->kind == BS_JOB_DELETE && error != NULL)
     bs_backing_store_report (job->store, &self->key, BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
 
+  bs_aftermath_push (&after);
   bs_job_answer (callers, bs_key_job_get_value (self, bytes), error);
   bs_aftermath_run (&after);
   g_clear_pointer (&bytes, g_bytes_unref);

@@ -23,6 +23,10 @@ void      bs_lane_set_max_threads (BsLane *lane, guint max_threads);
 /* One more thread, until it is given back: for a function that waits. */
 void      bs_lane_lend            (BsLane *lane, int n_threads);
 
+/* The lane that this thread is one of, or NULL. Whatever runs on it is part of an
+ * operation that is not over. */
+BsLane   *bs_lane_get_current     (void);
+
 void      bs_lane_submit          (BsLane *lane, BsJob *job);
 void      bs_lane_forget          (BsLane *lane, BsJob *job);
 void      bs_lane_raise           (BsLane *lane, BsJob *job, int priority);

@@ -44,6 +44,7 @@ struct _BsLane
 
 /* Much cheaper than a GPrivate, and nothing has to be freed with the thread. */
 static __thread BsFrame *current_frame;
+static __thread BsLane *current_lane;
 
 void
 bs_frame_push (BsFrame *frame, gconstpointer store, BsFrameKind kind)
@@ -186,6 +187,7 @@ runner (gpointer data, gpointer user_data)
   BsLane *lane = data;
   guint patience = PATIENCE;
 
+  current_lane = lane;
   g_mutex_lock (&lane->mutex);
   for (;;)
     {
@@ -212,8 +214,15 @@ runner (gpointer data, gpointer user_data)
     }
   lane->n_runners--;
   g_mutex_unlock (&lane->mutex);
+  current_lane = NULL;
 
   bs_lane_unref (lane);
+}
+
+BsLane *
+bs_lane_get_current (void)
+{
+  return current_lane;
 }
 
 /* Starts runners for what is ready, at most `n_ready` of them. */

@@ -8,7 +8,7 @@
 
 typedef struct
 {
-  GWeakRef object;
+  GWeakRef object;        /* of a notification */
   gpointer identity;      /* the object's address, only to compare */
   GParamSpec *pspec;      /* borrowed from the class; NULL for a report */
   int *pending;           /* in the object, nullable */
@@ -28,6 +28,7 @@ struct _BsNotifier
   gatomicrefcount n_owners;
 
   GMainContext *context;  /* owned; constant */
+  GWeakRef reporter;      /* of all reports: GLib allows no more than 65535 weak references to an object */
 
   GMutex mutex;
 
@@ -77,6 +78,7 @@ bs_notifier_new (void)
   g_atomic_ref_count_init (&notifier->n_owners);
   g_mutex_init (&notifier->mutex);
   notifier->context = g_main_context_ref_thread_default ();
+  g_weak_ref_init (&notifier->reporter, NULL);
   notifier->notices = g_ptr_array_new_with_free_func (notice_unref);
   notifier->queued = g_hash_table_new (notice_hash, notice_equal);
   return notifier;
@@ -97,6 +99,7 @@ notifier_clear (gpointer data)
   g_hash_table_unref (notifier->queued);
   g_ptr_array_unref (notifier->notices);
   g_main_context_unref (notifier->context);
+  g_weak_ref_clear (&notifier->reporter);
   g_mutex_clear (&notifier->mutex);
 }
 
@@ -127,12 +130,12 @@ bs_notifier_unref (BsNotifier *notifier)
 }
 
 static void
-emit (GPtrArray *notices)
+emit (BsNotifier *notifier, GPtrArray *notices)
 {
   for (guint i = 0; i < notices->len; i++)
     {
       Notice *notice = g_ptr_array_index (notices, i);
-      g_autoptr (GObject) object = g_weak_ref_get (&notice->object);
+      g_autoptr (GObject) object = g_weak_ref_get (notice->pspec != NULL ? &notice->object : &notifier->reporter);
 
       if (object == NULL)
         continue;
@@ -158,7 +161,7 @@ tell (gpointer data)
   g_hash_table_remove_all (notifier->queued);
   g_mutex_unlock (&notifier->mutex);
 
-  emit (notices);
+  emit (notifier, notices);
 
   return G_SOURCE_REMOVE;
 }
@@ -244,7 +247,7 @@ bs_notifier_tell_now (BsNotifier *notifier, GMainContext *context, GObject *obje
     return;
 
   notices = take (notifier, object);
-  emit (notices);
+  emit (notifier, notices);
 }
 
 void
@@ -273,9 +276,17 @@ bs_notifier_notify (BsNotifier *notifier, GObject *object, GParamSpec *pspec, in
 void
 bs_notifier_report (BsNotifier *notifier, GObject *object, guint signal_id, const BsKey *key, BsOperation operation, GError *error)
 {
-  Notice *notice = g_atomic_rc_box_new0 (Notice);
+  Notice *notice;
 
-  g_weak_ref_init (&notice->object, object);
+  /* Where nobody listens there may be no main loop, and they would pile up. */
+  if (!g_signal_has_handler_pending (object, signal_id, 0, TRUE))
+    {
+      g_error_free (error);
+      return;
+    }
+
+  g_weak_ref_set (&notifier->reporter, object);
+  notice = g_atomic_rc_box_new0 (Notice);
   notice->identity = object;
   notice->signal_id = signal_id;
   notice->operation = operation;

@@ -21,6 +21,7 @@ path_job_end (BsPathJob *self, gpointer value, const GError *error)
   bs_path_dispatch (path, &after);
   g_mutex_unlock (&path->mutex);
 
+  bs_aftermath_push (&after);
   bs_job_answer (callers, value, error);
   bs_aftermath_run (&after);
   bs_job_unref (job);

@@ -470,6 +470,7 @@ end (SaveJob *self)
   bs_path_remove_save (job, &after);
   g_mutex_unlock (job->lock);
 
+  bs_aftermath_push (&after);
   bs_caller_answer (self->caller, NULL, g_steal_pointer (&self->error));
   bs_aftermath_run (&after);
   bs_job_unref (job);

@@ -485,6 +485,7 @@ can_call_now (BsBackingStore *store, BsJobKind kind, const BsKey *key, guint64 h
 static void
 go_on (BsKeyJob *self, BsCaller *callers, GBytes *bytes, const GError *error, BsAftermath *after)
 {
+  bs_aftermath_push (after);
   bs_job_answer (callers, bs_key_job_get_value (self, bytes), error);
   bs_aftermath_run (after);
   bs_task_tracker_end (self->job.store->tracker);

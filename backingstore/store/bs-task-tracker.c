@@ -402,7 +402,8 @@ bs_task_tracker_wait_blocking (BsTaskTracker *self, const char *operation, GCanc
 {
   BsCaller *caller;
 
-  if (bs_frame_find (self->store, BS_FRAME_TASK) != NULL || bs_frame_find (self->store, BS_FRAME_CALL) != NULL)
+  if (bs_frame_find (self->store, BS_FRAME_TASK) != NULL || bs_frame_find (self->store, BS_FRAME_CALL) != NULL ||
+      bs_lane_get_current () == self->lane)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                    "%s: called from inside one of the store's tasks, it would wait for itself", operation);

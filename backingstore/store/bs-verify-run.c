@@ -123,6 +123,7 @@ run_end (Run *run)
   bs_path_return_ticket (job, &after);
   g_mutex_unlock (job->lock);
 
+  bs_aftermath_push (&after);
   bs_job_answer (callers, NULL, error);
   bs_aftermath_run (&after);
   bs_job_unref (job);
