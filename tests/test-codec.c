@@ -388,6 +388,70 @@ test_round_trip (void)
   tear_down (&fixture, codec);
 }
 
+/* What is in memory and nothing else, without the codec and without waiting. */
+static void
+test_try_load (void)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new_static ("bytes", 5);
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  GObject *object = make_text ("hello");
+  BsPoolStats *stats;
+  TestCodec *codec;
+  Fixture fixture;
+  GObject *found;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  item = bs_pool_insert_object (fixture.pool, object);
+  found = bs_item_try_load_object (item);
+  g_assert_true (found == object);
+  g_object_unref (found);
+
+  /* On its way out it is there still, however long the disk takes. */
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  bs_pool_trim_async (fixture.pool, 0, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) == 1);
+  found = bs_item_try_load_object (item);
+  g_assert_true (found == object);
+  g_object_unref (found);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  bs_pool_trim_finish (fixture.pool, wait_result (&result), &error);
+  g_assert_no_error (error);
+
+  /* Let go of by the pool, alive in the application: it comes back. */
+  trim (&fixture, 0);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  found = bs_item_try_load_object (item);
+  g_assert_true (found == object);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 50);
+  g_object_unref (found);
+
+  /* Gone. */
+  trim (&fixture, 0);
+  assert_goes (object);
+  wait_until (bs_pool_get_memory_in_use (fixture.pool) == 0);
+  g_assert_null (bs_item_try_load_object (item));
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 0);
+  g_assert_cmpuint (calls (codec, DECODE), ==, 0);
+  stats = bs_pool_get_stats (fixture.pool);
+  g_assert_cmpuint (stats->hits, ==, 3);
+  g_assert_cmpuint (stats->misses, ==, 0);
+  bs_pool_stats_free (stats);
+
+  /* Bytes in memory are no object. */
+  bs_item_replace (item, bytes);
+  g_assert_null (bs_item_try_load_object (item));
+  assert_loads (item, "bytes");
+  found = bs_item_try_load_object (item);
+  assert_text (found, "bytes");
+  g_object_unref (found);
+
+  g_clear_object (&result);
+  g_assert_finalize_object (item);
+  tear_down (&fixture, codec);
+}
+
 /* Its object is alive somewhere: nothing is read, and nothing decoded. */
 static void
 test_alive (void)
@@ -1467,6 +1531,7 @@ test_no_codec (void)
   g_assert_null (bs_pool_get_codec (fixture.pool));
   item = insert (fixture.pool, 5, 'a');
   key = bs_item_dup_key (item);
+  g_assert_null (bs_item_try_load_object (item));
   g_assert_null (bs_item_load_object (item, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
   g_assert_nonnull (strstr (error->message, key));
@@ -1829,6 +1894,7 @@ main (int argc, char **argv)
 
   g_test_add_func ("/codec/wrappers", test_wrappers);
   g_test_add_func ("/codec/round-trip", test_round_trip);
+  g_test_add_func ("/codec/try-load", test_try_load);
   g_test_add_func ("/codec/alive", test_alive);
   g_test_add_func ("/codec/outlives-pool", test_outlives_pool);
   g_test_add_func ("/codec/run-dispose", test_run_dispose);

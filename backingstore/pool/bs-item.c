@@ -294,6 +294,16 @@ find (BsItem *self, BsBlob *blob, BsKind kind)
   return found;
 }
 
+static gpointer
+try_find (BsItem *self, BsKind kind)
+{
+  BsBlob *blob = bs_item_dup_blob (self);
+  gpointer found = find (self, blob, kind);
+
+  bs_pool_release_blob (self->pool, blob);
+  return found;
+}
+
 gpointer
 bs_item_find (BsItem *self, BsKind kind, BsBlob **missing)
 {
@@ -335,9 +345,7 @@ bs_item_find (BsItem *self, BsKind kind, BsBlob **missing)
 GBytes *
 bs_item_try_load (BsItem *self)
 {
-  GBytes *bytes;
   BsHold hold;
-  BsBlob *blob;
 
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
@@ -346,11 +354,39 @@ bs_item_try_load (BsItem *self)
   if (G_LIKELY (hold != 0))
     return bs_hold_get_bytes (hold);
 
-  blob = bs_item_dup_blob (self);
-  bytes = find (self, blob, BS_KIND_BYTES);
-  bs_pool_release_blob (self->pool, blob);
+  return try_find (self, BS_KIND_BYTES);
+}
 
-  return bytes;
+/**
+ * bs_item_try_load_object:
+ * @self: an item
+ *
+ * Gets the item's object if it is in memory.
+ *
+ * Does no I/O, calls no codec and never waits: a list can show at once what it
+ * has, and load the rest. An object that is alive anywhere in the application is
+ * in memory still, whether or not the pool has let go of it. In a pool without a
+ * codec there is none. May be called from any thread.
+ *
+ * Returns: (transfer full) (nullable): the object, or %NULL if it would have to be
+ *   loaded
+ */
+GObject *
+bs_item_try_load_object (BsItem *self)
+{
+  BsHold hold;
+
+  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
+  g_return_val_if_fail (self->pool != NULL, NULL);
+
+  if (bs_pool_get_codec (self->pool) == NULL)
+    return NULL;
+
+  hold = bs_item_hit (self, BS_KIND_OBJECT);
+  if (G_LIKELY (hold != 0))
+    return bs_hold_to_object (hold);
+
+  return try_find (self, BS_KIND_OBJECT);
 }
 
 /**

@@ -23,6 +23,8 @@ gint64    bs_item_get_size       (BsItem *self);
 BS_AVAILABLE_IN_1_0
 GBytes   *bs_item_try_load       (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0
+GObject  *bs_item_try_load_object (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
 void      bs_item_replace        (BsItem *self, GBytes *bytes);
 BS_AVAILABLE_IN_1_0
 void      bs_item_replace_object (BsItem *self, GObject *object);

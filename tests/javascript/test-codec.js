@@ -92,6 +92,7 @@ test('same object', async () => {
     assertEqual(item.size, SIZE);
     await pool.trim_async(0, DEFAULT, null);
     assertEqual(pool.memory_in_use, SIZE);
+    assert(item.try_load_object() === tile);
     assert(await item.load_object_async(DEFAULT, null) === tile);
     assertEqual(codec.calls.decode, 0);
 

@@ -102,8 +102,10 @@ class CodecTest(unittest.TestCase):
         tile = Tile('held')
         item = pool.insert_object(tile)
         self.assertIs(item.load_object(), tile)
+        self.assertIs(item.try_load_object(), tile)
         self.assertTrue(call(pool.trim_async, 0))
         self.assertEqual(pool.props.memory_in_use, SIZE)
+        self.assertIs(item.try_load_object(), tile)
         self.assertIs(call(item.load_object_async), tile)
         self.assertEqual(codec.calls['decode'], 0)
 

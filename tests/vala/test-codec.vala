@@ -77,6 +77,7 @@ async void same_object () throws GLib.Error {
     var item = pool.insert_object (tile);
     yield pool.trim_async (0);
     assert (pool.memory_in_use == SIZE);
+    assert (item.try_load_object () == tile);
     assert ((yield item.load_object_async ()) == tile);
     assert (item.load_object () == tile);
     assert (codec.n_decoded == 0);
