@@ -228,6 +228,8 @@ test_key_spellings (Fixture *fixture, gconstpointer data)
 static void
 assert_path_refused (Fixture *fixture, BsTrackedPath *tracked, GQuark domain, int code, gboolean untrack)
 {
+  const char *titles[] = { "Syncing", "Deleting persisted key", "Deleting persisted keys", "Loading the root", "Persisting key",
+                           "Registering key", "Registering all keys", "Untracking" };
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
@@ -251,6 +253,7 @@ assert_path_refused (Fixture *fixture, BsTrackedPath *tracked, GQuark domain, in
   for (guint i = 0; i < n; i++)
     {
       g_assert_error (errors[i], domain, code);
+      g_assert_true (g_str_has_prefix (errors[i]->message, titles[i]));
       g_assert_nonnull (strstr (errors[i]->message, "gate:///"));
       if (i == 1 || i == 4 || i == 5)
         g_assert_nonnull (strstr (errors[i]->message, key));

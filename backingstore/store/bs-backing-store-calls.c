@@ -100,7 +100,7 @@ start_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char
 static void
 start_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, BsCaller *caller)
 {
-  if (!bs_backing_store_admit (self, caller, BS_JOB_BULK, NULL, tracked))
+  if (!bs_backing_store_admit (self, caller, BS_JOB_DELETE_KEYS, NULL, tracked))
     return;
 
   bs_bulk_start_delete_persisted (self, tracked, keys, caller);

@@ -371,7 +371,7 @@ bs_backing_store_start_register (BsBackingStore *self, BsTrackedPath *tracked, c
 void
 bs_backing_store_start_register_all (BsBackingStore *self, BsTrackedPath *tracked, BsCaller *caller)
 {
-  if (!bs_backing_store_admit (self, caller, BS_JOB_BULK, NULL, tracked))
+  if (!bs_backing_store_admit (self, caller, BS_JOB_REGISTER_ALL, NULL, tracked))
     return;
 
   bs_bulk_start_register_all (self, tracked, caller);

@@ -34,7 +34,7 @@ typedef struct
   BsJob job;
 
   /* constant once started */
-  BsJobKind what;         /* REGISTER, DELETE_PERSISTED or DELETE */
+  BsJobKind what;         /* on each key: REGISTER, DELETE_PERSISTED or DELETE */
   gboolean doomed;        /* DELETE_PERSISTED: what a save has doomed */
   guint64 n_total;
 
@@ -480,7 +480,7 @@ bulk_step (Bulk *self)
         return FALSE;
       if (g_cancellable_is_cancelled (self->job.cancellable))
         {
-          error = bs_job_error (BS_JOB_BULK, NULL, self->job.tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+          error = bs_job_error (self->job.kind, NULL, self->job.tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
           note_error (self, error);
           return FALSE;
         }
@@ -541,11 +541,11 @@ static const BsJobClass bulk_class = {
 };
 
 static Bulk *
-bulk_new (BsBackingStore *store, BsJobKind what, BsTrackedPath *tracked, int priority)
+bulk_new (BsBackingStore *store, BsJobKind kind, BsJobKind what, BsTrackedPath *tracked, int priority)
 {
   Bulk *self = g_new0 (Bulk, 1);
 
-  bs_job_init (&self->job, &bulk_class, BS_JOB_BULK, store, store->backing_lane, &store->jobs_mutex, tracked, priority);
+  bs_job_init (&self->job, &bulk_class, kind, store, store->backing_lane, &store->jobs_mutex, tracked, priority);
   bs_job_hold (&self->job);
   self->job.resumes = TRUE;
   self->job.state = BS_JOB_READY;
@@ -581,16 +581,16 @@ bulk_start (Bulk *self, BsCaller *caller)
     }
 
   if (left)
-    bs_caller_answer (caller, NULL, bs_job_error (BS_JOB_BULK, NULL, job->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
+    bs_caller_answer (caller, NULL, bs_job_error (job->kind, NULL, job->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
   else
-    bs_caller_answer (caller, NULL, bs_job_error (BS_JOB_BULK, NULL, job->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed"));
+    bs_caller_answer (caller, NULL, bs_job_error (job->kind, NULL, job->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed"));
   bs_job_unref (job);
 }
 
 void
 bs_bulk_start_delete_persisted (BsBackingStore *store, BsTrackedPath *tracked, BsKeySet *keys, BsCaller *caller)
 {
-  Bulk *self = bulk_new (store, BS_JOB_DELETE_PERSISTED, tracked, caller->priority);
+  Bulk *self = bulk_new (store, BS_JOB_DELETE_KEYS, BS_JOB_DELETE_PERSISTED, tracked, caller->priority);
 
   /* A key set is not thread-safe, and stays the caller's. */
   bs_key_table_copy (bs_key_set_get_table (keys), &self->source);
@@ -602,7 +602,7 @@ bs_bulk_start_delete_persisted (BsBackingStore *store, BsTrackedPath *tracked, B
 void
 bs_bulk_start_delete_doomed (BsBackingStore *store, BsTrackedPath *tracked, guint64 n_keys, BsCaller *caller)
 {
-  Bulk *self = bulk_new (store, BS_JOB_DELETE_PERSISTED, tracked, caller->priority);
+  Bulk *self = bulk_new (store, BS_JOB_DELETE_KEYS, BS_JOB_DELETE_PERSISTED, tracked, caller->priority);
 
   self->doomed = TRUE;
   self->keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
@@ -614,7 +614,7 @@ bs_bulk_start_delete_doomed (BsBackingStore *store, BsTrackedPath *tracked, guin
 void
 bs_bulk_start_register_all (BsBackingStore *store, BsTrackedPath *tracked, BsCaller *caller)
 {
-  Bulk *self = bulk_new (store, BS_JOB_REGISTER, tracked, caller->priority);
+  Bulk *self = bulk_new (store, BS_JOB_REGISTER_ALL, BS_JOB_REGISTER, tracked, caller->priority);
 
   self->keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
   self->n_total = bs_tracked_path_get_n_keys (tracked);
@@ -631,7 +631,7 @@ bs_backing_store_drop_tokens (BsBackingStore *self, BsKeyRecord **records, gsize
   if (n_records == 0)
     return;
 
-  bulk = bulk_new (self, BS_JOB_DELETE, NULL, G_PRIORITY_LOW);
+  bulk = bulk_new (self, BS_JOB_DROP_TOKENS, BS_JOB_DELETE, NULL, G_PRIORITY_LOW);
   bulk->job.unattended = TRUE;
   bulk->records = g_memdup2 (records, n_records * sizeof *records);
   bulk->n_records = n_records;

@@ -251,16 +251,14 @@ bs_save_names_start (BsSaveNames *self, BsCaller *caller)
   self->tokens = g_new0 (BsKeyRecord *, self->n_todo);
   g_mutex_lock (&self->mutex);
   self->caller = bs_caller_ref (caller);
+  /* The thread of a blocking call is one of those that are under way. */
+  self->n_running = caller->blocking;
   g_mutex_unlock (&self->mutex);
-  if (!caller->blocking)
-    {
-      pump (self);
-      return;
-    }
 
-  /* This thread is one of those that are under way. */
-  self->n_running = 1;
   pump (self);
+  if (!caller->blocking)
+    return;
+
   while (more)
     {
       g_mutex_lock (&self->mutex);

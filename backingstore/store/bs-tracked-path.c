@@ -157,7 +157,7 @@ bs_tracked_path_settle (BsTrackedPath *self, const BsKey *key, guint64 hash, con
   BsPathShard *shard = &self->shards[bs_shard_index (hash)];
 
   /* What was asked while the sync ran may have been done before it failed. */
-  if (job->ticket > (job->kind == BS_JOB_BULK ? shard->last_doubted_bulk : shard->last_doubted))
+  if (job->ticket > (job->kind == BS_JOB_DELETE_KEYS ? shard->last_doubted_bulk : shard->last_doubted))
     bs_key_table_add (&shard->redone, key, hash);
 }
 
