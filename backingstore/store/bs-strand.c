@@ -286,6 +286,15 @@ typedef struct
   BsKeyJob *spare;        /* owned: a job to put on the strand */
 } Asking;
 
+/* Lends a priority to a job and to those before it. Each has lent its own to all
+ * before it, so that nothing is left to do where one has as much. */
+static void
+lend (BsJob *job, int priority)
+{
+  for (; job != NULL && g_atomic_int_get (&job->priority) > priority; job = job->previous)
+    bs_job_raise (job, priority);
+}
+
 /* A new operation. Under the shard's mutex. */
 static Asked
 ask_new (Asking *self, BsShard *shard, BsAftermath *after)
@@ -308,7 +317,7 @@ ask_new (Asking *self, BsShard *shard, BsAftermath *after)
       bs_job_ref (job);
       return ASKED_START;
     }
-  bs_job_lend (job->previous, self->caller->priority);
+  lend (job->previous, self->caller->priority);
   self->spare = NULL;
   return ASKED_WAIT;
 }
@@ -338,7 +347,7 @@ ask (Asking *self, BsShard *shard, BsAftermath *after)
       /* A part of a bulk must be seen by syncs even when the bulk is gone. */
       if (job->embedded && job->ticket == 0 && self->tracked != NULL)
         bs_path_take_key_ticket (job, bs_shard_index (self->hash), TRUE);
-      bs_job_lend (job, self->caller->priority);
+      lend (job, self->caller->priority);
       return ASKED_WAIT;
     }
 
