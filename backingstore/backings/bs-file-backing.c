@@ -35,7 +35,8 @@
  * One backing at a time has a directory: another one, in this process or a
  * different one, gets %BS_ERROR_BUSY. It has to be writable even where blobs are
  * only to be read: on a medium that can't be written, tracking it fails with
- * %G_IO_ERROR_READ_ONLY. A persisted path is let go by
+ * %G_IO_ERROR_READ_ONLY. One that is renamed or moved as a whole while it is in use
+ * goes on being used where it is now. A persisted path is let go by
  * [method@Backing.release_path], all of them by [method@Backing.close].
  *
  * What an earlier process left in a scratch directory is removed when the
@@ -74,7 +75,8 @@
  * ## Errors
  *
  * Besides what [iface@Backing] says, each function reports what the system
- * reports, as the [error@Gio.IOErrorEnum] that fits, and
+ * reports, as the [error@Gio.IOErrorEnum] that fits (%G_IO_ERROR_NO_SPACE also
+ * where it is the user's quota that is used up), and
  *
  * - %BS_ERROR_CORRUPT if something other than a regular file stands in a blob's
  *   place, or its length or hash is wrong;

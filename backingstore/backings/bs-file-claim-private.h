@@ -46,4 +46,7 @@ gboolean bs_file_claim_is_current (const BsFileClaim *self);
 /* For an errno of ours or of the system's, about something in the directory. */
 void     bs_file_claim_set_error  (const BsFileClaim *self, int code, GError **error);
 
+/* For an errno of the system's: a quota that is used up is a full disk to its user. */
+GIOErrorEnum bs_file_get_error_code (int code);
+
 G_END_DECLS

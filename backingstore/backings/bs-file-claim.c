@@ -465,6 +465,12 @@ bs_file_claim_is_current (const BsFileClaim *self)
   return stat (self->path, &status) == 0 && is_same_file (&status, &self->identity);
 }
 
+GIOErrorEnum
+bs_file_get_error_code (int code)
+{
+  return code == EDQUOT ? G_IO_ERROR_NO_SPACE : g_io_error_from_errno (code);
+}
+
 void
 bs_file_claim_set_error (const BsFileClaim *self,
                          int code,
@@ -483,5 +489,5 @@ bs_file_claim_set_error (const BsFileClaim *self,
   else if (code == ELOOP)
     g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "a symbolic link in %s is not followed", name);
   else
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "%s: %s", name, g_strerror (code));
+    g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code), "%s: %s", name, g_strerror (code));
 }

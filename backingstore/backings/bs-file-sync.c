@@ -423,7 +423,7 @@ report (Sync *sync,
     }
 
   bs_key_print (&key, string);
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
+  g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code),
                "%" G_GUINT64_FORMAT " of the blobs could not be made durable, and have to be persisted again or deleted; "
                "one is %s: %s",
                n_broken, string, g_strerror (code));
