@@ -179,6 +179,69 @@ measure (guint n_operations)
   g_strfreev (keys);
 }
 
+static void
+asked_done (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  gboolean success = BS_IS_ITEM (source) ? bs_item_persist_finish (BS_ITEM (source), result, NULL)
+                                         : bs_backing_store_delete_persisted_finish (BS_BACKING_STORE (source), result, NULL);
+
+  if (!success)
+    g_error ("An operation on the stuck key failed");
+  end_one (user_data);
+}
+
+/* What is asked of the stuck key itself waits. How long does asking take, for each? */
+static double
+ask_for_stuck (guint n_operations)
+{
+  g_auto (GStrv) keys = benchmark_make_keys (1);
+  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, 1);
+  g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
+  g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
+  g_autoptr (BsPool) pool = bs_pool_new (store, G_MAXUINT64);
+  g_autoptr (BsItem) item = bs_pool_register (pool, tracked, keys[0], NULL, NULL);
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  Run run = { .loop = loop, .n_pending = n_operations };
+  gint64 start;
+  double spent;
+
+  benchmark_backing_stall (backing, keys[0], stall_milliseconds);
+  start = benchmark_now ();
+  for (guint i = 0; i < n_operations; i++)
+    if (i % 2 == 0)
+      bs_backing_store_delete_persisted_async (store, tracked, keys[0], G_PRIORITY_DEFAULT, NULL, asked_done, &run);
+    else
+      bs_item_persist_async (item, tracked, G_PRIORITY_DEFAULT, NULL, asked_done, &run);
+  spent = (double) (benchmark_now () - start) / n_operations;
+
+  benchmark_backing_stall (backing, NULL, 0);
+  g_main_loop_run (loop);
+  bs_backing_store_wait_finished (store, NULL, NULL);
+
+  return spent;
+}
+
+static void
+measure_asking (guint few, guint many)
+{
+  Series runs[2];
+
+  series_init (&runs[0], "few");
+  series_init (&runs[1], "many");
+  for (guint round = 0; round < benchmark_rounds; round++)
+    {
+      series_add (&runs[0], ask_for_stuck (few));
+      series_add (&runs[1], ask_for_stuck (many));
+    }
+
+  g_print ("asking for the stuck key itself, for each of %u and of %u that wait\n", few, many);
+  series_print (&runs[0], NULL, "ns");
+  series_print (&runs[1], &runs[0], "ns");
+
+  series_clear (&runs[0]);
+  series_clear (&runs[1]);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -188,10 +251,12 @@ main (int argc, char **argv)
     {
       stall_milliseconds = 20;
       measure (50);
+      measure_asking (10, 20);
       return 0;
     }
 
   measure (1000);
   measure (10000);
+  measure_asking (1000, 40000);
   return 0;
 }
