@@ -138,6 +138,7 @@ test_same (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
     answer_ok (&answers[i]);
   short_clear (&self);
+  settle (fixture);
 
   begin_delete (&self, fixture);
   delete_async (fixture, self.key, NULL, &answers[0]);
@@ -159,6 +160,7 @@ test_opposite (Fixture *fixture, gconstpointer data)
   end (&self, "persist delete_persisted");
   answer_ok (&answer);
   short_clear (&self);
+  settle (fixture);
 
   begin_delete (&self, fixture);
   persist_async (fixture, self.item, NULL, &answer);
