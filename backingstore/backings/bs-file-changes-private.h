@@ -41,6 +41,17 @@ typedef struct
   guint64 words[BS_FILE_N_SHARDS / 64];
 } BsFileShardSet;
 
+/* What its folder is called. */
+static inline void
+bs_file_shard_print_name (guint shard, char name[3])
+{
+  const char hex[] = "0123456789abcdef";
+
+  name[0] = hex[shard >> 4];
+  name[1] = hex[shard & 15];
+  name[2] = '\0';
+}
+
 static inline void
 bs_file_shard_set_add (BsFileShardSet *self, guint shard)
 {

@@ -93,7 +93,6 @@ empty_scratch (BsFileDirectory *self,
   return code != 0 ? code : emptying.code;
 }
 
-/* Called with the mutex held. */
 static gboolean
 is_on_ext4 (int fd)
 {
@@ -102,6 +101,7 @@ is_on_ext4 (int fd)
   return fstatfs (fd, &status) == 0 && status.f_type == EXT4_SUPER_MAGIC;
 }
 
+/* Called with the mutex held. */
 static gboolean
 open_locked (BsFileDirectory *self,
              BsFileDirectoryMode mode,
@@ -521,11 +521,11 @@ check_place (BsFileDirectory *self,
              guint shard,
              int fd)
 {
-  const char hex[] = "0123456789abcdef";
-  const char name[3] = { hex[shard >> 4], hex[shard & 15], '\0' };
   struct stat ours;
   struct stat there;
+  char name[3];
 
+  bs_file_shard_print_name (shard, name);
   if (fstat (fd, &ours) != 0 || fstatat (self->claim.fd, name, &there, AT_SYMLINK_NOFOLLOW) != 0)
     return errno;
 

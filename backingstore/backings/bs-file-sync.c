@@ -235,15 +235,15 @@ sync_shards (Sync *sync)
 {
   for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
     {
-      const char hex[] = "0123456789abcdef";
-      const char name[3] = { hex[shard >> 4], hex[shard & 15], '\0' };
       BsFileShardSet one = { { 0 } };
       gboolean opened;
+      char name[3];
       int code;
 
       if (!bs_file_shard_set_contains (&sync->taken.changed, shard))
         continue;
 
+      bs_file_shard_print_name (shard, name);
       code = sync_folder (sync, name, &opened);
       if (code == 0 || code == ENOENT)
         continue;
