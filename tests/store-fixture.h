@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "store/bs-path-private.h"
-#include "store/bs-store-private.h"
-#include "store/bs-strand-private.h"
+#include "store/queues/bs-path-private.h"
+#include "store/operations/bs-store-private.h"
+#include "store/queues/bs-key-queue-private.h"
 
 /* A store and a pool on a backing with gates. Nothing here sleeps: what other
  * threads bring about is waited for at gates, in main loops, or by looking. */
@@ -322,11 +322,11 @@ count_callers (BsBackingStore *store, const char *string)
   {
     guint64 hash = bs_key_hash (&key);
     BsShard *shard = &store->shards[bs_shard_index (hash)];
-    BsKeyRecord *record;
+    BsToken *record;
 
     g_mutex_lock (&shard->mutex);
     record = bs_shard_lookup (shard, &key, hash);
-    for (BsJob *job = record != NULL ? record->last_job : NULL; job != NULL; job = job->previous)
+    for (BsStoreOperation *job = record != NULL ? record->last_operation : NULL; job != NULL; job = job->previous)
       n += job->n_wanting;
     g_mutex_unlock (&shard->mutex);
   }
@@ -337,7 +337,7 @@ count_callers (BsBackingStore *store, const char *string)
 static inline gboolean
 is_forgotten (BsBackingStore *store, const char *string)
 {
-  BsKeyRecord *record;
+  BsToken *record;
   guint64 hash;
   BsKey key;
 

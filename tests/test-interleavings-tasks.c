@@ -323,26 +323,26 @@ test_inside_encoder (Fixture *fixture, gconstpointer data)
   for (guint blocking = 0; blocking < 2; blocking++)
     {
       Inside inside = { fixture, NULL, { NULL, }, 0 };
-      BsKeyRecord *token = bs_backing_store_new_token (fixture->store);
+      BsToken *token = bs_backing_store_new_token (fixture->store);
       BsContent *content = bs_content_new (encode_and_block, &inside, nothing_to_free);
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autoptr (GError) error = NULL;
       Answer answer = { 0, };
-      BsCaller *caller;
+      BsWaiter *caller;
 
       if (blocking)
-        caller = bs_caller_new_blocking (fixture->store, cancellable, NULL, NULL, NULL, NULL);
+        caller = bs_waiter_new_blocking (fixture->store, cancellable, NULL, NULL, NULL, NULL);
       else
-        caller = bs_caller_new_async (fixture->store, g_task_new (NULL, cancellable, answer_cb, &answer), NULL, NULL, NULL, NULL);
+        caller = bs_waiter_new_async (fixture->store, g_task_new (NULL, cancellable, answer_cb, &answer), NULL, NULL, NULL, NULL);
       bs_backing_store_start_write (fixture->store, token, content, caller);
       bs_content_unref (content);
       if (blocking)
         {
-          g_assert_null (bs_caller_wait (caller, &error));
+          g_assert_null (bs_waiter_wait (caller, &error));
         }
       else
         {
-          bs_caller_unref (caller);
+          bs_waiter_unref (caller);
           error = answer_dup_error (&answer);
         }
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
@@ -676,7 +676,7 @@ cancel_when_asked (Fixture *fixture)
 {
   GCancellable *cancellable = g_cancellable_new ();
 
-  cancelling_lock = &fixture->store->jobs_mutex;
+  cancelling_lock = &fixture->store->operations_mutex;
   cancelled_there = cancellable;
   return cancellable;
 }

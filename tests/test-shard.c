@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "store/bs-strand-private.h"
+#include "store/queues/bs-key-queue-private.h"
 
 #define N_KEYS 20000
 
@@ -17,7 +17,7 @@ shard_clear (BsShard *shard)
   g_mutex_clear (&shard->mutex);
 }
 
-static BsKeyRecord *
+static BsToken *
 lookup (BsShard *shard, const BsKey *key)
 {
   return bs_shard_lookup (shard, key, bs_key_hash (key));
@@ -28,7 +28,7 @@ static void
 test_model (void)
 {
   g_autofree BsKey *keys = g_new (BsKey, N_KEYS);
-  g_autofree BsKeyRecord **records = g_new0 (BsKeyRecord *, N_KEYS);
+  g_autofree BsToken **records = g_new0 (BsToken *, N_KEYS);
   guint n_records = 0;
   BsShard shard;
 
@@ -55,7 +55,7 @@ test_model (void)
           records[i] = NULL;
           n_records--;
         }
-      g_assert_cmpuint (shard.n_records, ==, n_records);
+      g_assert_cmpuint (shard.n_tokens, ==, n_records);
     }
 
   for (guint i = 0; i < N_KEYS; i++)
@@ -64,7 +64,7 @@ test_model (void)
       if (records[i] != NULL)
         bs_shard_remove (&shard, records[i], bs_key_hash (&keys[i]));
     }
-  g_assert_cmpuint (shard.n_records, ==, 0);
+  g_assert_cmpuint (shard.n_tokens, ==, 0);
   g_assert_null (shard.groups);
   g_assert_null (lookup (&shard, &keys[0]));
   shard_clear (&shard);
@@ -76,7 +76,7 @@ test_one_home (void)
 {
   const guint n_keys = 1000;
   g_autofree BsKey *keys = g_new (BsKey, n_keys);
-  g_autofree BsKeyRecord **records = g_new0 (BsKeyRecord *, n_keys);
+  g_autofree BsToken **records = g_new0 (BsToken *, n_keys);
   BsShard shard;
 
   shard_init (&shard);
@@ -106,7 +106,7 @@ test_one_home (void)
             g_assert_true (bs_shard_lookup (&shard, &keys[i], 7) == records[i]);
             bs_shard_remove (&shard, records[i], 7);
           }
-      g_assert_cmpuint (shard.n_records, ==, 0);
+      g_assert_cmpuint (shard.n_tokens, ==, 0);
       bs_shard_reserve (&shard, n_keys);
     }
   shard_clear (&shard);
@@ -127,7 +127,7 @@ test_clear (void)
       bs_shard_obtain (&shard, &key, bs_key_hash (&key));
       bs_shard_obtain (&shard, &key, bs_key_hash (&key));
     }
-  g_assert_cmpuint (shard.n_records, ==, 100);
+  g_assert_cmpuint (shard.n_tokens, ==, 100);
   shard_clear (&shard);
 }
 

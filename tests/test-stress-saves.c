@@ -389,7 +389,7 @@ stress (Fixture *fixture, gboolean cancels, gboolean fails)
   settle (fixture);
   g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
   for (guint i = 0; i < BS_N_SHARDS; i++)
-    g_assert_cmpuint (fixture->store->shards[i].n_records, ==, 0);
+    g_assert_cmpuint (fixture->store->shards[i].n_tokens, ==, 0);
   g_object_unref (paths[1]);
 }
 

@@ -234,7 +234,7 @@ test_bounded (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       g_mutex_lock (&fixture->store->shards[i].mutex);
-      n_records += fixture->store->shards[i].n_records;
+      n_records += fixture->store->shards[i].n_tokens;
       g_mutex_unlock (&fixture->store->shards[i].mutex);
     }
   g_assert_cmpuint (n_records, ==, fixture->n_threads);

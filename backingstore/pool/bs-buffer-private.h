@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/bs-key-private.h"
-#include "store/bs-content-private.h"
+#include "store/threads/bs-content-private.h"
 
 #include "bs-codec.h"
 #include "bs-link-private.h"

@@ -59,7 +59,7 @@ struct _BsBlob
   guintptr hold;              /* BsHold, owned, while the blob is in memory */
 
   /* constant */
-  BsKeyRecord *record;        /* one token */
+  BsToken *record;        /* one token */
   BsKey key;                  /* the record's: to look for the key without waiting for the record */
 };
 
@@ -130,12 +130,12 @@ BsCache     *bs_cache_ref            (BsCache *self);
 void         bs_cache_unref          (BsCache *self);
 
 /* Takes the token over. */
-BsBlob      *bs_blob_new             (BsKeyRecord *record, gboolean is_clean);
+BsBlob      *bs_blob_new             (BsToken *record, gboolean is_clean);
 BsBlob      *bs_blob_ref             (BsBlob *blob);
 /* FALSE when the blob is dying. */
 gboolean     bs_blob_try_ref         (BsBlob *blob);
 /* Returns the token when that was the last reference: the caller drops it. */
-BsKeyRecord *bs_cache_release_blob   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+BsToken *bs_cache_release_blob   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
 
 /* A new blob's content. The object's size is what its codec says; if it is NULL,
  * that is not known yet, and a reference on the hold is returned. */

@@ -53,13 +53,13 @@ bs_cache_unref (BsCache *self)
 }
 
 BsBlob *
-bs_blob_new (BsKeyRecord *record, gboolean is_clean)
+bs_blob_new (BsToken *record, gboolean is_clean)
 {
   BsBlob *blob = g_new0 (BsBlob, 1);
 
   blob->ref_count = 1;
   blob->record = record;
-  blob->key = *bs_key_record_get_key (record);
+  blob->key = *bs_token_get_key (record);
   blob->is_clean = is_clean;
 
   return blob;
@@ -233,10 +233,10 @@ bs_cache_forget_buffer (BsCache *self, BsBuffer *buffer)
   return was_held;
 }
 
-BsKeyRecord *
+BsToken *
 bs_cache_release_blob (BsCache *self, BsBlob *blob)
 {
-  BsKeyRecord *record = blob->record;
+  BsToken *record = blob->record;
   BsBuffer *followed = NULL;
   BsHold hold = 0;
 

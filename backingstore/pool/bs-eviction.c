@@ -204,7 +204,7 @@ write_behind_end_locked (Departure *self, BsBlob *blob, const GError *error)
 static void
 fail_trims (BsCache *self, const GError *error)
 {
-  g_autoptr (GPtrArray) callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_caller_unref);
+  g_autoptr (GPtrArray) callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
 
   g_mutex_lock (&self->lock);
   while (!bs_link_is_empty (&self->trims))
@@ -217,7 +217,7 @@ fail_trims (BsCache *self, const GError *error)
   g_mutex_unlock (&self->lock);
 
   for (guint i = 0; i < callers->len; i++)
-    bs_caller_answer (callers->pdata[i], NULL, g_error_copy (error));
+    bs_waiter_answer (callers->pdata[i], NULL, g_error_copy (error));
 }
 
 /* Called on the thread that finishes the write. */
@@ -414,7 +414,7 @@ choose_answers_locked (BsCache *self, Round *round)
 
       bs_link_remove (&trim->link);
       if (round->callers == NULL)
-        round->callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_caller_unref);
+        round->callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
       g_ptr_array_add (round->callers, g_steal_pointer (&trim->caller));
     }
 }
@@ -452,13 +452,13 @@ carry_out (BsCache *self, BsBackingStore *store, Round *round)
       g_autoptr (BsContent) content =
         bs_content_new_for_hold (departure->buffer, departure->hold, self->codec, &departure->key);
       BsBlob *blob = round->blobs[i];
-      BsCaller *caller;
-      BsKeyRecord *token;
+      BsWaiter *caller;
+      BsToken *token;
 
-      caller = bs_caller_new_background (store, departure->outbox != NULL ? round->priority : G_PRIORITY_LOW,
+      caller = bs_waiter_new_background (store, departure->outbox != NULL ? round->priority : G_PRIORITY_LOW,
                                          departure_deliver, departure, departure_free);
       bs_backing_store_start_write (store, blob->record, content, caller);
-      bs_caller_unref (caller);
+      bs_waiter_unref (caller);
 
       token = bs_cache_release_blob (self, blob);
       if (token != NULL)
@@ -472,7 +472,7 @@ carry_out (BsCache *self, BsBackingStore *store, Round *round)
   if (round->callers != NULL)
     {
       for (guint i = 0; i < round->callers->len; i++)
-        bs_caller_answer (round->callers->pdata[i], NULL, NULL);
+        bs_waiter_answer (round->callers->pdata[i], NULL, NULL);
       g_ptr_array_unref (round->callers);
     }
   if (round->hopeless != NULL)

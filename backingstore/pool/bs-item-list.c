@@ -28,7 +28,7 @@ struct _BsItemList
   GMutex lock;
 
   /* under the lock */
-  gpointer *places;     /* BsKeyRecord (a token), or BsBlob (a reference) with the lowest bit set */
+  gpointer *places;     /* BsToken (a token), or BsBlob (a reference) with the lowest bit set */
   GHashTable *made;     /* position → Made */
   guint sweep_at;       /* size of `made` that makes us look for dead ones */
 };
@@ -261,7 +261,7 @@ bs_item_list_finalize (GObject *object)
   BsItemList *self = BS_ITEM_LIST (object);
   BsBackingStore *store = bs_pool_get_store (self->pool);
   BsCache *cache = bs_pool_get_cache (self->pool);
-  BsKeyRecord **tokens = (BsKeyRecord **) self->places;
+  BsToken **tokens = (BsToken **) self->places;
   guint n_tokens = 0;
   GHashTableIter iter;
   gpointer made;
@@ -270,7 +270,7 @@ bs_item_list_finalize (GObject *object)
   for (guint i = 0; i < self->n_places; i++)
     {
       BsBlob *blob = get_blob (self->places[i]);
-      BsKeyRecord *token = blob != NULL ? bs_cache_release_blob (cache, blob) : self->places[i];
+      BsToken *token = blob != NULL ? bs_cache_release_blob (cache, blob) : self->places[i];
 
       if (token != NULL)
         tokens[n_tokens++] = token;

@@ -55,7 +55,7 @@ dup_in_the_way (BsItem *self, BsBlob *blob, BsKind kind)
 }
 
 static void
-start_read (BsItem *self, BsBlob *blob, BsContent *in_the_way, BsCaller *caller)
+start_read (BsItem *self, BsBlob *blob, BsContent *in_the_way, BsWaiter *caller)
 {
   if (in_the_way != NULL)
     bs_backing_store_start_write_and_read (get_store (self), blob->record, in_the_way, bs_item_write_deliver,
@@ -70,7 +70,7 @@ load_missing (BsItem *self, BsBlob *blob, BsKind kind, GCancellable *cancellable
   g_autoptr (BsContent) in_the_way = dup_in_the_way (self, blob, kind);
   g_autoptr (GBytes) content = NULL;
   GError *local_error = NULL;
-  BsCaller *caller;
+  BsWaiter *caller;
 
   if (in_the_way == NULL && cancellable == NULL &&
       bs_backing_store_read_now (get_store (self), &blob->key, blob->record, &content, &local_error))
@@ -83,11 +83,11 @@ load_missing (BsItem *self, BsBlob *blob, BsKind kind, GCancellable *cancellable
       return loaded;
     }
 
-  caller = bs_caller_new_blocking (get_store (self), cancellable, get_deliver (kind),
+  caller = bs_waiter_new_blocking (get_store (self), cancellable, get_deliver (kind),
                                    bs_item_request_new (self, blob, cancellable), bs_item_request_free, get_value_free (kind));
   start_read (self, blob, in_the_way, caller);
 
-  return bs_caller_wait (caller, error);
+  return bs_waiter_wait (caller, error);
 }
 
 static gpointer
@@ -106,12 +106,12 @@ found_object_deliver (gpointer data, gpointer value, GError **error)
 static void
 answer (BsItem *self, BsKind kind, GTask *task, gpointer found, GError *error)
 {
-  BsCaller *caller = bs_caller_new_async (get_store (self), task,
+  BsWaiter *caller = bs_waiter_new_async (get_store (self), task,
                                           kind == BS_KIND_OBJECT ? found_object_deliver : found_bytes_deliver,
                                           NULL, NULL, get_value_free (kind));
 
-  bs_caller_answer (caller, found, error);
-  bs_caller_unref (caller);
+  bs_waiter_answer (caller, found, error);
+  bs_waiter_unref (caller);
   if (found != NULL)
     get_value_free (kind) (found);
 }
@@ -122,11 +122,11 @@ start_load_missing (BsItem *self, BsBlob *blob, BsKind kind, GTask *task)
 {
   g_autoptr (BsContent) in_the_way = dup_in_the_way (self, blob, kind);
   BsItemRequest *request = bs_item_request_new (self, blob, g_task_get_cancellable (task));
-  BsCaller *caller = bs_caller_new_async (get_store (self), task, get_deliver (kind),
+  BsWaiter *caller = bs_waiter_new_async (get_store (self), task, get_deliver (kind),
                                           request, bs_item_request_free, get_value_free (kind));
 
   start_read (self, blob, in_the_way, caller);
-  bs_caller_unref (caller);
+  bs_waiter_unref (caller);
 }
 
 /**
@@ -163,7 +163,7 @@ bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, error))
+  if (!bs_item_check_cancelled (self, BS_KIND_READ, NULL, cancellable, error))
     return NULL;
 
   bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
@@ -207,7 +207,7 @@ bs_item_load_async (BsItem              *self,
 
   task = bs_task_new (self, cancellable, callback, user_data,
                       bs_item_load_async, "bs_item_load_async", io_priority);
-  if (bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, &error))
+  if (bs_item_check_cancelled (self, BS_KIND_READ, NULL, cancellable, &error))
     bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
 
   if (blob != NULL)
@@ -247,7 +247,7 @@ check_codec (BsItem *self, GError **error)
   if (bs_pool_get_codec (self->pool) != NULL)
     return TRUE;
 
-  g_propagate_error (error, bs_item_error (self, BS_JOB_READ, NULL, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+  g_propagate_error (error, bs_item_error (self, BS_KIND_READ, NULL, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
                                            "there is no object, since the pool has no codec"));
   return FALSE;
 }
@@ -291,7 +291,7 @@ bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!check_codec (self, error) || !bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, error))
+  if (!check_codec (self, error) || !bs_item_check_cancelled (self, BS_KIND_READ, NULL, cancellable, error))
     return NULL;
 
   object = bs_item_find (self, BS_KIND_OBJECT, &blob);
@@ -335,7 +335,7 @@ bs_item_load_object_async (BsItem              *self,
 
   task = bs_task_new (self, cancellable, callback, user_data,
                       bs_item_load_object_async, "bs_item_load_object_async", io_priority);
-  if (check_codec (self, &error) && bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, &error))
+  if (check_codec (self, &error) && bs_item_check_cancelled (self, BS_KIND_READ, NULL, cancellable, &error))
     object = bs_item_find (self, BS_KIND_OBJECT, &blob);
 
   if (blob != NULL)

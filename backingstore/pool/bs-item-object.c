@@ -11,7 +11,7 @@ static gboolean
 measure (BsPool *pool, GObject *object, guint64 *size)
 {
   BsBackingStore *store = bs_pool_get_store (pool);
-  BsFrame frame;
+  BsCallScope frame;
 
   if (!bs_backing_store_enter_call (store, &frame))
     return FALSE;
@@ -141,7 +141,7 @@ decode (BsPool *pool, GBytes *bytes, GCancellable *cancellable, guint64 *size, G
   BsBackingStore *store = bs_pool_get_store (pool);
   BsCodec *codec = bs_pool_get_codec (pool);
   GObject *object;
-  BsFrame frame;
+  BsCallScope frame;
 
   if (!bs_backing_store_enter_call (store, &frame))
     {

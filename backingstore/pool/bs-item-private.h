@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/bs-job-private.h"
+#include "store/threads/bs-store-operation-private.h"
 
 #include "bs-cache-private.h"
 
@@ -25,9 +25,9 @@ void            bs_item_set_blob        (BsItem *self, BsBlob *blob);
 void            bs_item_notify_size     (BsItem *self);
 
 /* FALSE where the caller has left before anything was asked of the store. */
-gboolean        bs_item_check_cancelled (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error);
+gboolean        bs_item_check_cancelled (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error);
 /* Why an operation on the item's content failed. */
-GError         *bs_item_error           (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why) G_GNUC_WARN_UNUSED_RESULT;
+GError         *bs_item_error           (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why) G_GNUC_WARN_UNUSED_RESULT;
 
 /* A reference on what is held in memory, in no time; 0 if it takes longer. */
 BsHold          bs_item_hit             (BsItem *self, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;

@@ -36,7 +36,7 @@ dup_content (BsItem *self, BsBlob *blob, BsTrackedPath *tracked)
 
 /* Writes what is not written yet, and persists where there is a path. */
 static void
-start_write (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, BsCaller *caller)
+start_write (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, BsWaiter *caller)
 {
   g_autoptr (BsContent) content = dup_content (self, blob, tracked);
 
@@ -45,7 +45,7 @@ start_write (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, BsCaller *calle
   else if (content != NULL)
     bs_backing_store_start_write (get_store (self), blob->record, content, caller);
   else
-    bs_caller_answer (caller, NULL, NULL);
+    bs_waiter_answer (caller, NULL, NULL);
 }
 
 /* The store's short way; FALSE where it can't be taken. */
@@ -78,7 +78,7 @@ static gboolean
 write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
   GError *local_error = NULL;
-  BsCaller *caller;
+  BsWaiter *caller;
 
   if (cancellable == NULL && write_now (self, blob, tracked, &local_error))
     {
@@ -88,22 +88,22 @@ write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *ca
       return FALSE;
     }
 
-  caller = bs_caller_new_blocking (get_store (self), cancellable, bs_item_write_deliver,
+  caller = bs_waiter_new_blocking (get_store (self), cancellable, bs_item_write_deliver,
                                    bs_item_request_new (self, blob, NULL), bs_item_request_free, NULL);
   start_write (self, blob, tracked, caller);
 
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
 }
 
 /* Takes the task over. */
 static void
 start_write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GTask *task)
 {
-  BsCaller *caller = bs_caller_new_async (get_store (self), task, bs_item_write_deliver,
+  BsWaiter *caller = bs_waiter_new_async (get_store (self), task, bs_item_write_deliver,
                                           bs_item_request_new (self, blob, NULL), bs_item_request_free, NULL);
 
   start_write (self, blob, tracked, caller);
-  bs_caller_unref (caller);
+  bs_waiter_unref (caller);
 }
 
 static gboolean
@@ -112,7 +112,7 @@ write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable,
   gboolean success;
   BsBlob *blob;
 
-  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, cancellable, error))
+  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE, tracked, cancellable, error))
     return FALSE;
 
   blob = bs_item_dup_blob (self);
@@ -128,13 +128,13 @@ write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
 {
   BsBlob *blob = bs_item_dup_blob (self);
   GError *error = NULL;
-  BsCaller *caller;
+  BsWaiter *caller;
 
-  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, g_task_get_cancellable (task), &error))
+  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE, tracked, g_task_get_cancellable (task), &error))
     {
-      caller = bs_caller_new_async (get_store (self), task, NULL, NULL, NULL, NULL);
-      bs_caller_answer (caller, NULL, error);
-      bs_caller_unref (caller);
+      caller = bs_waiter_new_async (get_store (self), task, NULL, NULL, NULL, NULL);
+      bs_waiter_answer (caller, NULL, error);
+      bs_waiter_unref (caller);
     }
   else
     {

@@ -241,17 +241,17 @@ bs_item_notify_size (BsItem *self)
 }
 
 GError *
-bs_item_error (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
+bs_item_error (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
 {
   BsBlob *blob = bs_item_dup_blob (self);
-  GError *error = bs_job_error (kind, &blob->key, tracked, domain, code, why);
+  GError *error = bs_operation_error (kind, &blob->key, tracked, domain, code, why);
 
   bs_pool_release_blob (self->pool, blob);
   return error;
 }
 
 gboolean
-bs_item_check_cancelled (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+bs_item_check_cancelled (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
   if (!g_cancellable_is_cancelled (cancellable))
     return TRUE;

@@ -119,7 +119,7 @@ relieve (BsMemoryPressure *self, guint answer)
 {
   g_autoptr (BsPool) pool = g_weak_ref_get (&self->cache->pool);
   gboolean is_new = FALSE;
-  BsCaller *caller;
+  BsWaiter *caller;
   Relief *relief;
   BsTrim *trim;
 
@@ -141,9 +141,9 @@ relieve (BsMemoryPressure *self, guint answer)
   relief->pressure = pressure_ref (self);
   relief->trim = trim;
   relief->bit = 1u << answer;
-  caller = bs_caller_new_background (bs_pool_get_store (pool), G_PRIORITY_HIGH, relief_deliver, relief, relief_free);
+  caller = bs_waiter_new_background (bs_pool_get_store (pool), G_PRIORITY_HIGH, relief_deliver, relief, relief_free);
   bs_trim_start (trim, caller);
-  bs_caller_unref (caller);
+  bs_waiter_unref (caller);
   bs_pool_settle (pool);
 }
 

@@ -54,8 +54,8 @@ bs_pool_register (BsPool         *self,
                   GError        **error)
 {
   GError *local_error = NULL;
-  BsKeyRecord *token;
-  BsCaller *caller;
+  BsToken *token;
+  BsWaiter *caller;
   BsItem *item;
   BsKey parsed;
 
@@ -77,11 +77,11 @@ bs_pool_register (BsPool         *self,
       return item;
     }
 
-  caller = bs_caller_new_blocking (bs_pool_get_store (self), cancellable, register_deliver,
+  caller = bs_waiter_new_blocking (bs_pool_get_store (self), cancellable, register_deliver,
                                    g_object_ref (self), g_object_unref, g_object_unref);
   bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
 
-  return bs_caller_wait (caller, error);
+  return bs_waiter_wait (caller, error);
 }
 
 /**
@@ -109,7 +109,7 @@ bs_pool_register_async (BsPool              *self,
                         gpointer             user_data)
 {
   GError *error = NULL;
-  BsCaller *caller;
+  BsWaiter *caller;
   BsKey parsed;
 
   g_return_if_fail (BS_IS_POOL (self));
@@ -118,15 +118,15 @@ bs_pool_register_async (BsPool              *self,
   g_return_if_fail (key != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  caller = bs_caller_new_async (bs_pool_get_store (self),
+  caller = bs_waiter_new_async (bs_pool_get_store (self),
                                 bs_task_new (self, cancellable, callback, user_data,
                                              bs_pool_register_async, "bs_pool_register_async", io_priority),
                                 register_deliver, g_object_ref (self), g_object_unref, g_object_unref);
   if (bs_key_parse_error (key, "register", &parsed, &error))
     bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
   else
-    bs_caller_answer (caller, NULL, error);
-  bs_caller_unref (caller);
+    bs_waiter_answer (caller, NULL, error);
+  bs_waiter_unref (caller);
 }
 
 /**
@@ -190,7 +190,7 @@ bs_pool_register_all (BsPool         *self,
                       GCancellable   *cancellable,
                       GError        **error)
 {
-  BsCaller *caller;
+  BsWaiter *caller;
 
   g_return_val_if_fail (BS_IS_POOL (self), NULL);
   g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
@@ -198,11 +198,11 @@ bs_pool_register_all (BsPool         *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  caller = bs_caller_new_blocking (bs_pool_get_store (self), cancellable, register_all_deliver,
+  caller = bs_waiter_new_blocking (bs_pool_get_store (self), cancellable, register_all_deliver,
                                    g_object_ref (self), g_object_unref, g_object_unref);
   bs_backing_store_start_register_all (bs_pool_get_store (self), tracked, caller);
 
-  return bs_caller_wait (caller, error);
+  return bs_waiter_wait (caller, error);
 }
 
 /**
@@ -227,19 +227,19 @@ bs_pool_register_all_async (BsPool              *self,
                             GAsyncReadyCallback  callback,
                             gpointer             user_data)
 {
-  BsCaller *caller;
+  BsWaiter *caller;
 
   g_return_if_fail (BS_IS_POOL (self));
   g_return_if_fail (bs_pool_get_store (self) != NULL);
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  caller = bs_caller_new_async (bs_pool_get_store (self),
+  caller = bs_waiter_new_async (bs_pool_get_store (self),
                                 bs_task_new (self, cancellable, callback, user_data,
                                              bs_pool_register_all_async, "bs_pool_register_all_async", io_priority),
                                 register_all_deliver, g_object_ref (self), g_object_unref, g_object_unref);
   bs_backing_store_start_register_all (bs_pool_get_store (self), tracked, caller);
-  bs_caller_unref (caller);
+  bs_waiter_unref (caller);
 }
 
 /**

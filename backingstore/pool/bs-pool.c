@@ -8,7 +8,7 @@
 #include "bs-memory-pressure-private.h"
 #include "bs-pool-private.h"
 #include "bs-trim-private.h"
-#include "store/bs-lane-private.h"
+#include "store/threads/bs-executor-private.h"
 
 /**
  * BsPool:
@@ -120,7 +120,7 @@ bs_pool_dup_unpersisted (BsPool *self, BsBlob *blob)
 void
 bs_pool_release_blob (BsPool *self, BsBlob *blob)
 {
-  BsKeyRecord *token = bs_cache_release_blob (self->cache, blob);
+  BsToken *token = bs_cache_release_blob (self->cache, blob);
 
   if (token != NULL)
     {
@@ -787,7 +787,7 @@ bs_pool_insert_object (BsPool *self, GObject *object)
 gboolean
 bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *caller;
   BsTrim *trim;
 
   g_return_val_if_fail (BS_IS_POOL (self), FALSE);
@@ -796,22 +796,22 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   trim = bs_trim_new (self, target_bytes, G_PRIORITY_DEFAULT);
-  caller = bs_caller_new_blocking (self->store, cancellable, bs_trim_deliver,
+  caller = bs_waiter_new_blocking (self->store, cancellable, bs_trim_deliver,
                                    trim, (GDestroyNotify) bs_trim_unref, NULL);
   bs_trim_start (trim, caller);
   bs_pool_settle (self);
 
   /* Unless that was all: the writes may need the very thread that waits. */
-  if (bs_frame_find (self->store, BS_FRAME_CALL) != NULL)
-    bs_caller_answer (caller, NULL,
+  if (bs_call_scope_find (self->store, BS_SCOPE_BACKING) != NULL)
+    bs_waiter_answer (caller, NULL,
                       g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                                            "Cannot trim and wait inside a function of the same store's backing"));
   else if (bs_cache_is_balancing (self->cache))
-    bs_caller_answer (caller, NULL,
+    bs_waiter_answer (caller, NULL,
                       g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                                            "Cannot trim and wait where the same pool lets go of a content"));
 
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
 }
 
 /**
@@ -836,7 +836,7 @@ bs_pool_trim_async (BsPool              *self,
                     GAsyncReadyCallback  callback,
                     gpointer             user_data)
 {
-  BsCaller *caller;
+  BsWaiter *caller;
   BsTrim *trim;
 
   g_return_if_fail (BS_IS_POOL (self));
@@ -844,12 +844,12 @@ bs_pool_trim_async (BsPool              *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   trim = bs_trim_new (self, target_bytes, io_priority);
-  caller = bs_caller_new_async (self->store,
+  caller = bs_waiter_new_async (self->store,
                                 bs_task_new (self, cancellable, callback, user_data,
                                              bs_pool_trim_async, "bs_pool_trim_async", io_priority),
                                 bs_trim_deliver, trim, (GDestroyNotify) bs_trim_unref, NULL);
   bs_trim_start (trim, caller);
-  bs_caller_unref (caller);
+  bs_waiter_unref (caller);
   bs_pool_settle (self);
 }
 

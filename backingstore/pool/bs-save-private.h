@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/bs-progress-private.h"
-#include "store/bs-save-job-private.h"
+#include "store/threads/bs-progress-private.h"
+#include "store/operations/bs-save-operation-private.h"
 
 #include "bs-save.h"
 

@@ -108,7 +108,7 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
       content->blob = bs_item_dup_blob (item);
       __builtin_prefetch (content->blob->record);
       plan->names[i].key = content->blob->key;
-      plan->names[i].record = content->blob->record;
+      plan->names[i].token = content->blob->record;
     }
   for (guint i = 0; i < self->keys->len; i++)
     plan->names[n_items + i].key = g_array_index (self->keys, BsKey, i);

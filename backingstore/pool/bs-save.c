@@ -545,7 +545,7 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
 {
   GError *local_error = NULL;
   BsSavePlan plan;
-  BsCaller *caller;
+  BsWaiter *caller;
 
   g_return_val_if_fail (BS_IS_SAVE (self), FALSE);
   g_return_val_if_fail (self->store != NULL && self->tracked != NULL, FALSE);
@@ -557,9 +557,9 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
       return FALSE;
     }
 
-  caller = bs_caller_new_blocking (self->store, cancellable, run_deliver, self, NULL, NULL);
+  caller = bs_waiter_new_blocking (self->store, cancellable, run_deliver, self, NULL, NULL);
   bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
 }
 
 /**
@@ -581,7 +581,7 @@ bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAs
   GError *error = NULL;
   gboolean can_run;
   BsSavePlan plan;
-  BsCaller *caller;
+  BsWaiter *caller;
   GTask *task;
 
   g_return_if_fail (BS_IS_SAVE (self));
@@ -589,13 +589,13 @@ bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAs
 
   can_run = bs_save_begin (self, &plan, &error);
   task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);
-  caller = bs_caller_new_async (self->store, task, can_run ? run_deliver : NULL, self, NULL, NULL);
-  bs_caller_set_progress (caller, &self->progress);
+  caller = bs_waiter_new_async (self->store, task, can_run ? run_deliver : NULL, self, NULL, NULL);
+  bs_waiter_set_progress (caller, &self->progress);
   if (can_run)
     bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
   else
-    bs_caller_answer (caller, NULL, error);
-  bs_caller_unref (caller);
+    bs_waiter_answer (caller, NULL, error);
+  bs_waiter_unref (caller);
 }
 
 /**

@@ -13,7 +13,7 @@ typedef struct _BsTrim BsTrim;
 struct _BsTrim
 {
   BsLink link;          /* under the cache's lock */
-  BsCaller *caller;     /* owned while linked; under the cache's lock */
+  BsWaiter *caller;     /* owned while linked; under the cache's lock */
   gboolean is_answered; /* under the cache's lock */
 
   /* constant */
@@ -25,6 +25,6 @@ struct _BsTrim
 BsTrim        *bs_trim_new             (BsPool *pool, guint64 target, int priority);
 void           bs_trim_unref           (BsTrim *self);
 gpointer       bs_trim_deliver         (gpointer data, gpointer value, GError **error);
-void           bs_trim_start           (BsTrim *self, BsCaller *caller);
+void           bs_trim_start           (BsTrim *self, BsWaiter *caller);
 
 G_END_DECLS

@@ -42,7 +42,7 @@ bs_trim_deliver (gpointer data, gpointer value, GError **error)
 {
   BsTrim *self = data;
   BsCache *cache = bs_pool_get_cache (self->pool);
-  BsCaller *caller = NULL;
+  BsWaiter *caller = NULL;
 
   g_mutex_lock (&cache->lock);
   self->is_answered = TRUE;
@@ -54,30 +54,30 @@ bs_trim_deliver (gpointer data, gpointer value, GError **error)
   g_mutex_unlock (&cache->lock);
 
   if (caller != NULL)
-    bs_caller_unref (caller);
+    bs_waiter_unref (caller);
   return NULL;
 }
 
 /* Called on the cancelling thread. */
 static void
-trim_leave (BsCaller *caller, gpointer data)
+trim_leave (BsWaiter *caller, gpointer data)
 {
-  bs_caller_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The trim was cancelled"));
+  bs_waiter_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The trim was cancelled"));
 }
 
 void
-bs_trim_start (BsTrim *self, BsCaller *caller)
+bs_trim_start (BsTrim *self, BsWaiter *caller)
 {
   BsCache *cache = bs_pool_get_cache (self->pool);
 
   /* A cancellation that comes in here may be the end of the trim. */
   trim_ref (self);
-  bs_caller_connect (caller, trim_leave, NULL);
+  bs_waiter_connect (caller, trim_leave, NULL);
 
   g_mutex_lock (&cache->lock);
   if (!self->is_answered)
     {
-      self->caller = bs_caller_ref (caller);
+      self->caller = bs_waiter_ref (caller);
       bs_link_append (&cache->trims, &self->link);
       /* Whoever asks now wants to know now, whatever failed before. */
       for (guint i = 0; i < BS_N_OUTBOXES; i++)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "bs-backing-store.h"
+#include "store/bs-backing-store.h"
 
-#include "bs-bulk-private.h"
-#include "bs-close-private.h"
-#include "bs-path-private.h"
-#include "bs-store-private.h"
-#include "bs-strand-private.h"
-#include "bs-task-private.h"
+#include "store/operations/bs-bulk-private.h"
+#include "store/operations/bs-close-private.h"
+#include "store/queues/bs-path-private.h"
+#include "store/operations/bs-store-private.h"
+#include "store/queues/bs-key-queue-private.h"
+#include "store/operations/bs-function-private.h"
 
 /* The operations of a store, each as a blocking call, _async and _finish. What
- * they do is elsewhere: each makes a caller, asks, and waits or lets go. */
+ * they do is elsewhere: each makes a waiter, asks, and waits or lets go. */
 
 static gboolean
 propagate (GError **error, GError *local_error)
@@ -32,8 +32,8 @@ deliver_bytes (gpointer data, gpointer value, GError **error)
   return value != NULL ? g_bytes_ref (value) : NULL;
 }
 
-static BsCaller *
-async_caller_new (BsBackingStore     *self,
+static BsWaiter *
+async_waiter_new (BsBackingStore     *self,
                   int                 io_priority,
                   GCancellable       *cancellable,
                   GAsyncReadyCallback callback,
@@ -45,28 +45,28 @@ async_caller_new (BsBackingStore     *self,
 {
   GTask *task = bs_task_new (self, cancellable, callback, user_data, tag, name, io_priority);
 
-  return bs_caller_new_async (self, task, deliver, NULL, NULL, value_free);
+  return bs_waiter_new_async (self, task, deliver, NULL, NULL, value_free);
 }
 
 /* The operations on a path as a whole. */
 static void
-start_on_path (BsBackingStore *self, BsJobKind kind, BsTrackedPath *tracked, BsCaller *caller)
+start_on_path (BsBackingStore *self, BsOperationKind kind, BsTrackedPath *tracked, BsWaiter *waiter)
 {
-  if (!bs_backing_store_admit (self, caller, kind, NULL, tracked))
+  if (!bs_backing_store_admit (self, waiter, kind, NULL, tracked))
     return;
 
-  bs_path_start (kind, tracked, caller);
+  bs_path_start (kind, tracked, waiter);
   bs_backing_store_admitted (self);
 }
 
 static void
-start_track_path (BsBackingStore *self, GFile *path, BsCaller *caller)
+start_track_path (BsBackingStore *self, GFile *path, BsWaiter *waiter)
 {
-  caller->path = g_object_ref (path);
-  if (!bs_backing_store_admit (self, caller, BS_JOB_TRACK, NULL, NULL))
+  waiter->path = g_object_ref (path);
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_TRACK, NULL, NULL))
     return;
 
-  bs_path_start_track (self, path, caller);
+  bs_path_start_track (self, path, waiter);
   bs_backing_store_admitted (self);
 }
 
@@ -76,46 +76,46 @@ delete_persisted_now (BsBackingStore *self, BsTrackedPath *tracked, const char *
   gpointer unused;
   BsKey parsed;
 
-  return bs_key_parse (key, &parsed) && bs_backing_store_call_now (self, BS_JOB_DELETE_PERSISTED, &parsed, NULL, tracked, NULL, &unused, error);
+  return bs_key_parse (key, &parsed) && bs_backing_store_call_now (self, BS_KIND_DELETE_PERSISTED, &parsed, NULL, tracked, NULL, &unused, error);
 }
 
 static void
-start_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char *key, BsCaller *caller)
+start_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char *key, BsWaiter *waiter)
 {
   GError *error = NULL;
   BsKey parsed;
 
   if (!bs_key_parse_error (key, "Deleting a persisted key", &parsed, &error))
     {
-      bs_caller_answer (caller, NULL, error);
+      bs_waiter_answer (waiter, NULL, error);
       return;
     }
-  if (!bs_backing_store_admit (self, caller, BS_JOB_DELETE_PERSISTED, &parsed, tracked))
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_DELETE_PERSISTED, &parsed, tracked))
     return;
 
-  bs_strand_start (self, BS_JOB_DELETE_PERSISTED, &parsed, NULL, tracked, NULL, caller);
+  bs_key_queue_start (self, BS_KIND_DELETE_PERSISTED, &parsed, NULL, tracked, NULL, waiter);
   bs_backing_store_admitted (self);
 }
 
 static void
-start_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, BsCaller *caller)
+start_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, BsWaiter *waiter)
 {
-  if (!bs_backing_store_admit (self, caller, BS_JOB_DELETE_KEYS, NULL, tracked))
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_DELETE_KEYS, NULL, tracked))
     return;
 
-  bs_bulk_start_delete_persisted (self, tracked, keys, caller);
+  bs_bulk_start_delete_persisted (self, tracked, keys, waiter);
   bs_backing_store_admitted (self);
 }
 
 static void
-start_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, BsCaller *caller)
+start_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, BsWaiter *waiter)
 {
-  caller->context_data = func_data;
-  caller->context_data_free = func_data_destroy;
-  if (!bs_backing_store_admit (self, caller, BS_JOB_TASK, NULL, NULL))
+  waiter->context_data = func_data;
+  waiter->context_data_free = func_data_destroy;
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_TASK, NULL, NULL))
     return;
 
-  bs_task_start (self, func, func_data, caller);
+  bs_task_start (self, func, func_data, waiter);
   bs_backing_store_admitted (self);
 }
 
@@ -146,14 +146,14 @@ start_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, 
 BsTrackedPath *
 bs_backing_store_track_path (BsBackingStore *self, GFile *path, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), NULL);
   g_return_val_if_fail (G_IS_FILE (path), NULL);
 
-  caller = bs_caller_new_blocking (self, cancellable, deliver_object, NULL, NULL, g_object_unref);
-  start_track_path (self, path, caller);
-  return bs_caller_wait (caller, error);
+  waiter = bs_waiter_new_blocking (self, cancellable, deliver_object, NULL, NULL, g_object_unref);
+  start_track_path (self, path, waiter);
+  return bs_waiter_wait (waiter, error);
 }
 
 /**
@@ -170,15 +170,15 @@ bs_backing_store_track_path (BsBackingStore *self, GFile *path, GCancellable *ca
 void
 bs_backing_store_track_path_async (BsBackingStore *self, GFile *path, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (G_IS_FILE (path));
 
-  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
                              bs_backing_store_track_path_async, "[backingstore] track a path", deliver_object, g_object_unref);
-  start_track_path (self, path, caller);
-  bs_caller_unref (caller);
+  start_track_path (self, path, waiter);
+  bs_waiter_unref (waiter);
 }
 
 /**
@@ -223,14 +223,14 @@ bs_backing_store_track_path_finish (BsBackingStore *self, GAsyncResult *result, 
 gboolean
 bs_backing_store_untrack_path (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
 
-  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_on_path (self, BS_JOB_UNTRACK, tracked, caller);
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_on_path (self, BS_KIND_UNTRACK, tracked, waiter);
+  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
 
 /**
@@ -247,15 +247,15 @@ bs_backing_store_untrack_path (BsBackingStore *self, BsTrackedPath *tracked, GCa
 void
 bs_backing_store_untrack_path_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
 
-  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
                              bs_backing_store_untrack_path_async, "[backingstore] untrack a path", NULL, NULL);
-  start_on_path (self, BS_JOB_UNTRACK, tracked, caller);
-  bs_caller_unref (caller);
+  start_on_path (self, BS_KIND_UNTRACK, tracked, waiter);
+  bs_waiter_unref (waiter);
 }
 
 /**
@@ -312,14 +312,14 @@ bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result
 gboolean
 bs_backing_store_sync (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
 
-  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_on_path (self, BS_JOB_SYNC, tracked, caller);
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_on_path (self, BS_KIND_SYNC, tracked, waiter);
+  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
 
 /**
@@ -336,15 +336,15 @@ bs_backing_store_sync (BsBackingStore *self, BsTrackedPath *tracked, GCancellabl
 void
 bs_backing_store_sync_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
 
-  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
                              bs_backing_store_sync_async, "[backingstore] sync", NULL, NULL);
-  start_on_path (self, BS_JOB_SYNC, tracked, caller);
-  bs_caller_unref (caller);
+  start_on_path (self, BS_KIND_SYNC, tracked, waiter);
+  bs_waiter_unref (waiter);
 }
 
 /**
@@ -387,7 +387,7 @@ gboolean
 bs_backing_store_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char *key, GCancellable *cancellable, GError **error)
 {
   GError *local_error = NULL;
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
@@ -396,9 +396,9 @@ bs_backing_store_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked,
   if (cancellable == NULL && delete_persisted_now (self, tracked, key, &local_error))
     return local_error == NULL || propagate (error, local_error);
 
-  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_delete_persisted (self, tracked, key, caller);
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_delete_persisted (self, tracked, key, waiter);
+  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
 
 /**
@@ -416,16 +416,16 @@ bs_backing_store_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked,
 void
 bs_backing_store_delete_persisted_async (BsBackingStore *self, BsTrackedPath *tracked, const char *key, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (key != NULL);
 
-  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
                              bs_backing_store_delete_persisted_async, "[backingstore] delete a persisted key", NULL, NULL);
-  start_delete_persisted (self, tracked, key, caller);
-  bs_caller_unref (caller);
+  start_delete_persisted (self, tracked, key, waiter);
+  bs_waiter_unref (waiter);
 }
 
 /**
@@ -471,15 +471,15 @@ bs_backing_store_delete_persisted_finish (BsBackingStore *self, GAsyncResult *re
 gboolean
 bs_backing_store_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
   g_return_val_if_fail (BS_IS_KEY_SET (keys), FALSE);
 
-  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_delete_persisted_keys (self, tracked, keys, caller);
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_delete_persisted_keys (self, tracked, keys, waiter);
+  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
 
 /**
@@ -497,16 +497,16 @@ bs_backing_store_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tra
 void
 bs_backing_store_delete_persisted_keys_async (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (BS_IS_KEY_SET (keys));
 
-  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
                              bs_backing_store_delete_persisted_keys_async, "[backingstore] delete persisted keys", NULL, NULL);
-  start_delete_persisted_keys (self, tracked, keys, caller);
-  bs_caller_unref (caller);
+  start_delete_persisted_keys (self, tracked, keys, waiter);
+  bs_waiter_unref (waiter);
 }
 
 /**
@@ -533,7 +533,7 @@ bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self, GAsyncResul
  * @self: a store
  * @func: (scope notified) (closure func_data) (destroy func_data_destroy): a function that may block
  * @func_data: data for @func
- * @func_data_destroy: (nullable): frees @func_data, in the caller's context, after @func has run or was cancelled
+ * @func_data_destroy: (nullable): frees @func_data, in the waiter's context, after @func has run or was cancelled
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
@@ -542,7 +542,7 @@ bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self, GAsyncResul
  * The asynchronous call runs it in the store's threads, the blocking one on the
  * calling thread; with [property@BackingStore:main-context] set both run it
  * there. It may make blocking calls on this store, and ask it for asynchronous
- * ones and wait for them. @func gets the caller's own cancellable. A function
+ * ones and wait for them. @func gets the waiter's own cancellable. A function
  * that is cancelled before it runs is not run.
  *
  * Fails with what @func reports; with %BS_ERROR_FAILED where it returns %FALSE
@@ -555,14 +555,14 @@ bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self, GAsyncResul
 gboolean
 bs_backing_store_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (func != NULL, FALSE);
 
-  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_run_in_thread (self, func, func_data, func_data_destroy, caller);
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  start_run_in_thread (self, func, func_data, func_data_destroy, waiter);
+  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
 
 /**
@@ -570,7 +570,7 @@ bs_backing_store_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer 
  * @self: a store
  * @func: (scope notified) (closure func_data) (destroy func_data_destroy): a function that may block
  * @func_data: data for @func
- * @func_data_destroy: (nullable): frees @func_data, in the caller's context, after @func has run or was cancelled
+ * @func_data_destroy: (nullable): frees @func_data, in the waiter's context, after @func has run or was cancelled
  * @io_priority: the I/O priority of the request
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
@@ -581,15 +581,15 @@ bs_backing_store_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer 
 void
 bs_backing_store_run_in_thread_async (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (func != NULL);
 
-  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
                              bs_backing_store_run_in_thread_async, "[backingstore] run a function", NULL, NULL);
-  start_run_in_thread (self, func, func_data, func_data_destroy, caller);
-  bs_caller_unref (caller);
+  start_run_in_thread (self, func, func_data, func_data_destroy, waiter);
+  bs_waiter_unref (waiter);
 }
 
 /**
@@ -654,14 +654,14 @@ bs_backing_store_run_task (BsBackingStore *self, GTask *task, GTaskThreadFunc ta
 GBytes *
 bs_backing_store_load_root (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), NULL);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
 
-  caller = bs_caller_new_blocking (self, cancellable, deliver_bytes, NULL, NULL, (GDestroyNotify) g_bytes_unref);
-  start_on_path (self, BS_JOB_LOAD_ROOT, tracked, caller);
-  return bs_caller_wait (caller, error);
+  waiter = bs_waiter_new_blocking (self, cancellable, deliver_bytes, NULL, NULL, (GDestroyNotify) g_bytes_unref);
+  start_on_path (self, BS_KIND_LOAD_ROOT, tracked, waiter);
+  return bs_waiter_wait (waiter, error);
 }
 
 /**
@@ -678,15 +678,15 @@ bs_backing_store_load_root (BsBackingStore *self, BsTrackedPath *tracked, GCance
 void
 bs_backing_store_load_root_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
 
-  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
                              bs_backing_store_load_root_async, "[backingstore] load the root blob", deliver_bytes, (GDestroyNotify) g_bytes_unref);
-  start_on_path (self, BS_JOB_LOAD_ROOT, tracked, caller);
-  bs_caller_unref (caller);
+  start_on_path (self, BS_KIND_LOAD_ROOT, tracked, waiter);
+  bs_waiter_unref (waiter);
 }
 
 /**
@@ -797,13 +797,13 @@ bs_backing_store_wait_finished_finish (BsBackingStore *self, GAsyncResult *resul
 gboolean
 bs_backing_store_close (BsBackingStore *self, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
 
-  caller = bs_caller_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  bs_close_start (self, caller);
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
+  bs_close_start (self, waiter);
+  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
 
 /**
@@ -819,14 +819,14 @@ bs_backing_store_close (BsBackingStore *self, GCancellable *cancellable, GError 
 void
 bs_backing_store_close_async (BsBackingStore *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
 
-  caller = async_caller_new (self, io_priority, cancellable, callback, user_data,
+  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
                              bs_backing_store_close_async, "[backingstore] close", NULL, NULL);
-  bs_close_start (self, caller);
-  bs_caller_unref (caller);
+  bs_close_start (self, waiter);
+  bs_waiter_unref (waiter);
 }
 
 /**

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "bs-backing-store.h"
+#include "store/bs-backing-store.h"
 
 #include "base/bs-backing-private.h"
 #include "base/bs-error.h"
-#include "bs-bulk-private.h"
+#include "store/operations/bs-bulk-private.h"
 #include "bs-enum-types.h"
-#include "bs-path-private.h"
-#include "bs-store-private.h"
-#include "bs-strand-private.h"
+#include "store/queues/bs-path-private.h"
+#include "store/operations/bs-store-private.h"
+#include "store/queues/bs-key-queue-private.h"
 
 /**
  * BsBackingStore:
@@ -25,7 +25,7 @@
  *
  * A store may be used from any thread. Every operation exists as a blocking
  * call and as an asynchronous one. Asynchronous calls never block; their
- * callbacks run in the thread-default main context of the caller, and never
+ * callbacks run in the thread-default main context of the waiter, and never
  * before the call returns. A blocking call runs the virtual function on the
  * calling thread where nothing else is under way for that key; otherwise it
  * waits for its turn.
@@ -41,7 +41,7 @@
  *
  * ## Cancellation
  *
- * %G_IO_ERROR_CANCELLED says that this caller has left, not that nothing
+ * %G_IO_ERROR_CANCELLED says that this waiter has left, not that nothing
  * happened. An operation that everyone has left before its turn came never
  * reaches the backing.
  *
@@ -87,16 +87,16 @@ typedef enum
 } Admission;
 
 static GError *
-refusal_to_error (Admission admission, BsJobKind kind, const BsKey *key, GFile *path)
+refusal_to_error (Admission admission, BsOperationKind kind, const BsKey *key, GFile *path)
 {
   switch (admission)
     {
     case REFUSED_CLOSED:
-      return bs_job_error_at (kind, key, path, BS_ERROR, BS_ERROR_CLOSED, "the store is closed");
+      return bs_operation_error_at (kind, key, path, BS_ERROR, BS_ERROR_CLOSED, "the store is closed");
     case REFUSED_STRANGER:
-      return bs_job_error_at (kind, key, path, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the tracked path belongs to another store");
+      return bs_operation_error_at (kind, key, path, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the tracked path belongs to another store");
     case REFUSED_INSIDE:
-      return bs_job_error_at (kind, key, path, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+      return bs_operation_error_at (kind, key, path, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                               "called from inside a function of the same store's backing, it would wait for itself");
     case ADMITTED:
     default:
@@ -105,7 +105,7 @@ refusal_to_error (Admission admission, BsJobKind kind, const BsKey *key, GFile *
 }
 
 gboolean
-bs_backing_store_admit (BsBackingStore *self, BsCaller *caller, BsJobKind kind, const BsKey *key, BsTrackedPath *tracked)
+bs_backing_store_admit (BsBackingStore *self, BsWaiter *waiter, BsOperationKind kind, const BsKey *key, BsTrackedPath *tracked)
 {
   Admission admission = ADMITTED;
 
@@ -115,18 +115,18 @@ bs_backing_store_admit (BsBackingStore *self, BsCaller *caller, BsJobKind kind, 
     admission = REFUSED_CLOSED;
   else if (tracked != NULL && tracked->store != self)
     admission = REFUSED_STRANGER;
-  else if (caller->blocking && bs_frame_find (self, BS_FRAME_CALL) != NULL)
+  else if (waiter->blocking && bs_call_scope_find (self, BS_SCOPE_BACKING) != NULL)
     admission = REFUSED_INSIDE;
 
   if (admission == ADMITTED)
     {
-      bs_caller_set_subject (caller, kind, key, tracked);
+      bs_waiter_set_subject (waiter, kind, key, tracked);
       return TRUE;
     }
 
   /* At once: whoever closes the store waits for a moment in which nothing counts. */
   bs_task_tracker_end (self->tracker);
-  bs_caller_answer (caller, NULL, refusal_to_error (admission, kind, key, tracked != NULL ? bs_tracked_path_get_file (tracked) : caller->path));
+  bs_waiter_answer (waiter, NULL, refusal_to_error (admission, kind, key, tracked != NULL ? bs_tracked_path_get_file (tracked) : waiter->path));
   return FALSE;
 }
 
@@ -155,34 +155,34 @@ bs_backing_store_queue_notify (BsBackingStore *self, GObject *object, GParamSpec
 }
 
 gboolean
-bs_backing_store_enter_call (BsBackingStore *self, BsFrame *frame)
+bs_backing_store_enter_call (BsBackingStore *self, BsCallScope *scope)
 {
-  if (!bs_lane_enter (self->backing_lane))
+  if (!bs_executor_enter (self->backing_executor))
     return FALSE;
 
-  bs_frame_push (frame, self, BS_FRAME_CALL);
+  bs_call_scope_push (scope, self, BS_SCOPE_BACKING);
   return TRUE;
 }
 
 void
-bs_backing_store_leave_call (BsBackingStore *self, BsFrame *frame)
+bs_backing_store_leave_call (BsBackingStore *self, BsCallScope *scope)
 {
-  bs_frame_pop (frame);
-  bs_lane_leave (self->backing_lane);
+  bs_call_scope_pop (scope);
+  bs_executor_leave (self->backing_executor);
 }
 
 /* With many keys, what an operation costs is waiting for memory: better for all
  * of it at once. */
 static inline void
-prefetch (BsBackingStore *self, BsJobKind kind, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content)
+prefetch (BsBackingStore *self, BsOperationKind kind, const BsKey *key, BsToken *token, BsTrackedPath *tracked, BsContent *content)
 {
   guint64 hash = bs_key_hash (key);
   guint shard = bs_shard_index (hash);
 
-  if (!bs_strand_needs_no_record (kind, content))
+  if (!bs_key_queue_needs_no_record (kind, content))
     {
-      if (record != NULL)
-        __builtin_prefetch (record, 1);
+      if (token != NULL)
+        __builtin_prefetch (token, 1);
       else
         bs_shard_prefetch (&self->shards[shard], hash);
     }
@@ -192,64 +192,64 @@ prefetch (BsBackingStore *self, BsJobKind kind, const BsKey *key, BsKeyRecord *r
 
 gboolean
 bs_backing_store_call_now (BsBackingStore *self,
-                           BsJobKind       kind,
+                           BsOperationKind       kind,
                            const BsKey    *key,
-                           BsKeyRecord    *record,
+                           BsToken    *token,
                            BsTrackedPath  *tracked,
                            BsContent      *content,
                            gpointer       *value,
                            GError        **error)
 {
-  if (self->main_context != NULL || (tracked != NULL && tracked->store != self) || bs_frame_find (self, BS_FRAME_CALL) != NULL)
+  if (self->main_context != NULL || (tracked != NULL && tracked->store != self) || bs_call_scope_find (self, BS_SCOPE_BACKING) != NULL)
     return FALSE;
 
-  prefetch (self, kind, key, record, tracked, content);
-  return bs_strand_call_now (self, kind, key, record, tracked, content, FALSE, value, error);
+  prefetch (self, kind, key, token, tracked, content);
+  return bs_key_queue_call_now (self, kind, key, token, tracked, content, FALSE, value, error);
 }
 
 gboolean
-bs_backing_store_read_now (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, GBytes **bytes, GError **error)
+bs_backing_store_read_now (BsBackingStore *self, const BsKey *key, BsToken *token, GBytes **bytes, GError **error)
 {
   gpointer value = NULL;
-  gboolean called = bs_backing_store_call_now (self, BS_JOB_READ, key, record, NULL, NULL, &value, error);
+  gboolean called = bs_backing_store_call_now (self, BS_KIND_READ, key, token, NULL, NULL, &value, error);
 
   *bytes = value;
   return called;
 }
 
 gboolean
-bs_backing_store_write_now (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsContent *content, GError **error)
+bs_backing_store_write_now (BsBackingStore *self, const BsKey *key, BsToken *token, BsContent *content, GError **error)
 {
   gpointer unused;
 
-  return bs_backing_store_call_now (self, BS_JOB_WRITE, key, record, NULL, content, &unused, error);
+  return bs_backing_store_call_now (self, BS_KIND_WRITE, key, token, NULL, content, &unused, error);
 }
 
 gboolean
-bs_backing_store_persist_now (BsBackingStore *self, const BsKey *key, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, GError **error)
+bs_backing_store_persist_now (BsBackingStore *self, const BsKey *key, BsToken *token, BsTrackedPath *tracked, BsContent *content, GError **error)
 {
   gpointer unused;
 
-  return bs_backing_store_call_now (self, BS_JOB_PERSIST, key, record, tracked, content, &unused, error);
+  return bs_backing_store_call_now (self, BS_KIND_PERSIST, key, token, tracked, content, &unused, error);
 }
 
 gboolean
-bs_backing_store_register_now (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsKeyRecord **token, GError **error)
+bs_backing_store_register_now (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsToken **token, GError **error)
 {
   gpointer value = NULL;
-  gboolean called = bs_backing_store_call_now (self, BS_JOB_REGISTER, key, NULL, tracked, NULL, &value, error);
+  gboolean called = bs_backing_store_call_now (self, BS_KIND_REGISTER, key, NULL, tracked, NULL, &value, error);
 
   *token = value;
   return called;
 }
 
 void
-bs_backing_store_start_read (BsBackingStore *self, BsKeyRecord *record, BsCaller *caller)
+bs_backing_store_start_read (BsBackingStore *self, BsToken *token, BsWaiter *waiter)
 {
-  if (!bs_backing_store_admit (self, caller, BS_JOB_READ, &record->key, NULL))
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_READ, &token->key, NULL))
     return;
 
-  bs_strand_start (self, BS_JOB_READ, &record->key, record, NULL, NULL, caller);
+  bs_key_queue_start (self, BS_KIND_READ, &token->key, token, NULL, NULL, waiter);
   bs_backing_store_admitted (self);
 }
 
@@ -257,8 +257,8 @@ bs_backing_store_start_read (BsBackingStore *self, BsKeyRecord *record, BsCaller
 typedef struct
 {
   BsBackingStore *store;      /* owned */
-  BsKeyRecord *record;        /* whoever reads holds a token */
-  BsCaller *caller;           /* a reference; the read's */
+  BsToken *token;        /* whoever reads holds a token */
+  BsWaiter *waiter;           /* a reference; the read's */
   BsDeliverFunc written;
   gpointer data;              /* owned */
   GDestroyNotify data_free;
@@ -272,9 +272,9 @@ waiting_read_deliver (gpointer data, gpointer value, GError **error)
 
   self->written (self->data, value, error);
   if (*error == NULL)
-    bs_strand_start (self->store, BS_JOB_READ, &self->record->key, self->record, NULL, NULL, self->caller);
+    bs_key_queue_start (self->store, BS_KIND_READ, &self->token->key, self->token, NULL, NULL, self->waiter);
   else
-    bs_caller_answer (self->caller, NULL, g_steal_pointer (error));
+    bs_waiter_answer (self->waiter, NULL, g_steal_pointer (error));
 
   return NULL;
 }
@@ -285,96 +285,96 @@ waiting_read_free (gpointer data)
   WaitingRead *self = data;
 
   self->data_free (self->data);
-  bs_caller_unref (self->caller);
+  bs_waiter_unref (self->waiter);
   g_object_unref (self->store);
   g_free (self);
 }
 
 void
 bs_backing_store_start_write_and_read (BsBackingStore *self,
-                                       BsKeyRecord    *record,
+                                       BsToken    *token,
                                        BsContent      *content,
                                        BsDeliverFunc   written,
                                        gpointer        data,
                                        GDestroyNotify  data_free,
-                                       BsCaller       *caller)
+                                       BsWaiter       *waiter)
 {
   GError *error = NULL;
-  BsCaller *writer;
+  BsWaiter *writer;
 
-  if (!bs_backing_store_admit (self, caller, BS_JOB_READ, &record->key, NULL))
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_READ, &token->key, NULL))
     {
       data_free (data);
       return;
     }
 
   /* The thread of a blocking call does both itself. */
-  if (caller->blocking)
+  if (waiter->blocking)
     {
-      writer = bs_caller_new_blocking (self, caller->cancellable, written, data, data_free, NULL);
+      writer = bs_waiter_new_blocking (self, waiter->cancellable, written, data, data_free, NULL);
     }
   else
     {
       WaitingRead *waiting = g_new (WaitingRead, 1);
 
       waiting->store = g_object_ref (self);
-      waiting->record = record;
-      waiting->caller = bs_caller_ref (caller);
+      waiting->token = token;
+      waiting->waiter = bs_waiter_ref (waiter);
       waiting->written = written;
       waiting->data = data;
       waiting->data_free = data_free;
-      writer = bs_caller_new_background (self, caller->priority, waiting_read_deliver, waiting, waiting_read_free);
-      g_set_object (&writer->cancellable, caller->cancellable);
+      writer = bs_waiter_new_background (self, waiter->priority, waiting_read_deliver, waiting, waiting_read_free);
+      g_set_object (&writer->cancellable, waiter->cancellable);
     }
-  bs_caller_set_subject (writer, BS_JOB_WRITE, &record->key, NULL);
-  bs_strand_start (self, BS_JOB_WRITE, &record->key, record, NULL, content, writer);
+  bs_waiter_set_subject (writer, BS_KIND_WRITE, &token->key, NULL);
+  bs_key_queue_start (self, BS_KIND_WRITE, &token->key, token, NULL, content, writer);
 
-  if (!caller->blocking)
-    bs_caller_unref (writer);
-  else if (bs_caller_wait (writer, &error))
-    bs_strand_start (self, BS_JOB_READ, &record->key, record, NULL, NULL, caller);
+  if (!waiter->blocking)
+    bs_waiter_unref (writer);
+  else if (bs_waiter_wait (writer, &error))
+    bs_key_queue_start (self, BS_KIND_READ, &token->key, token, NULL, NULL, waiter);
   else
-    bs_caller_answer (caller, NULL, error);
+    bs_waiter_answer (waiter, NULL, error);
   bs_backing_store_admitted (self);
 }
 
 void
-bs_backing_store_start_write (BsBackingStore *self, BsKeyRecord *record, BsContent *content, BsCaller *caller)
+bs_backing_store_start_write (BsBackingStore *self, BsToken *token, BsContent *content, BsWaiter *waiter)
 {
-  if (!bs_backing_store_admit (self, caller, BS_JOB_WRITE, &record->key, NULL))
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_WRITE, &token->key, NULL))
     return;
 
-  bs_strand_start (self, BS_JOB_WRITE, &record->key, record, NULL, content, caller);
+  bs_key_queue_start (self, BS_KIND_WRITE, &token->key, token, NULL, content, waiter);
   bs_backing_store_admitted (self);
 }
 
 void
-bs_backing_store_start_persist (BsBackingStore *self, BsKeyRecord *record, BsTrackedPath *tracked, BsContent *content, BsCaller *caller)
+bs_backing_store_start_persist (BsBackingStore *self, BsToken *token, BsTrackedPath *tracked, BsContent *content, BsWaiter *waiter)
 {
-  if (!bs_backing_store_admit (self, caller, BS_JOB_PERSIST, &record->key, tracked))
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_PERSIST, &token->key, tracked))
     return;
 
-  bs_strand_start (self, BS_JOB_PERSIST, &record->key, record, tracked, content, caller);
+  bs_key_queue_start (self, BS_KIND_PERSIST, &token->key, token, tracked, content, waiter);
   bs_backing_store_admitted (self);
 }
 
 void
-bs_backing_store_start_register (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsCaller *caller)
+bs_backing_store_start_register (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsWaiter *waiter)
 {
-  if (!bs_backing_store_admit (self, caller, BS_JOB_REGISTER, key, tracked))
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_REGISTER, key, tracked))
     return;
 
-  bs_strand_start (self, BS_JOB_REGISTER, key, NULL, tracked, NULL, caller);
+  bs_key_queue_start (self, BS_KIND_REGISTER, key, NULL, tracked, NULL, waiter);
   bs_backing_store_admitted (self);
 }
 
 void
-bs_backing_store_start_register_all (BsBackingStore *self, BsTrackedPath *tracked, BsCaller *caller)
+bs_backing_store_start_register_all (BsBackingStore *self, BsTrackedPath *tracked, BsWaiter *waiter)
 {
-  if (!bs_backing_store_admit (self, caller, BS_JOB_REGISTER_ALL, NULL, tracked))
+  if (!bs_backing_store_admit (self, waiter, BS_KIND_REGISTER_ALL, NULL, tracked))
     return;
 
-  bs_bulk_start_register_all (self, tracked, caller);
+  bs_bulk_start_register_all (self, tracked, waiter);
   bs_backing_store_admitted (self);
 }
 
@@ -387,19 +387,19 @@ bs_backing_store_constructed (GObject *object)
 
   if (self->main_context != NULL)
     {
-      self->backing_lane = bs_lane_new_in_context (self->main_context);
-      self->task_lane = bs_lane_ref (self->backing_lane);
-      self->commit_lane = bs_lane_ref (self->backing_lane);
+      self->backing_executor = bs_executor_new_in_context (self->main_context);
+      self->task_executor = bs_executor_ref (self->backing_executor);
+      self->commit_executor = bs_executor_ref (self->backing_executor);
     }
   else
     {
-      self->backing_lane = bs_lane_new (self->max_threads);
-      self->task_lane = bs_lane_new (self->max_threads);
+      self->backing_executor = bs_executor_new (self->max_threads);
+      self->task_executor = bs_executor_new (self->max_threads);
       /* One a path: what may wait for a save must not take its place. */
-      self->commit_lane = bs_lane_new (G_MAXINT16);
+      self->commit_executor = bs_executor_new (G_MAXINT16);
     }
   self->notifier = bs_notifier_new ();
-  self->tracker = bs_task_tracker_new (self, self->shards, self->backing_lane, self->notifier);
+  self->tracker = bs_task_tracker_new (self, self->shards, self->backing_executor, self->notifier);
 }
 
 static void
@@ -409,10 +409,10 @@ bs_backing_store_finalize (GObject *object)
 
   g_assert (g_hash_table_size (self->paths) == 0);
 
-  bs_lane_close (self->backing_lane);
-  g_clear_pointer (&self->backing_lane, bs_lane_unref);
-  g_clear_pointer (&self->task_lane, bs_lane_unref);
-  g_clear_pointer (&self->commit_lane, bs_lane_unref);
+  bs_executor_close (self->backing_executor);
+  g_clear_pointer (&self->backing_executor, bs_executor_unref);
+  g_clear_pointer (&self->task_executor, bs_executor_unref);
+  g_clear_pointer (&self->commit_executor, bs_executor_unref);
   bs_task_tracker_forget_store (self->tracker);
   g_clear_object (&self->tracker);
   g_clear_pointer (&self->notifier, bs_notifier_unref);
@@ -425,7 +425,7 @@ bs_backing_store_finalize (GObject *object)
   g_aligned_free (self->shards);
   g_hash_table_unref (self->paths);
   g_mutex_clear (&self->paths_mutex);
-  g_mutex_clear (&self->jobs_mutex);
+  g_mutex_clear (&self->operations_mutex);
   g_clear_object (&self->backing);
 
   G_OBJECT_CLASS (bs_backing_store_parent_class)->finalize (object);
@@ -564,7 +564,7 @@ bs_backing_store_init (BsBackingStore *self)
   for (guint i = 0; i < BS_N_SHARDS; i++)
     g_mutex_init (&self->shards[i].mutex);
   g_mutex_init (&self->paths_mutex);
-  g_mutex_init (&self->jobs_mutex);
+  g_mutex_init (&self->operations_mutex);
   self->paths = g_hash_table_new (g_str_hash, g_str_equal);
 }
 
@@ -674,8 +674,8 @@ bs_backing_store_set_max_threads (BsBackingStore *self, guint max_threads)
   if (g_atomic_int_exchange (&self->max_threads, (int) max_threads) == (int) max_threads)
     return;
 
-  bs_lane_set_max_threads (self->backing_lane, max_threads);
-  bs_lane_set_max_threads (self->task_lane, max_threads);
+  bs_executor_set_max_threads (self->backing_executor, max_threads);
+  bs_executor_set_max_threads (self->task_executor, max_threads);
   bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_MAX_THREADS], NULL);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "bs-caller-private.h"
-#include "bs-lane-private.h"
-#include "bs-notifier-private.h"
-#include "bs-task-tracker.h"
+#include "store/threads/bs-waiter-private.h"
+#include "store/threads/bs-executor-private.h"
+#include "store/threads/bs-notifier-private.h"
+#include "store/bs-task-tracker.h"
 
 G_BEGIN_DECLS
 
@@ -16,10 +16,10 @@ struct _BsTaskTracker
 
   /* constant */
   gconstpointer store;      /* identity only: the store may be gone */
-  BsLane *lane;             /* owned */
+  BsExecutor *executor;             /* owned */
   BsNotifier *notifier;     /* owned */
 
-  int n_jobs;               /* atomic */
+  int n_operations;               /* atomic */
   int n_held;               /* atomic */
   int n_tasks_pending;      /* atomic: a notification is under way */
   int closed;               /* atomic; written under the mutex */
@@ -29,11 +29,11 @@ struct _BsTaskTracker
 
   /* under the mutex, under which a shard's may be taken, never the other way round */
   BsShard *shards;          /* borrowed from the store; NULL once that is gone: they count calls, too */
-  BsCaller *waiters;        /* owned, by next */
-  BsJob *close_job;         /* owned; the store is to be closed, or is being closed; written atomically */
+  BsWaiter *waiters;        /* owned, by next */
+  BsStoreOperation *close_operation;         /* owned; the store is to be closed, or is being closed; written atomically */
 };
 
-BsTaskTracker *bs_task_tracker_new   (gpointer store, BsShard *shards, BsLane *lane, BsNotifier *notifier) G_GNUC_WARN_UNUSED_RESULT;
+BsTaskTracker *bs_task_tracker_new   (gpointer store, BsShard *shards, BsExecutor *executor, BsNotifier *notifier) G_GNUC_WARN_UNUSED_RESULT;
 
 /* One of the store's own tasks. Whoever counts it holds the tracker. */
 void           bs_task_tracker_begin (BsTaskTracker *self);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "bs-task-tracker.h"
+#include "store/bs-task-tracker.h"
 
-#include "bs-close-private.h"
-#include "bs-store-private.h"
+#include "store/operations/bs-close-private.h"
+#include "store/operations/bs-store-private.h"
 
 /**
  * BsTaskTracker:
@@ -41,12 +41,12 @@ count_calls (BsTaskTracker *self)
 }
 
 /* Each shard is locked: a call that comes in later sees what whoever asks has set
- * before, and one that ends later looks whether somebody waits. Jobs are looked at
+ * before, and one that ends later looks whether somebody waits. Operations are looked at
  * last, since a call may leave one behind. */
 gboolean
 bs_task_tracker_is_idle (BsTaskTracker *self)
 {
-  gboolean idle = g_atomic_int_get (&self->n_jobs) == 0;
+  gboolean idle = g_atomic_int_get (&self->n_operations) == 0;
 
   for (guint i = 0; idle && self->shards != NULL && i < BS_N_SHARDS; i++)
     {
@@ -55,14 +55,14 @@ bs_task_tracker_is_idle (BsTaskTracker *self)
       g_mutex_unlock (&self->shards[i].mutex);
     }
 
-  return idle && g_atomic_int_get (&self->n_jobs) == 0;
+  return idle && g_atomic_int_get (&self->n_operations) == 0;
 }
 
 /* Answers everyone who waits, if there is nothing left to wait for. */
 static void
 check_idle (BsTaskTracker *self)
 {
-  BsCaller *waiters = NULL;
+  BsWaiter *waiters = NULL;
 
   if (g_atomic_int_get (&self->n_waiters) == 0)
     return;
@@ -77,11 +77,11 @@ check_idle (BsTaskTracker *self)
 
   while (waiters != NULL)
     {
-      BsCaller *caller = waiters;
+      BsWaiter *waiter = waiters;
 
-      waiters = g_steal_pointer (&caller->next);
-      bs_caller_answer (caller, NULL, NULL);
-      bs_caller_unref (caller);
+      waiters = g_steal_pointer (&waiter->next);
+      bs_waiter_answer (waiter, NULL, NULL);
+      bs_waiter_unref (waiter);
     }
 }
 
@@ -95,14 +95,14 @@ notify_n_tasks (BsTaskTracker *self)
 void
 bs_task_tracker_begin (BsTaskTracker *self)
 {
-  g_atomic_int_inc (&self->n_jobs);
+  g_atomic_int_inc (&self->n_operations);
   notify_n_tasks (self);
 }
 
 void
 bs_task_tracker_end (BsTaskTracker *self)
 {
-  gboolean last = g_atomic_int_dec_and_test (&self->n_jobs);
+  gboolean last = g_atomic_int_dec_and_test (&self->n_operations);
 
   notify_n_tasks (self);
   if (last)
@@ -135,13 +135,13 @@ bs_task_tracker_forget_store (BsTaskTracker *self)
 }
 
 BsTaskTracker *
-bs_task_tracker_new (gpointer store, BsShard *shards, BsLane *lane, BsNotifier *notifier)
+bs_task_tracker_new (gpointer store, BsShard *shards, BsExecutor *executor, BsNotifier *notifier)
 {
   BsTaskTracker *self = g_object_new (BS_TYPE_TASK_TRACKER, NULL);
 
   self->store = store;
   self->shards = shards;
-  self->lane = bs_lane_ref (lane);
+  self->executor = bs_executor_ref (executor);
   self->notifier = bs_notifier_ref (notifier);
   return self;
 }
@@ -151,7 +151,7 @@ bs_task_tracker_finalize (GObject *object)
 {
   BsTaskTracker *self = BS_TASK_TRACKER (object);
 
-  g_clear_pointer (&self->lane, bs_lane_unref);
+  g_clear_pointer (&self->executor, bs_executor_unref);
   g_clear_pointer (&self->notifier, bs_notifier_unref);
   g_mutex_clear (&self->mutex);
 
@@ -233,7 +233,7 @@ bs_task_tracker_get_n_tasks (BsTaskTracker *self)
   g_return_val_if_fail (BS_IS_TASK_TRACKER (self), 0);
 
   g_mutex_lock (&self->mutex);
-  n = count_calls (self) + g_atomic_int_get (&self->n_jobs) + g_atomic_int_get (&self->n_held);
+  n = count_calls (self) + g_atomic_int_get (&self->n_operations) + g_atomic_int_get (&self->n_held);
   g_mutex_unlock (&self->mutex);
 
   return n;
@@ -339,17 +339,17 @@ bs_task_tracker_release (BsTaskTracker *self)
 
 /* A waiter was cancelled. */
 static void
-waiter_leave (BsCaller *caller, gpointer data)
+waiter_leave (BsWaiter *waiter, gpointer data)
 {
   BsTaskTracker *self = data;
   gboolean removed = FALSE;
 
   g_mutex_lock (&self->mutex);
-  caller->left = TRUE;
-  for (BsCaller **link = &self->waiters; *link != NULL && !removed; link = &(*link)->next)
-    if (*link == caller)
+  waiter->left = TRUE;
+  for (BsWaiter **link = &self->waiters; *link != NULL && !removed; link = &(*link)->next)
+    if (*link == waiter)
       {
-        *link = g_steal_pointer (&caller->next);
+        *link = g_steal_pointer (&waiter->next);
         g_atomic_int_add (&self->n_waiters, -1);
         removed = TRUE;
         break;
@@ -358,32 +358,32 @@ waiter_leave (BsCaller *caller, gpointer data)
 
   if (removed)
     {
-      bs_caller_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled"));
-      bs_caller_unref (caller);
+      bs_waiter_answer (waiter, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled"));
+      bs_waiter_unref (waiter);
     }
 }
 
 static void
-start_wait (BsTaskTracker *self, BsCaller *caller)
+start_wait (BsTaskTracker *self, BsWaiter *waiter)
 {
   gboolean left;
 
-  caller->keep = g_object_ref (self);
-  caller->keep_free = g_object_unref;
-  bs_caller_connect (caller, waiter_leave, self);
+  waiter->keep = g_object_ref (self);
+  waiter->keep_free = g_object_unref;
+  bs_waiter_connect (waiter, waiter_leave, self);
 
   g_mutex_lock (&self->mutex);
-  left = caller->left;
+  left = waiter->left;
   if (!left)
     {
-      caller->next = self->waiters;
-      self->waiters = bs_caller_ref (caller);
+      waiter->next = self->waiters;
+      self->waiters = bs_waiter_ref (waiter);
       g_atomic_int_inc (&self->n_waiters);
     }
   g_mutex_unlock (&self->mutex);
 
   if (left)
-    bs_caller_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled"));
+    bs_waiter_answer (waiter, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled"));
   else
     check_idle (self);
 }
@@ -391,28 +391,28 @@ start_wait (BsTaskTracker *self, BsCaller *caller)
 void
 bs_task_tracker_start_wait (BsTaskTracker *self, GTask *task)
 {
-  BsCaller *caller = bs_caller_new_for_lane (self->lane, task, FALSE, g_task_get_cancellable (task));
+  BsWaiter *waiter = bs_waiter_new_for_executor (self->executor, task, FALSE, g_task_get_cancellable (task));
 
-  start_wait (self, caller);
-  bs_caller_unref (caller);
+  start_wait (self, waiter);
+  bs_waiter_unref (waiter);
 }
 
 gboolean
 bs_task_tracker_wait_blocking (BsTaskTracker *self, const char *operation, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
-  if (bs_frame_find (self->store, BS_FRAME_TASK) != NULL || bs_frame_find (self->store, BS_FRAME_CALL) != NULL ||
-      bs_lane_get_current () == self->lane)
+  if (bs_call_scope_find (self->store, BS_SCOPE_FUNCTION) != NULL || bs_call_scope_find (self->store, BS_SCOPE_BACKING) != NULL ||
+      bs_executor_get_current () == self->executor)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                    "%s: called from inside one of the store's tasks, it would wait for itself", operation);
       return FALSE;
     }
 
-  caller = bs_caller_new_for_lane (self->lane, NULL, TRUE, cancellable);
-  start_wait (self, caller);
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  waiter = bs_waiter_new_for_executor (self->executor, NULL, TRUE, cancellable);
+  start_wait (self, waiter);
+  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
 
 /**

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "bs-tracked-path.h"
+#include "store/bs-tracked-path.h"
 
 #include "base/bs-key-set-private.h"
-#include "bs-path-private.h"
+#include "store/queues/bs-path-private.h"
 
 /**
  * BsTrackedPath:
@@ -152,12 +152,12 @@ bs_tracked_path_is_in_doubt (BsTrackedPath *self, const BsKey *key, guint64 hash
 }
 
 void
-bs_tracked_path_settle (BsTrackedPath *self, const BsKey *key, guint64 hash, const BsJob *job)
+bs_tracked_path_settle (BsTrackedPath *self, const BsKey *key, guint64 hash, const BsStoreOperation *operation)
 {
   BsPathShard *shard = &self->shards[bs_shard_index (hash)];
 
   /* What was asked while the sync ran may have been done before it failed. */
-  if (job->ticket > (job->kind == BS_JOB_DELETE_KEYS ? shard->last_doubted_bulk : shard->last_doubted))
+  if (operation->ticket > (operation->kind == BS_KIND_DELETE_KEYS ? shard->last_doubted_bulk : shard->last_doubted))
     bs_key_table_add (&shard->redone, key, hash);
 }
 

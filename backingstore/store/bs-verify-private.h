@@ -2,9 +2,9 @@
 #pragma once
 
 #include "base/bs-key-table-private.h"
-#include "bs-backing-store-private.h"
-#include "bs-progress-private.h"
-#include "bs-verify.h"
+#include "store/bs-backing-store-private.h"
+#include "store/threads/bs-progress-private.h"
+#include "store/bs-verify.h"
 
 G_BEGIN_DECLS
 
@@ -26,8 +26,8 @@ struct _BsVerify
   BsKeyTable bad;
 };
 
-/* Runs it, and answers `caller`. */
-void bs_verify_start        (BsVerify *self, BsCaller *caller);
+/* Runs it, and answers `waiter`. */
+void bs_verify_start        (BsVerify *self, BsWaiter *waiter);
 void bs_verify_notify_n_bad (BsVerify *self);
 
 G_END_DECLS

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "bs-verify-private.h"
+#include "store/bs-verify-private.h"
 
 #include "base/bs-key-set-private.h"
-#include "bs-store-private.h"
+#include "store/operations/bs-store-private.h"
 
 /**
  * BsVerify:
@@ -288,14 +288,14 @@ bs_verify_get_tracked (BsVerify *self)
 gboolean
 bs_verify_run (BsVerify *self, GCancellable *cancellable, GError **error)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
 
   g_return_val_if_fail (BS_IS_VERIFY (self), FALSE);
   g_return_val_if_fail (self->store != NULL && self->tracked != NULL, FALSE);
 
-  caller = bs_caller_new_blocking (self->store, cancellable, NULL, NULL, NULL, NULL);
-  bs_verify_start (self, caller);
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+  waiter = bs_waiter_new_blocking (self->store, cancellable, NULL, NULL, NULL, NULL);
+  bs_verify_start (self, waiter);
+  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
 
 /**
@@ -312,17 +312,17 @@ bs_verify_run (BsVerify *self, GCancellable *cancellable, GError **error)
 void
 bs_verify_run_async (BsVerify *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsCaller *caller;
+  BsWaiter *waiter;
   GTask *task;
 
   g_return_if_fail (BS_IS_VERIFY (self));
   g_return_if_fail (self->store != NULL && self->tracked != NULL);
 
   task = bs_task_new (self, cancellable, callback, user_data, bs_verify_run_async, "[backingstore] verify", io_priority);
-  caller = bs_caller_new_async (self->store, task, NULL, NULL, NULL, NULL);
-  bs_caller_set_progress (caller, &self->progress);
-  bs_verify_start (self, caller);
-  bs_caller_unref (caller);
+  waiter = bs_waiter_new_async (self->store, task, NULL, NULL, NULL, NULL);
+  bs_waiter_set_progress (waiter, &self->progress);
+  bs_verify_start (self, waiter);
+  bs_waiter_unref (waiter);
 }
 
 /**
@@ -421,7 +421,7 @@ bs_verify_get_n_bad (BsVerify *self)
  * Gets the keys whose blobs the current run, or else the last one, has found to
  * be bad or missing so far. They are no longer in the tracked path.
  *
- * Returns: (transfer full): a set of the caller's own
+ * Returns: (transfer full): a set of the waiter's own
  */
 BsKeySet *
 bs_verify_dup_bad_keys (BsVerify *self)

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store/threads/bs-content-private.h"
+
+struct _BsContent
+{
+  BsEncodeFunc encode;
+  gpointer data;
+  GDestroyNotify data_free;
+};
+
+BsContent *
+bs_content_new (BsEncodeFunc encode, gpointer data, GDestroyNotify data_free)
+{
+  BsContent *content = g_atomic_rc_box_new (BsContent);
+
+  content->encode = encode;
+  content->data = data;
+  content->data_free = data_free;
+  return content;
+}
+
+static GBytes *
+encode_bytes (gpointer data, GCancellable *cancellable, GError **error)
+{
+  return g_bytes_ref (data);
+}
+
+BsContent *
+bs_content_new_bytes (GBytes *bytes)
+{
+  return bs_content_new (encode_bytes, g_bytes_ref (bytes), (GDestroyNotify) g_bytes_unref);
+}
+
+BsContent *
+bs_content_ref (BsContent *content)
+{
+  return g_atomic_rc_box_acquire (content);
+}
+
+static void
+content_clear (gpointer data)
+{
+  BsContent *content = data;
+
+  content->data_free (content->data);
+}
+
+void
+bs_content_unref (BsContent *content)
+{
+  g_atomic_rc_box_release_full (content, content_clear);
+}
+
+GBytes *
+bs_content_make_bytes (BsContent *content, GCancellable *cancellable, GError **error)
+{
+  return content->encode (content->data, cancellable, error);
+}
