@@ -3,7 +3,7 @@
 
 #include "store/bs-backing-store-private.h"
 
-#include "bs-buffer-private.h"
+#include "bs-payload-private.h"
 #include "bs-counter-private.h"
 #include "bs-pool.h"
 #include "bs-residency-private.h"
@@ -17,8 +17,8 @@ G_BEGIN_DECLS
  * One lock covers it all. It is never held while calling the store or taking or
  * dropping a reference on a GObject, and never while dropping one on a GBytes.
  * A use of what is resident takes it not at all, but two word locks: that of the
- * item, which keeps its blob, and that of the blob, which keeps its hold. They
- * are taken in this order, the blob's also under the cache's lock. */
+ * item, which keeps its entry, and that of the entry, which keeps its hold. They
+ * are taken in this order, the entry's also under the cache's lock. */
 
 typedef enum
 {
@@ -28,7 +28,7 @@ typedef enum
   BS_PLACE_WRITING,           /* to leave: its write is under way; on no list */
 } BsPlace;
 
-/* Why a dirty blob is still in memory. Each has an outbox of its own. */
+/* Why a dirty entry is still in memory. Each has an outbox of its own. */
 typedef enum
 {
   BS_TROUBLE_NONE,            /* not tried yet, or tried with success */
@@ -40,23 +40,23 @@ typedef enum
 
 /* One immutable content, and the token that keeps its key. Shared by items,
  * and by the operations under way for it. */
-struct _BsBlob
+struct _BsEntry
 {
   gint ref_count;             /* atomic */
 
   /* changed under the cache's lock; atomic for those who only look */
   guint8 place;               /* BsPlace */
-  guint8 is_clean;            /* it is in primary storage, for good; else there is a buffer */
+  guint8 is_clean;            /* it is in primary storage, for good; else there is a payload */
 
   /* under the cache's lock */
   guint8 is_size_known : 1;
   guint8 was_used : 1;        /* while its write was under way */
   guint8 trouble : 2;         /* BsTrouble; it was reported */
-  BsBuffer *buffer;           /* not owned: dies with its last holder */
+  BsPayload *payload;           /* not owned: dies with its last holder */
   BsResidencyNode node;       /* its last use is noted without the lock */
 
   /* changed under both the cache's lock and this word's own: either keeps it */
-  guintptr hold;              /* BsHold, owned, while the blob is in memory */
+  guintptr reference;              /* BsReference, owned, while the entry is in memory */
 
   /* constant */
   BsKeyRecord *record;        /* one token */
@@ -69,10 +69,10 @@ typedef struct
   guint n;
 } BsAmount;
 
-/* Dirty blobs that are to leave memory, and when they may be tried. */
+/* Dirty entries that are to leave memory, and when they may be tried. */
 typedef struct
 {
-  BsLink blobs;               /* by node.link, next one first */
+  BsLink entries;               /* by node.link, next one first */
   BsAmount amount;
   guint n_writing;
   guint epoch;                /* failures so far; those of writes that ran side by side count as one */
@@ -117,8 +117,8 @@ struct _BsCache
 
   BsOutbox outboxes[BS_N_OUTBOXES];     /* by BsTrouble */
   GError *codec_error;        /* owned; the last one */
-  BsAmount writing;           /* blobs whose write is under way so that they may leave */
-  guint n_behind;             /* writes under way of blobs that need not leave yet */
+  BsAmount writing;           /* entries whose write is under way so that they may leave */
+  guint n_behind;             /* writes under way of entries that need not leave yet */
   gboolean is_behind_paused;  /* one of those failed, and none has come through since */
   BsLink trims;               /* BsTrim, by link */
 
@@ -130,104 +130,104 @@ BsCache     *bs_cache_ref            (BsCache *self);
 void         bs_cache_unref          (BsCache *self);
 
 /* Takes the token over. */
-BsBlob      *bs_blob_new             (BsKeyRecord *record, gboolean is_clean);
-BsBlob      *bs_blob_ref             (BsBlob *blob);
-/* FALSE when the blob is dying. */
-gboolean     bs_blob_try_ref         (BsBlob *blob);
+BsEntry      *bs_entry_new             (BsKeyRecord *record, gboolean is_clean);
+BsEntry      *bs_entry_ref             (BsEntry *entry);
+/* FALSE when the entry is dying. */
+gboolean     bs_entry_try_ref         (BsEntry *entry);
 /* Returns the token when that was the last reference: the caller drops it. */
-BsKeyRecord *bs_cache_release_blob   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+BsKeyRecord *bs_cache_release_entry   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 
-/* A new blob's content. The object's size is what its codec says; if it is NULL,
+/* A new entry's content. The object's size is what its codec says; if it is NULL,
  * that is not known yet, and a reference on the hold is returned. */
-void         bs_cache_insert         (BsCache *self, BsBlob *blob, GBytes *content);
-BsHold       bs_cache_insert_object  (BsCache *self, BsBlob *blob, GObject *object, const guint64 *size);
+void         bs_cache_insert         (BsCache *self, BsEntry *entry, GBytes *content);
+BsReference       bs_cache_insert_object  (BsCache *self, BsEntry *entry, GObject *object, const guint64 *size);
 /* What is in memory, or NULL. `came_back` may be set: it was evicted before. */
-GBytes      *bs_cache_find           (BsCache *self, BsBlob *blob, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
-GObject     *bs_cache_find_object    (BsCache *self, BsBlob *blob, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
-/* A blob's content was read; the first to come wins. Returns what loads get. */
-GBytes      *bs_cache_adopt          (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
-GObject     *bs_cache_adopt_object   (BsCache *self, BsBlob *blob, GObject *object, guint64 size, guint64 n_read, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
+GBytes      *bs_cache_find           (BsCache *self, BsEntry *entry, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
+GObject     *bs_cache_find_object    (BsCache *self, BsEntry *entry, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
+/* An entry's content was read; the first to come wins. Returns what loads get. */
+GBytes      *bs_cache_adopt          (BsCache *self, BsEntry *entry, GBytes *content, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
+GObject     *bs_cache_adopt_object   (BsCache *self, BsEntry *entry, GObject *object, guint64 size, guint64 n_read, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
 /* The size of an object was not known before. TRUE if it is of interest still. */
-gboolean     bs_cache_measured       (BsCache *self, BsBlob *blob, BsHold hold, guint64 size);
-/* Whether the blob has to be written before its content can be had in this kind. */
-gboolean     bs_cache_is_in_the_way  (BsCache *self, BsBlob *blob, BsKind kind);
+gboolean     bs_cache_measured       (BsCache *self, BsEntry *entry, BsReference reference, guint64 size);
+/* Whether the entry has to be written before its content can be had in this kind. */
+gboolean     bs_cache_is_in_the_way  (BsCache *self, BsEntry *entry, BsKind kind);
 void         bs_cache_count_miss     (BsCache *self);
-/* What to write, NULL if the blob is clean. */
-BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+/* What to write, NULL if the entry is clean. */
+BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 /* The same, also of one that is clean, as long as anybody holds its content. */
-BsContent   *bs_cache_dup_content    (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
-/* The blob is in primary storage. */
-void         bs_cache_mark_clean     (BsCache *self, BsBlob *blob);
-/* The buffer is dying. TRUE if it was an evicted blob's. */
-gboolean     bs_cache_forget_buffer  (BsCache *self, BsBuffer *buffer);
+BsContent   *bs_cache_dup_content    (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+/* The entry is in primary storage. */
+void         bs_cache_mark_clean     (BsCache *self, BsEntry *entry);
+/* The payload is dying. TRUE if it was an evicted entry's. */
+gboolean     bs_cache_forget_payload  (BsCache *self, BsPayload *payload);
 
-/* The lock must be held; the blob is in memory and on no list. Returns what the
+/* The lock must be held; the entry is in memory and on no list. Returns what the
  * caller must drop after unlocking. */
-BsHold       bs_cache_evict_locked   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
-void         bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob);
-void         bs_cache_enter_locked   (BsCache *self, BsBlob *blob);
+BsReference       bs_cache_evict_locked   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+void         bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry);
+void         bs_cache_enter_locked   (BsCache *self, BsEntry *entry);
 /* The same for one that was not used since it was to leave. */
-void         bs_cache_restore_locked (BsCache *self, BsBlob *blob);
-void         bs_cache_outbox_append_locked (BsCache *self, BsBlob *blob);
-void         bs_cache_outbox_remove_locked (BsCache *self, BsBlob *blob);
+void         bs_cache_restore_locked (BsCache *self, BsEntry *entry);
+void         bs_cache_outbox_append_locked (BsCache *self, BsEntry *entry);
+void         bs_cache_outbox_remove_locked (BsCache *self, BsEntry *entry);
 
 BsCacheChanges bs_cache_take_changes_locked (BsCache *self);
 
 static inline void
-bs_amount_add (BsAmount *amount, const BsBlob *blob)
+bs_amount_add (BsAmount *amount, const BsEntry *entry)
 {
-  amount->bytes += blob->node.size;
+  amount->bytes += entry->node.size;
   amount->n++;
 }
 
 static inline void
-bs_amount_subtract (BsAmount *amount, const BsBlob *blob)
+bs_amount_subtract (BsAmount *amount, const BsEntry *entry)
 {
-  amount->bytes -= blob->node.size;
+  amount->bytes -= entry->node.size;
   amount->n--;
 }
 
 /* Uses what is resident, without the cache's lock: the item's word is locked.
- * Returns a reference on the blob's hold; 0 if it is not resident, or there is
+ * Returns a reference on the entry's hold; 0 if it is not resident, or there is
  * more to do. */
-static inline BsHold
-bs_cache_hit (BsCache *self, BsBlob *blob, BsKind kind)
+static inline BsReference
+bs_cache_hit (BsCache *self, BsEntry *entry, BsKind kind)
 {
-  BsHold hold;
+  BsReference reference;
 
-  if (__atomic_load_n (&blob->place, __ATOMIC_RELAXED) != BS_PLACE_RESIDENT)
+  if (__atomic_load_n (&entry->place, __ATOMIC_RELAXED) != BS_PLACE_RESIDENT)
     return 0;
 
-  hold = bs_word_lock (&blob->hold);
-  if (hold == 0 || bs_hold_get_kind (hold) != kind)
+  reference = bs_word_lock (&entry->reference);
+  if (reference == 0 || bs_reference_get_kind (reference) != kind)
     {
-      bs_word_unlock (&blob->hold, hold);
+      bs_word_unlock (&entry->reference, reference);
       return 0;
     }
-  bs_hold_ref (hold);
-  bs_word_unlock (&blob->hold, hold);
+  bs_reference_ref (reference);
+  bs_word_unlock (&entry->reference, reference);
 
-  bs_residency_hit (&self->residency, &blob->node);
-  return hold;
+  bs_residency_hit (&self->residency, &entry->node);
+  return reference;
 }
 
 /* Once it is clean it stays so. */
 static inline gboolean
-bs_blob_is_clean (const BsBlob *blob)
+bs_entry_is_clean (const BsEntry *entry)
 {
-  return __atomic_load_n (&blob->is_clean, __ATOMIC_ACQUIRE);
+  return __atomic_load_n (&entry->is_clean, __ATOMIC_ACQUIRE);
 }
 
-static inline BsBlob *
-bs_blob_from_node (BsResidencyNode *node)
+static inline BsEntry *
+bs_entry_from_node (BsResidencyNode *node)
 {
-  return (BsBlob *) ((char *) node - G_STRUCT_OFFSET (BsBlob, node));
+  return (BsEntry *) ((char *) node - G_STRUCT_OFFSET (BsEntry, node));
 }
 
-static inline BsBlob *
-bs_blob_from_link (BsLink *link)
+static inline BsEntry *
+bs_entry_from_link (BsLink *link)
 {
-  return bs_blob_from_node ((BsResidencyNode *) link);
+  return bs_entry_from_node ((BsResidencyNode *) link);
 }
 
 G_END_DECLS

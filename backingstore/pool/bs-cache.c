@@ -4,10 +4,10 @@
 #include "bs-cache-private.h"
 #include "bs-pool-private.h"
 
-/* While a blob is in memory the cache has a strong hold on its buffer, and hands
- * out references to that. After an eviction the blob keeps a plain pointer to the
- * buffer, which a later load follows if somebody still keeps the buffer alive;
- * the buffer clears that pointer, under the lock, when it dies. */
+/* While an entry is in memory the cache has a strong hold on its payload, and hands
+ * out references to that. After an eviction the entry keeps a plain pointer to the
+ * payload, which a later load follows if somebody still keeps the payload alive;
+ * the payload clears that pointer, under the lock, when it dies. */
 
 /* Whatever a codec says of one object, no sum overflows. */
 #define MAX_OBJECT_SIZE (G_GUINT64_CONSTANT (1) << 40)
@@ -24,7 +24,7 @@ bs_cache_new (BsPool *pool)
   self->max_items = G_MAXUINT;
   bs_residency_init (&self->residency, self->max_bytes);
   for (guint i = 0; i < BS_N_OUTBOXES; i++)
-    bs_link_init (&self->outboxes[i].blobs);
+    bs_link_init (&self->outboxes[i].entries);
   bs_link_init (&self->trims);
 
   return self;
@@ -52,126 +52,126 @@ bs_cache_unref (BsCache *self)
   g_free (self);
 }
 
-BsBlob *
-bs_blob_new (BsKeyRecord *record, gboolean is_clean)
+BsEntry *
+bs_entry_new (BsKeyRecord *record, gboolean is_clean)
 {
-  BsBlob *blob = g_new0 (BsBlob, 1);
+  BsEntry *entry = g_new0 (BsEntry, 1);
 
-  blob->ref_count = 1;
-  blob->record = record;
-  blob->key = *bs_key_record_get_key (record);
-  blob->is_clean = is_clean;
+  entry->ref_count = 1;
+  entry->record = record;
+  entry->key = *bs_key_record_get_key (record);
+  entry->is_clean = is_clean;
 
-  return blob;
+  return entry;
 }
 
-BsBlob *
-bs_blob_ref (BsBlob *blob)
+BsEntry *
+bs_entry_ref (BsEntry *entry)
 {
-  g_atomic_int_inc (&blob->ref_count);
-  return blob;
+  g_atomic_int_inc (&entry->ref_count);
+  return entry;
 }
 
 gboolean
-bs_blob_try_ref (BsBlob *blob)
+bs_entry_try_ref (BsEntry *entry)
 {
-  gint old = g_atomic_int_get (&blob->ref_count);
+  gint old = g_atomic_int_get (&entry->ref_count);
 
   while (old > 0)
     {
-      if (g_atomic_int_compare_and_exchange (&blob->ref_count, old, old + 1))
+      if (g_atomic_int_compare_and_exchange (&entry->ref_count, old, old + 1))
         return TRUE;
-      old = g_atomic_int_get (&blob->ref_count);
+      old = g_atomic_int_get (&entry->ref_count);
     }
 
   return FALSE;
 }
 
 static void
-set_place (BsBlob *blob, BsPlace place)
+set_place (BsEntry *entry, BsPlace place)
 {
-  __atomic_store_n (&blob->place, place, __ATOMIC_RELAXED);
+  __atomic_store_n (&entry->place, place, __ATOMIC_RELAXED);
 }
 
 /* The cache's lock must be held. Returns what was there. */
-static BsHold
-exchange_hold (BsBlob *blob, BsHold hold)
+static BsReference
+exchange_reference (BsEntry *entry, BsReference reference)
 {
-  BsHold old = bs_word_lock (&blob->hold);
+  BsReference old = bs_word_lock (&entry->reference);
 
-  bs_word_unlock (&blob->hold, hold);
+  bs_word_unlock (&entry->reference, reference);
   return old;
 }
 
 void
-bs_cache_enter_locked (BsCache *self, BsBlob *blob)
+bs_cache_enter_locked (BsCache *self, BsEntry *entry)
 {
-  set_place (blob, BS_PLACE_RESIDENT);
-  bs_residency_enter (&self->residency, &blob->node);
+  set_place (entry, BS_PLACE_RESIDENT);
+  bs_residency_enter (&self->residency, &entry->node);
 }
 
 void
-bs_cache_restore_locked (BsCache *self, BsBlob *blob)
+bs_cache_restore_locked (BsCache *self, BsEntry *entry)
 {
-  set_place (blob, BS_PLACE_RESIDENT);
-  bs_residency_restore (&self->residency, &blob->node);
+  set_place (entry, BS_PLACE_RESIDENT);
+  bs_residency_restore (&self->residency, &entry->node);
 }
 
 void
-bs_cache_outbox_append_locked (BsCache *self, BsBlob *blob)
+bs_cache_outbox_append_locked (BsCache *self, BsEntry *entry)
 {
-  BsOutbox *outbox = &self->outboxes[blob->trouble];
+  BsOutbox *outbox = &self->outboxes[entry->trouble];
 
-  set_place (blob, BS_PLACE_OUTBOX);
-  bs_link_append (&outbox->blobs, &blob->node.link);
-  bs_amount_add (&outbox->amount, blob);
+  set_place (entry, BS_PLACE_OUTBOX);
+  bs_link_append (&outbox->entries, &entry->node.link);
+  bs_amount_add (&outbox->amount, entry);
 }
 
 void
-bs_cache_outbox_remove_locked (BsCache *self, BsBlob *blob)
+bs_cache_outbox_remove_locked (BsCache *self, BsEntry *entry)
 {
-  bs_link_remove (&blob->node.link);
-  bs_amount_subtract (&self->outboxes[blob->trouble].amount, blob);
+  bs_link_remove (&entry->node.link);
+  bs_amount_subtract (&self->outboxes[entry->trouble].amount, entry);
 }
 
-/* The buffer comes into memory, or back into it. Takes the hold over. */
+/* The payload comes into memory, or back into it. Takes the hold over. */
 static void
-make_resident_locked (BsCache *self, BsBlob *blob, BsBuffer *buffer, BsHold hold)
+make_resident_locked (BsCache *self, BsEntry *entry, BsPayload *payload, BsReference reference)
 {
-  buffer->blob = blob;
-  blob->buffer = buffer;
-  self->figures.memory_use += blob->node.size;
+  payload->entry = entry;
+  entry->payload = payload;
+  self->figures.memory_use += entry->node.size;
   self->figures.n_resident++;
-  bs_cache_enter_locked (self, blob);
-  exchange_hold (blob, hold);
+  bs_cache_enter_locked (self, entry);
+  exchange_reference (entry, reference);
 }
 
-BsHold
-bs_cache_evict_locked (BsCache *self, BsBlob *blob)
+BsReference
+bs_cache_evict_locked (BsCache *self, BsEntry *entry)
 {
-  set_place (blob, BS_PLACE_OUT);
-  self->figures.memory_use -= blob->node.size;
-  self->figures.memory_in_use += blob->node.size;
+  set_place (entry, BS_PLACE_OUT);
+  self->figures.memory_use -= entry->node.size;
+  self->figures.memory_in_use += entry->node.size;
   self->figures.n_resident--;
   self->stats.evictions++;
 
-  return exchange_hold (blob, 0);
+  return exchange_reference (entry, 0);
 }
 
 /* Off whatever it stands on; it is to be counted as in memory still. */
 static void
-take_off_locked (BsCache *self, BsBlob *blob)
+take_off_locked (BsCache *self, BsEntry *entry)
 {
-  switch ((BsPlace) blob->place)
+  switch ((BsPlace) entry->place)
     {
     case BS_PLACE_RESIDENT:
-      bs_residency_leave (&self->residency, &blob->node);
+      bs_residency_leave (&self->residency, &entry->node);
       break;
     case BS_PLACE_OUTBOX:
-      bs_cache_outbox_remove_locked (self, blob);
+      bs_cache_outbox_remove_locked (self, entry);
       break;
     case BS_PLACE_WRITING:
-      bs_amount_subtract (&self->writing, blob);
+      bs_amount_subtract (&self->writing, entry);
       break;
     case BS_PLACE_OUT:
     default:
@@ -179,54 +179,54 @@ take_off_locked (BsCache *self, BsBlob *blob)
     }
 }
 
-/* The blob and its buffer part for good. Returns the cache's hold on it, and a
+/* The entry and its payload part for good. Returns the cache's hold on it, and a
  * reference on one whose object need not be followed any more. */
-static BsHold
-detach_buffer_locked (BsCache *self, BsBlob *blob, BsBuffer **followed)
+static BsReference
+detach_payload_locked (BsCache *self, BsEntry *entry, BsPayload **followed)
 {
-  BsBuffer *buffer = g_steal_pointer (&blob->buffer);
+  BsPayload *payload = g_steal_pointer (&entry->payload);
 
-  buffer->blob = NULL;
-  if (bs_buffer_is_object (buffer) && bs_buffer_try_ref (buffer))
-    *followed = buffer;
-  if (blob->place == BS_PLACE_OUT)
+  payload->entry = NULL;
+  if (bs_payload_is_object (payload) && bs_payload_try_ref (payload))
+    *followed = payload;
+  if (entry->place == BS_PLACE_OUT)
     {
-      self->figures.memory_in_use -= blob->node.size;
+      self->figures.memory_in_use -= entry->node.size;
       return 0;
     }
 
-  take_off_locked (self, blob);
-  set_place (blob, BS_PLACE_OUT);
-  self->figures.memory_use -= blob->node.size;
+  take_off_locked (self, entry);
+  set_place (entry, BS_PLACE_OUT);
+  self->figures.memory_use -= entry->node.size;
   self->figures.n_resident--;
 
-  return exchange_hold (blob, 0);
+  return exchange_reference (entry, 0);
 }
 
 /* Takes over what detach_buffer_locked() has returned. No lock held. */
 static void
-let_go (BsHold hold, BsBuffer *followed)
+let_go (BsReference reference, BsPayload *followed)
 {
   if (followed != NULL)
     {
-      bs_buffer_unfollow (followed);
-      bs_buffer_unref (followed);
+      bs_payload_unfollow (followed);
+      bs_payload_unref (followed);
     }
-  if (hold != 0)
-    bs_hold_drop (hold);
+  if (reference != 0)
+    bs_reference_drop (reference);
 }
 
 gboolean
-bs_cache_forget_buffer (BsCache *self, BsBuffer *buffer)
+bs_cache_forget_payload (BsCache *self, BsPayload *payload)
 {
   gboolean was_held;
 
   g_mutex_lock (&self->lock);
-  was_held = buffer->blob != NULL;
+  was_held = payload->entry != NULL;
   if (was_held)
     {
-      self->figures.memory_in_use -= buffer->blob->node.size;
-      buffer->blob->buffer = NULL;
+      self->figures.memory_in_use -= payload->entry->node.size;
+      payload->entry->payload = NULL;
     }
   g_mutex_unlock (&self->lock);
 
@@ -234,50 +234,50 @@ bs_cache_forget_buffer (BsCache *self, BsBuffer *buffer)
 }
 
 BsKeyRecord *
-bs_cache_release_blob (BsCache *self, BsBlob *blob)
+bs_cache_release_entry (BsCache *self, BsEntry *entry)
 {
-  BsKeyRecord *record = blob->record;
-  BsBuffer *followed = NULL;
-  BsHold hold = 0;
+  BsKeyRecord *record = entry->record;
+  BsPayload *followed = NULL;
+  BsReference reference = 0;
 
-  if (!g_atomic_int_dec_and_test (&blob->ref_count))
+  if (!g_atomic_int_dec_and_test (&entry->ref_count))
     return NULL;
 
   g_mutex_lock (&self->lock);
-  if (blob->buffer != NULL)
-    hold = detach_buffer_locked (self, blob, &followed);
+  if (entry->payload != NULL)
+    reference = detach_payload_locked (self, entry, &followed);
   g_mutex_unlock (&self->lock);
 
-  let_go (hold, followed);
-  g_free (blob);
+  let_go (reference, followed);
+  g_free (entry);
 
   return record;
 }
 
 void
-bs_cache_insert (BsCache *self, BsBlob *blob, GBytes *content)
+bs_cache_insert (BsCache *self, BsEntry *entry, GBytes *content)
 {
-  BsBuffer *buffer = bs_buffer_new_bytes (self, content);
-  BsHold hold = bs_hold_new_bytes (buffer);
+  BsPayload *payload = bs_payload_new_bytes (self, content);
+  BsReference reference = bs_reference_new_bytes (payload);
 
   g_mutex_lock (&self->lock);
-  blob->node.size = g_bytes_get_size (content);
-  blob->is_size_known = TRUE;
-  make_resident_locked (self, blob, buffer, hold);
+  entry->node.size = g_bytes_get_size (content);
+  entry->is_size_known = TRUE;
+  make_resident_locked (self, entry, payload, reference);
   g_mutex_unlock (&self->lock);
 }
 
-BsHold
-bs_cache_insert_object (BsCache *self, BsBlob *blob, GObject *object, const guint64 *size)
+BsReference
+bs_cache_insert_object (BsCache *self, BsEntry *entry, GObject *object, const guint64 *size)
 {
-  BsBuffer *buffer = bs_buffer_new_object (self, object);
-  BsHold hold = bs_hold_new_object (buffer, object);
-  BsHold unmeasured = size == NULL ? bs_hold_ref (hold) : 0;
+  BsPayload *payload = bs_payload_new_object (self, object);
+  BsReference reference = bs_reference_new_object (payload, object);
+  BsReference unmeasured = size == NULL ? bs_reference_ref (reference) : 0;
 
   g_mutex_lock (&self->lock);
-  blob->is_size_known = size != NULL;
-  blob->node.size = size != NULL ? MIN (*size, MAX_OBJECT_SIZE) : 0;
-  make_resident_locked (self, blob, buffer, hold);
+  entry->is_size_known = size != NULL;
+  entry->node.size = size != NULL ? MIN (*size, MAX_OBJECT_SIZE) : 0;
+  make_resident_locked (self, entry, payload, reference);
   g_mutex_unlock (&self->lock);
 
   return unmeasured;
@@ -285,19 +285,19 @@ bs_cache_insert_object (BsCache *self, BsBlob *blob, GObject *object, const guin
 
 /* What is in memory was used. */
 static void
-touch_locked (BsCache *self, BsBlob *blob)
+touch_locked (BsCache *self, BsEntry *entry)
 {
-  switch ((BsPlace) blob->place)
+  switch ((BsPlace) entry->place)
     {
     case BS_PLACE_RESIDENT:
-      bs_residency_hit (&self->residency, &blob->node);
+      bs_residency_hit (&self->residency, &entry->node);
       break;
     case BS_PLACE_OUTBOX:
-      bs_cache_outbox_remove_locked (self, blob);
-      bs_cache_enter_locked (self, blob);
+      bs_cache_outbox_remove_locked (self, entry);
+      bs_cache_enter_locked (self, entry);
       break;
     case BS_PLACE_WRITING:
-      blob->was_used = TRUE;
+      entry->was_used = TRUE;
       break;
     case BS_PLACE_OUT:
     default:
@@ -306,109 +306,109 @@ touch_locked (BsCache *self, BsBlob *blob)
 }
 
 static GBytes *
-find_locked (BsCache *self, BsBlob *blob, gboolean *came_back)
+find_locked (BsCache *self, BsEntry *entry, gboolean *came_back)
 {
-  BsBuffer *buffer = blob->buffer;
+  BsPayload *payload = entry->payload;
 
-  if (buffer == NULL || bs_buffer_is_object (buffer))
+  if (payload == NULL || bs_payload_is_object (payload))
     return NULL;
 
-  if (blob->place == BS_PLACE_OUT)
+  if (entry->place == BS_PLACE_OUT)
     {
-      self->figures.memory_in_use -= blob->node.size;
-      if (!bs_buffer_try_ref (buffer))
+      self->figures.memory_in_use -= entry->node.size;
+      if (!bs_payload_try_ref (payload))
         {
-          buffer->blob = NULL;
-          blob->buffer = NULL;
+          payload->entry = NULL;
+          entry->payload = NULL;
           return NULL;
         }
-      make_resident_locked (self, blob, buffer, bs_hold_new_bytes (buffer));
+      make_resident_locked (self, entry, payload, bs_reference_new_bytes (payload));
       *came_back = TRUE;
     }
   else
     {
-      touch_locked (self, blob);
+      touch_locked (self, entry);
     }
 
-  return g_bytes_ref (bs_hold_get_bytes (bs_word_peek (&blob->hold)));
+  return g_bytes_ref (bs_reference_get_bytes (bs_word_peek (&entry->reference)));
 }
 
 GBytes *
-bs_cache_find (BsCache *self, BsBlob *blob, gboolean *came_back)
+bs_cache_find (BsCache *self, BsEntry *entry, gboolean *came_back)
 {
   GBytes *bytes;
 
   g_mutex_lock (&self->lock);
-  bytes = find_locked (self, blob, came_back);
+  bytes = find_locked (self, entry, came_back);
   g_mutex_unlock (&self->lock);
 
   return bytes;
 }
 
 /* A hold on the object; or, where it was evicted, what may lead to it: a
- * reference on the buffer. */
-static BsHold
-find_object_locked (BsCache *self, BsBlob *blob, BsBuffer **evicted)
+ * reference on the payload. */
+static BsReference
+find_object_locked (BsCache *self, BsEntry *entry, BsPayload **evicted)
 {
-  BsBuffer *buffer = blob->buffer;
+  BsPayload *payload = entry->payload;
 
-  if (buffer == NULL || !bs_buffer_is_object (buffer))
+  if (payload == NULL || !bs_payload_is_object (payload))
     return 0;
 
-  if (blob->place != BS_PLACE_OUT)
+  if (entry->place != BS_PLACE_OUT)
     {
-      touch_locked (self, blob);
-      return bs_hold_ref (bs_word_peek (&blob->hold));
+      touch_locked (self, entry);
+      return bs_reference_ref (bs_word_peek (&entry->reference));
     }
 
-  if (bs_buffer_try_ref (buffer))
-    *evicted = buffer;
+  if (bs_payload_try_ref (payload))
+    *evicted = payload;
   return 0;
 }
 
-/* Takes the reference on the buffer over. */
+/* Takes the reference on the payload over. */
 static GObject *
-bring_back (BsCache *self, BsBlob *blob, BsBuffer *buffer, gboolean *came_back)
+bring_back (BsCache *self, BsEntry *entry, BsPayload *payload, gboolean *came_back)
 {
-  GObject *object = bs_buffer_dup_object (buffer);
-  BsHold hold;
+  GObject *object = bs_payload_dup_object (payload);
+  BsReference reference;
 
   if (object == NULL)
     {
-      bs_buffer_unref (buffer);
+      bs_payload_unref (payload);
       return NULL;
     }
 
-  hold = bs_hold_new_object (buffer, object);
+  reference = bs_reference_new_object (payload, object);
   g_mutex_lock (&self->lock);
-  if (blob->buffer == buffer && blob->place == BS_PLACE_OUT)
+  if (entry->payload == payload && entry->place == BS_PLACE_OUT)
     {
-      self->figures.memory_in_use -= blob->node.size;
-      make_resident_locked (self, blob, buffer, hold);
+      self->figures.memory_in_use -= entry->node.size;
+      make_resident_locked (self, entry, payload, reference);
       *came_back = TRUE;
-      hold = 0;
+      reference = 0;
     }
   g_mutex_unlock (&self->lock);
 
-  if (hold != 0)
-    bs_hold_drop (hold);
+  if (reference != 0)
+    bs_reference_drop (reference);
   return object;
 }
 
 GObject *
-bs_cache_find_object (BsCache *self, BsBlob *blob, gboolean *came_back)
+bs_cache_find_object (BsCache *self, BsEntry *entry, gboolean *came_back)
 {
-  BsBuffer *evicted = NULL;
-  BsHold hold;
+  BsPayload *evicted = NULL;
+  BsReference reference;
 
   g_mutex_lock (&self->lock);
-  hold = find_object_locked (self, blob, &evicted);
+  reference = find_object_locked (self, entry, &evicted);
   g_mutex_unlock (&self->lock);
 
-  if (hold != 0)
-    return bs_hold_to_object (hold);
+  if (reference != 0)
+    return bs_reference_to_object (reference);
   if (evicted != NULL)
-    return bring_back (self, blob, evicted, came_back);
+    return bring_back (self, entry, evicted, came_back);
   return NULL;
 }
 
@@ -421,34 +421,34 @@ bs_cache_count_miss (BsCache *self)
 }
 
 static void
-set_size_locked (BsBlob *blob, guint64 size, gboolean *changed)
+set_size_locked (BsEntry *entry, guint64 size, gboolean *changed)
 {
-  *changed = !blob->is_size_known || blob->node.size != size;
-  blob->node.size = size;
-  blob->is_size_known = TRUE;
+  *changed = !entry->is_size_known || entry->node.size != size;
+  entry->node.size = size;
+  entry->is_size_known = TRUE;
 }
 
 GBytes *
-bs_cache_adopt (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_changed)
+bs_cache_adopt (BsCache *self, BsEntry *entry, GBytes *content, gboolean *size_changed)
 {
-  BsBuffer *buffer = bs_buffer_new_bytes (self, content);
-  BsHold hold = bs_hold_new_bytes (buffer);
+  BsPayload *payload = bs_payload_new_bytes (self, content);
+  BsReference reference = bs_reference_new_bytes (payload);
   gboolean came_back;
   GBytes *bytes;
 
   *size_changed = FALSE;
 
   g_mutex_lock (&self->lock);
-  bytes = find_locked (self, blob, &came_back);
+  bytes = find_locked (self, entry, &came_back);
   if (bytes == NULL)
     {
       self->stats.bytes_in += g_bytes_get_size (content);
-      if (blob->buffer == NULL)
+      if (entry->payload == NULL)
         {
-          set_size_locked (blob, g_bytes_get_size (content), size_changed);
-          make_resident_locked (self, blob, buffer, hold);
-          bytes = g_bytes_ref (bs_hold_get_bytes (hold));
-          hold = 0;
+          set_size_locked (entry, g_bytes_get_size (content), size_changed);
+          make_resident_locked (self, entry, payload, reference);
+          bytes = g_bytes_ref (bs_reference_get_bytes (reference));
+          reference = 0;
         }
       else
         {
@@ -458,107 +458,107 @@ bs_cache_adopt (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_cha
     }
   g_mutex_unlock (&self->lock);
 
-  if (hold != 0)
-    bs_hold_drop (hold);
+  if (reference != 0)
+    bs_reference_drop (reference);
   return bytes;
 }
 
 /* Whatever stands in the way goes: it is bytes, or an object that is gone.
  * Returns the hold on it. */
-static BsHold
-install_object_locked (BsCache *self, BsBlob *blob, BsHold hold, guint64 size, BsBuffer **followed, gboolean *size_changed)
+static BsReference
+install_object_locked (BsCache *self, BsEntry *entry, BsReference reference, guint64 size, BsPayload **followed, gboolean *size_changed)
 {
-  BsHold old = 0;
+  BsReference old = 0;
 
   /* What was read is in the backing. */
-  bs_cache_mark_clean_locked (self, blob);
-  if (blob->buffer != NULL)
-    old = detach_buffer_locked (self, blob, followed);
-  set_size_locked (blob, MIN (size, MAX_OBJECT_SIZE), size_changed);
-  make_resident_locked (self, blob, bs_hold_get_strong (hold)->buffer, hold);
+  bs_cache_mark_clean_locked (self, entry);
+  if (entry->payload != NULL)
+    old = detach_payload_locked (self, entry, followed);
+  set_size_locked (entry, MIN (size, MAX_OBJECT_SIZE), size_changed);
+  make_resident_locked (self, entry, bs_reference_get_object_reference (reference)->payload, reference);
 
   return old;
 }
 
 GObject *
-bs_cache_adopt_object (BsCache *self, BsBlob *blob, GObject *object, guint64 size, guint64 n_read, gboolean *size_changed)
+bs_cache_adopt_object (BsCache *self, BsEntry *entry, GObject *object, guint64 size, guint64 n_read, gboolean *size_changed)
 {
-  BsBuffer *buffer = bs_buffer_new_object (self, object);
-  BsHold hold = bs_hold_new_object (buffer, object);
-  BsBuffer *gone = NULL, *followed = NULL;
+  BsPayload *payload = bs_payload_new_object (self, object);
+  BsReference reference = bs_reference_new_object (payload, object);
+  BsPayload *gone = NULL, *followed = NULL;
   GObject *winner = NULL;
-  BsHold old = 0;
+  BsReference old = 0;
 
   *size_changed = FALSE;
 
   while (winner == NULL)
     {
-      BsBuffer *evicted = NULL;
+      BsPayload *evicted = NULL;
       gboolean came_back;
-      BsHold other;
+      BsReference other;
 
       g_mutex_lock (&self->lock);
-      other = find_object_locked (self, blob, &evicted);
+      other = find_object_locked (self, entry, &evicted);
       if (other == 0 && (evicted == NULL || evicted == gone))
         {
-          old = install_object_locked (self, blob, hold, size, &followed, size_changed);
+          old = install_object_locked (self, entry, reference, size, &followed, size_changed);
           self->stats.bytes_in += n_read;
-          hold = 0;
+          reference = 0;
         }
       g_mutex_unlock (&self->lock);
 
-      if (hold == 0)
+      if (reference == 0)
         winner = g_object_ref (object);
       else if (other != 0)
-        winner = bs_hold_to_object (other);
-      else if (bs_buffer_try_ref (evicted))
-        winner = bring_back (self, blob, evicted, &came_back);
+        winner = bs_reference_to_object (other);
+      else if (bs_payload_try_ref (evicted))
+        winner = bring_back (self, entry, evicted, &came_back);
 
       /* Kept, so that no other can be mistaken for it. */
       if (gone != NULL)
-        bs_buffer_unref (gone);
+        bs_payload_unref (gone);
       gone = evicted;
     }
 
   if (gone != NULL)
-    bs_buffer_unref (gone);
+    bs_payload_unref (gone);
   let_go (old, followed);
-  if (hold != 0)
+  if (reference != 0)
     {
-      bs_buffer_unfollow (buffer);
-      bs_hold_drop (hold);
+      bs_payload_unfollow (payload);
+      bs_reference_drop (reference);
     }
 
   return winner;
 }
 
 gboolean
-bs_cache_measured (BsCache *self, BsBlob *blob, BsHold hold, guint64 size)
+bs_cache_measured (BsCache *self, BsEntry *entry, BsReference reference, guint64 size)
 {
   gboolean is_of_interest;
 
   g_mutex_lock (&self->lock);
-  is_of_interest = blob->buffer == bs_hold_get_strong (hold)->buffer && !blob->is_size_known;
+  is_of_interest = entry->payload == bs_reference_get_object_reference (reference)->payload && !entry->is_size_known;
   if (is_of_interest)
     {
-      BsPlace place = blob->place;
+      BsPlace place = entry->place;
 
       /* Its size is constant while it stands on anything. */
       if (place != BS_PLACE_OUT)
-        take_off_locked (self, blob);
-      blob->node.size = MIN (size, MAX_OBJECT_SIZE);
-      blob->is_size_known = TRUE;
+        take_off_locked (self, entry);
+      entry->node.size = MIN (size, MAX_OBJECT_SIZE);
+      entry->is_size_known = TRUE;
 
       if (place == BS_PLACE_OUT)
-        self->figures.memory_in_use += blob->node.size;
+        self->figures.memory_in_use += entry->node.size;
       else
-        self->figures.memory_use += blob->node.size;
+        self->figures.memory_use += entry->node.size;
       if (place == BS_PLACE_RESIDENT)
-        bs_cache_enter_locked (self, blob);
+        bs_cache_enter_locked (self, entry);
       else if (place == BS_PLACE_OUTBOX)
-        bs_cache_outbox_append_locked (self, blob);
+        bs_cache_outbox_append_locked (self, entry);
       else if (place == BS_PLACE_WRITING)
-        bs_amount_add (&self->writing, blob);
+        bs_amount_add (&self->writing, entry);
     }
   g_mutex_unlock (&self->lock);
 
@@ -566,84 +566,84 @@ bs_cache_measured (BsCache *self, BsBlob *blob, BsHold hold, guint64 size)
 }
 
 gboolean
-bs_cache_is_in_the_way (BsCache *self, BsBlob *blob, BsKind kind)
+bs_cache_is_in_the_way (BsCache *self, BsEntry *entry, BsKind kind)
 {
   gboolean is_in_the_way;
 
   g_mutex_lock (&self->lock);
-  is_in_the_way = !blob->is_clean && bs_buffer_is_object (blob->buffer) != (kind == BS_KIND_OBJECT);
+  is_in_the_way = !entry->is_clean && bs_payload_is_object (entry->payload) != (kind == BS_KIND_OBJECT);
   g_mutex_unlock (&self->lock);
 
   return is_in_the_way;
 }
 
 BsContent *
-bs_cache_dup_unwritten (BsCache *self, BsBlob *blob)
+bs_cache_dup_unwritten (BsCache *self, BsEntry *entry)
 {
-  BsBuffer *buffer = NULL;
-  BsHold hold = 0;
+  BsPayload *payload = NULL;
+  BsReference reference = 0;
 
-  if (bs_blob_is_clean (blob))
+  if (bs_entry_is_clean (entry))
     return NULL;
 
   g_mutex_lock (&self->lock);
-  if (!blob->is_clean)
+  if (!entry->is_clean)
     {
-      buffer = blob->buffer;
-      hold = bs_hold_ref (bs_word_peek (&blob->hold));
+      payload = entry->payload;
+      reference = bs_reference_ref (bs_word_peek (&entry->reference));
     }
   g_mutex_unlock (&self->lock);
 
-  /* The hold keeps the buffer. */
-  return hold != 0 ? bs_content_new_for_hold (buffer, hold, self->codec, &blob->key) : NULL;
+  /* The hold keeps the payload. */
+  return reference != 0 ? bs_content_new_for_reference (payload, reference, self->codec, &entry->key) : NULL;
 }
 
 BsContent *
-bs_cache_dup_content (BsCache *self, BsBlob *blob)
+bs_cache_dup_content (BsCache *self, BsEntry *entry)
 {
-  BsBuffer *evicted = NULL;
+  BsPayload *evicted = NULL;
   BsContent *content;
-  BsBuffer *buffer;
-  BsHold hold;
+  BsPayload *payload;
+  BsReference reference;
 
   g_mutex_lock (&self->lock);
-  buffer = blob->buffer;
-  hold = bs_word_peek (&blob->hold);
-  if (hold != 0)
-    bs_hold_ref (hold);
-  else if (buffer != NULL && !bs_buffer_is_object (buffer) && bs_buffer_try_ref (buffer))
-    evicted = buffer;
+  payload = entry->payload;
+  reference = bs_word_peek (&entry->reference);
+  if (reference != 0)
+    bs_reference_ref (reference);
+  else if (payload != NULL && !bs_payload_is_object (payload) && bs_payload_try_ref (payload))
+    evicted = payload;
   g_mutex_unlock (&self->lock);
 
-  if (hold != 0)
-    return bs_content_new_for_hold (buffer, hold, self->codec, &blob->key);
+  if (reference != 0)
+    return bs_content_new_for_reference (payload, reference, self->codec, &entry->key);
   if (evicted == NULL)
     return NULL;
 
   content = bs_content_new_bytes (evicted->content);
-  bs_buffer_unref (evicted);
+  bs_payload_unref (evicted);
   return content;
 }
 
 void
-bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob)
+bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry)
 {
-  if (blob->is_clean)
+  if (entry->is_clean)
     return;
 
   /* An outbox is for those that wait for their write. */
-  if (blob->place == BS_PLACE_OUTBOX)
+  if (entry->place == BS_PLACE_OUTBOX)
     {
-      bs_cache_outbox_remove_locked (self, blob);
-      bs_cache_restore_locked (self, blob);
+      bs_cache_outbox_remove_locked (self, entry);
+      bs_cache_restore_locked (self, entry);
     }
-  __atomic_store_n (&blob->is_clean, TRUE, __ATOMIC_RELEASE);
-  blob->trouble = BS_TROUBLE_NONE;
+  __atomic_store_n (&entry->is_clean, TRUE, __ATOMIC_RELEASE);
+  entry->trouble = BS_TROUBLE_NONE;
   self->stats.writes++;
-  if (bs_buffer_is_object (blob->buffer))
-    self->stats.bytes_out += __atomic_load_n (&blob->buffer->encoded_size, __ATOMIC_RELAXED);
+  if (bs_payload_is_object (entry->payload))
+    self->stats.bytes_out += __atomic_load_n (&entry->payload->encoded_size, __ATOMIC_RELAXED);
   else
-    self->stats.bytes_out += blob->node.size;
+    self->stats.bytes_out += entry->node.size;
 
   /* Writing works again, whoever found out: those that wait need not sit out
    * their pauses. */
@@ -656,10 +656,10 @@ bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob)
 }
 
 void
-bs_cache_mark_clean (BsCache *self, BsBlob *blob)
+bs_cache_mark_clean (BsCache *self, BsEntry *entry)
 {
   g_mutex_lock (&self->lock);
-  bs_cache_mark_clean_locked (self, blob);
+  bs_cache_mark_clean_locked (self, entry);
   g_mutex_unlock (&self->lock);
 }
 

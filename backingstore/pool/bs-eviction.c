@@ -12,14 +12,14 @@
 #define MAX_EVICTIONS 32
 #define MAX_WRITES 8
 
-/* The write of a blob that is to leave, or will have to before long. It holds
- * the buffer and not the blob: if nobody wants the blob any more, the store need
+/* The write of an entry that is to leave, or will have to before long. It holds
+ * the payload and not the entry: if nobody wants the entry any more, the store need
  * not write it. */
 typedef struct
 {
   BsCache *cache;       /* owned */
-  BsBuffer *buffer;     /* owned */
-  BsHold hold;          /* a reference, until the write is started */
+  BsPayload *payload;     /* owned */
+  BsReference reference;          /* a reference, until the write is started */
   BsKey key;
   BsOutbox *outbox;     /* NULL: written behind, it stays where it is meanwhile */
   guint epoch;          /* of the outbox */
@@ -27,10 +27,10 @@ typedef struct
 
 typedef struct
 {
-  BsHold evicted[MAX_EVICTIONS];
+  BsReference evicted[MAX_EVICTIONS];
   guint n_evicted;
 
-  BsBlob *blobs[MAX_WRITES];            /* references */
+  BsEntry *entries[MAX_WRITES];            /* references */
   Departure *departures[MAX_WRITES];
   guint n_writes;
   int priority;
@@ -55,16 +55,16 @@ struct _Frame
 static GPrivate current_frame;
 
 static Departure *
-departure_new_locked (BsCache *cache, BsBlob *blob, BsOutbox *outbox)
+departure_new_locked (BsCache *cache, BsEntry *entry, BsOutbox *outbox)
 {
   Departure *self = g_new (Departure, 1);
 
   self->cache = bs_cache_ref (cache);
   /* Cannot fail: the cache has a hold on it. */
-  bs_buffer_try_ref (blob->buffer);
-  self->buffer = blob->buffer;
-  self->hold = bs_hold_ref (bs_word_peek (&blob->hold));
-  self->key = blob->key;
+  bs_payload_try_ref (entry->payload);
+  self->payload = entry->payload;
+  self->reference = bs_reference_ref (bs_word_peek (&entry->reference));
+  self->key = entry->key;
   self->outbox = outbox;
   self->epoch = outbox != NULL ? outbox->epoch : 0;
 
@@ -76,8 +76,8 @@ departure_free (gpointer data)
 {
   Departure *self = data;
 
-  if (self->buffer != NULL)
-    bs_buffer_unref (self->buffer);
+  if (self->payload != NULL)
+    bs_payload_unref (self->payload);
   bs_cache_unref (self->cache);
   g_free (self);
 }
@@ -102,12 +102,12 @@ pause_outbox (BsOutbox *outbox)
 }
 
 static void
-put_back_locked (BsCache *self, BsBlob *blob)
+put_back_locked (BsCache *self, BsEntry *entry)
 {
-  if (blob->was_used)
-    bs_cache_enter_locked (self, blob);
+  if (entry->was_used)
+    bs_cache_enter_locked (self, entry);
   else
-    bs_cache_restore_locked (self, blob);
+    bs_cache_restore_locked (self, entry);
 }
 
 static gboolean
@@ -117,35 +117,35 @@ is_over_locked (BsCache *self, guint64 target, const BsAmount *leaving)
          self->figures.n_resident - leaving->n > self->max_items;
 }
 
-/* The write ended while its blob was still wanted. */
-static BsHold
-departure_arrive_locked (Departure *self, BsBlob *blob)
+/* The write ended while its entry was still wanted. */
+static BsReference
+departure_arrive_locked (Departure *self, BsEntry *entry)
 {
   BsCache *cache = self->cache;
 
-  bs_amount_subtract (&cache->writing, blob);
-  bs_cache_mark_clean_locked (cache, blob);
+  bs_amount_subtract (&cache->writing, entry);
+  bs_cache_mark_clean_locked (cache, entry);
 
   /* Room in the meantime, or used again: then somebody else may have to go. */
-  if (blob->was_used || !is_over_locked (cache, get_target_locked (cache), &cache->writing))
+  if (entry->was_used || !is_over_locked (cache, get_target_locked (cache), &cache->writing))
     {
-      put_back_locked (cache, blob);
+      put_back_locked (cache, entry);
       return 0;
     }
 
-  return bs_cache_evict_locked (cache, blob);
+  return bs_cache_evict_locked (cache, entry);
 }
 
 /* Why the write failed, noted where nobody else's write is to find out. TRUE if
  * that is to be reported. */
 static gboolean
-note_trouble_locked (Departure *self, BsBlob *blob, const GError *error)
+note_trouble_locked (Departure *self, BsEntry *entry, const GError *error)
 {
   BsCache *cache = self->cache;
-  gboolean is_first = blob->trouble == BS_TROUBLE_NONE;
+  gboolean is_first = entry->trouble == BS_TROUBLE_NONE;
 
-  blob->trouble = g_atomic_int_get (&self->buffer->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
-  if (blob->trouble == BS_TROUBLE_CODEC)
+  entry->trouble = g_atomic_int_get (&self->payload->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
+  if (entry->trouble == BS_TROUBLE_CODEC)
     {
       g_clear_error (&cache->codec_error);
       cache->codec_error = g_error_copy (error);
@@ -156,28 +156,28 @@ note_trouble_locked (Departure *self, BsBlob *blob, const GError *error)
 
 /* TRUE if that is to be reported. */
 static gboolean
-departure_fail_locked (Departure *self, BsBlob *blob, const GError *error)
+departure_fail_locked (Departure *self, BsEntry *entry, const GError *error)
 {
   BsCache *cache = self->cache;
   BsOutbox *outbox;
   gboolean report;
 
-  bs_amount_subtract (&cache->writing, blob);
-  if (blob->is_clean)
+  bs_amount_subtract (&cache->writing, entry);
+  if (entry->is_clean)
     {
       /* Somebody else's write came through. */
-      put_back_locked (cache, blob);
+      put_back_locked (cache, entry);
       return FALSE;
     }
 
-  report = note_trouble_locked (self, blob, error);
-  outbox = &cache->outboxes[blob->trouble];
-  bs_cache_outbox_append_locked (cache, blob);
+  report = note_trouble_locked (self, entry, error);
+  outbox = &cache->outboxes[entry->trouble];
+  bs_cache_outbox_append_locked (cache, entry);
 
-  /* What a codec cannot do says nothing of other blobs. */
-  if (blob->trouble == BS_TROUBLE_BACKING && self->epoch == self->outbox->epoch)
+  /* What a codec cannot do says nothing of other entries. */
+  if (entry->trouble == BS_TROUBLE_BACKING && self->epoch == self->outbox->epoch)
     pause_outbox (self->outbox);
-  if (outbox->pause == 0 || (blob->trouble == BS_TROUBLE_CODEC && self->outbox == outbox && self->epoch == outbox->epoch))
+  if (outbox->pause == 0 || (entry->trouble == BS_TROUBLE_CODEC && self->outbox == outbox && self->epoch == outbox->epoch))
     pause_outbox (outbox);
 
   return report;
@@ -185,20 +185,20 @@ departure_fail_locked (Departure *self, BsBlob *blob, const GError *error)
 
 /* A write-behind has ended. TRUE if that is to be reported. */
 static gboolean
-write_behind_end_locked (Departure *self, BsBlob *blob, const GError *error)
+write_behind_end_locked (Departure *self, BsEntry *entry, const GError *error)
 {
   if (error == NULL)
     {
-      bs_cache_mark_clean_locked (self->cache, blob);
+      bs_cache_mark_clean_locked (self->cache, entry);
       return FALSE;
     }
 
   /* Where it has to leave by now, the write that this takes tells. */
-  if (blob->place != BS_PLACE_RESIDENT || blob->is_clean)
+  if (entry->place != BS_PLACE_RESIDENT || entry->is_clean)
     return FALSE;
 
   self->cache->is_behind_paused = TRUE;
-  return note_trouble_locked (self, blob, error);
+  return note_trouble_locked (self, entry, error);
 }
 
 static void
@@ -226,38 +226,38 @@ departure_deliver (gpointer data, gpointer value, GError **error)
 {
   Departure *self = data;
   BsCache *cache = self->cache;
-  BsHold evicted = 0;
+  BsReference evicted = 0;
   gboolean report = FALSE, fails_trims = FALSE;
-  BsBlob *blob;
+  BsEntry *entry;
   BsPool *pool;
 
   g_mutex_lock (&cache->lock);
-  /* Where nobody wants the blob any more, nothing may have been written at all. */
-  blob = self->buffer->blob;
+  /* Where nobody wants the entry any more, nothing may have been written at all. */
+  entry = self->payload->entry;
   if (self->outbox == NULL)
     {
       cache->n_behind--;
-      report = blob != NULL && write_behind_end_locked (self, blob, *error);
+      report = entry != NULL && write_behind_end_locked (self, entry, *error);
     }
   else
     {
       self->outbox->n_writing--;
-      if (*error == NULL && blob != NULL)
+      if (*error == NULL && entry != NULL)
         {
-          evicted = departure_arrive_locked (self, blob);
+          evicted = departure_arrive_locked (self, entry);
           self->outbox->pause = 0;
         }
-      else if (*error != NULL && blob != NULL)
+      else if (*error != NULL && entry != NULL)
         {
-          report = departure_fail_locked (self, blob, *error);
-          fails_trims = blob->trouble != BS_TROUBLE_CODEC;
+          report = departure_fail_locked (self, entry, *error);
+          fails_trims = entry->trouble != BS_TROUBLE_CODEC;
         }
     }
   g_mutex_unlock (&cache->lock);
 
   if (evicted != 0)
-    bs_hold_drop (evicted);
-  bs_buffer_unref (g_steal_pointer (&self->buffer));
+    bs_reference_drop (evicted);
+  bs_payload_unref (g_steal_pointer (&self->payload));
 
   pool = g_weak_ref_get (&cache->pool);
   if (pool != NULL)
@@ -280,7 +280,7 @@ choose_victims_locked (BsCache *self, guint64 target, Round *round)
     {
       BsAmount leaving = self->writing;
       BsResidencyNode *node;
-      BsBlob *blob;
+      BsEntry *entry;
 
       /* Those that can be written count as gone, so that nobody else is chosen
        * in their place; those that cannot be for now do not. */
@@ -303,11 +303,11 @@ choose_victims_locked (BsCache *self, guint64 target, Round *round)
         }
 
       bs_residency_leave (&self->residency, node);
-      blob = bs_blob_from_node (node);
-      if (blob->is_clean)
-        round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, blob);
+      entry = bs_entry_from_node (node);
+      if (entry->is_clean)
+        round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, entry);
       else
-        bs_cache_outbox_append_locked (self, blob);
+        bs_cache_outbox_append_locked (self, entry);
     }
 }
 
@@ -333,10 +333,10 @@ choose_writes_locked (BsCache *self, BsOutbox *outbox, guint64 target, guint max
 {
   while (is_over_locked (self, target, &self->writing) &&
          count_writing (self) < max_writes &&
-         !bs_link_is_empty (&outbox->blobs) &&
+         !bs_link_is_empty (&outbox->entries) &&
          may_write (outbox, now))
     {
-      BsBlob *blob;
+      BsEntry *entry;
 
       if (round->n_writes == MAX_WRITES || round->n_evicted == MAX_EVICTIONS)
         {
@@ -344,21 +344,21 @@ choose_writes_locked (BsCache *self, BsOutbox *outbox, guint64 target, guint max
           return;
         }
 
-      blob = bs_blob_from_link (outbox->blobs.next);
-      bs_cache_outbox_remove_locked (self, blob);
-      if (!bs_blob_try_ref (blob))
+      entry = bs_entry_from_link (outbox->entries.next);
+      bs_cache_outbox_remove_locked (self, entry);
+      if (!bs_entry_try_ref (entry))
         {
           /* Its last user is just letting go of it. */
-          round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, blob);
+          round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, entry);
           continue;
         }
 
-      __atomic_store_n (&blob->place, BS_PLACE_WRITING, __ATOMIC_RELAXED);
-      blob->was_used = FALSE;
-      bs_amount_add (&self->writing, blob);
+      __atomic_store_n (&entry->place, BS_PLACE_WRITING, __ATOMIC_RELAXED);
+      entry->was_used = FALSE;
+      bs_amount_add (&self->writing, entry);
       outbox->n_writing++;
-      round->blobs[round->n_writes] = blob;
-      round->departures[round->n_writes++] = departure_new_locked (self, blob, outbox);
+      round->entries[round->n_writes] = entry;
+      round->departures[round->n_writes++] = departure_new_locked (self, entry, outbox);
     }
 }
 
@@ -378,7 +378,7 @@ choose_write_behinds_locked (BsCache *self, guint max_writes, Round *round)
 {
   while (may_write_behind_locked (self, max_writes))
     {
-      BsBlob *blob;
+      BsEntry *entry;
 
       if (round->n_writes == MAX_WRITES)
         {
@@ -386,13 +386,13 @@ choose_write_behinds_locked (BsCache *self, guint max_writes, Round *round)
           return;
         }
 
-      blob = bs_blob_from_node (bs_residency_next_ageing (&self->residency));
-      if (blob->is_clean || blob->trouble != BS_TROUBLE_NONE || !bs_blob_try_ref (blob))
+      entry = bs_entry_from_node (bs_residency_next_ageing (&self->residency));
+      if (entry->is_clean || entry->trouble != BS_TROUBLE_NONE || !bs_entry_try_ref (entry))
         continue;
 
       self->n_behind++;
-      round->blobs[round->n_writes] = blob;
-      round->departures[round->n_writes++] = departure_new_locked (self, blob, NULL);
+      round->entries[round->n_writes] = entry;
+      round->departures[round->n_writes++] = departure_new_locked (self, entry, NULL);
     }
 }
 
@@ -423,7 +423,7 @@ choose_answers_locked (BsCache *self, Round *round)
 static gboolean
 is_paused (const BsOutbox *outbox, gint64 now)
 {
-  return outbox->pause != 0 && outbox->retry_at > now && !bs_link_is_empty (&outbox->blobs);
+  return outbox->pause != 0 && outbox->retry_at > now && !bs_link_is_empty (&outbox->entries);
 }
 
 static void
@@ -443,24 +443,24 @@ static void
 carry_out (BsCache *self, BsBackingStore *store, Round *round)
 {
   for (guint i = 0; i < round->n_evicted; i++)
-    bs_hold_drop (round->evicted[i]);
+    bs_reference_drop (round->evicted[i]);
 
   for (guint i = 0; i < round->n_writes; i++)
     {
       Departure *departure = round->departures[i];
       /* The departure is gone as soon as the write has ended. */
       g_autoptr (BsContent) content =
-        bs_content_new_for_hold (departure->buffer, departure->hold, self->codec, &departure->key);
-      BsBlob *blob = round->blobs[i];
+        bs_content_new_for_reference (departure->payload, departure->reference, self->codec, &departure->key);
+      BsEntry *entry = round->entries[i];
       BsCaller *caller;
       BsKeyRecord *token;
 
       caller = bs_caller_new_background (store, departure->outbox != NULL ? round->priority : G_PRIORITY_LOW,
                                          departure_deliver, departure, departure_free);
-      bs_backing_store_start_write (store, blob->record, content, caller);
+      bs_backing_store_start_write (store, entry->record, content, caller);
       bs_caller_unref (caller);
 
-      token = bs_cache_release_blob (self, blob);
+      token = bs_cache_release_entry (self, entry);
       if (token != NULL)
         {
           bs_backing_store_drop_token (store, token);
@@ -480,15 +480,15 @@ carry_out (BsCache *self, BsBackingStore *store, Round *round)
   g_clear_error (&round->hopeless);
 }
 
-/* Only such blobs are left as their codec cannot encode, and each was tried. */
+/* Only such entries are left as their codec cannot encode, and each was tried. */
 static gboolean
 is_hopeless_locked (const BsCache *self, gint64 now)
 {
   const BsResidency *residency = &self->residency;
 
   return residency->small.n_nodes + residency->main.n_nodes + residency->misfits.n_nodes == 0 &&
-         bs_link_is_empty (&self->outboxes[BS_TROUBLE_NONE].blobs) &&
-         bs_link_is_empty (&self->outboxes[BS_TROUBLE_BACKING].blobs) &&
+         bs_link_is_empty (&self->outboxes[BS_TROUBLE_NONE].entries) &&
+         bs_link_is_empty (&self->outboxes[BS_TROUBLE_BACKING].entries) &&
          is_paused (&self->outboxes[BS_TROUBLE_CODEC], now) &&
          count_writing (self) == 0;
 }

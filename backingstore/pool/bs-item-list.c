@@ -7,7 +7,7 @@
 #include "bs-pool-private.h"
 
 /* The items of all keys of a path, made when asked for. A place holds a token
- * until its first item was made, from then on the blob, so that what the pool
+ * until its first item was made, from then on the entry, so that what the pool
  * knows of it outlives the item. */
 
 /* An item was made for this place; as long as that lives it is the one. */
@@ -28,7 +28,7 @@ struct _BsItemList
   GMutex lock;
 
   /* under the lock */
-  gpointer *places;     /* BsKeyRecord (a token), or BsBlob (a reference) with the lowest bit set */
+  gpointer *places;     /* BsKeyRecord (a token), or BsEntry (a reference) with the lowest bit set */
   GHashTable *made;     /* position → Made */
   guint sweep_at;       /* size of `made` that makes us look for dead ones */
 };
@@ -78,30 +78,30 @@ made_is_dead (Made *self)
   return item == NULL;
 }
 
-static BsBlob *
-get_blob (gpointer place)
+static BsEntry *
+get_entry (gpointer place)
 {
   guintptr tagged = (guintptr) place;
 
-  return (tagged & 1) != 0 ? (BsBlob *) (tagged & ~(guintptr) 1) : NULL;
+  return (tagged & 1) != 0 ? (BsEntry *) (tagged & ~(guintptr) 1) : NULL;
 }
 
-static BsBlob *
-dup_blob (BsItemList *self, guint position)
+static BsEntry *
+dup_entry (BsItemList *self, guint position)
 {
-  BsBlob *blob;
+  BsEntry *entry;
 
   g_mutex_lock (&self->lock);
-  blob = get_blob (self->places[position]);
-  if (blob == NULL)
+  entry = get_entry (self->places[position]);
+  if (entry == NULL)
     {
-      blob = bs_blob_new (self->places[position], TRUE);
-      self->places[position] = (gpointer) ((guintptr) blob | 1);
+      entry = bs_entry_new (self->places[position], TRUE);
+      self->places[position] = (gpointer) ((guintptr) entry | 1);
     }
-  bs_blob_ref (blob);
+  bs_entry_ref (entry);
   g_mutex_unlock (&self->lock);
 
-  return blob;
+  return entry;
 }
 
 static Made *
@@ -228,7 +228,7 @@ bs_item_list_get_item (GListModel *model, guint position)
         item = g_weak_ref_get (&seen->item);
       if (item == NULL)
         {
-          item = bs_item_new (self->pool, dup_blob (self, position));
+          item = bs_item_new (self->pool, dup_entry (self, position));
           made = made_new (item);
           if (swap_made (self, position, seen, made))
             {
@@ -269,8 +269,8 @@ bs_item_list_finalize (GObject *object)
   /* The tokens move to the front of the same array. */
   for (guint i = 0; i < self->n_places; i++)
     {
-      BsBlob *blob = get_blob (self->places[i]);
-      BsKeyRecord *token = blob != NULL ? bs_cache_release_blob (cache, blob) : self->places[i];
+      BsEntry *entry = get_entry (self->places[i]);
+      BsKeyRecord *token = entry != NULL ? bs_cache_release_entry (cache, entry) : self->places[i];
 
       if (token != NULL)
         tokens[n_tokens++] = token;

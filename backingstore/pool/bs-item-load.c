@@ -24,7 +24,7 @@ load_deliver (gpointer data, gpointer value, GError **error)
   if (*error != NULL)
     return NULL;
 
-  bytes = bs_cache_adopt (bs_pool_get_cache (pool), self->blob, value, &size_changed);
+  bytes = bs_cache_adopt (bs_pool_get_cache (pool), self->entry, value, &size_changed);
   if (size_changed)
     bs_item_notify_size (self->item);
   bs_pool_settle (pool);
@@ -44,38 +44,38 @@ get_value_free (BsKind kind)
   return kind == BS_KIND_OBJECT ? g_object_unref : (GDestroyNotify) g_bytes_unref;
 }
 
-/* What has to be written first: the blob is held in the other kind, and nowhere
+/* What has to be written first: the entry is held in the other kind, and nowhere
  * else, and comes back out of the backing. */
 static BsContent *
-dup_in_the_way (BsItem *self, BsBlob *blob, BsKind kind)
+dup_in_the_way (BsItem *self, BsEntry *entry, BsKind kind)
 {
   BsCache *cache = bs_pool_get_cache (self->pool);
 
-  return bs_cache_is_in_the_way (cache, blob, kind) ? bs_cache_dup_unwritten (cache, blob) : NULL;
+  return bs_cache_is_in_the_way (cache, entry, kind) ? bs_cache_dup_unwritten (cache, entry) : NULL;
 }
 
 static void
-start_read (BsItem *self, BsBlob *blob, BsContent *in_the_way, BsCaller *caller)
+start_read (BsItem *self, BsEntry *entry, BsContent *in_the_way, BsCaller *caller)
 {
   if (in_the_way != NULL)
-    bs_backing_store_start_write_and_read (get_store (self), blob->record, in_the_way, bs_item_write_deliver,
-                                           bs_item_request_new (self, blob, NULL), bs_item_request_free, caller);
+    bs_backing_store_start_write_and_read (get_store (self), entry->record, in_the_way, bs_item_write_deliver,
+                                           bs_item_request_new (self, entry, NULL), bs_item_request_free, caller);
   else
-    bs_backing_store_start_read (get_store (self), blob->record, caller);
+    bs_backing_store_start_read (get_store (self), entry->record, caller);
 }
 
 static gpointer
-load_missing (BsItem *self, BsBlob *blob, BsKind kind, GCancellable *cancellable, GError **error)
+load_missing (BsItem *self, BsEntry *entry, BsKind kind, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (BsContent) in_the_way = dup_in_the_way (self, blob, kind);
+  g_autoptr (BsContent) in_the_way = dup_in_the_way (self, entry, kind);
   g_autoptr (GBytes) content = NULL;
   GError *local_error = NULL;
   BsCaller *caller;
 
   if (in_the_way == NULL && cancellable == NULL &&
-      bs_backing_store_read_now (get_store (self), &blob->key, blob->record, &content, &local_error))
+      bs_backing_store_read_now (get_store (self), &entry->key, entry->record, &content, &local_error))
     {
-      BsItemRequest request = { self, blob, NULL };
+      BsItemRequest request = { self, entry, NULL };
       gpointer loaded = get_deliver (kind) (&request, content, &local_error);
 
       if (local_error != NULL)
@@ -84,8 +84,8 @@ load_missing (BsItem *self, BsBlob *blob, BsKind kind, GCancellable *cancellable
     }
 
   caller = bs_caller_new_blocking (get_store (self), cancellable, get_deliver (kind),
-                                   bs_item_request_new (self, blob, cancellable), bs_item_request_free, get_value_free (kind));
-  start_read (self, blob, in_the_way, caller);
+                                   bs_item_request_new (self, entry, cancellable), bs_item_request_free, get_value_free (kind));
+  start_read (self, entry, in_the_way, caller);
 
   return bs_caller_wait (caller, error);
 }
@@ -118,14 +118,14 @@ answer (BsItem *self, BsKind kind, GTask *task, gpointer found, GError *error)
 
 /* Takes the task over. */
 static void
-start_load_missing (BsItem *self, BsBlob *blob, BsKind kind, GTask *task)
+start_load_missing (BsItem *self, BsEntry *entry, BsKind kind, GTask *task)
 {
-  g_autoptr (BsContent) in_the_way = dup_in_the_way (self, blob, kind);
-  BsItemRequest *request = bs_item_request_new (self, blob, g_task_get_cancellable (task));
+  g_autoptr (BsContent) in_the_way = dup_in_the_way (self, entry, kind);
+  BsItemRequest *request = bs_item_request_new (self, entry, g_task_get_cancellable (task));
   BsCaller *caller = bs_caller_new_async (get_store (self), task, get_deliver (kind),
                                           request, bs_item_request_free, get_value_free (kind));
 
-  start_read (self, blob, in_the_way, caller);
+  start_read (self, entry, in_the_way, caller);
   bs_caller_unref (caller);
 }
 
@@ -156,7 +156,7 @@ GBytes *
 bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
 {
   GBytes *bytes;
-  BsBlob *blob;
+  BsEntry *entry;
 
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
@@ -166,12 +166,12 @@ bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
   if (!bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, error))
     return NULL;
 
-  bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
+  bytes = bs_item_find (self, BS_KIND_BYTES, &entry);
   if (bytes != NULL)
     return bytes;
 
-  bytes = load_missing (self, blob, BS_KIND_BYTES, cancellable, error);
-  bs_pool_release_blob (self->pool, blob);
+  bytes = load_missing (self, entry, BS_KIND_BYTES, cancellable, error);
+  bs_pool_release_entry (self->pool, entry);
 
   return bytes;
 }
@@ -198,7 +198,7 @@ bs_item_load_async (BsItem              *self,
 {
   GBytes *bytes = NULL;
   GError *error = NULL;
-  BsBlob *blob = NULL;
+  BsEntry *entry = NULL;
   GTask *task;
 
   g_return_if_fail (BS_IS_ITEM (self));
@@ -208,12 +208,12 @@ bs_item_load_async (BsItem              *self,
   task = bs_task_new (self, cancellable, callback, user_data,
                       bs_item_load_async, "bs_item_load_async", io_priority);
   if (bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, &error))
-    bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
+    bytes = bs_item_find (self, BS_KIND_BYTES, &entry);
 
-  if (blob != NULL)
+  if (entry != NULL)
     {
-      start_load_missing (self, blob, BS_KIND_BYTES, task);
-      bs_pool_release_blob (self->pool, blob);
+      start_load_missing (self, entry, BS_KIND_BYTES, task);
+      bs_pool_release_entry (self->pool, entry);
     }
   else
     {
@@ -284,7 +284,7 @@ GObject *
 bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
 {
   GObject *object;
-  BsBlob *blob;
+  BsEntry *entry;
 
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
@@ -294,12 +294,12 @@ bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
   if (!check_codec (self, error) || !bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, error))
     return NULL;
 
-  object = bs_item_find (self, BS_KIND_OBJECT, &blob);
+  object = bs_item_find (self, BS_KIND_OBJECT, &entry);
   if (object != NULL)
     return object;
 
-  object = load_missing (self, blob, BS_KIND_OBJECT, cancellable, error);
-  bs_pool_release_blob (self->pool, blob);
+  object = load_missing (self, entry, BS_KIND_OBJECT, cancellable, error);
+  bs_pool_release_entry (self->pool, entry);
 
   return object;
 }
@@ -326,7 +326,7 @@ bs_item_load_object_async (BsItem              *self,
 {
   GObject *object = NULL;
   GError *error = NULL;
-  BsBlob *blob = NULL;
+  BsEntry *entry = NULL;
   GTask *task;
 
   g_return_if_fail (BS_IS_ITEM (self));
@@ -336,12 +336,12 @@ bs_item_load_object_async (BsItem              *self,
   task = bs_task_new (self, cancellable, callback, user_data,
                       bs_item_load_object_async, "bs_item_load_object_async", io_priority);
   if (check_codec (self, &error) && bs_item_check_cancelled (self, BS_JOB_READ, NULL, cancellable, &error))
-    object = bs_item_find (self, BS_KIND_OBJECT, &blob);
+    object = bs_item_find (self, BS_KIND_OBJECT, &entry);
 
-  if (blob != NULL)
+  if (entry != NULL)
     {
-      start_load_missing (self, blob, BS_KIND_OBJECT, task);
-      bs_pool_release_blob (self->pool, blob);
+      start_load_missing (self, entry, BS_KIND_OBJECT, task);
+      bs_pool_release_entry (self->pool, entry);
     }
   else
     {

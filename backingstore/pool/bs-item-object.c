@@ -25,7 +25,7 @@ measure (BsPool *pool, GObject *object, guint64 *size)
 typedef struct
 {
   BsItemRequest *request;       /* owned */
-  BsHold hold;                  /* a reference */
+  BsReference reference;                  /* a reference */
 } Measurement;
 
 /* Called in the store's main context. */
@@ -37,8 +37,8 @@ measure_cb (gpointer data)
   BsCache *cache = bs_pool_get_cache (item->pool);
   guint64 size;
 
-  if (measure (item->pool, bs_hold_get_strong (self->hold)->object, &size) &&
-      bs_cache_measured (cache, self->request->blob, self->hold, size))
+  if (measure (item->pool, bs_reference_get_object_reference (self->reference)->object, &size) &&
+      bs_cache_measured (cache, self->request->entry, self->reference, size))
     {
       bs_item_notify_size (item);
       bs_pool_settle (item->pool);
@@ -52,21 +52,21 @@ measurement_free (gpointer data)
 {
   Measurement *self = data;
 
-  bs_hold_drop (self->hold);
+  bs_reference_drop (self->reference);
   bs_item_request_free (self->request);
   g_free (self);
 }
 
-/* In the only context where that may be done. The item may get another blob
+/* In the only context where that may be done. The item may get another entry
  * meanwhile. */
 static void
-measure_later (BsItem *item, BsBlob *blob, BsHold hold)
+measure_later (BsItem *item, BsEntry *entry, BsReference reference)
 {
   Measurement *self = g_new (Measurement, 1);
   GSource *source = g_idle_source_new ();
 
-  self->request = bs_item_request_new (item, blob, NULL);
-  self->hold = hold;
+  self->request = bs_item_request_new (item, entry, NULL);
+  self->reference = reference;
 
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
   g_source_set_static_name (source, "backingstore measurement");
@@ -75,32 +75,32 @@ measure_later (BsItem *item, BsBlob *blob, BsHold hold)
   g_source_unref (source);
 }
 
-/* A new blob that an object stands for. A reference on the hold comes with it
+/* A new entry that an object stands for. A reference on the hold comes with it
  * where the object could not be measured. */
-static BsBlob *
-make_blob (BsPool *pool, GObject *object, BsHold *unmeasured)
+static BsEntry *
+make_entry (BsPool *pool, GObject *object, BsReference *unmeasured)
 {
-  BsBlob *blob = bs_blob_new (bs_backing_store_new_token (bs_pool_get_store (pool)), FALSE);
+  BsEntry *entry = bs_entry_new (bs_backing_store_new_token (bs_pool_get_store (pool)), FALSE);
   guint64 size;
 
   if (measure (pool, object, &size))
-    *unmeasured = bs_cache_insert_object (bs_pool_get_cache (pool), blob, object, &size);
+    *unmeasured = bs_cache_insert_object (bs_pool_get_cache (pool), entry, object, &size);
   else
-    *unmeasured = bs_cache_insert_object (bs_pool_get_cache (pool), blob, object, NULL);
+    *unmeasured = bs_cache_insert_object (bs_pool_get_cache (pool), entry, object, NULL);
 
-  return blob;
+  return entry;
 }
 
 BsItem *
 bs_item_new_for_object (BsPool *pool, GObject *object)
 {
-  BsHold unmeasured;
-  BsBlob *blob = make_blob (pool, object, &unmeasured);
-  BsItem *item = bs_item_new (pool, bs_blob_ref (blob));
+  BsReference unmeasured;
+  BsEntry *entry = make_entry (pool, object, &unmeasured);
+  BsItem *item = bs_item_new (pool, bs_entry_ref (entry));
 
   if (unmeasured != 0)
-    measure_later (item, blob, unmeasured);
-  bs_pool_release_blob (pool, blob);
+    measure_later (item, entry, unmeasured);
+  bs_pool_release_entry (pool, entry);
 
   return item;
 }
@@ -119,20 +119,20 @@ bs_item_new_for_object (BsPool *pool, GObject *object)
 void
 bs_item_replace_object (BsItem *self, GObject *object)
 {
-  BsHold unmeasured;
-  BsBlob *blob;
+  BsReference unmeasured;
+  BsEntry *entry;
 
   g_return_if_fail (BS_IS_ITEM (self));
   g_return_if_fail (self->pool != NULL);
   g_return_if_fail (bs_pool_get_codec (self->pool) != NULL);
   g_return_if_fail (G_IS_OBJECT (object));
 
-  blob = make_blob (self->pool, object, &unmeasured);
-  bs_item_set_blob (self, bs_blob_ref (blob));
+  entry = make_entry (self->pool, object, &unmeasured);
+  bs_item_set_entry (self, bs_entry_ref (entry));
 
   if (unmeasured != 0)
-    measure_later (self, blob, unmeasured);
-  bs_pool_release_blob (self->pool, blob);
+    measure_later (self, entry, unmeasured);
+  bs_pool_release_entry (self->pool, entry);
 }
 
 static GObject *
@@ -171,7 +171,7 @@ bs_item_object_deliver (gpointer data, gpointer value, GError **error)
   if (*error != NULL)
     return NULL;
 
-  winner = bs_cache_find_object (cache, self->blob, &came_back);
+  winner = bs_cache_find_object (cache, self->entry, &came_back);
   if (winner == NULL)
     {
       object = decode (pool, value, self->cancellable, &size, error);
@@ -179,11 +179,11 @@ bs_item_object_deliver (gpointer data, gpointer value, GError **error)
         {
           char key[BS_KEY_STRING_SIZE];
 
-          bs_key_print (&self->blob->key, key);
+          bs_key_print (&self->entry->key, key);
           g_prefix_error (error, "%s: ", key);
           return NULL;
         }
-      winner = bs_cache_adopt_object (cache, self->blob, object, size, g_bytes_get_size (value), &size_changed);
+      winner = bs_cache_adopt_object (cache, self->entry, object, size, g_bytes_get_size (value), &size_changed);
       g_object_unref (object);
     }
 

@@ -20,7 +20,7 @@ bs_item_write_deliver (gpointer data, gpointer value, GError **error)
 
   if (*error == NULL)
     {
-      bs_cache_mark_clean (bs_pool_get_cache (pool), self->blob);
+      bs_cache_mark_clean (bs_pool_get_cache (pool), self->entry);
       bs_pool_settle (pool);
     }
 
@@ -28,46 +28,46 @@ bs_item_write_deliver (gpointer data, gpointer value, GError **error)
 }
 
 static BsContent *
-dup_content (BsItem *self, BsBlob *blob, BsTrackedPath *tracked)
+dup_content (BsItem *self, BsEntry *entry, BsTrackedPath *tracked)
 {
-  return tracked != NULL ? bs_pool_dup_unpersisted (self->pool, blob)
-                         : bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), blob);
+  return tracked != NULL ? bs_pool_dup_unpersisted (self->pool, entry)
+                         : bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), entry);
 }
 
 /* Writes what is not written yet, and persists where there is a path. */
 static void
-start_write (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, BsCaller *caller)
+start_write (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, BsCaller *caller)
 {
-  g_autoptr (BsContent) content = dup_content (self, blob, tracked);
+  g_autoptr (BsContent) content = dup_content (self, entry, tracked);
 
   if (tracked != NULL)
-    bs_backing_store_start_persist (get_store (self), blob->record, tracked, content, caller);
+    bs_backing_store_start_persist (get_store (self), entry->record, tracked, content, caller);
   else if (content != NULL)
-    bs_backing_store_start_write (get_store (self), blob->record, content, caller);
+    bs_backing_store_start_write (get_store (self), entry->record, content, caller);
   else
     bs_caller_answer (caller, NULL, NULL);
 }
 
 /* The store's short way; FALSE where it can't be taken. */
 static gboolean
-write_now (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GError **error)
+write_now (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, GError **error)
 {
-  g_autoptr (BsContent) content = dup_content (self, blob, tracked);
+  g_autoptr (BsContent) content = dup_content (self, entry, tracked);
 
   if (tracked != NULL)
     {
-      if (!bs_backing_store_persist_now (get_store (self), &blob->key, blob->record, tracked, content, error))
+      if (!bs_backing_store_persist_now (get_store (self), &entry->key, entry->record, tracked, content, error))
         return FALSE;
     }
   else if (content != NULL)
     {
-      if (!bs_backing_store_write_now (get_store (self), &blob->key, blob->record, content, error))
+      if (!bs_backing_store_write_now (get_store (self), &entry->key, entry->record, content, error))
         return FALSE;
     }
 
   if (content != NULL && *error == NULL)
     {
-      bs_cache_mark_clean (bs_pool_get_cache (self->pool), blob);
+      bs_cache_mark_clean (bs_pool_get_cache (self->pool), entry);
       bs_pool_settle (self->pool);
     }
 
@@ -75,12 +75,12 @@ write_now (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GError **error)
 }
 
 static gboolean
-write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+write_entry (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
   GError *local_error = NULL;
   BsCaller *caller;
 
-  if (cancellable == NULL && write_now (self, blob, tracked, &local_error))
+  if (cancellable == NULL && write_now (self, entry, tracked, &local_error))
     {
       if (local_error == NULL)
         return TRUE;
@@ -89,20 +89,20 @@ write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *ca
     }
 
   caller = bs_caller_new_blocking (get_store (self), cancellable, bs_item_write_deliver,
-                                   bs_item_request_new (self, blob, NULL), bs_item_request_free, NULL);
-  start_write (self, blob, tracked, caller);
+                                   bs_item_request_new (self, entry, NULL), bs_item_request_free, NULL);
+  start_write (self, entry, tracked, caller);
 
   return GPOINTER_TO_INT (bs_caller_wait (caller, error));
 }
 
 /* Takes the task over. */
 static void
-start_write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GTask *task)
+start_write_entry (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, GTask *task)
 {
   BsCaller *caller = bs_caller_new_async (get_store (self), task, bs_item_write_deliver,
-                                          bs_item_request_new (self, blob, NULL), bs_item_request_free, NULL);
+                                          bs_item_request_new (self, entry, NULL), bs_item_request_free, NULL);
 
-  start_write (self, blob, tracked, caller);
+  start_write (self, entry, tracked, caller);
   bs_caller_unref (caller);
 }
 
@@ -110,14 +110,14 @@ static gboolean
 write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
   gboolean success;
-  BsBlob *blob;
+  BsEntry *entry;
 
   if (!bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, cancellable, error))
     return FALSE;
 
-  blob = bs_item_dup_blob (self);
-  success = write_blob (self, blob, tracked, cancellable, error);
-  bs_pool_release_blob (self->pool, blob);
+  entry = bs_item_dup_entry (self);
+  success = write_entry (self, entry, tracked, cancellable, error);
+  bs_pool_release_entry (self->pool, entry);
 
   return success;
 }
@@ -126,7 +126,7 @@ write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable,
 static void
 write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
 {
-  BsBlob *blob = bs_item_dup_blob (self);
+  BsEntry *entry = bs_item_dup_entry (self);
   GError *error = NULL;
   BsCaller *caller;
 
@@ -138,9 +138,9 @@ write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
     }
   else
     {
-      start_write_blob (self, blob, tracked, task);
+      start_write_entry (self, entry, tracked, task);
     }
-  bs_pool_release_blob (self->pool, blob);
+  bs_pool_release_entry (self->pool, entry);
 }
 
 /**

@@ -35,13 +35,13 @@ static GParamSpec *properties[PROP_SIZE + 1];
 G_DEFINE_FINAL_TYPE (BsItem, bs_item, G_TYPE_OBJECT)
 
 BsItem *
-bs_item_new (BsPool *pool, BsBlob *blob)
+bs_item_new (BsPool *pool, BsEntry *entry)
 {
   BsItem *self = g_object_new (BS_TYPE_ITEM, NULL);
   BsCache *cache = bs_pool_get_cache (pool);
 
   self->pool = g_object_ref (pool);
-  bs_word_unlock (&self->blob, (guintptr) blob);
+  bs_word_unlock (&self->entry, (guintptr) entry);
   g_mutex_lock (&cache->lock);
   cache->figures.n_items++;
   g_mutex_unlock (&cache->lock);
@@ -49,27 +49,27 @@ bs_item_new (BsPool *pool, BsBlob *blob)
   return self;
 }
 
-static BsBlob *
-lock_blob (BsItem *self)
+static BsEntry *
+lock_entry (BsItem *self)
 {
-  return (BsBlob *) bs_word_lock (&self->blob);
+  return (BsEntry *) bs_word_lock (&self->entry);
 }
 
 static void
-unlock_blob (BsItem *self, BsBlob *blob)
+unlock_entry (BsItem *self, BsEntry *entry)
 {
-  bs_word_unlock (&self->blob, (guintptr) blob);
+  bs_word_unlock (&self->entry, (guintptr) entry);
 }
 
-BsBlob *
-bs_item_dup_blob (BsItem *self)
+BsEntry *
+bs_item_dup_entry (BsItem *self)
 {
-  BsBlob *blob = lock_blob (self);
+  BsEntry *entry = lock_entry (self);
 
-  bs_blob_ref (blob);
-  unlock_blob (self, blob);
+  bs_entry_ref (entry);
+  unlock_entry (self, entry);
 
-  return blob;
+  return entry;
 }
 
 static void
@@ -106,7 +106,7 @@ bs_item_finalize (GObject *object)
       cache->figures.n_items--;
       g_mutex_unlock (&cache->lock);
 
-      bs_pool_release_blob (self->pool, (BsBlob *) bs_word_peek (&self->blob));
+      bs_pool_release_entry (self->pool, (BsEntry *) bs_word_peek (&self->entry));
       bs_pool_settle (self->pool);
       g_object_unref (self->pool);
     }
@@ -177,15 +177,15 @@ bs_item_init (BsItem *self)
 char *
 bs_item_dup_key (BsItem *self)
 {
-  BsBlob *blob;
+  BsEntry *entry;
   char *key;
 
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
 
-  blob = bs_item_dup_blob (self);
-  key = bs_key_to_string (&blob->key);
-  bs_pool_release_blob (self->pool, blob);
+  entry = bs_item_dup_entry (self);
+  key = bs_key_to_string (&entry->key);
+  bs_pool_release_entry (self->pool, entry);
 
   return key;
 }
@@ -218,18 +218,18 @@ gint64
 bs_item_get_size (BsItem *self)
 {
   BsCache *cache;
-  BsBlob *blob;
+  BsEntry *entry;
   gint64 size;
 
   g_return_val_if_fail (BS_IS_ITEM (self), -1);
   g_return_val_if_fail (self->pool != NULL, -1);
 
   cache = bs_pool_get_cache (self->pool);
-  blob = bs_item_dup_blob (self);
+  entry = bs_item_dup_entry (self);
   g_mutex_lock (&cache->lock);
-  size = blob->is_size_known ? (gint64) blob->node.size : -1;
+  size = entry->is_size_known ? (gint64) entry->node.size : -1;
   g_mutex_unlock (&cache->lock);
-  bs_pool_release_blob (self->pool, blob);
+  bs_pool_release_entry (self->pool, entry);
 
   return size;
 }
@@ -243,10 +243,10 @@ bs_item_notify_size (BsItem *self)
 GError *
 bs_item_error (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
 {
-  BsBlob *blob = bs_item_dup_blob (self);
-  GError *error = bs_job_error (kind, &blob->key, tracked, domain, code, why);
+  BsEntry *entry = bs_item_dup_entry (self);
+  GError *error = bs_job_error (kind, &entry->key, tracked, domain, code, why);
 
-  bs_pool_release_blob (self->pool, blob);
+  bs_pool_release_entry (self->pool, entry);
   return error;
 }
 
@@ -260,32 +260,32 @@ bs_item_check_cancelled (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, G
   return FALSE;
 }
 
-BsHold
+BsReference
 bs_item_hit (BsItem *self, BsKind kind)
 {
   BsCache *cache = bs_pool_get_cache (self->pool);
-  BsBlob *blob = lock_blob (self);
-  BsHold hold = bs_cache_hit (cache, blob, kind);
+  BsEntry *entry = lock_entry (self);
+  BsReference reference = bs_cache_hit (cache, entry, kind);
 
-  unlock_blob (self, blob);
-  if (hold != 0)
+  unlock_entry (self, entry);
+  if (reference != 0)
     bs_counter_raise (&cache->hits);
 
-  return hold;
+  return reference;
 }
 
 /* What is in memory, though not simply resident. */
 static gpointer
-find (BsItem *self, BsBlob *blob, BsKind kind)
+find (BsItem *self, BsEntry *entry, BsKind kind)
 {
   BsCache *cache = bs_pool_get_cache (self->pool);
   gboolean came_back = FALSE;
   gpointer found;
 
   if (kind == BS_KIND_OBJECT)
-    found = bs_cache_find_object (cache, blob, &came_back);
+    found = bs_cache_find_object (cache, entry, &came_back);
   else
-    found = bs_cache_find (cache, blob, &came_back);
+    found = bs_cache_find (cache, entry, &came_back);
 
   if (found != NULL)
     bs_counter_raise (&cache->hits);
@@ -297,33 +297,33 @@ find (BsItem *self, BsBlob *blob, BsKind kind)
 static gpointer
 try_find (BsItem *self, BsKind kind)
 {
-  BsBlob *blob = bs_item_dup_blob (self);
-  gpointer found = find (self, blob, kind);
+  BsEntry *entry = bs_item_dup_entry (self);
+  gpointer found = find (self, entry, kind);
 
-  bs_pool_release_blob (self->pool, blob);
+  bs_pool_release_entry (self->pool, entry);
   return found;
 }
 
 gpointer
-bs_item_find (BsItem *self, BsKind kind, BsBlob **missing)
+bs_item_find (BsItem *self, BsKind kind, BsEntry **missing)
 {
-  BsHold hold = bs_item_hit (self, kind);
+  BsReference reference = bs_item_hit (self, kind);
   gpointer found;
-  BsBlob *blob;
+  BsEntry *entry;
 
-  if (hold != 0)
-    return kind == BS_KIND_OBJECT ? (gpointer) bs_hold_to_object (hold) : (gpointer) bs_hold_get_bytes (hold);
+  if (reference != 0)
+    return kind == BS_KIND_OBJECT ? (gpointer) bs_reference_to_object (reference) : (gpointer) bs_reference_get_bytes (reference);
 
-  blob = bs_item_dup_blob (self);
-  found = find (self, blob, kind);
+  entry = bs_item_dup_entry (self);
+  found = find (self, entry, kind);
   if (found == NULL)
     {
       bs_cache_count_miss (bs_pool_get_cache (self->pool));
-      *missing = blob;
+      *missing = entry;
     }
   else
     {
-      bs_pool_release_blob (self->pool, blob);
+      bs_pool_release_entry (self->pool, entry);
     }
 
   return found;
@@ -345,14 +345,14 @@ bs_item_find (BsItem *self, BsKind kind, BsBlob **missing)
 GBytes *
 bs_item_try_load (BsItem *self)
 {
-  BsHold hold;
+  BsReference reference;
 
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
 
-  hold = bs_item_hit (self, BS_KIND_BYTES);
-  if (G_LIKELY (hold != 0))
-    return bs_hold_get_bytes (hold);
+  reference = bs_item_hit (self, BS_KIND_BYTES);
+  if (G_LIKELY (reference != 0))
+    return bs_reference_get_bytes (reference);
 
   return try_find (self, BS_KIND_BYTES);
 }
@@ -374,7 +374,7 @@ bs_item_try_load (BsItem *self)
 GObject *
 bs_item_try_load_object (BsItem *self)
 {
-  BsHold hold;
+  BsReference reference;
 
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
@@ -382,9 +382,9 @@ bs_item_try_load_object (BsItem *self)
   if (bs_pool_get_codec (self->pool) == NULL)
     return NULL;
 
-  hold = bs_item_hit (self, BS_KIND_OBJECT);
-  if (G_LIKELY (hold != 0))
-    return bs_hold_to_object (hold);
+  reference = bs_item_hit (self, BS_KIND_OBJECT);
+  if (G_LIKELY (reference != 0))
+    return bs_reference_to_object (reference);
 
   return try_find (self, BS_KIND_OBJECT);
 }
@@ -403,25 +403,25 @@ bs_item_try_load_object (BsItem *self)
 void
 bs_item_replace (BsItem *self, GBytes *bytes)
 {
-  BsBlob *blob;
+  BsEntry *entry;
 
   g_return_if_fail (BS_IS_ITEM (self));
   g_return_if_fail (self->pool != NULL);
   g_return_if_fail (bytes != NULL);
 
-  blob = bs_blob_new (bs_backing_store_new_token (bs_pool_get_store (self->pool)), FALSE);
-  bs_cache_insert (bs_pool_get_cache (self->pool), blob, bytes);
-  bs_item_set_blob (self, blob);
+  entry = bs_entry_new (bs_backing_store_new_token (bs_pool_get_store (self->pool)), FALSE);
+  bs_cache_insert (bs_pool_get_cache (self->pool), entry, bytes);
+  bs_item_set_entry (self, entry);
 }
 
 void
-bs_item_set_blob (BsItem *self, BsBlob *blob)
+bs_item_set_entry (BsItem *self, BsEntry *entry)
 {
-  BsBlob *old = lock_blob (self);
+  BsEntry *old = lock_entry (self);
 
-  unlock_blob (self, blob);
+  unlock_entry (self, entry);
 
-  bs_pool_release_blob (self->pool, old);
+  bs_pool_release_entry (self->pool, old);
   bs_pool_settle (self->pool);
   bs_pool_notify (self->pool, self, properties[PROP_KEY]);
   bs_pool_notify (self->pool, self, properties[PROP_SIZE]);
@@ -445,19 +445,19 @@ bs_item_copy (BsItem *self)
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
   g_return_val_if_fail (self->pool != NULL, NULL);
 
-  copy = bs_item_new (self->pool, bs_item_dup_blob (self));
+  copy = bs_item_new (self->pool, bs_item_dup_entry (self));
   bs_pool_settle (self->pool);
 
   return copy;
 }
 
 BsItemRequest *
-bs_item_request_new (BsItem *item, BsBlob *blob, GCancellable *cancellable)
+bs_item_request_new (BsItem *item, BsEntry *entry, GCancellable *cancellable)
 {
   BsItemRequest *self = g_new (BsItemRequest, 1);
 
   self->item = g_object_ref (item);
-  self->blob = bs_blob_ref (blob);
+  self->entry = bs_entry_ref (entry);
   self->cancellable = cancellable != NULL ? g_object_ref (cancellable) : NULL;
 
   return self;
@@ -468,7 +468,7 @@ bs_item_request_free (gpointer data)
 {
   BsItemRequest *self = data;
 
-  bs_pool_release_blob (self->item->pool, self->blob);
+  bs_pool_release_entry (self->item->pool, self->entry);
   g_clear_object (&self->cancellable);
   g_object_unref (self->item);
   g_free (self);

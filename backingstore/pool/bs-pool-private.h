@@ -13,11 +13,11 @@ void     bs_pool_settle       (BsPool *self);
 /* The same, if the pool is still there. */
 void     bs_pool_settle_weak  (BsCache *cache);
 
-/* Drops a reference on the blob; with the last, its token, and settles. */
-void     bs_pool_release_blob (BsPool *self, BsBlob *blob);
+/* Drops a reference on the entry; with the last, its token, and settles. */
+void     bs_pool_release_entry (BsPool *self, BsEntry *entry);
 
-/* What a persist of the blob may have to write; NULL if that is nothing. */
-BsContent *bs_pool_dup_unpersisted (BsPool *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+/* What a persist of the entry may have to write; NULL if that is nothing. */
+BsContent *bs_pool_dup_unpersisted (BsPool *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Coalesced, in the store's owner context; nothing if nobody listens. */
 void     bs_pool_notify       (BsPool *self, gpointer object, GParamSpec *pspec);

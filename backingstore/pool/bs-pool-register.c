@@ -18,7 +18,7 @@ register_deliver (gpointer data, gpointer value, GError **error)
   if (*error != NULL)
     return NULL;
 
-  item = bs_item_new (self, bs_blob_new (value, TRUE));
+  item = bs_item_new (self, bs_entry_new (value, TRUE));
   bs_pool_settle (self);
 
   return item;

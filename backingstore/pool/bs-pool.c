@@ -109,18 +109,18 @@ bs_pool_settle_weak (BsCache *cache)
 }
 
 BsContent *
-bs_pool_dup_unpersisted (BsPool *self, BsBlob *blob)
+bs_pool_dup_unpersisted (BsPool *self, BsEntry *entry)
 {
-  if (bs_blob_is_clean (blob) && bs_backing_store_has_seen_bad (self->store))
-    return bs_cache_dup_content (self->cache, blob);
+  if (bs_entry_is_clean (entry) && bs_backing_store_has_seen_bad (self->store))
+    return bs_cache_dup_content (self->cache, entry);
 
-  return bs_cache_dup_unwritten (self->cache, blob);
+  return bs_cache_dup_unwritten (self->cache, entry);
 }
 
 void
-bs_pool_release_blob (BsPool *self, BsBlob *blob)
+bs_pool_release_entry (BsPool *self, BsEntry *entry)
 {
-  BsKeyRecord *token = bs_cache_release_blob (self->cache, blob);
+  BsKeyRecord *token = bs_cache_release_entry (self->cache, entry);
 
   if (token != NULL)
     {
@@ -705,16 +705,16 @@ bs_pool_get_stats (BsPool *self)
 BsItem *
 bs_pool_insert (BsPool *self, GBytes *bytes)
 {
-  BsBlob *blob;
+  BsEntry *entry;
   BsItem *item;
 
   g_return_val_if_fail (BS_IS_POOL (self), NULL);
   g_return_val_if_fail (self->store != NULL, NULL);
   g_return_val_if_fail (bytes != NULL, NULL);
 
-  blob = bs_blob_new (bs_backing_store_new_token (self->store), FALSE);
-  bs_cache_insert (self->cache, blob, bytes);
-  item = bs_item_new (self, blob);
+  entry = bs_entry_new (bs_backing_store_new_token (self->store), FALSE);
+  bs_cache_insert (self->cache, entry, bytes);
+  item = bs_item_new (self, entry);
   bs_pool_settle (self);
 
   return item;

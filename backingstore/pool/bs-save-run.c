@@ -16,7 +16,7 @@
 typedef struct
 {
   BsPool *pool;               /* borrowed from the run */
-  BsBlob *blob;               /* a reference */
+  BsEntry *entry;               /* a reference */
 } Content;
 
 /* What a run needs until it has ended. */
@@ -35,7 +35,7 @@ run_free (gpointer data)
   Run *self = data;
 
   for (guint i = 0; i < self->n_contents; i++)
-    bs_pool_release_blob (self->contents[i].pool, self->contents[i].blob);
+    bs_pool_release_entry (self->contents[i].pool, self->contents[i].entry);
   g_free (self->contents);
   g_ptr_array_unref (self->pools);
   g_free (self);
@@ -46,7 +46,7 @@ run_dup_content (gpointer data, guint name)
 {
   Content *content = &((Run *) data)->contents[name];
 
-  return bs_pool_dup_unpersisted (content->pool, content->blob);
+  return bs_pool_dup_unpersisted (content->pool, content->entry);
 }
 
 static void
@@ -54,7 +54,7 @@ run_persisted (gpointer data, guint name)
 {
   Content *content = &((Run *) data)->contents[name];
 
-  bs_cache_mark_clean (bs_pool_get_cache (content->pool), content->blob);
+  bs_cache_mark_clean (bs_pool_get_cache (content->pool), content->entry);
   bs_pool_settle (content->pool);
 }
 
@@ -96,7 +96,7 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
       Content *content = &run->contents[i];
 
       if (i + FETCHED_AHEAD < n_items)
-        __builtin_prefetch ((gpointer) bs_word_peek (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->blob));
+        __builtin_prefetch ((gpointer) bs_word_peek (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
 
       /* Mostly all of them are of one. */
       if (item->pool != pool)
@@ -105,10 +105,10 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
           g_ptr_array_add (run->pools, pool);
         }
       content->pool = pool;
-      content->blob = bs_item_dup_blob (item);
-      __builtin_prefetch (content->blob->record);
-      plan->names[i].key = content->blob->key;
-      plan->names[i].record = content->blob->record;
+      content->entry = bs_item_dup_entry (item);
+      __builtin_prefetch (content->entry->record);
+      plan->names[i].key = content->entry->key;
+      plan->names[i].record = content->entry->record;
     }
   for (guint i = 0; i < self->keys->len; i++)
     plan->names[n_items + i].key = g_array_index (self->keys, BsKey, i);

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-payload-private.h"
+
+#include "bs-cache-private.h"
+#include "bs-pool-private.h"
+
+/* GBytes have no weak references, so what a load returns is a wrapper that
+ * holds a payload, and the payload holds the real bytes. An object needs no
+ * wrapper: it is followed with a weak reference, and its payload is told when it
+ * is disposed of. */
+
+/* Follows one object for all its payloads: there may be any number of these, in
+ * pools of any number, and GLib allows no more than 65535 weak references to an
+ * object; nor is there a safe way to take a weak notification back. */
+struct _BsFollower
+{
+  gatomicrefcount ref_count;    /* one for each payload, one of the object's data, and one until it is disposed of */
+
+  GWeakRef object;
+
+  GMutex mutex;
+
+  /* under the mutex */
+  BsLink payloads;               /* BsPayload, by link, each with a reference */
+};
+
+static G_DEFINE_QUARK (backingstore-follower, follower)
+
+static gpointer
+follower_ref (gpointer data, gpointer unused)
+{
+  BsFollower *self = data;
+
+  if (self != NULL)
+    g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+static void
+follower_unref (BsFollower *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  g_weak_ref_clear (&self->object);
+  g_mutex_clear (&self->mutex);
+  g_free (self);
+}
+
+static BsPayload *
+payload_from_link (BsLink *link)
+{
+  return (BsPayload *) ((char *) link - G_STRUCT_OFFSET (BsPayload, link));
+}
+
+/* The object is disposed of, or gone. Takes a reference over. */
+static void
+follower_end (gpointer data)
+{
+  BsFollower *self = data;
+  BsLink *link;
+
+  do
+    {
+      g_mutex_lock (&self->mutex);
+      link = self->payloads.next;
+      if (link != &self->payloads)
+        bs_link_remove (link);
+      g_mutex_unlock (&self->mutex);
+
+      if (link != &self->payloads)
+        bs_payload_unref (payload_from_link (link));
+    }
+  while (link != &self->payloads);
+
+  follower_unref (self);
+}
+
+/* Called on the thread of the last unref, or wherever somebody disposes of it. */
+static void
+object_disposed (gpointer data, GObject *where_the_object_was)
+{
+  follower_end (data);
+}
+
+static BsFollower *
+obtain_follower (GObject *object)
+{
+  BsFollower *self = g_object_dup_qdata (object, follower_quark (), follower_ref, NULL);
+
+  while (self == NULL)
+    {
+      BsFollower *fresh = g_new (BsFollower, 1);
+
+      g_atomic_ref_count_init (&fresh->ref_count);
+      g_weak_ref_init (&fresh->object, object);
+      g_mutex_init (&fresh->mutex);
+      bs_link_init (&fresh->payloads);
+
+      if (g_object_replace_qdata (object, follower_quark (), NULL, fresh, follower_end, NULL))
+        {
+          g_object_weak_ref (object, object_disposed, follower_ref (fresh, NULL));
+          return follower_ref (fresh, NULL);
+        }
+      follower_unref (fresh);
+      self = g_object_dup_qdata (object, follower_quark (), follower_ref, NULL);
+    }
+
+  /* It may have been disposed of, and live on. */
+  g_weak_ref_set (&self->object, object);
+  return self;
+}
+
+gboolean
+bs_payload_try_ref (BsPayload *payload)
+{
+  gint old = g_atomic_int_get (&payload->ref_count);
+
+  while (old > 0)
+    {
+      if (g_atomic_int_compare_and_exchange (&payload->ref_count, old, old + 1))
+        return TRUE;
+      old = g_atomic_int_get (&payload->ref_count);
+    }
+
+  return FALSE;
+}
+
+static BsPayload *
+bs_payload_new (BsCache *cache)
+{
+  BsPayload *self = g_new0 (BsPayload, 1);
+
+  self->ref_count = 1;
+  self->cache = bs_cache_ref (cache);
+
+  return self;
+}
+
+BsPayload *
+bs_payload_new_bytes (BsCache *cache, GBytes *content)
+{
+  BsPayload *self = bs_payload_new (cache);
+
+  self->content = g_bytes_ref (content);
+
+  return self;
+}
+
+BsPayload *
+bs_payload_new_object (BsCache *cache, GObject *object)
+{
+  BsPayload *self = bs_payload_new (cache);
+
+  self->ref_count++;
+  self->follower = obtain_follower (object);
+  g_mutex_lock (&self->follower->mutex);
+  bs_link_append (&self->follower->payloads, &self->link);
+  g_mutex_unlock (&self->follower->mutex);
+
+  return self;
+}
+
+GObject *
+bs_payload_dup_object (BsPayload *payload)
+{
+  return g_weak_ref_get (&payload->follower->object);
+}
+
+void
+bs_payload_unfollow (BsPayload *payload)
+{
+  gboolean was_followed;
+
+  g_mutex_lock (&payload->follower->mutex);
+  was_followed = payload->link.next != NULL;
+  if (was_followed)
+    bs_link_remove (&payload->link);
+  g_mutex_unlock (&payload->follower->mutex);
+
+  if (was_followed)
+    bs_payload_unref (payload);
+}
+
+/* Called in any thread: it is what lets go of what a load returned. */
+void
+bs_payload_unref (BsPayload *payload)
+{
+  BsCache *cache = payload->cache;
+  gboolean was_held;
+
+  if (!g_atomic_int_dec_and_test (&payload->ref_count))
+    return;
+
+  was_held = bs_cache_forget_payload (cache, payload);
+
+  if (bs_payload_is_object (payload))
+    follower_unref (payload->follower);
+  else
+    g_bytes_unref (payload->content);
+  g_free (payload);
+
+  if (was_held)
+    bs_pool_settle_weak (cache);
+  bs_cache_unref (cache);
+}
+
+BsReference
+bs_reference_new_bytes (BsPayload *payload)
+{
+  gsize size;
+  gconstpointer data = g_bytes_get_data (payload->content, &size);
+
+  return (BsReference) g_bytes_new_with_free_func (data, size, (GDestroyNotify) bs_payload_unref, payload);
+}
+
+BsReference
+bs_reference_new_object (BsPayload *payload, GObject *object)
+{
+  BsObjectReference *object_reference = g_new (BsObjectReference, 1);
+
+  object_reference->ref_count = 1;
+  object_reference->object = g_object_ref (object);
+  object_reference->payload = payload;
+
+  return (BsReference) object_reference | BS_KIND_OBJECT;
+}
+
+void
+bs_reference_drop (BsReference reference)
+{
+  BsObjectReference *object_reference;
+
+  if (bs_reference_get_kind (reference) == BS_KIND_BYTES)
+    {
+      g_bytes_unref (bs_reference_get_bytes (reference));
+      return;
+    }
+
+  object_reference = bs_reference_get_object_reference (reference);
+  if (!g_atomic_int_dec_and_test (&object_reference->ref_count))
+    return;
+
+  g_object_unref (object_reference->object);
+  bs_payload_unref (object_reference->payload);
+  g_free (object_reference);
+}
+
+GObject *
+bs_reference_to_object (BsReference reference)
+{
+  GObject *object = g_object_ref (bs_reference_get_object_reference (reference)->object);
+
+  bs_reference_drop (reference);
+  return object;
+}
+
+typedef struct
+{
+  BsCodec *codec;       /* owned */
+  BsReference reference;          /* a reference */
+  BsKey key;
+} Encoding;
+
+/* Called where the backing's functions run. */
+static GBytes *
+encode (gpointer data, GCancellable *cancellable, GError **error)
+{
+  Encoding *self = data;
+  BsReference reference = self->reference;
+  BsPayload *payload = bs_reference_get_object_reference (reference)->payload;
+  GBytes *bytes = bs_codec_encode (self->codec, bs_reference_get_object_reference (reference)->object, cancellable, error);
+
+  g_atomic_int_set (&payload->is_unencodable, bytes == NULL && !g_cancellable_is_cancelled (cancellable));
+  if (bytes != NULL)
+    {
+      __atomic_store_n (&payload->encoded_size, g_bytes_get_size (bytes), __ATOMIC_RELAXED);
+    }
+  else
+    {
+      char key[BS_KEY_STRING_SIZE];
+
+      bs_key_print (&self->key, key);
+      g_prefix_error (error, "%s: ", key);
+    }
+
+  return bytes;
+}
+
+static void
+encoding_free (gpointer data)
+{
+  Encoding *self = data;
+
+  bs_reference_drop (self->reference);
+  g_object_unref (self->codec);
+  g_free (self);
+}
+
+BsContent *
+bs_content_new_for_reference (BsPayload *payload, BsReference reference, BsCodec *codec, const BsKey *key)
+{
+  BsContent *content;
+  Encoding *encoding;
+
+  /* Not the wrapper: a backing may keep what it is given. */
+  if (!bs_payload_is_object (payload))
+    {
+      content = bs_content_new_bytes (payload->content);
+      bs_reference_drop (reference);
+      return content;
+    }
+
+  encoding = g_new (Encoding, 1);
+  encoding->codec = g_object_ref (codec);
+  encoding->reference = reference;
+  encoding->key = *key;
+
+  return bs_content_new (encode, encoding, encoding_free);
+}
