@@ -4,7 +4,6 @@
 #include "bs-item-list-private.h"
 
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
 /* The items of all keys of a path, made when asked for. A place holds a token
  * until its first item was made, from then on the entry, so that what the pool
@@ -232,7 +231,7 @@ bs_item_list_get_item (GListModel *model, guint position)
           made = made_new (item);
           if (swap_made (self, position, seen, made))
             {
-              bs_pool_settle (self->pool);
+              bs_cache_settle (bs_pool_get_cache (self->pool));
               sweep (self);
             }
           else
@@ -285,7 +284,7 @@ bs_item_list_finalize (GObject *object)
   g_hash_table_unref (self->made);
 
   g_mutex_clear (&self->lock);
-  bs_pool_settle (self->pool);
+  bs_cache_settle (bs_pool_get_cache (self->pool));
   g_object_unref (self->pool);
 
   G_OBJECT_CLASS (bs_item_list_parent_class)->finalize (object);

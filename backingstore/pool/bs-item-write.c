@@ -2,26 +2,19 @@
 #include "config.h"
 
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
 /* Items written and persisted. */
-
-static BsBackingStore *
-get_store (BsItem *self)
-{
-  return bs_pool_get_store (self->pool);
-}
 
 gpointer
 bs_item_write_deliver (gpointer data, gpointer value, GError **error)
 {
   BsItemRequest *self = data;
-  BsPool *pool = self->item->pool;
+  BsCache *cache = bs_item_get_cache (self->item);
 
   if (*error == NULL)
     {
-      bs_cache_mark_clean (bs_pool_get_cache (pool), self->entry);
-      bs_pool_settle (pool);
+      bs_cache_mark_clean (cache, self->entry);
+      bs_cache_settle (cache);
     }
 
   return NULL;
@@ -30,57 +23,57 @@ bs_item_write_deliver (gpointer data, gpointer value, GError **error)
 static BsContent *
 dup_content (BsItem *self, BsEntry *entry, BsTrackedPath *tracked)
 {
-  return tracked != NULL ? bs_pool_dup_unpersisted (self->pool, entry)
-                         : bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), entry);
+  BsCache *cache = bs_item_get_cache (self);
+
+  return tracked != NULL ? bs_cache_dup_unpersisted (cache, entry) : bs_cache_dup_unwritten (cache, entry);
+}
+
+static gboolean
+check_cancelled (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+{
+  return bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, cancellable, error);
 }
 
 /* Writes what is not written yet, and persists where there is a path. */
 static void
 start_write (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, BsCaller *caller)
 {
+  BsBackingStore *store = bs_pool_get_store (self->pool);
   g_autoptr (BsContent) content = dup_content (self, entry, tracked);
 
   if (tracked != NULL)
-    bs_backing_store_start_persist (get_store (self), entry->record, tracked, content, caller);
+    bs_backing_store_start_persist (store, entry->record, tracked, content, caller);
   else if (content != NULL)
-    bs_backing_store_start_write (get_store (self), entry->record, content, caller);
+    bs_backing_store_start_write (store, entry->record, content, caller);
   else
     bs_caller_answer (caller, NULL, NULL);
 }
 
 /* The store's short way; FALSE where it can't be taken. */
 static gboolean
-write_now (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, GError **error)
+write_now (BsItemRequest *request, BsTrackedPath *tracked, GError **error)
 {
-  g_autoptr (BsContent) content = dup_content (self, entry, tracked);
+  BsBackingStore *store = bs_pool_get_store (request->item->pool);
+  BsEntry *entry = request->entry;
+  g_autoptr (BsContent) content = dup_content (request->item, entry, tracked);
 
-  if (tracked != NULL)
-    {
-      if (!bs_backing_store_persist_now (get_store (self), &entry->key, entry->record, tracked, content, error))
-        return FALSE;
-    }
-  else if (content != NULL)
-    {
-      if (!bs_backing_store_write_now (get_store (self), &entry->key, entry->record, content, error))
-        return FALSE;
-    }
+  if (tracked != NULL && !bs_backing_store_persist_now (store, &entry->key, entry->record, tracked, content, error))
+    return FALSE;
+  if (tracked == NULL && content != NULL && !bs_backing_store_write_now (store, &entry->key, entry->record, content, error))
+    return FALSE;
 
-  if (content != NULL && *error == NULL)
-    {
-      bs_cache_mark_clean (bs_pool_get_cache (self->pool), entry);
-      bs_pool_settle (self->pool);
-    }
-
+  if (content != NULL)
+    bs_item_write_deliver (request, NULL, error);
   return TRUE;
 }
 
 static gboolean
-write_entry (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+write_entry (BsItemRequest *request, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
   GError *local_error = NULL;
   BsCaller *caller;
 
-  if (cancellable == NULL && write_now (self, entry, tracked, &local_error))
+  if (cancellable == NULL && write_now (request, tracked, &local_error))
     {
       if (local_error == NULL)
         return TRUE;
@@ -88,36 +81,24 @@ write_entry (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, GCancellable 
       return FALSE;
     }
 
-  caller = bs_caller_new_blocking (get_store (self), cancellable, bs_item_write_deliver,
-                                   bs_item_request_new (self, entry, NULL), bs_item_request_free, NULL);
-  start_write (self, entry, tracked, caller);
+  caller = bs_caller_new_blocking (bs_pool_get_store (request->item->pool), cancellable, bs_item_write_deliver, request, NULL, NULL);
+  start_write (request->item, request->entry, tracked, caller);
 
   return GPOINTER_TO_INT (bs_caller_wait (caller, error));
-}
-
-/* Takes the task over. */
-static void
-start_write_entry (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, GTask *task)
-{
-  BsCaller *caller = bs_caller_new_async (get_store (self), task, bs_item_write_deliver,
-                                          bs_item_request_new (self, entry, NULL), bs_item_request_free, NULL);
-
-  start_write (self, entry, tracked, caller);
-  bs_caller_unref (caller);
 }
 
 static gboolean
 write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
+  BsItemRequest request = { .item = self };
   gboolean success;
-  BsEntry *entry;
 
-  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, cancellable, error))
+  if (!check_cancelled (self, tracked, cancellable, error))
     return FALSE;
 
-  entry = bs_item_dup_entry (self);
-  success = write_entry (self, entry, tracked, cancellable, error);
-  bs_pool_release_entry (self->pool, entry);
+  request.entry = bs_item_dup_entry (self);
+  success = write_entry (&request, tracked, cancellable, error);
+  bs_cache_drop_entry (bs_item_get_cache (self), request.entry);
 
   return success;
 }
@@ -126,21 +107,25 @@ write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable,
 static void
 write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
 {
-  BsEntry *entry = bs_item_dup_entry (self);
+  BsBackingStore *store = bs_pool_get_store (self->pool);
   GError *error = NULL;
   BsCaller *caller;
 
-  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_JOB_PERSIST : BS_JOB_WRITE, tracked, g_task_get_cancellable (task), &error))
+  if (check_cancelled (self, tracked, g_task_get_cancellable (task), &error))
     {
-      caller = bs_caller_new_async (get_store (self), task, NULL, NULL, NULL, NULL);
-      bs_caller_answer (caller, NULL, error);
-      bs_caller_unref (caller);
+      BsEntry *entry = bs_item_dup_entry (self);
+
+      caller = bs_caller_new_async (store, task, bs_item_write_deliver, bs_item_request_new (self, entry, BS_KIND_BYTES, NULL),
+                                    bs_item_request_free, NULL);
+      start_write (self, entry, tracked, caller);
+      bs_cache_drop_entry (bs_item_get_cache (self), entry);
     }
   else
     {
-      start_write_entry (self, entry, tracked, task);
+      caller = bs_caller_new_async (store, task, NULL, NULL, NULL, NULL);
+      bs_caller_answer (caller, NULL, error);
     }
-  bs_pool_release_entry (self->pool, entry);
+  bs_caller_unref (caller);
 }
 
 /**

@@ -4,7 +4,6 @@
 #include "bs-item.h"
 
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
 /**
  * BsItem:
@@ -38,37 +37,26 @@ BsItem *
 bs_item_new (BsPool *pool, BsEntry *entry)
 {
   BsItem *self = g_object_new (BS_TYPE_ITEM, NULL);
-  BsCache *cache = bs_pool_get_cache (pool);
 
   self->pool = g_object_ref (pool);
-  bs_word_unlock (&self->entry, (guintptr) entry);
-  g_mutex_lock (&cache->lock);
-  cache->figures.n_items++;
-  g_mutex_unlock (&cache->lock);
+  self->entry = entry;
+  bs_cache_count_items (bs_pool_get_cache (pool), 1);
 
   return self;
 }
 
-static BsEntry *
-lock_entry (BsItem *self)
+BsCache *
+bs_item_get_cache (BsItem *self)
 {
-  return (BsEntry *) bs_word_lock (&self->entry);
-}
-
-static void
-unlock_entry (BsItem *self, BsEntry *entry)
-{
-  bs_word_unlock (&self->entry, (guintptr) entry);
+  return bs_pool_get_cache (self->pool);
 }
 
 BsEntry *
 bs_item_dup_entry (BsItem *self)
 {
-  BsEntry *entry = lock_entry (self);
+  BsEntry *entry = bs_entry_ref (bs_locked_pointer_lock (&self->entry));
 
-  bs_entry_ref (entry);
-  unlock_entry (self, entry);
-
+  bs_locked_pointer_unlock (&self->entry);
   return entry;
 }
 
@@ -100,14 +88,11 @@ bs_item_finalize (GObject *object)
 
   if (self->pool != NULL)
     {
-      BsCache *cache = bs_pool_get_cache (self->pool);
+      BsCache *cache = bs_item_get_cache (self);
 
-      g_mutex_lock (&cache->lock);
-      cache->figures.n_items--;
-      g_mutex_unlock (&cache->lock);
-
-      bs_pool_release_entry (self->pool, (BsEntry *) bs_word_peek (&self->entry));
-      bs_pool_settle (self->pool);
+      bs_cache_count_items (cache, -1);
+      bs_cache_drop_entry (cache, self->entry);
+      bs_cache_settle (cache);
       g_object_unref (self->pool);
     }
 
@@ -185,7 +170,7 @@ bs_item_dup_key (BsItem *self)
 
   entry = bs_item_dup_entry (self);
   key = bs_key_to_string (&entry->key);
-  bs_pool_release_entry (self->pool, entry);
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
 
   return key;
 }
@@ -224,12 +209,12 @@ bs_item_get_size (BsItem *self)
   g_return_val_if_fail (BS_IS_ITEM (self), -1);
   g_return_val_if_fail (self->pool != NULL, -1);
 
-  cache = bs_pool_get_cache (self->pool);
+  cache = bs_item_get_cache (self);
   entry = bs_item_dup_entry (self);
   g_mutex_lock (&cache->lock);
   size = entry->is_size_known ? (gint64) entry->node.size : -1;
   g_mutex_unlock (&cache->lock);
-  bs_pool_release_entry (self->pool, entry);
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
 
   return size;
 }
@@ -246,7 +231,7 @@ bs_item_error (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, GQuark doma
   BsEntry *entry = bs_item_dup_entry (self);
   GError *error = bs_job_error (kind, &entry->key, tracked, domain, code, why);
 
-  bs_pool_release_entry (self->pool, entry);
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
   return error;
 }
 
@@ -263,166 +248,24 @@ bs_item_check_cancelled (BsItem *self, BsJobKind kind, BsTrackedPath *tracked, G
 BsReference
 bs_item_hit (BsItem *self, BsKind kind)
 {
-  BsCache *cache = bs_pool_get_cache (self->pool);
-  BsEntry *entry = lock_entry (self);
-  BsReference reference = bs_cache_hit (cache, entry, kind);
+  BsCache *cache = bs_item_get_cache (self);
+  BsReference reference = bs_cache_hit (cache, bs_locked_pointer_lock (&self->entry), kind);
 
-  unlock_entry (self, entry);
+  bs_locked_pointer_unlock (&self->entry);
   if (reference != 0)
     bs_counter_raise (&cache->hits);
 
   return reference;
 }
 
-/* What is in memory, though not simply resident. */
-static gpointer
-find (BsItem *self, BsEntry *entry, BsKind kind)
-{
-  BsCache *cache = bs_pool_get_cache (self->pool);
-  gboolean came_back = FALSE;
-  gpointer found;
-
-  if (kind == BS_KIND_OBJECT)
-    found = bs_cache_find_object (cache, entry, &came_back);
-  else
-    found = bs_cache_find (cache, entry, &came_back);
-
-  if (found != NULL)
-    bs_counter_raise (&cache->hits);
-  if (came_back)
-    bs_pool_settle (self->pool);
-  return found;
-}
-
-static gpointer
-try_find (BsItem *self, BsKind kind)
-{
-  BsEntry *entry = bs_item_dup_entry (self);
-  gpointer found = find (self, entry, kind);
-
-  bs_pool_release_entry (self->pool, entry);
-  return found;
-}
-
-gpointer
-bs_item_find (BsItem *self, BsKind kind, BsEntry **missing)
-{
-  BsReference reference = bs_item_hit (self, kind);
-  gpointer found;
-  BsEntry *entry;
-
-  if (reference != 0)
-    return kind == BS_KIND_OBJECT ? (gpointer) bs_reference_to_object (reference) : (gpointer) bs_reference_get_bytes (reference);
-
-  entry = bs_item_dup_entry (self);
-  found = find (self, entry, kind);
-  if (found == NULL)
-    {
-      bs_cache_count_miss (bs_pool_get_cache (self->pool));
-      *missing = entry;
-    }
-  else
-    {
-      bs_pool_release_entry (self->pool, entry);
-    }
-
-  return found;
-}
-
-/**
- * bs_item_try_load:
- * @self: an item
- *
- * Gets the item's content if it is in memory.
- *
- * Does no I/O and never waits. A content that is just being evicted is in memory
- * still, and so is one that the application holds. Where an object is in memory
- * its bytes are not.
- *
- * Returns: (transfer full) (nullable): the content, or %NULL if it would have to
- *   be loaded
- */
-GBytes *
-bs_item_try_load (BsItem *self)
-{
-  BsReference reference;
-
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
-
-  reference = bs_item_hit (self, BS_KIND_BYTES);
-  if (G_LIKELY (reference != 0))
-    return bs_reference_get_bytes (reference);
-
-  return try_find (self, BS_KIND_BYTES);
-}
-
-/**
- * bs_item_try_load_object:
- * @self: an item
- *
- * Gets the item's object if it is in memory.
- *
- * Does no I/O, calls no codec and never waits: a list can show at once what it
- * has, and load the rest. An object that is alive anywhere in the application is
- * in memory still, whether or not the pool has let go of it. In a pool without a
- * codec there is none. May be called from any thread.
- *
- * Returns: (transfer full) (nullable): the object, or %NULL if it would have to be
- *   loaded
- */
-GObject *
-bs_item_try_load_object (BsItem *self)
-{
-  BsReference reference;
-
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
-
-  if (bs_pool_get_codec (self->pool) == NULL)
-    return NULL;
-
-  reference = bs_item_hit (self, BS_KIND_OBJECT);
-  if (G_LIKELY (reference != 0))
-    return bs_reference_to_object (reference);
-
-  return try_find (self, BS_KIND_OBJECT);
-}
-
-/**
- * bs_item_replace:
- * @self: an item
- * @bytes: a content
- *
- * Gives the item a new content, and with it a new key.
- *
- * What was asked of the item before goes on with the old content. Copies of the
- * item keep the old content; if there are none, the backing forgets it.
- * [property@Item:key] and [property@Item:size] are notified. Never blocks.
- */
-void
-bs_item_replace (BsItem *self, GBytes *bytes)
-{
-  BsEntry *entry;
-
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
-  g_return_if_fail (bytes != NULL);
-
-  entry = bs_entry_new (bs_backing_store_new_token (bs_pool_get_store (self->pool)), FALSE);
-  bs_cache_insert (bs_pool_get_cache (self->pool), entry, bytes);
-  bs_item_set_entry (self, entry);
-}
-
 void
 bs_item_set_entry (BsItem *self, BsEntry *entry)
 {
-  BsEntry *old = lock_entry (self);
+  BsEntry *old = bs_locked_pointer_exchange (&self->entry, entry);
+  BsCache *cache = bs_item_get_cache (self);
 
-  unlock_entry (self, entry);
-
-  bs_pool_release_entry (self->pool, old);
-  bs_pool_settle (self->pool);
+  bs_cache_drop_entry (cache, old);
+  bs_cache_settle (cache);
   bs_pool_notify (self->pool, self, properties[PROP_KEY]);
   bs_pool_notify (self->pool, self, properties[PROP_SIZE]);
 }
@@ -446,18 +289,19 @@ bs_item_copy (BsItem *self)
   g_return_val_if_fail (self->pool != NULL, NULL);
 
   copy = bs_item_new (self->pool, bs_item_dup_entry (self));
-  bs_pool_settle (self->pool);
+  bs_cache_settle (bs_item_get_cache (self));
 
   return copy;
 }
 
 BsItemRequest *
-bs_item_request_new (BsItem *item, BsEntry *entry, GCancellable *cancellable)
+bs_item_request_new (BsItem *item, BsEntry *entry, BsKind kind, GCancellable *cancellable)
 {
   BsItemRequest *self = g_new (BsItemRequest, 1);
 
   self->item = g_object_ref (item);
   self->entry = bs_entry_ref (entry);
+  self->kind = kind;
   self->cancellable = cancellable != NULL ? g_object_ref (cancellable) : NULL;
 
   return self;
@@ -468,7 +312,7 @@ bs_item_request_free (gpointer data)
 {
   BsItemRequest *self = data;
 
-  bs_pool_release_entry (self->item->pool, self->entry);
+  bs_cache_drop_entry (bs_item_get_cache (self->item), self->entry);
   g_clear_object (&self->cancellable);
   g_object_unref (self->item);
   g_free (self);

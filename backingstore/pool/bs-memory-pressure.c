@@ -3,7 +3,7 @@
 
 #include "bs-memory-pressure-private.h"
 
-#include "bs-pool-private.h"
+#include "bs-eviction-private.h"
 #include "bs-trim-private.h"
 
 /* The memory monitor is one for the whole process, and it emits where it was
@@ -117,13 +117,13 @@ relief_free (gpointer data)
 static void
 relieve (BsMemoryPressure *self, guint answer)
 {
-  g_autoptr (BsPool) pool = g_weak_ref_get (&self->cache->pool);
-  gboolean is_new = FALSE;
+  g_autoptr (GObject) owner = bs_cache_dup_owner (self->cache);
+  gboolean is_new;
   BsCaller *caller;
   Relief *relief;
   BsTrim *trim;
 
-  if (pool == NULL)
+  if (owner == NULL)
     return;
 
   g_mutex_lock (&lock);
@@ -136,15 +136,15 @@ relieve (BsMemoryPressure *self, guint answer)
   if (!is_new)
     return;
 
-  trim = bs_trim_new (pool, get_target (self->cache, answers[answer].divisor), G_PRIORITY_HIGH);
+  trim = bs_trim_new (self->cache, get_target (self->cache, answers[answer].divisor), G_PRIORITY_HIGH);
   relief = g_new (Relief, 1);
   relief->pressure = pressure_ref (self);
   relief->trim = trim;
   relief->bit = 1u << answer;
-  caller = bs_caller_new_background (bs_pool_get_store (pool), G_PRIORITY_HIGH, relief_deliver, relief, relief_free);
+  caller = bs_caller_new_background (self->cache->store, G_PRIORITY_HIGH, relief_deliver, relief, relief_free);
   bs_trim_start (trim, caller);
   bs_caller_unref (caller);
-  bs_pool_settle (pool);
+  bs_cache_settle (self->cache);
 }
 
 /* Called in any thread. Never blocks: what must be written first is written in

@@ -10,24 +10,38 @@
 G_BEGIN_DECLS
 
 typedef struct _BsEntry BsEntry;
-typedef struct _BsPayload BsPayload;
-typedef struct _BsCache BsCache;
 typedef struct _BsFollower BsFollower;
+typedef struct _BsPayload BsPayload;
+typedef struct _BsPayloadOwner BsPayloadOwner;
 
-/* A content in memory, bytes or an object, for as long as anybody holds it. */
+typedef enum
+{
+  BS_KIND_BYTES = 0,          /* GBytes */
+  BS_KIND_OBJECT = 2,         /* GObject; the bit in a BsReference */
+} BsKind;
+
+/* Part of the cache that a payload was made for. */
+struct _BsPayloadOwner
+{
+  /* Called in any thread when the last reference is gone, with no lock held. Ends
+   * with bs_payload_free(). */
+  void (*finalize) (BsPayloadOwner *self, BsPayload *payload);
+};
+
+/* A content in memory, bytes or an object, for as long as anybody refers to it. */
 struct _BsPayload
 {
-  /* atomic. Of bytes, one for each wrapper; of an object, one for each strong
-   * hold and one while it is followed; and one for each write under way. */
+  /* atomic. Of bytes, one for each wrapper; of an object, one for each reference
+   * and one while it is followed; and one for each write under way. */
   gint ref_count;
   gint is_unencodable;        /* atomic; the codec failed the last time */
 
-  /* under the cache's lock */
-  BsEntry *entry;               /* not owned; NULL when the entry has no part in it any more */
+  /* under the owner's lock */
+  BsEntry *entry;             /* not owned; NULL once the entry has no part in it */
 
   /* constant */
-  BsCache *cache;             /* owned */
-  GBytes *content;            /* owned; NULL: this is an object */
+  BsPayloadOwner *owner;      /* lives as long as any payload of its */
+  GBytes *bytes;              /* owned; NULL: this is an object */
 
   /* of an object */
   BsFollower *follower;       /* a reference; constant */
@@ -35,26 +49,25 @@ struct _BsPayload
   guint64 encoded_size;       /* atomic; of the last encoding */
 };
 
-BsPayload  *bs_payload_new_bytes      (BsCache *cache, GBytes *content) G_GNUC_WARN_UNUSED_RESULT;
-BsPayload  *bs_payload_new_object     (BsCache *cache, GObject *object) G_GNUC_WARN_UNUSED_RESULT;
+/* `content` is a GBytes or a GObject. */
+BsPayload  *bs_payload_new           (BsPayloadOwner *owner, BsKind kind, gpointer content) G_GNUC_WARN_UNUSED_RESULT;
+void        bs_payload_free          (BsPayload *self);
 /* FALSE when the payload is dying. */
-gboolean   bs_payload_try_ref        (BsPayload *payload);
-void       bs_payload_unref          (BsPayload *payload);
-/* The object, if it is still alive; no lock held. */
-GObject   *bs_payload_dup_object     (BsPayload *payload) G_GNUC_WARN_UNUSED_RESULT;
-/* Its entry has no part in it any more: what becomes of the object is of no
+gboolean    bs_payload_try_ref       (BsPayload *self);
+void        bs_payload_unref         (BsPayload *self);
+/* The entry has no part in the payload any more: the end of the object is of no
  * interest. No lock held. */
-void       bs_payload_unfollow       (BsPayload *payload);
+void        bs_payload_unfollow      (BsPayload *self);
 
-static inline gboolean
-bs_payload_is_object (const BsPayload *payload)
+static inline BsKind
+bs_payload_get_kind (const BsPayload *self)
 {
-  return payload->content == NULL;
+  return self->bytes == NULL ? BS_KIND_OBJECT : BS_KIND_BYTES;
 }
 
-/* A strong hold on a payload's content: a GBytes that loads may be given, or what
- * leads to an object. A reference on a hold can be taken under a lock; it takes
- * none on the object itself, where a language binding could be told, which
+/* A strong reference on a payload's content: a GBytes that loads may be given, or
+ * a counted struct that leads to an object. One can be duplicated under a lock,
+ * since that touches no GObject, where a language binding could be told, which
  * waits for its interpreter. Dropping one calls out. 0: none. The lowest bit is
  * free. */
 typedef guintptr BsReference;
@@ -63,24 +76,21 @@ typedef struct
 {
   gint ref_count;             /* atomic */
   GObject *object;            /* owned */
-  BsPayload *payload;           /* a reference */
+  BsPayload *payload;         /* a reference */
 } BsObjectReference;
 
-typedef enum
-{
-  BS_KIND_BYTES = 0,
-  BS_KIND_OBJECT = 2,         /* the bit in a hold */
-} BsKind;
-
-/* Both take a reference on the payload over. */
-BsReference     bs_reference_new_bytes        (BsPayload *payload) G_GNUC_WARN_UNUSED_RESULT;
-BsReference     bs_reference_new_object       (BsPayload *payload, GObject *object) G_GNUC_WARN_UNUSED_RESULT;
+/* Takes over a reference on the payload, whose content is `content`. */
+BsReference bs_reference_new         (BsPayload *payload, gpointer content) G_GNUC_WARN_UNUSED_RESULT;
+/* Takes over a reference on the payload; 0 if its object is gone. No lock held. */
+BsReference bs_reference_new_again   (BsPayload *payload) G_GNUC_WARN_UNUSED_RESULT;
 /* No lock held. */
-void       bs_reference_drop             (BsReference reference);
+void        bs_reference_drop        (BsReference reference);
+/* Turns a reference into one on the GBytes or the GObject. No lock held. */
+gpointer    bs_reference_to_content  (BsReference reference) G_GNUC_WARN_UNUSED_RESULT;
 
-/* What is to be written of a content that is held. Takes over the reference on
- * the hold; no lock held. */
-BsContent *bs_content_new_for_reference  (BsPayload *payload, BsReference reference, BsCodec *codec, const BsKey *key) G_GNUC_WARN_UNUSED_RESULT;
+/* The bytes to be written of a payload: encoded when the write's turn comes, if it
+ * is an object. Takes the reference over; no lock held. */
+BsContent  *bs_content_new_for_reference (BsPayload *payload, BsReference reference, BsCodec *codec, const BsKey *key) G_GNUC_WARN_UNUSED_RESULT;
 
 static inline BsKind
 bs_reference_get_kind (BsReference reference)
@@ -101,7 +111,7 @@ bs_reference_get_object_reference (BsReference reference)
 }
 
 static inline BsReference
-bs_reference_ref (BsReference reference)
+bs_reference_dup (BsReference reference)
 {
   if (bs_reference_get_kind (reference) == BS_KIND_OBJECT)
     g_atomic_int_inc (&bs_reference_get_object_reference (reference)->ref_count);
@@ -110,8 +120,5 @@ bs_reference_ref (BsReference reference)
 
   return reference;
 }
-
-/* Turns a reference on the hold into one on the object; no lock held. */
-GObject   *bs_reference_to_object        (BsReference reference) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

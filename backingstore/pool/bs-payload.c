@@ -3,9 +3,6 @@
 
 #include "bs-payload-private.h"
 
-#include "bs-cache-private.h"
-#include "bs-pool-private.h"
-
 /* GBytes have no weak references, so what a load returns is a wrapper that
  * holds a payload, and the payload holds the real bytes. An object needs no
  * wrapper: it is followed with a weak reference, and its payload is told when it
@@ -114,118 +111,124 @@ obtain_follower (GObject *object)
 }
 
 gboolean
-bs_payload_try_ref (BsPayload *payload)
+bs_payload_try_ref (BsPayload *self)
 {
-  gint old = g_atomic_int_get (&payload->ref_count);
+  gint old = g_atomic_int_get (&self->ref_count);
 
   while (old > 0)
     {
-      if (g_atomic_int_compare_and_exchange (&payload->ref_count, old, old + 1))
+      if (g_atomic_int_compare_and_exchange (&self->ref_count, old, old + 1))
         return TRUE;
-      old = g_atomic_int_get (&payload->ref_count);
+      old = g_atomic_int_get (&self->ref_count);
     }
 
   return FALSE;
 }
 
-static BsPayload *
-bs_payload_new (BsCache *cache)
+static void
+follow (BsPayload *self, GObject *object)
 {
-  BsPayload *self = g_new0 (BsPayload, 1);
-
-  self->ref_count = 1;
-  self->cache = bs_cache_ref (cache);
-
-  return self;
-}
-
-BsPayload *
-bs_payload_new_bytes (BsCache *cache, GBytes *content)
-{
-  BsPayload *self = bs_payload_new (cache);
-
-  self->content = g_bytes_ref (content);
-
-  return self;
-}
-
-BsPayload *
-bs_payload_new_object (BsCache *cache, GObject *object)
-{
-  BsPayload *self = bs_payload_new (cache);
-
   self->ref_count++;
   self->follower = obtain_follower (object);
   g_mutex_lock (&self->follower->mutex);
   bs_link_append (&self->follower->payloads, &self->link);
   g_mutex_unlock (&self->follower->mutex);
+}
+
+void
+bs_payload_unfollow (BsPayload *self)
+{
+  gboolean was_followed;
+
+  if (bs_payload_get_kind (self) != BS_KIND_OBJECT)
+    return;
+
+  g_mutex_lock (&self->follower->mutex);
+  was_followed = self->link.next != NULL;
+  if (was_followed)
+    bs_link_remove (&self->link);
+  g_mutex_unlock (&self->follower->mutex);
+
+  if (was_followed)
+    bs_payload_unref (self);
+}
+
+BsPayload *
+bs_payload_new (BsPayloadOwner *owner, BsKind kind, gpointer content)
+{
+  BsPayload *self = g_new0 (BsPayload, 1);
+
+  self->ref_count = 1;
+  self->owner = owner;
+  if (kind == BS_KIND_OBJECT)
+    follow (self, content);
+  else
+    self->bytes = g_bytes_ref (content);
 
   return self;
 }
 
-GObject *
-bs_payload_dup_object (BsPayload *payload)
-{
-  return g_weak_ref_get (&payload->follower->object);
-}
-
 void
-bs_payload_unfollow (BsPayload *payload)
+bs_payload_free (BsPayload *self)
 {
-  gboolean was_followed;
-
-  g_mutex_lock (&payload->follower->mutex);
-  was_followed = payload->link.next != NULL;
-  if (was_followed)
-    bs_link_remove (&payload->link);
-  g_mutex_unlock (&payload->follower->mutex);
-
-  if (was_followed)
-    bs_payload_unref (payload);
-}
-
-/* Called in any thread: it is what lets go of what a load returned. */
-void
-bs_payload_unref (BsPayload *payload)
-{
-  BsCache *cache = payload->cache;
-  gboolean was_held;
-
-  if (!g_atomic_int_dec_and_test (&payload->ref_count))
-    return;
-
-  was_held = bs_cache_forget_payload (cache, payload);
-
-  if (bs_payload_is_object (payload))
-    follower_unref (payload->follower);
+  if (bs_payload_get_kind (self) == BS_KIND_OBJECT)
+    follower_unref (self->follower);
   else
-    g_bytes_unref (payload->content);
-  g_free (payload);
-
-  if (was_held)
-    bs_pool_settle_weak (cache);
-  bs_cache_unref (cache);
+    g_bytes_unref (self->bytes);
+  g_free (self);
 }
 
-BsReference
-bs_reference_new_bytes (BsPayload *payload)
+/* Called in any thread, also when an application lets go of bytes that a load has
+ * returned. */
+void
+bs_payload_unref (BsPayload *self)
+{
+  if (g_atomic_int_dec_and_test (&self->ref_count))
+    self->owner->finalize (self->owner, self);
+}
+
+static BsReference
+reference_new_bytes (BsPayload *payload)
 {
   gsize size;
-  gconstpointer data = g_bytes_get_data (payload->content, &size);
+  gconstpointer data = g_bytes_get_data (payload->bytes, &size);
 
   return (BsReference) g_bytes_new_with_free_func (data, size, (GDestroyNotify) bs_payload_unref, payload);
 }
 
-BsReference
-bs_reference_new_object (BsPayload *payload, GObject *object)
+static BsReference
+reference_new_object (BsPayload *payload, GObject *object)
 {
-  BsObjectReference *object_reference = g_new (BsObjectReference, 1);
+  BsObjectReference *reference = g_new (BsObjectReference, 1);
 
-  object_reference->ref_count = 1;
-  object_reference->object = g_object_ref (object);
-  object_reference->payload = payload;
+  reference->ref_count = 1;
+  reference->object = g_object_ref (object);
+  reference->payload = payload;
 
-  return (BsReference) object_reference | BS_KIND_OBJECT;
+  return (BsReference) reference | BS_KIND_OBJECT;
+}
+
+BsReference
+bs_reference_new (BsPayload *payload, gpointer content)
+{
+  return bs_payload_get_kind (payload) == BS_KIND_OBJECT ? reference_new_object (payload, content)
+                                                         : reference_new_bytes (payload);
+}
+
+BsReference
+bs_reference_new_again (BsPayload *payload)
+{
+  g_autoptr (GObject) object = NULL;
+
+  if (bs_payload_get_kind (payload) != BS_KIND_OBJECT)
+    return reference_new_bytes (payload);
+
+  object = g_weak_ref_get (&payload->follower->object);
+  if (object != NULL)
+    return reference_new_object (payload, object);
+
+  bs_payload_unref (payload);
+  return 0;
 }
 
 void
@@ -248,11 +251,15 @@ bs_reference_drop (BsReference reference)
   g_free (object_reference);
 }
 
-GObject *
-bs_reference_to_object (BsReference reference)
+gpointer
+bs_reference_to_content (BsReference reference)
 {
-  GObject *object = g_object_ref (bs_reference_get_object_reference (reference)->object);
+  GObject *object;
 
+  if (bs_reference_get_kind (reference) == BS_KIND_BYTES)
+    return bs_reference_get_bytes (reference);
+
+  object = g_object_ref (bs_reference_get_object_reference (reference)->object);
   bs_reference_drop (reference);
   return object;
 }
@@ -306,9 +313,9 @@ bs_content_new_for_reference (BsPayload *payload, BsReference reference, BsCodec
   Encoding *encoding;
 
   /* Not the wrapper: a backing may keep what it is given. */
-  if (!bs_payload_is_object (payload))
+  if (bs_payload_get_kind (payload) == BS_KIND_BYTES)
     {
-      content = bs_content_new_bytes (payload->content);
+      content = bs_content_new_bytes (payload->bytes);
       bs_reference_drop (reference);
       return content;
     }

@@ -4,11 +4,8 @@
 #include "bs-pool.h"
 
 #include "bs-eviction-private.h"
-#include "bs-item-private.h"
 #include "bs-memory-pressure-private.h"
 #include "bs-pool-private.h"
-#include "bs-trim-private.h"
-#include "store/bs-lane-private.h"
 
 /**
  * BsPool:
@@ -84,10 +81,11 @@ bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
     bs_backing_store_queue_notify (self->store, object, pspec);
 }
 
-void
-bs_pool_settle (BsPool *self)
+/* The cache has changed. */
+static void
+changed (GObject *owner, BsCacheChanges changes)
 {
-  BsCacheChanges changes = bs_cache_balance (self->cache, self->store);
+  BsPool *self = BS_POOL (owner);
 
   if (changes & BS_CHANGED_MEMORY_USE)
     bs_pool_notify (self, self, properties[PROP_MEMORY_USE]);
@@ -97,36 +95,6 @@ bs_pool_settle (BsPool *self)
     bs_pool_notify (self, self, properties[PROP_N_ITEMS]);
   if (changes & BS_CHANGED_N_RESIDENT)
     bs_pool_notify (self, self, properties[PROP_N_RESIDENT]);
-}
-
-void
-bs_pool_settle_weak (BsCache *cache)
-{
-  g_autoptr (BsPool) pool = g_weak_ref_get (&cache->pool);
-
-  if (pool != NULL)
-    bs_pool_settle (pool);
-}
-
-BsContent *
-bs_pool_dup_unpersisted (BsPool *self, BsEntry *entry)
-{
-  if (bs_entry_is_clean (entry) && bs_backing_store_has_seen_bad (self->store))
-    return bs_cache_dup_content (self->cache, entry);
-
-  return bs_cache_dup_unwritten (self->cache, entry);
-}
-
-void
-bs_pool_release_entry (BsPool *self, BsEntry *entry)
-{
-  BsKeyRecord *token = bs_cache_release_entry (self->cache, entry);
-
-  if (token != NULL)
-    {
-      bs_backing_store_drop_token (self->store, token);
-      bs_pool_settle (self);
-    }
 }
 
 static void
@@ -177,6 +145,7 @@ bs_pool_set_property (GObject *object, guint property_id, const GValue *value, G
     {
     case PROP_STORE:
       self->store = g_value_dup_object (value);
+      self->cache->store = self->store;
       break;
     case PROP_CODEC:
       self->codec = g_value_dup_object (value);
@@ -348,7 +317,7 @@ bs_pool_class_init (BsPoolClass *klass)
 static void
 bs_pool_init (BsPool *self)
 {
-  self->cache = bs_cache_new (self);
+  self->cache = bs_cache_new (G_OBJECT (self), changed);
   bs_cache_attach_retry (self->cache);
 }
 
@@ -473,7 +442,7 @@ bs_pool_set_max_bytes (BsPool *self, guint64 max_bytes)
   if (changed && self->store != NULL)
     {
       bs_pool_notify (self, self, properties[PROP_MAX_BYTES]);
-      bs_pool_settle (self);
+      bs_cache_settle (self->cache);
     }
 }
 
@@ -529,7 +498,7 @@ bs_pool_set_max_items (BsPool *self, guint max_items)
   if (changed && self->store != NULL)
     {
       bs_pool_notify (self, self, properties[PROP_MAX_ITEMS]);
-      bs_pool_settle (self);
+      bs_cache_settle (self->cache);
     }
 }
 
@@ -688,187 +657,4 @@ bs_pool_get_stats (BsPool *self)
   g_mutex_unlock (&self->cache->lock);
 
   return bs_pool_stats_copy (&stats);
-}
-
-/**
- * bs_pool_insert:
- * @self: a pool
- * @bytes: a content
- *
- * Puts a new content into the pool, under a new key.
- *
- * It is in memory only. It is written to the backing when it leaves memory, or
- * by [method@Item.write] and [method@Item.persist]. Never blocks.
- *
- * Returns: (transfer full): an item for the content
- */
-BsItem *
-bs_pool_insert (BsPool *self, GBytes *bytes)
-{
-  BsEntry *entry;
-  BsItem *item;
-
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (self->store != NULL, NULL);
-  g_return_val_if_fail (bytes != NULL, NULL);
-
-  entry = bs_entry_new (bs_backing_store_new_token (self->store), FALSE);
-  bs_cache_insert (self->cache, entry, bytes);
-  item = bs_item_new (self, entry);
-  bs_pool_settle (self);
-
-  return item;
-}
-
-/**
- * bs_pool_insert_object:
- * @self: a pool that has a codec
- * @object: an object
- *
- * Puts a new object into the pool, under a new key.
- *
- * The pool holds the object as long as it fits into the budget, where it takes as
- * many bytes as [method@Codec.measure] says. Its encoded bytes are what is
- * written to the backing, when it leaves memory or by [method@Item.write] and
- * [method@Item.persist]; it is encoded then and not before. Afterwards
- * [method@Item.load_object] gives the same object again as long as it is alive
- * anywhere, and another one decoded from those bytes when it is not. So the
- * object must not change as long as it is in the pool: give the item a new one
- * with [method@Item.replace_object].
- *
- * An object that cannot be encoded stays in memory, reported by
- * [signal@BackingStore::background-error], and is tried again now and then.
- *
- * Never blocks. The codec measures the object before this returns; a call on
- * another thread than that of the store's main context, where there is one,
- * cannot wait for that: the item's size is -1 and counts as 0 then until that
- * context has run.
- *
- * Returns: (transfer full): an item for the object
- */
-BsItem *
-bs_pool_insert_object (BsPool *self, GObject *object)
-{
-  BsItem *item;
-
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (self->store != NULL, NULL);
-  g_return_val_if_fail (self->codec != NULL, NULL);
-  g_return_val_if_fail (G_IS_OBJECT (object), NULL);
-
-  item = bs_item_new_for_object (self, object);
-  bs_pool_settle (self);
-
-  return item;
-}
-
-/**
- * bs_pool_trim:
- * @self: a pool
- * @target_bytes: how many bytes to hold at most
- * @cancellable: (nullable): a cancellable
- * @error: return location for an error
- *
- * Lets contents leave memory until the pool holds no more than @target_bytes,
- * blocking.
- *
- * What is not yet in the backing is written first. Afterwards memory may grow
- * again up to [property@Pool:max-bytes].
- *
- * Fails with %G_IO_ERROR_CANCELLED, %BS_ERROR_CLOSED if the store is closed and
- * something had to be written, %G_IO_ERROR_WOULD_BLOCK if called from inside a
- * virtual function of the store's backing or from what is called when this pool
- * lets go of a content, such as the function that frees it, and with what the
- * backing reports when a content cannot be written. Nothing is lost then: it
- * stays in memory.
- *
- * Returns: %TRUE when [property@Pool:memory-use] was down to @target_bytes
- */
-gboolean
-bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GError **error)
-{
-  BsCaller *caller;
-  BsTrim *trim;
-
-  g_return_val_if_fail (BS_IS_POOL (self), FALSE);
-  g_return_val_if_fail (self->store != NULL, FALSE);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  trim = bs_trim_new (self, target_bytes, G_PRIORITY_DEFAULT);
-  caller = bs_caller_new_blocking (self->store, cancellable, bs_trim_deliver,
-                                   trim, (GDestroyNotify) bs_trim_unref, NULL);
-  bs_trim_start (trim, caller);
-  bs_pool_settle (self);
-
-  /* Unless that was all: the writes may need the very thread that waits. */
-  if (bs_frame_find (self->store, BS_FRAME_CALL) != NULL)
-    bs_caller_answer (caller, NULL,
-                      g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                           "Cannot trim and wait inside a function of the same store's backing"));
-  else if (bs_cache_is_balancing (self->cache))
-    bs_caller_answer (caller, NULL,
-                      g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                           "Cannot trim and wait where the same pool lets go of a content"));
-
-  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
-}
-
-/**
- * bs_pool_trim_async:
- * @self: a pool
- * @target_bytes: how many bytes to hold at most
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
- * @cancellable: (nullable): a cancellable
- * @callback: (scope async): called when it is so
- * @user_data: data for @callback
- *
- * Lets contents leave memory until the pool holds no more than @target_bytes.
- *
- * The asynchronous form of [method@Pool.trim]; @callback is called in the
- * thread-default main context of the caller.
- */
-void
-bs_pool_trim_async (BsPool              *self,
-                    guint64              target_bytes,
-                    int                  io_priority,
-                    GCancellable        *cancellable,
-                    GAsyncReadyCallback  callback,
-                    gpointer             user_data)
-{
-  BsCaller *caller;
-  BsTrim *trim;
-
-  g_return_if_fail (BS_IS_POOL (self));
-  g_return_if_fail (self->store != NULL);
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  trim = bs_trim_new (self, target_bytes, io_priority);
-  caller = bs_caller_new_async (self->store,
-                                bs_task_new (self, cancellable, callback, user_data,
-                                             bs_pool_trim_async, "bs_pool_trim_async", io_priority),
-                                bs_trim_deliver, trim, (GDestroyNotify) bs_trim_unref, NULL);
-  bs_trim_start (trim, caller);
-  bs_caller_unref (caller);
-  bs_pool_settle (self);
-}
-
-/**
- * bs_pool_trim_finish:
- * @self: a pool
- * @result: what the callback was given
- * @error: return location for an error
- *
- * Ends [method@Pool.trim_async]; the errors are those of [method@Pool.trim].
- *
- * Returns: %TRUE when [property@Pool:memory-use] was down to the target
- */
-gboolean
-bs_pool_trim_finish (BsPool *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (BS_IS_POOL (self), FALSE);
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_pool_trim_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
 }

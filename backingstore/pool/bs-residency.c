@@ -404,3 +404,9 @@ bs_residency_get_bytes (const BsResidency *self)
 {
   return self->small.bytes + self->main.bytes + self->misfits.bytes;
 }
+
+guint64
+bs_residency_get_n_nodes (const BsResidency *self)
+{
+  return self->small.n_nodes + self->main.n_nodes + self->misfits.n_nodes;
+}

@@ -4,7 +4,6 @@
 #include "bs-save-private.h"
 
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
 /* What a save is when it is run: whether it can be, what it takes of its items,
  * and what the store asks of that. */
@@ -35,7 +34,7 @@ run_free (gpointer data)
   Run *self = data;
 
   for (guint i = 0; i < self->n_contents; i++)
-    bs_pool_release_entry (self->contents[i].pool, self->contents[i].entry);
+    bs_cache_drop_entry (bs_pool_get_cache (self->contents[i].pool), self->contents[i].entry);
   g_free (self->contents);
   g_ptr_array_unref (self->pools);
   g_free (self);
@@ -46,7 +45,7 @@ run_dup_content (gpointer data, guint name)
 {
   Content *content = &((Run *) data)->contents[name];
 
-  return bs_pool_dup_unpersisted (content->pool, content->entry);
+  return bs_cache_dup_unpersisted (bs_pool_get_cache (content->pool), content->entry);
 }
 
 static void
@@ -54,8 +53,10 @@ run_persisted (gpointer data, guint name)
 {
   Content *content = &((Run *) data)->contents[name];
 
-  bs_cache_mark_clean (bs_pool_get_cache (content->pool), content->entry);
-  bs_pool_settle (content->pool);
+  BsCache *cache = bs_pool_get_cache (content->pool);
+
+  bs_cache_mark_clean (cache, content->entry);
+  bs_cache_settle (cache);
 }
 
 static void
@@ -96,7 +97,7 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
       Content *content = &run->contents[i];
 
       if (i + FETCHED_AHEAD < n_items)
-        __builtin_prefetch ((gpointer) bs_word_peek (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
+        __builtin_prefetch (bs_locked_pointer_get (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
 
       /* Mostly all of them are of one. */
       if (item->pool != pool)

@@ -5,9 +5,67 @@
 
 #include "bs-item-list-private.h"
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
-/* Items made for what is persisted. */
+/* Items made for new contents, and for what is persisted. */
+
+/**
+ * bs_pool_insert:
+ * @self: a pool
+ * @bytes: a content
+ *
+ * Puts a new content into the pool, under a new key.
+ *
+ * It is in memory only. It is written to the backing when it leaves memory, or
+ * by [method@Item.write] and [method@Item.persist]. Never blocks.
+ *
+ * Returns: (transfer full): an item for the content
+ */
+BsItem *
+bs_pool_insert (BsPool *self, GBytes *bytes)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (bytes != NULL, NULL);
+
+  return bs_item_new_for_content (self, BS_KIND_BYTES, bytes);
+}
+
+/**
+ * bs_pool_insert_object:
+ * @self: a pool that has a codec
+ * @object: an object
+ *
+ * Puts a new object into the pool, under a new key.
+ *
+ * The pool holds the object as long as it fits into the budget, where it takes as
+ * many bytes as [method@Codec.measure] says. Its encoded bytes are what is
+ * written to the backing, when it leaves memory or by [method@Item.write] and
+ * [method@Item.persist]; it is encoded then and not before. Afterwards
+ * [method@Item.load_object] gives the same object again as long as it is alive
+ * anywhere, and another one decoded from those bytes when it is not. So the
+ * object must not change as long as it is in the pool: give the item a new one
+ * with [method@Item.replace_object].
+ *
+ * An object that cannot be encoded stays in memory, reported by
+ * [signal@BackingStore::background-error], and is tried again now and then.
+ *
+ * Never blocks. The codec measures the object before this returns; a call on
+ * another thread than that of the store's main context, where there is one,
+ * cannot wait for that: the item's size is -1 and counts as 0 then until that
+ * context has run.
+ *
+ * Returns: (transfer full): an item for the object
+ */
+BsItem *
+bs_pool_insert_object (BsPool *self, GObject *object)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (bs_pool_get_codec (self) != NULL, NULL);
+  g_return_val_if_fail (G_IS_OBJECT (object), NULL);
+
+  return bs_item_new_for_content (self, BS_KIND_OBJECT, object);
+}
 
 static gpointer
 register_deliver (gpointer data, gpointer value, GError **error)
@@ -19,7 +77,7 @@ register_deliver (gpointer data, gpointer value, GError **error)
     return NULL;
 
   item = bs_item_new (self, bs_entry_new (value, TRUE));
-  bs_pool_settle (self);
+  bs_cache_settle (bs_pool_get_cache (self));
 
   return item;
 }
