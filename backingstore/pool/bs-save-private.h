@@ -41,7 +41,4 @@ struct _BsSave
 
 void     bs_commit_unref (gpointer data);
 
-/* Makes the plan of a run, unless there is something to say against it. */
-gboolean bs_save_begin   (BsSave *self, BsSavePlan *plan, GError **error);
-
 G_END_DECLS

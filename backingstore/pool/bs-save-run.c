@@ -52,7 +52,6 @@ static void
 run_persisted (gpointer data, guint name)
 {
   Content *content = &((Run *) data)->contents[name];
-
   BsCache *cache = bs_pool_get_cache (content->pool);
 
   bs_cache_mark_clean (cache, content->entry);
@@ -214,8 +213,9 @@ hold_pools (Run *run)
   g_ptr_array_set_free_func (run->pools, g_object_unref);
 }
 
-gboolean
-bs_save_begin (BsSave *self, BsSavePlan *plan, GError **error)
+/* Makes the plan of a run, unless there is something to say against it. */
+static gboolean
+begin (BsSave *self, BsSavePlan *plan, GError **error)
 {
   Verdict verdict;
 
@@ -234,4 +234,132 @@ bs_save_begin (BsSave *self, BsSavePlan *plan, GError **error)
   hold_pools (plan->data);
   bs_progress_begin (&self->progress, plan->n_names);
   return TRUE;
+}
+
+/* The run has ended: it may be run again, even from the callback. */
+static gpointer
+run_deliver (gpointer data, gpointer value, GError **error)
+{
+  BsSave *self = data;
+
+  g_mutex_lock (&self->mutex);
+  self->running = FALSE;
+  g_mutex_unlock (&self->mutex);
+
+  return NULL;
+}
+
+/**
+ * bs_save_run:
+ * @self: a save
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Saves: persists, syncs, replaces the root blob or calls the commit function,
+ * and deletes what is not named.
+ *
+ * If it fails, the old root blob and every blob that it names are still there. If
+ * it fails because its blobs could not be made durable, those are deleted again
+ * that nobody but the save had persisted, so that the next save can succeed. Blobs
+ * that it does not name and that an earlier sync has failed at are in its way: see
+ * [method@BackingStore.sync].
+ *
+ * It can be cancelled until the step from the old document to the new one. What
+ * comes later does not count: a cancellation that comes after it is a success,
+ * and when a blob cannot be deleted then, the save has succeeded,
+ * [signal@BackingStore::background-error] tells of it, and the next save deletes
+ * it.
+ *
+ * Fails with %BS_ERROR_INVALID_KEY or %BS_ERROR_NOT_FOUND for a key that is to be
+ * kept and is none, or is not there; %BS_ERROR_CORRUPT if a blob that it names is
+ * found to be bad before the new document is in place, and there is no other to
+ * put there; %G_IO_ERROR_INVALID_ARGUMENT if an item or
+ * the path belongs to another store, if there are a root and a commit function,
+ * or if there is nothing to save; %BS_ERROR_BUSY while this object runs, and
+ * inside a commit function that it would wait for; %BS_ERROR_CLOSED if the store
+ * or the path is closed; %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
+ * backing; %BS_ERROR_FAILED if the commit function returns %FALSE without an
+ * error; %G_IO_ERROR_CANCELLED; %BS_ERROR_NOT_SUPPORTED if there is a root and
+ * the backing has no root blobs; and with what the backing or the commit function
+ * reports.
+ *
+ * Blocks; see [method@Save.run_async] for the asynchronous call.
+ *
+ * Returns: %TRUE if the new document is in place, %FALSE with @error set
+ */
+gboolean
+bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
+{
+  GError *local_error = NULL;
+  BsSavePlan plan;
+  BsCaller *caller;
+
+  g_return_val_if_fail (BS_IS_SAVE (self), FALSE);
+  g_return_val_if_fail (self->store != NULL && self->tracked != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!begin (self, &plan, &local_error))
+    {
+      g_propagate_error (error, local_error);
+      return FALSE;
+    }
+
+  caller = bs_caller_new_blocking (self->store, cancellable, run_deliver, self, NULL, NULL);
+  bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
+  return GPOINTER_TO_INT (bs_caller_wait (caller, error));
+}
+
+/**
+ * bs_save_run_async:
+ * @self: a save
+ * @io_priority: the I/O priority of what the save does
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@Save.run]. What is saved are the contents of the moment of
+ * the call, which takes them from the items before it returns: with a million
+ * items that is a tenth of a second. All else, and the keys that are to be kept,
+ * it leaves to the store's threads.
+ */
+void
+bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  GError *error = NULL;
+  gboolean can_run;
+  BsSavePlan plan;
+  BsCaller *caller;
+  GTask *task;
+
+  g_return_if_fail (BS_IS_SAVE (self));
+  g_return_if_fail (self->store != NULL && self->tracked != NULL);
+
+  can_run = begin (self, &plan, &error);
+  task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);
+  caller = bs_caller_new_async (self->store, task, can_run ? run_deliver : NULL, self, NULL, NULL);
+  bs_caller_set_progress (caller, &self->progress);
+  if (can_run)
+    bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
+  else
+    bs_caller_answer (caller, NULL, error);
+  bs_caller_unref (caller);
+}
+
+/**
+ * bs_save_run_finish:
+ * @self: a save
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@Save.run_async].
+ *
+ * Returns: %TRUE if the new document is in place, %FALSE with @error set
+ */
+gboolean
+bs_save_run_finish (BsSave *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_save_run_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
 }
