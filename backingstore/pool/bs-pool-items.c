@@ -82,6 +82,36 @@ register_deliver (gpointer data, gpointer value, GError **error)
   return item;
 }
 
+static void
+start_register (BsPool *self, BsTrackedPath *tracked, const char *key, BsCaller *caller)
+{
+  GError *error = NULL;
+  BsKey parsed;
+
+  if (bs_key_parse_error (key, "register", &parsed, &error))
+    bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
+  else
+    bs_caller_answer (caller, NULL, error);
+}
+
+/* The store's short way; FALSE where it can't be taken. */
+static gboolean
+register_now (BsPool *self, BsTrackedPath *tracked, const char *key, BsItem **item, GError **error)
+{
+  GError *local_error = NULL;
+  BsKeyRecord *token;
+  BsKey parsed;
+
+  if (!bs_key_parse (key, &parsed) ||
+      !bs_backing_store_register_now (bs_pool_get_store (self), tracked, &parsed, &token, &local_error))
+    return FALSE;
+
+  *item = register_deliver (self, token, &local_error);
+  if (local_error != NULL)
+    g_propagate_error (error, local_error);
+  return TRUE;
+}
+
 /**
  * bs_pool_register:
  * @self: a pool
@@ -111,11 +141,8 @@ bs_pool_register (BsPool         *self,
                   GCancellable   *cancellable,
                   GError        **error)
 {
-  GError *local_error = NULL;
-  BsKeyRecord *token;
   BsCaller *caller;
   BsItem *item;
-  BsKey parsed;
 
   g_return_val_if_fail (BS_IS_POOL (self), NULL);
   g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
@@ -124,20 +151,11 @@ bs_pool_register (BsPool         *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!bs_key_parse_error (key, "register", &parsed, error))
-    return NULL;
+  if (cancellable == NULL && register_now (self, tracked, key, &item, error))
+    return item;
 
-  if (cancellable == NULL && bs_backing_store_register_now (bs_pool_get_store (self), tracked, &parsed, &token, &local_error))
-    {
-      item = register_deliver (self, token, &local_error);
-      if (local_error != NULL)
-        g_propagate_error (error, local_error);
-      return item;
-    }
-
-  caller = bs_caller_new_blocking (bs_pool_get_store (self), cancellable, register_deliver,
-                                   g_object_ref (self), g_object_unref, g_object_unref);
-  bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
+  caller = bs_caller_new_blocking (bs_pool_get_store (self), cancellable, register_deliver, self, NULL, g_object_unref);
+  start_register (self, tracked, key, caller);
 
   return bs_caller_wait (caller, error);
 }
@@ -166,9 +184,7 @@ bs_pool_register_async (BsPool              *self,
                         GAsyncReadyCallback  callback,
                         gpointer             user_data)
 {
-  GError *error = NULL;
   BsCaller *caller;
-  BsKey parsed;
 
   g_return_if_fail (BS_IS_POOL (self));
   g_return_if_fail (bs_pool_get_store (self) != NULL);
@@ -180,10 +196,7 @@ bs_pool_register_async (BsPool              *self,
                                 bs_task_new (self, cancellable, callback, user_data,
                                              bs_pool_register_async, "bs_pool_register_async", io_priority),
                                 register_deliver, g_object_ref (self), g_object_unref, g_object_unref);
-  if (bs_key_parse_error (key, "register", &parsed, &error))
-    bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
-  else
-    bs_caller_answer (caller, NULL, error);
+  start_register (self, tracked, key, caller);
   bs_caller_unref (caller);
 }
 
@@ -256,8 +269,7 @@ bs_pool_register_all (BsPool         *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  caller = bs_caller_new_blocking (bs_pool_get_store (self), cancellable, register_all_deliver,
-                                   g_object_ref (self), g_object_unref, g_object_unref);
+  caller = bs_caller_new_blocking (bs_pool_get_store (self), cancellable, register_all_deliver, self, NULL, g_object_unref);
   bs_backing_store_start_register_all (bs_pool_get_store (self), tracked, caller);
 
   return bs_caller_wait (caller, error);
