@@ -128,8 +128,7 @@ replace (BsItem *self, BsKind kind, gpointer content)
 void
 bs_item_replace (BsItem *self, GBytes *bytes)
 {
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (bytes != NULL);
 
   replace (self, BS_KIND_BYTES, bytes);
@@ -149,8 +148,7 @@ bs_item_replace (BsItem *self, GBytes *bytes)
 void
 bs_item_replace_object (BsItem *self, GObject *object)
 {
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (bs_pool_get_codec (self->pool) != NULL);
   g_return_if_fail (G_IS_OBJECT (object));
 

@@ -54,8 +54,7 @@ try_load (BsItem *self, BsKind kind)
 GBytes *
 bs_item_try_load (BsItem *self)
 {
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
 
   return try_load (self, BS_KIND_BYTES);
 }
@@ -77,8 +76,7 @@ bs_item_try_load (BsItem *self)
 GObject *
 bs_item_try_load_object (BsItem *self)
 {
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
 
   return bs_pool_get_codec (self->pool) != NULL ? try_load (self, BS_KIND_OBJECT) : NULL;
 }
@@ -329,8 +327,7 @@ load_async (BsItem *self, BsKind kind, GTask *task)
 GBytes *
 bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
 {
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
@@ -357,8 +354,7 @@ bs_item_load_async (BsItem              *self,
                     GAsyncReadyCallback  callback,
                     gpointer             user_data)
 {
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   load_async (self, BS_KIND_BYTES,
@@ -416,8 +412,7 @@ bs_item_load_finish (BsItem *self, GAsyncResult *result, GError **error)
 GObject *
 bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
 {
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
@@ -444,8 +439,7 @@ bs_item_load_object_async (BsItem              *self,
                            GAsyncReadyCallback  callback,
                            gpointer             user_data)
 {
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   load_async (self, BS_KIND_OBJECT,

@@ -17,6 +17,13 @@ struct _BsItem
   gpointer entry;       /* BsEntry, a reference; a locked pointer */
 };
 
+/* An item that a script makes by itself belongs to no pool: its functions refuse it. */
+static inline gboolean
+bs_item_has_pool (BsItem *self)
+{
+  return BS_IS_ITEM (self) && self->pool != NULL;
+}
+
 /* Takes the reference on the entry over. */
 BsItem         *bs_item_new             (BsPool *pool, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 /* An item for a GBytes or a GObject, under a new key. */

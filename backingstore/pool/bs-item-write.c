@@ -150,8 +150,7 @@ write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
 gboolean
 bs_item_write (BsItem *self, GCancellable *cancellable, GError **error)
 {
-  g_return_val_if_fail (BS_IS_ITEM (self), FALSE);
-  g_return_val_if_fail (self->pool != NULL, FALSE);
+  g_return_val_if_fail (bs_item_has_pool (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
@@ -179,8 +178,7 @@ bs_item_write_async (BsItem              *self,
                      GAsyncReadyCallback  callback,
                      gpointer             user_data)
 {
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   write_async (self, NULL,
@@ -235,8 +233,7 @@ bs_item_write_finish (BsItem *self, GAsyncResult *result, GError **error)
 gboolean
 bs_item_persist (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  g_return_val_if_fail (BS_IS_ITEM (self), FALSE);
-  g_return_val_if_fail (self->pool != NULL, FALSE);
+  g_return_val_if_fail (bs_item_has_pool (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
@@ -267,8 +264,7 @@ bs_item_persist_async (BsItem              *self,
                        GAsyncReadyCallback  callback,
                        gpointer             user_data)
 {
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 

@@ -165,8 +165,7 @@ bs_item_dup_key (BsItem *self)
   BsEntry *entry;
   char *key;
 
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
 
   entry = bs_item_dup_entry (self);
   key = bs_key_to_string (&entry->key);
@@ -206,8 +205,7 @@ bs_item_get_size (BsItem *self)
   BsEntry *entry;
   gint64 size;
 
-  g_return_val_if_fail (BS_IS_ITEM (self), -1);
-  g_return_val_if_fail (self->pool != NULL, -1);
+  g_return_val_if_fail (bs_item_has_pool (self), -1);
 
   cache = bs_item_get_cache (self);
   entry = bs_item_dup_entry (self);
@@ -285,8 +283,7 @@ bs_item_copy (BsItem *self)
 {
   BsItem *copy;
 
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
 
   copy = bs_item_new (self->pool, bs_item_dup_entry (self));
   bs_cache_settle (bs_item_get_cache (self));

@@ -23,8 +23,7 @@
 BsItem *
 bs_pool_insert (BsPool *self, GBytes *bytes)
 {
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
   g_return_val_if_fail (bytes != NULL, NULL);
 
   return bs_item_new_for_content (self, BS_KIND_BYTES, bytes);
@@ -59,8 +58,7 @@ bs_pool_insert (BsPool *self, GBytes *bytes)
 BsItem *
 bs_pool_insert_object (BsPool *self, GObject *object)
 {
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
   g_return_val_if_fail (bs_pool_get_codec (self) != NULL, NULL);
   g_return_val_if_fail (G_IS_OBJECT (object), NULL);
 
@@ -144,8 +142,7 @@ bs_pool_register (BsPool         *self,
   BsCaller *caller;
   BsItem *item;
 
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
   g_return_val_if_fail (key != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
@@ -186,8 +183,7 @@ bs_pool_register_async (BsPool              *self,
 {
   BsCaller *caller;
 
-  g_return_if_fail (BS_IS_POOL (self));
-  g_return_if_fail (bs_pool_get_store (self) != NULL);
+  g_return_if_fail (bs_pool_has_store (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (key != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
@@ -263,8 +259,7 @@ bs_pool_register_all (BsPool         *self,
 {
   BsCaller *caller;
 
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
@@ -299,8 +294,7 @@ bs_pool_register_all_async (BsPool              *self,
 {
   BsCaller *caller;
 
-  g_return_if_fail (BS_IS_POOL (self));
-  g_return_if_fail (bs_pool_get_store (self) != NULL);
+  g_return_if_fail (bs_pool_has_store (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 

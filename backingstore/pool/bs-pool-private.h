@@ -6,6 +6,9 @@
 
 G_BEGIN_DECLS
 
+/* A pool made without a store is of no use: functions that need one refuse it. */
+gboolean bs_pool_has_store    (BsPool *self);
+
 BsCache *bs_pool_get_cache    (BsPool *self);
 
 /* Coalesced, in the store's owner context; nothing if nobody listens. */

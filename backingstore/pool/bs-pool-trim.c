@@ -36,8 +36,7 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
   BsCaller *caller;
   BsTrim *trim;
 
-  g_return_val_if_fail (BS_IS_POOL (self), FALSE);
-  g_return_val_if_fail (bs_pool_get_store (self) != NULL, FALSE);
+  g_return_val_if_fail (bs_pool_has_store (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
@@ -85,8 +84,7 @@ bs_pool_trim_async (BsPool              *self,
   BsCaller *caller;
   BsTrim *trim;
 
-  g_return_if_fail (BS_IS_POOL (self));
-  g_return_if_fail (bs_pool_get_store (self) != NULL);
+  g_return_if_fail (bs_pool_has_store (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   trim = bs_trim_new (bs_pool_get_cache (self), target_bytes, io_priority);

@@ -62,6 +62,12 @@ static GParamSpec *properties[PROP_TRIM_ON_LOW_MEMORY + 1];
 
 G_DEFINE_FINAL_TYPE (BsPool, bs_pool, G_TYPE_OBJECT)
 
+gboolean
+bs_pool_has_store (BsPool *self)
+{
+  return BS_IS_POOL (self) && self->store != NULL;
+}
+
 BsCache *
 bs_pool_get_cache (BsPool *self)
 {
@@ -79,6 +85,17 @@ bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
   /* Mostly nobody listens; where no main loop runs, what is queued would pile up. */
   if (g_signal_handler_find (object, G_SIGNAL_MATCH_ID, notify_id, 0, NULL, NULL, NULL) != 0)
     bs_backing_store_queue_notify (self->store, object, pspec);
+}
+
+/* Nothing to be done for a pool that was made without a store. */
+static void
+limit_changed (BsPool *self, GParamSpec *pspec)
+{
+  if (self->store == NULL)
+    return;
+
+  bs_pool_notify (self, self, pspec);
+  bs_cache_settle (self->cache);
 }
 
 /* The cache has changed. */
@@ -439,11 +456,8 @@ bs_pool_set_max_bytes (BsPool *self, guint64 max_bytes)
   bs_residency_set_budget (&self->cache->residency, max_bytes);
   g_mutex_unlock (&self->cache->lock);
 
-  if (changed && self->store != NULL)
-    {
-      bs_pool_notify (self, self, properties[PROP_MAX_BYTES]);
-      bs_cache_settle (self->cache);
-    }
+  if (changed)
+    limit_changed (self, properties[PROP_MAX_BYTES]);
 }
 
 /**
@@ -495,11 +509,8 @@ bs_pool_set_max_items (BsPool *self, guint max_items)
   self->cache->max_items = max_items;
   g_mutex_unlock (&self->cache->lock);
 
-  if (changed && self->store != NULL)
-    {
-      bs_pool_notify (self, self, properties[PROP_MAX_ITEMS]);
-      bs_cache_settle (self->cache);
-    }
+  if (changed)
+    limit_changed (self, properties[PROP_MAX_ITEMS]);
 }
 
 static BsCacheFigures

@@ -82,7 +82,6 @@ BsResidencyNode *bs_residency_next_ageing (BsResidency *self);
 /* Whether there is one. */
 gboolean         bs_residency_is_ageing   (BsResidency *self);
 
-guint64          bs_residency_get_bytes   (const BsResidency *self);
 guint64          bs_residency_get_n_nodes (const BsResidency *self);
 
 /* The node was used. Called in any thread, without the owner's lock, as long as

@@ -116,9 +116,10 @@ get_queue (BsResidency *self, BsResidencyPlace place)
     case BS_RESIDENCY_MISFIT:
       return &self->misfits;
     case BS_RESIDENCY_OUT:
-    default:
-      g_assert_not_reached ();
+      break;
     }
+
+  g_assert_not_reached ();
 }
 
 static void
@@ -397,12 +398,6 @@ bs_residency_next_ageing (BsResidency *self)
   self->n_steps++;
 
   return node;
-}
-
-guint64
-bs_residency_get_bytes (const BsResidency *self)
-{
-  return self->small.bytes + self->main.bytes + self->misfits.bytes;
 }
 
 guint64

@@ -41,4 +41,11 @@ struct _BsSave
 
 void     bs_commit_unref (gpointer data);
 
+/* A save made without a store or a path cannot be run. */
+static inline gboolean
+bs_save_has_path (BsSave *self)
+{
+  return BS_IS_SAVE (self) && self->store != NULL && self->tracked != NULL;
+}
+
 G_END_DECLS

@@ -294,8 +294,7 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
   BsSavePlan plan;
   BsCaller *caller;
 
-  g_return_val_if_fail (BS_IS_SAVE (self), FALSE);
-  g_return_val_if_fail (self->store != NULL && self->tracked != NULL, FALSE);
+  g_return_val_if_fail (bs_save_has_path (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   if (!begin (self, &plan, &local_error))
@@ -331,8 +330,7 @@ bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAs
   BsCaller *caller;
   GTask *task;
 
-  g_return_if_fail (BS_IS_SAVE (self));
-  g_return_if_fail (self->store != NULL && self->tracked != NULL);
+  g_return_if_fail (bs_save_has_path (self));
 
   can_run = begin (self, &plan, &error);
   task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);

@@ -334,8 +334,7 @@ void
 bs_save_add_item (BsSave *self, BsItem *item)
 {
   g_return_if_fail (BS_IS_SAVE (self));
-  g_return_if_fail (BS_IS_ITEM (item));
-  g_return_if_fail (item->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (item));
 
   g_object_ref (item);
   g_mutex_lock (&self->mutex);
