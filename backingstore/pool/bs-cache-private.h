@@ -13,11 +13,10 @@ G_BEGIN_DECLS
 /* The contents of one pool in memory. Outlives the pool, its owner, where the
  * application still holds what it loaded.
  *
- * One lock covers it all. It is never held while calling the store or taking or
- * dropping a reference on a GObject, and never while dropping one on a GBytes.
- * A use of what is resident takes not this lock but two locked pointers: the
- * item's, which keeps the entry, and the entry's, which keeps the reference. They
- * are taken in this order, the entry's also under the cache's lock. */
+ * One lock covers all of it. No thread holds the lock while it calls the store,
+ * takes or drops a reference on a GObject, or drops one on a GBytes. A hit locks
+ * two pointers instead: the item's, which keeps the entry, then the entry's, which
+ * keeps the reference. The latter is also locked under the cache's lock. */
 typedef struct _BsCache BsCache;
 
 typedef enum
@@ -45,7 +44,7 @@ struct _BsCache
 
   GWeakRef weak_owner;
 
-  /* constant, and there only for those who hold the owner */
+  /* constant; valid only while the owner is held */
   GObject *owner;             /* not owned */
   BsBackingStore *store;      /* owned by the owner */
   BsCodec *codec;             /* owned by the owner; NULL: none */
@@ -88,31 +87,30 @@ void         bs_cache_count_miss     (BsCache *self);
  * drops it. */
 BsKeyRecord *bs_cache_release_entry  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 
-/* A new entry's content. The size of an object may not be known yet, -1; then a
- * reference on it is returned, for bs_cache_set_size(), else 0. */
+/* Gives a new entry its content. The size of an object may not be known yet, -1;
+ * then a reference on it is returned, for bs_cache_set_size(), else 0. */
 BsReference  bs_cache_insert         (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, gint64 size);
-/* TRUE if the size is of interest still. */
+/* FALSE if the entry has another content, or its size, by now. */
 gboolean     bs_cache_set_size       (BsCache *self, BsEntry *entry, BsReference reference, guint64 size);
-/* The content, if it is in memory in this kind. `came_back` may be set: it was
+/* Returns the content if it is in memory in this kind. May set `came_back`: it was
  * evicted before. */
 gpointer     bs_cache_find           (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
-/* An entry's content was read, `n_read` bytes; the first to come wins. Returns the
- * content that loads get. */
+/* Gives an entry the content that was read, from `n_read` bytes; the first one
+ * wins. Returns the content that loads get. */
 gpointer     bs_cache_adopt          (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, guint64 size, guint64 n_read, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
 
-/* What to write, NULL if the entry is clean. */
+/* Returns the content to write, NULL if the entry is clean. */
 BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
-/* What to write before the entry can be read in this kind: it is dirty and held
- * in the other one. NULL if that is nothing. */
+/* The same before a read in this kind: NULL also if the entry is held in it. */
 BsContent   *bs_cache_dup_other_kind (BsCache *self, BsEntry *entry, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
-/* What a persist of the entry may have to write, NULL if that is nothing. The
- * owner is held. */
+/* The same before a persist, which may have to write a clean entry again. The owner
+ * is held. */
 BsContent   *bs_cache_dup_unpersisted (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 /* The entry is in primary storage. */
 void         bs_cache_mark_clean     (BsCache *self, BsEntry *entry);
 
 /* The lock must be held for all of these. */
-/* What has changed since the last call. */
+/* Returns the changes since the last call. */
 BsCacheChanges bs_cache_take_changes_locked (BsCache *self) G_GNUC_WARN_UNUSED_RESULT;
 /* The entry is in memory and on no list. Returns the reference that the caller
  * must drop after unlocking. */
@@ -123,8 +121,8 @@ void         bs_cache_enter_locked   (BsCache *self, BsEntry *entry);
 /* The same for one that was not used since it was to leave. */
 void         bs_cache_restore_locked (BsCache *self, BsEntry *entry);
 
-/* Uses what is resident, without the cache's lock: the item's pointer is locked.
- * 0 if it is not resident in this kind. */
+/* Returns a reference on a resident content, without the cache's lock: the item's
+ * pointer is locked. 0 if the entry is not resident in this kind. */
 static inline BsReference
 bs_cache_hit (BsCache *self, BsEntry *entry, BsKind kind)
 {

@@ -5,10 +5,10 @@
 
 /* While an entry is in memory it has a reference on its payload, and hands out
  * others. After an eviction the entry keeps a plain pointer to the payload, which
- * a later load follows if somebody still keeps the payload alive; a dying payload
+ * a later load follows if the application keeps the payload alive; a dying payload
  * clears that pointer, under the lock. */
 
-/* Whatever a codec says of one object, no sum overflows. */
+/* No sum of sizes overflows, whatever a codec says of one object. */
 #define MAX_OBJECT_SIZE (G_GUINT64_CONSTANT (1) << 40)
 
 static void payload_finalize (BsPayloadOwner *owner, BsPayload *payload);
@@ -166,7 +166,7 @@ unlist_locked (BsCache *self, BsEntry *entry)
     }
 }
 
-/* What must be dropped after unlocking when an entry and its payload have parted. */
+/* An entry and its payload have parted: both are dropped after unlocking. */
 typedef struct
 {
   BsReference reference;      /* the entry's; 0: none */
@@ -318,7 +318,7 @@ bs_cache_set_size (BsCache *self, BsEntry *entry, BsReference reference, guint64
   return is_of_interest;
 }
 
-/* What is in memory was used. */
+/* The entry is in memory, and was used. */
 static void
 touch_locked (BsCache *self, BsEntry *entry)
 {
@@ -360,7 +360,7 @@ find_locked (BsCache *self, BsEntry *entry, BsKind kind, BsPayload **evicted)
   return 0;
 }
 
-/* Makes what was evicted resident again, unless somebody else has. Takes the
+/* Makes an evicted payload resident again, unless another thread has. Takes the
  * reference on the payload over. */
 static BsReference
 bring_back (BsCache *self, BsEntry *entry, BsPayload *payload, gboolean *came_back)
@@ -407,7 +407,7 @@ install_locked (BsCache *self, BsEntry *entry, BsPayload *payload, BsReference r
   guint64 old_size = entry->node.size;
   gboolean was_size_known = entry->is_size_known;
 
-  /* What was read is in the backing. */
+  /* Content that was read is in the backing. */
   bs_cache_mark_clean_locked (self, entry);
   if (entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
@@ -507,7 +507,7 @@ bs_cache_dup_other_kind (BsCache *self, BsEntry *entry, BsKind kind)
   return is_other_kind ? bs_cache_dup_unwritten (self, entry) : NULL;
 }
 
-/* What to write of an entry that may be clean, as long as anybody holds its content. */
+/* Content to write of an entry that may be clean, if it is still alive. */
 static BsContent *
 dup_content (BsCache *self, BsEntry *entry)
 {

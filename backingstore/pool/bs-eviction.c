@@ -9,8 +9,8 @@
 #define MAX_WRITES 8
 
 /* The write of an entry that is to leave, or will have to before long. It has the
- * payload and not the entry: once nobody needs the entry any more, the store need
- * not write it. */
+ * payload and not the entry: the store need not write an entry that no item has
+ * any more. */
 typedef struct
 {
   BsCache *cache;       /* owned */
@@ -21,7 +21,7 @@ typedef struct
   guint n_failures;     /* the queue's at the start */
 } EvictionWrite;
 
-/* What is done after unlocking. */
+/* Work collected under the lock, for after unlocking. */
 typedef struct
 {
   BsReference evicted[MAX_EVICTIONS];
@@ -182,7 +182,7 @@ write_behind_end_locked (EvictionWrite *self, BsEntry *entry, const GError *erro
   return note_trouble_locked (self, entry, error);
 }
 
-/* What is left to do when a write has ended. */
+/* Work left when a write has ended, for after unlocking. */
 typedef struct
 {
   BsReference evicted;  /* to be dropped; 0: none */

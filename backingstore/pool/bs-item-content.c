@@ -121,8 +121,8 @@ replace (BsItem *self, BsKind kind, gpointer content)
  *
  * Gives the item a new content, and with it a new key.
  *
- * What was asked of the item before goes on with the old content. Copies of the
- * item keep the old content; if there are none, the backing forgets it.
+ * Operations asked before go on with the old content. Copies of the item keep it;
+ * without any, the backing forgets it.
  * [property@Item:key] and [property@Item:size] are notified. Never blocks.
  */
 void
@@ -142,8 +142,8 @@ bs_item_replace (BsItem *self, GBytes *bytes)
  * Gives the item a new content, and with it a new key.
  *
  * Like [method@Item.replace], for an object; see [method@Pool.insert_object].
- * What was asked of the item before goes on with the old content, an encoding
- * that is under way included. Never blocks.
+ * Operations asked before go on with the old content, an encoding that is under
+ * way included. Never blocks.
  */
 void
 bs_item_replace_object (BsItem *self, GObject *object)

@@ -9,7 +9,7 @@
  * until its first item was made, from then on the entry, so that what the pool
  * knows of it outlives the item. */
 
-/* An item was made for this place; as long as that lives it is the one. */
+/* The item that was made for a place: the only one as long as it lives. */
 typedef struct
 {
   gatomicrefcount ref_count;
@@ -29,7 +29,7 @@ struct _BsItemList
   /* under the lock */
   gpointer *places;     /* BsKeyRecord (a token), or BsEntry (a reference) with the lowest bit set */
   GHashTable *made;     /* position → Made */
-  guint sweep_at;       /* size of `made` that makes us look for dead ones */
+  guint sweep_at;       /* size of `made` that calls for a sweep */
 };
 
 static void bs_item_list_model_init (GListModelInterface *iface);
@@ -146,8 +146,8 @@ candidate_clear (gpointer data)
   made_unref (((Candidate *) data)->made);
 }
 
-/* Forgets the items that are gone, now and then. A reference on an item must not
- * be taken under the lock. */
+/* Forgets dead items, now and then. No reference on an item may be taken under the
+ * lock. */
 static void
 sweep (BsItemList *self)
 {
@@ -160,7 +160,7 @@ sweep (BsItemList *self)
   g_mutex_lock (&self->lock);
   if (g_hash_table_size (self->made) >= self->sweep_at)
     {
-      /* Nobody else is to start meanwhile. */
+      /* No other thread is to start one meanwhile. */
       self->sweep_at = G_MAXUINT;
       g_hash_table_iter_init (&iter, self->made);
       while (g_hash_table_iter_next (&iter, &position, &made))

@@ -6,7 +6,7 @@
 /* Loads, answered from memory or from the backing. A pool with a codec has objects
  * in memory, decoded from the bytes that were read. */
 
-/* What is in memory, though not simply resident. */
+/* Returns the content if it is in memory, resident or not. */
 static gpointer
 find (BsItem *self, BsEntry *entry, BsKind kind)
 {
@@ -88,12 +88,12 @@ check_codec (BsItem *self, BsKind kind, GError **error)
     return TRUE;
 
   g_propagate_error (error, bs_item_error (self, BS_JOB_READ, NULL, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                                           "there is no object, since the pool has no codec"));
+                                           "the pool has no codec"));
   return FALSE;
 }
 
-/* What is in memory. Else NULL, and a reference on the entry that is to be read,
- * or an error. */
+/* Returns the content if it is in memory. Else NULL, and a reference on the entry
+ * that is to be read, or an error. */
 static gpointer
 find_first (BsItem *self, BsKind kind, GCancellable *cancellable, BsEntry **missing, GError **error)
 {
@@ -132,7 +132,7 @@ decode (BsItemRequest *request, GBytes *bytes, guint64 *size, GError **error)
 
   if (!bs_backing_store_enter_call (store, &frame))
     {
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED, "decode: this is not the thread of the store's main context");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED, "decode: this thread cannot run the store's main context");
       return NULL;
     }
 
@@ -201,8 +201,8 @@ get_content_free (BsKind kind)
   return kind == BS_KIND_OBJECT ? g_object_unref : (GDestroyNotify) g_bytes_unref;
 }
 
-/* Writes first what is held in the other kind, and nowhere else: it comes back out
- * of the backing. */
+/* Content that is only in memory, and in the other kind, is written first: it comes
+ * back out of the backing. */
 static void
 start_read (BsItem *self, BsEntry *entry, BsContent *other_kind, BsCaller *caller)
 {

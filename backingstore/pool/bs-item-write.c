@@ -168,8 +168,8 @@ bs_item_write (BsItem *self, GCancellable *cancellable, GError **error)
  * Makes sure that the item's content is in the backing's primary storage.
  *
  * The asynchronous form of [method@Item.write]; @callback is called in the
- * thread-default main context of the caller. What is written is the content of
- * the moment of the call, also if the item is replaced or dropped meanwhile.
+ * thread-default main context of the caller. The content of the moment of the call
+ * is written, also if the item is replaced or dropped meanwhile.
  */
 void
 bs_item_write_async (BsItem              *self,
@@ -215,9 +215,9 @@ bs_item_write_finish (BsItem *self, GAsyncResult *result, GError **error)
  *
  * Makes sure that the item's content is at a persisted path, blocking.
  *
- * It is written first if need be. It survives the end of the process then, and a
- * power failure after [method@BackingStore.sync]. Succeeds at once if it is
- * there already.
+ * The content is written first if need be. It survives the end of the process
+ * then, and a power failure after [method@BackingStore.sync]. Succeeds at once if
+ * it is there already.
  *
  * Where the backing finds that what it has of the content is bad, as after a
  * [class@Verify] has taken it out of the path, it is written anew if it is still
@@ -253,8 +253,8 @@ bs_item_persist (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable
  * Makes sure that the item's content is at a persisted path.
  *
  * The asynchronous form of [method@Item.persist]; @callback is called in the
- * thread-default main context of the caller. What is persisted is the content of
- * the moment of the call, also if the item is replaced or dropped meanwhile.
+ * thread-default main context of the caller. The content of the moment of the call
+ * is persisted, also if the item is replaced or dropped meanwhile.
  */
 void
 bs_item_persist_async (BsItem              *self,

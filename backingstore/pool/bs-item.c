@@ -11,10 +11,10 @@
  * A handle to one content in a [class@Pool].
  *
  * The content never changes; [method@Item.replace] gives the item another one,
- * with another key. It is in memory, in the backing, or in both, and an item
- * costs little when it is not in memory. As long as an item refers to it, a
- * content stays loadable; when the last item goes, and nothing else needs it,
- * the backing forgets it, unless it was persisted.
+ * with another key. A content is in memory, in the backing, or in both, and an
+ * item costs little when its content is not in memory. A content stays loadable as
+ * long as an item refers to it; when the last item goes, and nothing else needs
+ * it, the backing forgets it, unless it was persisted.
  *
  * Items come from [method@Pool.insert], [method@Pool.register] and
  * [method@Item.copy]. All functions may be called from any thread. The

@@ -5,9 +5,9 @@
 
 G_BEGIN_DECLS
 
-/* A pointer whose lowest bit is its own lock: nobody changes the pointer while it
- * is locked. For a few instructions at a time; no mutex is taken, and nothing
- * called out to, while one is held. */
+/* A pointer whose lowest bit is its own lock: it changes only under that. To be
+ * locked for a few instructions; the thread takes no mutex and calls nothing out
+ * meanwhile. */
 
 static inline gpointer
 bs_locked_pointer_get (gpointer *pointer)

@@ -6,14 +6,13 @@
 #include "bs-eviction-private.h"
 #include "bs-trim-private.h"
 
-/* The memory monitor is one for the whole process, and it emits where it was
- * made: in the thread-default main context of whoever asked for it first. If that
- * were a context of somebody's own, nobody would hear of anything once it is no
- * longer run. So ours is asked for from within the default context, once, and kept
- * for good: where that context is never run, there is no monitor at all.
+/* The process has one memory monitor, which emits in the context that was the
+ * thread's default where it was made. A context of the application's own may not be
+ * run for good, so the library makes the monitor from within the default context,
+ * once, and keeps it: where that context is never run, there is no monitor.
  *
  * One handler serves all pools, and stays. A handler for each would have to be
- * disconnected by whichever thread drops the last reference on a pool, while
+ * disconnected by the thread that drops the last reference on a pool, while
  * another one may be emitting.
  *
  * Newer GLibs may emit in a thread of their own: the handler is ready for any. */

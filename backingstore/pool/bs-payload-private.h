@@ -28,7 +28,7 @@ struct _BsPayloadOwner
   void (*finalize) (BsPayloadOwner *self, BsPayload *payload);
 };
 
-/* A content in memory, bytes or an object, for as long as anybody refers to it. */
+/* A content in memory, bytes or an object. Lives as long as any reference on it. */
 struct _BsPayload
 {
   /* atomic. Of bytes, one for each wrapper; of an object, one for each reference

@@ -5,8 +5,8 @@
 
 /* GBytes have no weak references, so what a load returns is a wrapper that
  * holds a payload, and the payload holds the real bytes. An object needs no
- * wrapper: it is followed with a weak reference, and its payload is told when it
- * is disposed of. */
+ * wrapper: a weak reference follows it, and its payload is told when it is
+ * disposed of. */
 
 /* Follows one object for all its payloads: there may be any number of these, in
  * pools of any number, and GLib allows no more than 65535 weak references to an
@@ -75,7 +75,7 @@ follower_end (gpointer data)
   follower_unref (self);
 }
 
-/* Called on the thread of the last unref, or wherever somebody disposes of it. */
+/* Called on the thread of the last unref, or of g_object_run_dispose(). */
 static void
 object_disposed (gpointer data, GObject *where_the_object_was)
 {
@@ -105,7 +105,7 @@ obtain_follower (GObject *object)
       self = g_object_dup_qdata (object, follower_quark (), follower_ref, NULL);
     }
 
-  /* It may have been disposed of, and live on. */
+  /* An object may have been disposed of, and live on. */
   g_weak_ref_set (&self->object, object);
   return self;
 }
@@ -312,7 +312,7 @@ bs_content_new_for_reference (BsPayload *payload, BsReference reference, BsCodec
   BsContent *content;
   Encoding *encoding;
 
-  /* Not the wrapper: a backing may keep what it is given. */
+  /* Not the wrapper: a backing may keep the bytes that it is given. */
   if (bs_payload_get_kind (payload) == BS_KIND_BYTES)
     {
       content = bs_content_new_bytes (payload->bytes);

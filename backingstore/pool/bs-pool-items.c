@@ -6,7 +6,7 @@
 #include "bs-item-list-private.h"
 #include "bs-item-private.h"
 
-/* Items made for new contents, and for what is persisted. */
+/* Items made for new contents, and for persisted ones. */
 
 /**
  * bs_pool_insert:
@@ -15,8 +15,8 @@
  *
  * Puts a new content into the pool, under a new key.
  *
- * It is in memory only. It is written to the backing when it leaves memory, or
- * by [method@Item.write] and [method@Item.persist]. Never blocks.
+ * The content is in memory only. It is written to the backing when it leaves
+ * memory, or by [method@Item.write] and [method@Item.persist]. Never blocks.
  *
  * Returns: (transfer full): an item for the content
  */
@@ -237,7 +237,7 @@ register_all_deliver (gpointer data, gpointer value, GError **error)
  *
  * This is one operation however many keys there are. The list holds every blob
  * in primary storage as long as it lives, makes an [class@Item] when it is asked
- * for it, gives the same one again while anybody holds that, and never changes.
+ * for one, gives the same one again as long as that lives, and never changes.
  * Its functions never block and may be called from any thread.
  *
  * If one of the blobs can't be made available there is no list, and the error says

@@ -11,7 +11,8 @@ gboolean bs_pool_has_store    (BsPool *self);
 
 BsCache *bs_pool_get_cache    (BsPool *self);
 
-/* Coalesced, in the store's owner context; nothing if nobody listens. */
+/* Notifies a property of the pool or an item of its, coalesced, in the store's
+ * owner context; does nothing where no handler is connected. */
 void     bs_pool_notify       (BsPool *self, gpointer object, GParamSpec *pspec);
 
 G_END_DECLS

@@ -18,8 +18,8 @@
  * Lets contents leave memory until the pool holds no more than @target_bytes,
  * blocking.
  *
- * What is not yet in the backing is written first. Afterwards memory may grow
- * again up to [property@Pool:max-bytes].
+ * Contents that are not yet in the backing are written first. Afterwards memory
+ * may grow again up to [property@Pool:max-bytes].
  *
  * Fails with %G_IO_ERROR_CANCELLED, %BS_ERROR_CLOSED if the store is closed and
  * something had to be written, %G_IO_ERROR_WOULD_BLOCK if called from inside a
@@ -46,15 +46,15 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
   bs_trim_start (trim, caller);
   bs_cache_settle (bs_pool_get_cache (self));
 
-  /* Unless that was all: the writes may need the very thread that waits. */
+  /* The writes may need this very thread. No effect if there was none to wait for. */
   if (bs_frame_find (bs_pool_get_store (self), BS_FRAME_CALL) != NULL)
     bs_caller_answer (caller, NULL,
                       g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                           "Cannot trim and wait inside a function of the same store's backing"));
+                                           "Cannot block in bs_pool_trim() inside a function of the same store's backing"));
   else if (bs_cache_is_settling (bs_pool_get_cache (self)))
     bs_caller_answer (caller, NULL,
                       g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                           "Cannot trim and wait where the same pool lets go of a content"));
+                                           "Cannot block in bs_pool_trim() from a callback of the pool's own eviction"));
 
   return GPOINTER_TO_INT (bs_caller_wait (caller, error));
 }
@@ -65,7 +65,7 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
  * @target_bytes: how many bytes to hold at most
  * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
  * @cancellable: (nullable): a cancellable
- * @callback: (scope async): called when it is so
+ * @callback: (scope async): called when memory is down to the target
  * @user_data: data for @callback
  *
  * Lets contents leave memory until the pool holds no more than @target_bytes.

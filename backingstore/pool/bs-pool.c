@@ -15,12 +15,13 @@
  * A pool holds the contents of its [class@Item]s in memory as long as they fit
  * into [property@Pool:max-bytes], and when they do not lets go of those that are
  * the least likely to be used again soon: [Which items stay in
- * memory](residency.html) says how it can tell. What leaves memory and was not yet in the backing
- * is written there first, in the background. Whatever cannot be written stays in
- * memory: the store says so with [signal@BackingStore::background-error], once
- * for an item, and the pool tries again after growing pauses. It tries when its
- * main context runs, which is the thread-default one of the thread that made
- * the pool, and otherwise at the next occasion.
+ * memory](residency.html) tells which these are. A content that is not yet in the
+ * backing is written there before it leaves memory, in the background. A content
+ * that cannot be written stays in memory: the store says so with
+ * [signal@BackingStore::background-error], once for a content, and the pool tries
+ * again after growing pauses. It tries when its main context runs, which is the
+ * thread-default one of the thread that made the pool, and otherwise at the next
+ * occasion.
  *
  * A pool that is over its budget is visible ([property@Pool:memory-use]) and
  * goes on working; a producer that is faster than the disk awaits
@@ -82,7 +83,7 @@ bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
   if (g_once_init_enter (&notify_id))
     g_once_init_leave (&notify_id, g_signal_lookup ("notify", G_TYPE_OBJECT));
 
-  /* Mostly nobody listens; where no main loop runs, what is queued would pile up. */
+  /* Mostly there is no handler; where no main loop runs, notifications would pile up. */
   if (g_signal_handler_find (object, G_SIGNAL_MATCH_ID, notify_id, 0, NULL, NULL, NULL) != 0)
     bs_backing_store_queue_notify (self->store, object, pspec);
 }
@@ -98,7 +99,7 @@ limit_changed (BsPool *self, GParamSpec *pspec)
   bs_cache_settle (self->cache);
 }
 
-/* The cache has changed. */
+/* Called in any thread. */
 static void
 changed (GObject *owner, BsCacheChanges changes)
 {
@@ -192,7 +193,7 @@ follow_memory_pressure (BsPool *self)
     self->pressure = g_steal_pointer (&pressure);
   g_mutex_unlock (&self->cache->lock);
 
-  /* Another thread was faster, or does not want it any more. */
+  /* Another thread has set one, or has turned it off. */
   if (pressure != NULL)
     bs_memory_pressure_stop (pressure);
 }
@@ -203,7 +204,7 @@ bs_pool_finalize (GObject *object)
   BsPool *self = BS_POOL (object);
 
   g_clear_pointer (&self->pressure, bs_memory_pressure_stop);
-  /* Items hold the pool, and trims do: nothing is left to be evicted. */
+  /* Items and trims hold the pool: nothing is left to be evicted. */
   bs_cache_destroy_retry (self->cache);
   bs_cache_unref (self->cache);
   g_clear_object (&self->codec);
@@ -235,7 +236,8 @@ bs_pool_class_init (BsPoolClass *klass)
   /**
    * BsPool:codec: (attributes org.gtk.Property.get=bs_pool_get_codec)
    *
-   * What turns objects into bytes and back; %NULL for a pool of bytes only.
+   * The codec that turns objects into bytes and back; %NULL for a pool of bytes
+   * only.
    */
   properties[PROP_CODEC] =
     g_param_spec_object ("codec", NULL, NULL, BS_TYPE_CODEC, constant);
@@ -243,11 +245,12 @@ bs_pool_class_init (BsPoolClass *klass)
   /**
    * BsPool:max-items: (attributes org.gtk.Property.get=bs_pool_get_max_items org.gtk.Property.set=bs_pool_set_max_items)
    *
-   * How many contents the pool tries to hold at most, whatever their sizes; 0 for
-   * as many as [property@Pool:max-bytes] allows.
+   * How many contents, as counted by [property@Pool:n-resident], the pool tries to
+   * hold at most, whatever their sizes; 0 for as many as [property@Pool:max-bytes]
+   * allows.
    *
-   * What [property@Pool:n-resident] counts. Notifies in the main context that was
-   * the thread's default where the store was made.
+   * Notifies in the main context that was the thread's default where the store was
+   * made.
    */
   properties[PROP_MAX_ITEMS] =
     g_param_spec_uint ("max-items", NULL, NULL, 0, G_MAXUINT, 0, writable | G_PARAM_CONSTRUCT);
@@ -360,7 +363,7 @@ bs_pool_new (BsBackingStore *store, guint64 max_bytes)
 /**
  * bs_pool_new_with_codec:
  * @store: a store
- * @codec: what turns objects into bytes and back
+ * @codec: turns objects into bytes and back
  * @max_bytes: how many bytes to hold in memory at most, as the codec measures them
  *
  * Makes a memory cache over a store that holds objects.
@@ -398,7 +401,7 @@ bs_pool_get_store (BsPool *self)
  * bs_pool_get_codec: (attributes org.gtk.Method.get_property=codec)
  * @self: a pool
  *
- * Gets what turns objects into bytes and back.
+ * Gets the codec that turns objects into bytes and back.
  *
  * Returns: (transfer none) (nullable): the codec, %NULL for a pool of bytes only
  */
@@ -439,8 +442,8 @@ bs_pool_get_max_bytes (BsPool *self)
  *
  * Changes the budget.
  *
- * When it shrinks, what is in the backing already leaves memory before this
- * returns; the rest follows when it was written, in the background. See
+ * When it shrinks, contents that are in the backing leave memory before this
+ * returns; the others follow when they are written, in the background. See
  * [method@Pool.trim] for a way to wait for that.
  */
 void
@@ -491,8 +494,8 @@ bs_pool_get_max_items (BsPool *self)
  * Limits the number of contents in memory, in addition to
  * [property@Pool:max-bytes].
  *
- * When it shrinks, what is in the backing already leaves memory before this
- * returns; the rest follows when it was written, in the background.
+ * When it shrinks, contents that are in the backing leave memory before this
+ * returns; the others follow when they are written, in the background.
  */
 void
 bs_pool_set_max_items (BsPool *self, guint max_items)
@@ -545,7 +548,7 @@ bs_pool_get_memory_use (BsPool *self)
  * bs_pool_get_memory_in_use: (attributes org.gtk.Method.get_property=memory-in-use)
  * @self: a pool
  *
- * Gets how much of what the pool has given up the application still holds.
+ * Gets the size of evicted contents that the application still holds.
  *
  * Returns: the size of those contents, in bytes
  */

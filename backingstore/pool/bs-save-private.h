@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* The application's function. Its data is destroyed by who drops the last
- * reference: the save, or the call that runs it, in its caller's context. */
+/* The application's function. Dropping the last reference destroys its data: that of
+ * the save, or of the call that runs it, in its caller's context. */
 typedef struct
 {
   BsCommitFunc func;

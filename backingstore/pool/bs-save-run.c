@@ -5,10 +5,10 @@
 
 #include "bs-item-private.h"
 
-/* What a save is when it is run: whether it can be, what it takes of its items,
- * and what the store asks of that. */
+/* The run of a save: the check, the plan for the store with the contents of the
+ * items, and the answers to the store's questions. */
 
-/* With many items most of what they lead to is not in the processor's cache. */
+/* The entries of many items are not in the processor's cache. */
 #define FETCHED_AHEAD 8
 
 /* The content of an item, taken when the save was run. */
@@ -18,10 +18,10 @@ typedef struct
   BsEntry *entry;               /* a reference */
 } Content;
 
-/* What a run needs until it has ended. */
+/* The data of a plan, until the run has ended. */
 typedef struct
 {
-  BsSave *save;               /* borrowed: whoever runs it has a reference until he is answered */
+  BsSave *save;               /* borrowed: the call that runs it has a reference until it is answered */
   BsCommit *commit;           /* likewise; nullable */
   GPtrArray *pools;           /* owned */
   Content *contents;          /* owned: the first names are theirs */
@@ -78,8 +78,8 @@ run_commit (BsBackingStore *store, GCancellable *cancellable, gpointer data, GEr
   return self->commit->func (self->save, cancellable, self->commit->data, error);
 }
 
-/* The keys that the save names, and tokens of those that are items'. Under the
- * mutex. */
+/* Takes the keys that the save names, and tokens of those that are items'. The
+ * mutex is held. */
 static void
 take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
 {
@@ -98,7 +98,7 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
       if (i + FETCHED_AHEAD < n_items)
         __builtin_prefetch (bs_locked_pointer_get (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
 
-      /* Mostly all of them are of one. */
+      /* Mostly all items are of one pool. */
       if (item->pool != pool)
         {
           pool = item->pool;
@@ -124,7 +124,7 @@ typedef enum
   HAS_NOTHING,
 } Verdict;
 
-/* Under the mutex. */
+/* The mutex is held. */
 static Verdict
 check_locked (BsSave *self)
 {
@@ -157,22 +157,22 @@ verdict_to_error (BsSave *self, Verdict verdict)
       g_mutex_lock (&self->mutex);
       bad_key = g_strdup (self->bad_key);
       g_mutex_unlock (&self->mutex);
-      return g_error_new (BS_ERROR, BS_ERROR_INVALID_KEY, "Saving at %s: “%s” is to be kept and is not a key", path, bad_key);
+      return g_error_new (BS_ERROR, BS_ERROR_INVALID_KEY, "Saving at %s: cannot keep “%s”, which is not a key", path, bad_key);
     case HAS_STRANGE_ITEM:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Saving at %s: an item belongs to another store", path);
     case HAS_TWO_COMMITS:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                          "Saving at %s: there is a root and a commit function, and only one of them can be the one step", path);
+                          "Saving at %s: set either a root or a commit function, not both", path);
     case HAS_NOTHING:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                          "Saving at %s: there is nothing to save, and everything would be deleted", path);
+                          "Saving at %s: nothing to save; an empty save would delete everything", path);
     case CAN_RUN:
     default:
       return NULL;
     }
 }
 
-/* Under the mutex. */
+/* The mutex is held. */
 static void
 begin_locked (BsSave *self, BsSavePlan *plan)
 {
@@ -204,8 +204,8 @@ begin_locked (BsSave *self, BsSavePlan *plan)
   self->running = TRUE;
 }
 
-/* Their items keep them until here. No lock is held: a reference on a GObject may
- * run a binding's code. */
+/* The items keep their pools until here. No lock is held: a reference on a GObject
+ * may run a binding's code. */
 static void
 hold_pools (Run *run)
 {
@@ -213,7 +213,7 @@ hold_pools (Run *run)
   g_ptr_array_set_free_func (run->pools, g_object_unref);
 }
 
-/* Makes the plan of a run, unless there is something to say against it. */
+/* Makes the plan of a run, or sets an error. */
 static gboolean
 begin (BsSave *self, BsSavePlan *plan, GError **error)
 {
@@ -236,7 +236,7 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
   return TRUE;
 }
 
-/* The run has ended: it may be run again, even from the callback. */
+/* The save may be run again, even from the callback. */
 static gpointer
 run_deliver (gpointer data, gpointer value, GError **error)
 {
@@ -264,11 +264,10 @@ run_deliver (gpointer data, gpointer value, GError **error)
  * that it does not name and that an earlier sync has failed at are in its way: see
  * [method@BackingStore.sync].
  *
- * It can be cancelled until the step from the old document to the new one. What
- * comes later does not count: a cancellation that comes after it is a success,
- * and when a blob cannot be deleted then, the save has succeeded,
- * [signal@BackingStore::background-error] tells of it, and the next save deletes
- * it.
+ * A save can be cancelled until the step from the old document to the new one. Its
+ * success is a success whatever comes later: a cancellation changes nothing any
+ * more, and a blob that cannot be deleted is told by
+ * [signal@BackingStore::background-error] and deleted by the next save.
  *
  * Fails with %BS_ERROR_INVALID_KEY or %BS_ERROR_NOT_FOUND for a key that is to be
  * kept and is none, or is not there; %BS_ERROR_CORRUPT if a blob that it names is
@@ -316,10 +315,9 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
  *
- * Asynchronous [method@Save.run]. What is saved are the contents of the moment of
- * the call, which takes them from the items before it returns: with a million
- * items that is a tenth of a second. All else, and the keys that are to be kept,
- * it leaves to the store's threads.
+ * Asynchronous [method@Save.run]. The contents of the moment of the call are saved:
+ * the call takes them from the items before it returns, which is a tenth of a
+ * second with a million items. The store's threads do the rest.
  */
 void
 bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)

@@ -36,9 +36,9 @@
  * ## What is saved
  *
  * The save takes the contents of its items, the root and the commit function when
- * it is run: whoever replaces or drops an item later does not disturb it, and
- * what is added later is for the next run. So take the keys that the root names
- * from the items while nobody replaces them, and run the save right then.
+ * it is run: an item that is replaced or dropped later does not disturb it, and an
+ * item that is added later is for the next run. So take the keys that the root
+ * names from the items while no thread replaces them, and run the save right then.
  *
  * A save without a root and without a commit function leaves the root blob as it
  * is; there the sync is the step. A save that names nothing at all and has
@@ -49,18 +49,18 @@
  *
  * Saves of one path run one after the other, in the order in which they are run;
  * one that waits for its turn holds no thread. An asynchronous save has its turn
- * when a thread of the store has come to it, so never at once. What was asked for
- * a key before the save's turn comes before it. From then on nobody can delete the
- * keys that it names: [method@BackingStore.delete_persisted] fails with
- * %BS_ERROR_BUSY, and [method@BackingStore.delete_persisted_keys] deletes the
- * others and fails with that. Keys that somebody asks to be persisted after the
- * save was run stay.
+ * when a thread of the store has come to it, so never at once. An operation on a
+ * key that was asked before the save's turn comes before it. From then on the keys
+ * that the save names cannot be deleted: [method@BackingStore.delete_persisted]
+ * fails with %BS_ERROR_BUSY, and [method@BackingStore.delete_persisted_keys]
+ * deletes the others and fails with that. Keys that are persisted after the save
+ * was run stay.
  *
  * A [class@Verify] takes out what it finds bad all the same. The save looks once
  * more before its one step: an item whose blob was taken out is persisted again,
- * and for a key that is to be kept the save fails with %BS_ERROR_CORRUPT. What is
- * found bad from that step on is missing in the new document, as if it was found
- * after the save; [method@Verify.dup_bad_keys] lists it.
+ * and for a key that is to be kept the save fails with %BS_ERROR_CORRUPT. A blob
+ * that is found bad from that step on is missing in the new document, as if it was
+ * found after the save; [method@Verify.dup_bad_keys] lists it.
  *
  * [method@BackingStore.untrack_path] and [method@BackingStore.close] wait for
  * the saves that were run before, [method@BackingStore.sync] does not.
@@ -71,10 +71,10 @@
  * many changes, and for the last time before the callback of a
  * [method@Save.run_async] that was called in that context. So a progress bar can be
  * bound to [property@Save:fraction]. Where the save is run from elsewhere, or by
- * the blocking call, hold it for as long as somebody is to be notified.
+ * the blocking call, hold it for as long as handlers are to be called.
  */
 
-/* Enough to keep the store's threads busy, and little enough to let others in. */
+/* Keeps the store's threads busy, and lets other operations in. */
 #define DEFAULT_MAX_PARALLEL 8
 
 typedef enum
@@ -209,11 +209,10 @@ bs_save_class_init (BsSaveClass *klass)
   /**
    * BsSave:max-parallel: (getter get_max_parallel) (setter set_max_parallel)
    *
-   * How many blobs may be on their way to the path at a time, 8 if nobody says
-   * otherwise. No more of them
-   * are written at a time than the store has threads; what is more than that
-   * waits in the store, before operations of the same priority that are asked
-   * later. A change is for the next run.
+   * How many blobs may be on their way to the path at a time, 8 by default. The
+   * store writes no more of them at a time than it has threads; the others wait in
+   * the store, before operations of the same priority that are asked later. A
+   * change is for the next run.
    *
    * Notifies in the context that was the thread's default where the store was
    * made.
@@ -237,7 +236,7 @@ bs_save_class_init (BsSaveClass *klass)
   /**
    * BsSave:n-done: (getter get_n_done)
    *
-   * How many of them are at the path. Those that were there before are counted
+   * How many of the blobs are at the path. Blobs that were there before are counted
    * when the save's turn comes.
    *
    * Notifies in the context that was the thread's default where the store was
@@ -250,8 +249,8 @@ bs_save_class_init (BsSaveClass *klass)
   /**
    * BsSave:fraction: (getter get_fraction)
    *
-   * How far the save has come, from 0 to 1. It is 1 only when the new document is
-   * in place.
+   * How far the save has come, from 0 to 1; 1 only when the new document is in
+   * place.
    *
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
@@ -410,9 +409,9 @@ bs_save_set_root (BsSave *self, GBytes *root)
  * thread of the store; with [property@BackingStore:main-context] set it runs
  * there. If it fails, so does the save, and nothing is deleted.
  *
- * @user_data is freed by whoever is the last to need it: in the context of the
- * call that runs the save, or on the thread that sets another function or drops
- * the last reference to the save.
+ * The last user of @user_data frees it: the call that runs the save, in its
+ * context, or the thread that sets another function or drops the last reference to
+ * the save.
  */
 void
 bs_save_set_commit_func (BsSave *self, BsCommitFunc func, gpointer user_data, GDestroyNotify destroy)

@@ -16,7 +16,7 @@ struct _BsTrim
   gboolean is_answered; /* under the cache's lock */
 
   /* constant */
-  GObject *owner;       /* owned: nothing is left to be evicted where it is gone */
+  GObject *owner;       /* owned: the cache needs it to evict */
   BsCache *cache;       /* the owner keeps it */
   guint64 target;
   int priority;
