@@ -61,7 +61,7 @@ gboolean    bs_entry_try_ref             (BsEntry *self);
 /* The cache's lock must be held. The entry keeps what is returned. */
 BsReference bs_entry_get_reference       (BsEntry *self);
 /* The cache's lock must be held. Takes `reference` over and returns the old one. */
-BsReference bs_entry_exchange_reference  (BsEntry *self, BsReference reference) G_GNUC_WARN_UNUSED_RESULT;
+BsReference bs_entry_exchange_reference  (BsEntry *self, BsReference reference);
 
 static inline void
 bs_entry_set_place (BsEntry *self, BsPlace place)

@@ -209,41 +209,46 @@ bs_item_list_get_n_items (GListModel *model)
   return BS_ITEM_LIST (model)->n_places;
 }
 
+/* NULL if another thread was faster. */
+static BsItem *
+make_item (BsItemList *self, guint position, Made *seen)
+{
+  BsItem *item = bs_item_new (self->pool, dup_entry (self, position));
+  Made *made = made_new (item);
+
+  if (!swap_made (self, position, seen, made))
+    {
+      made_unref (made);
+      g_object_unref (item);
+      return NULL;
+    }
+
+  bs_cache_settle (bs_pool_get_cache (self->pool));
+  sweep (self);
+  return item;
+}
+
 static gpointer
 bs_item_list_get_item (GListModel *model, guint position)
 {
   BsItemList *self = BS_ITEM_LIST (model);
+  BsItem *item = NULL;
 
   if (position >= self->n_places)
     return NULL;
 
-  while (TRUE)
+  while (item == NULL)
     {
       Made *seen = dup_made (self, position);
-      BsItem *item = NULL;
-      Made *made;
 
       if (seen != NULL)
         item = g_weak_ref_get (&seen->item);
       if (item == NULL)
-        {
-          item = bs_item_new (self->pool, dup_entry (self, position));
-          made = made_new (item);
-          if (swap_made (self, position, seen, made))
-            {
-              bs_cache_settle (bs_pool_get_cache (self->pool));
-              sweep (self);
-            }
-          else
-            {
-              made_unref (made);
-              g_clear_object (&item);
-            }
-        }
+        item = make_item (self, position, seen);
       g_clear_pointer (&seen, made_unref);
-      if (item != NULL)
-        return item;
     }
+
+  return item;
 }
 
 static void
@@ -284,7 +289,7 @@ bs_item_list_finalize (GObject *object)
   g_hash_table_unref (self->made);
 
   g_mutex_clear (&self->lock);
-  bs_cache_settle (bs_pool_get_cache (self->pool));
+  bs_cache_settle (cache);
   g_object_unref (self->pool);
 
   G_OBJECT_CLASS (bs_item_list_parent_class)->finalize (object);
