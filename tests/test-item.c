@@ -713,18 +713,30 @@ test_drop_in_callback (void)
 }
 
 static void
+expect_refusal (const char *assertion)
+{
+  g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, assertion);
+}
+
+static void
 test_made_by_hand (void)
 {
   BsItem *item = g_object_new (BS_TYPE_ITEM, NULL);
   g_autoptr (GBytes) bytes = make_bytes (1, 'a');
+  g_autoptr (GError) error = NULL;
 
   g_assert_null (bs_item_get_pool (item));
-  g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, "*pool != NULL*");
+  for (guint i = 0; i < 7; i++)
+    expect_refusal ("*bs_item_has_pool*");
+  g_assert_null (bs_item_dup_key (item));
+  g_assert_cmpint (bs_item_get_size (item), ==, -1);
   g_assert_null (bs_item_try_load (item));
-  g_test_assert_expected_messages ();
-  g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, "*pool != NULL*");
+  g_assert_null (bs_item_load (item, NULL, &error));
+  g_assert_false (bs_item_write (item, NULL, &error));
+  g_assert_null (bs_item_copy (item));
   bs_item_replace (item, bytes);
   g_test_assert_expected_messages ();
+  g_assert_no_error (error);
   g_assert_finalize_object (item);
 }
 

@@ -1295,6 +1295,29 @@ test_stress (void)
   fixture_tear_down (&fixture);
 }
 
+static void
+test_made_by_hand (void)
+{
+  BsPool *pool = g_object_new (BS_TYPE_POOL, "max-bytes", (guint64) 10, NULL);
+  g_autoptr (GBytes) bytes = make_bytes (1, 'a');
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (bs_pool_get_store (pool));
+  g_assert_cmpuint (bs_pool_get_memory_use (pool), ==, 0);
+  bs_pool_set_max_bytes (pool, 20);
+  bs_pool_set_trim_on_low_memory (pool, FALSE);
+  bs_pool_set_trim_on_low_memory (pool, TRUE);
+  g_assert_cmpuint (bs_pool_get_max_bytes (pool), ==, 20);
+
+  g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, "*bs_pool_has_store*");
+  g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, "*bs_pool_has_store*");
+  g_assert_null (bs_pool_insert (pool, bytes));
+  g_assert_false (bs_pool_trim (pool, 0, NULL, &error));
+  g_test_assert_expected_messages ();
+  g_assert_no_error (error);
+  g_assert_finalize_object (pool);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -1328,6 +1351,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/from-inside-backing", test_from_inside_backing);
   g_test_add_func ("/pool/closed-store", test_closed_store);
   g_test_add_func ("/pool/stress", test_stress);
+  g_test_add_func ("/pool/made-by-hand", test_made_by_hand);
 
   return g_test_run ();
 }

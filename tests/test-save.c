@@ -321,7 +321,7 @@ test_root_and_commit (Fixture *fixture, gconstpointer data)
 
   set_root (save, 1, 'r');
   bs_save_set_commit_func (save, commit, &threads[0], destroyed);
-  save_fails (save, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "memory:///persisted", "only one");
+  save_fails (save, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "memory:///persisted", "not both");
   assert_no_root (fixture);
 
   /* Each takes the place of the one before. */
@@ -695,6 +695,23 @@ test_snapshot (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 1);
 }
 
+static void
+test_made_by_hand (void)
+{
+  BsSave *save = g_object_new (BS_TYPE_SAVE, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = bs_key_generate ();
+
+  bs_save_keep_key (save, key);
+  bs_save_set_max_parallel (save, 2);
+  g_assert_cmpuint (bs_save_get_n_total (save), ==, 0);
+  g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, "*bs_save_has_path*");
+  g_assert_false (bs_save_run (save, NULL, &error));
+  g_test_assert_expected_messages ();
+  g_assert_no_error (error);
+  g_assert_finalize_object (save);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -717,6 +734,7 @@ main (int argc, char *argv[])
   test_add ("/save/closed", test_closed);
   g_test_add_func ("/save/main-context", test_main_context);
   test_add ("/save/snapshot", test_snapshot);
+  g_test_add_func ("/save/made-by-hand", test_made_by_hand);
 
   return g_test_run ();
 }

@@ -3,82 +3,21 @@
 
 #include "store/bs-backing-store-private.h"
 
-#include "bs-buffer-private.h"
 #include "bs-counter-private.h"
-#include "bs-pool.h"
-#include "bs-residency-private.h"
-#include "bs-word-lock-private.h"
+#include "bs-entry-private.h"
+#include "bs-pool-stats.h"
+#include "bs-write-queue-private.h"
 
 G_BEGIN_DECLS
 
-/* What a pool has in memory. Outlives the pool where the application still
- * holds what it loaded.
+/* The contents of one pool in memory. Outlives the pool, its owner, where the
+ * application still holds what it loaded.
  *
- * One lock covers it all. It is never held while calling the store or taking or
- * dropping a reference on a GObject, and never while dropping one on a GBytes.
- * A use of what is resident takes it not at all, but two word locks: that of the
- * item, which keeps its blob, and that of the blob, which keeps its hold. They
- * are taken in this order, the blob's also under the cache's lock. */
-
-typedef enum
-{
-  BS_PLACE_OUT,               /* not in memory, or held by the application alone */
-  BS_PLACE_RESIDENT,          /* in the residency */
-  BS_PLACE_OUTBOX,            /* to leave: waits for its write */
-  BS_PLACE_WRITING,           /* to leave: its write is under way; on no list */
-} BsPlace;
-
-/* Why a dirty blob is still in memory. Each has an outbox of its own. */
-typedef enum
-{
-  BS_TROUBLE_NONE,            /* not tried yet, or tried with success */
-  BS_TROUBLE_BACKING,         /* its last write failed */
-  BS_TROUBLE_CODEC,           /* its last encoding failed */
-} BsTrouble;
-
-#define BS_N_OUTBOXES 3
-
-/* One immutable content, and the token that keeps its key. Shared by items,
- * and by the operations under way for it. */
-struct _BsBlob
-{
-  gint ref_count;             /* atomic */
-
-  /* changed under the cache's lock; atomic for those who only look */
-  guint8 place;               /* BsPlace */
-  guint8 is_clean;            /* it is in primary storage, for good; else there is a buffer */
-
-  /* under the cache's lock */
-  guint8 is_size_known : 1;
-  guint8 was_used : 1;        /* while its write was under way */
-  guint8 trouble : 2;         /* BsTrouble; it was reported */
-  BsBuffer *buffer;           /* not owned: dies with its last holder */
-  BsResidencyNode node;       /* its last use is noted without the lock */
-
-  /* changed under both the cache's lock and this word's own: either keeps it */
-  guintptr hold;              /* BsHold, owned, while the blob is in memory */
-
-  /* constant */
-  BsToken *record;        /* one token */
-  BsKey key;                  /* the record's: to look for the key without waiting for the record */
-};
-
-typedef struct
-{
-  guint64 bytes;
-  guint n;
-} BsAmount;
-
-/* Dirty blobs that are to leave memory, and when they may be tried. */
-typedef struct
-{
-  BsLink blobs;               /* by node.link, next one first */
-  BsAmount amount;
-  guint n_writing;
-  guint epoch;                /* failures so far; those of writes that ran side by side count as one */
-  gint64 pause;               /* microseconds; 0: all is well */
-  gint64 retry_at;            /* monotonic time; means something while there is a pause */
-} BsOutbox;
+ * One lock covers all of it. No thread holds the lock while it calls the store,
+ * takes or drops a reference on a GObject, or drops one on a GBytes. A hit locks
+ * two pointers instead: the item's, which keeps the entry, then the entry's, which
+ * keeps the reference. The latter is also locked under the cache's lock. */
+typedef struct _BsCache BsCache;
 
 typedef enum
 {
@@ -87,6 +26,8 @@ typedef enum
   BS_CHANGED_N_ITEMS = 1 << 2,
   BS_CHANGED_N_RESIDENT = 1 << 3,
 } BsCacheChanges;
+
+typedef void (*BsCacheChangedFunc) (GObject *owner, BsCacheChanges changes);
 
 typedef struct
 {
@@ -98,136 +39,108 @@ typedef struct
 
 struct _BsCache
 {
+  BsPayloadOwner payload_owner;
   gatomicrefcount ref_count;
 
-  GWeakRef pool;
+  GWeakRef weak_owner;
 
-  BsCodec *codec;             /* the pool's; only for those who have the pool. NULL: none */
+  /* constant; valid only while the owner is held */
+  GObject *owner;             /* not owned */
+  BsBackingStore *store;      /* owned by the owner */
+  BsCodec *codec;             /* owned by the owner; NULL: none */
+  BsCacheChangedFunc changed; /* called with no lock held */
 
   GMutex lock;
 
   /* under the lock */
   guint64 max_bytes;
-  guint max_items;            /* G_MAXUINT: as many as there are */
+  guint max_items;            /* G_MAXUINT: no limit */
   BsResidency residency;
   BsCacheFigures figures;
-  BsCacheFigures told;        /* what was notified last */
+  BsCacheFigures told;        /* what the owner was told last */
   BsPoolStats stats;          /* but for the hits */
-  GSource *retry;             /* owned; NULL when the pool is gone */
+  GSource *retry;             /* owned; NULL once the owner is gone */
 
-  BsOutbox outboxes[BS_N_OUTBOXES];     /* by BsTrouble */
+  BsWriteQueue write_queues[BS_N_TROUBLES];     /* by BsTrouble */
   GError *codec_error;        /* owned; the last one */
-  BsAmount writing;           /* blobs whose write is under way so that they may leave */
-  guint n_behind;             /* writes under way of blobs that need not leave yet */
-  gboolean is_behind_paused;  /* one of those failed, and none has come through since */
+  BsAmount writing;           /* entries whose write is under way so that they may leave */
+  guint n_behind;             /* writes under way of entries that need not leave yet */
+  gboolean is_behind_paused;  /* one of those failed, and no write has succeeded since */
   BsLink trims;               /* BsTrim, by link */
 
   BsCounter hits;
 };
 
-BsCache     *bs_cache_new            (BsPool *pool);
+BsCache     *bs_cache_new            (GObject *owner, BsCacheChangedFunc changed) G_GNUC_WARN_UNUSED_RESULT;
 BsCache     *bs_cache_ref            (BsCache *self);
 void         bs_cache_unref          (BsCache *self);
 
-/* Takes the token over. */
-BsBlob      *bs_blob_new             (BsToken *record, gboolean is_clean);
-BsBlob      *bs_blob_ref             (BsBlob *blob);
-/* FALSE when the blob is dying. */
-gboolean     bs_blob_try_ref         (BsBlob *blob);
-/* Returns the token when that was the last reference: the caller drops it. */
-BsToken *bs_cache_release_blob   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
+/* The owner, if it is still alive. */
+GObject     *bs_cache_dup_owner      (BsCache *self) G_GNUC_WARN_UNUSED_RESULT;
+/* Tells the owner, which is held, of what bs_cache_take_changes_locked() returned. */
+void         bs_cache_tell_changes   (BsCache *self, BsCacheChanges changes);
 
-/* A new blob's content. The object's size is what its codec says; if it is NULL,
- * that is not known yet, and a reference on the hold is returned. */
-void         bs_cache_insert         (BsCache *self, BsBlob *blob, GBytes *content);
-BsHold       bs_cache_insert_object  (BsCache *self, BsBlob *blob, GObject *object, const guint64 *size);
-/* What is in memory, or NULL. `came_back` may be set: it was evicted before. */
-GBytes      *bs_cache_find           (BsCache *self, BsBlob *blob, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
-GObject     *bs_cache_find_object    (BsCache *self, BsBlob *blob, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
-/* A blob's content was read; the first to come wins. Returns what loads get. */
-GBytes      *bs_cache_adopt          (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
-GObject     *bs_cache_adopt_object   (BsCache *self, BsBlob *blob, GObject *object, guint64 size, guint64 n_read, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
-/* The size of an object was not known before. TRUE if it is of interest still. */
-gboolean     bs_cache_measured       (BsCache *self, BsBlob *blob, BsHold hold, guint64 size);
-/* Whether the blob has to be written before its content can be had in this kind. */
-gboolean     bs_cache_is_in_the_way  (BsCache *self, BsBlob *blob, BsKind kind);
+void         bs_cache_count_items    (BsCache *self, int n_items);
 void         bs_cache_count_miss     (BsCache *self);
-/* What to write, NULL if the blob is clean. */
-BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
-/* The same, also of one that is clean, as long as anybody holds its content. */
-BsContent   *bs_cache_dup_content    (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
-/* The blob is in primary storage. */
-void         bs_cache_mark_clean     (BsCache *self, BsBlob *blob);
-/* The buffer is dying. TRUE if it was an evicted blob's. */
-gboolean     bs_cache_forget_buffer  (BsCache *self, BsBuffer *buffer);
 
-/* The lock must be held; the blob is in memory and on no list. Returns what the
- * caller must drop after unlocking. */
-BsHold       bs_cache_evict_locked   (BsCache *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
-void         bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob);
-void         bs_cache_enter_locked   (BsCache *self, BsBlob *blob);
+/* Drops a reference. Returns the token when that was the last one: the caller
+ * drops it. */
+BsToken *bs_cache_release_entry  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Gives a new entry its content. The size of an object may not be known yet, -1;
+ * then a reference on it is returned, for bs_cache_set_size(), else 0. */
+BsReference  bs_cache_insert         (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, gint64 size);
+/* FALSE if the entry has another content, or its size, by now. */
+gboolean     bs_cache_set_size       (BsCache *self, BsEntry *entry, BsReference reference, guint64 size);
+/* Returns the content if it is in memory in this kind. May set `came_back`: it was
+ * evicted before. */
+gpointer     bs_cache_find           (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
+/* Gives an entry the content that was read, from `n_read` bytes; the first one
+ * wins. Returns the content that loads get. */
+gpointer     bs_cache_adopt          (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, guint64 size, guint64 n_read, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Returns the content to write, NULL if the entry is clean. */
+BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+/* The same before a read in this kind: NULL also if the entry is held in it. */
+BsContent   *bs_cache_dup_other_kind (BsCache *self, BsEntry *entry, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
+/* The same before a persist, which may have to write a clean entry again. The owner
+ * is held. */
+BsContent   *bs_cache_dup_unpersisted (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+/* The entry is in primary storage. */
+void         bs_cache_mark_clean     (BsCache *self, BsEntry *entry);
+
+/* The lock must be held for all of these. */
+/* Returns the changes since the last call. */
+BsCacheChanges bs_cache_take_changes_locked (BsCache *self) G_GNUC_WARN_UNUSED_RESULT;
+/* The entry is in memory and on no list. Returns the reference that the caller
+ * must drop after unlocking. */
+BsReference  bs_cache_evict_locked   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+void         bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry);
+/* The entry is in memory, and was used. */
+void         bs_cache_enter_locked   (BsCache *self, BsEntry *entry);
 /* The same for one that was not used since it was to leave. */
-void         bs_cache_restore_locked (BsCache *self, BsBlob *blob);
-void         bs_cache_outbox_append_locked (BsCache *self, BsBlob *blob);
-void         bs_cache_outbox_remove_locked (BsCache *self, BsBlob *blob);
+void         bs_cache_restore_locked (BsCache *self, BsEntry *entry);
 
-BsCacheChanges bs_cache_take_changes_locked (BsCache *self);
-
-static inline void
-bs_amount_add (BsAmount *amount, const BsBlob *blob)
+/* Returns a reference on a resident content, without the cache's lock: the item's
+ * pointer is locked. 0 if the entry is not resident in this kind. */
+static inline BsReference
+bs_cache_hit (BsCache *self, BsEntry *entry, BsKind kind)
 {
-  amount->bytes += blob->node.size;
-  amount->n++;
-}
+  BsReference reference;
 
-static inline void
-bs_amount_subtract (BsAmount *amount, const BsBlob *blob)
-{
-  amount->bytes -= blob->node.size;
-  amount->n--;
-}
-
-/* Uses what is resident, without the cache's lock: the item's word is locked.
- * Returns a reference on the blob's hold; 0 if it is not resident, or there is
- * more to do. */
-static inline BsHold
-bs_cache_hit (BsCache *self, BsBlob *blob, BsKind kind)
-{
-  BsHold hold;
-
-  if (__atomic_load_n (&blob->place, __ATOMIC_RELAXED) != BS_PLACE_RESIDENT)
+  if (__atomic_load_n (&entry->place, __ATOMIC_RELAXED) != BS_PLACE_RESIDENT)
     return 0;
 
-  hold = bs_word_lock (&blob->hold);
-  if (hold == 0 || bs_hold_get_kind (hold) != kind)
-    {
-      bs_word_unlock (&blob->hold, hold);
-      return 0;
-    }
-  bs_hold_ref (hold);
-  bs_word_unlock (&blob->hold, hold);
+  reference = (BsReference) bs_locked_pointer_lock (&entry->reference);
+  if (reference != 0 && bs_reference_get_kind (reference) == kind)
+    bs_reference_dup (reference);
+  else
+    reference = 0;
+  bs_locked_pointer_unlock (&entry->reference);
 
-  bs_residency_hit (&self->residency, &blob->node);
-  return hold;
-}
-
-/* Once it is clean it stays so. */
-static inline gboolean
-bs_blob_is_clean (const BsBlob *blob)
-{
-  return __atomic_load_n (&blob->is_clean, __ATOMIC_ACQUIRE);
-}
-
-static inline BsBlob *
-bs_blob_from_node (BsResidencyNode *node)
-{
-  return (BsBlob *) ((char *) node - G_STRUCT_OFFSET (BsBlob, node));
-}
-
-static inline BsBlob *
-bs_blob_from_link (BsLink *link)
-{
-  return bs_blob_from_node ((BsResidencyNode *) link);
+  if (reference != 0)
+    bs_residency_hit (&self->residency, &entry->node);
+  return reference;
 }
 
 G_END_DECLS

@@ -2,29 +2,33 @@
 #include "config.h"
 
 #include "bs-cache-private.h"
-#include "bs-pool-private.h"
 
-/* While a blob is in memory the cache has a strong hold on its buffer, and hands
- * out references to that. After an eviction the blob keeps a plain pointer to the
- * buffer, which a later load follows if somebody still keeps the buffer alive;
- * the buffer clears that pointer, under the lock, when it dies. */
+/* While an entry is in memory it has a reference on its payload, and hands out
+ * others. After an eviction the entry keeps a plain pointer to the payload, which
+ * a later load follows if the application keeps the payload alive; a dying payload
+ * clears that pointer, under the lock. */
 
-/* Whatever a codec says of one object, no sum overflows. */
+/* No sum of sizes overflows, whatever a codec says of one object. */
 #define MAX_OBJECT_SIZE (G_GUINT64_CONSTANT (1) << 40)
 
+static void payload_finalize (BsPayloadOwner *owner, BsPayload *payload);
+
 BsCache *
-bs_cache_new (BsPool *pool)
+bs_cache_new (GObject *owner, BsCacheChangedFunc changed)
 {
   BsCache *self = g_new0 (BsCache, 1);
 
+  self->payload_owner.finalize = payload_finalize;
   g_atomic_ref_count_init (&self->ref_count);
-  g_weak_ref_init (&self->pool, pool);
+  g_weak_ref_init (&self->weak_owner, owner);
+  self->owner = owner;
+  self->changed = changed;
   g_mutex_init (&self->lock);
   self->max_bytes = G_MAXUINT64;
   self->max_items = G_MAXUINT;
   bs_residency_init (&self->residency, self->max_bytes);
-  for (guint i = 0; i < BS_N_OUTBOXES; i++)
-    bs_link_init (&self->outboxes[i].blobs);
+  for (guint i = 0; i < BS_N_TROUBLES; i++)
+    bs_write_queue_init (&self->write_queues[i]);
   bs_link_init (&self->trims);
 
   return self;
@@ -47,620 +51,15 @@ bs_cache_unref (BsCache *self)
   g_assert (self->retry == NULL);
 
   g_clear_error (&self->codec_error);
-  g_weak_ref_clear (&self->pool);
+  g_weak_ref_clear (&self->weak_owner);
   g_mutex_clear (&self->lock);
   g_free (self);
 }
 
-BsBlob *
-bs_blob_new (BsToken *record, gboolean is_clean)
-{
-  BsBlob *blob = g_new0 (BsBlob, 1);
-
-  blob->ref_count = 1;
-  blob->record = record;
-  blob->key = *bs_token_get_key (record);
-  blob->is_clean = is_clean;
-
-  return blob;
-}
-
-BsBlob *
-bs_blob_ref (BsBlob *blob)
-{
-  g_atomic_int_inc (&blob->ref_count);
-  return blob;
-}
-
-gboolean
-bs_blob_try_ref (BsBlob *blob)
-{
-  gint old = g_atomic_int_get (&blob->ref_count);
-
-  while (old > 0)
-    {
-      if (g_atomic_int_compare_and_exchange (&blob->ref_count, old, old + 1))
-        return TRUE;
-      old = g_atomic_int_get (&blob->ref_count);
-    }
-
-  return FALSE;
-}
-
-static void
-set_place (BsBlob *blob, BsPlace place)
-{
-  __atomic_store_n (&blob->place, place, __ATOMIC_RELAXED);
-}
-
-/* The cache's lock must be held. Returns what was there. */
-static BsHold
-exchange_hold (BsBlob *blob, BsHold hold)
-{
-  BsHold old = bs_word_lock (&blob->hold);
-
-  bs_word_unlock (&blob->hold, hold);
-  return old;
-}
-
-void
-bs_cache_enter_locked (BsCache *self, BsBlob *blob)
-{
-  set_place (blob, BS_PLACE_RESIDENT);
-  bs_residency_enter (&self->residency, &blob->node);
-}
-
-void
-bs_cache_restore_locked (BsCache *self, BsBlob *blob)
-{
-  set_place (blob, BS_PLACE_RESIDENT);
-  bs_residency_restore (&self->residency, &blob->node);
-}
-
-void
-bs_cache_outbox_append_locked (BsCache *self, BsBlob *blob)
-{
-  BsOutbox *outbox = &self->outboxes[blob->trouble];
-
-  set_place (blob, BS_PLACE_OUTBOX);
-  bs_link_append (&outbox->blobs, &blob->node.link);
-  bs_amount_add (&outbox->amount, blob);
-}
-
-void
-bs_cache_outbox_remove_locked (BsCache *self, BsBlob *blob)
-{
-  bs_link_remove (&blob->node.link);
-  bs_amount_subtract (&self->outboxes[blob->trouble].amount, blob);
-}
-
-/* The buffer comes into memory, or back into it. Takes the hold over. */
-static void
-make_resident_locked (BsCache *self, BsBlob *blob, BsBuffer *buffer, BsHold hold)
-{
-  buffer->blob = blob;
-  blob->buffer = buffer;
-  self->figures.memory_use += blob->node.size;
-  self->figures.n_resident++;
-  bs_cache_enter_locked (self, blob);
-  exchange_hold (blob, hold);
-}
-
-BsHold
-bs_cache_evict_locked (BsCache *self, BsBlob *blob)
-{
-  set_place (blob, BS_PLACE_OUT);
-  self->figures.memory_use -= blob->node.size;
-  self->figures.memory_in_use += blob->node.size;
-  self->figures.n_resident--;
-  self->stats.evictions++;
-
-  return exchange_hold (blob, 0);
-}
-
-/* Off whatever it stands on; it is to be counted as in memory still. */
-static void
-take_off_locked (BsCache *self, BsBlob *blob)
-{
-  switch ((BsPlace) blob->place)
-    {
-    case BS_PLACE_RESIDENT:
-      bs_residency_leave (&self->residency, &blob->node);
-      break;
-    case BS_PLACE_OUTBOX:
-      bs_cache_outbox_remove_locked (self, blob);
-      break;
-    case BS_PLACE_WRITING:
-      bs_amount_subtract (&self->writing, blob);
-      break;
-    case BS_PLACE_OUT:
-    default:
-      g_assert_not_reached ();
-    }
-}
-
-/* The blob and its buffer part for good. Returns the cache's hold on it, and a
- * reference on one whose object need not be followed any more. */
-static BsHold
-detach_buffer_locked (BsCache *self, BsBlob *blob, BsBuffer **followed)
-{
-  BsBuffer *buffer = g_steal_pointer (&blob->buffer);
-
-  buffer->blob = NULL;
-  if (bs_buffer_is_object (buffer) && bs_buffer_try_ref (buffer))
-    *followed = buffer;
-  if (blob->place == BS_PLACE_OUT)
-    {
-      self->figures.memory_in_use -= blob->node.size;
-      return 0;
-    }
-
-  take_off_locked (self, blob);
-  set_place (blob, BS_PLACE_OUT);
-  self->figures.memory_use -= blob->node.size;
-  self->figures.n_resident--;
-
-  return exchange_hold (blob, 0);
-}
-
-/* Takes over what detach_buffer_locked() has returned. No lock held. */
-static void
-let_go (BsHold hold, BsBuffer *followed)
-{
-  if (followed != NULL)
-    {
-      bs_buffer_unfollow (followed);
-      bs_buffer_unref (followed);
-    }
-  if (hold != 0)
-    bs_hold_drop (hold);
-}
-
-gboolean
-bs_cache_forget_buffer (BsCache *self, BsBuffer *buffer)
-{
-  gboolean was_held;
-
-  g_mutex_lock (&self->lock);
-  was_held = buffer->blob != NULL;
-  if (was_held)
-    {
-      self->figures.memory_in_use -= buffer->blob->node.size;
-      buffer->blob->buffer = NULL;
-    }
-  g_mutex_unlock (&self->lock);
-
-  return was_held;
-}
-
-BsToken *
-bs_cache_release_blob (BsCache *self, BsBlob *blob)
-{
-  BsToken *record = blob->record;
-  BsBuffer *followed = NULL;
-  BsHold hold = 0;
-
-  if (!g_atomic_int_dec_and_test (&blob->ref_count))
-    return NULL;
-
-  g_mutex_lock (&self->lock);
-  if (blob->buffer != NULL)
-    hold = detach_buffer_locked (self, blob, &followed);
-  g_mutex_unlock (&self->lock);
-
-  let_go (hold, followed);
-  g_free (blob);
-
-  return record;
-}
-
-void
-bs_cache_insert (BsCache *self, BsBlob *blob, GBytes *content)
-{
-  BsBuffer *buffer = bs_buffer_new_bytes (self, content);
-  BsHold hold = bs_hold_new_bytes (buffer);
-
-  g_mutex_lock (&self->lock);
-  blob->node.size = g_bytes_get_size (content);
-  blob->is_size_known = TRUE;
-  make_resident_locked (self, blob, buffer, hold);
-  g_mutex_unlock (&self->lock);
-}
-
-BsHold
-bs_cache_insert_object (BsCache *self, BsBlob *blob, GObject *object, const guint64 *size)
-{
-  BsBuffer *buffer = bs_buffer_new_object (self, object);
-  BsHold hold = bs_hold_new_object (buffer, object);
-  BsHold unmeasured = size == NULL ? bs_hold_ref (hold) : 0;
-
-  g_mutex_lock (&self->lock);
-  blob->is_size_known = size != NULL;
-  blob->node.size = size != NULL ? MIN (*size, MAX_OBJECT_SIZE) : 0;
-  make_resident_locked (self, blob, buffer, hold);
-  g_mutex_unlock (&self->lock);
-
-  return unmeasured;
-}
-
-/* What is in memory was used. */
-static void
-touch_locked (BsCache *self, BsBlob *blob)
-{
-  switch ((BsPlace) blob->place)
-    {
-    case BS_PLACE_RESIDENT:
-      bs_residency_hit (&self->residency, &blob->node);
-      break;
-    case BS_PLACE_OUTBOX:
-      bs_cache_outbox_remove_locked (self, blob);
-      bs_cache_enter_locked (self, blob);
-      break;
-    case BS_PLACE_WRITING:
-      blob->was_used = TRUE;
-      break;
-    case BS_PLACE_OUT:
-    default:
-      g_assert_not_reached ();
-    }
-}
-
-static GBytes *
-find_locked (BsCache *self, BsBlob *blob, gboolean *came_back)
-{
-  BsBuffer *buffer = blob->buffer;
-
-  if (buffer == NULL || bs_buffer_is_object (buffer))
-    return NULL;
-
-  if (blob->place == BS_PLACE_OUT)
-    {
-      self->figures.memory_in_use -= blob->node.size;
-      if (!bs_buffer_try_ref (buffer))
-        {
-          buffer->blob = NULL;
-          blob->buffer = NULL;
-          return NULL;
-        }
-      make_resident_locked (self, blob, buffer, bs_hold_new_bytes (buffer));
-      *came_back = TRUE;
-    }
-  else
-    {
-      touch_locked (self, blob);
-    }
-
-  return g_bytes_ref (bs_hold_get_bytes (bs_word_peek (&blob->hold)));
-}
-
-GBytes *
-bs_cache_find (BsCache *self, BsBlob *blob, gboolean *came_back)
-{
-  GBytes *bytes;
-
-  g_mutex_lock (&self->lock);
-  bytes = find_locked (self, blob, came_back);
-  g_mutex_unlock (&self->lock);
-
-  return bytes;
-}
-
-/* A hold on the object; or, where it was evicted, what may lead to it: a
- * reference on the buffer. */
-static BsHold
-find_object_locked (BsCache *self, BsBlob *blob, BsBuffer **evicted)
-{
-  BsBuffer *buffer = blob->buffer;
-
-  if (buffer == NULL || !bs_buffer_is_object (buffer))
-    return 0;
-
-  if (blob->place != BS_PLACE_OUT)
-    {
-      touch_locked (self, blob);
-      return bs_hold_ref (bs_word_peek (&blob->hold));
-    }
-
-  if (bs_buffer_try_ref (buffer))
-    *evicted = buffer;
-  return 0;
-}
-
-/* Takes the reference on the buffer over. */
-static GObject *
-bring_back (BsCache *self, BsBlob *blob, BsBuffer *buffer, gboolean *came_back)
-{
-  GObject *object = bs_buffer_dup_object (buffer);
-  BsHold hold;
-
-  if (object == NULL)
-    {
-      bs_buffer_unref (buffer);
-      return NULL;
-    }
-
-  hold = bs_hold_new_object (buffer, object);
-  g_mutex_lock (&self->lock);
-  if (blob->buffer == buffer && blob->place == BS_PLACE_OUT)
-    {
-      self->figures.memory_in_use -= blob->node.size;
-      make_resident_locked (self, blob, buffer, hold);
-      *came_back = TRUE;
-      hold = 0;
-    }
-  g_mutex_unlock (&self->lock);
-
-  if (hold != 0)
-    bs_hold_drop (hold);
-  return object;
-}
-
 GObject *
-bs_cache_find_object (BsCache *self, BsBlob *blob, gboolean *came_back)
+bs_cache_dup_owner (BsCache *self)
 {
-  BsBuffer *evicted = NULL;
-  BsHold hold;
-
-  g_mutex_lock (&self->lock);
-  hold = find_object_locked (self, blob, &evicted);
-  g_mutex_unlock (&self->lock);
-
-  if (hold != 0)
-    return bs_hold_to_object (hold);
-  if (evicted != NULL)
-    return bring_back (self, blob, evicted, came_back);
-  return NULL;
-}
-
-void
-bs_cache_count_miss (BsCache *self)
-{
-  g_mutex_lock (&self->lock);
-  self->stats.misses++;
-  g_mutex_unlock (&self->lock);
-}
-
-static void
-set_size_locked (BsBlob *blob, guint64 size, gboolean *changed)
-{
-  *changed = !blob->is_size_known || blob->node.size != size;
-  blob->node.size = size;
-  blob->is_size_known = TRUE;
-}
-
-GBytes *
-bs_cache_adopt (BsCache *self, BsBlob *blob, GBytes *content, gboolean *size_changed)
-{
-  BsBuffer *buffer = bs_buffer_new_bytes (self, content);
-  BsHold hold = bs_hold_new_bytes (buffer);
-  gboolean came_back;
-  GBytes *bytes;
-
-  *size_changed = FALSE;
-
-  g_mutex_lock (&self->lock);
-  bytes = find_locked (self, blob, &came_back);
-  if (bytes == NULL)
-    {
-      self->stats.bytes_in += g_bytes_get_size (content);
-      if (blob->buffer == NULL)
-        {
-          set_size_locked (blob, g_bytes_get_size (content), size_changed);
-          make_resident_locked (self, blob, buffer, hold);
-          bytes = g_bytes_ref (bs_hold_get_bytes (hold));
-          hold = 0;
-        }
-      else
-        {
-          /* There is an object: that is what is held, and these are the caller's. */
-          bytes = g_bytes_ref (content);
-        }
-    }
-  g_mutex_unlock (&self->lock);
-
-  if (hold != 0)
-    bs_hold_drop (hold);
-  return bytes;
-}
-
-/* Whatever stands in the way goes: it is bytes, or an object that is gone.
- * Returns the hold on it. */
-static BsHold
-install_object_locked (BsCache *self, BsBlob *blob, BsHold hold, guint64 size, BsBuffer **followed, gboolean *size_changed)
-{
-  BsHold old = 0;
-
-  /* What was read is in the backing. */
-  bs_cache_mark_clean_locked (self, blob);
-  if (blob->buffer != NULL)
-    old = detach_buffer_locked (self, blob, followed);
-  set_size_locked (blob, MIN (size, MAX_OBJECT_SIZE), size_changed);
-  make_resident_locked (self, blob, bs_hold_get_strong (hold)->buffer, hold);
-
-  return old;
-}
-
-GObject *
-bs_cache_adopt_object (BsCache *self, BsBlob *blob, GObject *object, guint64 size, guint64 n_read, gboolean *size_changed)
-{
-  BsBuffer *buffer = bs_buffer_new_object (self, object);
-  BsHold hold = bs_hold_new_object (buffer, object);
-  BsBuffer *gone = NULL, *followed = NULL;
-  GObject *winner = NULL;
-  BsHold old = 0;
-
-  *size_changed = FALSE;
-
-  while (winner == NULL)
-    {
-      BsBuffer *evicted = NULL;
-      gboolean came_back;
-      BsHold other;
-
-      g_mutex_lock (&self->lock);
-      other = find_object_locked (self, blob, &evicted);
-      if (other == 0 && (evicted == NULL || evicted == gone))
-        {
-          old = install_object_locked (self, blob, hold, size, &followed, size_changed);
-          self->stats.bytes_in += n_read;
-          hold = 0;
-        }
-      g_mutex_unlock (&self->lock);
-
-      if (hold == 0)
-        winner = g_object_ref (object);
-      else if (other != 0)
-        winner = bs_hold_to_object (other);
-      else if (bs_buffer_try_ref (evicted))
-        winner = bring_back (self, blob, evicted, &came_back);
-
-      /* Kept, so that no other can be mistaken for it. */
-      if (gone != NULL)
-        bs_buffer_unref (gone);
-      gone = evicted;
-    }
-
-  if (gone != NULL)
-    bs_buffer_unref (gone);
-  let_go (old, followed);
-  if (hold != 0)
-    {
-      bs_buffer_unfollow (buffer);
-      bs_hold_drop (hold);
-    }
-
-  return winner;
-}
-
-gboolean
-bs_cache_measured (BsCache *self, BsBlob *blob, BsHold hold, guint64 size)
-{
-  gboolean is_of_interest;
-
-  g_mutex_lock (&self->lock);
-  is_of_interest = blob->buffer == bs_hold_get_strong (hold)->buffer && !blob->is_size_known;
-  if (is_of_interest)
-    {
-      BsPlace place = blob->place;
-
-      /* Its size is constant while it stands on anything. */
-      if (place != BS_PLACE_OUT)
-        take_off_locked (self, blob);
-      blob->node.size = MIN (size, MAX_OBJECT_SIZE);
-      blob->is_size_known = TRUE;
-
-      if (place == BS_PLACE_OUT)
-        self->figures.memory_in_use += blob->node.size;
-      else
-        self->figures.memory_use += blob->node.size;
-      if (place == BS_PLACE_RESIDENT)
-        bs_cache_enter_locked (self, blob);
-      else if (place == BS_PLACE_OUTBOX)
-        bs_cache_outbox_append_locked (self, blob);
-      else if (place == BS_PLACE_WRITING)
-        bs_amount_add (&self->writing, blob);
-    }
-  g_mutex_unlock (&self->lock);
-
-  return is_of_interest;
-}
-
-gboolean
-bs_cache_is_in_the_way (BsCache *self, BsBlob *blob, BsKind kind)
-{
-  gboolean is_in_the_way;
-
-  g_mutex_lock (&self->lock);
-  is_in_the_way = !blob->is_clean && bs_buffer_is_object (blob->buffer) != (kind == BS_KIND_OBJECT);
-  g_mutex_unlock (&self->lock);
-
-  return is_in_the_way;
-}
-
-BsContent *
-bs_cache_dup_unwritten (BsCache *self, BsBlob *blob)
-{
-  BsBuffer *buffer = NULL;
-  BsHold hold = 0;
-
-  if (bs_blob_is_clean (blob))
-    return NULL;
-
-  g_mutex_lock (&self->lock);
-  if (!blob->is_clean)
-    {
-      buffer = blob->buffer;
-      hold = bs_hold_ref (bs_word_peek (&blob->hold));
-    }
-  g_mutex_unlock (&self->lock);
-
-  /* The hold keeps the buffer. */
-  return hold != 0 ? bs_content_new_for_hold (buffer, hold, self->codec, &blob->key) : NULL;
-}
-
-BsContent *
-bs_cache_dup_content (BsCache *self, BsBlob *blob)
-{
-  BsBuffer *evicted = NULL;
-  BsContent *content;
-  BsBuffer *buffer;
-  BsHold hold;
-
-  g_mutex_lock (&self->lock);
-  buffer = blob->buffer;
-  hold = bs_word_peek (&blob->hold);
-  if (hold != 0)
-    bs_hold_ref (hold);
-  else if (buffer != NULL && !bs_buffer_is_object (buffer) && bs_buffer_try_ref (buffer))
-    evicted = buffer;
-  g_mutex_unlock (&self->lock);
-
-  if (hold != 0)
-    return bs_content_new_for_hold (buffer, hold, self->codec, &blob->key);
-  if (evicted == NULL)
-    return NULL;
-
-  content = bs_content_new_bytes (evicted->content);
-  bs_buffer_unref (evicted);
-  return content;
-}
-
-void
-bs_cache_mark_clean_locked (BsCache *self, BsBlob *blob)
-{
-  if (blob->is_clean)
-    return;
-
-  /* An outbox is for those that wait for their write. */
-  if (blob->place == BS_PLACE_OUTBOX)
-    {
-      bs_cache_outbox_remove_locked (self, blob);
-      bs_cache_restore_locked (self, blob);
-    }
-  __atomic_store_n (&blob->is_clean, TRUE, __ATOMIC_RELEASE);
-  blob->trouble = BS_TROUBLE_NONE;
-  self->stats.writes++;
-  if (bs_buffer_is_object (blob->buffer))
-    self->stats.bytes_out += __atomic_load_n (&blob->buffer->encoded_size, __ATOMIC_RELAXED);
-  else
-    self->stats.bytes_out += blob->node.size;
-
-  /* Writing works again, whoever found out: those that wait need not sit out
-   * their pauses. */
-  self->is_behind_paused = FALSE;
-  if (self->outboxes[BS_TROUBLE_NONE].pause != 0)
-    {
-      self->outboxes[BS_TROUBLE_NONE].pause = 0;
-      self->outboxes[BS_TROUBLE_BACKING].retry_at = 0;
-    }
-}
-
-void
-bs_cache_mark_clean (BsCache *self, BsBlob *blob)
-{
-  g_mutex_lock (&self->lock);
-  bs_cache_mark_clean_locked (self, blob);
-  g_mutex_unlock (&self->lock);
+  return g_weak_ref_get (&self->weak_owner);
 }
 
 BsCacheChanges
@@ -681,4 +80,498 @@ bs_cache_take_changes_locked (BsCache *self)
   self->told = self->figures;
 
   return changes;
+}
+
+void
+bs_cache_tell_changes (BsCache *self, BsCacheChanges changes)
+{
+  if (changes != 0)
+    self->changed (self->owner, changes);
+}
+
+void
+bs_cache_count_items (BsCache *self, int n_items)
+{
+  g_mutex_lock (&self->lock);
+  self->figures.n_items += n_items;
+  g_mutex_unlock (&self->lock);
+}
+
+void
+bs_cache_count_miss (BsCache *self)
+{
+  g_mutex_lock (&self->lock);
+  self->stats.misses++;
+  g_mutex_unlock (&self->lock);
+}
+
+void
+bs_cache_enter_locked (BsCache *self, BsEntry *entry)
+{
+  bs_entry_set_place (entry, BS_PLACE_RESIDENT);
+  bs_residency_enter (&self->residency, &entry->node);
+}
+
+void
+bs_cache_restore_locked (BsCache *self, BsEntry *entry)
+{
+  bs_entry_set_place (entry, BS_PLACE_RESIDENT);
+  bs_residency_restore (&self->residency, &entry->node);
+}
+
+/* The payload comes into memory, or back into it. Takes the reference over. */
+static void
+make_resident_locked (BsCache *self, BsEntry *entry, BsPayload *payload, BsReference reference)
+{
+  payload->entry = entry;
+  entry->payload = payload;
+  self->figures.memory_use += entry->node.size;
+  self->figures.n_resident++;
+  bs_cache_enter_locked (self, entry);
+  bs_entry_exchange_reference (entry, reference);
+}
+
+BsReference
+bs_cache_evict_locked (BsCache *self, BsEntry *entry)
+{
+  bs_entry_set_place (entry, BS_PLACE_OUT);
+  self->figures.memory_use -= entry->node.size;
+  self->figures.memory_in_use += entry->node.size;
+  self->figures.n_resident--;
+  self->stats.evictions++;
+
+  return bs_entry_exchange_reference (entry, 0);
+}
+
+/* Off the list that the entry is on; it still counts as in memory. */
+static void
+unlist_locked (BsCache *self, BsEntry *entry)
+{
+  switch ((BsPlace) entry->place)
+    {
+    case BS_PLACE_RESIDENT:
+      bs_residency_leave (&self->residency, &entry->node);
+      break;
+    case BS_PLACE_QUEUED:
+      bs_write_queue_remove (&self->write_queues[entry->trouble], entry);
+      break;
+    case BS_PLACE_WRITING:
+      bs_amount_subtract (&self->writing, entry);
+      break;
+    case BS_PLACE_OUT:
+      g_assert_not_reached ();
+    }
+}
+
+/* An entry and its payload have parted: both are dropped after unlocking. */
+typedef struct
+{
+  BsReference reference;      /* the entry's; 0: none */
+  BsPayload *payload;         /* a reference; NULL: dead already */
+} Detached;
+
+static Detached
+detach_payload_locked (BsCache *self, BsEntry *entry)
+{
+  Detached detached = { 0, g_steal_pointer (&entry->payload) };
+
+  detached.payload->entry = NULL;
+  if (entry->place == BS_PLACE_OUT)
+    {
+      self->figures.memory_in_use -= entry->node.size;
+    }
+  else
+    {
+      unlist_locked (self, entry);
+      bs_entry_set_place (entry, BS_PLACE_OUT);
+      self->figures.memory_use -= entry->node.size;
+      self->figures.n_resident--;
+      detached.reference = bs_entry_exchange_reference (entry, 0);
+    }
+  if (!bs_payload_try_ref (detached.payload))
+    detached.payload = NULL;
+
+  return detached;
+}
+
+/* No lock held. */
+static void
+drop_detached (Detached detached)
+{
+  if (detached.payload != NULL)
+    {
+      bs_payload_unfollow (detached.payload);
+      bs_payload_unref (detached.payload);
+    }
+  if (detached.reference != 0)
+    bs_reference_drop (detached.reference);
+}
+
+static void
+payload_finalize (BsPayloadOwner *payload_owner, BsPayload *payload)
+{
+  BsCache *self = (BsCache *) payload_owner;
+  BsCacheChanges changes = 0;
+
+  g_mutex_lock (&self->lock);
+  if (payload->entry != NULL)
+    {
+      self->figures.memory_in_use -= payload->entry->node.size;
+      payload->entry->payload = NULL;
+      changes = bs_cache_take_changes_locked (self);
+    }
+  g_mutex_unlock (&self->lock);
+
+  bs_payload_free (payload);
+
+  if (changes != 0)
+    {
+      g_autoptr (GObject) owner = bs_cache_dup_owner (self);
+
+      if (owner != NULL)
+        bs_cache_tell_changes (self, changes);
+    }
+  bs_cache_unref (self);
+}
+
+static BsPayload *
+payload_new (BsCache *self, BsKind kind, gpointer content)
+{
+  return bs_payload_new (&bs_cache_ref (self)->payload_owner, kind, content);
+}
+
+BsToken *
+bs_cache_release_entry (BsCache *self, BsEntry *entry)
+{
+  BsToken *token = entry->record;
+  Detached detached = { 0, };
+
+  if (!g_atomic_int_dec_and_test (&entry->ref_count))
+    return NULL;
+
+  g_mutex_lock (&self->lock);
+  if (entry->payload != NULL)
+    detached = detach_payload_locked (self, entry);
+  g_mutex_unlock (&self->lock);
+
+  drop_detached (detached);
+  g_free (entry);
+
+  return token;
+}
+
+static void
+set_size_locked (BsEntry *entry, guint64 size)
+{
+  entry->node.size = MIN (size, MAX_OBJECT_SIZE);
+  entry->is_size_known = TRUE;
+}
+
+BsReference
+bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, gint64 size)
+{
+  BsPayload *payload = payload_new (self, kind, content);
+  BsReference reference = bs_reference_new (payload, content);
+  BsReference unmeasured = size < 0 ? bs_reference_dup (reference) : 0;
+
+  g_mutex_lock (&self->lock);
+  if (size >= 0)
+    set_size_locked (entry, size);
+  make_resident_locked (self, entry, payload, reference);
+  g_mutex_unlock (&self->lock);
+
+  return unmeasured;
+}
+
+gboolean
+bs_cache_set_size (BsCache *self, BsEntry *entry, BsReference reference, guint64 size)
+{
+  gboolean is_of_interest;
+
+  g_mutex_lock (&self->lock);
+  is_of_interest = entry->payload == bs_reference_get_object_reference (reference)->payload && !entry->is_size_known;
+  if (is_of_interest)
+    {
+      BsPlace place = entry->place;
+
+      /* The size is constant while the entry is on any list. */
+      if (place != BS_PLACE_OUT)
+        unlist_locked (self, entry);
+      set_size_locked (entry, size);
+
+      if (place == BS_PLACE_OUT)
+        self->figures.memory_in_use += entry->node.size;
+      else
+        self->figures.memory_use += entry->node.size;
+      if (place == BS_PLACE_RESIDENT)
+        bs_cache_enter_locked (self, entry);
+      else if (place == BS_PLACE_QUEUED)
+        bs_write_queue_append (&self->write_queues[entry->trouble], entry);
+      else if (place == BS_PLACE_WRITING)
+        bs_amount_add (&self->writing, entry);
+    }
+  g_mutex_unlock (&self->lock);
+
+  return is_of_interest;
+}
+
+/* The entry is in memory, and was used. */
+static void
+touch_locked (BsCache *self, BsEntry *entry)
+{
+  switch ((BsPlace) entry->place)
+    {
+    case BS_PLACE_RESIDENT:
+      bs_residency_hit (&self->residency, &entry->node);
+      break;
+    case BS_PLACE_QUEUED:
+      bs_write_queue_remove (&self->write_queues[entry->trouble], entry);
+      bs_cache_enter_locked (self, entry);
+      break;
+    case BS_PLACE_WRITING:
+      entry->was_used = TRUE;
+      break;
+    case BS_PLACE_OUT:
+      g_assert_not_reached ();
+    }
+}
+
+/* A reference on the content; or, where it was evicted, a reference on the
+ * payload, which may lead to it. */
+static BsReference
+find_locked (BsCache *self, BsEntry *entry, BsKind kind, BsPayload **evicted)
+{
+  BsPayload *payload = entry->payload;
+
+  if (payload == NULL || bs_payload_get_kind (payload) != kind)
+    return 0;
+
+  if (entry->place != BS_PLACE_OUT)
+    {
+      touch_locked (self, entry);
+      return bs_reference_dup (bs_entry_get_reference (entry));
+    }
+
+  if (bs_payload_try_ref (payload))
+    *evicted = payload;
+  return 0;
+}
+
+/* Makes an evicted payload resident again, unless another thread has. Takes the
+ * reference on the payload over. */
+static BsReference
+bring_back (BsCache *self, BsEntry *entry, BsPayload *payload, gboolean *came_back)
+{
+  BsReference reference = bs_reference_new_again (payload);
+
+  if (reference == 0)
+    return 0;
+
+  g_mutex_lock (&self->lock);
+  if (entry->payload == payload && entry->place == BS_PLACE_OUT)
+    {
+      self->figures.memory_in_use -= entry->node.size;
+      make_resident_locked (self, entry, payload, bs_reference_dup (reference));
+      *came_back = TRUE;
+    }
+  g_mutex_unlock (&self->lock);
+
+  return reference;
+}
+
+gpointer
+bs_cache_find (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back)
+{
+  BsPayload *evicted = NULL;
+  BsReference reference;
+
+  g_mutex_lock (&self->lock);
+  reference = find_locked (self, entry, kind, &evicted);
+  g_mutex_unlock (&self->lock);
+
+  if (evicted != NULL)
+    reference = bring_back (self, entry, evicted, came_back);
+
+  return reference != 0 ? bs_reference_to_content (reference) : NULL;
+}
+
+/* Takes the reference over. Another payload goes: bytes give way to an object, and
+ * an object that is gone to another one. */
+static Detached
+install_locked (BsCache *self, BsEntry *entry, BsPayload *payload, BsReference reference, guint64 size, gboolean *size_changed)
+{
+  Detached detached = { 0, };
+  guint64 old_size = entry->node.size;
+  gboolean was_size_known = entry->is_size_known;
+
+  /* Content that was read is in the backing. */
+  bs_cache_mark_clean_locked (self, entry);
+  if (entry->payload != NULL)
+    detached = detach_payload_locked (self, entry);
+  set_size_locked (entry, size);
+  *size_changed = !was_size_known || entry->node.size != old_size;
+  make_resident_locked (self, entry, payload, reference);
+
+  return detached;
+}
+
+/* Bytes do not replace an object, which is in memory or may be yet. */
+static gboolean
+may_install_locked (BsEntry *entry, BsKind kind)
+{
+  return kind == BS_KIND_OBJECT || entry->payload == NULL || bs_payload_get_kind (entry->payload) == kind;
+}
+
+gpointer
+bs_cache_adopt (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, guint64 size, guint64 n_read, gboolean *size_changed)
+{
+  BsPayload *payload = payload_new (self, kind, content);
+  BsReference reference = bs_reference_new (payload, content);
+  BsReference winner = 0;
+  BsPayload *dead = NULL;
+  Detached detached = { 0, };
+  gboolean is_installed = FALSE, came_back;
+
+  *size_changed = FALSE;
+
+  while (winner == 0)
+    {
+      BsPayload *evicted = NULL;
+
+      g_mutex_lock (&self->lock);
+      winner = find_locked (self, entry, kind, &evicted);
+      if (winner == 0 && (evicted == NULL || evicted == dead))
+        {
+          self->stats.bytes_in += n_read;
+          winner = bs_reference_dup (reference);
+          is_installed = may_install_locked (entry, kind);
+          if (is_installed)
+            detached = install_locked (self, entry, payload, reference, size, size_changed);
+        }
+      g_mutex_unlock (&self->lock);
+
+      if (winner == 0 && bs_payload_try_ref (evicted))
+        winner = bring_back (self, entry, evicted, &came_back);
+
+      /* Kept for a round, so that no other payload is mistaken for it. */
+      if (dead != NULL)
+        bs_payload_unref (dead);
+      dead = evicted;
+    }
+
+  if (dead != NULL)
+    bs_payload_unref (dead);
+  drop_detached (detached);
+  if (!is_installed)
+    {
+      bs_payload_unfollow (payload);
+      bs_reference_drop (reference);
+    }
+
+  return bs_reference_to_content (winner);
+}
+
+BsContent *
+bs_cache_dup_unwritten (BsCache *self, BsEntry *entry)
+{
+  BsReference reference = 0;
+  BsPayload *payload;
+
+  if (bs_entry_is_clean (entry))
+    return NULL;
+
+  g_mutex_lock (&self->lock);
+  if (!entry->is_clean)
+    {
+      payload = entry->payload;
+      reference = bs_reference_dup (bs_entry_get_reference (entry));
+    }
+  g_mutex_unlock (&self->lock);
+
+  /* The reference keeps the payload. */
+  return reference != 0 ? bs_content_new_for_reference (payload, reference, self->codec, &entry->key) : NULL;
+}
+
+BsContent *
+bs_cache_dup_other_kind (BsCache *self, BsEntry *entry, BsKind kind)
+{
+  gboolean is_other_kind;
+
+  g_mutex_lock (&self->lock);
+  is_other_kind = !entry->is_clean && bs_payload_get_kind (entry->payload) != kind;
+  g_mutex_unlock (&self->lock);
+
+  return is_other_kind ? bs_cache_dup_unwritten (self, entry) : NULL;
+}
+
+/* Content to write of an entry that may be clean, if it is still alive. */
+static BsContent *
+dup_content (BsCache *self, BsEntry *entry)
+{
+  BsPayload *payload, *evicted = NULL;
+  BsReference reference = 0;
+  BsContent *content;
+
+  g_mutex_lock (&self->lock);
+  payload = entry->payload;
+  if (entry->place != BS_PLACE_OUT)
+    reference = bs_reference_dup (bs_entry_get_reference (entry));
+  else if (payload != NULL && bs_payload_get_kind (payload) == BS_KIND_BYTES && bs_payload_try_ref (payload))
+    evicted = payload;
+  g_mutex_unlock (&self->lock);
+
+  if (reference != 0)
+    return bs_content_new_for_reference (payload, reference, self->codec, &entry->key);
+  if (evicted == NULL)
+    return NULL;
+
+  content = bs_content_new_bytes (evicted->bytes);
+  bs_payload_unref (evicted);
+  return content;
+}
+
+BsContent *
+bs_cache_dup_unpersisted (BsCache *self, BsEntry *entry)
+{
+  if (bs_entry_is_clean (entry) && bs_backing_store_has_seen_bad (self->store))
+    return dup_content (self, entry);
+
+  return bs_cache_dup_unwritten (self, entry);
+}
+
+void
+bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry)
+{
+  if (entry->is_clean)
+    return;
+
+  /* A write queue has only entries that wait for their write. */
+  if (entry->place == BS_PLACE_QUEUED)
+    {
+      bs_write_queue_remove (&self->write_queues[entry->trouble], entry);
+      bs_cache_restore_locked (self, entry);
+    }
+  __atomic_store_n (&entry->is_clean, TRUE, __ATOMIC_RELEASE);
+  entry->trouble = BS_TROUBLE_NONE;
+  self->stats.writes++;
+  if (bs_payload_get_kind (entry->payload) == BS_KIND_OBJECT)
+    self->stats.bytes_out += __atomic_load_n (&entry->payload->encoded_size, __ATOMIC_RELAXED);
+  else
+    self->stats.bytes_out += entry->node.size;
+
+  /* Writing works again: entries that wait need not sit out their pauses. */
+  self->is_behind_paused = FALSE;
+  if (self->write_queues[BS_TROUBLE_NONE].pause != 0)
+    {
+      self->write_queues[BS_TROUBLE_NONE].pause = 0;
+      self->write_queues[BS_TROUBLE_BACKING].retry_at = 0;
+    }
+}
+
+void
+bs_cache_mark_clean (BsCache *self, BsEntry *entry)
+{
+  g_mutex_lock (&self->lock);
+  bs_cache_mark_clean_locked (self, entry);
+  g_mutex_unlock (&self->lock);
 }

@@ -49,7 +49,7 @@ bs_codec_default_init (BsCodecInterface *iface)
 {
 }
 
-/* What a function returned, or why it did not. */
+/* Returns the result of a function, or sets an error. */
 static gpointer
 check_result (BsCodec *self, const char *function, gboolean implemented, gpointer result, GError *local_error, GError **error)
 {

@@ -5,18 +5,23 @@
 
 G_BEGIN_DECLS
 
-/* Makes the cache fit its budget: what is clean goes at once, what is dirty is
- * written in the background first. No lock held. Returns what changed since the
- * last call. */
-BsCacheChanges bs_cache_balance        (BsCache *self, BsBackingStore *store);
+/* All functions are called with no lock held, and while the cache's owner is held. */
 
-/* Whether this thread is just doing so, and has called out: what is asked of the
- * cache meanwhile is done when it comes back. */
-gboolean       bs_cache_is_balancing   (BsCache *self);
+/* To be called after each change of what is in memory: keeps the budget, answers
+ * trims, tells the owner. Clean entries leave at once, dirty ones are written in
+ * the background first. */
+void     bs_cache_settle         (BsCache *self);
 
-/* The source that tries again when a pause is over, for the context of the
- * calling thread. */
-void           bs_cache_attach_retry   (BsCache *self);
-void           bs_cache_destroy_retry  (BsCache *self);
+/* Whether this thread is settling the cache, and has called out: what is asked of
+ * the cache meanwhile is done when that returns. */
+gboolean bs_cache_is_settling    (BsCache *self);
+
+/* Drops a reference on the entry; with the last one its token, and settles. */
+void     bs_cache_drop_entry     (BsCache *self, BsEntry *entry);
+
+/* The source that settles when a pause is over, in the calling thread's default
+ * context. */
+void     bs_cache_attach_retry   (BsCache *self);
+void     bs_cache_destroy_retry  (BsCache *self);
 
 G_END_DECLS

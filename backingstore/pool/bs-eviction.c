@@ -2,112 +2,91 @@
 #include "config.h"
 
 #include "bs-eviction-private.h"
-#include "bs-pool-private.h"
 #include "bs-trim-private.h"
 
-#define FIRST_PAUSE (100 * G_TIME_SPAN_MILLISECOND)
-#define LONGEST_PAUSE (30 * G_TIME_SPAN_SECOND)
-
-/* How much one round collects under the lock, to be done after unlocking. */
+/* How much one round collects under the lock, to be executed after unlocking. */
 #define MAX_EVICTIONS 32
 #define MAX_WRITES 8
 
-/* The write of a blob that is to leave, or will have to before long. It holds
- * the buffer and not the blob: if nobody wants the blob any more, the store need
- * not write it. */
+/* The write of an entry that is to leave, or will have to before long. It has the
+ * payload and not the entry: the store need not write an entry that no item has
+ * any more. */
 typedef struct
 {
   BsCache *cache;       /* owned */
-  BsBuffer *buffer;     /* owned */
-  BsHold hold;          /* a reference, until the write is started */
+  BsPayload *payload;   /* a reference */
+  BsReference reference;        /* owned, until the write is started */
   BsKey key;
-  BsOutbox *outbox;     /* NULL: written behind, it stays where it is meanwhile */
-  guint epoch;          /* of the outbox */
-} Departure;
+  BsWriteQueue *queue;  /* NULL: written behind, the entry stays where it is meanwhile */
+  guint n_failures;     /* the queue's at the start */
+} EvictionWrite;
 
+/* Work collected under the lock, for after unlocking. */
 typedef struct
 {
-  BsHold evicted[MAX_EVICTIONS];
+  BsReference evicted[MAX_EVICTIONS];
   guint n_evicted;
 
-  BsBlob *blobs[MAX_WRITES];            /* references */
-  Departure *departures[MAX_WRITES];
+  BsEntry *entries[MAX_WRITES];         /* references */
+  EvictionWrite *writes[MAX_WRITES];
   guint n_writes;
   int priority;
 
-  GPtrArray *callers;                   /* references; NULL while there are none */
-  GError *hopeless;                     /* owned; why no trim that is left can succeed */
+  GPtrArray *reached;                   /* of BsWaiter, references: trims that are down to their target; nullable */
+  GError *trim_error;                   /* owned; why no trim that is left can succeed */
   gboolean again;
 } Round;
 
-/* The balances that run on this thread: dropping bytes and starting writes call
- * out, and what is called may come back here. An inner one leaves the work to
- * the outer one of the same cache, so that nothing nests without bound. */
-typedef struct _Frame Frame;
+/* The caches that this thread is balancing: dropping bytes and starting writes
+ * call out, and the function called may change the same cache. An inner scope
+ * leaves the work to the outer one of the same cache, so that nothing nests
+ * without bound. */
+typedef struct _BalanceScope BalanceScope;
 
-struct _Frame
+struct _BalanceScope
 {
   BsCache *cache;
   gboolean again;
-  Frame *outer;
+  BalanceScope *outer;
 };
 
-static GPrivate current_frame;
+static GPrivate current_scope;
 
-static Departure *
-departure_new_locked (BsCache *cache, BsBlob *blob, BsOutbox *outbox)
+static EvictionWrite *
+eviction_write_new_locked (BsCache *cache, BsEntry *entry, BsWriteQueue *queue)
 {
-  Departure *self = g_new (Departure, 1);
+  EvictionWrite *self = g_new (EvictionWrite, 1);
 
   self->cache = bs_cache_ref (cache);
-  /* Cannot fail: the cache has a hold on it. */
-  bs_buffer_try_ref (blob->buffer);
-  self->buffer = blob->buffer;
-  self->hold = bs_hold_ref (bs_word_peek (&blob->hold));
-  self->key = blob->key;
-  self->outbox = outbox;
-  self->epoch = outbox != NULL ? outbox->epoch : 0;
+  /* Cannot fail: the entry has a reference. */
+  bs_payload_try_ref (entry->payload);
+  self->payload = entry->payload;
+  self->reference = bs_reference_dup (bs_entry_get_reference (entry));
+  self->key = entry->key;
+  self->queue = queue;
+  self->n_failures = queue != NULL ? queue->n_failures : 0;
 
   return self;
 }
 
 static void
-departure_free (gpointer data)
+eviction_write_free (gpointer data)
 {
-  Departure *self = data;
+  EvictionWrite *self = data;
 
-  if (self->buffer != NULL)
-    bs_buffer_unref (self->buffer);
+  if (self->payload != NULL)
+    bs_payload_unref (self->payload);
   bs_cache_unref (self->cache);
   g_free (self);
 }
 
-static guint64
-get_target_locked (BsCache *self)
-{
-  guint64 target = self->max_bytes;
-
-  for (BsLink *link = self->trims.next; link != &self->trims; link = link->next)
-    target = MIN (target, ((BsTrim *) link)->target);
-
-  return target;
-}
-
 static void
-pause_outbox (BsOutbox *outbox)
+readmit_locked (BsCache *self, BsEntry *entry)
 {
-  outbox->epoch++;
-  outbox->pause = CLAMP (outbox->pause * 2, FIRST_PAUSE, LONGEST_PAUSE);
-  outbox->retry_at = g_get_monotonic_time () + outbox->pause;
-}
-
-static void
-put_back_locked (BsCache *self, BsBlob *blob)
-{
-  if (blob->was_used)
-    bs_cache_enter_locked (self, blob);
+  if (entry->was_used)
+    bs_cache_enter_locked (self, entry);
   else
-    bs_cache_restore_locked (self, blob);
+    bs_cache_restore_locked (self, entry);
 }
 
 static gboolean
@@ -117,35 +96,36 @@ is_over_locked (BsCache *self, guint64 target, const BsAmount *leaving)
          self->figures.n_resident - leaving->n > self->max_items;
 }
 
-/* The write ended while its blob was still wanted. */
-static BsHold
-departure_arrive_locked (Departure *self, BsBlob *blob)
+/* The write has succeeded, and its entry is still needed. Returns the reference to
+ * be dropped after unlocking. */
+static BsReference
+eviction_write_succeed_locked (EvictionWrite *self, BsEntry *entry)
 {
   BsCache *cache = self->cache;
 
-  bs_amount_subtract (&cache->writing, blob);
-  bs_cache_mark_clean_locked (cache, blob);
+  bs_amount_subtract (&cache->writing, entry);
+  bs_cache_mark_clean_locked (cache, entry);
 
-  /* Room in the meantime, or used again: then somebody else may have to go. */
-  if (blob->was_used || !is_over_locked (cache, get_target_locked (cache), &cache->writing))
+  /* An entry that was used, or for which there is room by now, stays. */
+  if (entry->was_used || !is_over_locked (cache, bs_cache_get_target_locked (cache), &cache->writing))
     {
-      put_back_locked (cache, blob);
+      readmit_locked (cache, entry);
       return 0;
     }
 
-  return bs_cache_evict_locked (cache, blob);
+  return bs_cache_evict_locked (cache, entry);
 }
 
-/* Why the write failed, noted where nobody else's write is to find out. TRUE if
- * that is to be reported. */
+/* Notes why the write has failed. TRUE if that is to be reported: it is the
+ * entry's first failure. */
 static gboolean
-note_trouble_locked (Departure *self, BsBlob *blob, const GError *error)
+note_trouble_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
 {
   BsCache *cache = self->cache;
-  gboolean is_first = blob->trouble == BS_TROUBLE_NONE;
+  gboolean is_first = entry->trouble == BS_TROUBLE_NONE;
 
-  blob->trouble = g_atomic_int_get (&self->buffer->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
-  if (blob->trouble == BS_TROUBLE_CODEC)
+  entry->trouble = g_atomic_int_get (&self->payload->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
+  if (entry->trouble == BS_TROUBLE_CODEC)
     {
       g_clear_error (&cache->codec_error);
       cache->codec_error = g_error_copy (error);
@@ -154,121 +134,120 @@ note_trouble_locked (Departure *self, BsBlob *blob, const GError *error)
   return is_first;
 }
 
-/* TRUE if that is to be reported. */
+/* TRUE if the failure is to be reported. */
 static gboolean
-departure_fail_locked (Departure *self, BsBlob *blob, const GError *error)
+eviction_write_fail_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
 {
   BsCache *cache = self->cache;
-  BsOutbox *outbox;
-  gboolean report;
+  BsWriteQueue *queue;
+  gboolean is_news, report;
 
-  bs_amount_subtract (&cache->writing, blob);
-  if (blob->is_clean)
+  bs_amount_subtract (&cache->writing, entry);
+  if (entry->is_clean)
     {
-      /* Somebody else's write came through. */
-      put_back_locked (cache, blob);
+      /* Another write of the entry has succeeded. */
+      readmit_locked (cache, entry);
       return FALSE;
     }
 
-  report = note_trouble_locked (self, blob, error);
-  outbox = &cache->outboxes[blob->trouble];
-  bs_cache_outbox_append_locked (cache, blob);
+  report = note_trouble_locked (self, entry, error);
+  queue = &cache->write_queues[entry->trouble];
+  bs_write_queue_append (queue, entry);
 
-  /* What a codec cannot do says nothing of other blobs. */
-  if (blob->trouble == BS_TROUBLE_BACKING && self->epoch == self->outbox->epoch)
-    pause_outbox (self->outbox);
-  if (outbox->pause == 0 || (blob->trouble == BS_TROUBLE_CODEC && self->outbox == outbox && self->epoch == outbox->epoch))
-    pause_outbox (outbox);
+  /* A codec failure must not pause writes of other entries. */
+  is_news = self->n_failures == self->queue->n_failures;
+  if (is_news && entry->trouble == BS_TROUBLE_BACKING)
+    bs_write_queue_pause (self->queue);
+  if (queue->pause == 0 || (is_news && entry->trouble == BS_TROUBLE_CODEC && queue == self->queue))
+    bs_write_queue_pause (queue);
 
   return report;
 }
 
-/* A write-behind has ended. TRUE if that is to be reported. */
+/* A write-behind has ended. TRUE if a failure is to be reported. */
 static gboolean
-write_behind_end_locked (Departure *self, BsBlob *blob, const GError *error)
+write_behind_end_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
 {
   if (error == NULL)
     {
-      bs_cache_mark_clean_locked (self->cache, blob);
+      bs_cache_mark_clean_locked (self->cache, entry);
       return FALSE;
     }
 
-  /* Where it has to leave by now, the write that this takes tells. */
-  if (blob->place != BS_PLACE_RESIDENT || blob->is_clean)
+  /* An entry that has to leave by now is written again, and that write tells. */
+  if (entry->place != BS_PLACE_RESIDENT || entry->is_clean)
     return FALSE;
 
   self->cache->is_behind_paused = TRUE;
-  return note_trouble_locked (self, blob, error);
+  return note_trouble_locked (self, entry, error);
 }
 
-static void
-fail_trims (BsCache *self, const GError *error)
+/* Work left when a write has ended, for after unlocking. */
+typedef struct
 {
-  g_autoptr (GPtrArray) callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
+  BsReference evicted;  /* to be dropped; 0: none */
+  gboolean report;
+  gboolean fail_trims;
+} WriteEnd;
 
-  g_mutex_lock (&self->lock);
-  while (!bs_link_is_empty (&self->trims))
+static WriteEnd
+eviction_write_end_locked (EvictionWrite *self, const GError *error)
+{
+  /* Without an entry, nothing may have been written at all. */
+  BsEntry *entry = self->payload->entry;
+  WriteEnd end = { 0, };
+
+  if (self->queue == NULL)
     {
-      BsTrim *trim = (BsTrim *) self->trims.next;
-
-      bs_link_remove (&trim->link);
-      g_ptr_array_add (callers, g_steal_pointer (&trim->caller));
+      self->cache->n_behind--;
+      end.report = entry != NULL && write_behind_end_locked (self, entry, error);
+      return end;
     }
-  g_mutex_unlock (&self->lock);
 
-  for (guint i = 0; i < callers->len; i++)
-    bs_waiter_answer (callers->pdata[i], NULL, g_error_copy (error));
+  self->queue->n_writing--;
+  if (entry == NULL)
+    return end;
+
+  if (error == NULL)
+    {
+      end.evicted = eviction_write_succeed_locked (self, entry);
+      self->queue->pause = 0;
+    }
+  else
+    {
+      end.report = eviction_write_fail_locked (self, entry, error);
+      end.fail_trims = entry->trouble != BS_TROUBLE_CODEC;
+    }
+
+  return end;
 }
 
 /* Called on the thread that finishes the write. */
 static gpointer
-departure_deliver (gpointer data, gpointer value, GError **error)
+eviction_write_deliver (gpointer data, gpointer value, GError **error)
 {
-  Departure *self = data;
+  EvictionWrite *self = data;
   BsCache *cache = self->cache;
-  BsHold evicted = 0;
-  gboolean report = FALSE, fails_trims = FALSE;
-  BsBlob *blob;
-  BsPool *pool;
+  g_autoptr (GObject) owner = NULL;
+  WriteEnd end;
 
   g_mutex_lock (&cache->lock);
-  /* Where nobody wants the blob any more, nothing may have been written at all. */
-  blob = self->buffer->blob;
-  if (self->outbox == NULL)
-    {
-      cache->n_behind--;
-      report = blob != NULL && write_behind_end_locked (self, blob, *error);
-    }
-  else
-    {
-      self->outbox->n_writing--;
-      if (*error == NULL && blob != NULL)
-        {
-          evicted = departure_arrive_locked (self, blob);
-          self->outbox->pause = 0;
-        }
-      else if (*error != NULL && blob != NULL)
-        {
-          report = departure_fail_locked (self, blob, *error);
-          fails_trims = blob->trouble != BS_TROUBLE_CODEC;
-        }
-    }
+  end = eviction_write_end_locked (self, *error);
   g_mutex_unlock (&cache->lock);
 
-  if (evicted != 0)
-    bs_hold_drop (evicted);
-  bs_buffer_unref (g_steal_pointer (&self->buffer));
+  if (end.evicted != 0)
+    bs_reference_drop (end.evicted);
+  bs_payload_unref (g_steal_pointer (&self->payload));
 
-  pool = g_weak_ref_get (&cache->pool);
-  if (pool != NULL)
-    {
-      if (report)
-        bs_backing_store_report (bs_pool_get_store (pool), &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
-      bs_pool_settle (pool);
-      if (fails_trims)
-        fail_trims (cache, *error);
-      g_object_unref (pool);
-    }
+  owner = bs_cache_dup_owner (cache);
+  if (owner == NULL)
+    return NULL;
+
+  if (end.report)
+    bs_backing_store_report (cache->store, &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
+  bs_cache_settle (cache);
+  if (end.fail_trims)
+    bs_cache_fail_trims (cache, *error);
 
   return NULL;
 }
@@ -280,15 +259,15 @@ choose_victims_locked (BsCache *self, guint64 target, Round *round)
     {
       BsAmount leaving = self->writing;
       BsResidencyNode *node;
-      BsBlob *blob;
+      BsEntry *entry;
 
-      /* Those that can be written count as gone, so that nobody else is chosen
-       * in their place; those that cannot be for now do not. */
-      for (guint i = 0; i < BS_N_OUTBOXES; i++)
-        if (self->outboxes[i].pause == 0)
+      /* Entries that can be written now count as gone, so that no other one is
+       * chosen in their place. */
+      for (guint i = 0; i < BS_N_TROUBLES; i++)
+        if (self->write_queues[i].pause == 0)
           {
-            leaving.bytes += self->outboxes[i].amount.bytes;
-            leaving.n += self->outboxes[i].amount.n;
+            leaving.bytes += self->write_queues[i].amount.bytes;
+            leaving.n += self->write_queues[i].amount.n;
           }
       if (!is_over_locked (self, target, &leaving))
         return;
@@ -303,18 +282,12 @@ choose_victims_locked (BsCache *self, guint64 target, Round *round)
         }
 
       bs_residency_leave (&self->residency, node);
-      blob = bs_blob_from_node (node);
-      if (blob->is_clean)
-        round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, blob);
+      entry = bs_entry_from_node (node);
+      if (entry->is_clean)
+        round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, entry);
       else
-        bs_cache_outbox_append_locked (self, blob);
+        bs_write_queue_append (&self->write_queues[entry->trouble], entry);
     }
-}
-
-static gboolean
-may_write (const BsOutbox *outbox, gint64 now)
-{
-  return outbox->pause == 0 || (outbox->n_writing == 0 && outbox->retry_at <= now);
 }
 
 static guint
@@ -322,21 +295,21 @@ count_writing (const BsCache *self)
 {
   guint n_writing = self->n_behind;
 
-  for (guint i = 0; i < BS_N_OUTBOXES; i++)
-    n_writing += self->outboxes[i].n_writing;
+  for (guint i = 0; i < BS_N_TROUBLES; i++)
+    n_writing += self->write_queues[i].n_writing;
 
   return n_writing;
 }
 
 static void
-choose_writes_locked (BsCache *self, BsOutbox *outbox, guint64 target, guint max_writes, gint64 now, Round *round)
+choose_writes_locked (BsCache *self, BsWriteQueue *queue, guint64 target, guint max_writes, gint64 now, Round *round)
 {
   while (is_over_locked (self, target, &self->writing) &&
          count_writing (self) < max_writes &&
-         !bs_link_is_empty (&outbox->blobs) &&
-         may_write (outbox, now))
+         !bs_link_is_empty (&queue->entries) &&
+         bs_write_queue_may_write (queue, now))
     {
-      BsBlob *blob;
+      BsEntry *entry;
 
       if (round->n_writes == MAX_WRITES || round->n_evicted == MAX_EVICTIONS)
         {
@@ -344,31 +317,31 @@ choose_writes_locked (BsCache *self, BsOutbox *outbox, guint64 target, guint max
           return;
         }
 
-      blob = bs_blob_from_link (outbox->blobs.next);
-      bs_cache_outbox_remove_locked (self, blob);
-      if (!bs_blob_try_ref (blob))
+      entry = bs_entry_from_link (queue->entries.next);
+      bs_write_queue_remove (queue, entry);
+      if (!bs_entry_try_ref (entry))
         {
-          /* Its last user is just letting go of it. */
-          round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, blob);
+          /* The last reference is just being dropped. */
+          round->evicted[round->n_evicted++] = bs_cache_evict_locked (self, entry);
           continue;
         }
 
-      __atomic_store_n (&blob->place, BS_PLACE_WRITING, __ATOMIC_RELAXED);
-      blob->was_used = FALSE;
-      bs_amount_add (&self->writing, blob);
-      outbox->n_writing++;
-      round->blobs[round->n_writes] = blob;
-      round->departures[round->n_writes++] = departure_new_locked (self, blob, outbox);
+      bs_entry_set_place (entry, BS_PLACE_WRITING);
+      entry->was_used = FALSE;
+      bs_amount_add (&self->writing, entry);
+      queue->n_writing++;
+      round->entries[round->n_writes] = entry;
+      round->writes[round->n_writes++] = eviction_write_new_locked (self, entry, queue);
     }
 }
 
-/* Whether there is something to write before it has to leave. Not while writing
- * does not work: then only what has to leave is tried. */
+/* Whether there are entries to write before they have to leave. None while writing
+ * fails: then only entries that have to leave are tried. */
 static gboolean
 may_write_behind_locked (BsCache *self, guint max_writes)
 {
   return !self->is_behind_paused &&
-         self->outboxes[BS_TROUBLE_NONE].pause == 0 && self->outboxes[BS_TROUBLE_BACKING].pause == 0 &&
+         self->write_queues[BS_TROUBLE_NONE].pause == 0 && self->write_queues[BS_TROUBLE_BACKING].pause == 0 &&
          count_writing (self) < max_writes &&
          bs_residency_is_ageing (&self->residency);
 }
@@ -378,7 +351,7 @@ choose_write_behinds_locked (BsCache *self, guint max_writes, Round *round)
 {
   while (may_write_behind_locked (self, max_writes))
     {
-      BsBlob *blob;
+      BsEntry *entry;
 
       if (round->n_writes == MAX_WRITES)
         {
@@ -386,44 +359,14 @@ choose_write_behinds_locked (BsCache *self, guint max_writes, Round *round)
           return;
         }
 
-      blob = bs_blob_from_node (bs_residency_next_ageing (&self->residency));
-      if (blob->is_clean || blob->trouble != BS_TROUBLE_NONE || !bs_blob_try_ref (blob))
+      entry = bs_entry_from_node (bs_residency_next_ageing (&self->residency));
+      if (entry->is_clean || entry->trouble != BS_TROUBLE_NONE || !bs_entry_try_ref (entry))
         continue;
 
       self->n_behind++;
-      round->blobs[round->n_writes] = blob;
-      round->departures[round->n_writes++] = departure_new_locked (self, blob, NULL);
+      round->entries[round->n_writes] = entry;
+      round->writes[round->n_writes++] = eviction_write_new_locked (self, entry, NULL);
     }
-}
-
-static void
-choose_answers_locked (BsCache *self, Round *round)
-{
-  BsLink *link = self->trims.next;
-
-  while (link != &self->trims)
-    {
-      BsTrim *trim = (BsTrim *) link;
-
-      link = link->next;
-      if (self->figures.memory_use > trim->target)
-        {
-          round->priority = MIN (round->priority, trim->priority);
-          continue;
-        }
-
-      bs_link_remove (&trim->link);
-      if (round->callers == NULL)
-        round->callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
-      g_ptr_array_add (round->callers, g_steal_pointer (&trim->caller));
-    }
-}
-
-/* What is due already waits for a write under way, whose end comes back here. */
-static gboolean
-is_paused (const BsOutbox *outbox, gint64 now)
-{
-  return outbox->pause != 0 && outbox->retry_at > now && !bs_link_is_empty (&outbox->blobs);
 }
 
 static void
@@ -431,65 +374,69 @@ schedule_retry_locked (BsCache *self, gint64 now)
 {
   gint64 at = G_MAXINT64;
 
-  for (guint i = 0; i < BS_N_OUTBOXES; i++)
-    if (is_paused (&self->outboxes[i], now))
-      at = MIN (at, self->outboxes[i].retry_at);
+  for (guint i = 0; i < BS_N_TROUBLES; i++)
+    if (bs_write_queue_is_paused (&self->write_queues[i], now))
+      at = MIN (at, self->write_queues[i].retry_at);
 
   if (at != G_MAXINT64 && self->retry != NULL)
     g_source_set_ready_time (self->retry, at);
 }
 
+/* Consumes the entry and the write. */
 static void
-carry_out (BsCache *self, BsBackingStore *store, Round *round)
+start_write (BsCache *self, BsEntry *entry, EvictionWrite *write, Round *round)
 {
-  for (guint i = 0; i < round->n_evicted; i++)
-    bs_hold_drop (round->evicted[i]);
+  /* The write is freed as soon as it has ended. */
+  g_autoptr (BsContent) content = bs_content_new_for_reference (write->payload, write->reference, self->codec, &write->key);
+  BsToken *token;
+  BsWaiter *caller;
 
-  for (guint i = 0; i < round->n_writes; i++)
+  caller = bs_waiter_new_background (self->store, write->queue != NULL ? round->priority : G_PRIORITY_LOW,
+                                     eviction_write_deliver, write, eviction_write_free);
+  bs_backing_store_start_write (self->store, entry->record, content, caller);
+  bs_waiter_unref (caller);
+
+  token = bs_cache_release_entry (self, entry);
+  if (token != NULL)
     {
-      Departure *departure = round->departures[i];
-      /* The departure is gone as soon as the write has ended. */
-      g_autoptr (BsContent) content =
-        bs_content_new_for_hold (departure->buffer, departure->hold, self->codec, &departure->key);
-      BsBlob *blob = round->blobs[i];
-      BsWaiter *caller;
-      BsToken *token;
-
-      caller = bs_waiter_new_background (store, departure->outbox != NULL ? round->priority : G_PRIORITY_LOW,
-                                         departure_deliver, departure, departure_free);
-      bs_backing_store_start_write (store, blob->record, content, caller);
-      bs_waiter_unref (caller);
-
-      token = bs_cache_release_blob (self, blob);
-      if (token != NULL)
-        {
-          bs_backing_store_drop_token (store, token);
-          round->again = TRUE;
-        }
+      bs_backing_store_drop_token (self->store, token);
+      round->again = TRUE;
     }
-
-  /* Last, so that the memory is really free when they are answered. */
-  if (round->callers != NULL)
-    {
-      for (guint i = 0; i < round->callers->len; i++)
-        bs_waiter_answer (round->callers->pdata[i], NULL, NULL);
-      g_ptr_array_unref (round->callers);
-    }
-  if (round->hopeless != NULL)
-    fail_trims (self, round->hopeless);
-  g_clear_error (&round->hopeless);
 }
 
-/* Only such blobs are left as their codec cannot encode, and each was tried. */
-static gboolean
-is_hopeless_locked (const BsCache *self, gint64 now)
+static void
+execute_round (BsCache *self, Round *round)
 {
-  const BsResidency *residency = &self->residency;
+  for (guint i = 0; i < round->n_evicted; i++)
+    bs_reference_drop (round->evicted[i]);
 
-  return residency->small.n_nodes + residency->main.n_nodes + residency->misfits.n_nodes == 0 &&
-         bs_link_is_empty (&self->outboxes[BS_TROUBLE_NONE].blobs) &&
-         bs_link_is_empty (&self->outboxes[BS_TROUBLE_BACKING].blobs) &&
-         is_paused (&self->outboxes[BS_TROUBLE_CODEC], now) &&
+  for (guint i = 0; i < round->n_writes; i++)
+    start_write (self, round->entries[i], round->writes[i], round);
+
+  /* Last, so that the memory is free when trims are answered. */
+  if (round->reached != NULL)
+    {
+      for (guint i = 0; i < round->reached->len; i++)
+        bs_waiter_answer (round->reached->pdata[i], NULL, NULL);
+      g_ptr_array_unref (round->reached);
+      round->again = TRUE;
+    }
+  if (round->trim_error != NULL)
+    {
+      bs_cache_fail_trims (self, round->trim_error);
+      g_error_free (round->trim_error);
+      round->again = TRUE;
+    }
+}
+
+/* Whether only entries are left that their codec cannot encode, each of them tried. */
+static gboolean
+is_stuck_locked (const BsCache *self, gint64 now)
+{
+  return bs_residency_get_n_nodes (&self->residency) == 0 &&
+         bs_link_is_empty (&self->write_queues[BS_TROUBLE_NONE].entries) &&
+         bs_link_is_empty (&self->write_queues[BS_TROUBLE_BACKING].entries) &&
+         bs_write_queue_is_paused (&self->write_queues[BS_TROUBLE_CODEC], now) &&
          count_writing (self) == 0;
 }
 
@@ -502,89 +449,110 @@ is_balanced_locked (BsCache *self, guint max_writes)
          !may_write_behind_locked (self, max_writes);
 }
 
-static void
-balance_once (BsCache *self, BsBackingStore *store, guint max_writes, Frame *frame)
+/* TRUE if there is more to do. */
+static gboolean
+balance_once (BsCache *self, guint max_writes)
 {
   Round round = { .priority = G_PRIORITY_DEFAULT };
   gint64 now = g_get_monotonic_time ();
-  gboolean was_hopeless;
   guint64 target;
 
   g_mutex_lock (&self->lock);
-  target = get_target_locked (self);
+  target = bs_cache_get_target_locked (self);
   choose_victims_locked (self, target, &round);
-  for (guint i = 0; i < BS_N_OUTBOXES; i++)
-    choose_writes_locked (self, &self->outboxes[i], target, max_writes, now, &round);
+  for (guint i = 0; i < BS_N_TROUBLES; i++)
+    choose_writes_locked (self, &self->write_queues[i], target, max_writes, now, &round);
   choose_write_behinds_locked (self, max_writes, &round);
-  choose_answers_locked (self, &round);
-  if (!bs_link_is_empty (&self->trims) && is_hopeless_locked (self, now))
-    round.hopeless = g_error_copy (self->codec_error);
+  round.reached = bs_cache_take_reached_trims_locked (self);
+  if (!bs_link_is_empty (&self->trims))
+    {
+      round.priority = bs_cache_get_trim_priority_locked (self);
+      if (is_stuck_locked (self, now))
+        round.trim_error = g_error_copy (self->codec_error);
+    }
   if (is_over_locked (self, target, &self->writing))
     schedule_retry_locked (self, now);
   g_mutex_unlock (&self->lock);
 
-  was_hopeless = round.hopeless != NULL;
-  carry_out (self, store, &round);
-  if (round.again || round.callers != NULL || was_hopeless)
-    frame->again = TRUE;
+  execute_round (self, &round);
+  return round.again;
 }
 
-static Frame *
-find_frame (BsCache *self)
+static BalanceScope *
+find_scope (BsCache *self)
 {
-  Frame *frame = g_private_get (&current_frame);
+  BalanceScope *scope = g_private_get (&current_scope);
 
-  while (frame != NULL && frame->cache != self)
-    frame = frame->outer;
+  while (scope != NULL && scope->cache != self)
+    scope = scope->outer;
 
-  return frame;
+  return scope;
 }
 
 gboolean
-bs_cache_is_balancing (BsCache *self)
+bs_cache_is_settling (BsCache *self)
 {
-  return find_frame (self) != NULL;
+  return find_scope (self) != NULL;
 }
 
-BsCacheChanges
-bs_cache_balance (BsCache *self, BsBackingStore *store)
+static void
+balance (BsCache *self, guint max_writes)
 {
-  Frame frame = { .cache = self };
-  guint max_writes = bs_backing_store_get_max_threads (store);
-  BsCacheChanges changes = 0;
-  gboolean balanced;
-  Frame *outer;
+  BalanceScope scope = { .cache = self, .outer = g_private_get (&current_scope) };
 
-  g_mutex_lock (&self->lock);
-  balanced = is_balanced_locked (self, max_writes);
-  if (balanced)
-    changes = bs_cache_take_changes_locked (self);
-  g_mutex_unlock (&self->lock);
-  if (balanced)
-    return changes;
-
-  outer = find_frame (self);
-  if (outer != NULL)
-    {
-      outer->again = TRUE;
-      return 0;
-    }
-
-  frame.outer = g_private_get (&current_frame);
-  g_private_set (&current_frame, &frame);
+  g_private_set (&current_scope, &scope);
   do
     {
-      frame.again = FALSE;
-      balance_once (self, store, max_writes, &frame);
+      scope.again = FALSE;
+      if (balance_once (self, max_writes))
+        scope.again = TRUE;
     }
-  while (frame.again);
-  g_private_set (&current_frame, frame.outer);
+  while (scope.again);
+  g_private_set (&current_scope, scope.outer);
+}
+
+void
+bs_cache_settle (BsCache *self)
+{
+  guint max_writes = bs_backing_store_get_max_threads (self->store);
+  BsCacheChanges changes = 0;
+  gboolean is_balanced;
 
   g_mutex_lock (&self->lock);
-  changes = bs_cache_take_changes_locked (self);
+  is_balanced = is_balanced_locked (self, max_writes);
+  if (is_balanced)
+    changes = bs_cache_take_changes_locked (self);
   g_mutex_unlock (&self->lock);
 
-  return changes;
+  if (!is_balanced)
+    {
+      BalanceScope *outer = find_scope (self);
+
+      if (outer != NULL)
+        {
+          outer->again = TRUE;
+          return;
+        }
+
+      balance (self, max_writes);
+      g_mutex_lock (&self->lock);
+      changes = bs_cache_take_changes_locked (self);
+      g_mutex_unlock (&self->lock);
+    }
+
+  bs_cache_tell_changes (self, changes);
+}
+
+void
+bs_cache_drop_entry (BsCache *self, BsEntry *entry)
+{
+  BsToken *token = bs_cache_release_entry (self, entry);
+
+  if (token != NULL)
+    {
+      bs_backing_store_drop_token (self->store, token);
+      bs_cache_settle (self);
+    }
 }
 
 typedef struct
@@ -596,8 +564,12 @@ typedef struct
 static gboolean
 retry_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
+  BsCache *cache = ((RetrySource *) source)->cache;
+  g_autoptr (GObject) owner = bs_cache_dup_owner (cache);
+
   g_source_set_ready_time (source, -1);
-  bs_pool_settle_weak (((RetrySource *) source)->cache);
+  if (owner != NULL)
+    bs_cache_settle (cache);
 
   return G_SOURCE_CONTINUE;
 }

@@ -4,13 +4,12 @@
 #include "bs-item-list-private.h"
 
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
 /* The items of all keys of a path, made when asked for. A place holds a token
- * until its first item was made, from then on the blob, so that what the pool
+ * until its first item was made, from then on the entry, so that what the pool
  * knows of it outlives the item. */
 
-/* An item was made for this place; as long as that lives it is the one. */
+/* The item that was made for a place: the only one as long as it lives. */
 typedef struct
 {
   gatomicrefcount ref_count;
@@ -28,9 +27,9 @@ struct _BsItemList
   GMutex lock;
 
   /* under the lock */
-  gpointer *places;     /* BsToken (a token), or BsBlob (a reference) with the lowest bit set */
+  gpointer *places;     /* BsToken (a token), or BsEntry (a reference) with the lowest bit set */
   GHashTable *made;     /* position → Made */
-  guint sweep_at;       /* size of `made` that makes us look for dead ones */
+  guint sweep_at;       /* size of `made` that calls for a sweep */
 };
 
 static void bs_item_list_model_init (GListModelInterface *iface);
@@ -78,30 +77,30 @@ made_is_dead (Made *self)
   return item == NULL;
 }
 
-static BsBlob *
-get_blob (gpointer place)
+static BsEntry *
+get_entry (gpointer place)
 {
   guintptr tagged = (guintptr) place;
 
-  return (tagged & 1) != 0 ? (BsBlob *) (tagged & ~(guintptr) 1) : NULL;
+  return (tagged & 1) != 0 ? (BsEntry *) (tagged & ~(guintptr) 1) : NULL;
 }
 
-static BsBlob *
-dup_blob (BsItemList *self, guint position)
+static BsEntry *
+dup_entry (BsItemList *self, guint position)
 {
-  BsBlob *blob;
+  BsEntry *entry;
 
   g_mutex_lock (&self->lock);
-  blob = get_blob (self->places[position]);
-  if (blob == NULL)
+  entry = get_entry (self->places[position]);
+  if (entry == NULL)
     {
-      blob = bs_blob_new (self->places[position], TRUE);
-      self->places[position] = (gpointer) ((guintptr) blob | 1);
+      entry = bs_entry_new (self->places[position], TRUE);
+      self->places[position] = (gpointer) ((guintptr) entry | 1);
     }
-  bs_blob_ref (blob);
+  bs_entry_ref (entry);
   g_mutex_unlock (&self->lock);
 
-  return blob;
+  return entry;
 }
 
 static Made *
@@ -147,8 +146,8 @@ candidate_clear (gpointer data)
   made_unref (((Candidate *) data)->made);
 }
 
-/* Forgets the items that are gone, now and then. A reference on an item must not
- * be taken under the lock. */
+/* Forgets dead items, now and then. No reference on an item may be taken under the
+ * lock. */
 static void
 sweep (BsItemList *self)
 {
@@ -161,7 +160,7 @@ sweep (BsItemList *self)
   g_mutex_lock (&self->lock);
   if (g_hash_table_size (self->made) >= self->sweep_at)
     {
-      /* Nobody else is to start meanwhile. */
+      /* No other thread is to start one meanwhile. */
       self->sweep_at = G_MAXUINT;
       g_hash_table_iter_init (&iter, self->made);
       while (g_hash_table_iter_next (&iter, &position, &made))
@@ -210,41 +209,46 @@ bs_item_list_get_n_items (GListModel *model)
   return BS_ITEM_LIST (model)->n_places;
 }
 
+/* NULL if another thread was faster. */
+static BsItem *
+make_item (BsItemList *self, guint position, Made *seen)
+{
+  BsItem *item = bs_item_new (self->pool, dup_entry (self, position));
+  Made *made = made_new (item);
+
+  if (!swap_made (self, position, seen, made))
+    {
+      made_unref (made);
+      g_object_unref (item);
+      return NULL;
+    }
+
+  bs_cache_settle (bs_pool_get_cache (self->pool));
+  sweep (self);
+  return item;
+}
+
 static gpointer
 bs_item_list_get_item (GListModel *model, guint position)
 {
   BsItemList *self = BS_ITEM_LIST (model);
+  BsItem *item = NULL;
 
   if (position >= self->n_places)
     return NULL;
 
-  while (TRUE)
+  while (item == NULL)
     {
       Made *seen = dup_made (self, position);
-      BsItem *item = NULL;
-      Made *made;
 
       if (seen != NULL)
         item = g_weak_ref_get (&seen->item);
       if (item == NULL)
-        {
-          item = bs_item_new (self->pool, dup_blob (self, position));
-          made = made_new (item);
-          if (swap_made (self, position, seen, made))
-            {
-              bs_pool_settle (self->pool);
-              sweep (self);
-            }
-          else
-            {
-              made_unref (made);
-              g_clear_object (&item);
-            }
-        }
+        item = make_item (self, position, seen);
       g_clear_pointer (&seen, made_unref);
-      if (item != NULL)
-        return item;
     }
+
+  return item;
 }
 
 static void
@@ -269,8 +273,8 @@ bs_item_list_finalize (GObject *object)
   /* The tokens move to the front of the same array. */
   for (guint i = 0; i < self->n_places; i++)
     {
-      BsBlob *blob = get_blob (self->places[i]);
-      BsToken *token = blob != NULL ? bs_cache_release_blob (cache, blob) : self->places[i];
+      BsEntry *entry = get_entry (self->places[i]);
+      BsToken *token = entry != NULL ? bs_cache_release_entry (cache, entry) : self->places[i];
 
       if (token != NULL)
         tokens[n_tokens++] = token;
@@ -285,7 +289,7 @@ bs_item_list_finalize (GObject *object)
   g_hash_table_unref (self->made);
 
   g_mutex_clear (&self->lock);
-  bs_pool_settle (self->pool);
+  bs_cache_settle (cache);
   g_object_unref (self->pool);
 
   G_OBJECT_CLASS (bs_item_list_parent_class)->finalize (object);

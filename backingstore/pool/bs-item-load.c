@@ -2,130 +2,302 @@
 #include "config.h"
 
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
-/* Loads that are answered from memory or from the backing, with bytes or with an
- * object. */
+/* Loads, answered from memory or from the backing. A pool with a codec has objects
+ * in memory, decoded from the bytes that were read. */
 
-static BsBackingStore *
-get_store (BsItem *self)
+/* Returns the content if it is in memory, resident or not. */
+static gpointer
+find (BsItem *self, BsEntry *entry, BsKind kind)
 {
-  return bs_pool_get_store (self->pool);
+  BsCache *cache = bs_item_get_cache (self);
+  gboolean came_back = FALSE;
+  gpointer found = bs_cache_find (cache, entry, kind, &came_back);
+
+  if (found != NULL)
+    bs_counter_raise (&cache->hits);
+  if (came_back)
+    bs_cache_settle (cache);
+  return found;
 }
 
+static gpointer
+try_load (BsItem *self, BsKind kind)
+{
+  BsReference reference = bs_item_hit (self, kind);
+  gpointer found;
+  BsEntry *entry;
+
+  if (G_LIKELY (reference != 0))
+    return bs_reference_to_content (reference);
+
+  entry = bs_item_dup_entry (self);
+  found = find (self, entry, kind);
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
+
+  return found;
+}
+
+/**
+ * bs_item_try_load:
+ * @self: an item
+ *
+ * Gets the item's content if it is in memory.
+ *
+ * Does no I/O and never waits. A content that is just being evicted is in memory
+ * still, and so is one that the application holds. Where an object is in memory
+ * its bytes are not.
+ *
+ * Returns: (transfer full) (nullable): the content, or %NULL if it would have to
+ *   be loaded
+ */
+GBytes *
+bs_item_try_load (BsItem *self)
+{
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
+
+  return try_load (self, BS_KIND_BYTES);
+}
+
+/**
+ * bs_item_try_load_object:
+ * @self: an item
+ *
+ * Gets the item's object if it is in memory.
+ *
+ * Does no I/O, calls no codec and never waits: a list can show at once what it
+ * has, and load the rest. An object that is alive anywhere in the application is
+ * in memory still, whether or not the pool has let go of it. In a pool without a
+ * codec there is none. May be called from any thread.
+ *
+ * Returns: (transfer full) (nullable): the object, or %NULL if it would have to be
+ *   loaded
+ */
+GObject *
+bs_item_try_load_object (BsItem *self)
+{
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
+
+  return bs_pool_get_codec (self->pool) != NULL ? try_load (self, BS_KIND_OBJECT) : NULL;
+}
+
+static gboolean
+check_codec (BsItem *self, BsKind kind, GError **error)
+{
+  if (kind != BS_KIND_OBJECT || bs_pool_get_codec (self->pool) != NULL)
+    return TRUE;
+
+  g_propagate_error (error, bs_item_error (self, BS_KIND_READ, NULL, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+                                           "the pool has no codec"));
+  return FALSE;
+}
+
+/* Returns the content if it is in memory. Else NULL, and a reference on the entry
+ * that is to be read, or an error. */
+static gpointer
+find_first (BsItem *self, BsKind kind, GCancellable *cancellable, BsEntry **missing, GError **error)
+{
+  BsReference reference;
+  BsEntry *entry;
+  gpointer found;
+
+  if (!check_codec (self, kind, error) ||
+      !bs_item_check_cancelled (self, BS_KIND_READ, NULL, cancellable, error))
+    return NULL;
+
+  reference = bs_item_hit (self, kind);
+  if (reference != 0)
+    return bs_reference_to_content (reference);
+
+  entry = bs_item_dup_entry (self);
+  found = find (self, entry, kind);
+  if (found != NULL)
+    {
+      bs_cache_drop_entry (bs_item_get_cache (self), entry);
+      return found;
+    }
+
+  bs_cache_count_miss (bs_item_get_cache (self));
+  *missing = entry;
+  return NULL;
+}
+
+static GObject *
+decode (BsItemRequest *request, GBytes *bytes, guint64 *size, GError **error)
+{
+  BsBackingStore *store = bs_pool_get_store (request->item->pool);
+  BsCodec *codec = bs_pool_get_codec (request->item->pool);
+  GObject *object;
+  BsCallScope frame;
+
+  if (!bs_backing_store_enter_call (store, &frame))
+    {
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED, "decode: this thread cannot run the store's main context");
+      return NULL;
+    }
+
+  object = bs_codec_decode (codec, bytes, request->cancellable, error);
+  if (object != NULL)
+    *size = bs_codec_measure (codec, object);
+  bs_backing_store_leave_call (store, &frame);
+
+  return object;
+}
+
+static GObject *
+adopt_object (BsItemRequest *request, GBytes *bytes, gboolean *size_changed, GError **error)
+{
+  BsCache *cache = bs_item_get_cache (request->item);
+  g_autoptr (GObject) object = NULL;
+  gboolean came_back;
+  GObject *winner;
+  guint64 size;
+
+  winner = bs_cache_find (cache, request->entry, BS_KIND_OBJECT, &came_back);
+  if (winner != NULL)
+    return winner;
+
+  object = decode (request, bytes, &size, error);
+  if (object == NULL)
+    {
+      char key[BS_KEY_STRING_SIZE];
+
+      bs_key_print (&request->entry->key, key);
+      g_prefix_error (error, "%s: ", key);
+      return NULL;
+    }
+
+  return bs_cache_adopt (cache, request->entry, BS_KIND_OBJECT, object, size, g_bytes_get_size (bytes), size_changed);
+}
+
+/* Called where the read has ended; the key's queue is free again. */
 static gpointer
 load_deliver (gpointer data, gpointer value, GError **error)
 {
   BsItemRequest *self = data;
-  BsPool *pool = self->item->pool;
-  gboolean size_changed;
-  GBytes *bytes;
+  BsCache *cache = bs_item_get_cache (self->item);
+  gboolean size_changed = FALSE;
+  gpointer content;
 
   if (*error != NULL)
     return NULL;
 
-  bytes = bs_cache_adopt (bs_pool_get_cache (pool), self->blob, value, &size_changed);
+  if (self->kind == BS_KIND_OBJECT)
+    content = adopt_object (self, value, &size_changed, error);
+  else
+    content = bs_cache_adopt (cache, self->entry, BS_KIND_BYTES, value, g_bytes_get_size (value), g_bytes_get_size (value), &size_changed);
+
   if (size_changed)
     bs_item_notify_size (self->item);
-  bs_pool_settle (pool);
+  if (content != NULL)
+    bs_cache_settle (cache);
 
-  return bytes;
-}
-
-static BsDeliverFunc
-get_deliver (BsKind kind)
-{
-  return kind == BS_KIND_OBJECT ? bs_item_object_deliver : load_deliver;
+  return content;
 }
 
 static GDestroyNotify
-get_value_free (BsKind kind)
+get_content_free (BsKind kind)
 {
   return kind == BS_KIND_OBJECT ? g_object_unref : (GDestroyNotify) g_bytes_unref;
 }
 
-/* What has to be written first: the blob is held in the other kind, and nowhere
- * else, and comes back out of the backing. */
-static BsContent *
-dup_in_the_way (BsItem *self, BsBlob *blob, BsKind kind)
+/* Content that is only in memory, and in the other kind, is written first: it comes
+ * back out of the backing. */
+static void
+start_read (BsItem *self, BsEntry *entry, BsContent *other_kind, BsWaiter *caller)
 {
-  BsCache *cache = bs_pool_get_cache (self->pool);
+  BsBackingStore *store = bs_pool_get_store (self->pool);
 
-  return bs_cache_is_in_the_way (cache, blob, kind) ? bs_cache_dup_unwritten (cache, blob) : NULL;
+  if (other_kind != NULL)
+    bs_backing_store_start_write_and_read (store, entry->record, other_kind, bs_item_write_deliver,
+                                           bs_item_request_new (self, entry, BS_KIND_BYTES, NULL), bs_item_request_free, caller);
+  else
+    bs_backing_store_start_read (store, entry->record, caller);
 }
 
-static void
-start_read (BsItem *self, BsBlob *blob, BsContent *in_the_way, BsWaiter *caller)
+/* The store's short way; FALSE where it can't be taken. */
+static gboolean
+read_now (BsItemRequest *request, gpointer *content, GError **error)
 {
-  if (in_the_way != NULL)
-    bs_backing_store_start_write_and_read (get_store (self), blob->record, in_the_way, bs_item_write_deliver,
-                                           bs_item_request_new (self, blob, NULL), bs_item_request_free, caller);
-  else
-    bs_backing_store_start_read (get_store (self), blob->record, caller);
+  BsEntry *entry = request->entry;
+  g_autoptr (GBytes) bytes = NULL;
+  GError *local_error = NULL;
+
+  if (request->cancellable != NULL ||
+      !bs_backing_store_read_now (bs_pool_get_store (request->item->pool), &entry->key, entry->record, &bytes, &local_error))
+    return FALSE;
+
+  *content = load_deliver (request, bytes, &local_error);
+  if (local_error != NULL)
+    g_propagate_error (error, local_error);
+  return TRUE;
 }
 
 static gpointer
-load_missing (BsItem *self, BsBlob *blob, BsKind kind, GCancellable *cancellable, GError **error)
+read_blocking (BsItemRequest *request, GError **error)
 {
-  g_autoptr (BsContent) in_the_way = dup_in_the_way (self, blob, kind);
-  g_autoptr (GBytes) content = NULL;
-  GError *local_error = NULL;
+  BsItem *item = request->item;
+  g_autoptr (BsContent) other_kind = bs_cache_dup_other_kind (bs_item_get_cache (item), request->entry, request->kind);
+  gpointer content;
   BsWaiter *caller;
 
-  if (in_the_way == NULL && cancellable == NULL &&
-      bs_backing_store_read_now (get_store (self), &blob->key, blob->record, &content, &local_error))
-    {
-      BsItemRequest request = { self, blob, NULL };
-      gpointer loaded = get_deliver (kind) (&request, content, &local_error);
+  if (other_kind == NULL && read_now (request, &content, error))
+    return content;
 
-      if (local_error != NULL)
-        g_propagate_error (error, local_error);
-      return loaded;
-    }
-
-  caller = bs_waiter_new_blocking (get_store (self), cancellable, get_deliver (kind),
-                                   bs_item_request_new (self, blob, cancellable), bs_item_request_free, get_value_free (kind));
-  start_read (self, blob, in_the_way, caller);
+  caller = bs_waiter_new_blocking (bs_pool_get_store (item->pool), request->cancellable,
+                                   load_deliver, request, NULL, get_content_free (request->kind));
+  start_read (item, request->entry, other_kind, caller);
 
   return bs_waiter_wait (caller, error);
 }
 
 static gpointer
-found_bytes_deliver (gpointer data, gpointer value, GError **error)
+load (BsItem *self, BsKind kind, GCancellable *cancellable, GError **error)
 {
-  return *error == NULL ? g_bytes_ref (value) : NULL;
+  BsItemRequest request = { self, NULL, kind, cancellable };
+  gpointer content = find_first (self, kind, cancellable, &request.entry, error);
+
+  if (request.entry != NULL)
+    {
+      content = read_blocking (&request, error);
+      bs_cache_drop_entry (bs_item_get_cache (self), request.entry);
+    }
+
+  return content;
 }
 
+/* The content was found in memory. */
 static gpointer
-found_object_deliver (gpointer data, gpointer value, GError **error)
+found_deliver (gpointer data, gpointer value, GError **error)
 {
-  return *error == NULL ? g_object_ref (value) : NULL;
-}
-
-/* Answers with what was found, or with `error`. Takes all over. */
-static void
-answer (BsItem *self, BsKind kind, GTask *task, gpointer found, GError *error)
-{
-  BsWaiter *caller = bs_waiter_new_async (get_store (self), task,
-                                          kind == BS_KIND_OBJECT ? found_object_deliver : found_bytes_deliver,
-                                          NULL, NULL, get_value_free (kind));
-
-  bs_waiter_answer (caller, found, error);
-  bs_waiter_unref (caller);
-  if (found != NULL)
-    get_value_free (kind) (found);
+  return data;
 }
 
 /* Takes the task over. */
 static void
-start_load_missing (BsItem *self, BsBlob *blob, BsKind kind, GTask *task)
+load_async (BsItem *self, BsKind kind, GTask *task)
 {
-  g_autoptr (BsContent) in_the_way = dup_in_the_way (self, blob, kind);
-  BsItemRequest *request = bs_item_request_new (self, blob, g_task_get_cancellable (task));
-  BsWaiter *caller = bs_waiter_new_async (get_store (self), task, get_deliver (kind),
-                                          request, bs_item_request_free, get_value_free (kind));
+  BsBackingStore *store = bs_pool_get_store (self->pool);
+  BsCache *cache = bs_item_get_cache (self);
+  BsEntry *missing = NULL;
+  GError *error = NULL;
+  gpointer found = find_first (self, kind, g_task_get_cancellable (task), &missing, &error);
+  BsWaiter *caller;
 
-  start_read (self, blob, in_the_way, caller);
+  if (missing != NULL)
+    {
+      g_autoptr (BsContent) other_kind = bs_cache_dup_other_kind (cache, missing, kind);
+
+      caller = bs_waiter_new_async (store, task, load_deliver, bs_item_request_new (self, missing, kind, g_task_get_cancellable (task)),
+                                    bs_item_request_free, get_content_free (kind));
+      start_read (self, missing, other_kind, caller);
+      bs_cache_drop_entry (cache, missing);
+    }
+  else
+    {
+      caller = bs_waiter_new_async (store, task, error == NULL ? found_deliver : NULL, found, NULL, get_content_free (kind));
+      bs_waiter_answer (caller, NULL, error);
+    }
   bs_waiter_unref (caller);
 }
 
@@ -155,25 +327,11 @@ start_load_missing (BsItem *self, BsBlob *blob, BsKind kind, GTask *task)
 GBytes *
 bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
 {
-  GBytes *bytes;
-  BsBlob *blob;
-
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!bs_item_check_cancelled (self, BS_KIND_READ, NULL, cancellable, error))
-    return NULL;
-
-  bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
-  if (bytes != NULL)
-    return bytes;
-
-  bytes = load_missing (self, blob, BS_KIND_BYTES, cancellable, error);
-  bs_pool_release_blob (self->pool, blob);
-
-  return bytes;
+  return load (self, BS_KIND_BYTES, cancellable, error);
 }
 
 /**
@@ -196,29 +354,11 @@ bs_item_load_async (BsItem              *self,
                     GAsyncReadyCallback  callback,
                     gpointer             user_data)
 {
-  GBytes *bytes = NULL;
-  GError *error = NULL;
-  BsBlob *blob = NULL;
-  GTask *task;
-
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = bs_task_new (self, cancellable, callback, user_data,
-                      bs_item_load_async, "bs_item_load_async", io_priority);
-  if (bs_item_check_cancelled (self, BS_KIND_READ, NULL, cancellable, &error))
-    bytes = bs_item_find (self, BS_KIND_BYTES, &blob);
-
-  if (blob != NULL)
-    {
-      start_load_missing (self, blob, BS_KIND_BYTES, task);
-      bs_pool_release_blob (self->pool, blob);
-    }
-  else
-    {
-      answer (self, BS_KIND_BYTES, task, bytes, error);
-    }
+  load_async (self, BS_KIND_BYTES,
+              bs_task_new (self, cancellable, callback, user_data, bs_item_load_async, "bs_item_load_async", io_priority));
 }
 
 /**
@@ -239,17 +379,6 @@ bs_item_load_finish (BsItem *self, GAsyncResult *result, GError **error)
   g_return_val_if_fail (g_async_result_is_tagged (result, bs_item_load_async), NULL);
 
   return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-static gboolean
-check_codec (BsItem *self, GError **error)
-{
-  if (bs_pool_get_codec (self->pool) != NULL)
-    return TRUE;
-
-  g_propagate_error (error, bs_item_error (self, BS_KIND_READ, NULL, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                                           "there is no object, since the pool has no codec"));
-  return FALSE;
 }
 
 /**
@@ -283,25 +412,11 @@ check_codec (BsItem *self, GError **error)
 GObject *
 bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
 {
-  GObject *object;
-  BsBlob *blob;
-
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!check_codec (self, error) || !bs_item_check_cancelled (self, BS_KIND_READ, NULL, cancellable, error))
-    return NULL;
-
-  object = bs_item_find (self, BS_KIND_OBJECT, &blob);
-  if (object != NULL)
-    return object;
-
-  object = load_missing (self, blob, BS_KIND_OBJECT, cancellable, error);
-  bs_pool_release_blob (self->pool, blob);
-
-  return object;
+  return load (self, BS_KIND_OBJECT, cancellable, error);
 }
 
 /**
@@ -324,29 +439,11 @@ bs_item_load_object_async (BsItem              *self,
                            GAsyncReadyCallback  callback,
                            gpointer             user_data)
 {
-  GObject *object = NULL;
-  GError *error = NULL;
-  BsBlob *blob = NULL;
-  GTask *task;
-
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = bs_task_new (self, cancellable, callback, user_data,
-                      bs_item_load_object_async, "bs_item_load_object_async", io_priority);
-  if (check_codec (self, &error) && bs_item_check_cancelled (self, BS_KIND_READ, NULL, cancellable, &error))
-    object = bs_item_find (self, BS_KIND_OBJECT, &blob);
-
-  if (blob != NULL)
-    {
-      start_load_missing (self, blob, BS_KIND_OBJECT, task);
-      bs_pool_release_blob (self->pool, blob);
-    }
-  else
-    {
-      answer (self, BS_KIND_OBJECT, task, object, error);
-    }
+  load_async (self, BS_KIND_OBJECT,
+              bs_task_new (self, cancellable, callback, user_data, bs_item_load_object_async, "bs_item_load_object_async", io_priority));
 }
 
 /**

@@ -3,7 +3,9 @@
 
 #include "store/threads/bs-store-operation-private.h"
 
-#include "bs-cache-private.h"
+#include "bs-eviction-private.h"
+#include "bs-item.h"
+#include "bs-pool-private.h"
 
 G_BEGIN_DECLS
 
@@ -12,43 +14,51 @@ struct _BsItem
   GObject parent_instance;
 
   BsPool *pool;         /* owned; constant after construction */
-  guintptr blob;        /* BsBlob, a reference; the word is locked to use or change it */
+  gpointer entry;       /* BsEntry, a reference; a locked pointer */
 };
 
-/* Takes the reference on the blob over. */
-BsItem         *bs_item_new             (BsPool *pool, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
-BsItem         *bs_item_new_for_object  (BsPool *pool, GObject *object) G_GNUC_WARN_UNUSED_RESULT;
+/* An item that a script makes by itself belongs to no pool: its functions refuse it. */
+static inline gboolean
+bs_item_has_pool (BsItem *self)
+{
+  return BS_IS_ITEM (self) && self->pool != NULL;
+}
 
-BsBlob         *bs_item_dup_blob        (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
-/* Gives the item another blob, and takes the reference over. */
-void            bs_item_set_blob        (BsItem *self, BsBlob *blob);
+/* Takes the reference on the entry over. */
+BsItem         *bs_item_new             (BsPool *pool, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+/* An item for a GBytes or a GObject, under a new key. */
+BsItem         *bs_item_new_for_content (BsPool *pool, BsKind kind, gpointer content) G_GNUC_WARN_UNUSED_RESULT;
+
+BsCache        *bs_item_get_cache       (BsItem *self);
+BsEntry        *bs_item_dup_entry       (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
+/* Gives the item another entry, and takes the reference over. */
+void            bs_item_set_entry       (BsItem *self, BsEntry *entry);
 void            bs_item_notify_size     (BsItem *self);
+
+/* A reference on what is resident, in no time; 0 if it takes longer. */
+BsReference     bs_item_hit             (BsItem *self, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
 
 /* FALSE where the caller has left before anything was asked of the store. */
 gboolean        bs_item_check_cancelled (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error);
-/* Why an operation on the item's content failed. */
+/* An error of an operation on the item's content. */
 GError         *bs_item_error           (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why) G_GNUC_WARN_UNUSED_RESULT;
 
-/* A reference on what is held in memory, in no time; 0 if it takes longer. */
-BsHold          bs_item_hit             (BsItem *self, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
-/* What is in memory. Else NULL and a reference on the blob that is to be loaded. */
-gpointer        bs_item_find            (BsItem *self, BsKind kind, BsBlob **missing) G_GNUC_WARN_UNUSED_RESULT;
-
-/* What an operation needs when it ends, whatever became of the item. */
+/* The subject of an operation until it ends, whatever becomes of the item: on the
+ * stack of a blocking call, else owned by the caller. */
 typedef struct
 {
   BsItem *item;                 /* owned */
-  BsBlob *blob;                 /* a reference */
+  BsEntry *entry;               /* a reference */
+
+  /* of a load */
+  BsKind kind;
   GCancellable *cancellable;    /* owned, nullable */
 } BsItemRequest;
 
-BsItemRequest  *bs_item_request_new     (BsItem *item, BsBlob *blob, GCancellable *cancellable) G_GNUC_WARN_UNUSED_RESULT;
+BsItemRequest  *bs_item_request_new     (BsItem *item, BsEntry *entry, BsKind kind, GCancellable *cancellable) G_GNUC_WARN_UNUSED_RESULT;
 void            bs_item_request_free    (gpointer data);
 
 /* Of a BsItemRequest: what was written is clean. */
 gpointer        bs_item_write_deliver   (gpointer data, gpointer value, GError **error);
-
-/* What was read becomes the object that a load gets. */
-gpointer        bs_item_object_deliver  (gpointer data, gpointer value, GError **error);
 
 G_END_DECLS

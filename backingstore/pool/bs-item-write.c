@@ -2,85 +2,78 @@
 #include "config.h"
 
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
 /* Items written and persisted. */
-
-static BsBackingStore *
-get_store (BsItem *self)
-{
-  return bs_pool_get_store (self->pool);
-}
 
 gpointer
 bs_item_write_deliver (gpointer data, gpointer value, GError **error)
 {
   BsItemRequest *self = data;
-  BsPool *pool = self->item->pool;
+  BsCache *cache = bs_item_get_cache (self->item);
 
   if (*error == NULL)
     {
-      bs_cache_mark_clean (bs_pool_get_cache (pool), self->blob);
-      bs_pool_settle (pool);
+      bs_cache_mark_clean (cache, self->entry);
+      bs_cache_settle (cache);
     }
 
   return NULL;
 }
 
 static BsContent *
-dup_content (BsItem *self, BsBlob *blob, BsTrackedPath *tracked)
+dup_content (BsItem *self, BsEntry *entry, BsTrackedPath *tracked)
 {
-  return tracked != NULL ? bs_pool_dup_unpersisted (self->pool, blob)
-                         : bs_cache_dup_unwritten (bs_pool_get_cache (self->pool), blob);
+  BsCache *cache = bs_item_get_cache (self);
+
+  return tracked != NULL ? bs_cache_dup_unpersisted (cache, entry) : bs_cache_dup_unwritten (cache, entry);
+}
+
+static gboolean
+check_cancelled (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+{
+  return bs_item_check_cancelled (self, tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE, tracked, cancellable, error);
 }
 
 /* Writes what is not written yet, and persists where there is a path. */
 static void
-start_write (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, BsWaiter *caller)
+start_write (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, BsWaiter *caller)
 {
-  g_autoptr (BsContent) content = dup_content (self, blob, tracked);
+  BsBackingStore *store = bs_pool_get_store (self->pool);
+  g_autoptr (BsContent) content = dup_content (self, entry, tracked);
 
   if (tracked != NULL)
-    bs_backing_store_start_persist (get_store (self), blob->record, tracked, content, caller);
+    bs_backing_store_start_persist (store, entry->record, tracked, content, caller);
   else if (content != NULL)
-    bs_backing_store_start_write (get_store (self), blob->record, content, caller);
+    bs_backing_store_start_write (store, entry->record, content, caller);
   else
     bs_waiter_answer (caller, NULL, NULL);
 }
 
 /* The store's short way; FALSE where it can't be taken. */
 static gboolean
-write_now (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GError **error)
+write_now (BsItemRequest *request, BsTrackedPath *tracked, GError **error)
 {
-  g_autoptr (BsContent) content = dup_content (self, blob, tracked);
+  BsBackingStore *store = bs_pool_get_store (request->item->pool);
+  BsEntry *entry = request->entry;
+  g_autoptr (BsContent) content = dup_content (request->item, entry, tracked);
 
-  if (tracked != NULL)
-    {
-      if (!bs_backing_store_persist_now (get_store (self), &blob->key, blob->record, tracked, content, error))
-        return FALSE;
-    }
-  else if (content != NULL)
-    {
-      if (!bs_backing_store_write_now (get_store (self), &blob->key, blob->record, content, error))
-        return FALSE;
-    }
+  if (tracked != NULL && !bs_backing_store_persist_now (store, &entry->key, entry->record, tracked, content, error))
+    return FALSE;
+  if (tracked == NULL && content != NULL && !bs_backing_store_write_now (store, &entry->key, entry->record, content, error))
+    return FALSE;
 
-  if (content != NULL && *error == NULL)
-    {
-      bs_cache_mark_clean (bs_pool_get_cache (self->pool), blob);
-      bs_pool_settle (self->pool);
-    }
-
+  if (content != NULL)
+    bs_item_write_deliver (request, NULL, error);
   return TRUE;
 }
 
 static gboolean
-write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+write_entry (BsItemRequest *request, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
   GError *local_error = NULL;
   BsWaiter *caller;
 
-  if (cancellable == NULL && write_now (self, blob, tracked, &local_error))
+  if (cancellable == NULL && write_now (request, tracked, &local_error))
     {
       if (local_error == NULL)
         return TRUE;
@@ -88,36 +81,24 @@ write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GCancellable *ca
       return FALSE;
     }
 
-  caller = bs_waiter_new_blocking (get_store (self), cancellable, bs_item_write_deliver,
-                                   bs_item_request_new (self, blob, NULL), bs_item_request_free, NULL);
-  start_write (self, blob, tracked, caller);
+  caller = bs_waiter_new_blocking (bs_pool_get_store (request->item->pool), cancellable, bs_item_write_deliver, request, NULL, NULL);
+  start_write (request->item, request->entry, tracked, caller);
 
   return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
-}
-
-/* Takes the task over. */
-static void
-start_write_blob (BsItem *self, BsBlob *blob, BsTrackedPath *tracked, GTask *task)
-{
-  BsWaiter *caller = bs_waiter_new_async (get_store (self), task, bs_item_write_deliver,
-                                          bs_item_request_new (self, blob, NULL), bs_item_request_free, NULL);
-
-  start_write (self, blob, tracked, caller);
-  bs_waiter_unref (caller);
 }
 
 static gboolean
 write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
+  BsItemRequest request = { .item = self };
   gboolean success;
-  BsBlob *blob;
 
-  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE, tracked, cancellable, error))
+  if (!check_cancelled (self, tracked, cancellable, error))
     return FALSE;
 
-  blob = bs_item_dup_blob (self);
-  success = write_blob (self, blob, tracked, cancellable, error);
-  bs_pool_release_blob (self->pool, blob);
+  request.entry = bs_item_dup_entry (self);
+  success = write_entry (&request, tracked, cancellable, error);
+  bs_cache_drop_entry (bs_item_get_cache (self), request.entry);
 
   return success;
 }
@@ -126,21 +107,25 @@ write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable,
 static void
 write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
 {
-  BsBlob *blob = bs_item_dup_blob (self);
+  BsBackingStore *store = bs_pool_get_store (self->pool);
   GError *error = NULL;
   BsWaiter *caller;
 
-  if (!bs_item_check_cancelled (self, tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE, tracked, g_task_get_cancellable (task), &error))
+  if (check_cancelled (self, tracked, g_task_get_cancellable (task), &error))
     {
-      caller = bs_waiter_new_async (get_store (self), task, NULL, NULL, NULL, NULL);
-      bs_waiter_answer (caller, NULL, error);
-      bs_waiter_unref (caller);
+      BsEntry *entry = bs_item_dup_entry (self);
+
+      caller = bs_waiter_new_async (store, task, bs_item_write_deliver, bs_item_request_new (self, entry, BS_KIND_BYTES, NULL),
+                                    bs_item_request_free, NULL);
+      start_write (self, entry, tracked, caller);
+      bs_cache_drop_entry (bs_item_get_cache (self), entry);
     }
   else
     {
-      start_write_blob (self, blob, tracked, task);
+      caller = bs_waiter_new_async (store, task, NULL, NULL, NULL, NULL);
+      bs_waiter_answer (caller, NULL, error);
     }
-  bs_pool_release_blob (self->pool, blob);
+  bs_waiter_unref (caller);
 }
 
 /**
@@ -165,8 +150,7 @@ write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
 gboolean
 bs_item_write (BsItem *self, GCancellable *cancellable, GError **error)
 {
-  g_return_val_if_fail (BS_IS_ITEM (self), FALSE);
-  g_return_val_if_fail (self->pool != NULL, FALSE);
+  g_return_val_if_fail (bs_item_has_pool (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
@@ -184,8 +168,8 @@ bs_item_write (BsItem *self, GCancellable *cancellable, GError **error)
  * Makes sure that the item's content is in the backing's primary storage.
  *
  * The asynchronous form of [method@Item.write]; @callback is called in the
- * thread-default main context of the caller. What is written is the content of
- * the moment of the call, also if the item is replaced or dropped meanwhile.
+ * thread-default main context of the caller. The content of the moment of the call
+ * is written, also if the item is replaced or dropped meanwhile.
  */
 void
 bs_item_write_async (BsItem              *self,
@@ -194,8 +178,7 @@ bs_item_write_async (BsItem              *self,
                      GAsyncReadyCallback  callback,
                      gpointer             user_data)
 {
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   write_async (self, NULL,
@@ -232,9 +215,9 @@ bs_item_write_finish (BsItem *self, GAsyncResult *result, GError **error)
  *
  * Makes sure that the item's content is at a persisted path, blocking.
  *
- * It is written first if need be. It survives the end of the process then, and a
- * power failure after [method@BackingStore.sync]. Succeeds at once if it is
- * there already.
+ * The content is written first if need be. It survives the end of the process
+ * then, and a power failure after [method@BackingStore.sync]. Succeeds at once if
+ * it is there already.
  *
  * Where the backing finds that what it has of the content is bad, as after a
  * [class@Verify] has taken it out of the path, it is written anew if it is still
@@ -250,8 +233,7 @@ bs_item_write_finish (BsItem *self, GAsyncResult *result, GError **error)
 gboolean
 bs_item_persist (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  g_return_val_if_fail (BS_IS_ITEM (self), FALSE);
-  g_return_val_if_fail (self->pool != NULL, FALSE);
+  g_return_val_if_fail (bs_item_has_pool (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
@@ -271,8 +253,8 @@ bs_item_persist (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable
  * Makes sure that the item's content is at a persisted path.
  *
  * The asynchronous form of [method@Item.persist]; @callback is called in the
- * thread-default main context of the caller. What is persisted is the content of
- * the moment of the call, also if the item is replaced or dropped meanwhile.
+ * thread-default main context of the caller. The content of the moment of the call
+ * is persisted, also if the item is replaced or dropped meanwhile.
  */
 void
 bs_item_persist_async (BsItem              *self,
@@ -282,8 +264,7 @@ bs_item_persist_async (BsItem              *self,
                        GAsyncReadyCallback  callback,
                        gpointer             user_data)
 {
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 

@@ -4,7 +4,6 @@
 #include "bs-item.h"
 
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
 /**
  * BsItem:
@@ -12,10 +11,10 @@
  * A handle to one content in a [class@Pool].
  *
  * The content never changes; [method@Item.replace] gives the item another one,
- * with another key. It is in memory, in the backing, or in both, and an item
- * costs little when it is not in memory. As long as an item refers to it, a
- * content stays loadable; when the last item goes, and nothing else needs it,
- * the backing forgets it, unless it was persisted.
+ * with another key. A content is in memory, in the backing, or in both, and an
+ * item costs little when its content is not in memory. A content stays loadable as
+ * long as an item refers to it; when the last item goes, and nothing else needs
+ * it, the backing forgets it, unless it was persisted.
  *
  * Items come from [method@Pool.insert], [method@Pool.register] and
  * [method@Item.copy]. All functions may be called from any thread. The
@@ -35,41 +34,30 @@ static GParamSpec *properties[PROP_SIZE + 1];
 G_DEFINE_FINAL_TYPE (BsItem, bs_item, G_TYPE_OBJECT)
 
 BsItem *
-bs_item_new (BsPool *pool, BsBlob *blob)
+bs_item_new (BsPool *pool, BsEntry *entry)
 {
   BsItem *self = g_object_new (BS_TYPE_ITEM, NULL);
-  BsCache *cache = bs_pool_get_cache (pool);
 
   self->pool = g_object_ref (pool);
-  bs_word_unlock (&self->blob, (guintptr) blob);
-  g_mutex_lock (&cache->lock);
-  cache->figures.n_items++;
-  g_mutex_unlock (&cache->lock);
+  self->entry = entry;
+  bs_cache_count_items (bs_pool_get_cache (pool), 1);
 
   return self;
 }
 
-static BsBlob *
-lock_blob (BsItem *self)
+BsCache *
+bs_item_get_cache (BsItem *self)
 {
-  return (BsBlob *) bs_word_lock (&self->blob);
+  return bs_pool_get_cache (self->pool);
 }
 
-static void
-unlock_blob (BsItem *self, BsBlob *blob)
+BsEntry *
+bs_item_dup_entry (BsItem *self)
 {
-  bs_word_unlock (&self->blob, (guintptr) blob);
-}
+  BsEntry *entry = bs_entry_ref (bs_locked_pointer_lock (&self->entry));
 
-BsBlob *
-bs_item_dup_blob (BsItem *self)
-{
-  BsBlob *blob = lock_blob (self);
-
-  bs_blob_ref (blob);
-  unlock_blob (self, blob);
-
-  return blob;
+  bs_locked_pointer_unlock (&self->entry);
+  return entry;
 }
 
 static void
@@ -100,14 +88,11 @@ bs_item_finalize (GObject *object)
 
   if (self->pool != NULL)
     {
-      BsCache *cache = bs_pool_get_cache (self->pool);
+      BsCache *cache = bs_item_get_cache (self);
 
-      g_mutex_lock (&cache->lock);
-      cache->figures.n_items--;
-      g_mutex_unlock (&cache->lock);
-
-      bs_pool_release_blob (self->pool, (BsBlob *) bs_word_peek (&self->blob));
-      bs_pool_settle (self->pool);
+      bs_cache_count_items (cache, -1);
+      bs_cache_drop_entry (cache, self->entry);
+      bs_cache_settle (cache);
       g_object_unref (self->pool);
     }
 
@@ -177,15 +162,14 @@ bs_item_init (BsItem *self)
 char *
 bs_item_dup_key (BsItem *self)
 {
-  BsBlob *blob;
+  BsEntry *entry;
   char *key;
 
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
 
-  blob = bs_item_dup_blob (self);
-  key = bs_key_to_string (&blob->key);
-  bs_pool_release_blob (self->pool, blob);
+  entry = bs_item_dup_entry (self);
+  key = bs_key_to_string (&entry->key);
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
 
   return key;
 }
@@ -218,18 +202,17 @@ gint64
 bs_item_get_size (BsItem *self)
 {
   BsCache *cache;
-  BsBlob *blob;
+  BsEntry *entry;
   gint64 size;
 
-  g_return_val_if_fail (BS_IS_ITEM (self), -1);
-  g_return_val_if_fail (self->pool != NULL, -1);
+  g_return_val_if_fail (bs_item_has_pool (self), -1);
 
-  cache = bs_pool_get_cache (self->pool);
-  blob = bs_item_dup_blob (self);
+  cache = bs_item_get_cache (self);
+  entry = bs_item_dup_entry (self);
   g_mutex_lock (&cache->lock);
-  size = blob->is_size_known ? (gint64) blob->node.size : -1;
+  size = entry->is_size_known ? (gint64) entry->node.size : -1;
   g_mutex_unlock (&cache->lock);
-  bs_pool_release_blob (self->pool, blob);
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
 
   return size;
 }
@@ -243,10 +226,10 @@ bs_item_notify_size (BsItem *self)
 GError *
 bs_item_error (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
 {
-  BsBlob *blob = bs_item_dup_blob (self);
-  GError *error = bs_operation_error (kind, &blob->key, tracked, domain, code, why);
+  BsEntry *entry = bs_item_dup_entry (self);
+  GError *error = bs_operation_error (kind, &entry->key, tracked, domain, code, why);
 
-  bs_pool_release_blob (self->pool, blob);
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
   return error;
 }
 
@@ -260,169 +243,27 @@ bs_item_check_cancelled (BsItem *self, BsOperationKind kind, BsTrackedPath *trac
   return FALSE;
 }
 
-BsHold
+BsReference
 bs_item_hit (BsItem *self, BsKind kind)
 {
-  BsCache *cache = bs_pool_get_cache (self->pool);
-  BsBlob *blob = lock_blob (self);
-  BsHold hold = bs_cache_hit (cache, blob, kind);
+  BsCache *cache = bs_item_get_cache (self);
+  BsReference reference = bs_cache_hit (cache, bs_locked_pointer_lock (&self->entry), kind);
 
-  unlock_blob (self, blob);
-  if (hold != 0)
+  bs_locked_pointer_unlock (&self->entry);
+  if (reference != 0)
     bs_counter_raise (&cache->hits);
 
-  return hold;
-}
-
-/* What is in memory, though not simply resident. */
-static gpointer
-find (BsItem *self, BsBlob *blob, BsKind kind)
-{
-  BsCache *cache = bs_pool_get_cache (self->pool);
-  gboolean came_back = FALSE;
-  gpointer found;
-
-  if (kind == BS_KIND_OBJECT)
-    found = bs_cache_find_object (cache, blob, &came_back);
-  else
-    found = bs_cache_find (cache, blob, &came_back);
-
-  if (found != NULL)
-    bs_counter_raise (&cache->hits);
-  if (came_back)
-    bs_pool_settle (self->pool);
-  return found;
-}
-
-static gpointer
-try_find (BsItem *self, BsKind kind)
-{
-  BsBlob *blob = bs_item_dup_blob (self);
-  gpointer found = find (self, blob, kind);
-
-  bs_pool_release_blob (self->pool, blob);
-  return found;
-}
-
-gpointer
-bs_item_find (BsItem *self, BsKind kind, BsBlob **missing)
-{
-  BsHold hold = bs_item_hit (self, kind);
-  gpointer found;
-  BsBlob *blob;
-
-  if (hold != 0)
-    return kind == BS_KIND_OBJECT ? (gpointer) bs_hold_to_object (hold) : (gpointer) bs_hold_get_bytes (hold);
-
-  blob = bs_item_dup_blob (self);
-  found = find (self, blob, kind);
-  if (found == NULL)
-    {
-      bs_cache_count_miss (bs_pool_get_cache (self->pool));
-      *missing = blob;
-    }
-  else
-    {
-      bs_pool_release_blob (self->pool, blob);
-    }
-
-  return found;
-}
-
-/**
- * bs_item_try_load:
- * @self: an item
- *
- * Gets the item's content if it is in memory.
- *
- * Does no I/O and never waits. A content that is just being evicted is in memory
- * still, and so is one that the application holds. Where an object is in memory
- * its bytes are not.
- *
- * Returns: (transfer full) (nullable): the content, or %NULL if it would have to
- *   be loaded
- */
-GBytes *
-bs_item_try_load (BsItem *self)
-{
-  BsHold hold;
-
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
-
-  hold = bs_item_hit (self, BS_KIND_BYTES);
-  if (G_LIKELY (hold != 0))
-    return bs_hold_get_bytes (hold);
-
-  return try_find (self, BS_KIND_BYTES);
-}
-
-/**
- * bs_item_try_load_object:
- * @self: an item
- *
- * Gets the item's object if it is in memory.
- *
- * Does no I/O, calls no codec and never waits: a list can show at once what it
- * has, and load the rest. An object that is alive anywhere in the application is
- * in memory still, whether or not the pool has let go of it. In a pool without a
- * codec there is none. May be called from any thread.
- *
- * Returns: (transfer full) (nullable): the object, or %NULL if it would have to be
- *   loaded
- */
-GObject *
-bs_item_try_load_object (BsItem *self)
-{
-  BsHold hold;
-
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
-
-  if (bs_pool_get_codec (self->pool) == NULL)
-    return NULL;
-
-  hold = bs_item_hit (self, BS_KIND_OBJECT);
-  if (G_LIKELY (hold != 0))
-    return bs_hold_to_object (hold);
-
-  return try_find (self, BS_KIND_OBJECT);
-}
-
-/**
- * bs_item_replace:
- * @self: an item
- * @bytes: a content
- *
- * Gives the item a new content, and with it a new key.
- *
- * What was asked of the item before goes on with the old content. Copies of the
- * item keep the old content; if there are none, the backing forgets it.
- * [property@Item:key] and [property@Item:size] are notified. Never blocks.
- */
-void
-bs_item_replace (BsItem *self, GBytes *bytes)
-{
-  BsBlob *blob;
-
-  g_return_if_fail (BS_IS_ITEM (self));
-  g_return_if_fail (self->pool != NULL);
-  g_return_if_fail (bytes != NULL);
-
-  blob = bs_blob_new (bs_backing_store_new_token (bs_pool_get_store (self->pool)), FALSE);
-  bs_cache_insert (bs_pool_get_cache (self->pool), blob, bytes);
-  bs_item_set_blob (self, blob);
+  return reference;
 }
 
 void
-bs_item_set_blob (BsItem *self, BsBlob *blob)
+bs_item_set_entry (BsItem *self, BsEntry *entry)
 {
-  BsBlob *old = lock_blob (self);
+  BsEntry *old = bs_locked_pointer_exchange (&self->entry, entry);
+  BsCache *cache = bs_item_get_cache (self);
 
-  unlock_blob (self, blob);
-
-  bs_pool_release_blob (self->pool, old);
-  bs_pool_settle (self->pool);
+  bs_cache_drop_entry (cache, old);
+  bs_cache_settle (cache);
   bs_pool_notify (self->pool, self, properties[PROP_KEY]);
   bs_pool_notify (self->pool, self, properties[PROP_SIZE]);
 }
@@ -442,22 +283,22 @@ bs_item_copy (BsItem *self)
 {
   BsItem *copy;
 
-  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
-  g_return_val_if_fail (self->pool != NULL, NULL);
+  g_return_val_if_fail (bs_item_has_pool (self), NULL);
 
-  copy = bs_item_new (self->pool, bs_item_dup_blob (self));
-  bs_pool_settle (self->pool);
+  copy = bs_item_new (self->pool, bs_item_dup_entry (self));
+  bs_cache_settle (bs_item_get_cache (self));
 
   return copy;
 }
 
 BsItemRequest *
-bs_item_request_new (BsItem *item, BsBlob *blob, GCancellable *cancellable)
+bs_item_request_new (BsItem *item, BsEntry *entry, BsKind kind, GCancellable *cancellable)
 {
   BsItemRequest *self = g_new (BsItemRequest, 1);
 
   self->item = g_object_ref (item);
-  self->blob = bs_blob_ref (blob);
+  self->entry = bs_entry_ref (entry);
+  self->kind = kind;
   self->cancellable = cancellable != NULL ? g_object_ref (cancellable) : NULL;
 
   return self;
@@ -468,7 +309,7 @@ bs_item_request_free (gpointer data)
 {
   BsItemRequest *self = data;
 
-  bs_pool_release_blob (self->item->pool, self->blob);
+  bs_cache_drop_entry (bs_item_get_cache (self->item), self->entry);
   g_clear_object (&self->cancellable);
   g_object_unref (self->item);
   g_free (self);

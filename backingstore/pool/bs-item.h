@@ -4,6 +4,7 @@
 #include <gio/gio.h>
 
 #include <backingstore/bs-version.h>
+#include <backingstore/pool/bs-pool.h>
 #include <backingstore/store/bs-tracked-path.h>
 
 G_BEGIN_DECLS
@@ -11,8 +12,6 @@ G_BEGIN_DECLS
 #define BS_TYPE_ITEM (bs_item_get_type ())
 BS_AVAILABLE_IN_1_0
 G_DECLARE_FINAL_TYPE (BsItem, bs_item, BS, ITEM, GObject)
-
-typedef struct _BsPool BsPool;
 
 BS_AVAILABLE_IN_1_0
 char     *bs_item_dup_key        (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;

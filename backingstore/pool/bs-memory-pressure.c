@@ -3,17 +3,16 @@
 
 #include "bs-memory-pressure-private.h"
 
-#include "bs-pool-private.h"
+#include "bs-eviction-private.h"
 #include "bs-trim-private.h"
 
-/* The memory monitor is one for the whole process, and it emits where it was
- * made: in the thread-default main context of whoever asked for it first. If that
- * were a context of somebody's own, nobody would hear of anything once it is no
- * longer run. So ours is asked for from within the default context, once, and kept
- * for good: where that context is never run, there is no monitor at all.
+/* The process has one memory monitor, which emits in the context that was the
+ * thread's default where it was made. A context of the application's own may not be
+ * run for good, so the library makes the monitor from within the default context,
+ * once, and keeps it: where that context is never run, there is no monitor.
  *
  * One handler serves all pools, and stays. A handler for each would have to be
- * disconnected by whichever thread drops the last reference on a pool, while
+ * disconnected by the thread that drops the last reference on a pool, while
  * another one may be emitting.
  *
  * Newer GLibs may emit in a thread of their own: the handler is ready for any. */
@@ -117,13 +116,13 @@ relief_free (gpointer data)
 static void
 relieve (BsMemoryPressure *self, guint answer)
 {
-  g_autoptr (BsPool) pool = g_weak_ref_get (&self->cache->pool);
-  gboolean is_new = FALSE;
+  g_autoptr (GObject) owner = bs_cache_dup_owner (self->cache);
+  gboolean is_new;
   BsWaiter *caller;
   Relief *relief;
   BsTrim *trim;
 
-  if (pool == NULL)
+  if (owner == NULL)
     return;
 
   g_mutex_lock (&lock);
@@ -136,15 +135,15 @@ relieve (BsMemoryPressure *self, guint answer)
   if (!is_new)
     return;
 
-  trim = bs_trim_new (pool, get_target (self->cache, answers[answer].divisor), G_PRIORITY_HIGH);
+  trim = bs_trim_new (self->cache, get_target (self->cache, answers[answer].divisor), G_PRIORITY_HIGH);
   relief = g_new (Relief, 1);
   relief->pressure = pressure_ref (self);
   relief->trim = trim;
   relief->bit = 1u << answer;
-  caller = bs_waiter_new_background (bs_pool_get_store (pool), G_PRIORITY_HIGH, relief_deliver, relief, relief_free);
+  caller = bs_waiter_new_background (self->cache->store, G_PRIORITY_HIGH, relief_deliver, relief, relief_free);
   bs_trim_start (trim, caller);
   bs_waiter_unref (caller);
-  bs_pool_settle (pool);
+  bs_cache_settle (self->cache);
 }
 
 /* Called in any thread. Never blocks: what must be written first is written in

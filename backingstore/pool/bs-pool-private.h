@@ -2,24 +2,17 @@
 #pragma once
 
 #include "bs-cache-private.h"
+#include "bs-pool.h"
 
 G_BEGIN_DECLS
 
+/* A pool made without a store is of no use: functions that need one refuse it. */
+gboolean bs_pool_has_store    (BsPool *self);
+
 BsCache *bs_pool_get_cache    (BsPool *self);
 
-/* To be called after whatever changed what is in memory, with no lock held:
- * keeps the budget, answers trims, notifies. */
-void     bs_pool_settle       (BsPool *self);
-/* The same, if the pool is still there. */
-void     bs_pool_settle_weak  (BsCache *cache);
-
-/* Drops a reference on the blob; with the last, its token, and settles. */
-void     bs_pool_release_blob (BsPool *self, BsBlob *blob);
-
-/* What a persist of the blob may have to write; NULL if that is nothing. */
-BsContent *bs_pool_dup_unpersisted (BsPool *self, BsBlob *blob) G_GNUC_WARN_UNUSED_RESULT;
-
-/* Coalesced, in the store's owner context; nothing if nobody listens. */
+/* Notifies a property of the pool or an item of its, coalesced, in the store's
+ * owner context; does nothing where no handler is connected. */
 void     bs_pool_notify       (BsPool *self, gpointer object, GParamSpec *pspec);
 
 G_END_DECLS

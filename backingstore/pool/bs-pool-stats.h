@@ -18,7 +18,7 @@ G_BEGIN_DECLS
  * @bytes_in: bytes read from the backing
  * @bytes_out: bytes written to the backing
  *
- * What a pool has done since it was made.
+ * Counts of a pool since it was made.
  */
 typedef struct
 {

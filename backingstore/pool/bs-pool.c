@@ -4,11 +4,8 @@
 #include "bs-pool.h"
 
 #include "bs-eviction-private.h"
-#include "bs-item-private.h"
 #include "bs-memory-pressure-private.h"
 #include "bs-pool-private.h"
-#include "bs-trim-private.h"
-#include "store/threads/bs-executor-private.h"
 
 /**
  * BsPool:
@@ -18,12 +15,13 @@
  * A pool holds the contents of its [class@Item]s in memory as long as they fit
  * into [property@Pool:max-bytes], and when they do not lets go of those that are
  * the least likely to be used again soon: [Which items stay in
- * memory](residency.html) says how it can tell. What leaves memory and was not yet in the backing
- * is written there first, in the background. Whatever cannot be written stays in
- * memory: the store says so with [signal@BackingStore::background-error], once
- * for an item, and the pool tries again after growing pauses. It tries when its
- * main context runs, which is the thread-default one of the thread that made
- * the pool, and otherwise at the next occasion.
+ * memory](residency.html) tells which these are. A content that is not yet in the
+ * backing is written there before it leaves memory, in the background. A content
+ * that cannot be written stays in memory: the store says so with
+ * [signal@BackingStore::background-error], once for a content, and the pool tries
+ * again after growing pauses. It tries when its main context runs, which is the
+ * thread-default one of the thread that made the pool, and otherwise at the next
+ * occasion.
  *
  * A pool that is over its budget is visible ([property@Pool:memory-use]) and
  * goes on working; a producer that is faster than the disk awaits
@@ -65,6 +63,12 @@ static GParamSpec *properties[PROP_TRIM_ON_LOW_MEMORY + 1];
 
 G_DEFINE_FINAL_TYPE (BsPool, bs_pool, G_TYPE_OBJECT)
 
+gboolean
+bs_pool_has_store (BsPool *self)
+{
+  return BS_IS_POOL (self) && self->store != NULL;
+}
+
 BsCache *
 bs_pool_get_cache (BsPool *self)
 {
@@ -79,15 +83,27 @@ bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
   if (g_once_init_enter (&notify_id))
     g_once_init_leave (&notify_id, g_signal_lookup ("notify", G_TYPE_OBJECT));
 
-  /* Mostly nobody listens; where no main loop runs, what is queued would pile up. */
+  /* Mostly there is no handler; where no main loop runs, notifications would pile up. */
   if (g_signal_handler_find (object, G_SIGNAL_MATCH_ID, notify_id, 0, NULL, NULL, NULL) != 0)
     bs_backing_store_queue_notify (self->store, object, pspec);
 }
 
-void
-bs_pool_settle (BsPool *self)
+/* Nothing to be done for a pool that was made without a store. */
+static void
+limit_changed (BsPool *self, GParamSpec *pspec)
 {
-  BsCacheChanges changes = bs_cache_balance (self->cache, self->store);
+  if (self->store == NULL)
+    return;
+
+  bs_pool_notify (self, self, pspec);
+  bs_cache_settle (self->cache);
+}
+
+/* Called in any thread. */
+static void
+changed (GObject *owner, BsCacheChanges changes)
+{
+  BsPool *self = BS_POOL (owner);
 
   if (changes & BS_CHANGED_MEMORY_USE)
     bs_pool_notify (self, self, properties[PROP_MEMORY_USE]);
@@ -97,36 +113,6 @@ bs_pool_settle (BsPool *self)
     bs_pool_notify (self, self, properties[PROP_N_ITEMS]);
   if (changes & BS_CHANGED_N_RESIDENT)
     bs_pool_notify (self, self, properties[PROP_N_RESIDENT]);
-}
-
-void
-bs_pool_settle_weak (BsCache *cache)
-{
-  g_autoptr (BsPool) pool = g_weak_ref_get (&cache->pool);
-
-  if (pool != NULL)
-    bs_pool_settle (pool);
-}
-
-BsContent *
-bs_pool_dup_unpersisted (BsPool *self, BsBlob *blob)
-{
-  if (bs_blob_is_clean (blob) && bs_backing_store_has_seen_bad (self->store))
-    return bs_cache_dup_content (self->cache, blob);
-
-  return bs_cache_dup_unwritten (self->cache, blob);
-}
-
-void
-bs_pool_release_blob (BsPool *self, BsBlob *blob)
-{
-  BsToken *token = bs_cache_release_blob (self->cache, blob);
-
-  if (token != NULL)
-    {
-      bs_backing_store_drop_token (self->store, token);
-      bs_pool_settle (self);
-    }
 }
 
 static void
@@ -177,6 +163,7 @@ bs_pool_set_property (GObject *object, guint property_id, const GValue *value, G
     {
     case PROP_STORE:
       self->store = g_value_dup_object (value);
+      self->cache->store = self->store;
       break;
     case PROP_CODEC:
       self->codec = g_value_dup_object (value);
@@ -206,7 +193,7 @@ follow_memory_pressure (BsPool *self)
     self->pressure = g_steal_pointer (&pressure);
   g_mutex_unlock (&self->cache->lock);
 
-  /* Another thread was faster, or does not want it any more. */
+  /* Another thread has set one, or has turned it off. */
   if (pressure != NULL)
     bs_memory_pressure_stop (pressure);
 }
@@ -217,7 +204,7 @@ bs_pool_finalize (GObject *object)
   BsPool *self = BS_POOL (object);
 
   g_clear_pointer (&self->pressure, bs_memory_pressure_stop);
-  /* Items hold the pool, and trims do: nothing is left to be evicted. */
+  /* Items and trims hold the pool: nothing is left to be evicted. */
   bs_cache_destroy_retry (self->cache);
   bs_cache_unref (self->cache);
   g_clear_object (&self->codec);
@@ -249,7 +236,8 @@ bs_pool_class_init (BsPoolClass *klass)
   /**
    * BsPool:codec: (attributes org.gtk.Property.get=bs_pool_get_codec)
    *
-   * What turns objects into bytes and back; %NULL for a pool of bytes only.
+   * The codec that turns objects into bytes and back; %NULL for a pool of bytes
+   * only.
    */
   properties[PROP_CODEC] =
     g_param_spec_object ("codec", NULL, NULL, BS_TYPE_CODEC, constant);
@@ -257,11 +245,12 @@ bs_pool_class_init (BsPoolClass *klass)
   /**
    * BsPool:max-items: (attributes org.gtk.Property.get=bs_pool_get_max_items org.gtk.Property.set=bs_pool_set_max_items)
    *
-   * How many contents the pool tries to hold at most, whatever their sizes; 0 for
-   * as many as [property@Pool:max-bytes] allows.
+   * How many contents, as counted by [property@Pool:n-resident], the pool tries to
+   * hold at most, whatever their sizes; 0 for as many as [property@Pool:max-bytes]
+   * allows.
    *
-   * What [property@Pool:n-resident] counts. Notifies in the main context that was
-   * the thread's default where the store was made.
+   * Notifies in the main context that was the thread's default where the store was
+   * made.
    */
   properties[PROP_MAX_ITEMS] =
     g_param_spec_uint ("max-items", NULL, NULL, 0, G_MAXUINT, 0, writable | G_PARAM_CONSTRUCT);
@@ -348,7 +337,7 @@ bs_pool_class_init (BsPoolClass *klass)
 static void
 bs_pool_init (BsPool *self)
 {
-  self->cache = bs_cache_new (self);
+  self->cache = bs_cache_new (G_OBJECT (self), changed);
   bs_cache_attach_retry (self->cache);
 }
 
@@ -374,7 +363,7 @@ bs_pool_new (BsBackingStore *store, guint64 max_bytes)
 /**
  * bs_pool_new_with_codec:
  * @store: a store
- * @codec: what turns objects into bytes and back
+ * @codec: turns objects into bytes and back
  * @max_bytes: how many bytes to hold in memory at most, as the codec measures them
  *
  * Makes a memory cache over a store that holds objects.
@@ -412,7 +401,7 @@ bs_pool_get_store (BsPool *self)
  * bs_pool_get_codec: (attributes org.gtk.Method.get_property=codec)
  * @self: a pool
  *
- * Gets what turns objects into bytes and back.
+ * Gets the codec that turns objects into bytes and back.
  *
  * Returns: (transfer none) (nullable): the codec, %NULL for a pool of bytes only
  */
@@ -453,8 +442,8 @@ bs_pool_get_max_bytes (BsPool *self)
  *
  * Changes the budget.
  *
- * When it shrinks, what is in the backing already leaves memory before this
- * returns; the rest follows when it was written, in the background. See
+ * When it shrinks, contents that are in the backing leave memory before this
+ * returns; the others follow when they are written, in the background. See
  * [method@Pool.trim] for a way to wait for that.
  */
 void
@@ -470,11 +459,8 @@ bs_pool_set_max_bytes (BsPool *self, guint64 max_bytes)
   bs_residency_set_budget (&self->cache->residency, max_bytes);
   g_mutex_unlock (&self->cache->lock);
 
-  if (changed && self->store != NULL)
-    {
-      bs_pool_notify (self, self, properties[PROP_MAX_BYTES]);
-      bs_pool_settle (self);
-    }
+  if (changed)
+    limit_changed (self, properties[PROP_MAX_BYTES]);
 }
 
 /**
@@ -508,8 +494,8 @@ bs_pool_get_max_items (BsPool *self)
  * Limits the number of contents in memory, in addition to
  * [property@Pool:max-bytes].
  *
- * When it shrinks, what is in the backing already leaves memory before this
- * returns; the rest follows when it was written, in the background.
+ * When it shrinks, contents that are in the backing leave memory before this
+ * returns; the others follow when they are written, in the background.
  */
 void
 bs_pool_set_max_items (BsPool *self, guint max_items)
@@ -526,11 +512,8 @@ bs_pool_set_max_items (BsPool *self, guint max_items)
   self->cache->max_items = max_items;
   g_mutex_unlock (&self->cache->lock);
 
-  if (changed && self->store != NULL)
-    {
-      bs_pool_notify (self, self, properties[PROP_MAX_ITEMS]);
-      bs_pool_settle (self);
-    }
+  if (changed)
+    limit_changed (self, properties[PROP_MAX_ITEMS]);
 }
 
 static BsCacheFigures
@@ -565,7 +548,7 @@ bs_pool_get_memory_use (BsPool *self)
  * bs_pool_get_memory_in_use: (attributes org.gtk.Method.get_property=memory-in-use)
  * @self: a pool
  *
- * Gets how much of what the pool has given up the application still holds.
+ * Gets the size of evicted contents that the application still holds.
  *
  * Returns: the size of those contents, in bytes
  */
@@ -688,187 +671,4 @@ bs_pool_get_stats (BsPool *self)
   g_mutex_unlock (&self->cache->lock);
 
   return bs_pool_stats_copy (&stats);
-}
-
-/**
- * bs_pool_insert:
- * @self: a pool
- * @bytes: a content
- *
- * Puts a new content into the pool, under a new key.
- *
- * It is in memory only. It is written to the backing when it leaves memory, or
- * by [method@Item.write] and [method@Item.persist]. Never blocks.
- *
- * Returns: (transfer full): an item for the content
- */
-BsItem *
-bs_pool_insert (BsPool *self, GBytes *bytes)
-{
-  BsBlob *blob;
-  BsItem *item;
-
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (self->store != NULL, NULL);
-  g_return_val_if_fail (bytes != NULL, NULL);
-
-  blob = bs_blob_new (bs_backing_store_new_token (self->store), FALSE);
-  bs_cache_insert (self->cache, blob, bytes);
-  item = bs_item_new (self, blob);
-  bs_pool_settle (self);
-
-  return item;
-}
-
-/**
- * bs_pool_insert_object:
- * @self: a pool that has a codec
- * @object: an object
- *
- * Puts a new object into the pool, under a new key.
- *
- * The pool holds the object as long as it fits into the budget, where it takes as
- * many bytes as [method@Codec.measure] says. Its encoded bytes are what is
- * written to the backing, when it leaves memory or by [method@Item.write] and
- * [method@Item.persist]; it is encoded then and not before. Afterwards
- * [method@Item.load_object] gives the same object again as long as it is alive
- * anywhere, and another one decoded from those bytes when it is not. So the
- * object must not change as long as it is in the pool: give the item a new one
- * with [method@Item.replace_object].
- *
- * An object that cannot be encoded stays in memory, reported by
- * [signal@BackingStore::background-error], and is tried again now and then.
- *
- * Never blocks. The codec measures the object before this returns; a call on
- * another thread than that of the store's main context, where there is one,
- * cannot wait for that: the item's size is -1 and counts as 0 then until that
- * context has run.
- *
- * Returns: (transfer full): an item for the object
- */
-BsItem *
-bs_pool_insert_object (BsPool *self, GObject *object)
-{
-  BsItem *item;
-
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (self->store != NULL, NULL);
-  g_return_val_if_fail (self->codec != NULL, NULL);
-  g_return_val_if_fail (G_IS_OBJECT (object), NULL);
-
-  item = bs_item_new_for_object (self, object);
-  bs_pool_settle (self);
-
-  return item;
-}
-
-/**
- * bs_pool_trim:
- * @self: a pool
- * @target_bytes: how many bytes to hold at most
- * @cancellable: (nullable): a cancellable
- * @error: return location for an error
- *
- * Lets contents leave memory until the pool holds no more than @target_bytes,
- * blocking.
- *
- * What is not yet in the backing is written first. Afterwards memory may grow
- * again up to [property@Pool:max-bytes].
- *
- * Fails with %G_IO_ERROR_CANCELLED, %BS_ERROR_CLOSED if the store is closed and
- * something had to be written, %G_IO_ERROR_WOULD_BLOCK if called from inside a
- * virtual function of the store's backing or from what is called when this pool
- * lets go of a content, such as the function that frees it, and with what the
- * backing reports when a content cannot be written. Nothing is lost then: it
- * stays in memory.
- *
- * Returns: %TRUE when [property@Pool:memory-use] was down to @target_bytes
- */
-gboolean
-bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GError **error)
-{
-  BsWaiter *caller;
-  BsTrim *trim;
-
-  g_return_val_if_fail (BS_IS_POOL (self), FALSE);
-  g_return_val_if_fail (self->store != NULL, FALSE);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  trim = bs_trim_new (self, target_bytes, G_PRIORITY_DEFAULT);
-  caller = bs_waiter_new_blocking (self->store, cancellable, bs_trim_deliver,
-                                   trim, (GDestroyNotify) bs_trim_unref, NULL);
-  bs_trim_start (trim, caller);
-  bs_pool_settle (self);
-
-  /* Unless that was all: the writes may need the very thread that waits. */
-  if (bs_call_scope_find (self->store, BS_SCOPE_BACKING) != NULL)
-    bs_waiter_answer (caller, NULL,
-                      g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                           "Cannot trim and wait inside a function of the same store's backing"));
-  else if (bs_cache_is_balancing (self->cache))
-    bs_waiter_answer (caller, NULL,
-                      g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                           "Cannot trim and wait where the same pool lets go of a content"));
-
-  return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
-}
-
-/**
- * bs_pool_trim_async:
- * @self: a pool
- * @target_bytes: how many bytes to hold at most
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
- * @cancellable: (nullable): a cancellable
- * @callback: (scope async): called when it is so
- * @user_data: data for @callback
- *
- * Lets contents leave memory until the pool holds no more than @target_bytes.
- *
- * The asynchronous form of [method@Pool.trim]; @callback is called in the
- * thread-default main context of the caller.
- */
-void
-bs_pool_trim_async (BsPool              *self,
-                    guint64              target_bytes,
-                    int                  io_priority,
-                    GCancellable        *cancellable,
-                    GAsyncReadyCallback  callback,
-                    gpointer             user_data)
-{
-  BsWaiter *caller;
-  BsTrim *trim;
-
-  g_return_if_fail (BS_IS_POOL (self));
-  g_return_if_fail (self->store != NULL);
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  trim = bs_trim_new (self, target_bytes, io_priority);
-  caller = bs_waiter_new_async (self->store,
-                                bs_task_new (self, cancellable, callback, user_data,
-                                             bs_pool_trim_async, "bs_pool_trim_async", io_priority),
-                                bs_trim_deliver, trim, (GDestroyNotify) bs_trim_unref, NULL);
-  bs_trim_start (trim, caller);
-  bs_waiter_unref (caller);
-  bs_pool_settle (self);
-}
-
-/**
- * bs_pool_trim_finish:
- * @self: a pool
- * @result: what the callback was given
- * @error: return location for an error
- *
- * Ends [method@Pool.trim_async]; the errors are those of [method@Pool.trim].
- *
- * Returns: %TRUE when [property@Pool:memory-use] was down to the target
- */
-gboolean
-bs_pool_trim_finish (BsPool *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (BS_IS_POOL (self), FALSE);
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_pool_trim_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
 }

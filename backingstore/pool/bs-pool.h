@@ -5,7 +5,6 @@
 
 #include <backingstore/bs-version.h>
 #include <backingstore/pool/bs-codec.h>
-#include <backingstore/pool/bs-item.h>
 #include <backingstore/pool/bs-pool-stats.h>
 #include <backingstore/store/bs-backing-store.h>
 
@@ -14,6 +13,8 @@ G_BEGIN_DECLS
 #define BS_TYPE_POOL (bs_pool_get_type ())
 BS_AVAILABLE_IN_1_0
 G_DECLARE_FINAL_TYPE (BsPool, bs_pool, BS, POOL, GObject)
+
+typedef struct _BsItem BsItem;
 
 BS_AVAILABLE_IN_1_0
 BsPool         *bs_pool_new                    (BsBackingStore *store, guint64 max_bytes) G_GNUC_WARN_UNUSED_RESULT;

@@ -5,12 +5,12 @@
 
 G_BEGIN_DECLS
 
-/* Which nodes stay in memory, and which leaves first. Knows sizes and when they
- * were used, nothing of what the nodes stand for. Not thread-safe: its owner's
- * lock covers it and every node; only bs_residency_hit() needs no lock. */
+/* Decides which nodes stay in memory, and which leaves first. Knows sizes and times
+ * of use, nothing of the contents. Not thread-safe: its owner's lock covers it and
+ * every node; only bs_residency_hit() needs no lock. */
 
-/* Lives as long as what it stands for, in memory or not: what other caches
- * remember in lists of ghosts stands here. All zero at first. */
+/* Lives as long as the content it stands for, in memory or not: other caches keep
+ * lists of ghosts for the same. All zero at first. */
 typedef struct
 {
   BsLink link;                /* belongs to the owner while the node is not in */
@@ -51,7 +51,7 @@ typedef struct
 
   guint64 budget;
   double small_share;         /* how much of what is in may be small */
-  gboolean is_filling;        /* nobody had to leave yet, since there was anybody */
+  gboolean is_filling;        /* no node had to leave yet, since one came in */
   BsResidencyNode *victim;    /* chosen last; not to be followed */
 
   guint64 n_steps;            /* nodes queued or passed, for tests of the cost */
@@ -68,12 +68,12 @@ void             bs_residency_enter       (BsResidency *self, BsResidencyNode *n
 /* The node left memory, or is its owner's business from now on. It was evicted
  * if it is what bs_residency_get_victim() returned last. */
 void             bs_residency_leave       (BsResidency *self, BsResidencyNode *node);
-/* It is to be looked after again, though it was not used since it left: it is
- * the next to go from where it was. */
+/* The node comes back in, though it was not used since it left: it is the next to
+ * go from where it was. */
 void             bs_residency_restore     (BsResidency *self, BsResidencyNode *node);
 
-/* Who should leave next; it stays in until bs_residency_leave(). NULL if nobody
- * is in. */
+/* The node to leave next; it stays in until bs_residency_leave(). NULL if none is
+ * in. */
 BsResidencyNode *bs_residency_get_victim  (BsResidency *self);
 /* A node that has just come near its end: if something must be done before it
  * can leave, now is the time. NULL if there is none. A node comes up at most
@@ -82,7 +82,7 @@ BsResidencyNode *bs_residency_next_ageing (BsResidency *self);
 /* Whether there is one. */
 gboolean         bs_residency_is_ageing   (BsResidency *self);
 
-guint64          bs_residency_get_bytes   (const BsResidency *self);
+guint64          bs_residency_get_n_nodes (const BsResidency *self);
 
 /* The node was used. Called in any thread, without the owner's lock, as long as
  * the node lives: one relaxed store, and none while nothing else comes in. */

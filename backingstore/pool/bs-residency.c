@@ -7,7 +7,7 @@
  *
  * Time is counted in bytes that came in. Two queues, first in, first out: new
  * nodes go through `small`, those that proved to be used again live in `main`.
- * A hit only notes the time; queues move when somebody has to leave.
+ * A hit only notes the time; queues move when a node has to leave.
  *
  * How long ago a node was used when it comes back, its reuse distance, says how
  * long it would have had to stay. If main keeps its nodes that long, it goes
@@ -20,12 +20,12 @@
 #define MAX_REUSES 3
 #define MAX_WEIGHT 8.0
 
-/* Where the budget is a handful of nodes, the newest is not the first to go for
- * being alone in small, unless it would take this much. */
+/* A node alone in small may take this much: else, where the budget is a handful of
+ * nodes, the newest would be the first to go. */
 #define LONELY_SHARE 0.25
 
-/* How much a mistake counts when small's share is adapted, in sizes of what came
- * back. The sooner it came back to small, the surer small was too small. */
+/* How much a mistake counts when small's share is adapted, in sizes of the node that
+ * came back. The sooner it came back to small, the surer small was too small. */
 #define GROWTH 0.25
 #define MAX_GROWTH 4.0
 #define SHRINKAGE 5.0
@@ -116,9 +116,10 @@ get_queue (BsResidency *self, BsResidencyPlace place)
     case BS_RESIDENCY_MISFIT:
       return &self->misfits;
     case BS_RESIDENCY_OUT:
-    default:
-      g_assert_not_reached ();
+      break;
     }
+
+  g_assert_not_reached ();
 }
 
 static void
@@ -138,7 +139,7 @@ count_reuse (BsResidencyNode *node)
     node->reuses++;
 }
 
-/* From one queue to main's new end: it was used. */
+/* Moves a node that was used to main's new end. */
 static void
 advance (BsResidency *self, BsResidencyNode *node)
 {
@@ -147,7 +148,7 @@ advance (BsResidency *self, BsResidencyNode *node)
   put (self, node, BS_RESIDENCY_MAIN);
 }
 
-/* The budget, unless something else keeps the owner from using it up. */
+/* The budget, or what is in if the owner cannot use it up. */
 static double
 get_capacity (const BsResidency *self)
 {
@@ -235,7 +236,7 @@ bs_residency_enter (BsResidency *self, BsResidencyNode *node)
 
   g_assert (node->place == BS_RESIDENCY_OUT);
 
-  /* What cannot stay anyway makes nothing else look older. */
+  /* A node that cannot stay makes no other one look older. */
   if (node->size > self->budget)
     {
       __atomic_store_n (&node->last_use, self->clock, __ATOMIC_RELAXED);
@@ -364,7 +365,7 @@ get_ageing (BsResidency *self)
   double small = self->small_share * get_capacity (self);
   BsResidencyNode *node;
 
-  /* Nobody will have to leave soon. */
+  /* No node will have to leave soon. */
   if (self->is_filling && bytes < self->budget * (1 - self->small_share))
     return NULL;
 
@@ -400,7 +401,7 @@ bs_residency_next_ageing (BsResidency *self)
 }
 
 guint64
-bs_residency_get_bytes (const BsResidency *self)
+bs_residency_get_n_nodes (const BsResidency *self)
 {
-  return self->small.bytes + self->main.bytes + self->misfits.bytes;
+  return self->small.n_nodes + self->main.n_nodes + self->misfits.n_nodes;
 }

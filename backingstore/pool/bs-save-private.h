@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* The application's function. Its data is destroyed by who drops the last
- * reference: the save, or the call that runs it, in its caller's context. */
+/* The application's function. Dropping the last reference destroys its data: that of
+ * the save, or of the call that runs it, in its caller's context. */
 typedef struct
 {
   BsCommitFunc func;
@@ -41,7 +41,11 @@ struct _BsSave
 
 void     bs_commit_unref (gpointer data);
 
-/* Makes the plan of a run, unless there is something to say against it. */
-gboolean bs_save_begin   (BsSave *self, BsSavePlan *plan, GError **error);
+/* A save made without a store or a path cannot be run. */
+static inline gboolean
+bs_save_has_path (BsSave *self)
+{
+  return BS_IS_SAVE (self) && self->store != NULL && self->tracked != NULL;
+}
 
 G_END_DECLS

@@ -4,25 +4,24 @@
 #include "bs-save-private.h"
 
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
-/* What a save is when it is run: whether it can be, what it takes of its items,
- * and what the store asks of that. */
+/* The run of a save: the check, the plan for the store with the contents of the
+ * items, and the answers to the store's questions. */
 
-/* With many items most of what they lead to is not in the processor's cache. */
+/* The entries of many items are not in the processor's cache. */
 #define FETCHED_AHEAD 8
 
 /* The content of an item, taken when the save was run. */
 typedef struct
 {
   BsPool *pool;               /* borrowed from the run */
-  BsBlob *blob;               /* a reference */
+  BsEntry *entry;               /* a reference */
 } Content;
 
-/* What a run needs until it has ended. */
+/* The data of a plan, until the run has ended. */
 typedef struct
 {
-  BsSave *save;               /* borrowed: whoever runs it has a reference until he is answered */
+  BsSave *save;               /* borrowed: the call that runs it has a reference until it is answered */
   BsCommit *commit;           /* likewise; nullable */
   GPtrArray *pools;           /* owned */
   Content *contents;          /* owned: the first names are theirs */
@@ -35,7 +34,7 @@ run_free (gpointer data)
   Run *self = data;
 
   for (guint i = 0; i < self->n_contents; i++)
-    bs_pool_release_blob (self->contents[i].pool, self->contents[i].blob);
+    bs_cache_drop_entry (bs_pool_get_cache (self->contents[i].pool), self->contents[i].entry);
   g_free (self->contents);
   g_ptr_array_unref (self->pools);
   g_free (self);
@@ -46,16 +45,17 @@ run_dup_content (gpointer data, guint name)
 {
   Content *content = &((Run *) data)->contents[name];
 
-  return bs_pool_dup_unpersisted (content->pool, content->blob);
+  return bs_cache_dup_unpersisted (bs_pool_get_cache (content->pool), content->entry);
 }
 
 static void
 run_persisted (gpointer data, guint name)
 {
   Content *content = &((Run *) data)->contents[name];
+  BsCache *cache = bs_pool_get_cache (content->pool);
 
-  bs_cache_mark_clean (bs_pool_get_cache (content->pool), content->blob);
-  bs_pool_settle (content->pool);
+  bs_cache_mark_clean (cache, content->entry);
+  bs_cache_settle (cache);
 }
 
 static void
@@ -78,8 +78,8 @@ run_commit (BsBackingStore *store, GCancellable *cancellable, gpointer data, GEr
   return self->commit->func (self->save, cancellable, self->commit->data, error);
 }
 
-/* The keys that the save names, and tokens of those that are items'. Under the
- * mutex. */
+/* Takes the keys that the save names, and tokens of those that are items'. The
+ * mutex is held. */
 static void
 take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
 {
@@ -96,19 +96,19 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
       Content *content = &run->contents[i];
 
       if (i + FETCHED_AHEAD < n_items)
-        __builtin_prefetch ((gpointer) bs_word_peek (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->blob));
+        __builtin_prefetch (bs_locked_pointer_get (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
 
-      /* Mostly all of them are of one. */
+      /* Mostly all items are of one pool. */
       if (item->pool != pool)
         {
           pool = item->pool;
           g_ptr_array_add (run->pools, pool);
         }
       content->pool = pool;
-      content->blob = bs_item_dup_blob (item);
-      __builtin_prefetch (content->blob->record);
-      plan->names[i].key = content->blob->key;
-      plan->names[i].token = content->blob->record;
+      content->entry = bs_item_dup_entry (item);
+      __builtin_prefetch (content->entry->record);
+      plan->names[i].key = content->entry->key;
+      plan->names[i].token = content->entry->record;
     }
   for (guint i = 0; i < self->keys->len; i++)
     plan->names[n_items + i].key = g_array_index (self->keys, BsKey, i);
@@ -124,7 +124,7 @@ typedef enum
   HAS_NOTHING,
 } Verdict;
 
-/* Under the mutex. */
+/* The mutex is held. */
 static Verdict
 check_locked (BsSave *self)
 {
@@ -157,22 +157,22 @@ verdict_to_error (BsSave *self, Verdict verdict)
       g_mutex_lock (&self->mutex);
       bad_key = g_strdup (self->bad_key);
       g_mutex_unlock (&self->mutex);
-      return g_error_new (BS_ERROR, BS_ERROR_INVALID_KEY, "Saving at %s: “%s” is to be kept and is not a key", path, bad_key);
+      return g_error_new (BS_ERROR, BS_ERROR_INVALID_KEY, "Saving at %s: cannot keep “%s”, which is not a key", path, bad_key);
     case HAS_STRANGE_ITEM:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Saving at %s: an item belongs to another store", path);
     case HAS_TWO_COMMITS:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                          "Saving at %s: there is a root and a commit function, and only one of them can be the one step", path);
+                          "Saving at %s: set either a root or a commit function, not both", path);
     case HAS_NOTHING:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                          "Saving at %s: there is nothing to save, and everything would be deleted", path);
+                          "Saving at %s: nothing to save; an empty save would delete everything", path);
     case CAN_RUN:
     default:
       return NULL;
     }
 }
 
-/* Under the mutex. */
+/* The mutex is held. */
 static void
 begin_locked (BsSave *self, BsSavePlan *plan)
 {
@@ -204,8 +204,8 @@ begin_locked (BsSave *self, BsSavePlan *plan)
   self->running = TRUE;
 }
 
-/* Their items keep them until here. No lock is held: a reference on a GObject may
- * run a binding's code. */
+/* The items keep their pools until here. No lock is held: a reference on a GObject
+ * may run a binding's code. */
 static void
 hold_pools (Run *run)
 {
@@ -213,8 +213,9 @@ hold_pools (Run *run)
   g_ptr_array_set_free_func (run->pools, g_object_unref);
 }
 
-gboolean
-bs_save_begin (BsSave *self, BsSavePlan *plan, GError **error)
+/* Makes the plan of a run, or sets an error. */
+static gboolean
+begin (BsSave *self, BsSavePlan *plan, GError **error)
 {
   Verdict verdict;
 
@@ -233,4 +234,128 @@ bs_save_begin (BsSave *self, BsSavePlan *plan, GError **error)
   hold_pools (plan->data);
   bs_progress_begin (&self->progress, plan->n_names);
   return TRUE;
+}
+
+/* The save may be run again, even from the callback. */
+static gpointer
+run_deliver (gpointer data, gpointer value, GError **error)
+{
+  BsSave *self = data;
+
+  g_mutex_lock (&self->mutex);
+  self->running = FALSE;
+  g_mutex_unlock (&self->mutex);
+
+  return NULL;
+}
+
+/**
+ * bs_save_run:
+ * @self: a save
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Saves: persists, syncs, replaces the root blob or calls the commit function,
+ * and deletes what is not named.
+ *
+ * If it fails, the old root blob and every blob that it names are still there. If
+ * it fails because its blobs could not be made durable, those are deleted again
+ * that nobody but the save had persisted, so that the next save can succeed. Blobs
+ * that it does not name and that an earlier sync has failed at are in its way: see
+ * [method@BackingStore.sync].
+ *
+ * A save can be cancelled until the step from the old document to the new one. Its
+ * success is a success whatever comes later: a cancellation changes nothing any
+ * more, and a blob that cannot be deleted is told by
+ * [signal@BackingStore::background-error] and deleted by the next save.
+ *
+ * Fails with %BS_ERROR_INVALID_KEY or %BS_ERROR_NOT_FOUND for a key that is to be
+ * kept and is none, or is not there; %BS_ERROR_CORRUPT if a blob that it names is
+ * found to be bad before the new document is in place, and there is no other to
+ * put there; %G_IO_ERROR_INVALID_ARGUMENT if an item or
+ * the path belongs to another store, if there are a root and a commit function,
+ * or if there is nothing to save; %BS_ERROR_BUSY while this object runs, and
+ * inside a commit function that it would wait for; %BS_ERROR_CLOSED if the store
+ * or the path is closed; %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
+ * backing; %BS_ERROR_FAILED if the commit function returns %FALSE without an
+ * error; %G_IO_ERROR_CANCELLED; %BS_ERROR_NOT_SUPPORTED if there is a root and
+ * the backing has no root blobs; and with what the backing or the commit function
+ * reports.
+ *
+ * Blocks; see [method@Save.run_async] for the asynchronous call.
+ *
+ * Returns: %TRUE if the new document is in place, %FALSE with @error set
+ */
+gboolean
+bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
+{
+  GError *local_error = NULL;
+  BsSavePlan plan;
+  BsWaiter *caller;
+
+  g_return_val_if_fail (bs_save_has_path (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!begin (self, &plan, &local_error))
+    {
+      g_propagate_error (error, local_error);
+      return FALSE;
+    }
+
+  caller = bs_waiter_new_blocking (self->store, cancellable, run_deliver, self, NULL, NULL);
+  bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
+  return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
+}
+
+/**
+ * bs_save_run_async:
+ * @self: a save
+ * @io_priority: the I/O priority of what the save does
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Asynchronous [method@Save.run]. The contents of the moment of the call are saved:
+ * the call takes them from the items before it returns, which is a tenth of a
+ * second with a million items. The store's threads do the rest.
+ */
+void
+bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  GError *error = NULL;
+  gboolean can_run;
+  BsSavePlan plan;
+  BsWaiter *caller;
+  GTask *task;
+
+  g_return_if_fail (bs_save_has_path (self));
+
+  can_run = begin (self, &plan, &error);
+  task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);
+  caller = bs_waiter_new_async (self->store, task, can_run ? run_deliver : NULL, self, NULL, NULL);
+  bs_waiter_set_progress (caller, &self->progress);
+  if (can_run)
+    bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
+  else
+    bs_waiter_answer (caller, NULL, error);
+  bs_waiter_unref (caller);
+}
+
+/**
+ * bs_save_run_finish:
+ * @self: a save
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Finishes [method@Save.run_async].
+ *
+ * Returns: %TRUE if the new document is in place, %FALSE with @error set
+ */
+gboolean
+bs_save_run_finish (BsSave *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_save_run_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
 }

@@ -36,9 +36,9 @@
  * ## What is saved
  *
  * The save takes the contents of its items, the root and the commit function when
- * it is run: whoever replaces or drops an item later does not disturb it, and
- * what is added later is for the next run. So take the keys that the root names
- * from the items while nobody replaces them, and run the save right then.
+ * it is run: an item that is replaced or dropped later does not disturb it, and an
+ * item that is added later is for the next run. So take the keys that the root
+ * names from the items while no thread replaces them, and run the save right then.
  *
  * A save without a root and without a commit function leaves the root blob as it
  * is; there the sync is the step. A save that names nothing at all and has
@@ -49,18 +49,18 @@
  *
  * Saves of one path run one after the other, in the order in which they are run;
  * one that waits for its turn holds no thread. An asynchronous save has its turn
- * when a thread of the store has come to it, so never at once. What was asked for
- * a key before the save's turn comes before it. From then on nobody can delete the
- * keys that it names: [method@BackingStore.delete_persisted] fails with
- * %BS_ERROR_BUSY, and [method@BackingStore.delete_persisted_keys] deletes the
- * others and fails with that. Keys that somebody asks to be persisted after the
- * save was run stay.
+ * when a thread of the store has come to it, so never at once. An operation on a
+ * key that was asked before the save's turn comes before it. From then on the keys
+ * that the save names cannot be deleted: [method@BackingStore.delete_persisted]
+ * fails with %BS_ERROR_BUSY, and [method@BackingStore.delete_persisted_keys]
+ * deletes the others and fails with that. Keys that are persisted after the save
+ * was run stay.
  *
  * A [class@Verify] takes out what it finds bad all the same. The save looks once
  * more before its one step: an item whose blob was taken out is persisted again,
- * and for a key that is to be kept the save fails with %BS_ERROR_CORRUPT. What is
- * found bad from that step on is missing in the new document, as if it was found
- * after the save; [method@Verify.dup_bad_keys] lists it.
+ * and for a key that is to be kept the save fails with %BS_ERROR_CORRUPT. A blob
+ * that is found bad from that step on is missing in the new document, as if it was
+ * found after the save; [method@Verify.dup_bad_keys] lists it.
  *
  * [method@BackingStore.untrack_path] and [method@BackingStore.close] wait for
  * the saves that were run before, [method@BackingStore.sync] does not.
@@ -71,10 +71,10 @@
  * many changes, and for the last time before the callback of a
  * [method@Save.run_async] that was called in that context. So a progress bar can be
  * bound to [property@Save:fraction]. Where the save is run from elsewhere, or by
- * the blocking call, hold it for as long as somebody is to be notified.
+ * the blocking call, hold it for as long as handlers are to be called.
  */
 
-/* Enough to keep the store's threads busy, and little enough to let others in. */
+/* Keeps the store's threads busy, and lets other operations in. */
 #define DEFAULT_MAX_PARALLEL 8
 
 typedef enum
@@ -104,19 +104,6 @@ void
 bs_commit_unref (gpointer data)
 {
   g_atomic_rc_box_release_full (data, commit_clear);
-}
-
-/* The run has ended: it may be run again, even from the callback. */
-static gpointer
-run_deliver (gpointer data, gpointer value, GError **error)
-{
-  BsSave *self = data;
-
-  g_mutex_lock (&self->mutex);
-  self->running = FALSE;
-  g_mutex_unlock (&self->mutex);
-
-  return NULL;
 }
 
 static void
@@ -222,11 +209,10 @@ bs_save_class_init (BsSaveClass *klass)
   /**
    * BsSave:max-parallel: (getter get_max_parallel) (setter set_max_parallel)
    *
-   * How many blobs may be on their way to the path at a time, 8 if nobody says
-   * otherwise. No more of them
-   * are written at a time than the store has threads; what is more than that
-   * waits in the store, before operations of the same priority that are asked
-   * later. A change is for the next run.
+   * How many blobs may be on their way to the path at a time, 8 by default. The
+   * store writes no more of them at a time than it has threads; the others wait in
+   * the store, before operations of the same priority that are asked later. A
+   * change is for the next run.
    *
    * Notifies in the context that was the thread's default where the store was
    * made.
@@ -250,7 +236,7 @@ bs_save_class_init (BsSaveClass *klass)
   /**
    * BsSave:n-done: (getter get_n_done)
    *
-   * How many of them are at the path. Those that were there before are counted
+   * How many of the blobs are at the path. Blobs that were there before are counted
    * when the save's turn comes.
    *
    * Notifies in the context that was the thread's default where the store was
@@ -263,8 +249,8 @@ bs_save_class_init (BsSaveClass *klass)
   /**
    * BsSave:fraction: (getter get_fraction)
    *
-   * How far the save has come, from 0 to 1. It is 1 only when the new document is
-   * in place.
+   * How far the save has come, from 0 to 1; 1 only when the new document is in
+   * place.
    *
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
@@ -347,8 +333,7 @@ void
 bs_save_add_item (BsSave *self, BsItem *item)
 {
   g_return_if_fail (BS_IS_SAVE (self));
-  g_return_if_fail (BS_IS_ITEM (item));
-  g_return_if_fail (item->pool != NULL);
+  g_return_if_fail (bs_item_has_pool (item));
 
   g_object_ref (item);
   g_mutex_lock (&self->mutex);
@@ -424,9 +409,9 @@ bs_save_set_root (BsSave *self, GBytes *root)
  * thread of the store; with [property@BackingStore:main-context] set it runs
  * there. If it fails, so does the save, and nothing is deleted.
  *
- * @user_data is freed by whoever is the last to need it: in the context of the
- * call that runs the save, or on the thread that sets another function or drops
- * the last reference to the save.
+ * The last user of @user_data frees it: the call that runs the save, in its
+ * context, or the thread that sets another function or drops the last reference to
+ * the save.
  */
 void
 bs_save_set_commit_func (BsSave *self, BsCommitFunc func, gpointer user_data, GDestroyNotify destroy)
@@ -500,121 +485,6 @@ bs_save_set_max_parallel (BsSave *self, guint max_parallel)
 
   if (changed && self->store != NULL)
     bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_MAX_PARALLEL]);
-}
-
-/**
- * bs_save_run:
- * @self: a save
- * @cancellable: (nullable): a #GCancellable
- * @error: return location for a #GError
- *
- * Saves: persists, syncs, replaces the root blob or calls the commit function,
- * and deletes what is not named.
- *
- * If it fails, the old root blob and every blob that it names are still there. If
- * it fails because its blobs could not be made durable, those are deleted again
- * that nobody but the save had persisted, so that the next save can succeed. Blobs
- * that it does not name and that an earlier sync has failed at are in its way: see
- * [method@BackingStore.sync].
- *
- * It can be cancelled until the step from the old document to the new one. What
- * comes later does not count: a cancellation that comes after it is a success,
- * and when a blob cannot be deleted then, the save has succeeded,
- * [signal@BackingStore::background-error] tells of it, and the next save deletes
- * it.
- *
- * Fails with %BS_ERROR_INVALID_KEY or %BS_ERROR_NOT_FOUND for a key that is to be
- * kept and is none, or is not there; %BS_ERROR_CORRUPT if a blob that it names is
- * found to be bad before the new document is in place, and there is no other to
- * put there; %G_IO_ERROR_INVALID_ARGUMENT if an item or
- * the path belongs to another store, if there are a root and a commit function,
- * or if there is nothing to save; %BS_ERROR_BUSY while this object runs, and
- * inside a commit function that it would wait for; %BS_ERROR_CLOSED if the store
- * or the path is closed; %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
- * backing; %BS_ERROR_FAILED if the commit function returns %FALSE without an
- * error; %G_IO_ERROR_CANCELLED; %BS_ERROR_NOT_SUPPORTED if there is a root and
- * the backing has no root blobs; and with what the backing or the commit function
- * reports.
- *
- * Blocks; see [method@Save.run_async] for the asynchronous call.
- *
- * Returns: %TRUE if the new document is in place, %FALSE with @error set
- */
-gboolean
-bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
-{
-  GError *local_error = NULL;
-  BsSavePlan plan;
-  BsWaiter *caller;
-
-  g_return_val_if_fail (BS_IS_SAVE (self), FALSE);
-  g_return_val_if_fail (self->store != NULL && self->tracked != NULL, FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  if (!bs_save_begin (self, &plan, &local_error))
-    {
-      g_propagate_error (error, local_error);
-      return FALSE;
-    }
-
-  caller = bs_waiter_new_blocking (self->store, cancellable, run_deliver, self, NULL, NULL);
-  bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
-  return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
-}
-
-/**
- * bs_save_run_async:
- * @self: a save
- * @io_priority: the I/O priority of what the save does
- * @cancellable: (nullable): a #GCancellable
- * @callback: (scope async) (closure user_data): called when it is done
- * @user_data: data for @callback
- *
- * Asynchronous [method@Save.run]. What is saved are the contents of the moment of
- * the call, which takes them from the items before it returns: with a million
- * items that is a tenth of a second. All else, and the keys that are to be kept,
- * it leaves to the store's threads.
- */
-void
-bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
-{
-  GError *error = NULL;
-  gboolean can_run;
-  BsSavePlan plan;
-  BsWaiter *caller;
-  GTask *task;
-
-  g_return_if_fail (BS_IS_SAVE (self));
-  g_return_if_fail (self->store != NULL && self->tracked != NULL);
-
-  can_run = bs_save_begin (self, &plan, &error);
-  task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);
-  caller = bs_waiter_new_async (self->store, task, can_run ? run_deliver : NULL, self, NULL, NULL);
-  bs_waiter_set_progress (caller, &self->progress);
-  if (can_run)
-    bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
-  else
-    bs_waiter_answer (caller, NULL, error);
-  bs_waiter_unref (caller);
-}
-
-/**
- * bs_save_run_finish:
- * @self: a save
- * @result: what the callback was given
- * @error: return location for a #GError
- *
- * Finishes [method@Save.run_async].
- *
- * Returns: %TRUE if the new document is in place, %FALSE with @error set
- */
-gboolean
-bs_save_run_finish (BsSave *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_save_run_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
 }
 
 /**

@@ -17,19 +17,18 @@ G_DECLARE_FINAL_TYPE (BsSave, bs_save, BS, SAVE, GObject)
 /**
  * BsCommitFunc:
  * @save: the save
- * @cancellable: (nullable): fires when whoever runs the save has lost interest
+ * @cancellable: (nullable): cancelled when the caller of the save has left
  * @user_data: the data given beside the function
  * @error: return location for a #GError
  *
  * An application's own step from the old document to the new one.
  *
- * It is called when every blob of the new document is durable at the path and
- * every blob of the old one is still there. When it returns %TRUE the new
- * document must be what a crash leaves behind; when it returns %FALSE, the old
- * one.
+ * The function is called when every blob of the new document is durable at the
+ * path and every blob of the old one is still there. When it returns %TRUE a crash
+ * must leave the new document behind; when it returns %FALSE, the old one.
  *
- * It may block, and may make blocking calls on the store; what would wait for
- * this very save fails: another save of the same path with %BS_ERROR_BUSY,
+ * It may block, and may make blocking calls on the store. A call that would wait
+ * for this very save fails: another save of the same path with %BS_ERROR_BUSY,
  * [method@BackingStore.untrack_path], [method@BackingStore.wait_finished] and
  * [method@BackingStore.close] with %G_IO_ERROR_WOULD_BLOCK. Asynchronous saves
  * of the same path may be asked for, and not be waited for.

@@ -6,8 +6,7 @@
 G_BEGIN_DECLS
 
 /* A wait until the cache is down to a target. The caller is made with
- * bs_trim_deliver(), the trim, and bs_trim_unref(). Follow bs_trim_start() with
- * bs_pool_settle(). */
+ * bs_trim_deliver(), the trim, and bs_trim_unref(). */
 typedef struct _BsTrim BsTrim;
 
 struct _BsTrim
@@ -17,14 +16,28 @@ struct _BsTrim
   gboolean is_answered; /* under the cache's lock */
 
   /* constant */
-  BsPool *pool;         /* owned */
+  GObject *owner;       /* owned: the cache needs it to evict */
+  BsCache *cache;       /* the owner keeps it */
   guint64 target;
   int priority;
 };
 
-BsTrim        *bs_trim_new             (BsPool *pool, guint64 target, int priority);
+/* The cache's owner is held. */
+BsTrim        *bs_trim_new             (BsCache *cache, guint64 target, int priority) G_GNUC_WARN_UNUSED_RESULT;
 void           bs_trim_unref           (BsTrim *self);
 gpointer       bs_trim_deliver         (gpointer data, gpointer value, GError **error);
+/* To be followed by bs_cache_settle(). */
 void           bs_trim_start           (BsTrim *self, BsWaiter *caller);
+
+/* The cache's lock must be held. */
+/* The least that the budget and the trims ask for, in bytes. */
+guint64        bs_cache_get_target_locked         (BsCache *cache);
+/* The best of all trims. */
+int            bs_cache_get_trim_priority_locked  (BsCache *cache);
+/* Trims that are down to their target: of BsWaiter, references. NULL if there are none. */
+GPtrArray     *bs_cache_take_reached_trims_locked (BsCache *cache) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Answers all trims with an error. No lock held. */
+void           bs_cache_fail_trims                (BsCache *cache, const GError *error);
 
 G_END_DECLS

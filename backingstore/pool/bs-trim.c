@@ -3,8 +3,6 @@
 
 #include "bs-trim-private.h"
 
-#include "bs-pool-private.h"
-
 static BsTrim *
 trim_ref (BsTrim *self)
 {
@@ -12,11 +10,12 @@ trim_ref (BsTrim *self)
 }
 
 BsTrim *
-bs_trim_new (BsPool *pool, guint64 target, int priority)
+bs_trim_new (BsCache *cache, guint64 target, int priority)
 {
   BsTrim *self = g_atomic_rc_box_new0 (BsTrim);
 
-  self->pool = g_object_ref (pool);
+  self->owner = g_object_ref (cache->owner);
+  self->cache = cache;
   self->target = target;
   self->priority = priority;
 
@@ -28,7 +27,7 @@ trim_clear (gpointer data)
 {
   BsTrim *self = data;
 
-  g_object_unref (self->pool);
+  g_object_unref (self->owner);
 }
 
 void
@@ -41,7 +40,7 @@ gpointer
 bs_trim_deliver (gpointer data, gpointer value, GError **error)
 {
   BsTrim *self = data;
-  BsCache *cache = bs_pool_get_cache (self->pool);
+  BsCache *cache = self->cache;
   BsWaiter *caller = NULL;
 
   g_mutex_lock (&cache->lock);
@@ -68,9 +67,9 @@ trim_leave (BsWaiter *caller, gpointer data)
 void
 bs_trim_start (BsTrim *self, BsWaiter *caller)
 {
-  BsCache *cache = bs_pool_get_cache (self->pool);
+  BsCache *cache = self->cache;
 
-  /* A cancellation that comes in here may be the end of the trim. */
+  /* A cancellation that comes now may drop the last other reference. */
   trim_ref (self);
   bs_waiter_connect (caller, trim_leave, NULL);
 
@@ -79,11 +78,77 @@ bs_trim_start (BsTrim *self, BsWaiter *caller)
     {
       self->caller = bs_waiter_ref (caller);
       bs_link_append (&cache->trims, &self->link);
-      /* Whoever asks now wants to know now, whatever failed before. */
-      for (guint i = 0; i < BS_N_OUTBOXES; i++)
-        cache->outboxes[i].retry_at = 0;
+      /* A trim tries every write again now, whatever failed before. */
+      for (guint i = 0; i < BS_N_TROUBLES; i++)
+        cache->write_queues[i].retry_at = 0;
     }
   g_mutex_unlock (&cache->lock);
 
   bs_trim_unref (self);
+}
+
+guint64
+bs_cache_get_target_locked (BsCache *cache)
+{
+  guint64 target = cache->max_bytes;
+
+  for (BsLink *link = cache->trims.next; link != &cache->trims; link = link->next)
+    target = MIN (target, ((BsTrim *) link)->target);
+
+  return target;
+}
+
+int
+bs_cache_get_trim_priority_locked (BsCache *cache)
+{
+  int priority = G_PRIORITY_DEFAULT;
+
+  for (BsLink *link = cache->trims.next; link != &cache->trims; link = link->next)
+    priority = MIN (priority, ((BsTrim *) link)->priority);
+
+  return priority;
+}
+
+/* The lock must be held. */
+static void
+move_caller_locked (BsTrim *self, GPtrArray *callers)
+{
+  bs_link_remove (&self->link);
+  g_ptr_array_add (callers, g_steal_pointer (&self->caller));
+}
+
+GPtrArray *
+bs_cache_take_reached_trims_locked (BsCache *cache)
+{
+  GPtrArray *callers = NULL;
+  BsLink *link = cache->trims.next;
+
+  while (link != &cache->trims)
+    {
+      BsTrim *trim = (BsTrim *) link;
+
+      link = link->next;
+      if (cache->figures.memory_use <= trim->target)
+        {
+          if (callers == NULL)
+            callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
+          move_caller_locked (trim, callers);
+        }
+    }
+
+  return callers;
+}
+
+void
+bs_cache_fail_trims (BsCache *cache, const GError *error)
+{
+  g_autoptr (GPtrArray) callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
+
+  g_mutex_lock (&cache->lock);
+  while (!bs_link_is_empty (&cache->trims))
+    move_caller_locked ((BsTrim *) cache->trims.next, callers);
+  g_mutex_unlock (&cache->lock);
+
+  for (guint i = 0; i < callers->len; i++)
+    bs_waiter_answer (callers->pdata[i], NULL, g_error_copy (error));
 }

@@ -300,6 +300,35 @@ class PoolTest(unittest.TestCase):
         self.assert_error(Bs.error_quark(), Bs.Error.CLOSED, item.persist, tracked)
         self.assert_error(Bs.error_quark(), Bs.Error.CLOSED, call, pool.register_all_async, tracked)
 
+    def test_made_by_hand(self):
+        """Objects made without their properties refuse what they cannot do, and never crash."""
+        criticals = []
+        fatal = GLib.log_set_always_fatal(GLib.LogLevelFlags.LEVEL_ERROR)
+        self.addCleanup(GLib.log_set_always_fatal, fatal)
+        handler = GLib.log_set_handler('backingstore', GLib.LogLevelFlags.LEVEL_CRITICAL,
+                                       lambda domain, level, message, *data: criticals.append(message))
+        self.addCleanup(GLib.log_remove_handler, 'backingstore', handler)
+
+        pool, item, save = Bs.Pool(), Bs.Item(), Bs.Save()
+        for made in pool, item, save:
+            for pspec in made.list_properties():
+                made.get_property(pspec.name)
+        self.assertIsNone(item.props.pool)
+        self.assertEqual(pool.props.n_items, 0)
+        pool.props.max_bytes = 1
+        save.props.max_parallel = 2
+
+        content = GLib.Bytes.new(b'content')
+        for function, *arguments in ((pool.insert, content), (pool.trim, 0), (item.try_load,), (item.load,), (item.copy,),
+                                     (item.write,), (item.dup_key,), (item.replace, content), (save.add_item, item),
+                                     (save.run,)):
+            with self.subTest(function.__name__):
+                criticals.clear()
+                self.assertFalse(function(*arguments))
+                self.assertEqual(len(criticals), 1, criticals)
+        del pool, item, save, made
+        gc.collect()
+
     def test_threads(self):
         """Plain Python threads make blocking calls on one store."""
         tracked = self.store.track_path(self.path)

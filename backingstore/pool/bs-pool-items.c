@@ -5,9 +5,65 @@
 
 #include "bs-item-list-private.h"
 #include "bs-item-private.h"
-#include "bs-pool-private.h"
 
-/* Items made for what is persisted. */
+/* Items made for new contents, and for persisted ones. */
+
+/**
+ * bs_pool_insert:
+ * @self: a pool
+ * @bytes: a content
+ *
+ * Puts a new content into the pool, under a new key.
+ *
+ * The content is in memory only. It is written to the backing when it leaves
+ * memory, or by [method@Item.write] and [method@Item.persist]. Never blocks.
+ *
+ * Returns: (transfer full): an item for the content
+ */
+BsItem *
+bs_pool_insert (BsPool *self, GBytes *bytes)
+{
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
+  g_return_val_if_fail (bytes != NULL, NULL);
+
+  return bs_item_new_for_content (self, BS_KIND_BYTES, bytes);
+}
+
+/**
+ * bs_pool_insert_object:
+ * @self: a pool that has a codec
+ * @object: an object
+ *
+ * Puts a new object into the pool, under a new key.
+ *
+ * The pool holds the object as long as it fits into the budget, where it takes as
+ * many bytes as [method@Codec.measure] says. Its encoded bytes are what is
+ * written to the backing, when it leaves memory or by [method@Item.write] and
+ * [method@Item.persist]; it is encoded then and not before. Afterwards
+ * [method@Item.load_object] gives the same object again as long as it is alive
+ * anywhere, and another one decoded from those bytes when it is not. So the
+ * object must not change as long as it is in the pool: give the item a new one
+ * with [method@Item.replace_object].
+ *
+ * An object that cannot be encoded stays in memory, reported by
+ * [signal@BackingStore::background-error], and is tried again now and then.
+ *
+ * Never blocks. The codec measures the object before this returns; a call on
+ * another thread than that of the store's main context, where there is one,
+ * cannot wait for that: the item's size is -1 and counts as 0 then until that
+ * context has run.
+ *
+ * Returns: (transfer full): an item for the object
+ */
+BsItem *
+bs_pool_insert_object (BsPool *self, GObject *object)
+{
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
+  g_return_val_if_fail (bs_pool_get_codec (self) != NULL, NULL);
+  g_return_val_if_fail (G_IS_OBJECT (object), NULL);
+
+  return bs_item_new_for_content (self, BS_KIND_OBJECT, object);
+}
 
 static gpointer
 register_deliver (gpointer data, gpointer value, GError **error)
@@ -18,10 +74,40 @@ register_deliver (gpointer data, gpointer value, GError **error)
   if (*error != NULL)
     return NULL;
 
-  item = bs_item_new (self, bs_blob_new (value, TRUE));
-  bs_pool_settle (self);
+  item = bs_item_new (self, bs_entry_new (value, TRUE));
+  bs_cache_settle (bs_pool_get_cache (self));
 
   return item;
+}
+
+static void
+start_register (BsPool *self, BsTrackedPath *tracked, const char *key, BsWaiter *caller)
+{
+  GError *error = NULL;
+  BsKey parsed;
+
+  if (bs_key_parse_error (key, "register", &parsed, &error))
+    bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
+  else
+    bs_waiter_answer (caller, NULL, error);
+}
+
+/* The store's short way; FALSE where it can't be taken. */
+static gboolean
+register_now (BsPool *self, BsTrackedPath *tracked, const char *key, BsItem **item, GError **error)
+{
+  GError *local_error = NULL;
+  BsToken *token;
+  BsKey parsed;
+
+  if (!bs_key_parse (key, &parsed) ||
+      !bs_backing_store_register_now (bs_pool_get_store (self), tracked, &parsed, &token, &local_error))
+    return FALSE;
+
+  *item = register_deliver (self, token, &local_error);
+  if (local_error != NULL)
+    g_propagate_error (error, local_error);
+  return TRUE;
 }
 
 /**
@@ -53,33 +139,20 @@ bs_pool_register (BsPool         *self,
                   GCancellable   *cancellable,
                   GError        **error)
 {
-  GError *local_error = NULL;
-  BsToken *token;
   BsWaiter *caller;
   BsItem *item;
-  BsKey parsed;
 
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
   g_return_val_if_fail (key != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!bs_key_parse_error (key, "register", &parsed, error))
-    return NULL;
+  if (cancellable == NULL && register_now (self, tracked, key, &item, error))
+    return item;
 
-  if (cancellable == NULL && bs_backing_store_register_now (bs_pool_get_store (self), tracked, &parsed, &token, &local_error))
-    {
-      item = register_deliver (self, token, &local_error);
-      if (local_error != NULL)
-        g_propagate_error (error, local_error);
-      return item;
-    }
-
-  caller = bs_waiter_new_blocking (bs_pool_get_store (self), cancellable, register_deliver,
-                                   g_object_ref (self), g_object_unref, g_object_unref);
-  bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
+  caller = bs_waiter_new_blocking (bs_pool_get_store (self), cancellable, register_deliver, self, NULL, g_object_unref);
+  start_register (self, tracked, key, caller);
 
   return bs_waiter_wait (caller, error);
 }
@@ -108,12 +181,9 @@ bs_pool_register_async (BsPool              *self,
                         GAsyncReadyCallback  callback,
                         gpointer             user_data)
 {
-  GError *error = NULL;
   BsWaiter *caller;
-  BsKey parsed;
 
-  g_return_if_fail (BS_IS_POOL (self));
-  g_return_if_fail (bs_pool_get_store (self) != NULL);
+  g_return_if_fail (bs_pool_has_store (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (key != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
@@ -122,10 +192,7 @@ bs_pool_register_async (BsPool              *self,
                                 bs_task_new (self, cancellable, callback, user_data,
                                              bs_pool_register_async, "bs_pool_register_async", io_priority),
                                 register_deliver, g_object_ref (self), g_object_unref, g_object_unref);
-  if (bs_key_parse_error (key, "register", &parsed, &error))
-    bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
-  else
-    bs_waiter_answer (caller, NULL, error);
+  start_register (self, tracked, key, caller);
   bs_waiter_unref (caller);
 }
 
@@ -170,7 +237,7 @@ register_all_deliver (gpointer data, gpointer value, GError **error)
  *
  * This is one operation however many keys there are. The list holds every blob
  * in primary storage as long as it lives, makes an [class@Item] when it is asked
- * for it, gives the same one again while anybody holds that, and never changes.
+ * for one, gives the same one again as long as that lives, and never changes.
  * Its functions never block and may be called from any thread.
  *
  * If one of the blobs can't be made available there is no list, and the error says
@@ -192,14 +259,12 @@ bs_pool_register_all (BsPool         *self,
 {
   BsWaiter *caller;
 
-  g_return_val_if_fail (BS_IS_POOL (self), NULL);
-  g_return_val_if_fail (bs_pool_get_store (self) != NULL, NULL);
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  caller = bs_waiter_new_blocking (bs_pool_get_store (self), cancellable, register_all_deliver,
-                                   g_object_ref (self), g_object_unref, g_object_unref);
+  caller = bs_waiter_new_blocking (bs_pool_get_store (self), cancellable, register_all_deliver, self, NULL, g_object_unref);
   bs_backing_store_start_register_all (bs_pool_get_store (self), tracked, caller);
 
   return bs_waiter_wait (caller, error);
@@ -229,8 +294,7 @@ bs_pool_register_all_async (BsPool              *self,
 {
   BsWaiter *caller;
 
-  g_return_if_fail (BS_IS_POOL (self));
-  g_return_if_fail (bs_pool_get_store (self) != NULL);
+  g_return_if_fail (bs_pool_has_store (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-item-private.h"
+
+/* New contents of items: bytes, or objects in a pool that has a codec. */
+
+/* -1 where this thread may not call the codec. */
+static gint64
+measure (BsPool *pool, BsKind kind, gpointer content)
+{
+  BsBackingStore *store = bs_pool_get_store (pool);
+  BsCallScope frame;
+  guint64 size;
+
+  if (kind == BS_KIND_BYTES)
+    return g_bytes_get_size (content);
+
+  if (!bs_backing_store_enter_call (store, &frame))
+    return -1;
+
+  size = bs_codec_measure (bs_pool_get_codec (pool), content);
+  bs_backing_store_leave_call (store, &frame);
+
+  return MIN (size, G_MAXINT64);
+}
+
+typedef struct
+{
+  BsItemRequest *request;       /* owned */
+  BsReference reference;        /* owned */
+} Measurement;
+
+/* Called in the store's main context. */
+static gboolean
+measure_cb (gpointer data)
+{
+  Measurement *self = data;
+  BsItem *item = self->request->item;
+  BsCache *cache = bs_item_get_cache (item);
+  gint64 size = measure (item->pool, BS_KIND_OBJECT, bs_reference_get_object_reference (self->reference)->object);
+
+  if (size >= 0 && bs_cache_set_size (cache, self->request->entry, self->reference, size))
+    {
+      bs_item_notify_size (item);
+      bs_cache_settle (cache);
+    }
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+measurement_free (gpointer data)
+{
+  Measurement *self = data;
+
+  bs_reference_drop (self->reference);
+  bs_item_request_free (self->request);
+  g_free (self);
+}
+
+/* In the only context where that may be done. The item may get another entry
+ * meanwhile. Takes the reference over. */
+static void
+measure_later (BsItem *item, BsEntry *entry, BsReference reference)
+{
+  Measurement *self = g_new (Measurement, 1);
+  GSource *source = g_idle_source_new ();
+
+  self->request = bs_item_request_new (item, entry, BS_KIND_OBJECT, NULL);
+  self->reference = reference;
+
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_static_name (source, "backingstore measurement");
+  g_source_set_callback (source, measure_cb, self, measurement_free);
+  g_source_attach (source, bs_backing_store_get_main_context (bs_pool_get_store (item->pool)));
+  g_source_unref (source);
+}
+
+/* A new entry. A reference on its object comes with it, else 0, where that could not
+ * be measured. */
+static BsEntry *
+insert (BsPool *pool, BsKind kind, gpointer content, BsReference *unmeasured)
+{
+  BsEntry *entry = bs_entry_new (bs_backing_store_new_token (bs_pool_get_store (pool)), FALSE);
+
+  *unmeasured = bs_cache_insert (bs_pool_get_cache (pool), entry, kind, content, measure (pool, kind, content));
+  return entry;
+}
+
+BsItem *
+bs_item_new_for_content (BsPool *pool, BsKind kind, gpointer content)
+{
+  BsReference unmeasured;
+  BsEntry *entry = insert (pool, kind, content, &unmeasured);
+  BsItem *item = bs_item_new (pool, entry);
+
+  if (unmeasured != 0)
+    measure_later (item, entry, unmeasured);
+  bs_cache_settle (bs_pool_get_cache (pool));
+
+  return item;
+}
+
+static void
+replace (BsItem *self, BsKind kind, gpointer content)
+{
+  BsReference unmeasured;
+  BsEntry *entry = insert (self->pool, kind, content, &unmeasured);
+
+  /* Another thread may replace the entry at once. */
+  if (unmeasured != 0)
+    measure_later (self, entry, unmeasured);
+  bs_item_set_entry (self, entry);
+}
+
+/**
+ * bs_item_replace:
+ * @self: an item
+ * @bytes: a content
+ *
+ * Gives the item a new content, and with it a new key.
+ *
+ * Operations asked before go on with the old content. Copies of the item keep it;
+ * without any, the backing forgets it.
+ * [property@Item:key] and [property@Item:size] are notified. Never blocks.
+ */
+void
+bs_item_replace (BsItem *self, GBytes *bytes)
+{
+  g_return_if_fail (bs_item_has_pool (self));
+  g_return_if_fail (bytes != NULL);
+
+  replace (self, BS_KIND_BYTES, bytes);
+}
+
+/**
+ * bs_item_replace_object:
+ * @self: an item of a pool that has a codec
+ * @object: an object
+ *
+ * Gives the item a new content, and with it a new key.
+ *
+ * Like [method@Item.replace], for an object; see [method@Pool.insert_object].
+ * Operations asked before go on with the old content, an encoding that is under
+ * way included. Never blocks.
+ */
+void
+bs_item_replace_object (BsItem *self, GObject *object)
+{
+  g_return_if_fail (bs_item_has_pool (self));
+  g_return_if_fail (bs_pool_get_codec (self->pool) != NULL);
+  g_return_if_fail (G_IS_OBJECT (object));
+
+  replace (self, BS_KIND_OBJECT, object);
+}
