@@ -5,6 +5,7 @@
 #include "base/bs-error.h"
 #include "base/bs-key-set-private.h"
 #include "bs-file-blob-private.h"
+#include "bs-file-io-private.h"
 #include "bs-file-sanitize-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-transfer-private.h"

@@ -3,7 +3,7 @@
 #include "bs-file-claim-private.h"
 
 #include "base/bs-error.h"
-#include "bs-file-blob-private.h"
+#include "bs-file-io-private.h"
 #include "bs-file-walk-private.h"
 
 #include <errno.h>

@@ -3,6 +3,7 @@
 #include "bs-file-transfer-private.h"
 
 #include "bs-file-blob-private.h"
+#include "bs-file-io-private.h"
 #include "bs-file-sanitize-private.h"
 
 #include <errno.h>
