@@ -6,7 +6,6 @@
 #include "base/bs-key-backing-private.h"
 #include "base/bs-key-set-private.h"
 #include "bs-file-blob-private.h"
-#include "bs-file-buffer-private.h"
 #include "bs-file-io-private.h"
 #include "bs-file-paths-private.h"
 #include "bs-file-sanitize-private.h"
@@ -73,12 +72,9 @@
  *
  * ## Memory
  *
- * For large blobs it is the system's providing of fresh memory that takes time,
- * rather than reading. So what was read into and then freed is kept for the next
- * blob, in the whole process, until a backing is closed: the last 4 MiB, and up to 64
- * MiB more of which the system may take back pages whenever it is short of memory.
- * Fresh memory from 4 MiB on is asked for in pages of 2 MiB, as long as the system
- * has some that cost less than small ones.
+ * Bytes that were read belong to their reader alone. The backing keeps no memory of
+ * blobs: from 4 MiB on a blob has pages of its own, which go back to the system with
+ * the last reference.
  *
  * ## Errors
  *
@@ -452,7 +448,6 @@ bs_file_backing_close (BsBacking *backing,
                        GError **error)
 {
   bs_file_paths_close (&BS_FILE_BACKING (backing)->paths);
-  bs_file_buffer_trim ();
 
   return TRUE;
 }
