@@ -4,8 +4,8 @@
 
 #define MIN_PLACES 16
 
-/* The low bits, since key sets are read in the order of the high ones: taken
- * from those, a growing table would fill from one end and each probe be long. */
+/* Key sets are read in the order of the high bits: a growing table indexed by those
+ * would fill from one end and lengthen each probe. */
 static gsize
 get_place (const BsBlobTable *table,
            const BsKey *key)
@@ -13,7 +13,7 @@ get_place (const BsBlobTable *table,
   return bs_key_hash (key) & table->mask;
 }
 
-/* The place of the key, or the empty one where it belongs. */
+/* Returns the place of the key, or the empty place where it belongs. */
 static gsize
 find_place (const BsBlobTable *table,
             const BsKey *key)
@@ -45,7 +45,7 @@ grow (BsBlobTable *table)
   *table = grown;
 }
 
-/* Borrowed. */
+/* The caller borrows the bytes. */
 GBytes *
 bs_blob_table_lookup (const BsBlobTable *table,
                       const BsKey *key)
@@ -93,7 +93,7 @@ bs_blob_table_steal (BsBlobTable *table,
   if (bytes == NULL)
     return NULL;
 
-  /* Close the gap: move up whoever would no longer be found across it. */
+  /* Close the gap: move up each entry that a search would not find across it. */
   for (gsize next = (place + 1) & table->mask;
        table->entries[next].bytes != NULL;
        next = (next + 1) & table->mask)
@@ -112,7 +112,7 @@ bs_blob_table_steal (BsBlobTable *table,
   return bytes;
 }
 
-/* Drops the references: call it with no lock held. */
+/* Dropping references calls out: no lock may be held. */
 void
 bs_blob_table_clear (BsBlobTable *table)
 {

@@ -128,8 +128,8 @@ rule_matches (const Rule *rule,
   return key != NULL && bs_key_equal (&rule->key, key);
 }
 
-/* Lets every rule that matches count the call; those that are spent go. Called
- * with the mutex held. */
+/* Every rule that matches counts the call; spent rules go. Called with the mutex
+ * held. */
 static void
 apply_rules (Faults *faults,
              BsOperation operation,
@@ -160,7 +160,7 @@ apply_rules (Faults *faults,
     }
 }
 
-/* Until the gate opens, then for the delay. FALSE if the call was cancelled. */
+/* Waits until the gate opens, then for the delay. FALSE if the call was cancelled. */
 static gboolean
 wait_turn (Faults *faults,
            BsOperation operation,
@@ -174,8 +174,8 @@ wait_turn (Faults *faults,
   gulong handler = 0;
   gint64 end;
 
-  /* Connecting calls back at once if it has been cancelled, and disconnecting
-   * waits for a call back in another thread: both with no lock held. */
+  /* Connecting to a cancelled one calls back at once, and disconnecting waits for a
+   * callback in another thread: no lock may be held. */
   if (cancellable != NULL)
     handler = g_cancellable_connect (cancellable, G_CALLBACK (wait_cancelled), &wait, NULL);
 

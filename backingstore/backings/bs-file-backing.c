@@ -113,15 +113,14 @@ static GParamSpec *properties[N_PROPS];
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking, bs_file_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init))
 
-/* Fails with BS_ERROR_NOT_FOUND for ENOENT, unless it is the directory that is
- * not there any more. */
+/* ENOENT is BS_ERROR_NOT_FOUND as long as the directory itself is there. */
 static gboolean
 set_key_error (BsFileDirectory *directory,
                int code,
                GError **error)
 {
   if (code == ENOENT && bs_file_directory_is_current (directory))
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such blob");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
   else
     bs_file_directory_set_error (directory, code, error);
 
@@ -143,7 +142,7 @@ bs_file_backing_write (BsBacking *backing,
 
   code = bs_file_create (self->paths.primary, key, bytes, cancellable);
   if (code == EEXIST)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "the key is already in primary storage");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
   else if (code != 0)
     bs_file_directory_set_error (self->paths.primary, code, error);
 
@@ -331,7 +330,7 @@ bs_file_backing_sanitize_path (BsBacking *backing,
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  /* Something else may stand at the path by now. */
+  /* Another directory may stand at the path by now. */
   if (directory != NULL && !bs_file_directory_is_current (directory))
     {
       bs_file_paths_forget (&self->paths, path);
@@ -342,7 +341,7 @@ bs_file_backing_sanitize_path (BsBacking *backing,
   if (directory != NULL && bs_file_sanitize (directory, found, cancellable, error))
     return TRUE;
 
-  /* Whoever could not track the path will not release it. */
+  /* The store does not release a path that it could not track. */
   bs_file_paths_forget (&self->paths, path);
 
   return FALSE;
@@ -397,7 +396,7 @@ bs_file_backing_read_root (BsBacking *backing,
 
   code = bs_file_load_at (directory, BS_FILE_ROOT_NAME, cancellable, &bytes);
   if (code == ENOENT && bs_file_directory_is_current (directory))
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no root blob");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "the path has no root blob");
   else if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 
@@ -426,7 +425,7 @@ bs_file_backing_verify_persisted (BsBacking *backing,
 
   set_key_error (directory, code, error);
   if (bad && code != EBADMSG && code != EILSEQ)
-    g_prefix_error (error, "it is not what was written, and can't be set aside: ");
+    g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
 
   return FALSE;
 }
@@ -606,7 +605,7 @@ bs_file_backing_new_temporary (GError **error)
           int code = errno;
 
           g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                       "no directory for scratch files could be made in %s or %s: %s",
+                       "cannot make a scratch directory in %s or %s: %s",
                        cache, g_get_tmp_dir (), g_strerror (code));
           return NULL;
         }

@@ -10,7 +10,7 @@ G_BEGIN_DECLS
 
 int bs_file_create      (BsFileDirectory *directory, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
 int bs_file_load        (BsFileDirectory *directory, const BsKey *key, GCancellable *cancellable, GBytes **bytes);
-int bs_file_clear_torn  (BsFileDirectory *scratch, const BsKey *key);
+int bs_file_clear_failed_write  (BsFileDirectory *scratch, const BsKey *key);
 int bs_file_remove      (BsFileDirectory *directory, const BsKey *key);
 /* Loads a file that stands beside the shard folders. */
 int bs_file_load_at     (BsFileDirectory *directory, const char *name, GCancellable *cancellable, GBytes **bytes);

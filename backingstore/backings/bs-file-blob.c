@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* So much is read without asking for the size of the file first. */
+/* Up to this size a blob is read without asking for the size of the file first. */
 #define MAX_SMALL (64 * 1024)
 
 static int
@@ -33,7 +33,7 @@ bs_file_open (BsFileDirectory *directory,
   int code = 0;
 
   *blob_fd = bs_file_directory_open_file (directory, fd, name);
-  /* ENXIO of a socket, or like ENODEV of a device that is not there. */
+  /* A socket answers with ENXIO, an absent device with ENXIO or ENODEV. */
   if (*blob_fd < 0)
     return errno == ENXIO || errno == ENODEV ? EBADMSG : errno;
 
@@ -65,7 +65,7 @@ bs_file_open_blob (BsFileDirectory *directory,
     }
 }
 
-/* The size is what the digest says, or else the blob is bad. */
+/* The blob is bad unless its size is that of the digest. */
 static int
 load_small (int blob_fd,
             const BsFileDigest *expected,
@@ -78,7 +78,7 @@ load_small (int blob_fd,
   gsize filled = 0;
   gssize part;
 
-  /* One byte more than there should be. */
+  /* A longer file fills the one byte more. */
   do
     {
       part = TEMP_FAILURE_RETRY (read (blob_fd, data + filled, size + 1 - filled));
@@ -177,13 +177,12 @@ bs_file_load_at (BsFileDirectory *directory,
   return code;
 }
 
-/* Before a key in scratch is used: what a failed write left there under its name
- * is no blob, and goes first. */
+/* Removes the rest of a failed write before the key is used: its file is no blob. */
 int
-bs_file_clear_torn (BsFileDirectory *scratch,
-                    const BsKey *key)
+bs_file_clear_failed_write (BsFileDirectory *scratch,
+                            const BsKey *key)
 {
-  if (!bs_file_doubts_contains (bs_file_directory_get_torn (scratch), key))
+  if (!bs_file_keys_contains (bs_file_directory_get_failed_writes (scratch), key))
     return 0;
 
   return bs_file_remove (scratch, key);
@@ -198,7 +197,7 @@ bs_file_load (BsFileDirectory *directory,
   int blob_fd;
   int code;
 
-  code = bs_file_clear_torn (directory, key);
+  code = bs_file_clear_failed_write (directory, key);
   if (code != 0)
     return code;
 
@@ -242,7 +241,7 @@ bs_file_create (BsFileDirectory *directory,
   int fd;
   int code;
 
-  code = bs_file_clear_torn (directory, key);
+  code = bs_file_clear_failed_write (directory, key);
   if (code != 0)
     return code;
 
@@ -263,12 +262,12 @@ bs_file_create (BsFileDirectory *directory,
     code = bs_file_directory_seal (directory, fd, hashed ? &digest : NULL);
   code = bs_file_close_written (fd, code);
   if (code != 0 && unlinkat (location.fd, location.name, 0) != 0 && errno != ENOENT)
-    bs_file_doubts_add (bs_file_directory_get_torn (directory), key);
+    bs_file_keys_add (bs_file_directory_get_failed_writes (directory), key);
 
   return code;
 }
 
-/* What is not there counts as removed. */
+/* A missing blob counts as removed. */
 int
 bs_file_remove (BsFileDirectory *directory,
                 const BsKey *key)
@@ -288,7 +287,7 @@ bs_file_remove (BsFileDirectory *directory,
         return code;
 
       if (bs_file_directory_is_scratch (directory))
-        bs_file_doubts_remove (bs_file_directory_get_torn (directory), key);
+        bs_file_keys_remove (bs_file_directory_get_failed_writes (directory), key);
       else
         bs_file_changes_removed (bs_file_directory_get_changes (directory), key);
 
@@ -296,7 +295,7 @@ bs_file_remove (BsFileDirectory *directory,
     }
 }
 
-/* All that is on the disk: a hole is not, however large it says that it is. */
+/* Skips holes: they are not on the disk, however large the file says that they are. */
 static int
 read_extents (int fd,
               guint8 *chunk,
@@ -341,7 +340,7 @@ bs_file_check (int blob_fd,
   if (code != 0)
     return code;
 
-  /* A page whose writing failed is whole in memory and nowhere else. */
+  /* The page cache may hold whole a page that the disk never got. */
   posix_fadvise (blob_fd, 0, 0, POSIX_FADV_DONTNEED);
 
   chunk = g_malloc (BS_FILE_CHUNK_SIZE);

@@ -40,9 +40,9 @@ struct _BsMemoryBacking
 
   GMutex mutex;
 
-  /* Under the mutex. A path is never taken out, so that a pointer to it holds
-   * as long as the backing. Bytes are dropped outside: dropping them may run
-   * their owner's destroy notify. */
+  /* Under the mutex. A path is never removed, so that a pointer to it is valid as long
+   * as the backing. Bytes are dropped outside the mutex: that may run a destroy notify
+   * of the application. */
   BsBlobTable primary;
   GHashTable *paths; /* GFile → MemoryPath */
 };
@@ -59,7 +59,7 @@ memory_path_free (MemoryPath *path)
   g_free (path);
 }
 
-/* NULL if nothing was ever done there. Called with the mutex held. */
+/* Returns NULL for a path that was never used. Called with the mutex held. */
 static MemoryPath *
 find_path (BsMemoryBacking *self,
            GFile *file)
@@ -86,7 +86,7 @@ ensure_path (BsMemoryBacking *self,
 static void
 set_not_found (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such blob");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
 }
 
 static gboolean
@@ -137,7 +137,7 @@ bs_memory_backing_write (BsBacking *backing,
   g_mutex_unlock (&self->mutex);
 
   if (!added)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "the key is already in primary storage");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
 
   return added;
 }
@@ -374,7 +374,7 @@ bs_memory_backing_read_root (BsBacking *backing,
   g_mutex_unlock (&self->mutex);
 
   if (root == NULL)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no root blob");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "the path has no root blob");
 
   return root;
 }

@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* What the public wrappers do once the key is checked: call the virtual
- * function, turn a failure without an error into BS_ERROR_FAILED, and let the
- * message name the operation, the key and the path. */
+/* The public wrappers without the check of the key: they call the virtual function, turn
+ * a failure without an error into BS_ERROR_FAILED, and let the message name the
+ * operation, the key and the path. */
 gboolean  bs_backing_invoke_write            (BsBacking *self, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
 GBytes   *bs_backing_invoke_read             (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_delete_key       (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
@@ -17,10 +17,10 @@ gboolean  bs_backing_invoke_persist          (BsBacking *self, GFile *path, cons
 gboolean  bs_backing_invoke_delete_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 
-/* As in the API, with underscores: "delete_key". */
+/* Returns the name as in the API, with underscores: "delete_key". */
 const char *bs_operation_get_name            (BsOperation operation);
 
-/* Whether the virtual function is there, or only its default. */
+/* Whether the type implements the virtual function itself. */
 gboolean  bs_backing_implements              (BsBacking *self, BsOperation operation);
 
 G_END_DECLS

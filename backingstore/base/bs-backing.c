@@ -158,8 +158,8 @@ bs_backing_implements (BsBacking *self,
   return G_STRUCT_MEMBER (gpointer, iface, operations[operation].offset) != NULL;
 }
 
-/* Puts "persist KEY at PATH: " before the message, unless it is there because a
- * backing that this one wraps has been through here. */
+/* Puts "persist KEY at PATH: " before the message, unless a backing that this one wraps
+ * has done so. */
 static void
 name_call (const Call *call,
            GError **error)
@@ -228,7 +228,7 @@ call_begin (const Call *call,
                       error);
 }
 
-/* Takes `local`, what the virtual function set, over. */
+/* Takes over `local`, the error of the virtual function. */
 static gboolean
 call_end (const Call *call,
           gboolean success,
