@@ -384,6 +384,25 @@ bs_fault_backing_verify_persisted (BsBacking *backing,
          bs_backing_invoke_verify_persisted (get_inner (backing), path, key, cancellable, error);
 }
 
+static GFile *
+bs_fault_backing_open_path (BsBacking *backing,
+                            GFile *file,
+                            gboolean *writable,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  return bs_backing_invoke_open_path (get_inner (backing), file, writable, cancellable, error);
+}
+
+static gboolean
+bs_fault_backing_check_path (BsBacking *backing,
+                             GFile *path,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  return bs_backing_invoke_check_path (get_inner (backing), path, cancellable, error);
+}
+
 static gboolean
 bs_fault_backing_release_path (BsBacking *backing,
                                GFile *path,
@@ -485,6 +504,8 @@ bs_fault_backing_iface_init (BsBackingInterface *iface)
     .persist = bs_fault_backing_persist,
     .delete_persisted = bs_fault_backing_delete_persisted,
     .verify_persisted = bs_fault_backing_verify_persisted,
+    .open_path = bs_fault_backing_open_path,
+    .check_path = bs_fault_backing_check_path,
   };
 
   bs_key_backing_init_interface (iface, &funcs);

@@ -42,8 +42,10 @@
  * One backing at a time has a directory: another one, in this process or a
  * different one, gets %BS_ERROR_BUSY. It has to be writable even where blobs are
  * only to be read: on a medium that can't be written, tracking it fails with
- * %G_IO_ERROR_READ_ONLY. One that is renamed or moved as a whole while it is in use
- * goes on being used where it is now. A persisted path is let go by
+ * %G_IO_ERROR_READ_ONLY. A persisted path is a directory and not a name: one that is renamed or replaced
+ * while it is in use fails with %BS_ERROR_MOVED when it is synced or its root is written,
+ * and from then on when it is changed, until its name leads to it again. A scratch
+ * directory that is renamed goes on being used where it is now. A persisted path is let go by
  * [method@Backing.release_path], all of them by [method@Backing.close].
  *
  * What an earlier process left in a scratch directory is removed when the
@@ -113,18 +115,45 @@ static GParamSpec *properties[N_PROPS];
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking, bs_file_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init))
 
-/* ENOENT is BS_ERROR_NOT_FOUND as long as the directory itself is there. */
+/* Nothing is found in a directory that was removed: then the error is BS_ERROR_MOVED. */
+static gboolean
+set_missing_error (BsFileDirectory *directory,
+                   const char *message,
+                   GError **error)
+{
+  if (bs_file_directory_is_scratch (directory) || bs_file_directory_check_moved (directory, error))
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, message);
+
+  return FALSE;
+}
+
 static gboolean
 set_key_error (BsFileDirectory *directory,
                int code,
                GError **error)
 {
-  if (code == ENOENT && bs_file_directory_is_current (directory))
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
-  else
-    bs_file_directory_set_error (directory, code, error);
+  if (code == ENOENT)
+    return set_missing_error (directory, "no such blob", error);
+
+  bs_file_directory_set_error (directory, code, error);
 
   return FALSE;
+}
+
+/* Changes go on in a directory that was moved until a sync, a root or a check has found
+ * that out. */
+static BsFileDirectory *
+begin_change_at (BsFileBacking *self,
+                 GFile *path,
+                 GCancellable *cancellable,
+                 GError **error)
+{
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+
+  if (directory == NULL || !bs_file_directory_check_change (directory, error))
+    return NULL;
+
+  return g_steal_pointer (&directory);
 }
 
 static gboolean
@@ -283,7 +312,7 @@ bs_file_backing_persist (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory = NULL;
   int code;
 
-  directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  directory = begin_change_at (self, path, cancellable, error);
   if (directory == NULL)
     return FALSE;
 
@@ -302,7 +331,7 @@ bs_file_backing_delete_persisted (BsBacking *backing,
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory = NULL;
 
-  directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  directory = begin_change_at (self, path, cancellable, error);
 
   return directory != NULL && delete_one (self, directory, key, cancellable, error);
 }
@@ -315,7 +344,7 @@ bs_file_backing_delete_persisted_keys (BsBacking *backing,
                                        GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory = begin_change_at (self, path, cancellable, error);
 
   return directory != NULL && for_each_key (self, directory, keys, delete_one, cancellable, error);
 }
@@ -331,7 +360,7 @@ bs_file_backing_sanitize_path (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
   /* Another directory may stand at the path by now. */
-  if (directory != NULL && !bs_file_directory_is_current (directory))
+  if (directory != NULL && !bs_file_paths_is_opened (&self->paths, path) && !bs_file_directory_is_current (directory))
     {
       bs_file_paths_forget (&self->paths, path);
       g_clear_pointer (&directory, bs_file_directory_unref);
@@ -356,7 +385,7 @@ bs_file_backing_sync_persisted (BsBacking *backing,
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  return directory != NULL && bs_file_sync (directory, error);
+  return directory != NULL && bs_file_directory_check_moved (directory, error) && bs_file_sync (directory, error);
 }
 
 static gboolean
@@ -370,7 +399,7 @@ bs_file_backing_write_root (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
   int code;
 
-  if (directory == NULL)
+  if (directory == NULL || !bs_file_directory_check_moved (directory, error))
     return FALSE;
 
   code = bs_file_replace (bs_file_directory_get_fd (directory), BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
@@ -395,8 +424,8 @@ bs_file_backing_read_root (BsBacking *backing,
     return NULL;
 
   code = bs_file_load_at (directory, BS_FILE_ROOT_NAME, cancellable, &bytes);
-  if (code == ENOENT && bs_file_directory_is_current (directory))
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "the path has no root blob");
+  if (code == ENOENT)
+    set_missing_error (directory, "the path has no root blob", error);
   else if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 
@@ -415,7 +444,7 @@ bs_file_backing_verify_persisted (BsBacking *backing,
   gboolean bad;
   int code;
 
-  directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  directory = begin_change_at (self, path, cancellable, error);
   if (directory == NULL)
     return FALSE;
 
@@ -428,6 +457,28 @@ bs_file_backing_verify_persisted (BsBacking *backing,
     g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
 
   return FALSE;
+}
+
+static GFile *
+bs_file_backing_open_path (BsBacking *backing,
+                           GFile *file,
+                           gboolean *writable,
+                           GCancellable *cancellable,
+                           GError **error)
+{
+  return bs_file_paths_open (&BS_FILE_BACKING (backing)->paths, file, writable, cancellable, error);
+}
+
+static gboolean
+bs_file_backing_check_path (BsBacking *backing,
+                            GFile *path,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+
+  return directory != NULL && bs_file_directory_check_moved (directory, error);
 }
 
 static gboolean
@@ -531,6 +582,8 @@ bs_file_backing_iface_init (BsBackingInterface *iface)
     .persist = bs_file_backing_persist,
     .delete_persisted = bs_file_backing_delete_persisted,
     .verify_persisted = bs_file_backing_verify_persisted,
+    .open_path = bs_file_backing_open_path,
+    .check_path = bs_file_backing_check_path,
   };
 
   bs_key_backing_init_interface (iface, &funcs);

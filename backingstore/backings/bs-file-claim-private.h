@@ -23,7 +23,8 @@ typedef enum
 typedef struct
 {
   BsFileDirectoryKind kind;
-  char *path;
+  char *path;                   /* atomic: the name that leads there */
+  GPtrArray *old_paths;         /* names before it, which others may still be reading */
   int fd;                       /* or -1 */
   int lock_fd;                  /* or -1 */
   pid_t owner;                  /* a forked child changes nothing */
@@ -40,7 +41,15 @@ void     bs_file_claim_clear      (BsFileClaim *self);
  * then. */
 gboolean bs_file_claim_take       (BsFileClaim *self, const BsFileClaim *apart, BsFileDirectoryMode mode, GCancellable *cancellable, GError **error);
 void     bs_file_claim_drop       (BsFileClaim *self);
-/* Whether the path still leads to the directory that was taken. */
+static inline const char *
+bs_file_claim_get_path (const BsFileClaim *self)
+{
+  return __atomic_load_n (&self->path, __ATOMIC_ACQUIRE);
+}
+
+/* Gives the directory another name. One thread at a time. */
+void     bs_file_claim_set_path   (BsFileClaim *self, const char *path);
+/* Whether the name leads to the directory, and the lock in it is ours. */
 gboolean bs_file_claim_is_current (const BsFileClaim *self);
 
 /* For an errno of the library or the system, about a file in the directory. */

@@ -214,7 +214,7 @@ set_foreign (BsFileClaim *self,
              const char *reason,
              GError **error)
 {
-  g_autofree char *name = g_filename_display_name (self->path);
+  g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "%s %s", name, reason);
 
@@ -269,7 +269,7 @@ set_marker_error (BsFileClaim *self,
                   int code,
                   GError **error)
 {
-  g_autofree char *name = g_filename_display_name (self->path);
+  g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == EEXIST && self->kind == BS_FILE_DIRECTORY_SCRATCH)
     return set_foreign (self, "is marked for another use than scratch files", error);
@@ -289,7 +289,7 @@ set_lock_error (BsFileClaim *self,
                 int code,
                 GError **error)
 {
-  g_autofree char *name = g_filename_display_name (self->path);
+  g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == EWOULDBLOCK)
     g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s is in use by another store", name);
@@ -414,6 +414,7 @@ bs_file_claim_init (BsFileClaim *self,
 {
   self->kind = kind;
   self->path = g_strdup (path);
+  self->old_paths = g_ptr_array_new_with_free_func (g_free);
   self->fd = -1;
   self->lock_fd = -1;
 }
@@ -423,6 +424,20 @@ bs_file_claim_clear (BsFileClaim *self)
 {
   bs_file_claim_drop (self);
   g_clear_pointer (&self->path, g_free);
+  g_clear_pointer (&self->old_paths, g_ptr_array_unref);
+}
+
+void
+bs_file_claim_set_path (BsFileClaim *self,
+                        const char *path)
+{
+  char *old = self->path;
+
+  if (strcmp (old, path) == 0)
+    return;
+
+  g_atomic_pointer_set (&self->path, g_strdup (path));
+  g_ptr_array_add (self->old_paths, old);
 }
 
 gboolean
@@ -460,9 +475,19 @@ bs_file_claim_drop (BsFileClaim *self)
 gboolean
 bs_file_claim_is_current (const BsFileClaim *self)
 {
-  struct stat status;
+  const char *path = bs_file_claim_get_path (self);
+  struct stat named;
+  struct stat held;
 
-  return stat (self->path, &status) == 0 && is_same_file (&status, &self->identity);
+  /* Both are asked now: file systems give numbers again, or change them. */
+  if (stat (path, &named) != 0 || fstat (self->fd, &held) != 0 || held.st_nlink == 0 || !is_same_file (&named, &held))
+    return FALSE;
+
+  if (self->lock_fd < 0)
+    return TRUE;
+
+  return fstatat (self->fd, BS_FILE_LOCK_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat (self->lock_fd, &held) == 0 &&
+         is_same_file (&named, &held);
 }
 
 GIOErrorEnum
@@ -476,7 +501,7 @@ bs_file_claim_set_error (const BsFileClaim *self,
                          int code,
                          GError **error)
 {
-  g_autofree char *name = g_filename_display_name (self->path);
+  g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == ECANCELED)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the operation was cancelled");

@@ -53,10 +53,16 @@ void             bs_file_directory_unref          (BsFileDirectory *self);
 
 gboolean         bs_file_directory_open           (BsFileDirectory *self, BsFileDirectoryMode mode, GCancellable *cancellable, GError **error);
 gboolean         bs_file_directory_is_open        (BsFileDirectory *self);
-/* Whether the path still leads to the open directory. */
-gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
 
 /* The functions below need an open directory. */
+gboolean         bs_file_directory_is_same        (BsFileDirectory *self, const struct stat *status);
+void             bs_file_directory_set_path       (BsFileDirectory *self, const char *path);
+/* Whether the name leads to the open directory. */
+gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
+/* Sets BS_ERROR_MOVED if it does not, now or at the last time that this was asked. */
+gboolean         bs_file_directory_check_moved    (BsFileDirectory *self, GError **error);
+/* The same where a change may go on as long as nobody has found out. */
+gboolean         bs_file_directory_check_change   (BsFileDirectory *self, GError **error);
 int              bs_file_directory_get_fd         (BsFileDirectory *self);
 gboolean         bs_file_directory_is_scratch     (BsFileDirectory *self);
 BsFileChanges   *bs_file_directory_get_changes    (BsFileDirectory *self);

@@ -2,6 +2,7 @@
 
 #include "bs-file-directory-private.h"
 
+#include "base/bs-error.h"
 #include "bs-file-walk-private.h"
 
 #include <errno.h>
@@ -33,6 +34,7 @@ struct _BsFileDirectory
   gboolean refuses_attributes; /* atomic: the whole file system does */
   gboolean refuses_noatime;    /* atomic: another user owns a file in it */
   gboolean lacks_digests;      /* atomic: a blob in it may have no digest */
+  gboolean moved;              /* atomic: the name did not lead here when last asked */
   gboolean is_ext4;            /* constant while open */
 
   /* File descriptors of shard folders + 1, or 0; atomic. A descriptor saves a look-up,
@@ -220,9 +222,54 @@ bs_file_directory_is_open (BsFileDirectory *self)
 }
 
 gboolean
+bs_file_directory_is_same (BsFileDirectory *self,
+                           const struct stat *status)
+{
+  struct stat ours;
+
+  return fstat (self->claim.fd, &ours) == 0 && ours.st_nlink > 0 &&
+         ours.st_dev == status->st_dev && ours.st_ino == status->st_ino;
+}
+
+void
+bs_file_directory_set_path (BsFileDirectory *self,
+                            const char *path)
+{
+  g_mutex_lock (&self->mutex);
+  bs_file_claim_set_path (&self->claim, path);
+  g_mutex_unlock (&self->mutex);
+}
+
+gboolean
 bs_file_directory_is_current (BsFileDirectory *self)
 {
-  return bs_file_claim_is_current (&self->claim);
+  gboolean current = bs_file_claim_is_current (&self->claim);
+
+  g_atomic_int_set (&self->moved, !current);
+
+  return current;
+}
+
+gboolean
+bs_file_directory_check_moved (BsFileDirectory *self,
+                               GError **error)
+{
+  g_autofree char *name = NULL;
+
+  if (bs_file_directory_is_current (self))
+    return TRUE;
+
+  name = g_filename_display_name (bs_file_claim_get_path (&self->claim));
+  g_set_error (error, BS_ERROR, BS_ERROR_MOVED, "%s does not lead to the directory that was opened: it was renamed, replaced or removed", name);
+
+  return FALSE;
+}
+
+gboolean
+bs_file_directory_check_change (BsFileDirectory *self,
+                                GError **error)
+{
+  return G_LIKELY (!g_atomic_int_get (&self->moved)) || bs_file_directory_check_moved (self, error);
 }
 
 int

@@ -17,6 +17,13 @@ gboolean  bs_backing_invoke_persist          (BsBacking *self, GFile *path, cons
 gboolean  bs_backing_invoke_delete_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 
+/* Finds out which path a file leads to: the same object for each name of one directory,
+ * and for as long as it is not released. The object is to be given to all calls at the
+ * path, and the file becomes its name. By default each file is a path of its own. */
+GFile    *bs_backing_invoke_open_path        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Fails with BS_ERROR_MOVED if the name of the path does not lead there any more. */
+gboolean  bs_backing_invoke_check_path       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
+
 /* Returns the name as in the API, with underscores: "delete_key". */
 const char *bs_operation_get_name            (BsOperation operation);
 

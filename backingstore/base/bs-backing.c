@@ -522,6 +522,43 @@ bs_backing_invoke_verify_persisted (BsBacking *self,
                                   path, key, cancellable, error);
 }
 
+/* Both are part of preparing a path, and called so in messages. */
+GFile *
+bs_backing_invoke_open_path (BsBacking *self,
+                             GFile *file,
+                             gboolean *writable,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  const BsKeyBackingFuncs *key_funcs = get_key_funcs (BS_BACKING_GET_IFACE (self));
+  const Call call = { self, BS_OPERATION_SANITIZE_PATH, file, NULL };
+  GError *local = NULL;
+  GFile *path;
+
+  *writable = TRUE;
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return NULL;
+
+  if (key_funcs->open_path == NULL)
+    return g_object_ref (file);
+
+  path = key_funcs->open_path (self, file, writable, cancellable, &local);
+  call_end (&call, path != NULL, BS_FORGOT_RESULT, local, error);
+
+  return path;
+}
+
+gboolean
+bs_backing_invoke_check_path (BsBacking *self,
+                              GFile *path,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  PathFunc func = get_key_funcs (BS_BACKING_GET_IFACE (self))->check_path;
+
+  return func == NULL || invoke_at_path (self, BS_OPERATION_SANITIZE_PATH, func, path, cancellable, error);
+}
+
 static gboolean
 parse_key (BsOperation operation,
            GFile *path,

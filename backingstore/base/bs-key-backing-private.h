@@ -6,8 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Virtual functions of the library's own backings, which take keys as 16 bytes. All but
- * `verify_persisted` must be there. */
+/* Virtual functions of the library's own backings, which take keys as 16 bytes. */
 typedef struct
 {
   gboolean (*write)            (BsBacking *self, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
@@ -16,7 +15,11 @@ typedef struct
   gboolean (*register_key)     (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
   gboolean (*persist)          (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
   gboolean (*delete_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
+
+  /* optional */
   gboolean (*verify_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
+  GFile *  (*open_path)        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error);
+  gboolean (*check_path)       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
 } BsKeyBackingFuncs;
 
 /* Fills in the public functions too, which parse the key and call these. */
