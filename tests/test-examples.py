@@ -115,7 +115,7 @@ def test_failures(source, target):
     content = blob.read_bytes()
     name = uri.rpartition('/')[2]
     blob.write_bytes(content + b'x')
-    expect(1, 'sees a blob that was changed', 'verify', target, message='is not what was written')
+    expect(1, 'sees a blob that was changed', 'verify', target, message='not the content that was written')
     blob.unlink()
     blob.write_bytes(content + b'x')
     expect(1, 'sees a blob that differs', 'verify', target, message='has another SHA-256 than the original')

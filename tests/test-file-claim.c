@@ -469,10 +469,10 @@ test_vanished_path (Fixture *fixture,
 
   /* It is the path that is missing, not the blob, nor the root. */
   g_assert_false (bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   g_clear_error (&error);
   g_assert_null (bs_backing_read_root (fixture->backing, fixture->path, NULL, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   g_clear_error (&error);
 
   /* Tracking it again makes it anew. */

@@ -9,14 +9,14 @@ typedef struct
 {
   BsKey key;
   GBytes *bytes;        /* owned; NULL in an empty place */
-} BsBlob;
+} BsBlobEntry;
 
 /* Blobs by key: open addressing, 24 bytes a place. Not thread-safe. All zero
  * is an empty table. */
 typedef struct
 {
-  BsBlob *blobs;
-  gsize n_blobs;
+  BsBlobEntry *entries;
+  gsize n_entries;
   gsize mask;           /* places - 1; 0 while nothing was added */
 } BsBlobTable;
 

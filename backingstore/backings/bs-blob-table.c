@@ -4,8 +4,8 @@
 
 #define MIN_PLACES 16
 
-/* The low bits, since key sets are read in the order of the high ones: taken
- * from those, a growing table would fill from one end and each probe be long. */
+/* Key sets are read in the order of the high bits: a growing table indexed by those
+ * would fill from one end and lengthen each probe. */
 static gsize
 get_place (const BsBlobTable *table,
            const BsKey *key)
@@ -13,14 +13,14 @@ get_place (const BsBlobTable *table,
   return bs_key_hash (key) & table->mask;
 }
 
-/* The place of the key, or the empty one where it belongs. */
+/* Returns the place of the key, or the empty place where it belongs. */
 static gsize
 find_place (const BsBlobTable *table,
             const BsKey *key)
 {
   gsize place = get_place (table, key);
 
-  while (table->blobs[place].bytes != NULL && !bs_key_equal (&table->blobs[place].key, key))
+  while (table->entries[place].bytes != NULL && !bs_key_equal (&table->entries[place].key, key))
     place = (place + 1) & table->mask;
 
   return place;
@@ -32,28 +32,28 @@ grow (BsBlobTable *table)
   BsBlobTable grown = { 0 };
 
   grown.mask = table->mask == 0 ? MIN_PLACES - 1 : table->mask * 2 + 1;
-  grown.n_blobs = table->n_blobs;
-  grown.blobs = g_new0 (BsBlob, grown.mask + 1);
+  grown.n_entries = table->n_entries;
+  grown.entries = g_new0 (BsBlobEntry, grown.mask + 1);
 
-  for (gsize i = 0; table->blobs != NULL && i <= table->mask; i++)
+  for (gsize i = 0; table->entries != NULL && i <= table->mask; i++)
     {
-      if (table->blobs[i].bytes != NULL)
-        grown.blobs[find_place (&grown, &table->blobs[i].key)] = table->blobs[i];
+      if (table->entries[i].bytes != NULL)
+        grown.entries[find_place (&grown, &table->entries[i].key)] = table->entries[i];
     }
 
-  g_free (table->blobs);
+  g_free (table->entries);
   *table = grown;
 }
 
-/* Borrowed. */
+/* The caller borrows the bytes. */
 GBytes *
 bs_blob_table_lookup (const BsBlobTable *table,
                       const BsKey *key)
 {
-  if (table->blobs == NULL)
+  if (table->entries == NULL)
     return NULL;
 
-  return table->blobs[find_place (table, key)].bytes;
+  return table->entries[find_place (table, key)].bytes;
 }
 
 /* Takes a reference to the bytes. FALSE, and nothing done, if the key is there. */
@@ -64,16 +64,16 @@ bs_blob_table_add (BsBlobTable *table,
 {
   gsize place;
 
-  if (table->blobs == NULL || table->n_blobs >= table->mask - table->mask / 4)
+  if (table->entries == NULL || table->n_entries >= table->mask - table->mask / 4)
     grow (table);
 
   place = find_place (table, key);
-  if (table->blobs[place].bytes != NULL)
+  if (table->entries[place].bytes != NULL)
     return FALSE;
 
-  table->blobs[place].key = *key;
-  table->blobs[place].bytes = g_bytes_ref (bytes);
-  table->n_blobs++;
+  table->entries[place].key = *key;
+  table->entries[place].bytes = g_bytes_ref (bytes);
+  table->n_entries++;
 
   return TRUE;
 }
@@ -85,40 +85,40 @@ bs_blob_table_steal (BsBlobTable *table,
   GBytes *bytes;
   gsize place;
 
-  if (table->blobs == NULL)
+  if (table->entries == NULL)
     return NULL;
 
   place = find_place (table, key);
-  bytes = table->blobs[place].bytes;
+  bytes = table->entries[place].bytes;
   if (bytes == NULL)
     return NULL;
 
-  /* Close the gap: move up whoever would no longer be found across it. */
+  /* Close the gap: move up each entry that a search would not find across it. */
   for (gsize next = (place + 1) & table->mask;
-       table->blobs[next].bytes != NULL;
+       table->entries[next].bytes != NULL;
        next = (next + 1) & table->mask)
     {
-      gsize home = get_place (table, &table->blobs[next].key);
+      gsize home = get_place (table, &table->entries[next].key);
 
       if (((next - home) & table->mask) >= ((next - place) & table->mask))
         {
-          table->blobs[place] = table->blobs[next];
+          table->entries[place] = table->entries[next];
           place = next;
         }
     }
-  table->blobs[place].bytes = NULL;
-  table->n_blobs--;
+  table->entries[place].bytes = NULL;
+  table->n_entries--;
 
   return bytes;
 }
 
-/* Drops the references: call it with no lock held. */
+/* Dropping references calls out: no lock may be held. */
 void
 bs_blob_table_clear (BsBlobTable *table)
 {
-  for (gsize i = 0; table->blobs != NULL && i <= table->mask; i++)
-    g_clear_pointer (&table->blobs[i].bytes, g_bytes_unref);
+  for (gsize i = 0; table->entries != NULL && i <= table->mask; i++)
+    g_clear_pointer (&table->entries[i].bytes, g_bytes_unref);
 
-  g_free (table->blobs);
+  g_free (table->entries);
   memset (table, 0, sizeof *table);
 }

@@ -2,8 +2,11 @@
 
 #include "bs-fault-backing.h"
 
+#include "base/bs-backing-private.h"
 #include "base/bs-error.h"
-#include "base/bs-key-private.h"
+#include "base/bs-key-backing-private.h"
+#include "base/bs-key-set-private.h"
+#include "bs-memory-backing.h"
 
 /**
  * BsFaultBacking:
@@ -39,7 +42,8 @@
 typedef struct
 {
   BsOperation operation;
-  char *key;       /* or NULL */
+  gboolean has_key; /* else every key matches */
+  BsKey key;
   GError *error;   /* NULL in a delay */
   gboolean always; /* fail every call, else the one when n_left gets to 0 */
   guint n_left;
@@ -84,7 +88,6 @@ G_DEFINE_FINAL_TYPE_WITH_CODE (BsFaultBacking, bs_fault_backing, G_TYPE_OBJECT, 
 static void
 rule_free (Rule *rule)
 {
-  g_free (rule->key);
   g_clear_error (&rule->error);
   g_free (rule);
 }
@@ -112,25 +115,25 @@ wait_cancelled (GCancellable *cancellable,
 static gboolean
 rule_matches (const Rule *rule,
               BsOperation operation,
-              const char *key,
+              const BsKey *key,
               BsKeySet *keys)
 {
   if (rule->operation != operation)
     return FALSE;
-  if (rule->key == NULL)
+  if (!rule->has_key)
     return TRUE;
   if (keys != NULL)
-    return bs_key_set_contains_key (keys, rule->key);
+    return bs_key_table_contains (bs_key_set_get_table (keys), &rule->key, bs_key_hash (&rule->key));
 
-  return key != NULL && strcmp (rule->key, key) == 0;
+  return key != NULL && bs_key_equal (&rule->key, key);
 }
 
-/* Lets every rule that matches count the call; those that are spent go. Called
- * with the mutex held. */
+/* Every rule that matches counts the call; spent rules go. Called with the mutex
+ * held. */
 static void
 apply_rules (Faults *faults,
              BsOperation operation,
-             const char *key,
+             const BsKey *key,
              BsKeySet *keys,
              guint *milliseconds,
              GError **failure)
@@ -157,7 +160,7 @@ apply_rules (Faults *faults,
     }
 }
 
-/* Until the gate opens, then for the delay. FALSE if the call was cancelled. */
+/* Waits until the gate opens, then for the delay. FALSE if the call was cancelled. */
 static gboolean
 wait_turn (Faults *faults,
            BsOperation operation,
@@ -171,8 +174,8 @@ wait_turn (Faults *faults,
   gulong handler = 0;
   gint64 end;
 
-  /* Connecting calls back at once if it has been cancelled, and disconnecting
-   * waits for a call back in another thread: both with no lock held. */
+  /* Connecting to a cancelled one calls back at once, and disconnecting waits for a
+   * callback in another thread: no lock may be held. */
   if (cancellable != NULL)
     handler = g_cancellable_connect (cancellable, G_CALLBACK (wait_cancelled), &wait, NULL);
 
@@ -196,7 +199,7 @@ wait_turn (Faults *faults,
 static gboolean
 arrive (BsBacking *backing,
         BsOperation operation,
-        const char *key,
+        const BsKey *key,
         BsKeySet *keys,
         GCancellable *cancellable,
         GError **error)
@@ -240,46 +243,46 @@ get_inner (BsBacking *backing)
 
 static gboolean
 bs_fault_backing_write (BsBacking *backing,
-                        const char *key,
+                        const BsKey *key,
                         GBytes *bytes,
                         GCancellable *cancellable,
                         GError **error)
 {
   return arrive (backing, BS_OPERATION_WRITE, key, NULL, cancellable, error) &&
-         bs_backing_write (get_inner (backing), key, bytes, cancellable, error);
+         bs_backing_invoke_write (get_inner (backing), key, bytes, cancellable, error);
 }
 
 static GBytes *
 bs_fault_backing_read (BsBacking *backing,
-                       const char *key,
+                       const BsKey *key,
                        GCancellable *cancellable,
                        GError **error)
 {
   if (!arrive (backing, BS_OPERATION_READ, key, NULL, cancellable, error))
     return NULL;
 
-  return bs_backing_read (get_inner (backing), key, cancellable, error);
+  return bs_backing_invoke_read (get_inner (backing), key, cancellable, error);
 }
 
 static gboolean
 bs_fault_backing_delete_key (BsBacking *backing,
-                             const char *key,
+                             const BsKey *key,
                              GCancellable *cancellable,
                              GError **error)
 {
   return arrive (backing, BS_OPERATION_DELETE_KEY, key, NULL, cancellable, error) &&
-         bs_backing_delete_key (get_inner (backing), key, cancellable, error);
+         bs_backing_invoke_delete_key (get_inner (backing), key, cancellable, error);
 }
 
 static gboolean
 bs_fault_backing_register_key (BsBacking *backing,
                                GFile *path,
-                               const char *key,
+                               const BsKey *key,
                                GCancellable *cancellable,
                                GError **error)
 {
   return arrive (backing, BS_OPERATION_REGISTER_KEY, key, NULL, cancellable, error) &&
-         bs_backing_register_key (get_inner (backing), path, key, cancellable, error);
+         bs_backing_invoke_register_key (get_inner (backing), path, key, cancellable, error);
 }
 
 static gboolean
@@ -296,23 +299,23 @@ bs_fault_backing_register_keys (BsBacking *backing,
 static gboolean
 bs_fault_backing_persist (BsBacking *backing,
                           GFile *path,
-                          const char *key,
+                          const BsKey *key,
                           GCancellable *cancellable,
                           GError **error)
 {
   return arrive (backing, BS_OPERATION_PERSIST, key, NULL, cancellable, error) &&
-         bs_backing_persist (get_inner (backing), path, key, cancellable, error);
+         bs_backing_invoke_persist (get_inner (backing), path, key, cancellable, error);
 }
 
 static gboolean
 bs_fault_backing_delete_persisted (BsBacking *backing,
                                    GFile *path,
-                                   const char *key,
+                                   const BsKey *key,
                                    GCancellable *cancellable,
                                    GError **error)
 {
   return arrive (backing, BS_OPERATION_DELETE_PERSISTED, key, NULL, cancellable, error) &&
-         bs_backing_delete_persisted (get_inner (backing), path, key, cancellable, error);
+         bs_backing_invoke_delete_persisted (get_inner (backing), path, key, cancellable, error);
 }
 
 static gboolean
@@ -373,12 +376,31 @@ bs_fault_backing_read_root (BsBacking *backing,
 static gboolean
 bs_fault_backing_verify_persisted (BsBacking *backing,
                                    GFile *path,
-                                   const char *key,
+                                   const BsKey *key,
                                    GCancellable *cancellable,
                                    GError **error)
 {
   return arrive (backing, BS_OPERATION_VERIFY_PERSISTED, key, NULL, cancellable, error) &&
-         bs_backing_verify_persisted (get_inner (backing), path, key, cancellable, error);
+         bs_backing_invoke_verify_persisted (get_inner (backing), path, key, cancellable, error);
+}
+
+static GFile *
+bs_fault_backing_open_path (BsBacking *backing,
+                            GFile *file,
+                            gboolean *writable,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  return bs_backing_invoke_open_path (get_inner (backing), file, writable, cancellable, error);
+}
+
+static gboolean
+bs_fault_backing_check_path (BsBacking *backing,
+                             GFile *path,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  return bs_backing_invoke_check_path (get_inner (backing), path, cancellable, error);
 }
 
 static gboolean
@@ -429,7 +451,8 @@ bs_fault_backing_set_property (GObject *object,
   switch (prop_id)
     {
     case PROP_INNER:
-      self->inner = g_value_dup_object (value);
+      /* Bindings may make an object without a backing inside. */
+      self->inner = g_value_get_object (value) != NULL ? g_value_dup_object (value) : BS_BACKING (bs_memory_backing_new ());
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -461,7 +484,7 @@ bs_fault_backing_class_init (BsFaultBackingClass *klass)
   /**
    * BsFaultBacking:inner: (getter get_inner)
    *
-   * The backing inside. It never changes.
+   * The backing inside, a new [class@MemoryBacking] if none is given. It never changes.
    */
   properties[PROP_INNER] =
     g_param_spec_object ("inner", NULL, NULL, BS_TYPE_BACKING,
@@ -473,19 +496,25 @@ bs_fault_backing_class_init (BsFaultBackingClass *klass)
 static void
 bs_fault_backing_iface_init (BsBackingInterface *iface)
 {
-  iface->write = bs_fault_backing_write;
-  iface->read = bs_fault_backing_read;
-  iface->delete_key = bs_fault_backing_delete_key;
-  iface->register_key = bs_fault_backing_register_key;
+  static const BsKeyBackingFuncs funcs = {
+    .write = bs_fault_backing_write,
+    .read = bs_fault_backing_read,
+    .delete_key = bs_fault_backing_delete_key,
+    .register_key = bs_fault_backing_register_key,
+    .persist = bs_fault_backing_persist,
+    .delete_persisted = bs_fault_backing_delete_persisted,
+    .verify_persisted = bs_fault_backing_verify_persisted,
+    .open_path = bs_fault_backing_open_path,
+    .check_path = bs_fault_backing_check_path,
+  };
+
+  bs_key_backing_init_interface (iface, &funcs);
   iface->register_keys = bs_fault_backing_register_keys;
-  iface->persist = bs_fault_backing_persist;
-  iface->delete_persisted = bs_fault_backing_delete_persisted;
   iface->delete_persisted_keys = bs_fault_backing_delete_persisted_keys;
   iface->sanitize_path = bs_fault_backing_sanitize_path;
   iface->sync_persisted = bs_fault_backing_sync_persisted;
   iface->write_root = bs_fault_backing_write_root;
   iface->read_root = bs_fault_backing_read_root;
-  iface->verify_persisted = bs_fault_backing_verify_persisted;
   iface->release_path = bs_fault_backing_release_path;
   iface->close = bs_fault_backing_close;
 }
@@ -531,12 +560,16 @@ bs_fault_backing_get_inner (BsFaultBacking *self)
   return self->inner;
 }
 
-static char *
-dup_key (const char *string)
+static Rule *
+rule_new (BsOperation operation,
+          const char *key)
 {
-  BsKey key;
+  Rule *rule = g_new0 (Rule, 1);
 
-  return string != NULL && bs_key_parse (string, &key) ? bs_key_to_string (&key) : NULL;
+  rule->operation = operation;
+  rule->has_key = bs_key_parse (key, &rule->key);
+
+  return rule;
 }
 
 /* Takes the rule over. */
@@ -577,9 +610,7 @@ bs_fault_backing_fail (BsFaultBacking *self,
   g_return_if_fail (key == NULL || bs_key_is_valid (key));
   g_return_if_fail (error != NULL);
 
-  rule = g_new0 (Rule, 1);
-  rule->operation = operation;
-  rule->key = dup_key (key);
+  rule = rule_new (operation, key);
   rule->error = g_error_copy (error);
   rule->always = nth == 0;
   rule->n_left = nth;
@@ -608,9 +639,7 @@ bs_fault_backing_delay (BsFaultBacking *self,
   g_return_if_fail ((guint) operation < N_OPERATIONS);
   g_return_if_fail (key == NULL || bs_key_is_valid (key));
 
-  rule = g_new0 (Rule, 1);
-  rule->operation = operation;
-  rule->key = dup_key (key);
+  rule = rule_new (operation, key);
   rule->milliseconds = milliseconds;
   add_rule (self, rule);
 }

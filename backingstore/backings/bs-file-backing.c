@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "bs-file-backing-private.h"
+#include "bs-file-backing.h"
 
 #include "base/bs-error.h"
-#include "bs-file-buffer-private.h"
+#include "base/bs-key-backing-private.h"
+#include "base/bs-key-set-private.h"
+#include "bs-file-blob-private.h"
+#include "bs-file-io-private.h"
+#include "bs-file-paths-private.h"
+#include "bs-file-sanitize-private.h"
+#include "bs-file-sync-private.h"
+#include "bs-file-transfer-private.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -35,8 +42,10 @@
  * One backing at a time has a directory: another one, in this process or a
  * different one, gets %BS_ERROR_BUSY. It has to be writable even where blobs are
  * only to be read: on a medium that can't be written, tracking it fails with
- * %G_IO_ERROR_READ_ONLY. One that is renamed or moved as a whole while it is in use
- * goes on being used where it is now. A persisted path is let go by
+ * %G_IO_ERROR_READ_ONLY. A persisted path is a directory and not a name: one that is renamed or replaced
+ * while it is in use fails with %BS_ERROR_MOVED when it is synced or its root is written,
+ * and from then on when it is changed, until its name leads to it again. A scratch
+ * directory that is renamed goes on being used where it is now. A persisted path is let go by
  * [method@Backing.release_path], all of them by [method@Backing.close].
  *
  * What an earlier process left in a scratch directory is removed when the
@@ -65,12 +74,9 @@
  *
  * ## Memory
  *
- * For large blobs it is the system's providing of fresh memory that takes time,
- * rather than reading. So what was read into and then freed is kept for the next
- * blob, in the whole process, until a backing is closed: the last 4 MiB, and up to 64
- * MiB more of which the system may take back pages whenever it is short of memory.
- * Fresh memory from 4 MiB on is asked for in pages of 2 MiB, as long as the system
- * has some that cost less than small ones.
+ * Bytes that were read belong to their reader alone. The backing keeps no memory of
+ * blobs: from 4 MiB on a blob has pages of its own, which go back to the system with
+ * the last reference.
  *
  * ## Errors
  *
@@ -90,7 +96,14 @@
  * may have.
  */
 
-#define TEMPORARY_PREFIX "backingstore-"
+struct _BsFileBacking
+{
+  GObject parent_instance;
+
+  BsFilePaths paths;
+};
+
+static void bs_file_backing_iface_init (BsBackingInterface *iface);
 
 enum
 {
@@ -100,170 +113,391 @@ enum
 
 static GParamSpec *properties[N_PROPS];
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking, bs_file_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_init_calls))
+G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking, bs_file_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init))
+
+/* Nothing is found in a directory that was removed: then the error is BS_ERROR_MOVED. */
+static gboolean
+set_missing_error (BsFileDirectory *directory,
+                   const char *message,
+                   GError **error)
+{
+  if (bs_file_directory_is_scratch (directory) || bs_file_directory_check_moved (directory, error))
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, message);
+
+  return FALSE;
+}
 
 static gboolean
-set_not_local (GFile *file,
+set_key_error (BsFileDirectory *directory,
+               int code,
                GError **error)
 {
-  g_autofree char *uri = g_file_get_uri (file);
+  if (code == ENOENT)
+    return set_missing_error (directory, "no such blob", error);
 
-  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s is not a local directory", uri);
-
-  return FALSE;
-}
-
-static gboolean
-set_closed (GError **error)
-{
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing was closed");
+  bs_file_directory_set_error (directory, code, error);
 
   return FALSE;
 }
 
-/* Other temporary directories of ours whose processes are gone. */
-static void
-sweep_temporaries (BsFileBacking *self)
+/* Changes go on in a directory that was moved until a sync, a root or a check has found
+ * that out. */
+static BsFileDirectory *
+begin_change_at (BsFileBacking *self,
+                 GFile *path,
+                 GCancellable *cancellable,
+                 GError **error)
 {
-  g_autofree char *parent = g_path_get_dirname (g_file_peek_path (self->directory));
-  g_autoptr (GDir) siblings = g_dir_open (parent, 0, NULL);
-  const char *name;
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  while (siblings != NULL && (name = g_dir_read_name (siblings)) != NULL)
-    {
-      g_autofree char *path = g_build_filename (parent, name, NULL);
-      g_autoptr (BsFileDirectory) sibling = NULL;
-      GStatBuf status;
-
-      if (!g_str_has_prefix (name, TEMPORARY_PREFIX) || g_str_equal (path, g_file_peek_path (self->directory)) ||
-          g_lstat (path, &status) != 0 || !S_ISDIR (status.st_mode) || status.st_uid != geteuid ())
-        continue;
-
-      sibling = bs_file_directory_new (BS_FILE_DIRECTORY_SCRATCH, path, NULL);
-      if (bs_file_directory_open (sibling, BS_FILE_DIRECTORY_MARKED, NULL, NULL))
-        bs_file_directory_close_scratch (sibling, TRUE);
-    }
-}
-
-static gboolean
-open_primary (BsFileBacking *self,
-              GCancellable *cancellable,
-              GError **error)
-{
-  if (self->primary == NULL)
-    return set_not_local (self->directory, error);
-
-  if (bs_file_directory_is_open (self->primary))
-    return TRUE;
-
-  if (!bs_file_directory_open (self->primary, BS_FILE_DIRECTORY_ADOPT, cancellable, error))
-    return FALSE;
-
-  if (self->temporary)
-    sweep_temporaries (self);
-
-  return TRUE;
-}
-
-gboolean
-bs_file_backing_begin (BsFileBacking *self,
-                       GCancellable *cancellable,
-                       GError **error)
-{
-  gboolean closed;
-
-  g_mutex_lock (&self->mutex);
-  closed = self->closed;
-  g_mutex_unlock (&self->mutex);
-
-  if (closed)
-    return set_closed (error);
-
-  return open_primary (self, cancellable, error);
-}
-
-BsFileDirectory *
-bs_file_backing_begin_at (BsFileBacking *self,
-                          GFile *file,
-                          GCancellable *cancellable,
-                          GError **error)
-{
-  g_autoptr (BsFileDirectory) directory = NULL;
-  const char *path = g_file_peek_path (file);
-
-  if (path == NULL || self->primary == NULL)
-    {
-      set_not_local (path == NULL ? file : self->directory, error);
-      return NULL;
-    }
-
-  g_mutex_lock (&self->mutex);
-  if (!self->closed)
-    {
-      directory = g_hash_table_lookup (self->paths, path);
-      if (directory == NULL)
-        {
-          directory = bs_file_directory_new (BS_FILE_DIRECTORY_PERSISTED, path, self->primary);
-          g_hash_table_insert (self->paths, g_strdup (path), directory);
-        }
-      bs_file_directory_ref (directory);
-    }
-  g_mutex_unlock (&self->mutex);
-
-  if (directory == NULL)
-    {
-      set_closed (error);
-      return NULL;
-    }
-
-  /* First, so that the two can be kept apart. */
-  if (!open_primary (self, cancellable, error) ||
-      !bs_file_directory_open (directory, BS_FILE_DIRECTORY_ADOPT, cancellable, error))
+  if (directory == NULL || !bs_file_directory_check_change (directory, error))
     return NULL;
 
   return g_steal_pointer (&directory);
 }
 
-void
-bs_file_backing_forget (BsFileBacking *self,
-                        GFile *file)
-{
-  const char *path = g_file_peek_path (file);
-  g_autoptr (BsFileDirectory) directory = NULL;
-  g_autofree char *key = NULL;
-
-  if (path == NULL)
-    return;
-
-  g_mutex_lock (&self->mutex);
-  if (!self->closed)
-    g_hash_table_steal_extended (self->paths, path, (gpointer *) &key, (gpointer *) &directory);
-  g_mutex_unlock (&self->mutex);
-}
-
-gboolean
-bs_file_backing_close (BsBacking *backing,
+static gboolean
+bs_file_backing_write (BsBacking *backing,
+                       const BsKey *key,
+                       GBytes *bytes,
                        GCancellable *cancellable,
                        GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (GHashTable) paths = NULL;
-  gboolean closed;
+  int code;
 
-  g_mutex_lock (&self->mutex);
-  closed = self->closed;
-  self->closed = TRUE;
-  paths = g_steal_pointer (&self->paths);
-  g_mutex_unlock (&self->mutex);
+  if (!bs_file_paths_begin (&self->paths, cancellable, error))
+    return FALSE;
 
-  if (closed || self->primary == NULL)
+  code = bs_file_create (self->paths.primary, key, bytes, cancellable);
+  if (code == EEXIST)
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+  else if (code != 0)
+    bs_file_directory_set_error (self->paths.primary, code, error);
+
+  return code == 0;
+}
+
+static GBytes *
+bs_file_backing_read (BsBacking *backing,
+                      const BsKey *key,
+                      GCancellable *cancellable,
+                      GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (GBytes) bytes = NULL;
+  int code;
+
+  if (!bs_file_paths_begin (&self->paths, cancellable, error))
+    return NULL;
+
+  code = bs_file_load (self->paths.primary, key, cancellable, &bytes);
+  if (code != 0)
+    set_key_error (self->paths.primary, code, error);
+
+  return g_steal_pointer (&bytes);
+}
+
+static gboolean
+bs_file_backing_delete_key (BsBacking *backing,
+                            const BsKey *key,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  int code;
+
+  if (!bs_file_paths_begin (&self->paths, cancellable, error))
+    return FALSE;
+
+  code = bs_file_remove (self->paths.primary, key);
+  if (code != 0)
+    bs_file_directory_set_error (self->paths.primary, code, error);
+
+  return code == 0;
+}
+
+static gboolean
+register_one (BsFileBacking *self,
+              BsFileDirectory *directory,
+              const BsKey *key,
+              GCancellable *cancellable,
+              GError **error)
+{
+  int code = bs_file_register (directory, self->paths.primary, key, cancellable);
+
+  return code == 0 || set_key_error (directory, code, error);
+}
+
+static gboolean
+delete_one (BsFileBacking *self,
+            BsFileDirectory *directory,
+            const BsKey *key,
+            GCancellable *cancellable,
+            GError **error)
+{
+  int code = bs_file_remove (directory, key);
+
+  if (code != 0)
+    bs_file_directory_set_error (directory, code, error);
+
+  return code == 0;
+}
+
+static gboolean
+for_each_key (BsFileBacking *self,
+              BsFileDirectory *directory,
+              BsKeySet *keys,
+              gboolean (*func) (BsFileBacking *, BsFileDirectory *, const BsKey *, GCancellable *, GError **),
+              GCancellable *cancellable,
+              GError **error)
+{
+  const BsKeyTable *table = bs_key_set_get_table (keys);
+  BsKeyTableIter iter = { 0 };
+  guint64 n_done = 0;
+  const BsKey *key;
+
+  for (; bs_key_table_iter_next (table, &iter, &key); n_done++)
+    {
+      char string[BS_KEY_STRING_SIZE];
+
+      if (!g_cancellable_set_error_if_cancelled (cancellable, error) &&
+          func (self, directory, key, cancellable, error))
+        continue;
+
+      bs_key_print (key, string);
+      g_prefix_error (error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: %s: ", n_done, table->n_keys, string);
+      return FALSE;
+    }
+
+  return TRUE;
+}
+
+static gboolean
+bs_file_backing_register_key (BsBacking *backing,
+                              GFile *path,
+                              const BsKey *key,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = NULL;
+
+  directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+
+  return directory != NULL && register_one (self, directory, key, cancellable, error);
+}
+
+static gboolean
+bs_file_backing_register_keys (BsBacking *backing,
+                               GFile *path,
+                               BsKeySet *keys,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+
+  return directory != NULL && for_each_key (self, directory, keys, register_one, cancellable, error);
+}
+
+static gboolean
+bs_file_backing_persist (BsBacking *backing,
+                         GFile *path,
+                         const BsKey *key,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = NULL;
+  int code;
+
+  directory = begin_change_at (self, path, cancellable, error);
+  if (directory == NULL)
+    return FALSE;
+
+  code = bs_file_persist (self->paths.primary, directory, key, cancellable);
+
+  return code == 0 || set_key_error (directory, code, error);
+}
+
+static gboolean
+bs_file_backing_delete_persisted (BsBacking *backing,
+                                  GFile *path,
+                                  const BsKey *key,
+                                  GCancellable *cancellable,
+                                  GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = NULL;
+
+  directory = begin_change_at (self, path, cancellable, error);
+
+  return directory != NULL && delete_one (self, directory, key, cancellable, error);
+}
+
+static gboolean
+bs_file_backing_delete_persisted_keys (BsBacking *backing,
+                                       GFile *path,
+                                       BsKeySet *keys,
+                                       GCancellable *cancellable,
+                                       GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = begin_change_at (self, path, cancellable, error);
+
+  return directory != NULL && for_each_key (self, directory, keys, delete_one, cancellable, error);
+}
+
+static gboolean
+bs_file_backing_sanitize_path (BsBacking *backing,
+                               GFile *path,
+                               BsKeySet *found,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+
+  /* Another directory may stand at the path by now. */
+  if (directory != NULL && !bs_file_paths_is_opened (&self->paths, path) && !bs_file_directory_is_current (directory))
+    {
+      bs_file_paths_forget (&self->paths, path);
+      g_clear_pointer (&directory, bs_file_directory_unref);
+      directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+    }
+
+  if (directory != NULL && bs_file_sanitize (directory, found, cancellable, error))
     return TRUE;
 
-  if (bs_file_directory_is_open (self->primary))
-    bs_file_directory_close_scratch (self->primary, self->temporary);
-  else if (self->temporary && self->owner == getpid ())
-    g_rmdir (g_file_peek_path (self->directory));
-  bs_file_buffer_trim ();
+  /* The store does not release a path that it could not track. */
+  bs_file_paths_forget (&self->paths, path);
+
+  return FALSE;
+}
+
+static gboolean
+bs_file_backing_sync_persisted (BsBacking *backing,
+                                GFile *path,
+                                GCancellable *cancellable,
+                                GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+
+  return directory != NULL && bs_file_directory_check_moved (directory, error) && bs_file_sync (directory, error);
+}
+
+static gboolean
+bs_file_backing_write_root (BsBacking *backing,
+                            GFile *path,
+                            GBytes *bytes,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  int code;
+
+  if (directory == NULL || !bs_file_directory_check_moved (directory, error))
+    return FALSE;
+
+  code = bs_file_replace (bs_file_directory_get_fd (directory), BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
+  if (code != 0)
+    bs_file_directory_set_error (directory, code, error);
+
+  return code == 0;
+}
+
+static GBytes *
+bs_file_backing_read_root (BsBacking *backing,
+                           GFile *path,
+                           GCancellable *cancellable,
+                           GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (GBytes) bytes = NULL;
+  int code;
+
+  if (directory == NULL)
+    return NULL;
+
+  code = bs_file_load_at (directory, BS_FILE_ROOT_NAME, cancellable, &bytes);
+  if (code == ENOENT)
+    set_missing_error (directory, "the path has no root blob", error);
+  else if (code != 0)
+    bs_file_directory_set_error (directory, code, error);
+
+  return g_steal_pointer (&bytes);
+}
+
+static gboolean
+bs_file_backing_verify_persisted (BsBacking *backing,
+                                  GFile *path,
+                                  const BsKey *key,
+                                  GCancellable *cancellable,
+                                  GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = NULL;
+  gboolean bad;
+  int code;
+
+  directory = begin_change_at (self, path, cancellable, error);
+  if (directory == NULL)
+    return FALSE;
+
+  code = bs_file_verify (directory, key, &bad, cancellable);
+  if (code == 0)
+    return TRUE;
+
+  set_key_error (directory, code, error);
+  if (bad && code != EBADMSG && code != EILSEQ)
+    g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+
+  return FALSE;
+}
+
+static GFile *
+bs_file_backing_open_path (BsBacking *backing,
+                           GFile *file,
+                           gboolean *writable,
+                           GCancellable *cancellable,
+                           GError **error)
+{
+  return bs_file_paths_open (&BS_FILE_BACKING (backing)->paths, file, writable, cancellable, error);
+}
+
+static gboolean
+bs_file_backing_check_path (BsBacking *backing,
+                            GFile *path,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+
+  return directory != NULL && bs_file_directory_check_moved (directory, error);
+}
+
+static gboolean
+bs_file_backing_release_path (BsBacking *backing,
+                              GFile *path,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  bs_file_paths_forget (&BS_FILE_BACKING (backing)->paths, path);
+
+  return TRUE;
+}
+
+static gboolean
+bs_file_backing_close (BsBacking *backing,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  bs_file_paths_close (&BS_FILE_BACKING (backing)->paths);
 
   return TRUE;
 }
@@ -279,7 +513,7 @@ bs_file_backing_get_property (GObject *object,
   switch (prop_id)
     {
     case PROP_DIRECTORY:
-      g_value_set_object (value, self->directory);
+      g_value_set_object (value, self->paths.file);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -297,7 +531,9 @@ bs_file_backing_set_property (GObject *object,
   switch (prop_id)
     {
     case PROP_DIRECTORY:
-      self->directory = g_value_dup_object (value);
+      /* Bindings may make an object without its directory: no local path at all. */
+      bs_file_paths_init (&self->paths,
+                          g_value_get_object (value) != NULL ? g_value_dup_object (value) : g_file_new_for_uri ("none:"));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -305,30 +541,11 @@ bs_file_backing_set_property (GObject *object,
 }
 
 static void
-bs_file_backing_constructed (GObject *object)
-{
-  BsFileBacking *self = BS_FILE_BACKING (object);
-
-  G_OBJECT_CLASS (bs_file_backing_parent_class)->constructed (object);
-
-  /* Made from a script without its directory. */
-  if (self->directory == NULL)
-    self->directory = g_file_new_for_uri ("none:");
-
-  if (g_file_peek_path (self->directory) != NULL)
-    self->primary = bs_file_directory_new (BS_FILE_DIRECTORY_SCRATCH, g_file_peek_path (self->directory), NULL);
-}
-
-static void
 bs_file_backing_finalize (GObject *object)
 {
   BsFileBacking *self = BS_FILE_BACKING (object);
 
-  bs_file_backing_close (BS_BACKING (self), NULL, NULL);
-
-  g_clear_pointer (&self->primary, bs_file_directory_unref);
-  g_clear_object (&self->directory);
-  g_mutex_clear (&self->mutex);
+  bs_file_paths_clear (&self->paths);
 
   G_OBJECT_CLASS (bs_file_backing_parent_class)->finalize (object);
 }
@@ -338,7 +555,6 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
 
-  object_class->constructed = bs_file_backing_constructed;
   object_class->finalize = bs_file_backing_finalize;
   object_class->get_property = bs_file_backing_get_property;
   object_class->set_property = bs_file_backing_set_property;
@@ -356,10 +572,34 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
 }
 
 static void
+bs_file_backing_iface_init (BsBackingInterface *iface)
+{
+  static const BsKeyBackingFuncs funcs = {
+    .write = bs_file_backing_write,
+    .read = bs_file_backing_read,
+    .delete_key = bs_file_backing_delete_key,
+    .register_key = bs_file_backing_register_key,
+    .persist = bs_file_backing_persist,
+    .delete_persisted = bs_file_backing_delete_persisted,
+    .verify_persisted = bs_file_backing_verify_persisted,
+    .open_path = bs_file_backing_open_path,
+    .check_path = bs_file_backing_check_path,
+  };
+
+  bs_key_backing_init_interface (iface, &funcs);
+  iface->register_keys = bs_file_backing_register_keys;
+  iface->delete_persisted_keys = bs_file_backing_delete_persisted_keys;
+  iface->sanitize_path = bs_file_backing_sanitize_path;
+  iface->sync_persisted = bs_file_backing_sync_persisted;
+  iface->write_root = bs_file_backing_write_root;
+  iface->read_root = bs_file_backing_read_root;
+  iface->release_path = bs_file_backing_release_path;
+  iface->close = bs_file_backing_close;
+}
+
+static void
 bs_file_backing_init (BsFileBacking *self)
 {
-  g_mutex_init (&self->mutex);
-  self->paths = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) bs_file_directory_unref);
 }
 
 /**
@@ -405,20 +645,20 @@ BsFileBacking *
 bs_file_backing_new_temporary (GError **error)
 {
   g_autofree char *cache = g_build_filename (g_get_user_cache_dir (), "backingstore", NULL);
-  g_autofree char *path = g_build_filename (cache, TEMPORARY_PREFIX "XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (cache, BS_FILE_TEMPORARY_DIRECTORY_PREFIX "XXXXXX", NULL);
   g_autoptr (GFile) directory = NULL;
   BsFileBacking *self;
 
   if (g_mkdir_with_parents (cache, 0700) != 0 || g_mkdtemp (path) == NULL)
     {
       g_free (path);
-      path = g_build_filename (g_get_tmp_dir (), TEMPORARY_PREFIX "XXXXXX", NULL);
+      path = g_build_filename (g_get_tmp_dir (), BS_FILE_TEMPORARY_DIRECTORY_PREFIX "XXXXXX", NULL);
       if (g_mkdtemp (path) == NULL)
         {
           int code = errno;
 
           g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                       "no directory for scratch files could be made in %s or %s: %s",
+                       "cannot make a scratch directory in %s or %s: %s",
                        cache, g_get_tmp_dir (), g_strerror (code));
           return NULL;
         }
@@ -426,8 +666,8 @@ bs_file_backing_new_temporary (GError **error)
 
   directory = g_file_new_for_path (path);
   self = bs_file_backing_new (directory);
-  self->temporary = TRUE;
-  self->owner = getpid ();
+  self->paths.temporary = TRUE;
+  self->paths.owner = getpid ();
 
   return self;
 }
@@ -445,7 +685,7 @@ bs_file_backing_get_directory (BsFileBacking *self)
 {
   g_return_val_if_fail (BS_IS_FILE_BACKING (self), NULL);
 
-  return self->directory;
+  return self->paths.file;
 }
 
 /**
@@ -467,18 +707,18 @@ bs_file_backing_get_stats (BsFileBacking *self)
 
   g_return_val_if_fail (BS_IS_FILE_BACKING (self), NULL);
 
-  if (self->primary != NULL)
+  if (self->paths.primary != NULL)
     {
-      stats.linked = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_LINKED);
-      stats.reflinked = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_REFLINKED);
-      stats.copied = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_COPIED);
-      stats.cross_device = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_CROSS_DEVICE);
-      stats.not_permitted = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_NOT_PERMITTED);
-      stats.too_many_links = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_TOO_MANY_LINKS);
-      stats.not_supported = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_NOT_SUPPORTED);
-      stats.rewritten = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_REWRITTEN);
-      stats.quarantined = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_QUARANTINED);
-      stats.foreign = bs_file_directory_get_count (self->primary, BS_FILE_COUNT_FOREIGN);
+      stats.linked = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_LINKED);
+      stats.reflinked = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_REFLINKED);
+      stats.copied = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_COPIED);
+      stats.cross_device = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_CROSS_DEVICE);
+      stats.not_permitted = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_PERMITTED);
+      stats.too_many_links = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_TOO_MANY_LINKS);
+      stats.not_supported = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_SUPPORTED);
+      stats.rewritten = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_REWRITTEN);
+      stats.quarantined = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_QUARANTINED);
+      stats.foreign = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_FOREIGN);
     }
 
   return bs_file_backing_stats_copy (&stats);

@@ -3,134 +3,15 @@
 #include "bs-file-blob-private.h"
 
 #include "bs-file-buffer-private.h"
+#include "bs-file-io-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
-/* So much is read without asking for the size of the file first. */
+/* Up to this size a blob is read without asking for the size of the file first. */
 #define MAX_SMALL (64 * 1024)
-
-static int
-write_chunk (int fd,
-             const guint8 *data,
-             gsize size)
-{
-  while (size > 0)
-    {
-      gssize written = TEMP_FAILURE_RETRY (write (fd, data, size));
-
-      if (written < 0)
-        return errno;
-      if (written == 0)
-        return EIO;
-      data += written;
-      size -= written;
-    }
-
-  return 0;
-}
-
-/* EBADMSG if there is less than `size`. */
-static int
-read_chunk (int fd,
-            guint8 *data,
-            gsize size)
-{
-  while (size > 0)
-    {
-      gssize filled = TEMP_FAILURE_RETRY (read (fd, data, size));
-
-      if (filled < 0)
-        return errno;
-      if (filled == 0)
-        return EBADMSG;
-      data += filled;
-      size -= filled;
-    }
-
-  return 0;
-}
-
-/* `digest` may be NULL. */
-static int
-write_whole (int fd,
-             const guint8 *data,
-             gsize size,
-             BsFileDigest *digest,
-             GCancellable *cancellable)
-{
-  BsFileDigest ignored;
-  BsFileHasher hasher;
-  int code = 0;
-
-  bs_file_hasher_init (&hasher, digest != NULL ? size : 0);
-  for (gsize at = 0; at < size && code == 0;)
-    {
-      gsize part = MIN (size - at, BS_FILE_CHUNK_SIZE);
-
-      if (g_cancellable_is_cancelled (cancellable))
-        {
-          code = ECANCELED;
-          break;
-        }
-      if (digest != NULL)
-        bs_file_hasher_add (&hasher, data + at, part);
-      code = write_chunk (fd, data + at, part);
-      at += part;
-    }
-  bs_file_hasher_end (&hasher, digest != NULL ? digest : &ignored);
-
-  return code;
-}
-
-/* `digest` may be NULL. With `keep` FALSE each chunk takes the place of the one
- * before. */
-static int
-read_whole (int fd,
-            guint8 *data,
-            gsize size,
-            gboolean keep,
-            BsFileDigest *digest,
-            GCancellable *cancellable)
-{
-  BsFileDigest ignored;
-  BsFileHasher hasher;
-  int code = 0;
-
-  bs_file_hasher_init (&hasher, digest != NULL ? size : 0);
-  for (gsize at = 0; at < size && code == 0;)
-    {
-      guint8 *chunk = keep ? data + at : data;
-      gsize part = MIN (size - at, BS_FILE_CHUNK_SIZE);
-
-      if (g_cancellable_is_cancelled (cancellable))
-        {
-          code = ECANCELED;
-          break;
-        }
-      code = read_chunk (fd, chunk, part);
-      if (code == 0 && digest != NULL)
-        bs_file_hasher_add (&hasher, chunk, part);
-      at += part;
-    }
-  bs_file_hasher_end (&hasher, digest != NULL ? digest : &ignored);
-
-  return code;
-}
-
-/* Closing is where some file systems report that the disk is full. After EINTR
- * the descriptor is gone all the same. */
-int
-bs_file_close_written (int fd,
-                       int code)
-{
-  if (close (fd) != 0 && code == 0 && errno != EINTR)
-    return errno;
-
-  return code;
-}
 
 static int
 check_regular (int blob_fd,
@@ -152,7 +33,7 @@ bs_file_open (BsFileDirectory *directory,
   int code = 0;
 
   *blob_fd = bs_file_directory_open_file (directory, fd, name);
-  /* ENXIO of a socket, or like ENODEV of a device that is not there. */
+  /* A socket answers with ENXIO, an absent device with ENXIO or ENODEV. */
   if (*blob_fd < 0)
     return errno == ENXIO || errno == ENODEV ? EBADMSG : errno;
 
@@ -184,7 +65,7 @@ bs_file_open_blob (BsFileDirectory *directory,
     }
 }
 
-/* The size is what the digest says, or else the blob is bad. */
+/* The blob is bad unless its size is that of the digest. */
 static int
 load_small (int blob_fd,
             const BsFileDigest *expected,
@@ -197,7 +78,7 @@ load_small (int blob_fd,
   gsize filled = 0;
   gssize part;
 
-  /* One byte more than there should be. */
+  /* A longer file fills the one byte more. */
   do
     {
       part = TEMP_FAILURE_RETRY (read (blob_fd, data + filled, size + 1 - filled));
@@ -243,7 +124,7 @@ load_any (int blob_fd,
   if (data == NULL)
     return ENOMEM;
 
-  code = read_whole (blob_fd, data, status.st_size, TRUE, expected != NULL ? &actual : NULL, cancellable);
+  code = bs_file_read_whole (blob_fd, data, status.st_size, expected != NULL ? &actual : NULL, cancellable);
   if (code == 0 && expected != NULL && !bs_file_digest_equal (&actual, expected))
     code = EILSEQ;
 
@@ -296,13 +177,12 @@ bs_file_load_at (BsFileDirectory *directory,
   return code;
 }
 
-/* Before a key in scratch is used: what a failed write left there under its name
- * is no blob, and goes first. */
+/* Removes the rest of a failed write before the key is used: its file is no blob. */
 int
-bs_file_clear_torn (BsFileDirectory *scratch,
-                    const BsKey *key)
+bs_file_clear_failed_write (BsFileDirectory *scratch,
+                            const BsKey *key)
 {
-  if (!bs_file_doubts_contains (bs_file_directory_get_torn (scratch), key))
+  if (!bs_file_keys_contains (bs_file_directory_get_failed_writes (scratch), key))
     return 0;
 
   return bs_file_remove (scratch, key);
@@ -317,7 +197,7 @@ bs_file_load (BsFileDirectory *directory,
   int blob_fd;
   int code;
 
-  code = bs_file_clear_torn (directory, key);
+  code = bs_file_clear_failed_write (directory, key);
   if (code != 0)
     return code;
 
@@ -361,7 +241,7 @@ bs_file_create (BsFileDirectory *directory,
   int fd;
   int code;
 
-  code = bs_file_clear_torn (directory, key);
+  code = bs_file_clear_failed_write (directory, key);
   if (code != 0)
     return code;
 
@@ -377,17 +257,17 @@ bs_file_create (BsFileDirectory *directory,
   data = g_bytes_get_data (bytes, &size);
   code = bs_file_directory_reserve (directory, fd, size);
   if (code == 0)
-    code = write_whole (fd, data, size, hashed ? &digest : NULL, cancellable);
+    code = bs_file_write_whole (fd, data, size, hashed ? &digest : NULL, cancellable);
   if (code == 0)
     code = bs_file_directory_seal (directory, fd, hashed ? &digest : NULL);
   code = bs_file_close_written (fd, code);
   if (code != 0 && unlinkat (location.fd, location.name, 0) != 0 && errno != ENOENT)
-    bs_file_doubts_add (bs_file_directory_get_torn (directory), key);
+    bs_file_keys_add (bs_file_directory_get_failed_writes (directory), key);
 
   return code;
 }
 
-/* What is not there counts as removed. */
+/* A missing blob counts as removed. */
 int
 bs_file_remove (BsFileDirectory *directory,
                 const BsKey *key)
@@ -407,7 +287,7 @@ bs_file_remove (BsFileDirectory *directory,
         return code;
 
       if (bs_file_directory_is_scratch (directory))
-        bs_file_doubts_remove (bs_file_directory_get_torn (directory), key);
+        bs_file_keys_remove (bs_file_directory_get_failed_writes (directory), key);
       else
         bs_file_changes_removed (bs_file_directory_get_changes (directory), key);
 
@@ -415,147 +295,7 @@ bs_file_remove (BsFileDirectory *directory,
     }
 }
 
-void
-bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE])
-{
-  BsKey key;
-
-  bs_key_init_random (&key);
-  strcpy (name, BS_FILE_TEMPORARY_PREFIX);
-  bs_key_print_hex (&key, name + strlen (BS_FILE_TEMPORARY_PREFIX));
-}
-
-int
-bs_file_make_temporary (int fd,
-                        char name[BS_FILE_TEMPORARY_SIZE],
-                        int *temporary_fd)
-{
-  bs_file_make_temporary_name (name);
-
-  *temporary_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (*temporary_fd < 0)
-    return errno;
-
-  /* Where permissions can't be set there are none to set. */
-  fchmod (*temporary_fd, 0600);
-
-  return 0;
-}
-
-/* A new file with the content, durable but for its name. */
-static int
-write_temporary (int fd,
-                 char name[BS_FILE_TEMPORARY_SIZE],
-                 GBytes *bytes,
-                 gboolean hashed,
-                 GCancellable *cancellable)
-{
-  BsFileDigest digest;
-  const guint8 *data;
-  int temporary_fd;
-  gsize size;
-  int code;
-
-  code = bs_file_make_temporary (fd, name, &temporary_fd);
-  if (code != 0)
-    return code;
-
-  data = g_bytes_get_data (bytes, &size);
-  code = write_whole (temporary_fd, data, size, hashed ? &digest : NULL, cancellable);
-  if (code == 0 && hashed)
-    {
-      code = bs_file_digest_store (temporary_fd, &digest);
-      if (bs_file_digest_is_refusal (code))
-        code = 0;
-    }
-  if (code == 0 && TEMP_FAILURE_RETRY (fsync (temporary_fd)) != 0)
-    code = errno;
-  code = bs_file_close_written (temporary_fd, code);
-  if (code != 0)
-    unlinkat (fd, name, 0);
-
-  return code;
-}
-
-/* Renames over `name`, and back again if that can't be made durable. Where there
- * are no hard links the old file can't be had back. */
-static int
-rename_durably (int fd,
-                const char *temporary,
-                const char *name)
-{
-  char old[BS_FILE_TEMPORARY_SIZE];
-  gboolean has_old;
-  gboolean had_none;
-  int code = 0;
-
-  bs_file_make_temporary_name (old);
-  has_old = linkat (fd, name, fd, old, 0) == 0;
-  had_none = !has_old && errno == ENOENT;
-
-  if (renameat (fd, temporary, fd, name) != 0)
-    {
-      code = errno;
-      unlinkat (fd, temporary, 0);
-    }
-  else if (TEMP_FAILURE_RETRY (fsync (fd)) != 0)
-    {
-      code = errno;
-      if (has_old)
-        has_old = renameat (fd, old, fd, name) != 0;
-      else if (had_none)
-        unlinkat (fd, name, 0);
-    }
-
-  if (has_old)
-    unlinkat (fd, old, 0);
-
-  return code;
-}
-
-int
-bs_file_replace (int fd,
-                 const char *name,
-                 GBytes *bytes,
-                 gboolean hashed,
-                 GCancellable *cancellable)
-{
-  char temporary[BS_FILE_TEMPORARY_SIZE];
-  int code = write_temporary (fd, temporary, bytes, hashed, cancellable);
-
-  return code != 0 ? code : rename_durably (fd, temporary, name);
-}
-
-int
-bs_file_copy (int source_fd,
-              goffset size,
-              int fd,
-              BsFileDigest *digest,
-              GCancellable *cancellable)
-{
-  g_autofree guint8 *chunk = g_malloc (BS_FILE_CHUNK_SIZE);
-  BsFileDigest ignored;
-  BsFileHasher hasher;
-  int code = 0;
-
-  bs_file_hasher_init (&hasher, digest != NULL ? size : 0);
-  while (size > 0 && code == 0)
-    {
-      gsize part = MIN (size, BS_FILE_CHUNK_SIZE);
-
-      code = g_cancellable_is_cancelled (cancellable) ? ECANCELED : read_chunk (source_fd, chunk, part);
-      if (code == 0 && digest != NULL)
-        bs_file_hasher_add (&hasher, chunk, part);
-      if (code == 0)
-        code = write_chunk (fd, chunk, part);
-      size -= part;
-    }
-  bs_file_hasher_end (&hasher, digest != NULL ? digest : &ignored);
-
-  return code;
-}
-
-/* All that is on the disk: a hole is not, however large it says that it is. */
+/* Skips holes: they are not on the disk, however large the file says that they are. */
 static int
 read_extents (int fd,
               guint8 *chunk,
@@ -576,7 +316,7 @@ read_extents (int fd,
       if (end < 0 || lseek (fd, at, SEEK_SET) < 0)
         return errno;
 
-      code = read_whole (fd, chunk, end - at, FALSE, NULL, cancellable);
+      code = bs_file_read_through (fd, chunk, end - at, NULL, cancellable);
       at = end;
     }
 
@@ -600,14 +340,14 @@ bs_file_check (int blob_fd,
   if (code != 0)
     return code;
 
-  /* A page whose writing failed is whole in memory and nowhere else. */
+  /* The page cache may hold whole a page that the disk never got. */
   posix_fadvise (blob_fd, 0, 0, POSIX_FADV_DONTNEED);
 
   chunk = g_malloc (BS_FILE_CHUNK_SIZE);
   if (!known)
     return read_extents (blob_fd, chunk, size, cancellable);
 
-  code = read_whole (blob_fd, chunk, size, FALSE, &actual, cancellable);
+  code = bs_file_read_through (blob_fd, chunk, size, &actual, cancellable);
 
   return code == 0 && !bs_file_digest_equal (&actual, &expected) ? EILSEQ : code;
 }

@@ -7,33 +7,33 @@ G_BEGIN_DECLS
 
 #define BS_FILE_N_SHARDS 256
 
-/* From so many files and folders on, the whole file system is synced. On ext4
- * each fsync of a small file takes a tenth to a half of a millisecond, so that
- * this many take as long as writing out some 50 MiB of others' data. */
+/* From so many files and folders on, one syncfs() replaces their fsyncs. On ext4 an
+ * fsync of a small file takes a tenth to a half of a millisecond, so that this many
+ * take as long as writing out some 50 MiB of others' data. */
 #define BS_FILE_MANY_CHANGES 256
 
-/* More are not remembered by name: it would take too much memory. */
+/* More keys are not remembered one by one: they would take too much memory. */
 #define BS_FILE_MAX_NAMES (1024 * 1024)
 
-/* Keys that a failed sync has put into doubt. Safe to use from any thread;
- * next to nothing as long as there are none. */
+/* Keys that something failed for. Safe to use from any thread; an empty one costs an
+ * atomic read. */
 typedef struct
 {
   GMutex mutex;
   BsKeyTable keys;      /* under the mutex */
   gboolean all;         /* under the mutex: every key there is */
   gboolean any;         /* atomic */
-} BsFileDoubts;
+} BsFileKeys;
 
-void     bs_file_doubts_init     (BsFileDoubts *self);
-void     bs_file_doubts_clear    (BsFileDoubts *self);
-void     bs_file_doubts_add      (BsFileDoubts *self, const BsKey *key);
-void     bs_file_doubts_add_all  (BsFileDoubts *self);
-void     bs_file_doubts_remove   (BsFileDoubts *self, const BsKey *key);
-gboolean bs_file_doubts_contains (BsFileDoubts *self, const BsKey *key);
-gboolean bs_file_doubts_is_all   (BsFileDoubts *self);
-/* Copies the keys to a table that is all zero. */
-void     bs_file_doubts_copy     (BsFileDoubts *self, BsKeyTable *keys);
+void     bs_file_keys_init     (BsFileKeys *self);
+void     bs_file_keys_clear    (BsFileKeys *self);
+void     bs_file_keys_add      (BsFileKeys *self, const BsKey *key);
+void     bs_file_keys_add_all  (BsFileKeys *self);
+void     bs_file_keys_remove   (BsFileKeys *self, const BsKey *key);
+gboolean bs_file_keys_contains (BsFileKeys *self, const BsKey *key);
+gboolean bs_file_keys_is_all   (BsFileKeys *self);
+/* `keys` must be all zero. */
+void     bs_file_keys_copy     (BsFileKeys *self, BsKeyTable *keys);
 
 /* One bit for each shard folder. */
 typedef struct
@@ -41,7 +41,7 @@ typedef struct
   guint64 words[BS_FILE_N_SHARDS / 64];
 } BsFileShardSet;
 
-/* What its folder is called. */
+/* Prints the name of the shard's folder. */
 static inline void
 bs_file_shard_print_name (guint shard, char name[3])
 {
@@ -70,16 +70,16 @@ bs_file_shard_set_contains (const BsFileShardSet *self, guint shard)
   return (self->words[shard / 64] >> shard % 64 & 1) != 0;
 }
 
-/* What has happened in a directory since the last sync. */
+/* Changes in a directory since the last sync. */
 typedef struct
 {
-  BsKeyTable linked;            /* whose content may not be durable yet */
-  BsKeyTable renamed;           /* whose content is */
+  BsKeyTable linked;            /* the content may not be durable yet */
+  BsKeyTable renamed;           /* the content is durable, the name is not */
   BsFileShardSet changed;       /* folders with new or fewer names in them */
   BsFileShardSet made;          /* folders that are new themselves */
-  gboolean quarantine;          /* something was set aside */
+  gboolean quarantine;          /* a blob was set aside */
   gboolean root;                /* names beside the shard folders changed */
-  gboolean everything;          /* more than is remembered above, or unknown */
+  gboolean everything;          /* changes that are not remembered above */
 } BsFilePending;
 
 typedef enum
@@ -93,13 +93,13 @@ void     bs_file_pending_clear   (BsFilePending *self);
 void     bs_file_pending_add     (BsFilePending *self, const BsKey *key, BsFileChange change);
 gboolean bs_file_pending_is_many (const BsFilePending *self);
 
-/* The changes in one persisted directory, and its mark `.dirty`, which stands
- * there durably before the first blob is added after a sync, until all is
- * synced. Safe to use from any thread. */
+/* The changes in one persisted directory, and its mark `.dirty`: the mark is durable
+ * before the first blob is added after a sync, and stands until all is synced. Safe to
+ * use from any thread. */
 typedef struct
 {
   GMutex mutex;
-  GCond cond;           /* marking has ended */
+  GCond cond;           /* signalled when marking ends */
 
   /* under the mutex */
   BsFilePending pending;
@@ -109,44 +109,43 @@ typedef struct
   gboolean marked;      /* durably */
   gboolean mark_stands;
   gboolean mark_is_ours;        /* made for these changes, not found */
-  int broken_code;      /* why the first of those in doubt is */
+  int failed_code;      /* errno of the first failed key */
 
-  /* Present, and not durable, whatever a later sync may say. */
-  BsFileDoubts broken;
+  /* Keys at the path that are not durable, whatever a later sync reports. */
+  BsFileKeys failed;
 } BsFileChanges;
 
 void     bs_file_changes_init       (BsFileChanges *self);
 void     bs_file_changes_clear      (BsFileChanges *self);
 
-/* Whether the mark stands for what is added now. */
+/* Whether the mark stands for a blob that is added now. */
 gboolean bs_file_changes_is_marked  (BsFileChanges *self);
-/* Whether the next sync is to make the blob's content durable, for all that is known. */
+/* Whether the blob's content may wait for the next sync. */
 gboolean bs_file_changes_is_linked  (BsFileChanges *self, const BsKey *key);
 
-/* Around the adding of a blob. Returns 0 or an errno; `fd` is the directory's. */
+/* Both around the adding of a blob. Returns 0 or an errno; `fd` is the directory's. */
 int      bs_file_changes_begin      (BsFileChanges *self, int fd);
 void     bs_file_changes_end        (BsFileChanges *self, const BsKey *key, BsFileChange change);
 
-/* Around the making of a shard folder, whatever comes of it. */
+/* Both around the making of a shard folder, also one that fails. */
 void     bs_file_changes_make_shard (BsFileChanges *self, guint shard);
 void     bs_file_changes_made_shard (BsFileChanges *self, guint shard);
 
-/* After they have happened. */
+/* Called after the change. */
 void     bs_file_changes_removed    (BsFileChanges *self, const BsKey *key);
 void     bs_file_changes_set_aside  (BsFileChanges *self, const BsKey *key);
 
-/* For syncs. What is taken must be settled, restored or cleared. */
+/* For syncs: taken changes must be restored or cleared. */
 void     bs_file_changes_set_unknown (BsFileChanges *self);
 void     bs_file_changes_take       (BsFileChanges *self, BsFilePending *taken);
 void     bs_file_changes_restore    (BsFileChanges *self, BsFilePending *taken);
-void     bs_file_changes_break      (BsFileChanges *self, const BsKey *key, int code);
-/* All that is there, or is added from here on: which keys that are nobody knows. */
-void     bs_file_changes_break_all  (BsFileChanges *self, int code);
-/* Takes the mark away if nothing speaks against it. */
+void     bs_file_changes_fail      (BsFileChanges *self, const BsKey *key, int code);
+/* Every key at the path or added later fails: nobody knows which they are. */
+void     bs_file_changes_fail_all  (BsFileChanges *self, int code);
+/* Removes the mark if all is synced. */
 void     bs_file_changes_settle     (BsFileChanges *self, int fd);
 
-/* Whether a mark stands in the directory that is not from these changes or has
- * outlived a sync of theirs. Returns 0 or an errno. */
+/* Whether a mark stands that these changes did not make. Returns 0 or an errno. */
 int      bs_file_changes_find_mark  (BsFileChanges *self, int fd, gboolean *stands);
 
 G_END_DECLS

@@ -10,22 +10,22 @@
 #include <unistd.h>
 
 void
-bs_file_doubts_init (BsFileDoubts *self)
+bs_file_keys_init (BsFileKeys *self)
 {
   g_mutex_init (&self->mutex);
   bs_key_table_init (&self->keys, 0);
 }
 
 void
-bs_file_doubts_clear (BsFileDoubts *self)
+bs_file_keys_clear (BsFileKeys *self)
 {
   bs_key_table_clear (&self->keys);
   g_mutex_clear (&self->mutex);
 }
 
 void
-bs_file_doubts_add (BsFileDoubts *self,
-                    const BsKey *key)
+bs_file_keys_add (BsFileKeys *self,
+                  const BsKey *key)
 {
   g_mutex_lock (&self->mutex);
   bs_key_table_add (&self->keys, key, bs_key_hash (key));
@@ -34,7 +34,7 @@ bs_file_doubts_add (BsFileDoubts *self,
 }
 
 void
-bs_file_doubts_add_all (BsFileDoubts *self)
+bs_file_keys_add_all (BsFileKeys *self)
 {
   g_mutex_lock (&self->mutex);
   self->all = TRUE;
@@ -43,8 +43,8 @@ bs_file_doubts_add_all (BsFileDoubts *self)
 }
 
 void
-bs_file_doubts_remove (BsFileDoubts *self,
-                       const BsKey *key)
+bs_file_keys_remove (BsFileKeys *self,
+                     const BsKey *key)
 {
   if (!g_atomic_int_get (&self->any))
     return;
@@ -56,8 +56,8 @@ bs_file_doubts_remove (BsFileDoubts *self,
 }
 
 gboolean
-bs_file_doubts_contains (BsFileDoubts *self,
-                         const BsKey *key)
+bs_file_keys_contains (BsFileKeys *self,
+                       const BsKey *key)
 {
   gboolean contains;
 
@@ -72,7 +72,7 @@ bs_file_doubts_contains (BsFileDoubts *self,
 }
 
 gboolean
-bs_file_doubts_is_all (BsFileDoubts *self)
+bs_file_keys_is_all (BsFileKeys *self)
 {
   gboolean all;
 
@@ -84,8 +84,8 @@ bs_file_doubts_is_all (BsFileDoubts *self)
 }
 
 void
-bs_file_doubts_copy (BsFileDoubts *self,
-                     BsKeyTable *keys)
+bs_file_keys_copy (BsFileKeys *self,
+                   BsKeyTable *keys)
 {
   g_mutex_lock (&self->mutex);
   bs_key_table_copy (&self->keys, keys);
@@ -162,7 +162,7 @@ bs_file_pending_add (BsFilePending *self,
     add_key (self, &self->renamed, key);
 }
 
-/* Also that the folder changed where the key was. */
+/* The folder of the key has changed too. */
 static void
 remove_key (BsFilePending *pending,
             const BsKey *key)
@@ -179,21 +179,20 @@ bs_file_changes_init (BsFileChanges *self)
 {
   g_mutex_init (&self->mutex);
   g_cond_init (&self->cond);
-  bs_file_doubts_init (&self->broken);
+  bs_file_keys_init (&self->failed);
 }
 
 void
 bs_file_changes_clear (BsFileChanges *self)
 {
   bs_file_pending_clear (&self->pending);
-  bs_file_doubts_clear (&self->broken);
+  bs_file_keys_clear (&self->failed);
   g_cond_clear (&self->cond);
   g_mutex_clear (&self->mutex);
 }
 
-/* Whatever stands there is a mark: nothing but its name is looked at. One that
- * could not be made durable is made anew the next time, since a second fsync
- * that succeeds says nothing about what the first one failed at. */
+/* Any file of that name is a mark. A mark that could not be made durable is removed and
+ * made anew the next time: a second fsync that succeeds proves nothing. */
 static int
 make_mark (int fd,
            gboolean *made)
@@ -219,7 +218,7 @@ make_mark (int fd,
   return code;
 }
 
-/* Called with the mutex held, which is dropped meanwhile. */
+/* Called with the mutex held, and drops it meanwhile. */
 static int
 mark_locked (BsFileChanges *self,
              int fd)
@@ -294,7 +293,7 @@ bs_file_changes_end (BsFileChanges *self,
 {
   g_mutex_lock (&self->mutex);
   self->n_adding--;
-  /* A file that was not durable has given way to one that is. */
+  /* The rename replaced a file that was not durable by one that is. */
   if (change == BS_FILE_CHANGE_RENAMED)
     bs_key_table_remove (&self->pending.linked, key, bs_key_hash (key));
   bs_file_pending_add (&self->pending, key, change);
@@ -310,7 +309,7 @@ bs_file_changes_make_shard (BsFileChanges *self,
   g_mutex_unlock (&self->mutex);
 }
 
-/* Another thread may be making the same one, and be the one that did. */
+/* Another thread may have made the same folder. */
 void
 bs_file_changes_made_shard (BsFileChanges *self,
                             guint shard)
@@ -330,7 +329,7 @@ bs_file_changes_removed (BsFileChanges *self,
   remove_key (&self->pending, key);
   g_mutex_unlock (&self->mutex);
 
-  bs_file_doubts_remove (&self->broken, key);
+  bs_file_keys_remove (&self->failed, key);
 }
 
 void
@@ -343,7 +342,7 @@ bs_file_changes_set_aside (BsFileChanges *self,
   self->pending.root = TRUE;
   g_mutex_unlock (&self->mutex);
 
-  bs_file_doubts_remove (&self->broken, key);
+  bs_file_keys_remove (&self->failed, key);
 }
 
 void
@@ -354,7 +353,7 @@ bs_file_changes_set_unknown (BsFileChanges *self)
   g_mutex_unlock (&self->mutex);
 }
 
-/* A folder that is being made is there as soon as somebody else can use it. */
+/* A folder in the making may exist already, with blobs in it. */
 void
 bs_file_changes_take (BsFileChanges *self,
                       BsFilePending *taken)
@@ -382,7 +381,7 @@ add_keys (BsFilePending *pending,
     add_key (pending, table, key);
 }
 
-/* What was taken is still to be done, and is empty from here on. */
+/* Clears `taken`. */
 void
 bs_file_changes_restore (BsFileChanges *self,
                          BsFilePending *taken)
@@ -407,41 +406,41 @@ bs_file_changes_restore (BsFileChanges *self,
 }
 
 static void
-set_broken_code (BsFileChanges *self,
+set_failed_code (BsFileChanges *self,
                  int code)
 {
   g_mutex_lock (&self->mutex);
-  if (self->broken_code == 0 || !g_atomic_int_get (&self->broken.any))
-    self->broken_code = code;
+  if (self->failed_code == 0 || !g_atomic_int_get (&self->failed.any))
+    self->failed_code = code;
   g_mutex_unlock (&self->mutex);
 }
 
 void
-bs_file_changes_break (BsFileChanges *self,
-                       const BsKey *key,
-                       int code)
+bs_file_changes_fail (BsFileChanges *self,
+                      const BsKey *key,
+                      int code)
 {
-  set_broken_code (self, code);
-  bs_file_doubts_add (&self->broken, key);
+  set_failed_code (self, code);
+  bs_file_keys_add (&self->failed, key);
 }
 
 void
-bs_file_changes_break_all (BsFileChanges *self,
-                           int code)
+bs_file_changes_fail_all (BsFileChanges *self,
+                          int code)
 {
-  set_broken_code (self, code);
-  bs_file_doubts_add_all (&self->broken);
+  set_failed_code (self, code);
+  bs_file_keys_add_all (&self->failed);
 }
 
-/* Its removal need not be durable, nor even succeed: a mark that stands for
- * nothing costs time when the directory is opened, and no more. */
+/* Removing the mark need not be durable, nor succeed: a mark that stands for nothing
+ * costs time when the directory is opened, and no more. */
 void
 bs_file_changes_settle (BsFileChanges *self,
                         int fd)
 {
   g_mutex_lock (&self->mutex);
   if (self->mark_stands && self->n_adding == 0 && !self->marking && is_empty (&self->pending) &&
-      !g_atomic_int_get (&self->broken.any))
+      !g_atomic_int_get (&self->failed.any))
     {
       self->marked = FALSE;
       self->mark_stands = FALSE;

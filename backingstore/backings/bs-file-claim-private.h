@@ -18,35 +18,44 @@ typedef enum
   BS_FILE_DIRECTORY_ADOPT,      /* or can be made, is empty, or is in our layout */
 } BsFileDirectoryMode;
 
-/* What makes a directory ours: the marker that says whose it is and what for,
- * and the lock. Constant once it is taken. */
+/* The right of this process to a directory: its marker and its lock. Constant once it
+ * is taken. */
 typedef struct
 {
   BsFileDirectoryKind kind;
-  char *path;
+  char *path;                   /* atomic: the name that leads there */
+  GPtrArray *old_paths;         /* names before it, which others may still be reading */
   int fd;                       /* or -1 */
   int lock_fd;                  /* or -1 */
-  pid_t owner;                  /* a forked child has no say */
+  pid_t owner;                  /* a forked child changes nothing */
   struct stat identity;
-  /* FALSE in a scratch directory that held blobs before it was ours: they may
-   * be somebody's only copy, so it is never emptied. */
+  /* FALSE in a scratch directory that held blobs without a marker: they may be
+   * somebody's only copy, so that it is never emptied. */
   gboolean marked;
 } BsFileClaim;
 
 void     bs_file_claim_init       (BsFileClaim *self, BsFileDirectoryKind kind, const char *path);
 void     bs_file_claim_clear      (BsFileClaim *self);
 
-/* A directory equal to `apart`, inside it, or around it is refused. What is
- * refused is not touched. */
+/* Refuses a directory equal to `apart`, inside it, or around it, and touches nothing
+ * then. */
 gboolean bs_file_claim_take       (BsFileClaim *self, const BsFileClaim *apart, BsFileDirectoryMode mode, GCancellable *cancellable, GError **error);
 void     bs_file_claim_drop       (BsFileClaim *self);
-/* Whether the path still leads to what was taken. */
+static inline const char *
+bs_file_claim_get_path (const BsFileClaim *self)
+{
+  return __atomic_load_n (&self->path, __ATOMIC_ACQUIRE);
+}
+
+/* Gives the directory another name. One thread at a time. */
+void     bs_file_claim_set_path   (BsFileClaim *self, const char *path);
+/* Whether the name leads to the directory, and the lock in it is ours. */
 gboolean bs_file_claim_is_current (const BsFileClaim *self);
 
-/* For an errno of ours or of the system's, about something in the directory. */
+/* For an errno of the library or the system, about a file in the directory. */
 void     bs_file_claim_set_error  (const BsFileClaim *self, int code, GError **error);
 
-/* For an errno of the system's: a quota that is used up is a full disk to its user. */
+/* A used-up quota is a full disk to its user. */
 GIOErrorEnum bs_file_get_error_code (int code);
 
 G_END_DECLS

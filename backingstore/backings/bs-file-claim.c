@@ -3,7 +3,7 @@
 #include "bs-file-claim-private.h"
 
 #include "base/bs-error.h"
-#include "bs-file-blob-private.h"
+#include "bs-file-io-private.h"
 #include "bs-file-walk-private.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ static const char *const markers[] = {
   [BS_FILE_DIRECTORY_PERSISTED] = "backingstore 1 persisted\n",
 };
 
-/* EEXIST for whatever must not be in a directory without a marker. */
+/* Returns EEXIST for an entry that a directory without a marker must not have. */
 static int
 check_entry (BsFileEntry kind,
              int fd,
@@ -32,16 +32,16 @@ check_entry (BsFileEntry kind,
   if (kind == BS_FILE_ENTRY_BLOB)
     *has_blobs = TRUE;
 
-  /* A lock and a temporary are all that a first opening leaves if it is
-   * interrupted. A "root" without a marker may be anybody's. */
+  /* An interrupted first opening leaves a lock and a temporary file at most. A "root"
+   * without a marker may be anybody's. */
   if (kind == BS_FILE_ENTRY_FOREIGN || (kind == BS_FILE_ENTRY_OURS && strcmp (name, BS_FILE_LOCK_NAME) != 0))
     return EEXIST;
 
   return 0;
 }
 
-/* Returns ENOENT if there is no marker, EEXIST if it is not a marker for this
- * kind of directory, ENOTSUP if it is of a version that is not known here. */
+/* Returns ENOENT if there is no marker, EEXIST if it marks no directory of this kind,
+ * ENOTSUP if a newer version wrote it. */
 static int
 check_marker (BsFileClaim *self)
 {
@@ -67,7 +67,7 @@ check_marker (BsFileClaim *self)
     return code;
 
   text[size] = '\0';
-  /* The whole of it: no more may follow, not even zeros. */
+  /* Nothing may follow in the file, not even zeros. */
   if (strcmp (text, markers[self->kind]) == 0 && status.st_size == (off_t) strlen (text))
     return 0;
   if (sscanf (text, "backingstore %u", &version) == 1 && version != FORMAT_VERSION)
@@ -84,7 +84,7 @@ write_marker (BsFileClaim *self)
   return bs_file_replace (self->fd, BS_FILE_MARKER_NAME, bytes, FALSE, NULL);
 }
 
-/* EWOULDBLOCK if another process, or another opening in this one, has it. */
+/* Returns EWOULDBLOCK if another process or another claim has the lock. */
 static int
 take_lock (BsFileClaim *self)
 {
@@ -108,8 +108,8 @@ take_lock (BsFileClaim *self)
   return 0;
 }
 
-/* A new folder is not durable before its parent is. A parent that may not be read
- * is reached through the file system. */
+/* A new folder is not durable before its parent is. The file system of a parent that
+ * may not be read is synced as a whole. */
 static int
 sync_parent (const char *path,
              const char *parent)
@@ -139,7 +139,7 @@ make_folder (const char *path)
   if (mkdir (path, 0700) != 0)
     return errno;
 
-  /* The umask may have taken our own bits. */
+  /* The umask may have masked the owner's bits. */
   if (fstatat (AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && (status.st_mode & 0700) != 0700)
     fchmodat (AT_FDCWD, path, 0700, 0);
 
@@ -165,7 +165,7 @@ make_folders (const char *path)
   if (code != 0)
     return code;
 
-  /* Else whoever tries again takes it for an old one. */
+  /* The next attempt must not take a folder that is not durable for an old one. */
   code = sync_parent (path, parent);
   if (code != 0)
     rmdir (path);
@@ -180,7 +180,7 @@ is_same_file (const struct stat *a,
   return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Whether the open folder is `other`, or inside it. */
+/* Whether the open folder is `other` or inside it. */
 static gboolean
 is_within (int fd,
            const struct stat *other)
@@ -214,7 +214,7 @@ set_foreign (BsFileClaim *self,
              const char *reason,
              GError **error)
 {
-  g_autofree char *name = g_filename_display_name (self->path);
+  g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "%s %s", name, reason);
 
@@ -230,7 +230,7 @@ check_apart (BsFileClaim *self,
     return TRUE;
 
   if (is_within (self->fd, &apart->identity) || is_within (apart->fd, &self->identity))
-    return set_foreign (self, "and the directory for scratch files are one, or one is inside the other", error);
+    return set_foreign (self, "and the scratch directory are one, or one is inside the other", error);
 
   return TRUE;
 }
@@ -254,7 +254,7 @@ check_layout (BsFileClaim *self,
 
   code = bs_file_walk (self->fd, cancellable, check_entry, has_blobs);
   if (code == EEXIST)
-    return set_foreign (self, "is not a store: it has no marker, and holds something else than blobs", error);
+    return set_foreign (self, "is not a store: the directory has no marker, and holds other files than blobs", error);
   if (code != 0)
     {
       bs_file_claim_set_error (self, code, error);
@@ -269,12 +269,12 @@ set_marker_error (BsFileClaim *self,
                   int code,
                   GError **error)
 {
-  g_autofree char *name = g_filename_display_name (self->path);
+  g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == EEXIST && self->kind == BS_FILE_DIRECTORY_SCRATCH)
-    return set_foreign (self, "is marked as something else than a directory for scratch files", error);
+    return set_foreign (self, "is marked for another use than scratch files", error);
   if (code == EEXIST)
-    return set_foreign (self, "is marked as something else than a directory for persisted blobs", error);
+    return set_foreign (self, "is marked for another use than persisted blobs", error);
 
   if (code == ENOTSUP)
     g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s was written by a newer version", name);
@@ -289,19 +289,19 @@ set_lock_error (BsFileClaim *self,
                 int code,
                 GError **error)
 {
-  g_autofree char *name = g_filename_display_name (self->path);
+  g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == EWOULDBLOCK)
     g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s is in use by another store", name);
   else if (code == EEXIST || code == ELOOP || code == EISDIR)
-    return set_foreign (self, "has something else in the place of its lock", error);
+    return set_foreign (self, "has another kind of file in the place of .lock", error);
   else
     bs_file_claim_set_error (self, code, error);
 
   return FALSE;
 }
 
-/* Opens the directory itself, and looks where it is. */
+/* Opens the directory itself, and makes it first if it may. */
 static int
 open_folder (BsFileClaim *self,
              BsFileDirectoryMode mode)
@@ -323,8 +323,8 @@ open_folder (BsFileClaim *self,
   return 0;
 }
 
-/* Blobs that somebody else left were perhaps written just now. Nobody can tell
- * later on, since they carry no hash. */
+/* Blobs of another program carry no hash, so that a power cut could truncate them
+ * unnoticed: they are made durable first. */
 static int
 adopt (BsFileClaim *self,
        gboolean has_blobs)
@@ -335,7 +335,7 @@ adopt (BsFileClaim *self,
   return write_marker (self);
 }
 
-/* Takes the lock of a directory that is ours to take, and marks it. */
+/* Takes the lock, and marks the directory if it has no marker yet. */
 static gboolean
 take_over (BsFileClaim *self,
            gboolean marked,
@@ -344,7 +344,7 @@ take_over (BsFileClaim *self,
 {
   int code;
 
-  /* A lock that exists would open in a directory that can't be written to. */
+  /* An old lock file would open in a directory that can't be written to. */
   if (faccessat (self->fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0)
     {
       bs_file_claim_set_error (self, errno, error);
@@ -355,7 +355,7 @@ take_over (BsFileClaim *self,
   if (code != 0)
     return set_lock_error (self, code, error);
 
-  /* Somebody may have marked it before we had the lock. */
+  /* Another process may have marked it before we had the lock. */
   if (!marked)
     {
       code = check_marker (self);
@@ -414,6 +414,7 @@ bs_file_claim_init (BsFileClaim *self,
 {
   self->kind = kind;
   self->path = g_strdup (path);
+  self->old_paths = g_ptr_array_new_with_free_func (g_free);
   self->fd = -1;
   self->lock_fd = -1;
 }
@@ -423,6 +424,20 @@ bs_file_claim_clear (BsFileClaim *self)
 {
   bs_file_claim_drop (self);
   g_clear_pointer (&self->path, g_free);
+  g_clear_pointer (&self->old_paths, g_ptr_array_unref);
+}
+
+void
+bs_file_claim_set_path (BsFileClaim *self,
+                        const char *path)
+{
+  char *old = self->path;
+
+  if (strcmp (old, path) == 0)
+    return;
+
+  g_atomic_pointer_set (&self->path, g_strdup (path));
+  g_ptr_array_add (self->old_paths, old);
 }
 
 gboolean
@@ -441,8 +456,8 @@ bs_file_claim_take (BsFileClaim *self,
   return FALSE;
 }
 
-/* Unlocks rather than only closing: a child may have a copy of the descriptor.
- * Such a child itself unlocks nothing. */
+/* Closing alone does not unlock while a child has a copy of the descriptor. The child
+ * itself unlocks nothing. */
 void
 bs_file_claim_drop (BsFileClaim *self)
 {
@@ -460,9 +475,19 @@ bs_file_claim_drop (BsFileClaim *self)
 gboolean
 bs_file_claim_is_current (const BsFileClaim *self)
 {
-  struct stat status;
+  const char *path = bs_file_claim_get_path (self);
+  struct stat named;
+  struct stat held;
 
-  return stat (self->path, &status) == 0 && is_same_file (&status, &self->identity);
+  /* Both are asked now: file systems give numbers again, or change them. */
+  if (stat (path, &named) != 0 || fstat (self->fd, &held) != 0 || held.st_nlink == 0 || !is_same_file (&named, &held))
+    return FALSE;
+
+  if (self->lock_fd < 0)
+    return TRUE;
+
+  return fstatat (self->fd, BS_FILE_LOCK_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat (self->lock_fd, &held) == 0 &&
+         is_same_file (&named, &held);
 }
 
 GIOErrorEnum
@@ -476,14 +501,14 @@ bs_file_claim_set_error (const BsFileClaim *self,
                          int code,
                          GError **error)
 {
-  g_autofree char *name = g_filename_display_name (self->path);
+  g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == ECANCELED)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the operation was cancelled");
   else if (code == EBADMSG)
-    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "what is in %s is not a whole regular file", name);
+    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "a file in %s is not a whole regular file", name);
   else if (code == EILSEQ)
-    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "what is in %s is not what was written: its length or hash is wrong", name);
+    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "a file in %s has not the content that was written: its length or hash differs", name);
   else if (code == ESTALE)
     g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "a folder in %s was moved elsewhere while it was in use", name);
   else if (code == ELOOP)

@@ -5,18 +5,18 @@
 
 G_BEGIN_DECLS
 
-/* How much is hashed while it is in the processor's cache, on its way to a file
- * or from one. */
+/* A chunk is hashed while it is in the processor's cache, on its way to a file or from
+ * one. */
 #define BS_FILE_CHUNK_SIZE (256 * 1024)
 
-/* What a file must hold. It is kept in an extended attribute of the file. */
+/* Length and hash of a file's content, kept in an extended attribute of the file. */
 typedef struct
 {
   guint64 length;
   guint64 hash;
 } BsFileDigest;
 
-/* A hash in the making. Chunks are of BS_FILE_CHUNK_SIZE, but for the last. */
+/* A hash in the making. All chunks but the last have BS_FILE_CHUNK_SIZE bytes. */
 typedef struct
 {
   gpointer state;       /* or NULL while there is one chunk at most */
@@ -27,13 +27,12 @@ void     bs_file_hasher_init  (BsFileHasher *self, guint64 total);
 void     bs_file_hasher_add   (BsFileHasher *self, const guint8 *chunk, gsize size);
 void     bs_file_hasher_end   (BsFileHasher *self, BsFileDigest *digest);
 
-/* Returns 0 or an errno: EILSEQ if the attribute is damaged. `known` is FALSE if
- * there is none, or one that a newer version wrote. */
+/* Returns 0 or an errno: EILSEQ if the attribute is damaged. `known` is FALSE without
+ * an attribute, or with one that a newer version wrote. */
 int      bs_file_digest_load  (int fd, BsFileDigest *digest, gboolean *known);
 /* Returns 0 or an errno; see bs_file_digest_is_refusal(). */
 int      bs_file_digest_store (int fd, const BsFileDigest *digest);
-/* Whether the errno says that this file has to do without its attribute, rather
- * than that something failed. */
+/* Whether the errno says that the file can have no attribute: no failure. */
 gboolean bs_file_digest_is_refusal (int code);
 
 static inline gboolean

@@ -9,8 +9,7 @@
 #include <sys/xattr.h>
 #include <xxhash.h>
 
-/* Has XXH3_64bits() and XXH3_64bits_update() use what this processor can do, rather
- * than what every one can. */
+/* Redirects XXH3_64bits() and XXH3_64bits_update() to variants for this processor. */
 #ifdef HAVE_XXH_X86DISPATCH
 #include <immintrin.h>
 #include <xxh_x86dispatch.h>
@@ -19,7 +18,7 @@
 #define ATTRIBUTE_NAME "user.backingstore"
 #define ATTRIBUTE_VERSION 1
 
-/* As it is stored; the numbers are little-endian. */
+/* The attribute as it is stored; its numbers are little-endian. */
 typedef struct
 {
   guint8 version;
@@ -31,8 +30,8 @@ typedef struct
 G_STATIC_ASSERT (sizeof (Attribute) == 24);
 
 #ifdef HAVE_XXH_X86DISPATCH
-/* The library leaves the upper halves of the vector registers in use, and while they
- * are, code that knows of the lower ones alone is slow. */
+/* xxhash leaves the upper halves of the vector registers in use, which slows down code
+ * that uses the lower halves alone. */
 __attribute__ ((target ("avx"))) static void
 release_upper_halves (void)
 {
@@ -44,7 +43,7 @@ prepare_vectors (void)
 {
   static gsize prepared;
 
-  /* It looks at the processor when it is first called, without a lock. */
+  /* xxhash inspects the processor in its first call, without a lock. */
   if (g_once_init_enter (&prepared))
     {
       XXH3_64bits ("", 0);
@@ -72,7 +71,7 @@ bs_file_hasher_init (BsFileHasher *self,
   self->digest.length = 0;
   self->digest.hash = 0;
 
-  /* The state is not for the stack: its size is the library's affair. */
+  /* The size of the state may change with the version of xxhash. */
   if (total > BS_FILE_CHUNK_SIZE)
     {
       self->state = XXH3_createState ();
@@ -96,7 +95,7 @@ bs_file_hasher_add (BsFileHasher *self,
   self->digest.length += size;
 }
 
-/* Frees what is inside. */
+/* Frees the state. */
 void
 bs_file_hasher_end (BsFileHasher *self,
                     BsFileDigest *digest)
@@ -127,7 +126,7 @@ bs_file_digest_load (int fd,
   if (size < 0)
     return errno == ENODATA || errno == ERANGE || bs_file_digest_is_refusal (errno) ? 0 : errno;
 
-  /* Whoever can't read it must not call the blob bad for that. */
+  /* The attribute of a newer version does not make the blob bad. */
   if (size > 0 && value.attribute.version > ATTRIBUTE_VERSION)
     return 0;
 
@@ -155,7 +154,7 @@ bs_file_digest_store (int fd,
   return fsetxattr (fd, ATTRIBUTE_NAME, &attribute, sizeof attribute, 0) == 0 ? 0 : errno;
 }
 
-/* ENOSPC and EDQUOT are not among them: there the disk is full. */
+/* ENOSPC and EDQUOT are failures: the disk is full. */
 gboolean
 bs_file_digest_is_refusal (int code)
 {

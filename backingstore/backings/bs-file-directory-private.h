@@ -8,16 +8,15 @@
 
 G_BEGIN_DECLS
 
-/* A directory in our layout that this process has to itself: the claim on it,
- * its shard folders, and what is known of the files in it. Safe to use from any
- * thread.
+/* A directory in our layout that this process has to itself: the claim on it, its shard
+ * folders, and which files need care. Safe to use from any thread.
  *
- * What returns an int returns 0 or an errno; ECANCELED says that the
- * cancellable fired, EBADMSG that what stands there is not a whole regular file,
- * EILSEQ that it is not what was written. */
+ * A function that returns an int returns 0 or an errno: ECANCELED if the cancellable
+ * fired, EBADMSG if the blob is not a whole regular file, EILSEQ if its content is not
+ * the one that was written. */
 typedef struct _BsFileDirectory BsFileDirectory;
 
-/* What the backing's statistics are made of. */
+/* The counts behind the backing's statistics. */
 typedef enum
 {
   BS_FILE_COUNT_LINKED,
@@ -33,7 +32,7 @@ typedef enum
   BS_FILE_N_COUNTS
 } BsFileCount;
 
-/* Where a blob is or would be, for the *at() functions. All zero at first. */
+/* The place of a blob for the *at() functions. All zero at first. */
 typedef struct
 {
   int fd;                       /* the directory's */
@@ -47,25 +46,31 @@ void             bs_file_location_clear           (BsFileLocation *self);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BsFileLocation, bs_file_location_clear)
 
-/* `apart` is where the scratch files are, for a persisted directory. */
+/* `apart` is the scratch directory that belongs to a persisted one, else NULL. */
 BsFileDirectory *bs_file_directory_new            (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart) G_GNUC_WARN_UNUSED_RESULT;
 BsFileDirectory *bs_file_directory_ref            (BsFileDirectory *self);
 void             bs_file_directory_unref          (BsFileDirectory *self);
 
 gboolean         bs_file_directory_open           (BsFileDirectory *self, BsFileDirectoryMode mode, GCancellable *cancellable, GError **error);
 gboolean         bs_file_directory_is_open        (BsFileDirectory *self);
-/* Whether the path still leads to what was opened. */
-gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
 
-/* From here on the directory must be open. */
+/* The functions below need an open directory. */
+gboolean         bs_file_directory_is_same        (BsFileDirectory *self, const struct stat *status);
+void             bs_file_directory_set_path       (BsFileDirectory *self, const char *path);
+/* Whether the name leads to the open directory. */
+gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
+/* Sets BS_ERROR_MOVED if it does not, now or at the last time that this was asked. */
+gboolean         bs_file_directory_check_moved    (BsFileDirectory *self, GError **error);
+/* The same where a change may go on as long as nobody has found out. */
+gboolean         bs_file_directory_check_change   (BsFileDirectory *self, GError **error);
 int              bs_file_directory_get_fd         (BsFileDirectory *self);
 gboolean         bs_file_directory_is_scratch     (BsFileDirectory *self);
 BsFileChanges   *bs_file_directory_get_changes    (BsFileDirectory *self);
-/* Keys whose scratch files failed to become durable somewhere. */
-BsFileDoubts    *bs_file_directory_get_suspects   (BsFileDirectory *self);
-/* Keys whose scratch files a failed write could not remove. */
-BsFileDoubts    *bs_file_directory_get_torn       (BsFileDirectory *self);
-/* Opens what is in one of its folders for reading, or returns -1 with errno. */
+/* Keys whose scratch files the disk may not have whole: a sync of them failed. */
+BsFileKeys    *bs_file_directory_get_uncertain   (BsFileDirectory *self);
+/* Keys whose files in scratch are the rest of a failed write. */
+BsFileKeys    *bs_file_directory_get_failed_writes       (BsFileDirectory *self);
+/* Opens a file of one of its folders for reading, or returns -1 with errno. */
 int              bs_file_directory_open_file      (BsFileDirectory *self, int fd, const char *name);
 /* The scratch directory that belongs to a persisted one, or NULL. */
 BsFileDirectory *bs_file_directory_get_apart      (BsFileDirectory *self);
@@ -74,31 +79,31 @@ gboolean         bs_file_directory_shares_files   (BsFileDirectory *self, BsFile
 
 /* Whether a new file should be hashed. */
 gboolean         bs_file_directory_takes_digests  (BsFileDirectory *self);
-/* Gives a new file its digest, if there is one and the file system has a place for it. */
+/* Gives a new file its digest where the file system takes one. */
 int              bs_file_directory_seal           (BsFileDirectory *self, int fd, const BsFileDigest *digest);
-/* Whether there may be blobs in it without a digest. */
+/* Whether blobs in it may have no digest. */
 gboolean         bs_file_directory_lacks_digests  (BsFileDirectory *self);
 
 void             bs_file_directory_count          (BsFileDirectory *self, BsFileCount what, gsize n);
 gsize            bs_file_directory_get_count      (BsFileDirectory *self, BsFileCount what);
 
-/* Removes the blobs of a scratch directory, and with `whole` the directory,
- * and drops the lock. */
+/* Removes the blobs of a scratch directory, with `whole` also the directory, and drops
+ * the lock. */
 void             bs_file_directory_close_scratch  (BsFileDirectory *self, gboolean whole);
 
-/* ENOENT if the shard folder is not there, and `make` not asked for. */
+/* Returns ENOENT if the shard folder is missing and `make` FALSE. */
 int              bs_file_directory_locate         (BsFileDirectory *self, const BsKey *key, gboolean make, BsFileLocation *location);
-/* After ENOENT: whether the shard folder had vanished, so that it makes sense
- * to locate once more. */
+/* After ENOENT: whether the shard folder has vanished, so that another attempt at
+ * locating makes sense. */
 gboolean         bs_file_directory_lost           (BsFileDirectory *self, const BsFileLocation *location);
-/* Whether a shard folder is not where it was opened: what went into it is elsewhere.
- * The next call goes to the one that is there. */
+/* Whether a shard folder was moved away, with blobs in it. The next call opens the
+ * folder that has its name. */
 gboolean         bs_file_directory_has_moved      (BsFileDirectory *self, guint shard);
 
-/* Before so much is written into a new file: an error if there is no room. */
+/* Reserves room before so much is written into a new file. */
 int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, gsize size);
 
-/* Whether the process masks our own permission bits: a new file then needs fchmod(). */
+/* Whether the umask masks the owner's bits: a new file then needs fchmod(). */
 gboolean         bs_file_directory_masks_owner    (BsFileDirectory *self);
 
 void             bs_file_directory_set_error      (BsFileDirectory *self, int code, GError **error);

@@ -2,6 +2,7 @@
 
 #include "bs-file-directory-private.h"
 
+#include "base/bs-error.h"
 #include "bs-file-walk-private.h"
 
 #include <errno.h>
@@ -27,28 +28,28 @@ struct _BsFileDirectory
   /* Constant once `open` is set (atomic). */
   gboolean open;
   BsFileClaim claim;
-  pid_t owner; /* a forked child has no say */
+  pid_t owner; /* a forked child changes nothing */
 
-  gboolean masks_owner;        /* atomic: or may, for all that is known */
+  gboolean masks_owner;        /* atomic: the umask may mask the owner's bits */
   gboolean refuses_attributes; /* atomic: the whole file system does */
-  gboolean refuses_noatime;    /* atomic: some file in it is not ours */
+  gboolean refuses_noatime;    /* atomic: another user owns a file in it */
   gboolean lacks_digests;      /* atomic: a blob in it may have no digest */
+  gboolean moved;              /* atomic: the name did not lead here when last asked */
   gboolean is_ext4;            /* constant while open */
 
-  /* A shard folder's file descriptor + 1, or 0 while there is none; atomic. By
-   * file descriptor a folder costs one look-up less, and is certainly not a
-   * symbolic link. None is closed before the directory is: another thread may
-   * be using it. */
+  /* File descriptors of shard folders + 1, or 0; atomic. A descriptor saves a look-up,
+   * and never leads through a symbolic link. It stays open as long as the directory:
+   * another thread may be using it. */
   int shards[BS_FILE_N_SHARDS];
-  GArray *lost_fds; /* under the mutex: of folders that vanished */
+  GArray *lost_fds; /* under the mutex: descriptors of folders that vanished */
 
   BsFileChanges changes; /* in a persisted directory */
-  BsFileDoubts suspects; /* in a scratch directory */
-  BsFileDoubts torn;     /* in a scratch directory */
+  BsFileKeys uncertain; /* in a scratch directory */
+  BsFileKeys failed_writes;     /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
 };
 
-/* Whatever stands in a blob's place, opening it neither waits nor follows. */
+/* Opening neither waits for a pipe nor follows a link that stands in a blob's place. */
 #define OPEN_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
 /* How many shard folders are open in the process, atomic. */
@@ -72,7 +73,7 @@ remove_entry (BsFileEntry kind,
   if ((kind == BS_FILE_ENTRY_BLOB || kind == BS_FILE_ENTRY_LEFTOVER) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
     emptying->code = errno;
 
-  /* Stays if there is something of somebody else's in it. */
+  /* A folder with foreign files stays. */
   if (kind == BS_FILE_ENTRY_SHARD && unlinkat (fd, name, AT_REMOVEDIR) != 0)
     emptying->keeps_folder = TRUE;
 
@@ -86,7 +87,7 @@ empty_scratch (BsFileDirectory *self,
   Emptying emptying = { 0 };
   int code = bs_file_walk (self->claim.fd, cancellable, remove_entry, &emptying);
 
-  /* Only a folder that is made shows what the process masks. */
+  /* The umask shows in a new folder alone. */
   if (emptying.keeps_folder)
     g_atomic_int_set (&self->masks_owner, TRUE);
 
@@ -116,7 +117,7 @@ open_locked (BsFileDirectory *self,
 
   if (bs_file_directory_is_scratch (self))
     {
-      /* What is in it was left by a process that crashed. */
+      /* A process that crashed left the blobs in it. */
       if (self->claim.marked)
         code = empty_scratch (self, cancellable);
       else
@@ -146,8 +147,8 @@ bs_file_directory_new (BsFileDirectoryKind kind,
   self->apart = apart != NULL ? bs_file_directory_ref (apart) : NULL;
   g_mutex_init (&self->mutex);
   bs_file_changes_init (&self->changes);
-  bs_file_doubts_init (&self->suspects);
-  bs_file_doubts_init (&self->torn);
+  bs_file_keys_init (&self->uncertain);
+  bs_file_keys_init (&self->failed_writes);
 
   return self;
 }
@@ -160,7 +161,7 @@ bs_file_directory_ref (BsFileDirectory *self)
   return self;
 }
 
-/* The last one drops the lock. */
+/* The last reference drops the lock. */
 void
 bs_file_directory_unref (BsFileDirectory *self)
 {
@@ -182,8 +183,8 @@ bs_file_directory_unref (BsFileDirectory *self)
     }
   g_clear_pointer (&self->lost_fds, g_array_unref);
 
-  bs_file_doubts_clear (&self->suspects);
-  bs_file_doubts_clear (&self->torn);
+  bs_file_keys_clear (&self->uncertain);
+  bs_file_keys_clear (&self->failed_writes);
   bs_file_changes_clear (&self->changes);
   bs_file_claim_clear (&self->claim);
   g_clear_pointer (&self->apart, bs_file_directory_unref);
@@ -221,9 +222,54 @@ bs_file_directory_is_open (BsFileDirectory *self)
 }
 
 gboolean
+bs_file_directory_is_same (BsFileDirectory *self,
+                           const struct stat *status)
+{
+  struct stat ours;
+
+  return fstat (self->claim.fd, &ours) == 0 && ours.st_nlink > 0 &&
+         ours.st_dev == status->st_dev && ours.st_ino == status->st_ino;
+}
+
+void
+bs_file_directory_set_path (BsFileDirectory *self,
+                            const char *path)
+{
+  g_mutex_lock (&self->mutex);
+  bs_file_claim_set_path (&self->claim, path);
+  g_mutex_unlock (&self->mutex);
+}
+
+gboolean
 bs_file_directory_is_current (BsFileDirectory *self)
 {
-  return bs_file_claim_is_current (&self->claim);
+  gboolean current = bs_file_claim_is_current (&self->claim);
+
+  g_atomic_int_set (&self->moved, !current);
+
+  return current;
+}
+
+gboolean
+bs_file_directory_check_moved (BsFileDirectory *self,
+                               GError **error)
+{
+  g_autofree char *name = NULL;
+
+  if (bs_file_directory_is_current (self))
+    return TRUE;
+
+  name = g_filename_display_name (bs_file_claim_get_path (&self->claim));
+  g_set_error (error, BS_ERROR, BS_ERROR_MOVED, "%s does not lead to the directory that was opened: it was renamed, replaced or removed", name);
+
+  return FALSE;
+}
+
+gboolean
+bs_file_directory_check_change (BsFileDirectory *self,
+                                GError **error)
+{
+  return G_LIKELY (!g_atomic_int_get (&self->moved)) || bs_file_directory_check_moved (self, error);
 }
 
 int
@@ -244,16 +290,16 @@ bs_file_directory_get_changes (BsFileDirectory *self)
   return &self->changes;
 }
 
-BsFileDoubts *
-bs_file_directory_get_suspects (BsFileDirectory *self)
+BsFileKeys *
+bs_file_directory_get_uncertain (BsFileDirectory *self)
 {
-  return &self->suspects;
+  return &self->uncertain;
 }
 
-BsFileDoubts *
-bs_file_directory_get_torn (BsFileDirectory *self)
+BsFileKeys *
+bs_file_directory_get_failed_writes (BsFileDirectory *self)
 {
-  return &self->torn;
+  return &self->failed_writes;
 }
 
 BsFileDirectory *
@@ -262,8 +308,8 @@ bs_file_directory_get_apart (BsFileDirectory *self)
   return self->apart;
 }
 
-/* The first reading after a change would note its time in the inode: a transaction
- * of the journal. Who does not own the file may not ask to do without. */
+/* O_NOATIME saves the journal a transaction: the first reading after a change would note
+ * its time in the inode. Only the owner of a file may ask for it. */
 int
 bs_file_directory_open_file (BsFileDirectory *self,
                              int fd,
@@ -322,8 +368,7 @@ bs_file_directory_seal (BsFileDirectory *self,
   return 0;
 }
 
-/* A persisted directory's are kept with the scratch files, which stay as long as
- * the backing does. */
+/* The scratch directory keeps the counts: it lives as long as the backing. */
 void
 bs_file_directory_count (BsFileDirectory *self,
                          BsFileCount what,
@@ -350,8 +395,8 @@ bs_file_directory_close_scratch (BsFileDirectory *self,
   if (self->claim.kind != BS_FILE_DIRECTORY_SCRATCH || self->owner != getpid ())
     return;
 
-  /* Nobody waits for an answer; what could not be removed is tried again when
-   * the directory is opened the next time, for which it must keep its marker. */
+  /* The next opening tries again to remove what is left, for which the directory must
+   * keep its marker. */
   if (self->claim.marked)
     code = empty_scratch (self, NULL);
 
@@ -393,7 +438,7 @@ make_shard (BsFileDirectory *self,
   return 0;
 }
 
-/* A quarter of the descriptors that the process may have, for all directories. */
+/* All directories together may keep a quarter of the process's descriptors. */
 static gboolean
 reserve_shard_fd (void)
 {
@@ -416,7 +461,7 @@ reserve_shard_fd (void)
   return FALSE;
 }
 
-/* Opens the shard folder for good, or, where too many are, for the location alone. */
+/* Opens the shard folder for good, or for the location alone if too many are open. */
 static int
 open_shard (BsFileDirectory *self,
             BsFileLocation *location,
@@ -436,7 +481,7 @@ open_shard (BsFileDirectory *self,
   if (code == 0 && g_atomic_int_compare_and_exchange (&self->shards[location->shard], 0, fd + 1))
     return 0;
 
-  /* If another thread was first, its descriptor is as good. */
+  /* Another thread was first: its descriptor is as good. */
   if (code == 0)
     close (fd);
   if (reserved)
@@ -494,7 +539,7 @@ bs_file_directory_locate (BsFileDirectory *self,
         return 0;
       if (code == EMFILE || code == ENFILE)
         {
-          /* Better than nothing, while the process has no descriptor left at all. */
+          /* The process has no descriptor left: go through the path instead. */
           code = check_shard (self, name);
           if (code == 0)
             {
@@ -514,8 +559,8 @@ bs_file_directory_locate (BsFileDirectory *self,
     }
 }
 
-/* ENOENT if the path does not lead to the shard folder that is open. How many links
- * that has does not tell: on an overlay file system it may be one for ever. */
+/* Returns ENOENT if the path does not lead to the open shard folder. Its count of links
+ * tells nothing: on an overlay file system it may be one for ever. */
 static int
 check_place (BsFileDirectory *self,
              guint shard,
@@ -532,7 +577,7 @@ check_place (BsFileDirectory *self,
   return there.st_dev == ours.st_dev && there.st_ino == ours.st_ino ? 0 : ENOENT;
 }
 
-/* Its descriptor stays open, since another thread may be using it. */
+/* Keeps the descriptor open, since another thread may be using it. */
 static void
 lose_shard (BsFileDirectory *self,
             guint shard,
@@ -576,7 +621,7 @@ bs_file_directory_has_moved (BsFileDirectory *self,
   int fd = g_atomic_int_get (&self->shards[shard]) - 1;
   struct stat status;
 
-  /* One that was removed holds nothing. */
+  /* A removed folder holds no blobs. */
   if (fd < 0 || check_place (self, shard, fd) != ENOENT || fstat (fd, &status) != 0 || status.st_nlink == 0)
     return FALSE;
 
@@ -585,8 +630,8 @@ bs_file_directory_has_moved (BsFileDirectory *self,
   return TRUE;
 }
 
-/* What is asked for at once costs ext4 less than what it reserves page by page while
- * it is written; others take longer. Where there is not enough, nothing is written. */
+/* On ext4 one reservation costs less than reserving page by page during the write; other
+ * file systems take longer. A full disk fails before anything is written. */
 int
 bs_file_directory_reserve (BsFileDirectory *self,
                            int fd,

@@ -5,9 +5,9 @@
 
 G_BEGIN_DECLS
 
-/* Fresh memory from the system, so many whole pages, which may be unmapped in parts.
- * They are faulted in already, unless they are so many that it would take too long to
- * cancel. NULL if there is no such memory. Safe to call from any thread. */
+/* Maps fresh whole pages, which may be unmapped in parts. They are faulted in already,
+ * unless they are so many that a load could not be cancelled meanwhile. Returns NULL if
+ * there is no such memory. Safe to call from any thread. */
 guint8 *bs_file_pages_map (gsize size) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

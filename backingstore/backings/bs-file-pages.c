@@ -5,30 +5,30 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* Linux 5.14; older ones refuse it. */
+/* Linux before 5.14 refuses it. */
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* So much in small pages: more would take too long to cancel. */
+/* More in small pages would take too long to cancel. */
 #define MAX_POPULATED (64 * 1024 * 1024)
 
 #define HUGE_PAGE (2 * 1024 * 1024)
 #define MIN_HUGE (2 * HUGE_PAGE)
 
-/* A huge page costs a small part of what the small pages in its place do, if the
- * system has one ready. If it must make one first it can cost ten times as much.
- * Nobody can tell before, so each has to show that it pays. After one that does not,
- * so much memory is of small pages that the loss is a small part of their cost: a
- * quarter at most, then an eighth, and so on until huge ones pay again. */
+/* A huge page costs a small part of the small pages in its place if the system has one
+ * ready, and up to ten times as much if the system must make it first. Only trying tells.
+ * After a huge page that did not pay, so much memory comes in small pages that the loss is
+ * a small part of their cost: a quarter at most, then an eighth, and so on until huge
+ * pages pay again. */
 #define MIN_PATIENCE 4
 #define MAX_PATIENCE 256
 
 G_LOCK_DEFINE_STATIC (experience);
 
 /* Under the lock. */
-static guint64 to_skip;   /* so many bytes without huge pages */
-static guint patience;    /* so many times what was lost */
+static guint64 to_skip;   /* bytes to map without huge pages */
+static guint patience;    /* how many times the loss to skip */
 static gint64 small_cost; /* of small pages in the place of a huge one; 0 to measure it */
 
 static gboolean
@@ -46,7 +46,7 @@ begin_huge (gsize size,
   return !skip;
 }
 
-/* `cost` is that of the last huge page, or 0 if there was none. */
+/* `cost` is 0 before the first huge page. */
 static gboolean
 pays (gint64 cost,
       gint64 small)
@@ -73,7 +73,7 @@ end_huge (gint64 small,
   G_UNLOCK (experience);
 }
 
-/* Returns nanoseconds of the processor, which others may have meanwhile. */
+/* Returns nanoseconds of processor time. */
 static gint64
 time_populate (guint8 *data)
 {
@@ -87,9 +87,9 @@ time_populate (guint8 *data)
   return (end.tv_sec - start.tv_sec) * G_GINT64_CONSTANT (1000000000) + end.tv_nsec - start.tv_nsec;
 }
 
-/* `small` is what small pages cost, or 0 to take the first as a measure. Returns how
- * much is done. What the system takes back later on comes again in small pages, since
- * nobody would look at how long it takes. */
+/* `small` is the cost of small pages, or 0 to measure it with the first. Returns how many
+ * bytes are populated. Pages that the system takes back later come again as small ones,
+ * since nothing would measure their cost. */
 static gsize
 populate_huge (guint8 *data,
                gsize size,

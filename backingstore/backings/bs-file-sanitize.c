@@ -12,11 +12,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* So many keys wait for their places in the table to come from memory. */
+/* So many keys wait until the cache has their places in the table. */
 #define N_WAITING 16
 
-/* The first digits of a UUID are random: one folder has as many blobs as another,
- * and a few tell how many there will be. */
+/* The first digits of a UUID are random, so that all folders hold about as many blobs:
+ * a few of them tell the total. */
 #define N_FOLDERS 256
 #define N_FOLDERS_COUNTED 16
 
@@ -28,7 +28,7 @@ typedef struct
   guint64 hashes[N_WAITING];
   guint n_waiting;
   guint n_folders;
-  gboolean suspicious;          /* look at each file */
+  gboolean checks_files;
   gsize n_foreign;
   GCancellable *cancellable;
 } Listing;
@@ -55,8 +55,8 @@ open_quarantine (int fd,
   return *quarantine_fd < 0 ? errno : 0;
 }
 
-/* The random part of the name keeps it from taking the place of an earlier one:
- * not every file system can rename without replacing. */
+/* A random part of the name keeps earlier files in the quarantine: not every file
+ * system can rename without replacing. */
 int
 bs_file_set_aside (BsFileDirectory *directory,
                    const BsKey *key,
@@ -134,9 +134,8 @@ bs_file_verify (BsFileDirectory *directory,
           BsFileDirectory *scratch = bs_file_directory_get_apart (directory);
           int aside_code = bs_file_set_aside (directory, key, location.fd, location.name);
 
-          /* The scratch file may be the same one, which nobody shall persist again
-           * without looking at it. */
-          bs_file_doubts_add (bs_file_directory_get_suspects (scratch), key);
+          /* The scratch file may be the same file: a persist must check it first. */
+          bs_file_keys_add (bs_file_directory_get_uncertain (scratch), key);
 
           if (aside_code != 0)
             return aside_code;
@@ -146,16 +145,16 @@ bs_file_verify (BsFileDirectory *directory,
     }
 }
 
-/* Whether it says nothing of the file: asked again it may answer. */
+/* Whether the errno says nothing of the file: another attempt may succeed. */
 static gboolean
 is_shortage (int code)
 {
   return code == EMFILE || code == ENFILE || code == ENOMEM;
 }
 
-/* Returns 0 also for a blob that was set aside, with `keep` FALSE. One that can't
- * be read stays: whether its content is lost for good is not known. One that was not
- * looked at must not stay, since the mark would go. */
+/* Returns 0 with `keep` FALSE for a blob that was set aside. A blob that can't be read
+ * stays, since its content may not be lost. A blob that was not checked is an error,
+ * since the mark would go. */
 static int
 inspect (Listing *listing,
          int fd,
@@ -194,7 +193,7 @@ add_found (Listing *listing,
     add_waiting (listing);
 }
 
-/* A table that has room need not grow, which moves its keys. */
+/* Reserving room saves moving the keys each time that the table grows. */
 static void
 count_folder (Listing *listing)
 {
@@ -219,7 +218,7 @@ list_entry (BsFileEntry kind,
   switch (kind)
     {
     case BS_FILE_ENTRY_BLOB:
-      if (listing->suspicious)
+      if (listing->checks_files)
         code = inspect (listing, fd, name, key, &keep);
       if (code == 0 && keep)
         add_found (listing, key);
@@ -246,8 +245,8 @@ list_entry (BsFileEntry kind,
   return code;
 }
 
-/* Where the mark stands, what passes is made durable at once, so that the next
- * opening need not read everything again. */
+/* Where the mark stands, a sync follows at once, so that the next opening need not
+ * check every blob again. */
 gboolean
 bs_file_sanitize (BsFileDirectory *directory,
                   BsKeySet *found,
@@ -259,7 +258,7 @@ bs_file_sanitize (BsFileDirectory *directory,
   Listing listing = { .directory = directory, .found = bs_key_set_get_table (found), .cancellable = cancellable };
   int code;
 
-  code = bs_file_changes_find_mark (changes, fd, &listing.suspicious);
+  code = bs_file_changes_find_mark (changes, fd, &listing.checks_files);
   if (code == 0)
     code = bs_file_walk (fd, cancellable, list_entry, &listing);
   add_waiting (&listing);
@@ -270,7 +269,7 @@ bs_file_sanitize (BsFileDirectory *directory,
     }
   bs_file_directory_count (directory, BS_FILE_COUNT_FOREIGN, listing.n_foreign);
 
-  if (!listing.suspicious)
+  if (!listing.checks_files)
     return TRUE;
 
   bs_file_changes_set_unknown (changes);

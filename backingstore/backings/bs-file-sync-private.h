@@ -5,7 +5,7 @@
 
 G_BEGIN_DECLS
 
-/* Makes durable what has changed in a persisted directory. */
+/* Makes the changes in a persisted directory durable. */
 gboolean bs_file_sync (BsFileDirectory *directory, GError **error);
 
 G_END_DECLS

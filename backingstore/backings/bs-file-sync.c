@@ -9,23 +9,22 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* So many files are open at once, being written out side by side. */
+/* So many files are open at once, and written out side by side. */
 #define MAX_BATCH 128
 
 /* One sync of one directory.
  *
- * The kernel reports a failed write-back once, by one fsync, and then takes what
- * it could not write for clean. So a key that a failed call covers counts as
- * broken until it is written anew, and as suspect wherever else its file may be
- * linked to. A folder is another matter: file systems keep it in a journal, and
- * one that fails to write its journal writes nothing at all from then on. So it
- * is synced again, after the keys in it were written anew. */
+ * The kernel reports a failed write-back once, by one fsync, and then takes the pages
+ * for clean. So a key that a failed call covers has failed until it is written anew, and
+ * is uncertain wherever else its file may be linked to. A folder may be synced again
+ * after the keys in it were written anew: file systems keep folders in a journal, and
+ * write nothing at all once they fail to write that. */
 typedef struct
 {
   BsFileDirectory *directory;
   BsFileDirectory *scratch;
   BsFileChanges *changes;
-  BsFileDoubts *suspects;
+  BsFileKeys *uncertain;
   int fd;
   BsFilePending taken;
   BsFilePending again;          /* for the next sync */
@@ -39,44 +38,43 @@ typedef struct
 } OpenBlob;
 
 static void
-failed (Sync *sync,
-        int code)
+set_code (Sync *sync,
+          int code)
 {
   if (sync->code == 0)
     sync->code = code;
 }
 
 static void
-break_file (Sync *sync,
-            const BsKey *key,
-            int code)
+fail_file (Sync *sync,
+           const BsKey *key,
+           int code)
 {
-  failed (sync, code);
-  bs_file_changes_break (sync->changes, key, code);
-  bs_file_doubts_add (sync->suspects, key);
+  set_code (sync, code);
+  bs_file_changes_fail (sync->changes, key, code);
+  bs_file_keys_add (sync->uncertain, key);
 }
 
-/* Those of the keys whose folder is in the set, or all. */
+/* Fails the keys whose folder is in the set, or all keys. */
 static void
-break_keys (Sync *sync,
-            const BsKeyTable *keys,
-            const BsFileShardSet *shards,
-            int code)
+fail_keys (Sync *sync,
+           const BsKeyTable *keys,
+           const BsFileShardSet *shards,
+           int code)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
-  failed (sync, code);
+  set_code (sync, code);
   while (bs_key_table_iter_next (keys, &iter, &key))
     {
       if (shards == NULL || bs_file_shard_set_contains (shards, ((const guint8 *) key)[0]))
-        bs_file_changes_break (sync->changes, key, code);
+        bs_file_changes_fail (sync->changes, key, code);
     }
 }
 
-/* What could not be opened for now is as durable as it was, and is tried again by
- * the next sync. Where something else stands in its place there is nothing to
- * try. */
+/* The next sync tries a file again that could not be opened, unless another kind of
+ * file stands in its place. */
 static void
 failed_to_open (Sync *sync,
                 const BsKey *key,
@@ -84,15 +82,15 @@ failed_to_open (Sync *sync,
 {
   if (code == EBADMSG || code == ELOOP)
     {
-      break_file (sync, key, code);
+      fail_file (sync, key, code);
       return;
     }
 
-  failed (sync, code);
+  set_code (sync, code);
   bs_file_pending_add (&sync->again, key, BS_FILE_CHANGE_LINKED);
 }
 
-/* What is not there was deleted meanwhile, by us or by somebody else. */
+/* A missing blob was deleted meanwhile, by this process or another. */
 static int
 open_linked (Sync *sync,
              const BsKey *key,
@@ -110,10 +108,10 @@ open_linked (Sync *sync,
       return code;
     }
 
-  if (bs_file_doubts_contains (sync->suspects, key))
+  if (bs_file_keys_contains (sync->uncertain, key))
     {
       close (blob->fd);
-      break_file (sync, key, EIO);
+      fail_file (sync, key, EIO);
       return EIO;
     }
 
@@ -122,7 +120,7 @@ open_linked (Sync *sync,
   return 0;
 }
 
-/* Writing starts on all before any is waited for. */
+/* Starts to write all files before it waits for any. */
 static void
 sync_batch (Sync *sync,
             const OpenBlob *batch,
@@ -137,11 +135,11 @@ sync_batch (Sync *sync,
 
       close (batch[i].fd);
       if (code != 0)
-        break_file (sync, &batch[i].key, code);
+        fail_file (sync, &batch[i].key, code);
     }
 }
 
-/* FALSE if too many files are open in the process to do it this way. */
+/* FALSE if the process has too many files open for it. */
 static gboolean
 sync_files (Sync *sync)
 {
@@ -174,7 +172,7 @@ sync_files (Sync *sync)
   return code != EMFILE && code != ENFILE;
 }
 
-/* Somebody may have moved a folder away, with what was put into it since. */
+/* A folder that was moved away took the blobs in it along. */
 static void
 find_moved (Sync *sync)
 {
@@ -188,13 +186,13 @@ find_moved (Sync *sync)
         continue;
 
       bs_file_shard_set_add (&one, shard);
-      break_keys (sync, &sync->taken.linked, &one, ESTALE);
-      break_keys (sync, &sync->taken.renamed, &one, ESTALE);
+      fail_keys (sync, &sync->taken.linked, &one, ESTALE);
+      fail_keys (sync, &sync->taken.renamed, &one, ESTALE);
     }
 }
 
-/* ENOENT if the folder has vanished, and all that was in it. `opened` says whether
- * it came to a sync at all. */
+/* Returns ENOENT if the folder and all in it has vanished. `opened` says whether it
+ * came to an fsync. */
 static int
 sync_folder (Sync *sync,
              const char *name,
@@ -214,7 +212,7 @@ sync_folder (Sync *sync,
   return code;
 }
 
-/* Their names are still to be made durable. */
+/* Leaves the names to the next sync. */
 static void
 keep_keys (Sync *sync,
            const BsKeyTable *keys,
@@ -248,13 +246,13 @@ sync_shards (Sync *sync)
       if (code == 0 || code == ENOENT)
         continue;
 
-      failed (sync, code);
+      set_code (sync, code);
       bs_file_shard_set_add (&sync->again.changed, shard);
       bs_file_shard_set_add (&one, shard);
       if (opened)
         {
-          break_keys (sync, &sync->taken.linked, &one, code);
-          break_keys (sync, &sync->taken.renamed, &one, code);
+          fail_keys (sync, &sync->taken.linked, &one, code);
+          fail_keys (sync, &sync->taken.renamed, &one, code);
         }
       else
         {
@@ -275,7 +273,7 @@ sync_root (Sync *sync)
       code = sync_folder (sync, BS_FILE_QUARANTINE_NAME, &opened);
       if (code != 0 && code != ENOENT)
         {
-          failed (sync, code);
+          set_code (sync, code);
           sync->again.quarantine = TRUE;
         }
     }
@@ -286,19 +284,19 @@ sync_root (Sync *sync)
   code = errno;
   sync->again.root = TRUE;
   sync->again.made = sync->taken.made;
-  break_keys (sync, &sync->taken.linked, &sync->taken.made, code);
-  break_keys (sync, &sync->taken.renamed, &sync->taken.made, code);
+  fail_keys (sync, &sync->taken.linked, &sync->taken.made, code);
+  fail_keys (sync, &sync->taken.renamed, &sync->taken.made, code);
 }
 
 static int
-suspect_entry (BsFileEntry kind,
-               int fd,
-               const char *name,
-               const BsKey *key,
-               gpointer user_data)
+add_uncertain_entry (BsFileEntry kind,
+                     int fd,
+                     const char *name,
+                     const BsKey *key,
+                     gpointer user_data)
 {
   if (kind == BS_FILE_ENTRY_BLOB)
-    bs_file_doubts_add (user_data, key);
+    bs_file_keys_add (user_data, key);
 
   return 0;
 }
@@ -307,70 +305,69 @@ typedef struct
 {
   Sync *sync;
   int code;
-} Breaking;
+} Failing;
 
 static int
-break_entry (BsFileEntry kind,
-             int fd,
-             const char *name,
-             const BsKey *key,
-             gpointer user_data)
+fail_entry (BsFileEntry kind,
+            int fd,
+            const char *name,
+            const BsKey *key,
+            gpointer user_data)
 {
-  const Breaking *breaking = user_data;
+  const Failing *failing = user_data;
 
   if (kind == BS_FILE_ENTRY_BLOB)
-    bs_file_changes_break (breaking->sync->changes, key, breaking->code);
+    bs_file_changes_fail (failing->sync->changes, key, failing->code);
 
   return 0;
 }
 
-/* Which file it was that could not be written nobody says, so that it may be any
- * that was not durable yet: also one that is in scratch only, or was added
- * meanwhile. */
+/* The error does not name the file: it may be any that was not durable yet, also one in
+ * scratch alone, or one added meanwhile. */
 static void
-break_everything (Sync *sync,
-                  int code)
+fail_everything (Sync *sync,
+                 int code)
 {
-  Breaking breaking = { sync, code };
+  Failing failing = { sync, code };
   BsFilePending meanwhile;
 
   if (bs_file_directory_shares_files (sync->directory, sync->scratch) &&
-      bs_file_walk (bs_file_directory_get_fd (sync->scratch), NULL, suspect_entry, sync->suspects) != 0)
-    bs_file_doubts_add_all (sync->suspects);
+      bs_file_walk (bs_file_directory_get_fd (sync->scratch), NULL, add_uncertain_entry, sync->uncertain) != 0)
+    bs_file_keys_add_all (sync->uncertain);
 
   bs_file_changes_take (sync->changes, &meanwhile);
   if ((sync->taken.everything || meanwhile.everything) &&
-      bs_file_walk (sync->fd, NULL, break_entry, &breaking) != 0)
-    bs_file_changes_break_all (sync->changes, code);
-  break_keys (sync, &sync->taken.linked, NULL, code);
-  break_keys (sync, &sync->taken.renamed, NULL, code);
-  break_keys (sync, &meanwhile.linked, NULL, code);
-  break_keys (sync, &meanwhile.renamed, NULL, code);
+      bs_file_walk (sync->fd, NULL, fail_entry, &failing) != 0)
+    bs_file_changes_fail_all (sync->changes, code);
+  fail_keys (sync, &sync->taken.linked, NULL, code);
+  fail_keys (sync, &sync->taken.renamed, NULL, code);
+  fail_keys (sync, &meanwhile.linked, NULL, code);
+  fail_keys (sync, &meanwhile.renamed, NULL, code);
   bs_file_pending_clear (&meanwhile);
 
   sync->again.everything = TRUE;
 }
 
-/* Errors that the system knows of since the directory was opened. */
+/* syncfs() reports errors since the directory was opened. */
 static void
 sync_file_system (Sync *sync)
 {
   if (TEMP_FAILURE_RETRY (syncfs (sync->fd)) != 0)
-    break_everything (sync, errno);
+    fail_everything (sync, errno);
 }
 
-/* Forgets those that are gone, by a hand that is not ours. Returns how many are
- * left, and one of them. */
+/* Forgets failed keys that another program removed. Returns how many are left, and one
+ * of them. */
 static guint64
-count_broken (Sync *sync,
+count_failed (Sync *sync,
               BsKey *one)
 {
   BsKeyTable keys = { 0 };
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
-  guint64 n_broken = 0;
+  guint64 n_failed = 0;
 
-  bs_file_doubts_copy (&sync->changes->broken, &keys);
+  bs_file_keys_copy (&sync->changes->failed, &keys);
   while (bs_key_table_iter_next (&keys, &iter, &key))
     {
       g_auto (BsFileLocation) location = { 0 };
@@ -382,15 +379,15 @@ count_broken (Sync *sync,
 
       if (code == ENOENT)
         {
-          bs_file_doubts_remove (&sync->changes->broken, key);
+          bs_file_keys_remove (&sync->changes->failed, key);
           continue;
         }
       *one = *key;
-      n_broken++;
+      n_failed++;
     }
   bs_key_table_clear (&keys);
 
-  return n_broken;
+  return n_failed;
 }
 
 static gboolean
@@ -398,25 +395,25 @@ report (Sync *sync,
         GError **error)
 {
   char string[BS_KEY_STRING_SIZE];
-  guint64 n_broken = 0;
+  guint64 n_failed = 0;
   gboolean all = FALSE;
   BsKey key;
   int code;
 
-  if (g_atomic_int_get (&sync->changes->broken.any))
+  if (g_atomic_int_get (&sync->changes->failed.any))
     {
-      n_broken = count_broken (sync, &key);
-      all = bs_file_doubts_is_all (&sync->changes->broken);
+      n_failed = count_failed (sync, &key);
+      all = bs_file_keys_is_all (&sync->changes->failed);
     }
 
-  if (n_broken == 0 && !all && sync->code == 0)
+  if (n_failed == 0 && !all && sync->code == 0)
     return TRUE;
 
   g_mutex_lock (&sync->changes->mutex);
-  code = sync->code != 0 ? sync->code : sync->changes->broken_code;
+  code = sync->code != 0 ? sync->code : sync->changes->failed_code;
   g_mutex_unlock (&sync->changes->mutex);
 
-  if (n_broken == 0)
+  if (n_failed == 0)
     {
       bs_file_directory_set_error (sync->directory, code, error);
       return FALSE;
@@ -424,9 +421,8 @@ report (Sync *sync,
 
   bs_key_print (&key, string);
   g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code),
-               "%" G_GUINT64_FORMAT " of the blobs could not be made durable, and have to be persisted again or deleted; "
-               "one is %s: %s",
-               n_broken, string, g_strerror (code));
+               "%" G_GUINT64_FORMAT " blobs are not durable, and must be persisted again or deleted; one is %s: %s",
+               n_failed, string, g_strerror (code));
 
   return FALSE;
 }
@@ -441,7 +437,7 @@ bs_file_sync (BsFileDirectory *directory,
   sync.directory = directory;
   sync.scratch = bs_file_directory_get_apart (directory);
   sync.changes = bs_file_directory_get_changes (directory);
-  sync.suspects = bs_file_directory_get_suspects (sync.scratch);
+  sync.uncertain = bs_file_directory_get_uncertain (sync.scratch);
   sync.fd = bs_file_directory_get_fd (directory);
   bs_file_changes_take (sync.changes, &sync.taken);
 

@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* Blobs from one directory to the other, by the ladder: hard link, reflink,
- * copy. What is there already is left alone. Returns 0 or an errno, see
+/* Brings a blob from one directory to the other by the ladder: hard link, reflink, copy.
+ * A blob that is there already is left alone. Returns 0 or an errno, see
  * BsFileDirectory. */
 
 int bs_file_persist  (BsFileDirectory *scratch, BsFileDirectory *persisted, const BsKey *key, GCancellable *cancellable);

@@ -3,6 +3,7 @@
 #include "bs-file-transfer-private.h"
 
 #include "bs-file-blob-private.h"
+#include "bs-file-io-private.h"
 #include "bs-file-sanitize-private.h"
 
 #include <errno.h>
@@ -12,8 +13,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* A rename is what makes a copy appear, whole, and in the place of whatever is
- * there. */
+/* The rename makes the copy appear whole, in place of any file that is there. */
 static int
 rename_into_shard (BsFileDirectory *target,
                    const BsKey *key,
@@ -41,9 +41,8 @@ typedef enum
   COPY_ANEW,    /* the bytes themselves */
 } CopyKind;
 
-/* Fills a new file of the target from an open one, digest included. A copy is
- * compared with the source's digest on the way, for which reason the bytes go
- * through here rather than by copy_file_range(). */
+/* Fills a new file of the target from an open one, digest included. The bytes of a copy
+ * are compared with the source's digest on the way, which copy_file_range() can't. */
 static int
 fill_copy (int source_fd,
            goffset size,
@@ -76,7 +75,7 @@ fill_copy (int source_fd,
   return code != 0 ? code : bs_file_directory_seal (target, fd, &actual);
 }
 
-/* Puts a copy of the source's blob at the target, durable but for its name. */
+/* Makes a copy of the source's blob at the target; its name is not durable yet. */
 static int
 copy (BsFileDirectory *source,
       BsFileDirectory *target,
@@ -114,7 +113,7 @@ copy (BsFileDirectory *source,
   return code;
 }
 
-/* The next rungs, after a hard link was refused. */
+/* Takes the next steps of the ladder after a hard link was refused. */
 static int
 copy_instead (BsFileDirectory *source,
               BsFileDirectory *target,
@@ -134,7 +133,7 @@ copy_instead (BsFileDirectory *source,
   return code;
 }
 
-/* FALSE if the errno has another meaning than that there can be no link. */
+/* Whether the errno says that there can be no link. */
 static gboolean
 is_refusal (int code,
             BsFileCount *why)
@@ -190,8 +189,8 @@ try_link (BsFileDirectory *source,
     }
 }
 
-/* Something stands at the target already. A blob never changes, so it is the
- * same one, unless a crash cut one of the two short. */
+/* Compares a blob with the one at the target already. Blobs never change, so that they
+ * are the same unless a crash truncated one of them. */
 static int
 compare_present (const BsFileLocation *from,
                  const BsFileLocation *to,
@@ -228,8 +227,8 @@ is_present (BsFileDirectory *target,
          S_ISREG (status.st_mode);
 }
 
-/* One that could be half on the disk after a power cut without anybody noticing
- * must be there whole before it gets its name. */
+/* A blob without a digest must be durable before it gets its name: nobody would notice
+ * if a power cut truncated it. */
 static int
 sync_without_digest (BsFileDirectory *scratch,
                      const BsKey *key)
@@ -250,15 +249,15 @@ sync_without_digest (BsFileDirectory *scratch,
   if (code == 0 && !known && TEMP_FAILURE_RETRY (fsync (fd)) != 0)
     {
       code = errno;
-      bs_file_doubts_add (bs_file_directory_get_suspects (scratch), key);
+      bs_file_keys_add (bs_file_directory_get_uncertain (scratch), key);
     }
   close (fd);
 
   return code;
 }
 
-/* Replaces the scratch file, which the disk may not have, by the new one. The
- * next path that it is persisted to would otherwise get the old one. */
+/* Replaces the scratch file, which the disk may not have, by the new one: a persist to
+ * another path must not link the old file. */
 static void
 refresh_scratch (BsFileDirectory *persisted,
                  BsFileDirectory *scratch,
@@ -277,8 +276,8 @@ refresh_scratch (BsFileDirectory *persisted,
     unlinkat (scratch_fd, temporary, 0);
 }
 
-/* What the disk may not have is written once more, from a file that can still be
- * read: the scratch file, or else the persisted one. */
+/* Writes a blob once more that the disk may not have, from the scratch file if it can be
+ * read, else from the persisted one. */
 static int
 write_anew (BsFileDirectory *scratch,
             BsFileDirectory *persisted,
@@ -304,7 +303,7 @@ write_anew (BsFileDirectory *scratch,
   return 0;
 }
 
-/* Of two that are not the same, what is persisted stays unless it is bad. */
+/* Where the two differ, the persisted blob stays unless it is bad. */
 static int
 persist_present (BsFileDirectory *persisted,
                  const BsKey *key,
@@ -327,7 +326,7 @@ persist_present (BsFileDirectory *persisted,
   return *set_aside ? 0 : code;
 }
 
-/* `change` says what came of it, also after an error. */
+/* Sets `change` also after an error. */
 static int
 persist_by_ladder (BsFileDirectory *scratch,
                    BsFileDirectory *persisted,
@@ -374,8 +373,8 @@ persist_by_ladder (BsFileDirectory *scratch,
   return copy_instead (scratch, persisted, key, why, cancellable);
 }
 
-/* What is there and not broken is durable, unless it waits for the next sync, which
- * would find that it is not. */
+/* A persisted blob that has not failed is durable, unless the next sync has still to
+ * find out. */
 static gboolean
 must_write_anew (BsFileDirectory *scratch,
                  BsFileDirectory *persisted,
@@ -383,14 +382,14 @@ must_write_anew (BsFileDirectory *scratch,
 {
   BsFileChanges *changes = bs_file_directory_get_changes (persisted);
 
-  if (bs_file_doubts_contains (&changes->broken, key))
+  if (bs_file_keys_contains (&changes->failed, key))
     return TRUE;
 
-  return bs_file_doubts_contains (bs_file_directory_get_suspects (scratch), key) &&
+  return bs_file_keys_contains (bs_file_directory_get_uncertain (scratch), key) &&
          (!is_present (persisted, key) || bs_file_changes_is_linked (changes, key));
 }
 
-/* Whether there is nothing to do. */
+/* Whether nothing is to do. */
 static gboolean
 is_persisted (BsFileDirectory *scratch,
               BsFileDirectory *persisted,
@@ -420,11 +419,11 @@ bs_file_persist (BsFileDirectory *scratch,
   BsFileChange change = BS_FILE_CHANGE_NONE;
   int code;
 
-  code = bs_file_clear_torn (scratch, key);
+  code = bs_file_clear_failed_write (scratch, key);
   if (code != 0)
     return code;
 
-  /* Then there is nothing to be marked, for which there may be no room. */
+  /* A full disk may have no room for the mark, which this needs none of. */
   if (!bs_file_changes_is_marked (changes) && is_persisted (scratch, persisted, key))
     return 0;
 
@@ -448,7 +447,7 @@ bs_file_persist (BsFileDirectory *scratch,
 
   bs_file_changes_end (changes, key, change);
   if (code == 0 && change == BS_FILE_CHANGE_RENAMED)
-    bs_file_doubts_remove (&changes->broken, key);
+    bs_file_keys_remove (&changes->failed, key);
 
   return code;
 }
@@ -466,7 +465,7 @@ bs_file_register (BsFileDirectory *persisted,
   gboolean same;
   int code;
 
-  code = bs_file_clear_torn (scratch, key);
+  code = bs_file_clear_failed_write (scratch, key);
   if (code != 0)
     return code;
 

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* What stands in a directory of our layout, beside the shard folders. */
+/* Names in a directory of our layout, beside the shard folders. */
 #define BS_FILE_MARKER_NAME ".backingstore"
 #define BS_FILE_LOCK_NAME ".lock"
 #define BS_FILE_ROOT_NAME "root"
@@ -29,7 +29,7 @@ typedef enum
  * only a blob has a key. */
 typedef int (*BsFileWalkFunc) (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data);
 
-/* Every entry of the directory and of its shard folders. Returns 0 or an errno. */
+/* Visits every entry of the directory and of its shard folders. Returns 0 or an errno. */
 int bs_file_walk (int fd, GCancellable *cancellable, BsFileWalkFunc func, gpointer user_data);
 
 G_END_DECLS

@@ -27,7 +27,7 @@ is_temporary_name (const char *name)
          bs_key_parse_hex (name + strlen (BS_FILE_TEMPORARY_PREFIX), &key);
 }
 
-/* Which DT_ the entry is, symbolic links not followed. */
+/* Returns the DT_ of the entry, without following symbolic links. */
 static guchar
 get_entry_type (int fd,
                 const struct dirent64 *entry)
@@ -169,7 +169,7 @@ bs_file_walk (int fd,
 {
   Walk walk = { func, user_data, cancellable, NULL };
   int code;
-  /* Not `fd` itself, whose position other threads share. */
+  /* Other threads share the position of `fd`. */
   int walk_fd = TEMP_FAILURE_RETRY (openat (fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 
   if (walk_fd < 0)

@@ -3,6 +3,7 @@
 #include "bs-memory-backing.h"
 
 #include "base/bs-error.h"
+#include "base/bs-key-backing-private.h"
 #include "base/bs-key-set-private.h"
 #include "bs-blob-table-private.h"
 
@@ -39,9 +40,9 @@ struct _BsMemoryBacking
 
   GMutex mutex;
 
-  /* Under the mutex. A path is never taken out, so that a pointer to it holds
-   * as long as the backing. Bytes are dropped outside: dropping them may run
-   * their owner's destroy notify. */
+  /* Under the mutex. A path is never removed, so that a pointer to it is valid as long
+   * as the backing. Bytes are dropped outside the mutex: that may run a destroy notify
+   * of the application. */
   BsBlobTable primary;
   GHashTable *paths; /* GFile → MemoryPath */
 };
@@ -58,7 +59,7 @@ memory_path_free (MemoryPath *path)
   g_free (path);
 }
 
-/* NULL if nothing was ever done there. Called with the mutex held. */
+/* Returns NULL for a path that was never used. Called with the mutex held. */
 static MemoryPath *
 find_path (BsMemoryBacking *self,
            GFile *file)
@@ -85,7 +86,7 @@ ensure_path (BsMemoryBacking *self,
 static void
 set_not_found (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such blob");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
 }
 
 static gboolean
@@ -123,43 +124,35 @@ delete_one (BsMemoryBacking *self,
 
 static gboolean
 bs_memory_backing_write (BsBacking *backing,
-                         const char *key_string,
+                         const BsKey *key,
                          GBytes *bytes,
                          GCancellable *cancellable,
                          GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   gboolean added;
-  BsKey key;
-
-  if (!bs_key_parse_error (key_string, "write", &key, error))
-    return FALSE;
 
   g_mutex_lock (&self->mutex);
-  added = bs_blob_table_add (&self->primary, &key, bytes);
+  added = bs_blob_table_add (&self->primary, key, bytes);
   g_mutex_unlock (&self->mutex);
 
   if (!added)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "the key is already in primary storage");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
 
   return added;
 }
 
 static GBytes *
 bs_memory_backing_read (BsBacking *backing,
-                        const char *key_string,
+                        const BsKey *key,
                         GCancellable *cancellable,
                         GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   GBytes *bytes;
-  BsKey key;
-
-  if (!bs_key_parse_error (key_string, "read", &key, error))
-    return NULL;
 
   g_mutex_lock (&self->mutex);
-  bytes = bs_blob_table_lookup (&self->primary, &key);
+  bytes = bs_blob_table_lookup (&self->primary, key);
   if (bytes != NULL)
     g_bytes_ref (bytes);
   g_mutex_unlock (&self->mutex);
@@ -172,17 +165,13 @@ bs_memory_backing_read (BsBacking *backing,
 
 static gboolean
 bs_memory_backing_delete_key (BsBacking *backing,
-                              const char *key_string,
+                              const BsKey *key,
                               GCancellable *cancellable,
                               GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
-  BsKey key;
 
-  if (!bs_key_parse_error (key_string, "delete_key", &key, error))
-    return FALSE;
-
-  delete_one (self, NULL, &key);
+  delete_one (self, NULL, key);
 
   return TRUE;
 }
@@ -190,22 +179,18 @@ bs_memory_backing_delete_key (BsBacking *backing,
 static gboolean
 bs_memory_backing_register_key (BsBacking *backing,
                                 GFile *file,
-                                const char *key_string,
+                                const BsKey *key,
                                 GCancellable *cancellable,
                                 GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   MemoryPath *path;
-  BsKey key;
-
-  if (!bs_key_parse_error (key_string, "register_key", &key, error))
-    return FALSE;
 
   g_mutex_lock (&self->mutex);
   path = find_path (self, file);
   g_mutex_unlock (&self->mutex);
 
-  return register_one (self, path, &key, error);
+  return register_one (self, path, key, error);
 }
 
 static gboolean
@@ -245,7 +230,7 @@ bs_memory_backing_register_keys (BsBacking *backing,
 static gboolean
 bs_memory_backing_persist (BsBacking *backing,
                            GFile *file,
-                           const char *key_string,
+                           const BsKey *key,
                            GCancellable *cancellable,
                            GError **error)
 {
@@ -253,18 +238,14 @@ bs_memory_backing_persist (BsBacking *backing,
   gboolean found = TRUE;
   MemoryPath *path;
   GBytes *bytes;
-  BsKey key;
-
-  if (!bs_key_parse_error (key_string, "persist", &key, error))
-    return FALSE;
 
   g_mutex_lock (&self->mutex);
   path = ensure_path (self, file);
-  bytes = bs_blob_table_lookup (&self->primary, &key);
+  bytes = bs_blob_table_lookup (&self->primary, key);
   if (bytes != NULL)
-    bs_blob_table_add (&path->blobs, &key, bytes);
+    bs_blob_table_add (&path->blobs, key, bytes);
   else
-    found = bs_blob_table_lookup (&path->blobs, &key) != NULL;
+    found = bs_blob_table_lookup (&path->blobs, key) != NULL;
   g_mutex_unlock (&self->mutex);
 
   if (!found)
@@ -276,23 +257,19 @@ bs_memory_backing_persist (BsBacking *backing,
 static gboolean
 bs_memory_backing_delete_persisted (BsBacking *backing,
                                     GFile *file,
-                                    const char *key_string,
+                                    const BsKey *key,
                                     GCancellable *cancellable,
                                     GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   MemoryPath *path;
-  BsKey key;
-
-  if (!bs_key_parse_error (key_string, "delete_persisted", &key, error))
-    return FALSE;
 
   g_mutex_lock (&self->mutex);
   path = find_path (self, file);
   g_mutex_unlock (&self->mutex);
 
   if (path != NULL)
-    delete_one (self, path, &key);
+    delete_one (self, path, key);
 
   return TRUE;
 }
@@ -338,13 +315,13 @@ bs_memory_backing_sanitize_path (BsBacking *backing,
 
   g_mutex_lock (&self->mutex);
   path = ensure_path (self, file);
-  bs_key_table_reserve (table, table->n_keys + path->blobs.n_blobs);
-  for (gsize i = 0; path->blobs.blobs != NULL && i <= path->blobs.mask; i++)
+  bs_key_table_reserve (table, table->n_keys + path->blobs.n_entries);
+  for (gsize i = 0; path->blobs.entries != NULL && i <= path->blobs.mask; i++)
     {
-      const BsBlob *blob = &path->blobs.blobs[i];
+      const BsBlobEntry *entry = &path->blobs.entries[i];
 
-      if (blob->bytes != NULL)
-        bs_key_table_add (table, &blob->key, bs_key_hash (&blob->key));
+      if (entry->bytes != NULL)
+        bs_key_table_add (table, &entry->key, bs_key_hash (&entry->key));
     }
   g_mutex_unlock (&self->mutex);
 
@@ -397,18 +374,9 @@ bs_memory_backing_read_root (BsBacking *backing,
   g_mutex_unlock (&self->mutex);
 
   if (root == NULL)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no root blob");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "the path has no root blob");
 
   return root;
-}
-
-static gboolean
-bs_memory_backing_release_path (BsBacking *backing,
-                                GFile *file,
-                                GCancellable *cancellable,
-                                GError **error)
-{
-  return TRUE;
 }
 
 static gboolean
@@ -450,19 +418,22 @@ bs_memory_backing_class_init (BsMemoryBackingClass *klass)
 static void
 bs_memory_backing_iface_init (BsBackingInterface *iface)
 {
-  iface->write = bs_memory_backing_write;
-  iface->read = bs_memory_backing_read;
-  iface->delete_key = bs_memory_backing_delete_key;
-  iface->register_key = bs_memory_backing_register_key;
+  static const BsKeyBackingFuncs funcs = {
+    .write = bs_memory_backing_write,
+    .read = bs_memory_backing_read,
+    .delete_key = bs_memory_backing_delete_key,
+    .register_key = bs_memory_backing_register_key,
+    .persist = bs_memory_backing_persist,
+    .delete_persisted = bs_memory_backing_delete_persisted,
+  };
+
+  bs_key_backing_init_interface (iface, &funcs);
   iface->register_keys = bs_memory_backing_register_keys;
-  iface->persist = bs_memory_backing_persist;
-  iface->delete_persisted = bs_memory_backing_delete_persisted;
   iface->delete_persisted_keys = bs_memory_backing_delete_persisted_keys;
   iface->sanitize_path = bs_memory_backing_sanitize_path;
   iface->sync_persisted = bs_memory_backing_sync_persisted;
   iface->write_root = bs_memory_backing_write_root;
   iface->read_root = bs_memory_backing_read_root;
-  iface->release_path = bs_memory_backing_release_path;
   iface->close = bs_memory_backing_close;
 }
 

@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* What the public wrappers do once the key is checked: call the virtual
- * function, turn a failure without an error into BS_ERROR_FAILED, and let the
- * message name the operation, the key and the path. */
+/* The public wrappers without the check of the key: they call the virtual function, turn
+ * a failure without an error into BS_ERROR_FAILED, and let the message name the
+ * operation, the key and the path. */
 gboolean  bs_backing_invoke_write            (BsBacking *self, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
 GBytes   *bs_backing_invoke_read             (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_delete_key       (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
@@ -17,10 +17,17 @@ gboolean  bs_backing_invoke_persist          (BsBacking *self, GFile *path, cons
 gboolean  bs_backing_invoke_delete_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 
-/* As in the API, with underscores: "delete_key". */
+/* Finds out which path a file leads to: the same object for each name of one directory,
+ * and for as long as it is not released. The object is to be given to all calls at the
+ * path, and the file becomes its name. By default each file is a path of its own. */
+GFile    *bs_backing_invoke_open_path        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Fails with BS_ERROR_MOVED if the name of the path does not lead there any more. */
+gboolean  bs_backing_invoke_check_path       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
+
+/* Returns the name as in the API, with underscores: "delete_key". */
 const char *bs_operation_get_name            (BsOperation operation);
 
-/* Whether the virtual function is there, or only its default. */
+/* Whether the type implements the virtual function itself. */
 gboolean  bs_backing_implements              (BsBacking *self, BsOperation operation);
 
 G_END_DECLS

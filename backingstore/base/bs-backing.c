@@ -2,6 +2,7 @@
 #include "bs-backing-private.h"
 
 #include "bs-error-private.h"
+#include "bs-key-backing-private.h"
 #include "bs-key-set-private.h"
 
 /**
@@ -97,9 +98,9 @@
 
 G_DEFINE_INTERFACE (BsBacking, bs_backing, G_TYPE_OBJECT)
 
-typedef gboolean (*KeyFunc) (BsBacking *self, const char *key, GCancellable *cancellable, GError **error);
 typedef gboolean (*PathFunc) (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
-typedef gboolean (*KeyAtPathFunc) (BsBacking *self, GFile *path, const char *key, GCancellable *cancellable, GError **error);
+typedef gboolean (*StringAtPathFunc) (BsBacking *self, GFile *path, const char *key, GCancellable *cancellable, GError **error);
+typedef gboolean (*KeyAtPathFunc) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 typedef gboolean (*KeysAtPathFunc) (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
 
 /* One call of a virtual function. */
@@ -107,8 +108,8 @@ typedef struct
 {
   BsBacking *self;
   BsOperation operation;
-  GFile *path;     /* or NULL */
-  const char *key; /* or NULL */
+  GFile *path;      /* or NULL */
+  const BsKey *key; /* or NULL */
 } Call;
 
 static const struct
@@ -157,8 +158,8 @@ bs_backing_implements (BsBacking *self,
   return G_STRUCT_MEMBER (gpointer, iface, operations[operation].offset) != NULL;
 }
 
-/* Puts "persist KEY at PATH: " before the message, unless it is there because a
- * backing that this one wraps has been through here. */
+/* Puts "persist KEY at PATH: " before the message, unless a backing that this one wraps
+ * has done so. */
 static void
 name_call (const Call *call,
            GError **error)
@@ -166,7 +167,12 @@ name_call (const Call *call,
   g_autoptr (GString) name = g_string_new (operations[call->operation].name);
 
   if (call->key != NULL)
-    g_string_append_printf (name, " %s", call->key);
+    {
+      char key[BS_KEY_STRING_SIZE];
+
+      bs_key_print (call->key, key);
+      g_string_append_printf (name, " %s", key);
+    }
   if (call->path != NULL)
     {
       g_autofree char *path = g_file_get_parse_name (call->path);
@@ -222,7 +228,7 @@ call_begin (const Call *call,
                       error);
 }
 
-/* Takes `local`, what the virtual function set, over. */
+/* Takes over `local`, the error of the virtual function. */
 static gboolean
 call_end (const Call *call,
           gboolean success,
@@ -242,25 +248,13 @@ call_end (const Call *call,
   return call_failed (call, local, error);
 }
 
-static gboolean
-invoke_with_key (BsBacking *self,
-                 BsOperation operation,
-                 KeyFunc func,
-                 const BsKey *key,
-                 GCancellable *cancellable,
-                 GError **error)
+/* Without a function for binary keys the caller prints the key for the public one. */
+static const BsKeyBackingFuncs *
+get_key_funcs (BsBackingInterface *iface)
 {
-  char string[BS_KEY_STRING_SIZE];
-  const Call call = { self, operation, NULL, string };
-  GError *local = NULL;
-  gboolean success;
+  static const BsKeyBackingFuncs none;
 
-  bs_key_print (key, string);
-  if (!call_begin (&call, func != NULL, cancellable, error))
-    return FALSE;
-
-  success = func (self, string, cancellable, &local);
-  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+  return iface->key_funcs != NULL ? iface->key_funcs : &none;
 }
 
 static gboolean
@@ -285,26 +279,36 @@ invoke_at_path (BsBacking *self,
 static gboolean
 invoke_with_key_at_path (BsBacking *self,
                          BsOperation operation,
-                         KeyAtPathFunc func,
+                         StringAtPathFunc func,
+                         KeyAtPathFunc key_func,
                          GFile *path,
                          const BsKey *key,
                          GCancellable *cancellable,
                          GError **error)
 {
-  char string[BS_KEY_STRING_SIZE];
-  const Call call = { self, operation, path, string };
+  const Call call = { self, operation, path, key };
   GError *local = NULL;
   gboolean success;
 
-  bs_key_print (key, string);
   if (!call_begin (&call, func != NULL, cancellable, error))
     return FALSE;
 
-  success = func (self, path, string, cancellable, &local);
+  if (key_func != NULL)
+    {
+      success = key_func (self, path, key, cancellable, &local);
+    }
+  else
+    {
+      char string[BS_KEY_STRING_SIZE];
+
+      bs_key_print (key, string);
+      success = func (self, path, string, cancellable, &local);
+    }
+
   return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 
-/* Also for the one that is given an empty set to fill. */
+/* The set may also be an empty one for the function to fill. */
 static gboolean
 invoke_with_keys_at_path (BsBacking *self,
                           BsOperation operation,
@@ -328,15 +332,14 @@ invoke_with_keys_at_path (BsBacking *self,
 /* The default of a bulk operation. */
 static gboolean
 invoke_one_by_one (BsBacking *self,
-                   BsOperation bulk_operation,
                    BsOperation operation,
-                   KeyAtPathFunc func,
+                   KeyAtPathFunc invoke,
                    GFile *path,
                    BsKeySet *keys,
                    GCancellable *cancellable,
                    GError **error)
 {
-  const Call call = { self, bulk_operation, path, NULL };
+  const Call call = { self, operation, path, NULL };
   guint64 n_keys = bs_key_set_get_n_keys (keys);
   guint64 n_done = 0;
   BsKeyTable *table = bs_key_set_get_table (keys);
@@ -350,7 +353,7 @@ invoke_one_by_one (BsBacking *self,
     {
       GError *local = NULL;
 
-      if (!invoke_with_key_at_path (self, operation, func, path, key, cancellable, &local))
+      if (!invoke (self, path, key, cancellable, &local))
         {
           g_prefix_error (&local, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: ", n_done, n_keys);
           return call_failed (&call, local, error);
@@ -367,16 +370,26 @@ bs_backing_invoke_write (BsBacking *self,
                          GError **error)
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
-  char string[BS_KEY_STRING_SIZE];
-  const Call call = { self, BS_OPERATION_WRITE, NULL, string };
+  const BsKeyBackingFuncs *key_funcs = get_key_funcs (iface);
+  const Call call = { self, BS_OPERATION_WRITE, NULL, key };
   GError *local = NULL;
   gboolean success;
 
-  bs_key_print (key, string);
   if (!call_begin (&call, iface->write != NULL, cancellable, error))
     return FALSE;
 
-  success = iface->write (self, string, bytes, cancellable, &local);
+  if (key_funcs->write != NULL)
+    {
+      success = key_funcs->write (self, key, bytes, cancellable, &local);
+    }
+  else
+    {
+      char string[BS_KEY_STRING_SIZE];
+
+      bs_key_print (key, string);
+      success = iface->write (self, string, bytes, cancellable, &local);
+    }
+
   return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 
@@ -387,17 +400,28 @@ bs_backing_invoke_read (BsBacking *self,
                         GError **error)
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
-  char string[BS_KEY_STRING_SIZE];
-  const Call call = { self, BS_OPERATION_READ, NULL, string };
+  const BsKeyBackingFuncs *key_funcs = get_key_funcs (iface);
+  const Call call = { self, BS_OPERATION_READ, NULL, key };
   GError *local = NULL;
   GBytes *bytes;
 
-  bs_key_print (key, string);
   if (!call_begin (&call, iface->read != NULL, cancellable, error))
     return NULL;
 
-  bytes = iface->read (self, string, cancellable, &local);
+  if (key_funcs->read != NULL)
+    {
+      bytes = key_funcs->read (self, key, cancellable, &local);
+    }
+  else
+    {
+      char string[BS_KEY_STRING_SIZE];
+
+      bs_key_print (key, string);
+      bytes = iface->read (self, string, cancellable, &local);
+    }
+
   call_end (&call, bytes != NULL, BS_FORGOT_RESULT, local, error);
+
   return bytes;
 }
 
@@ -407,9 +431,28 @@ bs_backing_invoke_delete_key (BsBacking *self,
                               GCancellable *cancellable,
                               GError **error)
 {
-  return invoke_with_key (self, BS_OPERATION_DELETE_KEY,
-                          BS_BACKING_GET_IFACE (self)->delete_key,
-                          key, cancellable, error);
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  const BsKeyBackingFuncs *key_funcs = get_key_funcs (iface);
+  const Call call = { self, BS_OPERATION_DELETE_KEY, NULL, key };
+  GError *local = NULL;
+  gboolean success;
+
+  if (!call_begin (&call, iface->delete_key != NULL, cancellable, error))
+    return FALSE;
+
+  if (key_funcs->delete_key != NULL)
+    {
+      success = key_funcs->delete_key (self, key, cancellable, &local);
+    }
+  else
+    {
+      char string[BS_KEY_STRING_SIZE];
+
+      bs_key_print (key, string);
+      success = iface->delete_key (self, string, cancellable, &local);
+    }
+
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 
 gboolean
@@ -419,8 +462,10 @@ bs_backing_invoke_register_key (BsBacking *self,
                                 GCancellable *cancellable,
                                 GError **error)
 {
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+
   return invoke_with_key_at_path (self, BS_OPERATION_REGISTER_KEY,
-                                  BS_BACKING_GET_IFACE (self)->register_key,
+                                  iface->register_key, get_key_funcs (iface)->register_key,
                                   path, key, cancellable, error);
 }
 
@@ -431,8 +476,10 @@ bs_backing_invoke_persist (BsBacking *self,
                            GCancellable *cancellable,
                            GError **error)
 {
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+
   return invoke_with_key_at_path (self, BS_OPERATION_PERSIST,
-                                  BS_BACKING_GET_IFACE (self)->persist,
+                                  iface->persist, get_key_funcs (iface)->persist,
                                   path, key, cancellable, error);
 }
 
@@ -443,8 +490,10 @@ bs_backing_invoke_delete_persisted (BsBacking *self,
                                     GCancellable *cancellable,
                                     GError **error)
 {
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+
   return invoke_with_key_at_path (self, BS_OPERATION_DELETE_PERSISTED,
-                                  BS_BACKING_GET_IFACE (self)->delete_persisted,
+                                  iface->delete_persisted, get_key_funcs (iface)->delete_persisted,
                                   path, key, cancellable, error);
 }
 
@@ -465,11 +514,49 @@ bs_backing_invoke_verify_persisted (BsBacking *self,
                                     GCancellable *cancellable,
                                     GError **error)
 {
-  KeyAtPathFunc func = BS_BACKING_GET_IFACE (self)->verify_persisted;
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
 
   return invoke_with_key_at_path (self, BS_OPERATION_VERIFY_PERSISTED,
-                                  func != NULL ? func : nothing_to_verify,
+                                  iface->verify_persisted != NULL ? iface->verify_persisted : nothing_to_verify,
+                                  get_key_funcs (iface)->verify_persisted,
                                   path, key, cancellable, error);
+}
+
+/* Both are part of preparing a path, and called so in messages. */
+GFile *
+bs_backing_invoke_open_path (BsBacking *self,
+                             GFile *file,
+                             gboolean *writable,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  const BsKeyBackingFuncs *key_funcs = get_key_funcs (BS_BACKING_GET_IFACE (self));
+  const Call call = { self, BS_OPERATION_SANITIZE_PATH, file, NULL };
+  GError *local = NULL;
+  GFile *path;
+
+  *writable = TRUE;
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return NULL;
+
+  if (key_funcs->open_path == NULL)
+    return g_object_ref (file);
+
+  path = key_funcs->open_path (self, file, writable, cancellable, &local);
+  call_end (&call, path != NULL, BS_FORGOT_RESULT, local, error);
+
+  return path;
+}
+
+gboolean
+bs_backing_invoke_check_path (BsBacking *self,
+                              GFile *path,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  PathFunc func = get_key_funcs (BS_BACKING_GET_IFACE (self))->check_path;
+
+  return func == NULL || invoke_at_path (self, BS_OPERATION_SANITIZE_PATH, func, path, cancellable, error);
 }
 
 static gboolean
@@ -796,8 +883,7 @@ bs_backing_register_keys (BsBacking *self,
   if (iface->register_keys != NULL)
     return invoke_with_keys_at_path (self, BS_OPERATION_REGISTER_KEYS, iface->register_keys,
                                      path, keys, cancellable, error);
-  return invoke_one_by_one (self, BS_OPERATION_REGISTER_KEYS,
-                            BS_OPERATION_REGISTER_KEY, iface->register_key,
+  return invoke_one_by_one (self, BS_OPERATION_REGISTER_KEYS, bs_backing_invoke_register_key,
                             path, keys, cancellable, error);
 }
 
@@ -836,8 +922,7 @@ bs_backing_delete_persisted_keys (BsBacking *self,
   if (iface->delete_persisted_keys != NULL)
     return invoke_with_keys_at_path (self, BS_OPERATION_DELETE_PERSISTED_KEYS, iface->delete_persisted_keys,
                                      path, keys, cancellable, error);
-  return invoke_one_by_one (self, BS_OPERATION_DELETE_PERSISTED_KEYS,
-                            BS_OPERATION_DELETE_PERSISTED, iface->delete_persisted,
+  return invoke_one_by_one (self, BS_OPERATION_DELETE_PERSISTED_KEYS, bs_backing_invoke_delete_persisted,
                             path, keys, cancellable, error);
 }
 

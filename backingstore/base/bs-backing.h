@@ -74,7 +74,8 @@ struct _BsBackingInterface
   gboolean (*close)                 (BsBacking *self, GCancellable *cancellable, GError **error);
 
   /*< private >*/
-  gpointer padding[8];
+  gconstpointer key_funcs; /* of a backing that takes binary keys, or NULL */
+  gpointer padding[7];
 };
 
 BS_AVAILABLE_IN_1_0

@@ -11,7 +11,7 @@
 GQuark
 bs_error_quark (void)
 {
-  /* What G_DEFINE_QUARK() makes is a data race to ThreadSanitizer. */
+  /* ThreadSanitizer reports a data race in G_DEFINE_QUARK(). */
   static gsize quark;
 
   if (g_once_init_enter (&quark))
@@ -20,8 +20,8 @@ bs_error_quark (void)
   return quark;
 }
 
-/* For a function of the application's that failed and did not say why.
- * `type_name` may be NULL; `forgotten` ends the sentence "or forgets …". */
+/* The error of an application's function that failed without one. `type_name` may be
+ * NULL; `forgotten` ends the sentence "or forgets …". */
 void
 bs_error_set_silent (GError **error,
                      const char *type_name,

@@ -22,6 +22,8 @@ G_BEGIN_DECLS
  * @BS_ERROR_FOREIGN: the place holds something that is not a store.
  * @BS_ERROR_NOT_SUPPORTED: the backing cannot do this.
  * @BS_ERROR_CLOSED: the store or the tracked path was closed.
+ * @BS_ERROR_MOVED: the name of a path does not lead to its directory any more: that
+ *   was renamed, replaced or removed.
  *
  * What a backing or a store reports.
  *
@@ -41,6 +43,7 @@ typedef enum
   BS_ERROR_FOREIGN,
   BS_ERROR_NOT_SUPPORTED,
   BS_ERROR_CLOSED,
+  BS_ERROR_MOVED,
 } BsError;
 
 BS_AVAILABLE_IN_1_0

@@ -12,17 +12,17 @@ G_BEGIN_DECLS
 #define BS_KEY_STRING_SIZE (BS_KEY_STRING_LENGTH + 1)
 #define BS_KEY_HEX_LENGTH 32
 
-/* A key as it is kept inside: 16 bytes, in the order in which they are printed. */
+/* A key inside the library: 16 bytes, in the order in which they are printed. */
 typedef struct
 {
   guint64 words[2];
 } BsKey;
 
 void     bs_key_init_random (BsKey *key);
-/* In any case, with hyphens or without. */
+/* Parses any case, with hyphens or without. */
 gboolean bs_key_parse       (const char *string, BsKey *key);
 gboolean bs_key_parse_error (const char *string, const char *operation, BsKey *key, GError **error);
-/* Lower-case and without hyphens only, as in file names. */
+/* Parses lower-case without hyphens only, as in file names. */
 gboolean bs_key_parse_hex   (const char *hex, BsKey *key);
 void     bs_key_print       (const BsKey *key, char string[BS_KEY_STRING_SIZE]);
 void     bs_key_print_hex   (const BsKey *key, char hex[BS_KEY_HEX_LENGTH + 1]);
@@ -54,8 +54,8 @@ bs_key_multiply_and_fold (guint64 a, guint64 b)
 #endif
 }
 
-/* Every bit is good. Shards and the order of tables come from the top, their
- * tags from the bottom. */
+/* Every bit is good. The top bits give shards and the order of tables, the bottom bits
+ * the tags of tables. */
 static inline guint64
 bs_key_hash (const BsKey *key)
 {

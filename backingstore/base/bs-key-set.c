@@ -15,8 +15,8 @@
  * other side is done.
  */
 
-/* Shared by the set and those who walk through it: a change while somebody
- * walks is made in a copy. */
+/* The set shares them with each walk through it: a change during a walk goes into a
+ * copy. */
 typedef struct
 {
   BsKeyTable table;
@@ -60,8 +60,7 @@ keys_unref (Keys *keys)
   g_free (keys);
 }
 
-/* What may be changed now. A backing that fills a set through this notifies
- * nobody. */
+/* Returns a table that may be changed. A change made through it is not notified. */
 BsKeyTable *
 bs_key_set_get_table (BsKeySet *self)
 {

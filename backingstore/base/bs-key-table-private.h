@@ -39,16 +39,15 @@ gboolean bs_key_table_contains  (const BsKeyTable *table, const BsKey *key, guin
 gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key);
 gsize    bs_key_table_get_size  (const BsKeyTable *table);
 
-/* These two need no lock. */
+/* Neither needs a lock. */
 static inline guint64
 bs_key_table_peek_n_keys (const BsKeyTable *table)
 {
   return __atomic_load_n (&table->n_keys, __ATOMIC_RELAXED);
 }
 
-/* Fetches what a search for the key will look at into the cache, while the
- * caller is busy with something else. Where the table has just moved it fetches
- * in vain. */
+/* Brings into the cache what a search for the key reads, while the caller is busy
+ * otherwise. It fetches in vain if the table has just moved. */
 static inline void
 bs_key_table_prefetch (const BsKeyTable *table,
                        guint64 hash)

@@ -371,7 +371,7 @@ bs_key_table_add (BsKeyTable *table,
   return TRUE;
 }
 
-/* It is known not to be there, and there is room reserved for it. */
+/* The key must not be in the table, and room must be reserved for it. */
 void
 bs_key_table_add_new (BsKeyTable *table,
                       const BsKey *key,

@@ -484,6 +484,32 @@ class WrapperTest(unittest.TestCase):
             self.assertEqual(backing.read(key, None).get_data(), b'x')
             self.assertEqual(getattr(backing, 'n_writes', 1), 1)
 
+    def test_without_properties(self):
+        """Made as a script makes any object, without a constructor's arguments."""
+        path = Gio.File.new_for_uri('test:///path')
+        key = Bs.key_generate()
+
+        nowhere = Bs.FileBacking()
+        self.assertIsNone(nowhere.get_directory().get_path())
+        for use in (lambda: nowhere.write(key, GLib.Bytes.new(b'x'), None),
+                    lambda: nowhere.persist(path, key, None),
+                    lambda: nowhere.sanitize_path(path, Bs.KeySet(), None)):
+            with self.assertRaises(GLib.Error) as caught:
+                use()
+            self.assertTrue(caught.exception.matches(Bs.error_quark(), Bs.Error.NOT_SUPPORTED))
+        self.assertEqual(nowhere.get_stats().copied, 0)
+        self.assertTrue(nowhere.close(None))
+
+        for backing in Bs.MemoryBacking(), Bs.FaultBacking():
+            found = Bs.KeySet()
+            self.assertEqual(found.get_n_keys(), 0)
+            self.assertTrue(backing.write(key, GLib.Bytes.new(b'x'), None))
+            self.assertTrue(backing.persist(path, key, None))
+            self.assertTrue(backing.sanitize_path(path, found, None))
+            self.assertEqual(found.list_keys(), [key])
+            self.assertTrue(backing.close(None))
+        self.assertIsInstance(Bs.FaultBacking().get_inner(), Bs.MemoryBacking)
+
     def test_wrapped_by_fault_backing(self):
         inner = DictBacking()
         backing = Bs.FaultBacking.new(inner)

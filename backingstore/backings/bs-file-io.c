@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bs-file-io-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int
+write_chunk (int fd,
+             const guint8 *data,
+             gsize size)
+{
+  while (size > 0)
+    {
+      gssize written = TEMP_FAILURE_RETRY (write (fd, data, size));
+
+      if (written < 0)
+        return errno;
+      if (written == 0)
+        return EIO;
+      data += written;
+      size -= written;
+    }
+
+  return 0;
+}
+
+/* EBADMSG if there is less than `size`. */
+static int
+read_chunk (int fd,
+            guint8 *data,
+            gsize size)
+{
+  while (size > 0)
+    {
+      gssize filled = TEMP_FAILURE_RETRY (read (fd, data, size));
+
+      if (filled < 0)
+        return errno;
+      if (filled == 0)
+        return EBADMSG;
+      data += filled;
+      size -= filled;
+    }
+
+  return 0;
+}
+
+int
+bs_file_write_whole (int fd,
+                     const guint8 *data,
+                     gsize size,
+                     BsFileDigest *digest,
+                     GCancellable *cancellable)
+{
+  BsFileDigest ignored;
+  BsFileHasher hasher;
+  int code = 0;
+
+  bs_file_hasher_init (&hasher, digest != NULL ? size : 0);
+  for (gsize at = 0; at < size && code == 0;)
+    {
+      gsize part = MIN (size - at, BS_FILE_CHUNK_SIZE);
+
+      if (g_cancellable_is_cancelled (cancellable))
+        {
+          code = ECANCELED;
+          break;
+        }
+      if (digest != NULL)
+        bs_file_hasher_add (&hasher, data + at, part);
+      code = write_chunk (fd, data + at, part);
+      at += part;
+    }
+  bs_file_hasher_end (&hasher, digest != NULL ? digest : &ignored);
+
+  return code;
+}
+
+/* With `keep` FALSE each chunk overwrites the one before. */
+static int
+read_chunks (int fd,
+             guint8 *data,
+             goffset size,
+             gboolean keep,
+             BsFileDigest *digest,
+             GCancellable *cancellable)
+{
+  BsFileDigest ignored;
+  BsFileHasher hasher;
+  int code = 0;
+
+  bs_file_hasher_init (&hasher, digest != NULL ? size : 0);
+  for (goffset at = 0; at < size && code == 0;)
+    {
+      guint8 *chunk = keep ? data + at : data;
+      gsize part = MIN (size - at, BS_FILE_CHUNK_SIZE);
+
+      if (g_cancellable_is_cancelled (cancellable))
+        {
+          code = ECANCELED;
+          break;
+        }
+      code = read_chunk (fd, chunk, part);
+      if (code == 0 && digest != NULL)
+        bs_file_hasher_add (&hasher, chunk, part);
+      at += part;
+    }
+  bs_file_hasher_end (&hasher, digest != NULL ? digest : &ignored);
+
+  return code;
+}
+
+int
+bs_file_read_whole (int fd,
+                    guint8 *data,
+                    gsize size,
+                    BsFileDigest *digest,
+                    GCancellable *cancellable)
+{
+  return read_chunks (fd, data, size, TRUE, digest, cancellable);
+}
+
+int
+bs_file_read_through (int fd,
+                      guint8 *chunk,
+                      goffset size,
+                      BsFileDigest *digest,
+                      GCancellable *cancellable)
+{
+  return read_chunks (fd, chunk, size, FALSE, digest, cancellable);
+}
+
+/* Some file systems report a full disk on closing. EINTR leaves nothing to close. */
+int
+bs_file_close_written (int fd,
+                       int code)
+{
+  if (close (fd) != 0 && code == 0 && errno != EINTR)
+    return errno;
+
+  return code;
+}
+
+void
+bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE])
+{
+  BsKey key;
+
+  bs_key_init_random (&key);
+  strcpy (name, BS_FILE_TEMPORARY_PREFIX);
+  bs_key_print_hex (&key, name + strlen (BS_FILE_TEMPORARY_PREFIX));
+}
+
+int
+bs_file_make_temporary (int fd,
+                        char name[BS_FILE_TEMPORARY_SIZE],
+                        int *temporary_fd)
+{
+  bs_file_make_temporary_name (name);
+
+  *temporary_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (*temporary_fd < 0)
+    return errno;
+
+  /* A file system that refuses has no permissions to set. */
+  fchmod (*temporary_fd, 0600);
+
+  return 0;
+}
+
+/* The content is durable afterwards, its name is not. */
+static int
+write_temporary (int fd,
+                 char name[BS_FILE_TEMPORARY_SIZE],
+                 GBytes *bytes,
+                 gboolean hashed,
+                 GCancellable *cancellable)
+{
+  BsFileDigest digest;
+  const guint8 *data;
+  int temporary_fd;
+  gsize size;
+  int code;
+
+  code = bs_file_make_temporary (fd, name, &temporary_fd);
+  if (code != 0)
+    return code;
+
+  data = g_bytes_get_data (bytes, &size);
+  code = bs_file_write_whole (temporary_fd, data, size, hashed ? &digest : NULL, cancellable);
+  if (code == 0 && hashed)
+    {
+      code = bs_file_digest_store (temporary_fd, &digest);
+      if (bs_file_digest_is_refusal (code))
+        code = 0;
+    }
+  if (code == 0 && TEMP_FAILURE_RETRY (fsync (temporary_fd)) != 0)
+    code = errno;
+  code = bs_file_close_written (temporary_fd, code);
+  if (code != 0)
+    unlinkat (fd, name, 0);
+
+  return code;
+}
+
+/* Renames over `name`, and back again if the folder can't be synced. A file system
+ * without hard links keeps no old file to go back to. */
+static int
+rename_durably (int fd,
+                const char *temporary,
+                const char *name)
+{
+  char old[BS_FILE_TEMPORARY_SIZE];
+  gboolean has_old;
+  gboolean had_none;
+  int code = 0;
+
+  bs_file_make_temporary_name (old);
+  has_old = linkat (fd, name, fd, old, 0) == 0;
+  had_none = !has_old && errno == ENOENT;
+
+  if (renameat (fd, temporary, fd, name) != 0)
+    {
+      code = errno;
+      unlinkat (fd, temporary, 0);
+    }
+  else if (TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+    {
+      code = errno;
+      if (has_old)
+        has_old = renameat (fd, old, fd, name) != 0;
+      else if (had_none)
+        unlinkat (fd, name, 0);
+    }
+
+  if (has_old)
+    unlinkat (fd, old, 0);
+
+  return code;
+}
+
+int
+bs_file_replace (int fd,
+                 const char *name,
+                 GBytes *bytes,
+                 gboolean hashed,
+                 GCancellable *cancellable)
+{
+  char temporary[BS_FILE_TEMPORARY_SIZE];
+  int code = write_temporary (fd, temporary, bytes, hashed, cancellable);
+
+  return code != 0 ? code : rename_durably (fd, temporary, name);
+}
+
+int
+bs_file_copy (int source_fd,
+              goffset size,
+              int fd,
+              BsFileDigest *digest,
+              GCancellable *cancellable)
+{
+  g_autofree guint8 *chunk = g_malloc (BS_FILE_CHUNK_SIZE);
+  BsFileDigest ignored;
+  BsFileHasher hasher;
+  int code = 0;
+
+  bs_file_hasher_init (&hasher, digest != NULL ? size : 0);
+  while (size > 0 && code == 0)
+    {
+      gsize part = MIN (size, BS_FILE_CHUNK_SIZE);
+
+      code = g_cancellable_is_cancelled (cancellable) ? ECANCELED : read_chunk (source_fd, chunk, part);
+      if (code == 0 && digest != NULL)
+        bs_file_hasher_add (&hasher, chunk, part);
+      if (code == 0)
+        code = write_chunk (fd, chunk, part);
+      size -= part;
+    }
+  bs_file_hasher_end (&hasher, digest != NULL ? digest : &ignored);
+
+  return code;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bs-file-paths-private.h"
+
+#include "base/bs-error.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+/* What a path that was opened by its directory carries. */
+static G_DEFINE_QUARK (bs-file-directory, directory)
+
+void
+bs_file_paths_init (BsFilePaths *self,
+                    GFile *file)
+{
+  g_mutex_init (&self->opening);
+  g_mutex_init (&self->mutex);
+  self->file = file;
+  self->opened = g_ptr_array_new_with_free_func (g_object_unref);
+  self->persisted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) bs_file_directory_unref);
+  if (g_file_peek_path (file) != NULL)
+    self->primary = bs_file_directory_new (BS_FILE_DIRECTORY_SCRATCH, g_file_peek_path (file), NULL);
+}
+
+void
+bs_file_paths_clear (BsFilePaths *self)
+{
+  bs_file_paths_close (self);
+
+  g_clear_pointer (&self->primary, bs_file_directory_unref);
+  g_clear_object (&self->file);
+  g_ptr_array_unref (self->opened);
+  g_mutex_clear (&self->mutex);
+  g_mutex_clear (&self->opening);
+}
+
+static BsFileDirectory *
+get_directory (GFile *path)
+{
+  return g_object_get_qdata (G_OBJECT (path), directory_quark ());
+}
+
+static gboolean
+set_not_local (GFile *file,
+               GError **error)
+{
+  g_autofree char *uri = g_file_get_uri (file);
+
+  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s is not a local directory", uri);
+
+  return FALSE;
+}
+
+static gboolean
+set_closed (GError **error)
+{
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
+
+  return FALSE;
+}
+
+/* Removes temporary directories whose processes are gone. */
+static void
+sweep_temporaries (BsFilePaths *self)
+{
+  g_autofree char *parent = g_path_get_dirname (g_file_peek_path (self->file));
+  g_autoptr (GDir) siblings = g_dir_open (parent, 0, NULL);
+  const char *name;
+
+  while (siblings != NULL && (name = g_dir_read_name (siblings)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (parent, name, NULL);
+      g_autoptr (BsFileDirectory) sibling = NULL;
+      GStatBuf status;
+
+      if (!g_str_has_prefix (name, BS_FILE_TEMPORARY_DIRECTORY_PREFIX) || g_str_equal (path, g_file_peek_path (self->file)) ||
+          g_lstat (path, &status) != 0 || !S_ISDIR (status.st_mode) || status.st_uid != geteuid ())
+        continue;
+
+      sibling = bs_file_directory_new (BS_FILE_DIRECTORY_SCRATCH, path, NULL);
+      if (bs_file_directory_open (sibling, BS_FILE_DIRECTORY_MARKED, NULL, NULL))
+        bs_file_directory_close_scratch (sibling, TRUE);
+    }
+}
+
+static gboolean
+open_primary (BsFilePaths *self,
+              GCancellable *cancellable,
+              GError **error)
+{
+  if (self->primary == NULL)
+    return set_not_local (self->file, error);
+
+  if (bs_file_directory_is_open (self->primary))
+    return TRUE;
+
+  if (!bs_file_directory_open (self->primary, BS_FILE_DIRECTORY_ADOPT, cancellable, error))
+    return FALSE;
+
+  if (self->temporary)
+    sweep_temporaries (self);
+
+  return TRUE;
+}
+
+gboolean
+bs_file_paths_begin (BsFilePaths *self,
+                     GCancellable *cancellable,
+                     GError **error)
+{
+  gboolean closed;
+
+  g_mutex_lock (&self->mutex);
+  closed = self->closed;
+  g_mutex_unlock (&self->mutex);
+
+  if (closed)
+    return set_closed (error);
+
+  return open_primary (self, cancellable, error);
+}
+
+BsFileDirectory *
+bs_file_paths_begin_at (BsFilePaths *self,
+                        GFile *file,
+                        GCancellable *cancellable,
+                        GError **error)
+{
+  g_autoptr (BsFileDirectory) directory = NULL;
+  const char *path = g_file_peek_path (file);
+
+  g_mutex_lock (&self->mutex);
+  if (!self->closed && g_ptr_array_find (self->opened, file, NULL))
+    directory = bs_file_directory_ref (get_directory (file));
+  g_mutex_unlock (&self->mutex);
+  if (directory != NULL)
+    return g_steal_pointer (&directory);
+
+  if (path == NULL || self->primary == NULL)
+    {
+      set_not_local (path == NULL ? file : self->file, error);
+      return NULL;
+    }
+
+  g_mutex_lock (&self->mutex);
+  if (!self->closed)
+    {
+      directory = g_hash_table_lookup (self->persisted, path);
+      if (directory == NULL)
+        {
+          directory = bs_file_directory_new (BS_FILE_DIRECTORY_PERSISTED, path, self->primary);
+          g_hash_table_insert (self->persisted, g_strdup (path), directory);
+        }
+      bs_file_directory_ref (directory);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (directory == NULL)
+    {
+      set_closed (error);
+      return NULL;
+    }
+
+  /* The claim on the path compares it with primary storage. */
+  if (!open_primary (self, cancellable, error) ||
+      !bs_file_directory_open (directory, BS_FILE_DIRECTORY_ADOPT, cancellable, error))
+    return NULL;
+
+  return g_steal_pointer (&directory);
+}
+
+gboolean
+bs_file_paths_is_opened (BsFilePaths *self,
+                         GFile *path)
+{
+  gboolean opened;
+
+  g_mutex_lock (&self->mutex);
+  opened = g_ptr_array_find (self->opened, path, NULL);
+  g_mutex_unlock (&self->mutex);
+
+  return opened;
+}
+
+void
+bs_file_paths_forget (BsFilePaths *self,
+                      GFile *file)
+{
+  const char *path = g_file_peek_path (file);
+  g_autoptr (BsFileDirectory) directory = NULL;
+  g_autofree char *key = NULL;
+
+  if (path == NULL)
+    return;
+
+  g_mutex_lock (&self->mutex);
+  if (g_ptr_array_remove (self->opened, file))
+    directory = g_object_steal_qdata (G_OBJECT (file), directory_quark ());
+  else if (!self->closed)
+    g_hash_table_steal_extended (self->persisted, path, (gpointer *) &key, (gpointer *) &directory);
+  g_mutex_unlock (&self->mutex);
+}
+
+/* The path that has this directory, if any. */
+static GFile *
+find_opened (BsFilePaths *self,
+             const struct stat *status)
+{
+  GFile *found = NULL;
+
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < self->opened->len && found == NULL; i++)
+    {
+      GFile *path = g_ptr_array_index (self->opened, i);
+
+      if (bs_file_directory_is_same (get_directory (path), status))
+        found = g_object_ref (path);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  return found;
+}
+
+/* A new path. Called with the opening mutex held. */
+static GFile *
+open_new (BsFilePaths *self,
+          const char *name,
+          GCancellable *cancellable,
+          GError **error)
+{
+  g_autoptr (BsFileDirectory) directory = bs_file_directory_new (BS_FILE_DIRECTORY_PERSISTED, name, self->primary);
+  GFile *path = NULL;
+
+  if (!bs_file_directory_open (directory, BS_FILE_DIRECTORY_ADOPT, cancellable, error))
+    return NULL;
+
+  g_mutex_lock (&self->mutex);
+  if (!self->closed)
+    {
+      path = g_file_new_for_path (name);
+      g_object_set_qdata_full (G_OBJECT (path), directory_quark (), g_steal_pointer (&directory), (GDestroyNotify) bs_file_directory_unref);
+      g_ptr_array_add (self->opened, g_object_ref (path));
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (path == NULL)
+    set_closed (error);
+
+  return path;
+}
+
+GFile *
+bs_file_paths_open (BsFilePaths *self,
+                    GFile *file,
+                    gboolean *writable,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  const char *name = g_file_peek_path (file);
+  g_autoptr (GMutexLocker) locker = NULL;
+  struct stat status;
+  GFile *path = NULL;
+  int fd;
+
+  if (name == NULL)
+    {
+      set_not_local (file, error);
+      return NULL;
+    }
+
+  if (!bs_file_paths_begin (self, cancellable, error))
+    return NULL;
+
+  /* While it is open no other directory gets its numbers. */
+  locker = g_mutex_locker_new (&self->opening);
+  fd = TEMP_FAILURE_RETRY (open (name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (fd >= 0 && fstat (fd, &status) == 0)
+    path = find_opened (self, &status);
+
+  if (path != NULL)
+    bs_file_directory_set_path (get_directory (path), name);
+  else
+    path = open_new (self, name, cancellable, error);
+  if (fd >= 0)
+    close (fd);
+  if (path != NULL)
+    *writable = TRUE;
+
+  return path;
+}
+
+void
+bs_file_paths_close (BsFilePaths *self)
+{
+  g_autoptr (GHashTable) persisted = NULL;
+  g_autoptr (GPtrArray) opened = NULL;
+  gboolean closed;
+
+  g_mutex_lock (&self->mutex);
+  closed = self->closed;
+  self->closed = TRUE;
+  persisted = g_steal_pointer (&self->persisted);
+  opened = self->opened;
+  self->opened = g_ptr_array_new_with_free_func (g_object_unref);
+  g_mutex_unlock (&self->mutex);
+
+  if (closed || self->primary == NULL)
+    return;
+
+  if (bs_file_directory_is_open (self->primary))
+    bs_file_directory_close_scratch (self->primary, self->temporary);
+  else if (self->temporary && self->owner == getpid ())
+    g_rmdir (g_file_peek_path (self->file));
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A persisted path is a directory, not a name. */
+
+#include "file-fixture.h"
+#include "file-mount.h"
+
+#include "base/bs-backing-private.h"
+
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+static GFile *
+open_named (Fixture *fixture,
+            const char *name)
+{
+  g_autoptr (GFile) file = g_file_new_for_path (name);
+  g_autoptr (BsKeySet) found = bs_key_set_new ();
+  g_autoptr (GError) error = NULL;
+  gboolean writable = FALSE;
+  GFile *path = bs_backing_invoke_open_path (fixture->backing, file, &writable, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_true (writable);
+  g_assert_true (bs_backing_sanitize_path (fixture->backing, path, found, NULL, &error));
+  g_assert_no_error (error);
+
+  return path;
+}
+
+static void
+persist_at (Fixture *fixture,
+            GFile *path,
+            const char *key)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_backing_persist (fixture->backing, path, key, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_true (bs_backing_sync_persisted (fixture->backing, path, NULL, &error));
+  g_assert_no_error (error);
+}
+
+static void
+write_root_at (Fixture *fixture,
+               GFile *path,
+               const char *content)
+{
+  g_autoptr (GBytes) root = g_bytes_new (content, strlen (content));
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_backing_write_root (fixture->backing, path, root, NULL, &error));
+  g_assert_no_error (error);
+}
+
+/* Nothing at the path can be changed or declared safe any more, and nothing is. */
+static void
+assert_moved (Fixture *fixture,
+              GFile *path,
+              const char *place)
+{
+  g_autofree char *other = write_other (fixture);
+  g_autofree char *before = snapshot (place);
+  g_autoptr (GBytes) root = g_bytes_new_static ("new", 3);
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_key_set_add (keys, fixture->key, NULL));
+  g_assert_false (bs_backing_sync_persisted (fixture->backing, path, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_write_root (fixture->backing, path, root, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_invoke_check_path (fixture->backing, path, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_persist (fixture->backing, path, other, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_delete_persisted (fixture->backing, path, fixture->key, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_delete_persisted_keys (fixture->backing, path, keys, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  assert_unchanged (place, before);
+}
+
+static void
+assert_works (Fixture *fixture,
+              GFile *path)
+{
+  g_autofree char *other = write_other (fixture);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_backing_invoke_check_path (fixture->backing, path, NULL, &error));
+  g_assert_no_error (error);
+  persist_at (fixture, path, other);
+  write_root_at (fixture, path, "root");
+}
+
+/* The document is renamed while it is open, and another one made under its old name. */
+static void
+test_renamed (Fixture *fixture,
+              gconstpointer data)
+{
+  g_autofree char *aside = g_strconcat (fixture->path_name, "-renamed", NULL);
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (GFile) again = NULL;
+  g_autoptr (GFile) other = NULL;
+  g_autoptr (GBytes) root = NULL;
+  g_autoptr (GError) error = NULL;
+
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, fixture->path_name);
+  persist_at (fixture, path, fixture->key);
+  write_root_at (fixture, path, "first");
+  g_assert_cmpint (g_rename (fixture->path_name, aside), ==, 0);
+  assert_moved (fixture, path, aside);
+
+  other = open_named (fixture, fixture->path_name);
+  g_assert_true (other != path);
+  write_root_at (fixture, other, "second");
+  assert_moved (fixture, path, aside);
+  root = bs_backing_read_root (fixture->backing, path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpmem (g_bytes_get_data (root, NULL), g_bytes_get_size (root), "first", 5);
+
+  again = open_named (fixture, aside);
+  g_assert_true (again == path);
+  assert_works (fixture, path);
+  assert_works (fixture, other);
+}
+
+/* Its old name leads to it again. */
+static void
+test_renamed_back (Fixture *fixture,
+                   gconstpointer data)
+{
+  g_autofree char *aside = g_strconcat (fixture->path_name, "-renamed", NULL);
+  g_autoptr (GFile) path = NULL;
+
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, fixture->path_name);
+  persist_at (fixture, path, fixture->key);
+  g_assert_cmpint (g_rename (fixture->path_name, aside), ==, 0);
+  assert_moved (fixture, path, aside);
+  g_assert_cmpint (g_rename (aside, fixture->path_name), ==, 0);
+  assert_works (fixture, path);
+}
+
+static void
+test_exchanged (Fixture *fixture,
+                gconstpointer data)
+{
+  g_autofree char *other_name = g_strconcat (fixture->path_name, "-other", NULL);
+  g_autofree char *aside = g_strconcat (fixture->path_name, "-aside", NULL);
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (GFile) other = NULL;
+  g_autoptr (GFile) again = NULL;
+
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, fixture->path_name);
+  other = open_named (fixture, other_name);
+  persist_at (fixture, path, fixture->key);
+  persist_at (fixture, other, fixture->key);
+
+  g_assert_cmpint (g_rename (fixture->path_name, aside), ==, 0);
+  g_assert_cmpint (g_rename (other_name, fixture->path_name), ==, 0);
+  g_assert_cmpint (g_rename (aside, other_name), ==, 0);
+  assert_moved (fixture, path, other_name);
+  assert_moved (fixture, other, fixture->path_name);
+
+  again = open_named (fixture, other_name);
+  g_assert_true (again == path);
+  assert_works (fixture, path);
+  assert_moved (fixture, other, fixture->path_name);
+}
+
+/* Nothing is left of it. */
+static void
+test_removed (Fixture *fixture,
+              gconstpointer data)
+{
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (GFile) other = NULL;
+  g_autoptr (GBytes) root = NULL;
+  g_autoptr (GError) error = NULL;
+
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, fixture->path_name);
+  persist_at (fixture, path, fixture->key);
+  remove_test_directory (fixture->path_name);
+
+  g_assert_false (bs_backing_sync_persisted (fixture->backing, path, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  g_clear_error (&error);
+  root = bs_backing_read_root (fixture->backing, path, NULL, &error);
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_register_key (fixture->backing, path, fixture->key, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  g_clear_error (&error);
+
+  other = open_named (fixture, fixture->path_name);
+  g_assert_true (other != path);
+  assert_works (fixture, other);
+  g_assert_false (bs_backing_sync_persisted (fixture->backing, path, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+}
+
+/* Changed on the way by another machine, which a kernel's own lock does not stop. */
+static void
+test_lock_replaced (Fixture *fixture,
+                    gconstpointer data)
+{
+  g_autofree char *lock = g_build_filename (fixture->path_name, ".lock", NULL);
+  g_autoptr (GFile) path = NULL;
+
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, fixture->path_name);
+  persist_at (fixture, path, fixture->key);
+  g_assert_cmpint (g_unlink (lock), ==, 0);
+  plant (lock, "");
+  assert_moved (fixture, path, fixture->path_name);
+}
+
+/* One directory by any of its names. */
+static void
+test_names (Fixture *fixture,
+            gconstpointer data)
+{
+  g_autofree char *link = g_strconcat (fixture->path_name, "-link", NULL);
+  g_autofree char *spelled = g_strconcat (fixture->directory, "/.//primary/../persisted/", NULL);
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (GFile) by_link = NULL;
+  g_autoptr (GFile) by_spelling = NULL;
+
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, fixture->path_name);
+  g_assert_cmpint (symlink (fixture->path_name, link), ==, 0);
+  by_link = open_named (fixture, link);
+  g_assert_true (by_link == path);
+  assert_works (fixture, path);
+
+  /* The name that counts is the one that was given last. */
+  g_assert_cmpint (g_unlink (link), ==, 0);
+  assert_moved (fixture, path, fixture->path_name);
+  by_spelling = open_named (fixture, spelled);
+  g_assert_true (by_spelling == path);
+  assert_works (fixture, path);
+}
+
+static void
+test_bind_mount (Fixture *fixture,
+                 gconstpointer data)
+{
+  g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 0);
+  g_autoptr (Mount) bound = NULL;
+  g_autofree char *name = NULL;
+  g_autofree char *bound_name = NULL;
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (GFile) by_bind = NULL;
+
+  if (mount == NULL)
+    return;
+
+  bound = mount_bind (mount, fixture->directory);
+  name = g_build_filename (mount_get_path (mount), "path", NULL);
+  bound_name = g_build_filename (mount_get_path (bound), "path", NULL);
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, name);
+  by_bind = open_named (fixture, bound_name);
+  g_assert_true (by_bind == path);
+  assert_works (fixture, path);
+
+  g_clear_object (&path);
+  g_clear_object (&by_bind);
+  g_clear_object (&fixture->backing);
+}
+
+/* Released, a path is nothing that is remembered. */
+static void
+test_released (Fixture *fixture,
+               gconstpointer data)
+{
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (GFile) again = NULL;
+  g_autoptr (GError) error = NULL;
+
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, fixture->path_name);
+  persist_at (fixture, path, fixture->key);
+  g_assert_true (bs_backing_release_path (fixture->backing, path, NULL, &error));
+  g_assert_no_error (error);
+
+  again = open_named (fixture, fixture->path_name);
+  g_assert_true (again != path);
+  assert_works (fixture, again);
+}
+
+int
+main (int argc,
+      char *argv[])
+{
+  static const struct
+  {
+    const char *name;
+    void (*func) (Fixture *, gconstpointer);
+  } tests[] = {
+    { "renamed", test_renamed },
+    { "renamed-back", test_renamed_back },
+    { "exchanged", test_exchanged },
+    { "removed", test_removed },
+    { "lock-replaced", test_lock_replaced },
+    { "names", test_names },
+    { "bind-mount", test_bind_mount },
+    { "released", test_released },
+  };
+
+  mount_init ();
+  g_test_init (&argc, &argv, NULL);
+  alarm (100);
+
+  for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
+    {
+      g_autofree char *name = g_strconcat ("/file-identity/", tests[i].name, NULL);
+
+      g_test_add (name, Fixture, NULL, set_up, tests[i].func, tear_down);
+    }
+
+  return g_test_run ();
+}
