@@ -5,9 +5,8 @@
 
 #include <string.h>
 
-#include "store/queues/bs-path-private.h"
+#include "store/bs-backing-store-private.h"
 #include "store/operations/bs-store-private.h"
-#include "store/queues/bs-key-queue-private.h"
 
 /* A store and a pool on a backing with gates. Nothing here sleeps: what other
  * threads bring about is waited for at gates, in main loops, or by looking. */
@@ -311,7 +310,8 @@ assert_log (Fixture *fixture, const char *key, const char *expected)
   g_assert_cmpstr (log, ==, expected);
 }
 
-/* Inside the store: who waits for anything on a key's strand. */
+/* Inside the store: the waiters of all operations on a key, but for the thread that runs
+ * one of its own. */
 static inline guint
 count_callers (BsBackingStore *store, const char *string)
 {
@@ -322,12 +322,12 @@ count_callers (BsBackingStore *store, const char *string)
   {
     guint64 hash = bs_key_hash (&key);
     BsShard *shard = &store->shards[bs_shard_index (hash)];
-    BsToken *record;
+    BsStoreOperation *operation;
 
     g_mutex_lock (&shard->mutex);
-    record = bs_shard_lookup (shard, &key, hash);
-    for (BsStoreOperation *job = record != NULL ? record->last_operation : NULL; job != NULL; job = job->previous)
-      n += job->n_wanting;
+    operation = (BsStoreOperation *) bs_key_queue_find_last (shard, &key, hash);
+    for (; operation != NULL; operation = operation->previous)
+      n += operation->n_wanted - (operation->on_stack && operation->runner != NULL);
     g_mutex_unlock (&shard->mutex);
   }
   return n;
@@ -337,16 +337,18 @@ count_callers (BsBackingStore *store, const char *string)
 static inline gboolean
 is_forgotten (BsBackingStore *store, const char *string)
 {
-  BsToken *record;
+  gboolean forgotten;
+  BsShard *shard;
   guint64 hash;
   BsKey key;
 
   g_assert_true (bs_key_parse (string, &key));
   hash = bs_key_hash (&key);
-  g_mutex_lock (&store->shards[bs_shard_index (hash)].mutex);
-  record = bs_shard_lookup (&store->shards[bs_shard_index (hash)], &key, hash);
-  g_mutex_unlock (&store->shards[bs_shard_index (hash)].mutex);
-  return record == NULL;
+  shard = &store->shards[bs_shard_index (hash)];
+  g_mutex_lock (&shard->mutex);
+  forgotten = bs_shard_lookup (shard, &key, hash) == NULL && bs_key_queue_find_last (shard, &key, hash) == NULL;
+  g_mutex_unlock (&shard->mutex);
+  return forgotten;
 }
 
 /* A call that fills every thread of the store until plug_out(). */

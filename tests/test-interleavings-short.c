@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store-fixture.h"
 
-/* What is asked while a blocking call runs on its caller's thread, on the short
- * way. Where nothing else was under way in the shard, that call stands on no
- * strand until somebody comes; everybody must find it all the same. The backing
- * sees to it that a key has one call at a time. */
+/* Operations asked while a blocking call, with its operation on the stack, runs on its
+ * caller's thread. The backing sees to it that a key has one call at a time. */
 
 typedef struct
 {
@@ -51,16 +49,35 @@ insert_in (Fixture *fixture, BsShard *shard, gboolean there)
     }
 }
 
-static gboolean
-is_loose (Fixture *fixture, const char *key)
+/* The last operation on the key, as it is just now. */
+static BsKeyOperation
+peek_last (Fixture *fixture, const char *string)
 {
-  BsShard *shard = shard_of (fixture, key);
-  gboolean loose;
+  BsShard *shard = shard_of (fixture, string);
+  BsKeyOperation copy = { 0, };
+  BsKeyOperation *last;
+  BsKey key;
 
+  g_assert_true (bs_key_parse (string, &key));
   g_mutex_lock (&shard->mutex);
-  loose = shard->loose != NULL;
+  last = bs_key_queue_find_last (shard, &key, bs_key_hash (&key));
+  if (last != NULL)
+    copy = *last;
   g_mutex_unlock (&shard->mutex);
-  return loose;
+  return copy;
+}
+
+static gboolean
+is_on_stack (Fixture *fixture, const char *key)
+{
+  return peek_last (fixture, key).operation.on_stack;
+}
+
+/* The last operation on the key is to settle its token. */
+static gboolean
+is_unheld (Fixture *fixture, const char *key)
+{
+  return peek_last (fixture, key).token != NULL;
 }
 
 /* It stands in the backing. The item is persisted before it is deleted. */
@@ -79,14 +96,14 @@ static void
 begin_persist (Short *self, Fixture *fixture)
 {
   begin (self, fixture, BS_OPERATION_PERSIST, insert_written (fixture, "a"));
-  g_assert_true (is_loose (fixture, self->key));
+  g_assert_true (is_on_stack (fixture, self->key));
 }
 
 static void
 begin_delete (Short *self, Fixture *fixture)
 {
   begin (self, fixture, BS_OPERATION_DELETE_PERSISTED, insert_persisted (fixture, "a"));
-  g_assert_true (is_loose (fixture, self->key));
+  g_assert_true (is_on_stack (fixture, self->key));
 }
 
 /* What was asked meanwhile is on the strand behind it. */
@@ -100,7 +117,7 @@ end (Short *self, const char *log)
   settle (fixture);
   if (log != NULL)
     assert_log (fixture, self->key, log);
-  g_assert_false (is_loose (fixture, self->key));
+  g_assert_false (is_on_stack (fixture, self->key));
 }
 
 static void
@@ -280,9 +297,9 @@ test_last_drops (Fixture *fixture, gconstpointer data)
   gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, self.key, GATE_BEFORE);
   blocking_start (&self.call, fixture, blocking_delete_persisted, self.key, NULL);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, self.key, GATE_BEFORE, 1);
-  g_assert_true (is_loose (fixture, self.key));
+  g_assert_true (is_on_stack (fixture, self.key));
   g_clear_object (&list);
-  wait_until (!is_loose (fixture, self.key));
+  wait_until (is_unheld (fixture, self.key));
   end (&self, "delete_persisted delete_key");
   short_clear (&self);
 }
@@ -438,7 +455,7 @@ is_awaited (Fixture *fixture, BsShard *shard)
   gboolean awaited;
 
   g_mutex_lock (&shard->mutex);
-  awaited = fixture->tracked->shards[shard - fixture->store->shards].tickets.awaited != 0;
+  awaited = fixture->tracked->members.shards[shard - fixture->store->shards].tickets.awaited != 0;
   g_mutex_unlock (&shard->mutex);
   return awaited;
 }

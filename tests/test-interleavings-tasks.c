@@ -328,23 +328,18 @@ test_inside_encoder (Fixture *fixture, gconstpointer data)
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autoptr (GError) error = NULL;
       Answer answer = { 0, };
-      BsWaiter *caller;
+      BsRequest request = { .kind = BS_KIND_WRITE, .token = token, .content = content };
 
       if (blocking)
-        caller = bs_waiter_new_blocking (fixture->store, cancellable, NULL, NULL, NULL, NULL);
-      else
-        caller = bs_waiter_new_async (fixture->store, g_task_new (NULL, cancellable, answer_cb, &answer), NULL, NULL, NULL, NULL);
-      bs_backing_store_start_write (fixture->store, token, content, caller);
-      bs_content_unref (content);
-      if (blocking)
         {
-          g_assert_null (bs_waiter_wait (caller, &error));
+          g_assert_null (bs_ask_blocking (fixture->store, &request, NULL, cancellable, &error));
         }
       else
         {
-          bs_waiter_unref (caller);
+          bs_ask_async (fixture->store, &request, NULL, g_task_new (NULL, cancellable, answer_cb, &answer));
           error = answer_dup_error (&answer);
         }
+      bs_content_unref (content);
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
       g_assert_cmpuint (inside.n, ==, 1);
       g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE, NULL), ==, 0);

@@ -291,7 +291,7 @@ test_shards_of_new (void)
 
   iter = (BsKeyTableIter) { 0 };
   while (bs_key_table_iter_next (&table, &iter, &key))
-    bs_key_table_add_new (&shards[bs_key_hash (key) >> (64 - SHARD_SHIFT)], key, bs_key_hash (key));
+    bs_key_table_add_new (&shards[bs_key_hash (key) >> (64 - SHARD_SHIFT)], key, bs_key_hash (key), 0);
   assert_in_shards (&table, shards);
   for (guint i = 0; i < N_SHARDS; i++)
     {

@@ -353,7 +353,9 @@ check_round (Fixture *fixture, Worker *workers, BsTrackedPath **paths)
       g_assert_no_error (error);
       g_assert_cmpuint (g_bytes_get_size (root) / KEY_LENGTH, ==, bs_tracked_path_get_n_keys (paths[i]));
       for (guint j = 0; j < BS_N_SHARDS; j++)
-        g_assert_cmpuint (paths[i]->shards[j].pinned.n_keys, ==, 0);
+        for (guint k = 0; k < BS_N_MEMBER_FLAGS; k++)
+          if ((1 << k) & (BS_MEMBER_PINNED | BS_MEMBER_ADDED | BS_MEMBER_CLAIMED | BS_MEMBER_TO_DELETE))
+            g_assert_cmpuint (paths[i]->members.shards[j].n_flagged[k], ==, 0);
     }
   check_root (fixture->gates, BS_OPERATION_CLOSE, NULL, NULL);
 }

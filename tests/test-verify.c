@@ -214,7 +214,7 @@ test_bounded (Fixture *fixture, gconstpointer data)
   g_autoptr (GFile) file = g_file_new_for_uri ("gate:///many");
   g_autoptr (BsTrackedPath) tracked = NULL;
   g_autoptr (BsVerify) verify = NULL;
-  guint n_keys = 1500, n_records = 0;
+  guint n_keys = 1500, n_queues = 0;
   Answer answer = { 0, };
 
   for (guint i = 0; i < n_keys; i++)
@@ -234,10 +234,10 @@ test_bounded (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       g_mutex_lock (&fixture->store->shards[i].mutex);
-      n_records += fixture->store->shards[i].n_tokens;
+      n_queues += fixture->store->shards[i].n_queues;
       g_mutex_unlock (&fixture->store->shards[i].mutex);
     }
-  g_assert_cmpuint (n_records, ==, fixture->n_threads);
+  g_assert_cmpuint (n_queues, ==, fixture->n_threads);
   g_assert_cmpuint (bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (fixture->store)), ==, 1 + fixture->n_threads);
   gate_backing_release (fixture->gates, VERIFY, NULL, GATE_BEFORE);
   answer_ok (&answer);

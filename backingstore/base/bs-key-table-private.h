@@ -6,8 +6,8 @@
 G_BEGIN_DECLS
 
 /* A compact set of keys: open addressing in groups of eight, the keys inline,
- * one control byte a key. Not thread-safe. All zero is an empty table of
- * shift 0.
+ * one control byte a key, and a byte of marks a key where the table has those. Not
+ * thread-safe. All zero is an empty table of shift 0 without marks.
  *
  * Keys stand in the order of their hash shifted left by `shift`, save for the
  * few whose place was taken, so that a table read in order fills other tables
@@ -17,10 +17,12 @@ typedef struct
   /* written atomically, as is n_groups */
   guint8 *control;  /* n_groups * 8 bytes; NULL while nothing was added */
   BsKey *keys;      /* n_groups * 8 */
+  guint8 *marks;    /* likewise; NULL where the table has no marks */
   guint64 n_keys;   /* written atomically */
   guint64 n_free;   /* how many empty places may still be filled before growing */
   guint32 n_groups;
   guint8 shift;
+  gboolean has_marks;
 } BsKeyTable;
 
 typedef struct
@@ -29,15 +31,29 @@ typedef struct
 } BsKeyTableIter;
 
 void     bs_key_table_init      (BsKeyTable *table, guint shift);
+void     bs_key_table_init_with_marks (BsKeyTable *table, guint shift);
 void     bs_key_table_clear     (BsKeyTable *table);
 void     bs_key_table_copy      (const BsKeyTable *table, BsKeyTable *copy);
 void     bs_key_table_reserve   (BsKeyTable *table, guint64 n_keys);
 gboolean bs_key_table_add       (BsKeyTable *table, const BsKey *key, guint64 hash);
-void     bs_key_table_add_new   (BsKeyTable *table, const BsKey *key, guint64 hash);
+void     bs_key_table_add_new   (BsKeyTable *table, const BsKey *key, guint64 hash, guint8 marks);
 gboolean bs_key_table_remove    (BsKeyTable *table, const BsKey *key, guint64 hash);
 gboolean bs_key_table_contains  (const BsKeyTable *table, const BsKey *key, guint64 hash);
 gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key);
 gsize    bs_key_table_get_size  (const BsKeyTable *table);
+
+/* The marks of a key, or NULL where it is not there; of a table with marks. The
+ * pointer is good until the table changes. */
+guint8  *bs_key_table_find_marks   (BsKeyTable *table, const BsKey *key, guint64 hash);
+/* Adds the key, without marks, where it is not there. */
+guint8  *bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64 hash);
+
+/* The marks of the key that bs_key_table_iter_next() gave last. */
+static inline guint8 *
+bs_key_table_iter_get_marks (const BsKeyTable *table, const BsKeyTableIter *iter)
+{
+  return &table->marks[iter->next - 1];
+}
 
 /* Neither needs a lock. */
 static inline guint64

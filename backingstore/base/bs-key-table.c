@@ -140,10 +140,13 @@ static inline void
 put (BsKeyTable *table,
      guint64 place,
      const BsKey *key,
-     guint64 hash)
+     guint64 hash,
+     guint8 marks)
 {
   set_control (table, place, control_of (hash));
   table->keys[place] = *key;
+  if (table->marks != NULL)
+    table->marks[place] = marks;
 }
 
 static guint64
@@ -152,12 +155,13 @@ groups_for (guint64 n_keys)
   return n_keys == 0 ? 1 : (n_keys + GROUP_CAPACITY - 1) / GROUP_CAPACITY;
 }
 
-/* Looks for a place from the home of the key on, and gives up on the way to a
- * group before `first`. */
-static gboolean
+/* Puts the key into the first place from its home on, and gives up on the way to a
+ * group before `first`. Returns the place, or -1. */
+static gint64
 settle (BsKeyTable *table,
         const BsKey *key,
         guint64 hash,
+        guint8 marks,
         guint32 first)
 {
   Search search;
@@ -168,23 +172,34 @@ settle (BsKeyTable *table,
 
       if (matches != 0)
         {
-          put (table, place_of (search.group, matches), key, hash);
-          return TRUE;
+          put (table, place_of (search.group, matches), key, hash, marks);
+          return place_of (search.group, matches);
         }
     }
-  return FALSE;
+  return -1;
 }
+
+typedef struct
+{
+  BsKey key;
+  guint8 marks;
+} Entry;
 
 static guint
 take_group (BsKeyTable *table,
             guint32 group,
-            BsKey keys[GROUP_SIZE])
+            Entry entries[GROUP_SIZE])
 {
   guint64 matches = load_group (table, group) & HIGH_BITS;
   guint n = 0;
 
   for (; matches != 0; matches &= matches - 1)
-    keys[n++] = table->keys[place_of (group, matches)];
+    {
+      guint64 place = place_of (group, matches);
+
+      entries[n].key = table->keys[place];
+      entries[n++].marks = table->marks != NULL ? table->marks[place] : 0;
+    }
 
   memset (table->control + (gsize) group * GROUP_SIZE, EMPTY, GROUP_SIZE);
   return n;
@@ -219,24 +234,24 @@ rehash (BsKeyTable *table,
 
   for (guint32 group = n_old_groups; group-- > 0;)
     {
-      BsKey keys[GROUP_SIZE];
-      guint n = take_group (table, group, keys);
+      Entry entries[GROUP_SIZE];
+      guint n = take_group (table, group, entries);
 
       for (guint i = 0; i < n; i++)
         {
-          if (settle (table, &keys[i], bs_key_hash (&keys[i]), group))
+          if (settle (table, &entries[i].key, bs_key_hash (&entries[i].key), entries[i].marks, group) >= 0)
             continue;
           if (waiting == NULL)
-            waiting = g_array_new (FALSE, FALSE, sizeof (BsKey));
-          g_array_append_val (waiting, keys[i]);
+            waiting = g_array_new (FALSE, FALSE, sizeof (Entry));
+          g_array_append_val (waiting, entries[i]);
         }
     }
 
   for (guint i = 0; waiting != NULL && i < waiting->len; i++)
     {
-      const BsKey *key = &g_array_index (waiting, BsKey, i);
+      const Entry *entry = &g_array_index (waiting, Entry, i);
 
-      settle (table, key, bs_key_hash (key), 0);
+      settle (table, &entry->key, bs_key_hash (&entry->key), entry->marks, 0);
     }
 }
 
@@ -253,6 +268,8 @@ resize (BsKeyTable *table,
   control = g_realloc (table->control, n_groups * GROUP_SIZE);
   memset (control + (gsize) n_old_groups * GROUP_SIZE, EMPTY,
           (n_groups - n_old_groups) * GROUP_SIZE);
+  if (table->has_marks)
+    table->marks = g_realloc (table->marks, n_groups * GROUP_SIZE);
   set_memory (table, control, g_realloc (table->keys, n_groups * GROUP_SIZE * sizeof (BsKey)), n_groups);
   table->n_free = n_groups * GROUP_CAPACITY - table->n_keys;
   rehash (table, n_old_groups);
@@ -279,8 +296,17 @@ bs_key_table_init (BsKeyTable *table,
 }
 
 void
+bs_key_table_init_with_marks (BsKeyTable *table,
+                              guint shift)
+{
+  bs_key_table_init (table, shift);
+  table->has_marks = TRUE;
+}
+
+void
 bs_key_table_clear (BsKeyTable *table)
 {
+  g_clear_pointer (&table->marks, g_free);
   g_free (table->keys);
   g_free (table->control);
   set_memory (table, NULL, NULL, 0);
@@ -299,6 +325,7 @@ bs_key_table_copy (const BsKeyTable *table,
 
   copy->keys = g_memdup2 (table->keys, (gsize) table->n_groups * GROUP_SIZE * sizeof (BsKey));
   copy->control = g_memdup2 (table->control, (gsize) table->n_groups * GROUP_SIZE);
+  copy->marks = g_memdup2 (table->marks, (gsize) table->n_groups * GROUP_SIZE);
 }
 
 void
@@ -347,6 +374,26 @@ look_up (const BsKeyTable *table,
     }
 }
 
+/* Adds a key that is not there, at `place` if that is 0 or more and may be filled.
+ * Returns its place. */
+static gint64
+add_at (BsKeyTable *table,
+        gint64 place,
+        const BsKey *key,
+        guint64 hash)
+{
+  set_n_keys (table, table->n_keys + 1);
+  if (place >= 0 && (table->n_free > 0 || table->control[place] == DELETED))
+    {
+      table->n_free -= table->control[place] == EMPTY;
+      put (table, place, key, hash, 0);
+      return place;
+    }
+
+  make_room (table);
+  return settle (table, key, hash, 0, 0);
+}
+
 /* Whether the key is new. */
 gboolean
 bs_key_table_add (BsKeyTable *table,
@@ -358,28 +405,44 @@ bs_key_table_add (BsKeyTable *table,
   if (look_up (table, key, hash, &place) >= 0)
     return FALSE;
 
-  set_n_keys (table, table->n_keys + 1);
-  if (place >= 0 && (table->n_free > 0 || table->control[place] == DELETED))
-    {
-      table->n_free -= table->control[place] == EMPTY;
-      put (table, place, key, hash);
-      return TRUE;
-    }
-
-  make_room (table);
-  settle (table, key, hash, 0);
+  add_at (table, place, key, hash);
   return TRUE;
+}
+
+guint8 *
+bs_key_table_find_marks (BsKeyTable *table,
+                         const BsKey *key,
+                         guint64 hash)
+{
+  gint64 unused;
+  gint64 place = look_up (table, key, hash, &unused);
+
+  return place >= 0 ? &table->marks[place] : NULL;
+}
+
+guint8 *
+bs_key_table_obtain_marks (BsKeyTable *table,
+                           const BsKey *key,
+                           guint64 hash)
+{
+  gint64 free_place;
+  gint64 place = look_up (table, key, hash, &free_place);
+
+  if (place < 0)
+    place = add_at (table, free_place, key, hash);
+  return &table->marks[place];
 }
 
 /* The key must not be in the table, and room must be reserved for it. */
 void
 bs_key_table_add_new (BsKeyTable *table,
                       const BsKey *key,
-                      guint64 hash)
+                      guint64 hash,
+                      guint8 marks)
 {
   set_n_keys (table, table->n_keys + 1);
   table->n_free--;
-  settle (table, key, hash, 0);
+  settle (table, key, hash, marks, 0);
 }
 
 /* Whether the key was there. */
@@ -460,5 +523,5 @@ bs_key_table_iter_next (const BsKeyTable *table,
 gsize
 bs_key_table_get_size (const BsKeyTable *table)
 {
-  return table->n_groups * GROUP_BYTES;
+  return table->n_groups * (GROUP_BYTES + (table->has_marks ? GROUP_SIZE : 0));
 }

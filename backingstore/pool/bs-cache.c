@@ -243,7 +243,7 @@ payload_new (BsCache *self, BsKind kind, gpointer content)
 BsToken *
 bs_cache_release_entry (BsCache *self, BsEntry *entry)
 {
-  BsToken *token = entry->record;
+  BsToken *token = entry->token;
   Detached detached = { 0, };
 
   if (!g_atomic_int_dec_and_test (&entry->ref_count))
@@ -533,7 +533,7 @@ dup_content (BsCache *self, BsEntry *entry)
 BsContent *
 bs_cache_dup_unpersisted (BsCache *self, BsEntry *entry)
 {
-  if (bs_entry_is_clean (entry) && bs_backing_store_has_seen_bad (self->store))
+  if (bs_entry_is_clean (entry) && bs_backing_store_get_corruption_seen (self->store))
     return dup_content (self, entry);
 
   return bs_cache_dup_unwritten (self, entry);

@@ -48,8 +48,8 @@ struct _BsEntry
   gpointer reference;         /* BsReference, owned, while the entry is in memory */
 
   /* constant */
-  BsToken *record;        /* one token */
-  BsKey key;                  /* the record's: to look for the key without waiting for the record */
+  BsToken *token;         /* one token */
+  BsKey key;                  /* the token's: to look for the key without waiting for the token */
 };
 
 /* Takes the token over. */

@@ -9,8 +9,8 @@ bs_entry_new (BsToken *token, gboolean is_clean)
   BsEntry *self = g_new0 (BsEntry, 1);
 
   self->ref_count = 1;
-  self->record = token;
-  self->key = *bs_token_get_key (token);
+  self->token = token;
+  self->key = token->key;
   self->is_clean = is_clean;
 
   return self;

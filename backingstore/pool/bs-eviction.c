@@ -388,13 +388,11 @@ start_write (BsCache *self, BsEntry *entry, EvictionWrite *write, Round *round)
 {
   /* The write is freed as soon as it has ended. */
   g_autoptr (BsContent) content = bs_content_new_for_reference (write->payload, write->reference, self->codec, &write->key);
+  BsDelivery delivery = { .func = eviction_write_deliver, .data = write, .data_free = eviction_write_free };
+  BsRequest request = { .kind = BS_KIND_WRITE, .token = entry->token, .content = content };
   BsToken *token;
-  BsWaiter *caller;
 
-  caller = bs_waiter_new_background (self->store, write->queue != NULL ? round->priority : G_PRIORITY_LOW,
-                                     eviction_write_deliver, write, eviction_write_free);
-  bs_backing_store_start_write (self->store, entry->record, content, caller);
-  bs_waiter_unref (caller);
+  bs_ask_in_background (self->store, &request, &delivery, write->queue != NULL ? round->priority : G_PRIORITY_LOW, NULL);
 
   token = bs_cache_release_entry (self, entry);
   if (token != NULL)

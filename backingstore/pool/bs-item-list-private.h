@@ -10,6 +10,6 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE (BsItemList, bs_item_list, BS, ITEM_LIST, GObject)
 
 /* Takes the tokens over, not the array. */
-BsItemList *bs_item_list_new (BsPool *pool, GPtrArray *records) G_GNUC_WARN_UNUSED_RESULT;
+BsItemList *bs_item_list_new (BsPool *pool, GPtrArray *tokens) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -310,13 +310,13 @@ bs_item_list_init (BsItemList *self)
 }
 
 BsItemList *
-bs_item_list_new (BsPool *pool, GPtrArray *records)
+bs_item_list_new (BsPool *pool, GPtrArray *tokens)
 {
   BsItemList *self = g_object_new (BS_TYPE_ITEM_LIST, NULL);
 
   self->pool = g_object_ref (pool);
-  self->n_places = records->len;
-  self->places = g_memdup2 (records->pdata, records->len * sizeof (gpointer));
+  self->n_places = tokens->len;
+  self->places = g_memdup2 (tokens->pdata, tokens->len * sizeof (gpointer));
 
   return self;
 }

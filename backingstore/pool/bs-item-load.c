@@ -3,6 +3,8 @@
 
 #include "bs-item-private.h"
 
+#include "store/operations/bs-write-and-read-private.h"
+
 /* Loads, answered from memory or from the backing. A pool with a codec has objects
  * in memory, decoded from the bytes that were read. */
 
@@ -128,9 +130,9 @@ decode (BsItemRequest *request, GBytes *bytes, guint64 *size, GError **error)
   BsBackingStore *store = bs_pool_get_store (request->item->pool);
   BsCodec *codec = bs_pool_get_codec (request->item->pool);
   GObject *object;
-  BsCallScope frame;
+  BsCallScope scope;
 
-  if (!bs_backing_store_enter_call (store, &frame))
+  if (!bs_backing_store_enter_call (store, &scope))
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED, "decode: this thread cannot run the store's main context");
       return NULL;
@@ -139,7 +141,7 @@ decode (BsItemRequest *request, GBytes *bytes, guint64 *size, GError **error)
   object = bs_codec_decode (codec, bytes, request->cancellable, error);
   if (object != NULL)
     *size = bs_codec_measure (codec, object);
-  bs_backing_store_leave_call (store, &frame);
+  bs_backing_store_leave_call (store, &scope);
 
   return object;
 }
@@ -201,54 +203,53 @@ get_content_free (BsKind kind)
   return kind == BS_KIND_OBJECT ? g_object_unref : (GDestroyNotify) g_bytes_unref;
 }
 
+static BsDelivery
+load_delivery (BsItemRequest *request, GDestroyNotify request_free)
+{
+  return (BsDelivery) {
+    .func = load_deliver,
+    .data = request,
+    .data_free = request_free,
+    .value_free = get_content_free (request->kind),
+  };
+}
+
 /* Content that is only in memory, and in the other kind, is written first: it comes
  * back out of the backing. */
-static void
-start_read (BsItem *self, BsEntry *entry, BsContent *other_kind, BsWaiter *caller)
-{
-  BsBackingStore *store = bs_pool_get_store (self->pool);
-
-  if (other_kind != NULL)
-    bs_backing_store_start_write_and_read (store, entry->record, other_kind, bs_item_write_deliver,
-                                           bs_item_request_new (self, entry, BS_KIND_BYTES, NULL), bs_item_request_free, caller);
-  else
-    bs_backing_store_start_read (store, entry->record, caller);
-}
-
-/* The store's short way; FALSE where it can't be taken. */
-static gboolean
-read_now (BsItemRequest *request, gpointer *content, GError **error)
-{
-  BsEntry *entry = request->entry;
-  g_autoptr (GBytes) bytes = NULL;
-  GError *local_error = NULL;
-
-  if (request->cancellable != NULL ||
-      !bs_backing_store_read_now (bs_pool_get_store (request->item->pool), &entry->key, entry->record, &bytes, &local_error))
-    return FALSE;
-
-  *content = load_deliver (request, bytes, &local_error);
-  if (local_error != NULL)
-    g_propagate_error (error, local_error);
-  return TRUE;
-}
-
 static gpointer
 read_blocking (BsItemRequest *request, GError **error)
 {
-  BsItem *item = request->item;
-  g_autoptr (BsContent) other_kind = bs_cache_dup_other_kind (bs_item_get_cache (item), request->entry, request->kind);
-  gpointer content;
-  BsWaiter *caller;
+  BsBackingStore *store = bs_pool_get_store (request->item->pool);
+  g_autoptr (BsContent) other_kind = bs_cache_dup_other_kind (bs_item_get_cache (request->item), request->entry, request->kind);
+  BsDelivery delivery = load_delivery (request, NULL);
+  BsDelivery written = { .func = bs_item_write_deliver, .data = request };
+  BsRequest read = { .kind = BS_KIND_READ, .token = request->entry->token, .key = &request->entry->key };
 
-  if (other_kind == NULL && read_now (request, &content, error))
-    return content;
+  if (other_kind != NULL)
+    return bs_write_and_read_blocking (store, read.token, other_kind, &written, &delivery, request->cancellable, error);
+  else
+    return bs_ask_blocking (store, &read, &delivery, request->cancellable, error);
+}
 
-  caller = bs_waiter_new_blocking (bs_pool_get_store (item->pool), request->cancellable,
-                                   load_deliver, request, NULL, get_content_free (request->kind));
-  start_read (item, request->entry, other_kind, caller);
+/* The same; takes the task over. */
+static void
+read_async (BsItemRequest *request, GTask *task)
+{
+  BsBackingStore *store = bs_pool_get_store (request->item->pool);
+  g_autoptr (BsContent) other_kind = bs_cache_dup_other_kind (bs_item_get_cache (request->item), request->entry, request->kind);
+  BsDelivery delivery = load_delivery (request, bs_item_request_free);
+  BsDelivery written = { .func = bs_item_write_deliver, .data_free = bs_item_request_free };
+  BsRequest read = { .kind = BS_KIND_READ, .token = request->entry->token, .key = &request->entry->key };
 
-  return bs_waiter_wait (caller, error);
+  if (other_kind != NULL)
+    {
+      written.data = bs_item_request_new (request->item, request->entry, BS_KIND_BYTES, NULL);
+      bs_write_and_read_async (store, read.token, other_kind, &written, &delivery, task);
+    }
+  else
+    {
+      bs_ask_async (store, &read, &delivery, task);
+    }
 }
 
 static gpointer
@@ -266,7 +267,7 @@ load (BsItem *self, BsKind kind, GCancellable *cancellable, GError **error)
   return content;
 }
 
-/* The content was found in memory. */
+/* Content found in memory is the answer as it is. */
 static gpointer
 found_deliver (gpointer data, gpointer value, GError **error)
 {
@@ -277,28 +278,22 @@ found_deliver (gpointer data, gpointer value, GError **error)
 static void
 load_async (BsItem *self, BsKind kind, GTask *task)
 {
-  BsBackingStore *store = bs_pool_get_store (self->pool);
-  BsCache *cache = bs_item_get_cache (self);
+  GCancellable *cancellable = g_task_get_cancellable (task);
+  BsDelivery found = { .value_free = get_content_free (kind) };
   BsEntry *missing = NULL;
   GError *error = NULL;
-  gpointer found = find_first (self, kind, g_task_get_cancellable (task), &missing, &error);
-  BsWaiter *caller;
 
+  found.data = find_first (self, kind, cancellable, &missing, &error);
   if (missing != NULL)
     {
-      g_autoptr (BsContent) other_kind = bs_cache_dup_other_kind (cache, missing, kind);
+      read_async (bs_item_request_new (self, missing, kind, cancellable), task);
+      bs_cache_drop_entry (bs_item_get_cache (self), missing);
+      return;
+    }
 
-      caller = bs_waiter_new_async (store, task, load_deliver, bs_item_request_new (self, missing, kind, g_task_get_cancellable (task)),
-                                    bs_item_request_free, get_content_free (kind));
-      start_read (self, missing, other_kind, caller);
-      bs_cache_drop_entry (cache, missing);
-    }
-  else
-    {
-      caller = bs_waiter_new_async (store, task, error == NULL ? found_deliver : NULL, found, NULL, get_content_free (kind));
-      bs_waiter_answer (caller, NULL, error);
-    }
-  bs_waiter_unref (caller);
+  if (error == NULL)
+    found.func = found_deliver;
+  bs_answer_async (task, &found, NULL, error);
 }
 
 /**

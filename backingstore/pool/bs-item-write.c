@@ -34,71 +34,42 @@ check_cancelled (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable
   return bs_item_check_cancelled (self, tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE, tracked, cancellable, error);
 }
 
-/* Writes what is not written yet, and persists where there is a path. */
-static void
-start_write (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, BsWaiter *caller)
-{
-  BsBackingStore *store = bs_pool_get_store (self->pool);
-  g_autoptr (BsContent) content = dup_content (self, entry, tracked);
-
-  if (tracked != NULL)
-    bs_backing_store_start_persist (store, entry->record, tracked, content, caller);
-  else if (content != NULL)
-    bs_backing_store_start_write (store, entry->record, content, caller);
-  else
-    bs_waiter_answer (caller, NULL, NULL);
-}
-
-/* The store's short way; FALSE where it can't be taken. */
+/* Makes the request that writes what is not written yet, and persists where there is a
+ * path. FALSE where there is nothing to do. The content is a reference. */
 static gboolean
-write_now (BsItemRequest *request, BsTrackedPath *tracked, GError **error)
+make_request (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, BsRequest *request)
 {
-  BsBackingStore *store = bs_pool_get_store (request->item->pool);
-  BsEntry *entry = request->entry;
-  g_autoptr (BsContent) content = dup_content (request->item, entry, tracked);
+  *request = (BsRequest) {
+    .kind = tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE,
+    .tracked = tracked,
+    .token = entry->token,
+    .key = &entry->key,
+  };
+  request->content = dup_content (self, entry, tracked);
 
-  if (tracked != NULL && !bs_backing_store_persist_now (store, &entry->key, entry->record, tracked, content, error))
-    return FALSE;
-  if (tracked == NULL && content != NULL && !bs_backing_store_write_now (store, &entry->key, entry->record, content, error))
-    return FALSE;
-
-  if (content != NULL)
-    bs_item_write_deliver (request, NULL, error);
-  return TRUE;
-}
-
-static gboolean
-write_entry (BsItemRequest *request, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
-{
-  GError *local_error = NULL;
-  BsWaiter *caller;
-
-  if (cancellable == NULL && write_now (request, tracked, &local_error))
-    {
-      if (local_error == NULL)
-        return TRUE;
-      g_propagate_error (error, local_error);
-      return FALSE;
-    }
-
-  caller = bs_waiter_new_blocking (bs_pool_get_store (request->item->pool), cancellable, bs_item_write_deliver, request, NULL, NULL);
-  start_write (request->item, request->entry, tracked, caller);
-
-  return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
+  return tracked != NULL || request->content != NULL;
 }
 
 static gboolean
 write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  BsItemRequest request = { .item = self };
-  gboolean success;
+  BsItemRequest written = { .item = self };
+  BsDelivery delivery = { .data = &written };
+  gboolean success = TRUE;
+  BsRequest request;
 
   if (!check_cancelled (self, tracked, cancellable, error))
     return FALSE;
 
-  request.entry = bs_item_dup_entry (self);
-  success = write_entry (&request, tracked, cancellable, error);
-  bs_cache_drop_entry (bs_item_get_cache (self), request.entry);
+  written.entry = bs_item_dup_entry (self);
+  if (make_request (self, written.entry, tracked, &request))
+    {
+      if (request.content != NULL)
+        delivery.func = bs_item_write_deliver;
+      success = GPOINTER_TO_INT (bs_ask_blocking (bs_pool_get_store (self->pool), &request, &delivery, cancellable, error));
+      g_clear_pointer (&request.content, bs_content_unref);
+    }
+  bs_cache_drop_entry (bs_item_get_cache (self), written.entry);
 
   return success;
 }
@@ -107,25 +78,29 @@ write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable,
 static void
 write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
 {
-  BsBackingStore *store = bs_pool_get_store (self->pool);
+  BsDelivery delivery = { .func = bs_item_write_deliver, .data_free = bs_item_request_free };
   GError *error = NULL;
-  BsWaiter *caller;
+  BsRequest request;
+  BsEntry *entry;
 
-  if (check_cancelled (self, tracked, g_task_get_cancellable (task), &error))
+  if (!check_cancelled (self, tracked, g_task_get_cancellable (task), &error))
     {
-      BsEntry *entry = bs_item_dup_entry (self);
+      bs_answer_async (task, NULL, NULL, error);
+      return;
+    }
 
-      caller = bs_waiter_new_async (store, task, bs_item_write_deliver, bs_item_request_new (self, entry, BS_KIND_BYTES, NULL),
-                                    bs_item_request_free, NULL);
-      start_write (self, entry, tracked, caller);
-      bs_cache_drop_entry (bs_item_get_cache (self), entry);
+  entry = bs_item_dup_entry (self);
+  if (make_request (self, entry, tracked, &request))
+    {
+      delivery.data = bs_item_request_new (self, entry, BS_KIND_BYTES, NULL);
+      bs_ask_async (bs_pool_get_store (self->pool), &request, &delivery, task);
+      g_clear_pointer (&request.content, bs_content_unref);
     }
   else
     {
-      caller = bs_waiter_new_async (store, task, NULL, NULL, NULL, NULL);
-      bs_waiter_answer (caller, NULL, error);
+      bs_answer_async (task, NULL, NULL, NULL);
     }
-  bs_waiter_unref (caller);
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
 }
 
 /**

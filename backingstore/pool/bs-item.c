@@ -227,7 +227,7 @@ GError *
 bs_item_error (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
 {
   BsEntry *entry = bs_item_dup_entry (self);
-  GError *error = bs_operation_error (kind, &entry->key, tracked, domain, code, why);
+  GError *error = bs_operation_error (kind, &entry->key, tracked != NULL ? bs_tracked_path_get_file (tracked) : NULL, domain, code, why);
 
   bs_cache_drop_entry (bs_item_get_cache (self), entry);
   return error;

@@ -118,7 +118,8 @@ relieve (BsMemoryPressure *self, guint answer)
 {
   g_autoptr (GObject) owner = bs_cache_dup_owner (self->cache);
   gboolean is_new;
-  BsWaiter *caller;
+  BsDelivery delivery;
+  BsWaiter *waiter;
   Relief *relief;
   BsTrim *trim;
 
@@ -140,9 +141,10 @@ relieve (BsMemoryPressure *self, guint answer)
   relief->pressure = pressure_ref (self);
   relief->trim = trim;
   relief->bit = 1u << answer;
-  caller = bs_waiter_new_background (self->cache->store, G_PRIORITY_HIGH, relief_deliver, relief, relief_free);
-  bs_trim_start (trim, caller);
-  bs_waiter_unref (caller);
+  delivery = (BsDelivery) { .func = relief_deliver, .data = relief, .data_free = relief_free };
+  waiter = bs_waiter_new_background (G_PRIORITY_HIGH, NULL, &delivery);
+  bs_trim_start (trim, waiter);
+  bs_waiter_unref (waiter);
   bs_cache_settle (self->cache);
 }
 

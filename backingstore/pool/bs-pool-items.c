@@ -80,36 +80,6 @@ register_deliver (gpointer data, gpointer value, GError **error)
   return item;
 }
 
-static void
-start_register (BsPool *self, BsTrackedPath *tracked, const char *key, BsWaiter *caller)
-{
-  GError *error = NULL;
-  BsKey parsed;
-
-  if (bs_key_parse_error (key, "register", &parsed, &error))
-    bs_backing_store_start_register (bs_pool_get_store (self), tracked, &parsed, caller);
-  else
-    bs_waiter_answer (caller, NULL, error);
-}
-
-/* The store's short way; FALSE where it can't be taken. */
-static gboolean
-register_now (BsPool *self, BsTrackedPath *tracked, const char *key, BsItem **item, GError **error)
-{
-  GError *local_error = NULL;
-  BsToken *token;
-  BsKey parsed;
-
-  if (!bs_key_parse (key, &parsed) ||
-      !bs_backing_store_register_now (bs_pool_get_store (self), tracked, &parsed, &token, &local_error))
-    return FALSE;
-
-  *item = register_deliver (self, token, &local_error);
-  if (local_error != NULL)
-    g_propagate_error (error, local_error);
-  return TRUE;
-}
-
 /**
  * bs_pool_register:
  * @self: a pool
@@ -139,8 +109,9 @@ bs_pool_register (BsPool         *self,
                   GCancellable   *cancellable,
                   GError        **error)
 {
-  BsWaiter *caller;
-  BsItem *item;
+  BsDelivery delivery = { .func = register_deliver, .data = self, .value_free = g_object_unref };
+  BsKey parsed;
+  BsRequest request = { .kind = BS_KIND_REGISTER, .tracked = tracked, .key = &parsed };
 
   g_return_val_if_fail (bs_pool_has_store (self), NULL);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
@@ -148,13 +119,10 @@ bs_pool_register (BsPool         *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (cancellable == NULL && register_now (self, tracked, key, &item, error))
-    return item;
+  if (!bs_key_parse_error (key, "register", &parsed, error))
+    return NULL;
 
-  caller = bs_waiter_new_blocking (bs_pool_get_store (self), cancellable, register_deliver, self, NULL, g_object_unref);
-  start_register (self, tracked, key, caller);
-
-  return bs_waiter_wait (caller, error);
+  return bs_ask_blocking (bs_pool_get_store (self), &request, &delivery, cancellable, error);
 }
 
 /**
@@ -181,19 +149,27 @@ bs_pool_register_async (BsPool              *self,
                         GAsyncReadyCallback  callback,
                         gpointer             user_data)
 {
-  BsWaiter *caller;
+  BsDelivery delivery = { .func = register_deliver, .value_free = g_object_unref };
+  BsKey parsed;
+  BsRequest request = { .kind = BS_KIND_REGISTER, .tracked = tracked, .key = &parsed };
+  GError *error = NULL;
+  GTask *task;
 
   g_return_if_fail (bs_pool_has_store (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (key != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  caller = bs_waiter_new_async (bs_pool_get_store (self),
-                                bs_task_new (self, cancellable, callback, user_data,
-                                             bs_pool_register_async, "bs_pool_register_async", io_priority),
-                                register_deliver, g_object_ref (self), g_object_unref, g_object_unref);
-  start_register (self, tracked, key, caller);
-  bs_waiter_unref (caller);
+  task = bs_task_new (self, cancellable, callback, user_data, bs_pool_register_async, "bs_pool_register_async", io_priority);
+  if (!bs_key_parse_error (key, "register", &parsed, &error))
+    {
+      bs_answer_async (task, &delivery, NULL, error);
+      return;
+    }
+
+  delivery.data = g_object_ref (self);
+  delivery.data_free = g_object_unref;
+  bs_ask_async (bs_pool_get_store (self), &request, &delivery, task);
 }
 
 /**
@@ -257,17 +233,15 @@ bs_pool_register_all (BsPool         *self,
                       GCancellable   *cancellable,
                       GError        **error)
 {
-  BsWaiter *caller;
+  BsDelivery delivery = { .func = register_all_deliver, .data = self, .value_free = g_object_unref };
+  BsRequest request = { .kind = BS_KIND_REGISTER_ALL, .tracked = tracked };
 
   g_return_val_if_fail (bs_pool_has_store (self), NULL);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  caller = bs_waiter_new_blocking (bs_pool_get_store (self), cancellable, register_all_deliver, self, NULL, g_object_unref);
-  bs_backing_store_start_register_all (bs_pool_get_store (self), tracked, caller);
-
-  return bs_waiter_wait (caller, error);
+  return bs_ask_blocking (bs_pool_get_store (self), &request, &delivery, cancellable, error);
 }
 
 /**
@@ -292,18 +266,17 @@ bs_pool_register_all_async (BsPool              *self,
                             GAsyncReadyCallback  callback,
                             gpointer             user_data)
 {
-  BsWaiter *caller;
+  BsDelivery delivery = { .func = register_all_deliver, .data_free = g_object_unref, .value_free = g_object_unref };
+  BsRequest request = { .kind = BS_KIND_REGISTER_ALL, .tracked = tracked };
 
   g_return_if_fail (bs_pool_has_store (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  caller = bs_waiter_new_async (bs_pool_get_store (self),
-                                bs_task_new (self, cancellable, callback, user_data,
-                                             bs_pool_register_all_async, "bs_pool_register_all_async", io_priority),
-                                register_all_deliver, g_object_ref (self), g_object_unref, g_object_unref);
-  bs_backing_store_start_register_all (bs_pool_get_store (self), tracked, caller);
-  bs_waiter_unref (caller);
+  delivery.data = g_object_ref (self);
+  bs_ask_async (bs_pool_get_store (self), &request, &delivery,
+                bs_task_new (self, cancellable, callback, user_data,
+                             bs_pool_register_all_async, "bs_pool_register_all_async", io_priority));
 }
 
 /**

@@ -6,7 +6,7 @@
 #include "bs-eviction-private.h"
 #include "bs-pool-private.h"
 #include "bs-trim-private.h"
-#include "store/threads/bs-executor-private.h"
+#include "store/threads/bs-call-scope-private.h"
 
 /**
  * bs_pool_trim:
@@ -33,7 +33,8 @@
 gboolean
 bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GError **error)
 {
-  BsWaiter *caller;
+  BsDelivery delivery;
+  BsWaiter *waiter;
   BsTrim *trim;
 
   g_return_val_if_fail (bs_pool_has_store (self), FALSE);
@@ -41,22 +42,22 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   trim = bs_trim_new (bs_pool_get_cache (self), target_bytes, G_PRIORITY_DEFAULT);
-  caller = bs_waiter_new_blocking (bs_pool_get_store (self), cancellable, bs_trim_deliver,
-                                   trim, (GDestroyNotify) bs_trim_unref, NULL);
-  bs_trim_start (trim, caller);
+  delivery = bs_trim_delivery (trim);
+  waiter = bs_waiter_new_blocking (bs_backing_store_get_executor (bs_pool_get_store (self)), cancellable, &delivery);
+  bs_trim_start (trim, waiter);
   bs_cache_settle (bs_pool_get_cache (self));
 
   /* The writes may need this very thread. No effect if there was none to wait for. */
   if (bs_call_scope_find (bs_pool_get_store (self), BS_SCOPE_BACKING) != NULL)
-    bs_waiter_answer (caller, NULL,
+    bs_waiter_answer (waiter, NULL,
                       g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                                            "Cannot block in bs_pool_trim() inside a function of the same store's backing"));
   else if (bs_cache_is_settling (bs_pool_get_cache (self)))
-    bs_waiter_answer (caller, NULL,
+    bs_waiter_answer (waiter, NULL,
                       g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                                            "Cannot block in bs_pool_trim() from a callback of the pool's own eviction"));
 
-  return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
+  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
 
 /**
@@ -81,19 +82,20 @@ bs_pool_trim_async (BsPool              *self,
                     GAsyncReadyCallback  callback,
                     gpointer             user_data)
 {
-  BsWaiter *caller;
+  BsDelivery delivery;
+  BsWaiter *waiter;
   BsTrim *trim;
 
   g_return_if_fail (bs_pool_has_store (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   trim = bs_trim_new (bs_pool_get_cache (self), target_bytes, io_priority);
-  caller = bs_waiter_new_async (bs_pool_get_store (self),
-                                bs_task_new (self, cancellable, callback, user_data,
+  delivery = bs_trim_delivery (trim);
+  waiter = bs_waiter_new_async (bs_task_new (self, cancellable, callback, user_data,
                                              bs_pool_trim_async, "bs_pool_trim_async", io_priority),
-                                bs_trim_deliver, trim, (GDestroyNotify) bs_trim_unref, NULL);
-  bs_trim_start (trim, caller);
-  bs_waiter_unref (caller);
+                                &delivery);
+  bs_trim_start (trim, waiter);
+  bs_waiter_unref (waiter);
   bs_cache_settle (bs_pool_get_cache (self));
 }
 

@@ -85,7 +85,7 @@ bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
 
   /* Mostly there is no handler; where no main loop runs, notifications would pile up. */
   if (g_signal_handler_find (object, G_SIGNAL_MATCH_ID, notify_id, 0, NULL, NULL, NULL) != 0)
-    bs_backing_store_queue_notify (self->store, object, pspec);
+    bs_notifier_notify (bs_backing_store_get_notifier (self->store), object, pspec, NULL);
 }
 
 /* Nothing to be done for a pool that was made without a store. */

@@ -106,9 +106,9 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
         }
       content->pool = pool;
       content->entry = bs_item_dup_entry (item);
-      __builtin_prefetch (content->entry->record);
+      __builtin_prefetch (content->entry->token);
       plan->names[i].key = content->entry->key;
-      plan->names[i].token = content->entry->record;
+      plan->names[i].token = content->entry->token;
     }
   for (guint i = 0; i < self->keys->len; i++)
     plan->names[n_items + i].key = g_array_index (self->keys, BsKey, i);
@@ -197,8 +197,6 @@ begin_locked (BsSave *self, BsSavePlan *plan)
     {
       run->commit = g_atomic_rc_box_acquire (self->commit);
       plan->commit = run_commit;
-      plan->context_data = run->commit;
-      plan->context_data_free = bs_commit_unref;
     }
 
   self->running = TRUE;
@@ -211,6 +209,34 @@ hold_pools (Run *run)
 {
   g_ptr_array_foreach (run->pools, (GFunc) (void (*) (void)) g_object_ref, NULL);
   g_ptr_array_set_free_func (run->pools, g_object_unref);
+}
+
+/* The save may be run again, even from the callback. */
+static gpointer
+run_deliver (gpointer data, gpointer value, GError **error)
+{
+  BsSave *self = data;
+
+  g_mutex_lock (&self->mutex);
+  self->running = FALSE;
+  g_mutex_unlock (&self->mutex);
+
+  return NULL;
+}
+
+/* The commit function's data is destroyed in the waiter's context. */
+static BsDelivery
+run_delivery (BsSave *self, BsSavePlan *plan)
+{
+  Run *run = plan->data;
+
+  return (BsDelivery) {
+    .func = run_deliver,
+    .data = self,
+    .context_data = run->commit,
+    .context_data_free = run->commit != NULL ? bs_commit_unref : NULL,
+    .progress = &self->progress,
+  };
 }
 
 /* Makes the plan of a run, or sets an error. */
@@ -234,19 +260,6 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
   hold_pools (plan->data);
   bs_progress_begin (&self->progress, plan->n_names);
   return TRUE;
-}
-
-/* The save may be run again, even from the callback. */
-static gpointer
-run_deliver (gpointer data, gpointer value, GError **error)
-{
-  BsSave *self = data;
-
-  g_mutex_lock (&self->mutex);
-  self->running = FALSE;
-  g_mutex_unlock (&self->mutex);
-
-  return NULL;
 }
 
 /**
@@ -289,9 +302,10 @@ run_deliver (gpointer data, gpointer value, GError **error)
 gboolean
 bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
 {
+  BsRequest request = { .kind = BS_KIND_SAVE };
   GError *local_error = NULL;
+  BsDelivery delivery;
   BsSavePlan plan;
-  BsWaiter *caller;
 
   g_return_val_if_fail (bs_save_has_path (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
@@ -302,9 +316,10 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
       return FALSE;
     }
 
-  caller = bs_waiter_new_blocking (self->store, cancellable, run_deliver, self, NULL, NULL);
-  bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
-  return GPOINTER_TO_INT (bs_waiter_wait (caller, error));
+  request.tracked = self->tracked;
+  request.plan = &plan;
+  delivery = run_delivery (self, &plan);
+  return GPOINTER_TO_INT (bs_ask_blocking (self->store, &request, &delivery, cancellable, error));
 }
 
 /**
@@ -322,23 +337,25 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
 void
 bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
+  BsRequest request = { .kind = BS_KIND_SAVE };
+  BsDelivery delivery;
   GError *error = NULL;
-  gboolean can_run;
   BsSavePlan plan;
-  BsWaiter *caller;
   GTask *task;
 
   g_return_if_fail (bs_save_has_path (self));
 
-  can_run = begin (self, &plan, &error);
   task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);
-  caller = bs_waiter_new_async (self->store, task, can_run ? run_deliver : NULL, self, NULL, NULL);
-  bs_waiter_set_progress (caller, &self->progress);
-  if (can_run)
-    bs_backing_store_start_save (self->store, self->tracked, &plan, caller);
-  else
-    bs_waiter_answer (caller, NULL, error);
-  bs_waiter_unref (caller);
+  if (!begin (self, &plan, &error))
+    {
+      bs_answer_async (task, NULL, NULL, error);
+      return;
+    }
+
+  request.tracked = self->tracked;
+  request.plan = &plan;
+  delivery = run_delivery (self, &plan);
+  bs_ask_async (self->store, &request, &delivery, task);
 }
 
 /**

@@ -163,7 +163,7 @@ bs_save_set_property (GObject *object, guint id, const GValue *value, GParamSpec
     {
     case PROP_STORE:
       self->store = g_value_dup_object (value);
-      bs_progress_init (&self->progress, self->store, object, &properties[PROP_N_TOTAL]);
+      bs_progress_init (&self->progress, self->store != NULL ? bs_backing_store_get_notifier (self->store) : NULL, object, &properties[PROP_N_TOTAL]);
       break;
     case PROP_TRACKED:
       self->tracked = g_value_dup_object (value);
@@ -484,7 +484,7 @@ bs_save_set_max_parallel (BsSave *self, guint max_parallel)
   g_mutex_unlock (&self->mutex);
 
   if (changed && self->store != NULL)
-    bs_backing_store_queue_notify (self->store, G_OBJECT (self), properties[PROP_MAX_PARALLEL]);
+    bs_notifier_notify (bs_backing_store_get_notifier (self->store), G_OBJECT (self), properties[PROP_MAX_PARALLEL], NULL);
 }
 
 /**

@@ -5,14 +5,14 @@
 
 G_BEGIN_DECLS
 
-/* A wait until the cache is down to a target. The caller is made with
- * bs_trim_deliver(), the trim, and bs_trim_unref(). */
+/* A wait until the cache is down to a target. Its waiter is made with
+ * bs_trim_delivery(). */
 typedef struct _BsTrim BsTrim;
 
 struct _BsTrim
 {
   BsLink link;          /* under the cache's lock */
-  BsWaiter *caller;     /* owned while linked; under the cache's lock */
+  BsWaiter *waiter;     /* owned while linked; under the cache's lock */
   gboolean is_answered; /* under the cache's lock */
 
   /* constant */
@@ -25,9 +25,12 @@ struct _BsTrim
 /* The cache's owner is held. */
 BsTrim        *bs_trim_new             (BsCache *cache, guint64 target, int priority) G_GNUC_WARN_UNUSED_RESULT;
 void           bs_trim_unref           (BsTrim *self);
-gpointer       bs_trim_deliver         (gpointer data, gpointer value, GError **error);
+/* Takes over a reference on the trim. */
+BsDelivery     bs_trim_delivery        (BsTrim *self);
+/* What that delivers, for a delivery that does more. */
+gpointer       bs_trim_deliver         (gpointer trim, gpointer value, GError **error);
 /* To be followed by bs_cache_settle(). */
-void           bs_trim_start           (BsTrim *self, BsWaiter *caller);
+void           bs_trim_start           (BsTrim *self, BsWaiter *waiter);
 
 /* The cache's lock must be held. */
 /* The least that the budget and the trims ask for, in bytes. */

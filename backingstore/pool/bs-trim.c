@@ -41,42 +41,48 @@ bs_trim_deliver (gpointer data, gpointer value, GError **error)
 {
   BsTrim *self = data;
   BsCache *cache = self->cache;
-  BsWaiter *caller = NULL;
+  BsWaiter *waiter = NULL;
 
   g_mutex_lock (&cache->lock);
   self->is_answered = TRUE;
-  if (self->caller != NULL)
+  if (self->waiter != NULL)
     {
       bs_link_remove (&self->link);
-      caller = g_steal_pointer (&self->caller);
+      waiter = g_steal_pointer (&self->waiter);
     }
   g_mutex_unlock (&cache->lock);
 
-  if (caller != NULL)
-    bs_waiter_unref (caller);
+  if (waiter != NULL)
+    bs_waiter_unref (waiter);
   return NULL;
+}
+
+BsDelivery
+bs_trim_delivery (BsTrim *self)
+{
+  return (BsDelivery) { .func = bs_trim_deliver, .data = self, .data_free = (GDestroyNotify) bs_trim_unref };
 }
 
 /* Called on the cancelling thread. */
 static void
-trim_leave (BsWaiter *caller, gpointer data)
+cancel_waiter (BsWaiter *waiter, gpointer data)
 {
-  bs_waiter_answer (caller, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The trim was cancelled"));
+  bs_waiter_answer (waiter, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The trim was cancelled"));
 }
 
 void
-bs_trim_start (BsTrim *self, BsWaiter *caller)
+bs_trim_start (BsTrim *self, BsWaiter *waiter)
 {
   BsCache *cache = self->cache;
 
   /* A cancellation that comes now may drop the last other reference. */
   trim_ref (self);
-  bs_waiter_connect (caller, trim_leave, NULL);
+  bs_waiter_connect (waiter, cancel_waiter, NULL);
 
   g_mutex_lock (&cache->lock);
   if (!self->is_answered)
     {
-      self->caller = bs_waiter_ref (caller);
+      self->waiter = bs_waiter_ref (waiter);
       bs_link_append (&cache->trims, &self->link);
       /* A trim tries every write again now, whatever failed before. */
       for (guint i = 0; i < BS_N_TROUBLES; i++)
@@ -111,16 +117,16 @@ bs_cache_get_trim_priority_locked (BsCache *cache)
 
 /* The lock must be held. */
 static void
-move_caller_locked (BsTrim *self, GPtrArray *callers)
+move_waiter_locked (BsTrim *self, GPtrArray *waiters)
 {
   bs_link_remove (&self->link);
-  g_ptr_array_add (callers, g_steal_pointer (&self->caller));
+  g_ptr_array_add (waiters, g_steal_pointer (&self->waiter));
 }
 
 GPtrArray *
 bs_cache_take_reached_trims_locked (BsCache *cache)
 {
-  GPtrArray *callers = NULL;
+  GPtrArray *waiters = NULL;
   BsLink *link = cache->trims.next;
 
   while (link != &cache->trims)
@@ -130,25 +136,25 @@ bs_cache_take_reached_trims_locked (BsCache *cache)
       link = link->next;
       if (cache->figures.memory_use <= trim->target)
         {
-          if (callers == NULL)
-            callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
-          move_caller_locked (trim, callers);
+          if (waiters == NULL)
+            waiters = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
+          move_waiter_locked (trim, waiters);
         }
     }
 
-  return callers;
+  return waiters;
 }
 
 void
 bs_cache_fail_trims (BsCache *cache, const GError *error)
 {
-  g_autoptr (GPtrArray) callers = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
+  g_autoptr (GPtrArray) waiters = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
 
   g_mutex_lock (&cache->lock);
   while (!bs_link_is_empty (&cache->trims))
-    move_caller_locked ((BsTrim *) cache->trims.next, callers);
+    move_waiter_locked ((BsTrim *) cache->trims.next, waiters);
   g_mutex_unlock (&cache->lock);
 
-  for (guint i = 0; i < callers->len; i++)
-    bs_waiter_answer (callers->pdata[i], NULL, g_error_copy (error));
+  for (guint i = 0; i < waiters->len; i++)
+    bs_waiter_answer (waiters->pdata[i], NULL, g_error_copy (error));
 }

@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/bs-backing-store.h"
+#include "bs-backing-store.h"
 
-#include "store/operations/bs-bulk-private.h"
-#include "store/operations/bs-close-private.h"
-#include "store/queues/bs-path-private.h"
+#include "store/bs-task-tracker-private.h"
+#include "store/operations/bs-ask-private.h"
 #include "store/operations/bs-store-private.h"
-#include "store/queues/bs-key-queue-private.h"
-#include "store/operations/bs-function-private.h"
 
-/* The operations of a store, each as a blocking call, _async and _finish. What
- * they do is elsewhere: each makes a waiter, asks, and waits or lets go. */
-
-static gboolean
-propagate (GError **error, GError *local_error)
-{
-  g_propagate_error (error, local_error);
-  return FALSE;
-}
+/* The operations of a store, each as a blocking call, _async and _finish: each makes a
+ * request and asks. */
 
 static gpointer
 deliver_object (gpointer data, gpointer value, GError **error)
@@ -32,91 +22,19 @@ deliver_bytes (gpointer data, gpointer value, GError **error)
   return value != NULL ? g_bytes_ref (value) : NULL;
 }
 
-static BsWaiter *
-async_waiter_new (BsBackingStore     *self,
-                  int                 io_priority,
-                  GCancellable       *cancellable,
-                  GAsyncReadyCallback callback,
-                  gpointer            user_data,
-                  gpointer            tag,
-                  const char         *name,
-                  BsDeliverFunc       deliver,
-                  GDestroyNotify      value_free)
+static const BsDelivery object_delivery = { .func = deliver_object, .value_free = g_object_unref };
+static const BsDelivery bytes_delivery = { .func = deliver_bytes, .value_free = (GDestroyNotify) g_bytes_unref };
+
+static gboolean
+ask_blocking (BsBackingStore *self, const BsRequest *request, GCancellable *cancellable, GError **error)
 {
-  GTask *task = bs_task_new (self, cancellable, callback, user_data, tag, name, io_priority);
-
-  return bs_waiter_new_async (self, task, deliver, NULL, NULL, value_free);
-}
-
-/* The operations on a path as a whole. */
-static void
-start_on_path (BsBackingStore *self, BsOperationKind kind, BsTrackedPath *tracked, BsWaiter *waiter)
-{
-  if (!bs_backing_store_admit (self, waiter, kind, NULL, tracked))
-    return;
-
-  bs_path_start (kind, tracked, waiter);
-  bs_backing_store_admitted (self);
-}
-
-static void
-start_track_path (BsBackingStore *self, GFile *path, BsWaiter *waiter)
-{
-  waiter->path = g_object_ref (path);
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_TRACK, NULL, NULL))
-    return;
-
-  bs_path_start_track (self, path, waiter);
-  bs_backing_store_admitted (self);
+  return GPOINTER_TO_INT (bs_ask_blocking (self, request, NULL, cancellable, error));
 }
 
 static gboolean
-delete_persisted_now (BsBackingStore *self, BsTrackedPath *tracked, const char *key, GError **error)
+parse_key (const char *key, BsKey *parsed, GError **error)
 {
-  gpointer unused;
-  BsKey parsed;
-
-  return bs_key_parse (key, &parsed) && bs_backing_store_call_now (self, BS_KIND_DELETE_PERSISTED, &parsed, NULL, tracked, NULL, &unused, error);
-}
-
-static void
-start_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char *key, BsWaiter *waiter)
-{
-  GError *error = NULL;
-  BsKey parsed;
-
-  if (!bs_key_parse_error (key, "Deleting a persisted key", &parsed, &error))
-    {
-      bs_waiter_answer (waiter, NULL, error);
-      return;
-    }
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_DELETE_PERSISTED, &parsed, tracked))
-    return;
-
-  bs_key_queue_start (self, BS_KIND_DELETE_PERSISTED, &parsed, NULL, tracked, NULL, waiter);
-  bs_backing_store_admitted (self);
-}
-
-static void
-start_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, BsWaiter *waiter)
-{
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_DELETE_KEYS, NULL, tracked))
-    return;
-
-  bs_bulk_start_delete_persisted (self, tracked, keys, waiter);
-  bs_backing_store_admitted (self);
-}
-
-static void
-start_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, BsWaiter *waiter)
-{
-  waiter->context_data = func_data;
-  waiter->context_data_free = func_data_destroy;
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_TASK, NULL, NULL))
-    return;
-
-  bs_task_start (self, func, func_data, waiter);
-  bs_backing_store_admitted (self);
+  return bs_key_parse_error (key, "Deleting a persisted key", parsed, error);
 }
 
 /**
@@ -146,14 +64,12 @@ start_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, 
 BsTrackedPath *
 bs_backing_store_track_path (BsBackingStore *self, GFile *path, GCancellable *cancellable, GError **error)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_TRACK, .file = path };
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), NULL);
   g_return_val_if_fail (G_IS_FILE (path), NULL);
 
-  waiter = bs_waiter_new_blocking (self, cancellable, deliver_object, NULL, NULL, g_object_unref);
-  start_track_path (self, path, waiter);
-  return bs_waiter_wait (waiter, error);
+  return bs_ask_blocking (self, &request, &object_delivery, cancellable, error);
 }
 
 /**
@@ -170,15 +86,14 @@ bs_backing_store_track_path (BsBackingStore *self, GFile *path, GCancellable *ca
 void
 bs_backing_store_track_path_async (BsBackingStore *self, GFile *path, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_TRACK, .file = path };
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (G_IS_FILE (path));
 
-  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
-                             bs_backing_store_track_path_async, "[backingstore] track a path", deliver_object, g_object_unref);
-  start_track_path (self, path, waiter);
-  bs_waiter_unref (waiter);
+  bs_ask_async (self, &request, &object_delivery,
+                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_track_path_async,
+                             "[backingstore] track a path", io_priority));
 }
 
 /**
@@ -223,14 +138,12 @@ bs_backing_store_track_path_finish (BsBackingStore *self, GAsyncResult *result, 
 gboolean
 bs_backing_store_untrack_path (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_UNTRACK, .tracked = tracked };
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
 
-  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_on_path (self, BS_KIND_UNTRACK, tracked, waiter);
-  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
+  return ask_blocking (self, &request, cancellable, error);
 }
 
 /**
@@ -247,15 +160,14 @@ bs_backing_store_untrack_path (BsBackingStore *self, BsTrackedPath *tracked, GCa
 void
 bs_backing_store_untrack_path_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_UNTRACK, .tracked = tracked };
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
 
-  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
-                             bs_backing_store_untrack_path_async, "[backingstore] untrack a path", NULL, NULL);
-  start_on_path (self, BS_KIND_UNTRACK, tracked, waiter);
-  bs_waiter_unref (waiter);
+  bs_ask_async (self, &request, NULL,
+                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_untrack_path_async,
+                             "[backingstore] untrack a path", io_priority));
 }
 
 /**
@@ -312,14 +224,12 @@ bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result
 gboolean
 bs_backing_store_sync (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_SYNC, .tracked = tracked };
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
 
-  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_on_path (self, BS_KIND_SYNC, tracked, waiter);
-  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
+  return ask_blocking (self, &request, cancellable, error);
 }
 
 /**
@@ -336,15 +246,14 @@ bs_backing_store_sync (BsBackingStore *self, BsTrackedPath *tracked, GCancellabl
 void
 bs_backing_store_sync_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_SYNC, .tracked = tracked };
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
 
-  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
-                             bs_backing_store_sync_async, "[backingstore] sync", NULL, NULL);
-  start_on_path (self, BS_KIND_SYNC, tracked, waiter);
-  bs_waiter_unref (waiter);
+  bs_ask_async (self, &request, NULL,
+                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_sync_async,
+                             "[backingstore] sync", io_priority));
 }
 
 /**
@@ -386,19 +295,14 @@ bs_backing_store_sync_finish (BsBackingStore *self, GAsyncResult *result, GError
 gboolean
 bs_backing_store_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char *key, GCancellable *cancellable, GError **error)
 {
-  GError *local_error = NULL;
-  BsWaiter *waiter;
+  BsKey parsed;
+  BsRequest request = { .kind = BS_KIND_DELETE_PERSISTED, .tracked = tracked, .key = &parsed };
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
   g_return_val_if_fail (key != NULL, FALSE);
 
-  if (cancellable == NULL && delete_persisted_now (self, tracked, key, &local_error))
-    return local_error == NULL || propagate (error, local_error);
-
-  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_delete_persisted (self, tracked, key, waiter);
-  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
+  return parse_key (key, &parsed, error) && ask_blocking (self, &request, cancellable, error);
 }
 
 /**
@@ -416,16 +320,21 @@ bs_backing_store_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked,
 void
 bs_backing_store_delete_persisted_async (BsBackingStore *self, BsTrackedPath *tracked, const char *key, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsWaiter *waiter;
+  BsKey parsed;
+  BsRequest request = { .kind = BS_KIND_DELETE_PERSISTED, .tracked = tracked, .key = &parsed };
+  GError *error = NULL;
+  GTask *task;
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (key != NULL);
 
-  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
-                             bs_backing_store_delete_persisted_async, "[backingstore] delete a persisted key", NULL, NULL);
-  start_delete_persisted (self, tracked, key, waiter);
-  bs_waiter_unref (waiter);
+  task = bs_task_new (self, cancellable, callback, user_data, bs_backing_store_delete_persisted_async,
+                      "[backingstore] delete a persisted key", io_priority);
+  if (parse_key (key, &parsed, &error))
+    bs_ask_async (self, &request, NULL, task);
+  else
+    bs_answer_async (task, NULL, NULL, error);
 }
 
 /**
@@ -471,15 +380,13 @@ bs_backing_store_delete_persisted_finish (BsBackingStore *self, GAsyncResult *re
 gboolean
 bs_backing_store_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, GCancellable *cancellable, GError **error)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_DELETE_KEYS, .tracked = tracked, .keys = keys };
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), FALSE);
   g_return_val_if_fail (BS_IS_KEY_SET (keys), FALSE);
 
-  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_delete_persisted_keys (self, tracked, keys, waiter);
-  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
+  return ask_blocking (self, &request, cancellable, error);
 }
 
 /**
@@ -497,16 +404,15 @@ bs_backing_store_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tra
 void
 bs_backing_store_delete_persisted_keys_async (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_DELETE_KEYS, .tracked = tracked, .keys = keys };
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (BS_IS_KEY_SET (keys));
 
-  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
-                             bs_backing_store_delete_persisted_keys_async, "[backingstore] delete persisted keys", NULL, NULL);
-  start_delete_persisted_keys (self, tracked, keys, waiter);
-  bs_waiter_unref (waiter);
+  bs_ask_async (self, &request, NULL,
+                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_delete_persisted_keys_async,
+                             "[backingstore] delete persisted keys", io_priority));
 }
 
 /**
@@ -533,7 +439,7 @@ bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self, GAsyncResul
  * @self: a store
  * @func: (scope notified) (closure func_data) (destroy func_data_destroy): a function that may block
  * @func_data: data for @func
- * @func_data_destroy: (nullable): frees @func_data, in the waiter's context, after @func has run or was cancelled
+ * @func_data_destroy: (nullable): frees @func_data, in the caller's context, after @func has run or was cancelled
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
@@ -542,7 +448,7 @@ bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self, GAsyncResul
  * The asynchronous call runs it in the store's threads, the blocking one on the
  * calling thread; with [property@BackingStore:main-context] set both run it
  * there. It may make blocking calls on this store, and ask it for asynchronous
- * ones and wait for them. @func gets the waiter's own cancellable. A function
+ * ones and wait for them. @func gets the caller's own cancellable. A function
  * that is cancelled before it runs is not run.
  *
  * Fails with what @func reports; with %BS_ERROR_FAILED where it returns %FALSE
@@ -555,14 +461,13 @@ bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self, GAsyncResul
 gboolean
 bs_backing_store_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, GCancellable *cancellable, GError **error)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_FUNCTION, .function = func, .data = func_data };
+  BsDelivery delivery = { .context_data = func_data, .context_data_free = func_data_destroy };
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
   g_return_val_if_fail (func != NULL, FALSE);
 
-  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  start_run_in_thread (self, func, func_data, func_data_destroy, waiter);
-  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
+  return GPOINTER_TO_INT (bs_ask_blocking (self, &request, &delivery, cancellable, error));
 }
 
 /**
@@ -570,7 +475,7 @@ bs_backing_store_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer 
  * @self: a store
  * @func: (scope notified) (closure func_data) (destroy func_data_destroy): a function that may block
  * @func_data: data for @func
- * @func_data_destroy: (nullable): frees @func_data, in the waiter's context, after @func has run or was cancelled
+ * @func_data_destroy: (nullable): frees @func_data, in the caller's context, after @func has run or was cancelled
  * @io_priority: the I/O priority of the request
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
@@ -581,15 +486,15 @@ bs_backing_store_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer 
 void
 bs_backing_store_run_in_thread_async (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_FUNCTION, .function = func, .data = func_data };
+  BsDelivery delivery = { .context_data = func_data, .context_data_free = func_data_destroy };
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (func != NULL);
 
-  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
-                             bs_backing_store_run_in_thread_async, "[backingstore] run a function", NULL, NULL);
-  start_run_in_thread (self, func, func_data, func_data_destroy, waiter);
-  bs_waiter_unref (waiter);
+  bs_ask_async (self, &request, &delivery,
+                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_run_in_thread_async,
+                             "[backingstore] run a function", io_priority));
 }
 
 /**
@@ -628,11 +533,13 @@ bs_backing_store_run_in_thread_finish (BsBackingStore *self, GAsyncResult *resul
 void
 bs_backing_store_run_task (BsBackingStore *self, GTask *task, GTaskThreadFunc task_func)
 {
+  BsRequest request = { .kind = BS_KIND_FUNCTION, .task_function = task_func };
+
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (G_IS_TASK (task));
   g_return_if_fail (task_func != NULL);
 
-  bs_task_start_raw (self, g_object_ref (task), task_func);
+  bs_ask_async (self, &request, NULL, g_object_ref (task));
 }
 
 /**
@@ -654,14 +561,12 @@ bs_backing_store_run_task (BsBackingStore *self, GTask *task, GTaskThreadFunc ta
 GBytes *
 bs_backing_store_load_root (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_LOAD_ROOT, .tracked = tracked };
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), NULL);
   g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
 
-  waiter = bs_waiter_new_blocking (self, cancellable, deliver_bytes, NULL, NULL, (GDestroyNotify) g_bytes_unref);
-  start_on_path (self, BS_KIND_LOAD_ROOT, tracked, waiter);
-  return bs_waiter_wait (waiter, error);
+  return bs_ask_blocking (self, &request, &bytes_delivery, cancellable, error);
 }
 
 /**
@@ -678,15 +583,14 @@ bs_backing_store_load_root (BsBackingStore *self, BsTrackedPath *tracked, GCance
 void
 bs_backing_store_load_root_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_LOAD_ROOT, .tracked = tracked };
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
 
-  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
-                             bs_backing_store_load_root_async, "[backingstore] load the root blob", deliver_bytes, (GDestroyNotify) g_bytes_unref);
-  start_on_path (self, BS_KIND_LOAD_ROOT, tracked, waiter);
-  bs_waiter_unref (waiter);
+  bs_ask_async (self, &request, &bytes_delivery,
+                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_load_root_async,
+                             "[backingstore] load the root blob", io_priority));
 }
 
 /**
@@ -797,13 +701,11 @@ bs_backing_store_wait_finished_finish (BsBackingStore *self, GAsyncResult *resul
 gboolean
 bs_backing_store_close (BsBackingStore *self, GCancellable *cancellable, GError **error)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_CLOSE };
 
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
 
-  waiter = bs_waiter_new_blocking (self, cancellable, NULL, NULL, NULL, NULL);
-  bs_close_start (self, waiter);
-  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
+  return ask_blocking (self, &request, cancellable, error);
 }
 
 /**
@@ -819,14 +721,13 @@ bs_backing_store_close (BsBackingStore *self, GCancellable *cancellable, GError 
 void
 bs_backing_store_close_async (BsBackingStore *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_CLOSE };
 
   g_return_if_fail (BS_IS_BACKING_STORE (self));
 
-  waiter = async_waiter_new (self, io_priority, cancellable, callback, user_data,
-                             bs_backing_store_close_async, "[backingstore] close", NULL, NULL);
-  bs_close_start (self, waiter);
-  bs_waiter_unref (waiter);
+  bs_ask_async (self, &request, NULL,
+                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_close_async,
+                             "[backingstore] close", io_priority));
 }
 
 /**

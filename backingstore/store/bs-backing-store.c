@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/bs-backing-store.h"
+#include "bs-backing-store-private.h"
 
-#include "base/bs-backing-private.h"
 #include "base/bs-error.h"
-#include "store/operations/bs-bulk-private.h"
 #include "bs-enum-types.h"
-#include "store/queues/bs-path-private.h"
+#include "store/bs-task-tracker-private.h"
+#include "store/bs-tracked-path-private.h"
+#include "store/operations/bs-bulk-private.h"
+#include "store/operations/bs-key-operation-private.h"
 #include "store/operations/bs-store-private.h"
-#include "store/queues/bs-key-queue-private.h"
 
 /**
  * BsBackingStore:
@@ -25,7 +25,7 @@
  *
  * A store may be used from any thread. Every operation exists as a blocking
  * call and as an asynchronous one. Asynchronous calls never block; their
- * callbacks run in the thread-default main context of the waiter, and never
+ * callbacks run in the thread-default main context of the caller, and never
  * before the call returns. A blocking call runs the virtual function on the
  * calling thread where nothing else is under way for that key; otherwise it
  * waits for its turn.
@@ -41,7 +41,7 @@
  *
  * ## Cancellation
  *
- * %G_IO_ERROR_CANCELLED says that this waiter has left, not that nothing
+ * %G_IO_ERROR_CANCELLED says that this caller has left, not that nothing
  * happened. An operation that everyone has left before its turn came never
  * reaches the backing.
  *
@@ -77,81 +77,28 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (BsBackingStore, bs_backing_store, G_TYPE_OBJECT)
 
-/* Why a call is not let in. */
-typedef enum
-{
-  ADMITTED,
-  REFUSED_CLOSED,
-  REFUSED_STRANGER,
-  REFUSED_INSIDE,
-} Admission;
-
-static GError *
-refusal_to_error (Admission admission, BsOperationKind kind, const BsKey *key, GFile *path)
-{
-  switch (admission)
-    {
-    case REFUSED_CLOSED:
-      return bs_operation_error_at (kind, key, path, BS_ERROR, BS_ERROR_CLOSED, "the store is closed");
-    case REFUSED_STRANGER:
-      return bs_operation_error_at (kind, key, path, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the tracked path belongs to another store");
-    case REFUSED_INSIDE:
-      return bs_operation_error_at (kind, key, path, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                              "called from inside a function of the same store's backing, it would wait for itself");
-    case ADMITTED:
-    default:
-      g_assert_not_reached ();
-    }
-}
-
 gboolean
-bs_backing_store_admit (BsBackingStore *self, BsWaiter *waiter, BsOperationKind kind, const BsKey *key, BsTrackedPath *tracked)
+bs_backing_store_get_corruption_seen (BsBackingStore *self)
 {
-  Admission admission = ADMITTED;
-
-  bs_task_tracker_begin (self->tracker);
-
-  if (g_atomic_int_get (&self->state) != BS_STATE_OPEN)
-    admission = REFUSED_CLOSED;
-  else if (tracked != NULL && tracked->store != self)
-    admission = REFUSED_STRANGER;
-  else if (waiter->blocking && bs_call_scope_find (self, BS_SCOPE_BACKING) != NULL)
-    admission = REFUSED_INSIDE;
-
-  if (admission == ADMITTED)
-    {
-      bs_waiter_set_subject (waiter, kind, key, tracked);
-      return TRUE;
-    }
-
-  /* At once: whoever closes the store waits for a moment in which nothing counts. */
-  bs_task_tracker_end (self->tracker);
-  bs_waiter_answer (waiter, NULL, refusal_to_error (admission, kind, key, tracked != NULL ? bs_tracked_path_get_file (tracked) : waiter->path));
-  return FALSE;
-}
-
-void
-bs_backing_store_admitted (BsBackingStore *self)
-{
-  bs_task_tracker_end (self->tracker);
-}
-
-gboolean
-bs_backing_store_has_seen_bad (BsBackingStore *self)
-{
-  return g_atomic_int_get (&self->has_seen_bad);
+  return g_atomic_int_get (&self->corruption_seen);
 }
 
 void
 bs_backing_store_report (BsBackingStore *self, const BsKey *key, BsOperation operation, GError *error)
 {
-  bs_notifier_report (self->notifier, G_OBJECT (self), signals[BACKGROUND_ERROR], key, operation, error);
+  bs_notifier_report (self->notifier, G_OBJECT (self), self->background_error, key, operation, error);
 }
 
-void
-bs_backing_store_queue_notify (BsBackingStore *self, GObject *object, GParamSpec *pspec)
+BsNotifier *
+bs_backing_store_get_notifier (BsBackingStore *self)
 {
-  bs_notifier_notify (self->notifier, object, pspec, NULL);
+  return self->notifier;
+}
+
+BsExecutor *
+bs_backing_store_get_executor (BsBackingStore *self)
+{
+  return self->backing_executor;
 }
 
 gboolean
@@ -171,211 +118,22 @@ bs_backing_store_leave_call (BsBackingStore *self, BsCallScope *scope)
   bs_executor_leave (self->backing_executor);
 }
 
-/* With many keys, what an operation costs is waiting for memory: better for all
- * of it at once. */
-static inline void
-prefetch (BsBackingStore *self, BsOperationKind kind, const BsKey *key, BsToken *token, BsTrackedPath *tracked, BsContent *content)
+BsToken *
+bs_backing_store_new_token (BsBackingStore *self)
 {
-  guint64 hash = bs_key_hash (key);
-  guint shard = bs_shard_index (hash);
-
-  if (!bs_key_queue_needs_no_record (kind, content))
-    {
-      if (token != NULL)
-        __builtin_prefetch (token, 1);
-      else
-        bs_shard_prefetch (&self->shards[shard], hash);
-    }
-  if (tracked != NULL)
-    bs_key_table_prefetch (&tracked->shards[shard].members, hash);
-}
-
-gboolean
-bs_backing_store_call_now (BsBackingStore *self,
-                           BsOperationKind       kind,
-                           const BsKey    *key,
-                           BsToken    *token,
-                           BsTrackedPath  *tracked,
-                           BsContent      *content,
-                           gpointer       *value,
-                           GError        **error)
-{
-  if (self->main_context != NULL || (tracked != NULL && tracked->store != self) || bs_call_scope_find (self, BS_SCOPE_BACKING) != NULL)
-    return FALSE;
-
-  prefetch (self, kind, key, token, tracked, content);
-  return bs_key_queue_call_now (self, kind, key, token, tracked, content, FALSE, value, error);
-}
-
-gboolean
-bs_backing_store_read_now (BsBackingStore *self, const BsKey *key, BsToken *token, GBytes **bytes, GError **error)
-{
-  gpointer value = NULL;
-  gboolean called = bs_backing_store_call_now (self, BS_KIND_READ, key, token, NULL, NULL, &value, error);
-
-  *bytes = value;
-  return called;
-}
-
-gboolean
-bs_backing_store_write_now (BsBackingStore *self, const BsKey *key, BsToken *token, BsContent *content, GError **error)
-{
-  gpointer unused;
-
-  return bs_backing_store_call_now (self, BS_KIND_WRITE, key, token, NULL, content, &unused, error);
-}
-
-gboolean
-bs_backing_store_persist_now (BsBackingStore *self, const BsKey *key, BsToken *token, BsTrackedPath *tracked, BsContent *content, GError **error)
-{
-  gpointer unused;
-
-  return bs_backing_store_call_now (self, BS_KIND_PERSIST, key, token, tracked, content, &unused, error);
-}
-
-gboolean
-bs_backing_store_register_now (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsToken **token, GError **error)
-{
-  gpointer value = NULL;
-  gboolean called = bs_backing_store_call_now (self, BS_KIND_REGISTER, key, NULL, tracked, NULL, &value, error);
-
-  *token = value;
-  return called;
+  return bs_token_new (self);
 }
 
 void
-bs_backing_store_start_read (BsBackingStore *self, BsToken *token, BsWaiter *waiter)
+bs_backing_store_drop_token (BsBackingStore *self, BsToken *token)
 {
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_READ, &token->key, NULL))
-    return;
-
-  bs_key_queue_start (self, BS_KIND_READ, &token->key, token, NULL, NULL, waiter);
-  bs_backing_store_admitted (self);
-}
-
-/* A read that waits for a write. */
-typedef struct
-{
-  BsBackingStore *store;      /* owned */
-  BsToken *token;        /* whoever reads holds a token */
-  BsWaiter *waiter;           /* a reference; the read's */
-  BsDeliverFunc written;
-  gpointer data;              /* owned */
-  GDestroyNotify data_free;
-} WaitingRead;
-
-/* The write still counts, so that a store that is being closed waits for both. */
-static gpointer
-waiting_read_deliver (gpointer data, gpointer value, GError **error)
-{
-  WaitingRead *self = data;
-
-  self->written (self->data, value, error);
-  if (*error == NULL)
-    bs_key_queue_start (self->store, BS_KIND_READ, &self->token->key, self->token, NULL, NULL, self->waiter);
-  else
-    bs_waiter_answer (self->waiter, NULL, g_steal_pointer (error));
-
-  return NULL;
-}
-
-static void
-waiting_read_free (gpointer data)
-{
-  WaitingRead *self = data;
-
-  self->data_free (self->data);
-  bs_waiter_unref (self->waiter);
-  g_object_unref (self->store);
-  g_free (self);
+  bs_token_drop (self, token);
 }
 
 void
-bs_backing_store_start_write_and_read (BsBackingStore *self,
-                                       BsToken    *token,
-                                       BsContent      *content,
-                                       BsDeliverFunc   written,
-                                       gpointer        data,
-                                       GDestroyNotify  data_free,
-                                       BsWaiter       *waiter)
+bs_backing_store_drop_tokens (BsBackingStore *self, BsToken **tokens, gsize n_tokens)
 {
-  GError *error = NULL;
-  BsWaiter *writer;
-
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_READ, &token->key, NULL))
-    {
-      data_free (data);
-      return;
-    }
-
-  /* The thread of a blocking call does both itself. */
-  if (waiter->blocking)
-    {
-      writer = bs_waiter_new_blocking (self, waiter->cancellable, written, data, data_free, NULL);
-    }
-  else
-    {
-      WaitingRead *waiting = g_new (WaitingRead, 1);
-
-      waiting->store = g_object_ref (self);
-      waiting->token = token;
-      waiting->waiter = bs_waiter_ref (waiter);
-      waiting->written = written;
-      waiting->data = data;
-      waiting->data_free = data_free;
-      writer = bs_waiter_new_background (self, waiter->priority, waiting_read_deliver, waiting, waiting_read_free);
-      g_set_object (&writer->cancellable, waiter->cancellable);
-    }
-  bs_waiter_set_subject (writer, BS_KIND_WRITE, &token->key, NULL);
-  bs_key_queue_start (self, BS_KIND_WRITE, &token->key, token, NULL, content, writer);
-
-  if (!waiter->blocking)
-    bs_waiter_unref (writer);
-  else if (bs_waiter_wait (writer, &error))
-    bs_key_queue_start (self, BS_KIND_READ, &token->key, token, NULL, NULL, waiter);
-  else
-    bs_waiter_answer (waiter, NULL, error);
-  bs_backing_store_admitted (self);
-}
-
-void
-bs_backing_store_start_write (BsBackingStore *self, BsToken *token, BsContent *content, BsWaiter *waiter)
-{
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_WRITE, &token->key, NULL))
-    return;
-
-  bs_key_queue_start (self, BS_KIND_WRITE, &token->key, token, NULL, content, waiter);
-  bs_backing_store_admitted (self);
-}
-
-void
-bs_backing_store_start_persist (BsBackingStore *self, BsToken *token, BsTrackedPath *tracked, BsContent *content, BsWaiter *waiter)
-{
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_PERSIST, &token->key, tracked))
-    return;
-
-  bs_key_queue_start (self, BS_KIND_PERSIST, &token->key, token, tracked, content, waiter);
-  bs_backing_store_admitted (self);
-}
-
-void
-bs_backing_store_start_register (BsBackingStore *self, BsTrackedPath *tracked, const BsKey *key, BsWaiter *waiter)
-{
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_REGISTER, key, tracked))
-    return;
-
-  bs_key_queue_start (self, BS_KIND_REGISTER, key, NULL, tracked, NULL, waiter);
-  bs_backing_store_admitted (self);
-}
-
-void
-bs_backing_store_start_register_all (BsBackingStore *self, BsTrackedPath *tracked, BsWaiter *waiter)
-{
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_REGISTER_ALL, NULL, tracked))
-    return;
-
-  bs_bulk_start_register_all (self, tracked, waiter);
-  bs_backing_store_admitted (self);
+  bs_bulk_drop_tokens (self, tokens, n_tokens);
 }
 
 static void
@@ -388,18 +146,19 @@ bs_backing_store_constructed (GObject *object)
   if (self->main_context != NULL)
     {
       self->backing_executor = bs_executor_new_in_context (self->main_context);
-      self->task_executor = bs_executor_ref (self->backing_executor);
+      self->function_executor = bs_executor_ref (self->backing_executor);
       self->commit_executor = bs_executor_ref (self->backing_executor);
     }
   else
     {
       self->backing_executor = bs_executor_new (self->max_threads);
-      self->task_executor = bs_executor_new (self->max_threads);
+      self->function_executor = bs_executor_new (self->max_threads);
       /* One a path: what may wait for a save must not take its place. */
       self->commit_executor = bs_executor_new (G_MAXINT16);
     }
   self->notifier = bs_notifier_new ();
-  self->tracker = bs_task_tracker_new (self, self->shards, self->backing_executor, self->notifier);
+  self->tracker = bs_task_tracker_new (self, self->backing_executor, self->notifier);
+  self->count = bs_task_tracker_get_count (self->tracker);
 }
 
 static void
@@ -411,17 +170,13 @@ bs_backing_store_finalize (GObject *object)
 
   bs_executor_close (self->backing_executor);
   g_clear_pointer (&self->backing_executor, bs_executor_unref);
-  g_clear_pointer (&self->task_executor, bs_executor_unref);
+  g_clear_pointer (&self->function_executor, bs_executor_unref);
   g_clear_pointer (&self->commit_executor, bs_executor_unref);
-  bs_task_tracker_forget_store (self->tracker);
   g_clear_object (&self->tracker);
   g_clear_pointer (&self->notifier, bs_notifier_unref);
   g_clear_pointer (&self->main_context, g_main_context_unref);
   for (guint i = 0; i < BS_N_SHARDS; i++)
-    {
-      bs_shard_clear (&self->shards[i]);
-      g_mutex_clear (&self->shards[i].mutex);
-    }
+    bs_shard_clear (&self->shards[i]);
   g_aligned_free (self->shards);
   g_hash_table_unref (self->paths);
   g_mutex_clear (&self->paths_mutex);
@@ -562,10 +317,12 @@ bs_backing_store_init (BsBackingStore *self)
   self->max_threads = DEFAULT_MAX_THREADS;
   self->shards = g_aligned_alloc0 (BS_N_SHARDS, sizeof (BsShard), BS_CACHE_LINE);
   for (guint i = 0; i < BS_N_SHARDS; i++)
-    g_mutex_init (&self->shards[i].mutex);
+    bs_shard_init (&self->shards[i]);
   g_mutex_init (&self->paths_mutex);
   g_mutex_init (&self->operations_mutex);
   self->paths = g_hash_table_new (g_str_hash, g_str_equal);
+  self->background_error = signals[BACKGROUND_ERROR];
+  self->new_tracked_path = bs_tracked_path_new;
 }
 
 /**
@@ -675,7 +432,7 @@ bs_backing_store_set_max_threads (BsBackingStore *self, guint max_threads)
     return;
 
   bs_executor_set_max_threads (self->backing_executor, max_threads);
-  bs_executor_set_max_threads (self->task_executor, max_threads);
+  bs_executor_set_max_threads (self->function_executor, max_threads);
   bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_MAX_THREADS], NULL);
 }
 

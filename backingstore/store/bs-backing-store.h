@@ -17,7 +17,7 @@ G_DECLARE_FINAL_TYPE (BsBackingStore, bs_backing_store, BS, BACKING_STORE, GObje
 /**
  * BsTaskFunc:
  * @store: the store
- * @cancellable: (nullable): fires when the waiter has lost interest
+ * @cancellable: (nullable): fires when the caller has lost interest
  * @user_data: the data given beside the function
  * @error: return location for a #GError
  *

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/bs-task-tracker.h"
+#include "bs-task-tracker-private.h"
 
 #include "store/operations/bs-close-private.h"
-#include "store/operations/bs-store-private.h"
+#include "store/threads/bs-call-scope-private.h"
 
 /**
  * BsTaskTracker:
@@ -19,6 +19,23 @@
  * as nothing is left. A tracker may be used from any thread.
  */
 
+struct _BsTaskTracker
+{
+  GObject parent_instance;
+
+  /* constant */
+  gconstpointer store;      /* identity only: the store may be gone */
+  BsExecutor *executor;     /* owned */
+  BsNotifier *notifier;     /* owned */
+
+  BsTaskCount count;
+  int n_held;               /* atomic */
+  int n_tasks_pending;      /* atomic: a notification is under way */
+  int closed;               /* atomic; written under the count's mutex */
+
+  BsWaiter *waiters;        /* owned, by next; under the count's mutex */
+};
+
 typedef enum
 {
   PROP_N_TASKS = 1,
@@ -29,121 +46,64 @@ static GParamSpec *properties[PROP_CLOSED + 1];
 
 G_DEFINE_FINAL_TYPE (BsTaskTracker, bs_task_tracker, G_TYPE_OBJECT)
 
-static guint
-count_calls (BsTaskTracker *self)
-{
-  guint n = 0;
-
-  for (guint i = 0; self->shards != NULL && i < BS_N_SHARDS; i++)
-    n += __atomic_load_n (&self->shards[i].n_calls, __ATOMIC_RELAXED);
-
-  return n;
-}
-
-/* Each shard is locked: a call that comes in later sees what whoever asks has set
- * before, and one that ends later looks whether somebody waits. Operations are looked at
- * last, since a call may leave one behind. */
-gboolean
-bs_task_tracker_is_idle (BsTaskTracker *self)
-{
-  gboolean idle = g_atomic_int_get (&self->n_operations) == 0;
-
-  for (guint i = 0; idle && self->shards != NULL && i < BS_N_SHARDS; i++)
-    {
-      g_mutex_lock (&self->shards[i].mutex);
-      idle = self->shards[i].n_calls == 0;
-      g_mutex_unlock (&self->shards[i].mutex);
-    }
-
-  return idle && g_atomic_int_get (&self->n_operations) == 0;
-}
-
-/* Answers everyone who waits, if there is nothing left to wait for. */
+/* Answers every waiter, if nothing is left to wait for. */
 static void
 check_idle (BsTaskTracker *self)
 {
   BsWaiter *waiters = NULL;
+  int n_waiters = 0;
 
-  if (g_atomic_int_get (&self->n_waiters) == 0)
-    return;
-
-  g_mutex_lock (&self->mutex);
-  if (self->closed && bs_task_tracker_is_idle (self) && g_atomic_int_get (&self->n_held) == 0)
-    {
-      waiters = g_steal_pointer (&self->waiters);
-      g_atomic_int_set (&self->n_waiters, 0);
-    }
-  g_mutex_unlock (&self->mutex);
+  g_mutex_lock (&self->count.mutex);
+  if (self->closed && g_atomic_int_get (&self->n_held) == 0 && bs_task_count_is_idle (&self->count))
+    waiters = g_steal_pointer (&self->waiters);
+  for (BsWaiter *waiter = waiters; waiter != NULL; waiter = waiter->next)
+    n_waiters++;
+  bs_task_count_await (&self->count, -n_waiters);
+  g_mutex_unlock (&self->count.mutex);
 
   while (waiters != NULL)
     {
       BsWaiter *waiter = waiters;
 
       waiters = g_steal_pointer (&waiter->next);
-      bs_waiter_answer (waiter, NULL, NULL);
-      bs_waiter_unref (waiter);
+      bs_waiter_answer_and_unref (waiter, NULL, NULL);
     }
 }
 
 static void
-notify_n_tasks (BsTaskTracker *self)
+count_changed (GObject *object)
 {
+  BsTaskTracker *self = (BsTaskTracker *) object;
+
   if (!g_atomic_int_get (&self->n_tasks_pending))
-    bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_N_TASKS], &self->n_tasks_pending);
+    bs_notifier_notify (self->notifier, object, properties[PROP_N_TASKS], &self->n_tasks_pending);
 }
 
-void
-bs_task_tracker_begin (BsTaskTracker *self)
+static void
+count_idle (GObject *object)
 {
-  g_atomic_int_inc (&self->n_operations);
-  notify_n_tasks (self);
-}
+  BsTaskTracker *self = (BsTaskTracker *) object;
 
-void
-bs_task_tracker_end (BsTaskTracker *self)
-{
-  gboolean last = g_atomic_int_dec_and_test (&self->n_operations);
-
-  notify_n_tasks (self);
-  if (last)
-    {
-      check_idle (self);
-      bs_close_check (self);
-    }
-}
-
-void
-bs_task_tracker_note_call (BsTaskTracker *self)
-{
-  notify_n_tasks (self);
-}
-
-void
-bs_task_tracker_note_ended (BsTaskTracker *self)
-{
-  notify_n_tasks (self);
   check_idle (self);
-  bs_close_check (self);
-}
-
-void
-bs_task_tracker_forget_store (BsTaskTracker *self)
-{
-  g_mutex_lock (&self->mutex);
-  self->shards = NULL;
-  g_mutex_unlock (&self->mutex);
+  bs_close_check (&self->count);
 }
 
 BsTaskTracker *
-bs_task_tracker_new (gpointer store, BsShard *shards, BsExecutor *executor, BsNotifier *notifier)
+bs_task_tracker_new (gconstpointer store, BsExecutor *executor, BsNotifier *notifier)
 {
   BsTaskTracker *self = g_object_new (BS_TYPE_TASK_TRACKER, NULL);
 
   self->store = store;
-  self->shards = shards;
   self->executor = bs_executor_ref (executor);
   self->notifier = bs_notifier_ref (notifier);
+
   return self;
+}
+
+BsTaskCount *
+bs_task_tracker_get_count (BsTaskTracker *self)
+{
+  return &self->count;
 }
 
 static void
@@ -153,7 +113,7 @@ bs_task_tracker_finalize (GObject *object)
 
   g_clear_pointer (&self->executor, bs_executor_unref);
   g_clear_pointer (&self->notifier, bs_notifier_unref);
-  g_mutex_clear (&self->mutex);
+  bs_task_count_clear (&self->count);
 
   G_OBJECT_CLASS (bs_task_tracker_parent_class)->finalize (object);
 }
@@ -214,7 +174,7 @@ bs_task_tracker_class_init (BsTaskTrackerClass *klass)
 static void
 bs_task_tracker_init (BsTaskTracker *self)
 {
-  g_mutex_init (&self->mutex);
+  bs_task_count_init (&self->count, G_OBJECT (self), count_changed, count_idle);
 }
 
 /**
@@ -228,15 +188,9 @@ bs_task_tracker_init (BsTaskTracker *self)
 guint
 bs_task_tracker_get_n_tasks (BsTaskTracker *self)
 {
-  guint n;
-
   g_return_val_if_fail (BS_IS_TASK_TRACKER (self), 0);
 
-  g_mutex_lock (&self->mutex);
-  n = count_calls (self) + g_atomic_int_get (&self->n_operations) + g_atomic_int_get (&self->n_held);
-  g_mutex_unlock (&self->mutex);
-
-  return n;
+  return bs_task_count_get (&self->count) + (guint) g_atomic_int_get (&self->n_held);
 }
 
 /**
@@ -260,10 +214,10 @@ set_closed (BsTaskTracker *self, gboolean closed)
 {
   gboolean changed;
 
-  g_mutex_lock (&self->mutex);
+  g_mutex_lock (&self->count.mutex);
   changed = self->closed != closed;
   g_atomic_int_set (&self->closed, closed);
-  g_mutex_unlock (&self->mutex);
+  g_mutex_unlock (&self->count.mutex);
 
   if (changed)
     bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_CLOSED], NULL);
@@ -314,7 +268,7 @@ bs_task_tracker_hold (BsTaskTracker *self)
   g_return_if_fail (self->store != NULL);
 
   g_atomic_int_inc (&self->n_held);
-  notify_n_tasks (self);
+  count_changed (G_OBJECT (self));
 }
 
 /**
@@ -332,58 +286,60 @@ bs_task_tracker_release (BsTaskTracker *self)
   g_return_if_fail (g_atomic_int_get (&self->n_held) > 0);
 
   last = g_atomic_int_dec_and_test (&self->n_held);
-  notify_n_tasks (self);
+  count_changed (G_OBJECT (self));
   if (last)
     check_idle (self);
 }
 
-/* A waiter was cancelled. */
+static GError *
+cancelled_error (void)
+{
+  return g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled");
+}
+
+/* Called on the cancelling thread. */
 static void
-waiter_leave (BsWaiter *waiter, gpointer data)
+cancel_waiter (BsWaiter *waiter, gpointer data)
 {
   BsTaskTracker *self = data;
   gboolean removed = FALSE;
 
-  g_mutex_lock (&self->mutex);
-  waiter->left = TRUE;
+  g_mutex_lock (&self->count.mutex);
+  waiter->cancelled = TRUE;
   for (BsWaiter **link = &self->waiters; *link != NULL && !removed; link = &(*link)->next)
     if (*link == waiter)
       {
         *link = g_steal_pointer (&waiter->next);
-        g_atomic_int_add (&self->n_waiters, -1);
+        bs_task_count_await (&self->count, -1);
         removed = TRUE;
         break;
       }
-  g_mutex_unlock (&self->mutex);
+  g_mutex_unlock (&self->count.mutex);
 
   if (removed)
-    {
-      bs_waiter_answer (waiter, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled"));
-      bs_waiter_unref (waiter);
-    }
+    bs_waiter_answer_and_unref (waiter, NULL, cancelled_error ());
 }
 
 static void
 start_wait (BsTaskTracker *self, BsWaiter *waiter)
 {
-  gboolean left;
+  gboolean cancelled;
 
-  waiter->keep = g_object_ref (self);
-  waiter->keep_free = g_object_unref;
-  bs_waiter_connect (waiter, waiter_leave, self);
+  bs_waiter_hold_lock (waiter, g_object_ref (self), g_object_unref);
+  bs_waiter_connect (waiter, cancel_waiter, self);
 
-  g_mutex_lock (&self->mutex);
-  left = waiter->left;
-  if (!left)
+  g_mutex_lock (&self->count.mutex);
+  cancelled = waiter->cancelled;
+  if (!cancelled)
     {
       waiter->next = self->waiters;
       self->waiters = bs_waiter_ref (waiter);
-      g_atomic_int_inc (&self->n_waiters);
+      bs_task_count_await (&self->count, 1);
     }
-  g_mutex_unlock (&self->mutex);
+  g_mutex_unlock (&self->count.mutex);
 
-  if (left)
-    bs_waiter_answer (waiter, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled"));
+  if (cancelled)
+    bs_waiter_answer (waiter, NULL, cancelled_error ());
   else
     check_idle (self);
 }
@@ -391,7 +347,7 @@ start_wait (BsTaskTracker *self, BsWaiter *waiter)
 void
 bs_task_tracker_start_wait (BsTaskTracker *self, GTask *task)
 {
-  BsWaiter *waiter = bs_waiter_new_for_executor (self->executor, task, FALSE, g_task_get_cancellable (task));
+  BsWaiter *waiter = bs_waiter_new_async (task, NULL);
 
   start_wait (self, waiter);
   bs_waiter_unref (waiter);
@@ -410,7 +366,7 @@ bs_task_tracker_wait_blocking (BsTaskTracker *self, const char *operation, GCanc
       return FALSE;
     }
 
-  waiter = bs_waiter_new_for_executor (self->executor, NULL, TRUE, cancellable);
+  waiter = bs_waiter_new_blocking (self->executor, cancellable, NULL);
   start_wait (self, waiter);
   return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }

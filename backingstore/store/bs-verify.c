@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/bs-verify-private.h"
+#include "bs-verify.h"
 
 #include "base/bs-key-set-private.h"
 #include "store/operations/bs-store-private.h"
+#include "store/operations/bs-verify-operation-private.h"
 
 /**
  * BsVerify:
@@ -35,6 +36,24 @@
  * be bound to [property@Verify:fraction].
  */
 
+struct _BsVerify
+{
+  GObject parent_instance;
+
+  /* constant after construction */
+  BsBackingStore *store;        /* owned */
+  BsTrackedPath *tracked;       /* owned */
+
+  BsProgress progress;
+  int n_bad_pending;            /* atomic: a notification is under way */
+
+  GMutex mutex;
+
+  /* under the mutex */
+  gboolean running;
+  BsKeyTable bad;
+};
+
 typedef enum
 {
   PROP_STORE = 1,
@@ -49,8 +68,8 @@ static GParamSpec *properties[PROP_N_BAD + 1];
 
 G_DEFINE_FINAL_TYPE (BsVerify, bs_verify, G_TYPE_OBJECT)
 
-void
-bs_verify_notify_n_bad (BsVerify *self)
+static void
+notify_n_bad (BsVerify *self)
 {
   bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_N_BAD], &self->n_bad_pending);
 }
@@ -108,7 +127,7 @@ bs_verify_set_property (GObject *object, guint id, const GValue *value, GParamSp
     {
     case PROP_STORE:
       self->store = g_value_dup_object (value);
-      bs_progress_init (&self->progress, self->store, object, &properties[PROP_N_TOTAL]);
+      bs_progress_init (&self->progress, self->store != NULL ? self->store->notifier : NULL, object, &properties[PROP_N_TOTAL]);
       break;
     case PROP_TRACKED:
       self->tracked = g_value_dup_object (value);
@@ -259,6 +278,71 @@ bs_verify_get_tracked (BsVerify *self)
   return self->tracked;
 }
 
+static void
+run_begun (gpointer data)
+{
+  BsVerify *self = data;
+
+  g_mutex_lock (&self->mutex);
+  bs_key_table_clear (&self->bad);
+  g_mutex_unlock (&self->mutex);
+
+  bs_progress_begin (&self->progress, 0);
+  notify_n_bad (self);
+}
+
+static void
+run_found_bad (gpointer data, const BsKey *key)
+{
+  BsVerify *self = data;
+
+  g_mutex_lock (&self->mutex);
+  bs_key_table_add (&self->bad, key, bs_key_hash (key));
+  g_mutex_unlock (&self->mutex);
+
+  notify_n_bad (self);
+}
+
+static void
+run_ended (gpointer data)
+{
+  BsVerify *self = data;
+
+  g_mutex_lock (&self->mutex);
+  self->running = FALSE;
+  g_mutex_unlock (&self->mutex);
+}
+
+/* FALSE where the object runs already. */
+static gboolean
+begin (BsVerify *self, BsVerifyRun *run)
+{
+  gboolean idle;
+
+  g_mutex_lock (&self->mutex);
+  idle = !self->running;
+  self->running = TRUE;
+  g_mutex_unlock (&self->mutex);
+  if (!idle)
+    return FALSE;
+
+  *run = (BsVerifyRun) {
+    .data = g_object_ref (self),
+    .free = g_object_unref,
+    .progress = &self->progress,
+    .begun = run_begun,
+    .found_bad = run_found_bad,
+    .ended = run_ended,
+  };
+  return TRUE;
+}
+
+static GError *
+busy_error (BsVerify *self)
+{
+  return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, self->tracked->file, BS_ERROR, BS_ERROR_BUSY, "it is running");
+}
+
 /**
  * bs_verify_run:
  * @self: a verification
@@ -288,14 +372,21 @@ bs_verify_get_tracked (BsVerify *self)
 gboolean
 bs_verify_run (BsVerify *self, GCancellable *cancellable, GError **error)
 {
-  BsWaiter *waiter;
+  BsRequest request = { .kind = BS_KIND_VERIFY_PATH };
+  BsVerifyRun run;
 
   g_return_val_if_fail (BS_IS_VERIFY (self), FALSE);
   g_return_val_if_fail (self->store != NULL && self->tracked != NULL, FALSE);
 
-  waiter = bs_waiter_new_blocking (self->store, cancellable, NULL, NULL, NULL, NULL);
-  bs_verify_start (self, waiter);
-  return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
+  request.tracked = self->tracked;
+  request.run = &run;
+  if (!begin (self, &run))
+    {
+      g_propagate_error (error, busy_error (self));
+      return FALSE;
+    }
+
+  return GPOINTER_TO_INT (bs_ask_blocking (self->store, &request, NULL, cancellable, error));
 }
 
 /**
@@ -312,17 +403,21 @@ bs_verify_run (BsVerify *self, GCancellable *cancellable, GError **error)
 void
 bs_verify_run_async (BsVerify *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
 {
-  BsWaiter *waiter;
+  BsDelivery delivery = { .progress = &self->progress };
+  BsRequest request = { .kind = BS_KIND_VERIFY_PATH };
+  BsVerifyRun run;
   GTask *task;
 
   g_return_if_fail (BS_IS_VERIFY (self));
   g_return_if_fail (self->store != NULL && self->tracked != NULL);
 
   task = bs_task_new (self, cancellable, callback, user_data, bs_verify_run_async, "[backingstore] verify", io_priority);
-  waiter = bs_waiter_new_async (self->store, task, NULL, NULL, NULL, NULL);
-  bs_waiter_set_progress (waiter, &self->progress);
-  bs_verify_start (self, waiter);
-  bs_waiter_unref (waiter);
+  request.tracked = self->tracked;
+  request.run = &run;
+  if (begin (self, &run))
+    bs_ask_async (self->store, &request, &delivery, task);
+  else
+    bs_answer_async (task, NULL, NULL, busy_error (self));
 }
 
 /**
@@ -421,7 +516,7 @@ bs_verify_get_n_bad (BsVerify *self)
  * Gets the keys whose blobs the current run, or else the last one, has found to
  * be bad or missing so far. They are no longer in the tracked path.
  *
- * Returns: (transfer full): a set of the waiter's own
+ * Returns: (transfer full): a set of the caller's own
  */
 BsKeySet *
 bs_verify_dup_bad_keys (BsVerify *self)

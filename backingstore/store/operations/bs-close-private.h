@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/threads/bs-store-operation-private.h"
+#include "store/operations/bs-ask-private.h"
 
 G_BEGIN_DECLS
 
-void bs_close_start (BsBackingStore *store, BsWaiter *waiter);
-/* Nothing is left to do, perhaps: a store that is to be closed may be now. */
-void bs_close_check (BsTaskTracker *tracker);
+BsStoreOperation *bs_close_operation_new (BsBackingStore *store, int priority) G_GNUC_WARN_UNUSED_RESULT;
+/* Nothing is under way, perhaps: a store that is to be closed may be now. */
+void              bs_close_check         (BsTaskCount *count);
 
 G_END_DECLS

@@ -1,40 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/threads/bs-content-private.h"
-#include "store/queues/bs-key-queue-private.h"
+#include "store/operations/bs-ask-private.h"
+#include "store/operations/bs-store-private.h"
 
 G_BEGIN_DECLS
 
-typedef struct
-{
-  BsStoreOperation operation;
+/* `memory`, where given, belongs to the thread that waits for the operation, and
+ * holds no references. */
+BsStoreOperation *bs_key_operation_new    (BsBackingStore *store, const BsRequest *request, int priority, BsKeyOperation *memory) G_GNUC_WARN_UNUSED_RESULT;
 
-  BsToken *token;    /* stays while the operation stands on its queue; NULL while it is loose */
-  BsKey key;
-  guint64 hash;
-  BsContent *content;     /* owned, nullable */
-  gboolean written;       /* the content, by this very operation */
-} BsKeyOperation;
+/* Part of a bulk: one operation on a key that is RUNNING at the head of its queue,
+ * in memory of the bulk's. Under the shard's mutex. */
+void              bs_key_operation_init_part (BsKeyOperation *self, BsBackingStore *store, BsOperationKind kind, const BsKey *key, guint64 hash,
+                                              BsToken *token, BsTrackedPath *tracked);
+/* Calls the backing. */
+GBytes           *bs_key_operation_call   (BsKeyOperation *self, GCancellable *cancellable, GError **error);
+/* Notes what a call has done, where there was one, and gives the turn to the next
+ * operation on the key. `ticket` is that of the operation, or of the bulk that it is
+ * part of; a bulk has holds of its own besides the waiters' on the token of what is
+ * registered. Returns the waiters. Under the shard's mutex. */
+BsWaiter         *bs_key_operation_end    (BsKeyOperation *self, gboolean called, guint64 ticket, gboolean of_bulk, const GError *error, BsDeferred *deferred);
 
-/* `self` is zeroed memory; see bs_store_operation_init(). */
-BsStoreOperation      *bs_key_operation_init      (BsKeyOperation       *self,
-                                  BsBackingStore *store,
-                                  BsOperationKind       kind,
-                                  const BsKey    *key,
-                                  guint64         hash,
-                                  BsTrackedPath  *tracked,
-                                  int             priority);
-/* Does what is needed, and gives its turn up. Returns those who have joined;
- * besides them `n_others` have asked. No lock held. */
-BsWaiter   *bs_key_operation_carry_out (BsKeyOperation *self, gboolean needed, guint n_others, GBytes **bytes, BsDeferred *deferred, GError **error);
-gpointer    bs_key_operation_get_value (BsKeyOperation *self, GBytes *bytes);
+/* Deletes or forgets a key that has neither holders nor operations. Under the shard's
+ * mutex. */
+void              bs_key_operation_settle_token (BsBackingStore *store, BsShard *shard, BsToken *token, guint64 hash, BsDeferred *deferred);
 
-/* Under the shard's mutex. */
-static inline void
-bs_shard_set_n_calls (BsShard *shard, guint n_calls)
-{
-  __atomic_store_n (&shard->n_calls, n_calls, __ATOMIC_RELAXED);
-}
+/* Makes a token for a fresh key that is nowhere yet, with one holder. */
+BsToken          *bs_token_new            (BsBackingStore *store) G_GNUC_WARN_UNUSED_RESULT;
+void              bs_token_drop           (BsBackingStore *store, BsToken *token);
+
+/* No lock held. */
+GError           *bs_key_operation_missing_error (BsOperationKind kind, const BsKey *key, GFile *file);
+GError           *bs_key_operation_pinned_error  (const BsKey *key, GFile *file);
 
 G_END_DECLS

@@ -1,87 +1,217 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/operations/bs-key-operation-private.h"
+#include "bs-key-operation-private.h"
+
+#include <string.h>
 
 #include "base/bs-backing-private.h"
-#include "store/queues/bs-path-private.h"
+#include "store/operations/bs-paths-private.h"
+#include "store/threads/bs-call-scope-private.h"
 
-/* An operation on one key, when its turn has come. */
+/* Operations on one key: asked for, run when their turn has come, ended. Whether an
+ * operation is needed is decided when its turn comes. */
 
-static void
-key_operation_free (BsStoreOperation *operation)
+GError *
+bs_key_operation_missing_error (BsOperationKind kind, const BsKey *key, GFile *file)
 {
-  g_clear_pointer (&((BsKeyOperation *) operation)->content, bs_content_unref);
+  if (kind == BS_KIND_WRITE)
+    return bs_operation_error (kind, key, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "no item holds the blob any more");
+
+  return bs_operation_error (kind, key, file, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such key");
 }
 
-static void
-key_operation_drop (BsStoreOperation *operation, BsDeferred *deferred)
+GError *
+bs_key_operation_pinned_error (const BsKey *key, GFile *file)
 {
-  BsKeyOperation *self = (BsKeyOperation *) operation;
-  BsShard *shard = &operation->store->shards[bs_shard_index (self->hash)];
-
-  bs_path_return_key_ticket (operation, bs_shard_index (self->hash), deferred);
-  bs_key_queue_advance (operation->store, shard, self->token, self->hash, operation, deferred);
-  bs_deferred_add_dropped (deferred, operation);
+  return bs_operation_error (BS_KIND_DELETE_PERSISTED, key, file, BS_ERROR, BS_ERROR_BUSY, "a running save names it");
 }
 
-/* A blob that is missing from primary storage, though some tracked path has it,
- * is made available again. While it does so the read stands in that path's
- * list, so that the path is not released meanwhile. */
-static gboolean
-heal_from (BsKeyOperation *self, BsShard *shard, BsTrackedPath *tracked)
+static GFile *
+get_file (BsKeyOperation *self)
+{
+  return self->operation.tracked != NULL ? self->operation.tracked->file : NULL;
+}
+
+static BsPath *
+get_path (BsKeyOperation *self)
+{
+  return self->operation.tracked != NULL ? self->operation.tracked->path : NULL;
+}
+
+static BsMemberFlags
+get_flags (BsKeyOperation *self)
+{
+  return self->members != NULL ? bs_members_get (self->members, &self->key, self->hash) : 0;
+}
+
+/* A new operation, first in line: under the shard's mutex. */
+static BsAsked
+start (BsKeyOperation *self, BsWaiter *waiter)
 {
   BsStoreOperation *operation = &self->operation;
+
+  self->need = BS_NEED_CALL;
+  operation->state = BS_OPERATION_READY;
+  if (waiter->blocking && !bs_executor_is_context (operation->executor))
+    bs_store_operation_begin (operation, waiter);
+
+  return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+}
+
+static BsAsked
+join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
+{
+  BsStoreOperation *operation = &joined->operation;
+
+  bs_store_operation_join (operation, waiter);
+  /* A sync must see a part of a bulk even when the bulk is gone. */
+  if (joined->members != NULL && operation->ticket == 0)
+    bs_path_take_key_ticket (joined->members, bs_shard_index (joined->hash), operation, TRUE);
+  bs_store_operation_boost (operation, waiter->priority);
+
+  return (BsAsked) { BS_ASKED_WAITS, };
+}
+
+static BsAsked
+key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
+{
+  BsKeyOperation *self = (BsKeyOperation *) operation;
+  BsKeyOperation *last = bs_key_queue_find_last (self->shard, &self->key, self->hash);
+  BsMemberFlags flags = get_flags (self);
+  BsKeyOperation *joined;
+
+  if (self->members != NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
+    return (BsAsked) { BS_ASKED_CLOSED, };
+  if (self->only_to_delete && !(flags & BS_MEMBER_TO_DELETE))
+    return (BsAsked) { BS_ASKED_NOTHING, };
+  if (operation->kind == BS_KIND_DELETE_PERSISTED && (flags & BS_MEMBER_PINNED))
+    return (BsAsked) { BS_ASKED_PINNED, };
+  if (operation->kind == BS_KIND_PERSIST && !self->internal)
+    bs_members_claim (self->members, &self->key, self->hash);
+
+  joined = bs_key_queue_find_joinable (last, operation->kind, operation->tracked);
+  if (joined != NULL)
+    return join (self, joined, waiter);
+
+  if (self->token == NULL && bs_key_queue_needs_token (operation->kind, self->content))
+    self->token = bs_shard_lookup (self->shard, &self->key, self->hash);
+  if (last == NULL)
+    switch (bs_key_queue_need (operation->kind, self->token, self->members, flags, self->hash))
+      {
+      case BS_NEED_NOTHING:
+        if (operation->kind == BS_KIND_REGISTER)
+          self->token->n_holders++;
+        return (BsAsked) { BS_ASKED_NOTHING, .value = self->token };
+      case BS_NEED_MISSING:
+        return (BsAsked) { BS_ASKED_MISSING, };
+      case BS_NEED_CALL:
+        break;
+      }
+
+  if (self->members != NULL && !bs_path_take_key_ticket (self->members, bs_shard_index (self->hash), operation, self->internal))
+    return (BsAsked) { BS_ASKED_CLOSED, };
+
+  if (operation->kind == BS_KIND_REGISTER && self->token == NULL)
+    self->token = bs_shard_insert (self->shard, &self->key, self->hash);
+  bs_store_operation_join (operation, waiter);
+  bs_store_operation_ref (operation);
+  bs_key_queue_append (self, last);
+  if (last == NULL)
+    return start (self, waiter);
+
+  bs_store_operation_boost (operation->previous, waiter->priority);
+  return (BsAsked) { BS_ASKED_WAITS, };
+}
+
+/* A deletion is needed no more once the key has holders again, or is about to. */
+static gboolean
+is_held_again (BsKeyOperation *self)
+{
+  if (self->token->n_holders > 0 || self->token->primary == BS_PRIMARY_ABSENT)
+    return TRUE;
+
+  for (BsStoreOperation *later = self->operation.next; later != NULL; later = later->next)
+    if (later->kind == BS_KIND_REGISTER)
+      return TRUE;
+
+  return FALSE;
+}
+
+/* Its turn has come: what is still needed? */
+static void
+key_operation_begin (BsStoreOperation *operation)
+{
+  BsKeyOperation *self = (BsKeyOperation *) operation;
+
+  /* Decided when it was asked for, a moment ago. */
+  if (self->need == BS_NEED_CALL && operation->runner != NULL)
+    return;
+
+  self->need = bs_key_queue_need (operation->kind, self->token, self->members, get_flags (self), self->hash);
+  if (self->need != BS_NEED_CALL)
+    return;
+  if (operation->kind == BS_KIND_DELETE && is_held_again (self))
+    self->need = BS_NEED_NOTHING;
+  if (operation->kind == BS_KIND_WRITE && self->token->n_holders == 0)
+    self->need = BS_NEED_MISSING;
+}
+
+/* A blob that is missing from primary storage, though some tracked path has it, is
+ * made available again. Meanwhile the read stands among that path's tickets, so that
+ * the path is not released. */
+static gboolean
+heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
+{
+  BsStoreOperation *operation = &self->operation;
+  guint shard = bs_shard_index (self->hash);
   BsDeferred deferred = { NULL, };
   gboolean healed = FALSE;
+  BsMemberFlags flags;
   gboolean usable;
 
-  g_mutex_lock (&shard->mutex);
-  usable = bs_tracked_path_get_membership (tracked, &self->key, self->hash) == BS_MEMBER_YES;
-  if (usable)
-    {
-      operation->tracked = tracked;
-      usable = bs_path_take_key_ticket (operation, bs_shard_index (self->hash), FALSE);
-    }
-  g_mutex_unlock (&shard->mutex);
+  g_mutex_lock (&self->shard->mutex);
+  flags = bs_members_get (&tracked->members, &self->key, self->hash);
+  usable = (flags & (BS_MEMBER_PRESENT | BS_MEMBER_UNCERTAIN)) == BS_MEMBER_PRESENT &&
+           bs_path_take_key_ticket (&tracked->members, shard, operation, FALSE);
+  g_mutex_unlock (&self->shard->mutex);
+  if (!usable)
+    return FALSE;
 
-  if (usable)
-    healed = bs_backing_invoke_register_key (operation->store->backing, bs_tracked_path_get_file (tracked),
-                                             &self->key, operation->cancellable, NULL);
+  healed = bs_backing_invoke_register_key (operation->store->backing, tracked->file, &self->key, operation->cancellable, NULL);
 
-  g_mutex_lock (&shard->mutex);
-  bs_path_return_key_ticket (operation, bs_shard_index (self->hash), &deferred);
-  operation->tracked = NULL;
-  g_mutex_unlock (&shard->mutex);
+  g_mutex_lock (&self->shard->mutex);
+  bs_path_return_key_ticket (tracked->path, &tracked->members, shard, operation, &deferred);
+  g_mutex_unlock (&self->shard->mutex);
   bs_deferred_run (&deferred);
 
   return healed;
 }
 
 static gboolean
-heal (BsKeyOperation *self, BsShard *shard)
+heal (BsKeyOperation *self)
 {
-  g_autoptr (GPtrArray) tracked_paths = bs_path_list_tracked (self->operation.store);
+  g_autoptr (GPtrArray) tracked_paths = bs_paths_list_tracked (self->operation.store);
 
   for (guint i = 0; i < tracked_paths->len; i++)
-    if (heal_from (self, shard, g_ptr_array_index (tracked_paths, i)))
+    if (heal_from (self, g_ptr_array_index (tracked_paths, i)))
       return TRUE;
 
   return FALSE;
 }
 
 static GBytes *
-call_read (BsKeyOperation *self, BsShard *shard, GError **error)
+call_read (BsKeyOperation *self, GCancellable *cancellable, GError **error)
 {
   BsBacking *backing = self->operation.store->backing;
   g_autoptr (GError) local_error = NULL;
   GBytes *bytes;
 
-  bytes = bs_backing_invoke_read (backing, &self->key, self->operation.cancellable, &local_error);
-  if (g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND) && heal (self, shard))
+  bytes = bs_backing_invoke_read (backing, &self->key, cancellable, &local_error);
+  if (g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND) && heal (self))
     {
       g_clear_error (&local_error);
-      bytes = bs_backing_invoke_read (backing, &self->key, self->operation.cancellable, &local_error);
+      bytes = bs_backing_invoke_read (backing, &self->key, cancellable, &local_error);
     }
   if (local_error != NULL)
     g_propagate_error (error, g_steal_pointer (&local_error));
@@ -89,12 +219,11 @@ call_read (BsKeyOperation *self, BsShard *shard, GError **error)
   return bytes;
 }
 
-/* After a write that failed, nobody knows what it has left. */
+/* Nothing is known of what a failed write has left. */
 static gboolean
-call_write (BsKeyOperation *self, GBytes *bytes, BsPrimary primary, GError **error)
+call_write (BsKeyOperation *self, GBytes *bytes, BsPrimary primary, GCancellable *cancellable, GError **error)
 {
   BsBacking *backing = self->operation.store->backing;
-  GCancellable *cancellable = self->operation.cancellable;
   g_autoptr (GError) local_error = NULL;
 
   if (bs_backing_invoke_write (backing, &self->key, bytes, cancellable, &local_error))
@@ -107,17 +236,24 @@ call_write (BsKeyOperation *self, GBytes *bytes, BsPrimary primary, GError **err
   return FALSE;
 }
 
-/* What primary storage has may be the very file that was found to be bad: it is
- * written anew where somebody has it in memory. */
 static void
-call_persist (BsKeyOperation *self, BsShard *shard, GFile *file, GError **error)
+note_write (BsKeyOperation *self, const GError *error)
 {
-  BsStoreOperation *operation = &self->operation;
-  BsBacking *backing = operation->store->backing;
+  g_mutex_lock (&self->shard->mutex);
+  bs_key_queue_note (BS_KIND_WRITE, &self->key, self->hash, self->token, NULL, error);
+  g_mutex_unlock (&self->shard->mutex);
+}
+
+/* Primary storage may have the very file that was found to be bad: it is written anew
+ * where the content is in memory. */
+static void
+call_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
+{
+  BsBacking *backing = self->operation.store->backing;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (GBytes) bytes = NULL;
 
-  if (bs_backing_invoke_persist (backing, file, &self->key, operation->cancellable, &local_error))
+  if (bs_backing_invoke_persist (backing, get_file (self), &self->key, cancellable, &local_error))
     return;
   if (self->content == NULL || self->written || !g_error_matches (local_error, BS_ERROR, BS_ERROR_CORRUPT))
     {
@@ -125,47 +261,43 @@ call_persist (BsKeyOperation *self, BsShard *shard, GFile *file, GError **error)
       return;
     }
 
-  bytes = bs_content_make_bytes (self->content, operation->cancellable, error);
+  bytes = bs_content_make_bytes (self->content, cancellable, error);
   if (bytes == NULL)
     return;
 
-  self->written = call_write (self, bytes, BS_PRIMARY_UNCERTAIN, error);
-  g_mutex_lock (&shard->mutex);
-  bs_key_queue_note (BS_KIND_WRITE, &self->key, self->hash, self->token, NULL, NULL, *error);
-  g_mutex_unlock (&shard->mutex);
+  self->written = call_write (self, bytes, BS_PRIMARY_UNCERTAIN, cancellable, error);
+  note_write (self, *error);
   if (self->written)
-    bs_backing_invoke_persist (backing, file, &self->key, operation->cancellable, error);
+    bs_backing_invoke_persist (backing, get_file (self), &self->key, cancellable, error);
 }
 
-static GBytes *
-call_backing (BsKeyOperation *self, BsShard *shard, GError **error)
+GBytes *
+bs_key_operation_call (BsKeyOperation *self, GCancellable *cancellable, GError **error)
 {
-  BsStoreOperation *operation = &self->operation;
-  BsBacking *backing = operation->store->backing;
-  GFile *file = operation->tracked != NULL ? operation->tracked->file : NULL;
+  BsBacking *backing = self->operation.store->backing;
   GBytes *bytes = NULL;
   BsCallScope scope;
 
-  bs_call_scope_push (&scope, operation->store, BS_SCOPE_BACKING);
-  switch (operation->kind)
+  bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
+  switch ((int) self->operation.kind)
     {
     case BS_KIND_READ:
-      bytes = call_read (self, shard, error);
+      bytes = call_read (self, cancellable, error);
       break;
     case BS_KIND_DELETE:
-      bs_backing_invoke_delete_key (backing, &self->key, operation->cancellable, error);
+      bs_backing_invoke_delete_key (backing, &self->key, cancellable, error);
       break;
     case BS_KIND_REGISTER:
-      bs_backing_invoke_register_key (backing, file, &self->key, operation->cancellable, error);
+      bs_backing_invoke_register_key (backing, get_file (self), &self->key, cancellable, error);
       break;
     case BS_KIND_PERSIST:
-      call_persist (self, shard, file, error);
+      call_persist (self, cancellable, error);
       break;
     case BS_KIND_DELETE_PERSISTED:
-      bs_backing_invoke_delete_persisted (backing, file, &self->key, operation->cancellable, error);
+      bs_backing_invoke_delete_persisted (backing, get_file (self), &self->key, cancellable, error);
       break;
     case BS_KIND_VERIFY:
-      bs_backing_invoke_verify_persisted (backing, file, &self->key, operation->cancellable, error);
+      bs_backing_invoke_verify_persisted (backing, get_file (self), &self->key, cancellable, error);
       break;
     default:
       g_assert_not_reached ();
@@ -177,155 +309,280 @@ call_backing (BsKeyOperation *self, BsShard *shard, GError **error)
 
 /* Writes the content if it is not in primary storage yet. */
 static gboolean
-write_first (BsKeyOperation *self, BsShard *shard, GError **error)
+write_first (BsKeyOperation *self, GError **error)
 {
+  GCancellable *cancellable = self->operation.cancellable;
   g_autoptr (GBytes) bytes = NULL;
-  BsPrimary primary;
   BsCallScope scope;
+  BsPrimary primary;
 
   if (self->content == NULL)
     return TRUE;
 
-  g_mutex_lock (&shard->mutex);
+  g_mutex_lock (&self->shard->mutex);
   primary = self->token->primary;
-  g_mutex_unlock (&shard->mutex);
+  g_mutex_unlock (&self->shard->mutex);
   if (primary == BS_PRIMARY_PRESENT)
     return TRUE;
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  bytes = bs_content_make_bytes (self->content, self->operation.cancellable, error);
+  bytes = bs_content_make_bytes (self->content, cancellable, error);
   if (bytes != NULL)
-    self->written = call_write (self, bytes, primary, error);
+    self->written = call_write (self, bytes, primary, cancellable, error);
   bs_call_scope_pop (&scope);
 
-  /* Where there was nothing to write, the backing was not called. */
+  /* Without bytes the backing was not called. */
   if (bytes == NULL)
     return FALSE;
 
-  g_mutex_lock (&shard->mutex);
-  bs_key_queue_note (BS_KIND_WRITE, &self->key, self->hash, self->token, NULL, NULL, *error);
-  g_mutex_unlock (&shard->mutex);
-
+  note_write (self, *error);
   return *error == NULL;
 }
 
-/* Its turn has come: what is still needed? Under the shard's mutex. */
-static BsNeed
-decide (BsKeyOperation *self)
+/* Makes the calls that are needed. Returns whether those of its kind were made. */
+static gboolean
+execute (BsKeyOperation *self, GBytes **bytes, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
-  BsToken *token = self->token;
-  BsNeed need = bs_key_queue_need (operation->kind, token, operation->tracked, &self->key, self->hash);
 
-  if (need == BS_NEED_CALL && operation->kind == BS_KIND_DELETE)
-    {
-      if (token->n_holders > 0 || token->primary == BS_PRIMARY_ABSENT)
-        return BS_NEED_NOTHING;
-      for (BsStoreOperation *later = operation->next; later != NULL; later = later->next)
-        if (later->kind == BS_KIND_REGISTER)
-          return BS_NEED_NOTHING;
-    }
-  if (need == BS_NEED_CALL && operation->kind == BS_KIND_WRITE && token->n_holders == 0)
-    return BS_NEED_MISSING;
+  if (self->need == BS_NEED_MISSING)
+    *error = bs_key_operation_missing_error (operation->kind, &self->key, get_file (self));
+  if (self->need != BS_NEED_CALL)
+    return FALSE;
+  if (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST)
+    if (!write_first (self, error) || operation->kind == BS_KIND_WRITE)
+      return FALSE;
 
-  return need;
+  *bytes = bs_key_operation_call (self, operation->cancellable, error);
+  return TRUE;
 }
 
-/* A short call is counted by its shard, under the lock that it takes anyhow, but
- * while it answers others by the task tracker. */
+/* Takes the operation out of its queue. */
 static void
-end_call (BsShard *shard, BsBackingStore *store, gboolean goes_on)
+leave_queue (BsKeyOperation *self, BsDeferred *deferred)
 {
-  if (goes_on)
-    bs_task_tracker_begin (store->tracker);
-  bs_shard_set_n_calls (shard, shard->n_calls - 1);
+  gboolean only = self->operation.previous == NULL && self->operation.next == NULL;
+  BsKeyOperation *next = bs_key_queue_remove (self);
+
+  bs_path_return_key_ticket (get_path (self), self->members, bs_shard_index (self->hash), &self->operation, deferred);
+  if (only && self->token != NULL)
+    bs_key_operation_settle_token (self->operation.store, self->shard, self->token, self->hash, deferred);
+  else if (next != NULL && next->operation.state == BS_OPERATION_QUEUED)
+    bs_deferred_add_ready (deferred, &next->operation);
 }
 
 BsWaiter *
-bs_key_operation_carry_out (BsKeyOperation *self, gboolean needed, guint n_others, GBytes **bytes, BsDeferred *deferred, GError **error)
+bs_key_operation_end (BsKeyOperation *self, gboolean called, guint64 ticket, gboolean of_bulk, const GError *error, BsDeferred *deferred)
 {
   BsStoreOperation *operation = &self->operation;
-  BsShard *shard = &operation->store->shards[bs_shard_index (self->hash)];
-  gboolean called = FALSE;
   BsWaiter *waiters;
 
-  if (needed && (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST))
-    needed = write_first (self, shard, error) && operation->kind == BS_KIND_PERSIST;
-  if (needed)
+  if (called)
     {
-      *bytes = call_backing (self, shard, error);
-      called = TRUE;
+      bs_key_queue_note (operation->kind, &self->key, self->hash, self->token, self->members, error);
+      if (error == NULL && (operation->kind == BS_KIND_PERSIST || operation->kind == BS_KIND_DELETE_PERSISTED))
+        bs_members_settle_doubt (self->members, &self->key, self->hash, ticket, of_bulk);
+      if (error != NULL && self->members != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT))
+        g_atomic_int_set (&operation->store->corruption_seen, TRUE);
     }
 
-  g_mutex_lock (&shard->mutex);
-  if (called)
-    bs_key_queue_note (operation->kind, &self->key, self->hash, self->token, operation->tracked, operation, *error);
-  waiters = bs_store_operation_steal_callers (operation);
-  if (operation->kind == BS_KIND_REGISTER && *error == NULL)
+  waiters = bs_store_operation_steal_waiters (operation);
+  if (operation->kind == BS_KIND_REGISTER && error == NULL)
     {
-      self->token->n_holders += n_others;
+      self->token->n_holders += of_bulk;
       for (BsWaiter *waiter = waiters; waiter != NULL; waiter = waiter->next)
         self->token->n_holders++;
     }
   operation->state = BS_OPERATION_DONE;
-  bs_path_return_key_ticket (operation, bs_shard_index (self->hash), deferred);
-  if (self->token != NULL)
-    bs_key_queue_advance (operation->store, shard, self->token, self->hash, operation, deferred);
-  else
-    shard->loose = NULL;
-  if (operation->embedded)
-    end_call (shard, operation->store, waiters != NULL || !bs_deferred_is_empty (deferred));
-  g_mutex_unlock (&shard->mutex);
+  leave_queue (self, deferred);
 
   return waiters;
 }
 
-gpointer
-bs_key_operation_get_value (BsKeyOperation *self, GBytes *bytes)
-{
-  return self->operation.kind == BS_KIND_REGISTER ? (gpointer) self->token : bytes;
-}
-
+/* The references of the run and of the queue are dropped last, so that an operation
+ * counts until its results are handed over. An operation on the stack is gone once
+ * its own waiter is answered. */
 static void
 key_operation_run (BsStoreOperation *operation)
 {
   BsKeyOperation *self = (BsKeyOperation *) operation;
+  BsBackingStore *store = operation->store;
+  gboolean on_stack = operation->on_stack;
   BsDeferred deferred = { NULL, };
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
   BsWaiter *waiters;
-  BsNeed need;
+  gboolean called;
+  gpointer value;
 
+  called = execute (self, &bytes, &error);
   g_mutex_lock (operation->lock);
-  need = decide (self);
+  waiters = bs_key_operation_end (self, called, operation->ticket, FALSE, error, &deferred);
   g_mutex_unlock (operation->lock);
 
-  if (need == BS_NEED_MISSING)
-    error = bs_key_queue_missing_error (operation->kind, &self->key, operation->tracked);
-  waiters = bs_key_operation_carry_out (self, need == BS_NEED_CALL, 0, &bytes, &deferred, &error);
   if (operation->kind == BS_KIND_DELETE && error != NULL)
-    bs_backing_store_report (operation->store, &self->key, BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
-
-  bs_deferred_push (&deferred);
-  bs_store_operation_answer (waiters, bs_key_operation_get_value (self, bytes), error);
-  bs_deferred_run (&deferred);
+    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, &self->key, BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
+  value = operation->kind == BS_KIND_REGISTER ? (gpointer) self->token : bytes;
+  bs_deferred_answer (&deferred, waiters, value, error);
   g_clear_pointer (&bytes, g_bytes_unref);
-  bs_store_operation_unref (operation);
+
+  if (!on_stack)
+    {
+      bs_store_operation_unref (operation);
+      bs_store_operation_unref (operation);
+    }
+}
+
+static void
+key_operation_drop (BsStoreOperation *operation, BsDeferred *deferred)
+{
+  leave_queue ((BsKeyOperation *) operation, deferred);
+  bs_deferred_add_dropped (deferred, operation);
+}
+
+static void
+key_operation_free (BsStoreOperation *operation)
+{
+  g_clear_pointer (&((BsKeyOperation *) operation)->content, bs_content_unref);
 }
 
 static const BsStoreOperationClass key_operation_class = {
+  .enqueue = key_operation_enqueue,
+  .begin = key_operation_begin,
   .run = key_operation_run,
   .drop = key_operation_drop,
   .free = key_operation_free,
 };
 
-BsStoreOperation *
-bs_key_operation_init (BsKeyOperation *self, BsBackingStore *store, BsOperationKind kind, const BsKey *key, guint64 hash, BsTrackedPath *tracked, int priority)
+static void
+key_operation_init (BsKeyOperation *self, BsBackingStore *store, BsOperationKind kind, const BsKey *key, guint64 hash, BsTrackedPath *tracked, int priority)
 {
-  bs_store_operation_init (&self->operation, &key_operation_class, kind, store, store->backing_executor,
-               &store->shards[bs_shard_index (hash)].mutex, tracked, priority);
+  self->shard = bs_store_get_shard (store, hash);
   self->key = *key;
   self->hash = hash;
+  self->members = tracked != NULL ? &tracked->members : NULL;
+  bs_store_operation_init (&self->operation, &key_operation_class, kind, store, store->count, store->backing_executor,
+                           &self->shard->mutex, tracked, priority);
+}
+
+/* With many keys the cost of an operation is waiting for memory: better for all of
+ * it at once. */
+static inline void
+prefetch (BsKeyOperation *self)
+{
+  if (bs_key_queue_needs_token (self->operation.kind, self->content))
+    {
+      if (self->token != NULL)
+        __builtin_prefetch (self->token, 1);
+      else
+        bs_shard_prefetch (self->shard, self->hash);
+    }
+  if (self->members != NULL)
+    bs_key_table_prefetch (&self->members->shards[bs_shard_index (self->hash)].keys, self->hash);
+}
+
+BsStoreOperation *
+bs_key_operation_new (BsBackingStore *store, const BsRequest *request, int priority, BsKeyOperation *memory)
+{
+  BsKeyOperation *self = memory != NULL ? memory : g_new (BsKeyOperation, 1);
+  const BsKey *key = bs_request_get_key (request);
+
+  memset (self, 0, sizeof *self);
+  self->operation.on_stack = memory != NULL;
+  key_operation_init (self, store, request->kind, key, bs_key_hash (key), request->tracked, priority);
+  self->token = request->token;
+  self->internal = request->internal;
+  if (request->kind == BS_KIND_DELETE_PERSISTED)
+    self->only_to_delete = request->only_to_delete;
+  else if (request->kind == BS_KIND_WRITE || request->kind == BS_KIND_PERSIST)
+    self->content = request->content;
+  prefetch (self);
+
+  if (memory == NULL)
+    {
+      if (self->content != NULL)
+        bs_content_ref (self->content);
+      bs_store_operation_hold (&self->operation);
+    }
 
   return &self->operation;
+}
+
+void
+bs_key_operation_init_part (BsKeyOperation *self, BsBackingStore *store, BsOperationKind kind, const BsKey *key, guint64 hash,
+                            BsToken *token, BsTrackedPath *tracked)
+{
+  memset (self, 0, sizeof *self);
+  self->operation.on_stack = TRUE;
+  self->operation.unattended = TRUE;
+  self->operation.state = BS_OPERATION_RUNNING;
+  key_operation_init (self, store, kind, key, hash, tracked, 0);
+  self->token = token;
+  bs_key_queue_append (self, NULL);
+}
+
+void
+bs_key_operation_settle_token (BsBackingStore *store, BsShard *shard, BsToken *token, guint64 hash, BsDeferred *deferred)
+{
+  BsKeyOperation *self;
+
+  if (token->n_holders > 0)
+    return;
+  if (token->primary == BS_PRIMARY_ABSENT || g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
+    {
+      bs_shard_remove (shard, token, hash);
+      return;
+    }
+
+  self = g_new0 (BsKeyOperation, 1);
+  key_operation_init (self, store, BS_KIND_DELETE, &token->key, hash, NULL, G_PRIORITY_LOW);
+  self->operation.unattended = TRUE;
+  self->operation.counted = TRUE;
+  self->operation.stripe = bs_shard_index (hash);
+  self->token = token;
+  bs_task_count_begin (store->count, self->operation.stripe);
+  bs_key_queue_append (self, NULL);
+  bs_deferred_add_ready (deferred, &self->operation);
+}
+
+BsToken *
+bs_token_new (BsBackingStore *store)
+{
+  BsToken *token;
+  BsShard *shard;
+  guint64 hash;
+  BsKey key;
+
+  bs_key_init_random (&key);
+  hash = bs_key_hash (&key);
+  shard = bs_store_get_shard (store, hash);
+
+  g_mutex_lock (&shard->mutex);
+  token = bs_shard_obtain (shard, &key, hash);
+  token->n_holders++;
+  g_mutex_unlock (&shard->mutex);
+
+  return token;
+}
+
+void
+bs_token_drop (BsBackingStore *store, BsToken *token)
+{
+  guint64 hash = bs_key_hash (&token->key);
+  BsShard *shard = bs_store_get_shard (store, hash);
+  BsDeferred deferred = { NULL, };
+  BsKeyOperation *last;
+
+  g_mutex_lock (&shard->mutex);
+  if (--token->n_holders == 0)
+    {
+      last = bs_key_queue_find_last (shard, &token->key, hash);
+      if (last != NULL)
+        last->token = token;
+      else
+        bs_key_operation_settle_token (store, shard, token, hash, &deferred);
+    }
+  g_mutex_unlock (&shard->mutex);
+
+  bs_deferred_run (&deferred);
 }

@@ -1,13 +1,118 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/queues/bs-path-queue-private.h"
+#include "bs-path-operation-private.h"
 
-/* What concerns a path as a whole, when its turn has come. */
+#include "base/bs-key-set-private.h"
+#include "store/operations/bs-paths-private.h"
+#include "store/threads/bs-call-scope-private.h"
 
-/* Ends a operation of the path: whoever waits for it is answered. */
+/* Operations on a path as a whole: asked for, run when their turn has come, ended. */
+
+/* Joins the waiter to an operation, and starts whatever may run now. */
+static BsAsked
+join (BsPathOperation *self, BsStoreOperation *joined, BsWaiter *waiter, BsDeferred *deferred)
+{
+  BsPath *path = self->path;
+  BsStoreOperation *start;
+
+  bs_store_operation_join (joined, waiter);
+  bs_path_queue_close_sync (path);
+  bs_store_operation_boost (joined, waiter->priority);
+  bs_store_operation_boost (joined->previous, waiter->priority);
+
+  start = bs_path_queue_advance (path, joined, deferred);
+  return (BsAsked) { start != NULL ? BS_ASKED_STARTS : BS_ASKED_WAITS, start };
+}
+
 static void
-path_operation_end (BsPathOperation *self, gpointer value, const GError *error)
+append (BsPathOperation *self)
+{
+  bs_operation_list_append (&self->path->queue, bs_store_operation_ref (&self->operation));
+}
+
+static BsAsked
+enqueue_track (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
+{
+  BsPath *path = self->path;
+  BsTrackedPath *tracked = self->found;
+  BsStoreOperation *joined;
+
+  /* The object found before may have been untracked since. */
+  if (tracked != NULL && path->state == BS_PATH_TRACKED && !g_atomic_int_get (&tracked->members.refusing))
+    return (BsAsked) { BS_ASKED_NOTHING, .value = tracked };
+  if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, path))
+    return (BsAsked) { BS_ASKED_IN_COMMIT, };
+
+  joined = bs_path_queue_find_joinable (path, BS_KIND_TRACK, NULL);
+  if (joined == NULL)
+    {
+      append (self);
+      joined = &self->operation;
+    }
+
+  return join (self, joined, waiter, deferred);
+}
+
+static BsAsked
+enqueue_untrack (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
+{
+  BsTrackedPath *tracked = self->operation.tracked;
+  BsPath *path = self->path;
+  BsStoreOperation *joined;
+
+  if (g_atomic_int_get (&tracked->closed) || path->state == BS_PATH_UNTRACKED)
+    return (BsAsked) { BS_ASKED_NOTHING, };
+  if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, path))
+    return (BsAsked) { BS_ASKED_IN_COMMIT, };
+
+  joined = bs_path_queue_find_untrack (path);
+  if (joined == NULL && g_atomic_int_get (&self->members->refusing))
+    return (BsAsked) { BS_ASKED_CLOSED, };
+  if (joined == NULL)
+    {
+      path->state = BS_PATH_UNTRACKING;
+      g_atomic_int_set (&self->members->refusing, TRUE);
+      bs_store_operation_boost (path->saves.tail, waiter->priority);
+      append (self);
+      joined = &self->operation;
+    }
+
+  return join (self, joined, waiter, deferred);
+}
+
+static BsAsked
+path_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
+{
+  BsPathOperation *self = (BsPathOperation *) operation;
+  BsStoreOperation *joined = NULL;
+
+  if (operation->kind == BS_KIND_TRACK)
+    return enqueue_track (self, waiter, deferred);
+  if (operation->kind == BS_KIND_UNTRACK)
+    return enqueue_untrack (self, waiter, deferred);
+
+  if (operation->kind == BS_KIND_LOAD_ROOT)
+    joined = bs_path_queue_find_joinable (self->path, operation->kind, operation->tracked);
+  if (joined == NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
+    return (BsAsked) { BS_ASKED_CLOSED, };
+
+  if (operation->kind == BS_KIND_SYNC)
+    {
+      joined = bs_path_queue_obtain_sync (self->path, self);
+    }
+  else if (joined == NULL)
+    {
+      append (self);
+      joined = operation;
+    }
+
+  return join (self, joined, waiter, deferred);
+}
+
+/* Answers the waiters. Drops the queue's reference. */
+static void
+end (BsPathOperation *self, gpointer value, const GError *error)
 {
   BsStoreOperation *operation = &self->operation;
   BsPath *path = self->path;
@@ -16,44 +121,44 @@ path_operation_end (BsPathOperation *self, gpointer value, const GError *error)
 
   g_mutex_lock (&path->mutex);
   operation->state = BS_OPERATION_DONE;
-  waiters = bs_store_operation_steal_callers (operation);
-  bs_path_remove (path, operation);
-  bs_path_dispatch (path, &deferred);
+  waiters = bs_store_operation_steal_waiters (operation);
+  bs_path_queue_remove (path, operation);
+  bs_path_queue_dispatch (path, &deferred);
   g_mutex_unlock (&path->mutex);
 
-  bs_deferred_push (&deferred);
-  bs_store_operation_answer (waiters, value, error);
-  bs_deferred_run (&deferred);
+  bs_deferred_answer (&deferred, waiters, value, error);
   bs_store_operation_unref (operation);
 }
 
-BsWaiter *
-bs_path_operation_put_back (BsPathOperation *self, BsDeferred *deferred)
-{
-  BsPath *path = self->path;
-  BsWaiter *left;
-
-  path->running = NULL;
-  left = bs_store_operation_put_back (&self->operation, deferred);
-  bs_path_dispatch (path, deferred);
-
-  return left;
-}
-
+/* The operation waits again. Releases the path's mutex. */
 static void
-path_operation_wait_for_release (BsPathOperation *self)
+put_back_and_unlock (BsPathOperation *self)
 {
   BsPath *path = self->path;
   BsDeferred deferred = { NULL, };
-  BsWaiter *left;
+  BsWaiter *cancelled;
 
-  g_mutex_lock (&path->mutex);
-  self->awaits_release = TRUE;
-  left = bs_path_operation_put_back (self, &deferred);
+  path->running = NULL;
+  cancelled = bs_store_operation_put_back (&self->operation, &deferred);
+  bs_path_queue_dispatch (path, &deferred);
   g_mutex_unlock (&path->mutex);
 
-  bs_store_operation_answer_left (left);
+  bs_store_operation_answer_cancelled (cancelled);
   bs_deferred_run (&deferred);
+}
+
+/* FALSE where the operation has to wait for tickets: it is put back then. */
+static gboolean
+tickets_are_returned (BsPathOperation *self)
+{
+  if (!bs_path_count_awaited_and_lock (self))
+    {
+      put_back_and_unlock (self);
+      return FALSE;
+    }
+
+  g_mutex_unlock (&self->path->mutex);
+  return TRUE;
 }
 
 static void
@@ -61,22 +166,26 @@ run_track (BsPathOperation *self)
 {
   BsBackingStore *store = self->operation.store;
   BsPath *path = self->path;
-  g_autoptr (BsTrackedPath) tracked = NULL;
+  g_autoptr (GObject) held = NULL;
+  BsTrackedPath *tracked = NULL;
   g_autoptr (BsKeySet) found = NULL;
   g_autoptr (GError) error = NULL;
-  BsPathState state;
   BsCallScope scope;
+  BsPathState state;
 
   g_mutex_lock (&path->mutex);
   state = path->state;
   g_mutex_unlock (&path->mutex);
-  /* It may have been asked to be untracked since. */
+  /* An untrack may have been asked since. */
   if (state != BS_PATH_UNTRACKED)
-    tracked = g_weak_ref_get (&path->tracked);
+    held = g_weak_ref_get (&path->tracked);
+  tracked = (BsTrackedPath *) held;
 
   if (state != BS_PATH_UNTRACKED && tracked == NULL)
     {
-      path_operation_wait_for_release (self);
+      g_mutex_lock (&path->mutex);
+      self->awaits_release = TRUE;
+      put_back_and_unlock (self);
       return;
     }
 
@@ -89,14 +198,15 @@ run_track (BsPathOperation *self)
     }
   if (tracked == NULL && error == NULL)
     {
-      tracked = bs_tracked_path_new (store, path, path->file, found);
+      tracked = store->new_tracked_path (store, path, bs_key_set_get_table (found));
+      held = G_OBJECT (tracked);
       g_mutex_lock (&path->mutex);
       path->state = BS_PATH_TRACKED;
       g_weak_ref_set (&path->tracked, tracked);
       g_mutex_unlock (&path->mutex);
     }
 
-  path_operation_end (self, tracked, error);
+  end (self, tracked, error);
 }
 
 static void
@@ -113,7 +223,6 @@ static void
 run_untrack (BsPathOperation *self)
 {
   BsStoreOperation *operation = &self->operation;
-  BsTrackedPath *tracked = operation->tracked;
   GCancellable *cancellable = operation->cancellable;
   g_autoptr (GError) error = NULL;
   gboolean again;
@@ -128,7 +237,7 @@ run_untrack (BsPathOperation *self)
       if (!again)
         {
           self->path->state = error == NULL ? BS_PATH_UNTRACKED : BS_PATH_TRACKED;
-          g_atomic_int_set (&tracked->refusing, error == NULL);
+          g_atomic_int_set (&self->members->refusing, error == NULL);
         }
       g_mutex_unlock (&self->path->mutex);
       cancellable = NULL;
@@ -136,24 +245,25 @@ run_untrack (BsPathOperation *self)
   while (again);
 
   if (error == NULL)
-    bs_tracked_path_set_closed (tracked);
-  path_operation_end (self, NULL, error);
+    bs_paths_set_closed (operation->tracked);
+  end (self, NULL, error);
 }
 
 static void
 run_release (BsPathOperation *self)
 {
+  BsBackingStore *store = self->operation.store;
   GError *error = NULL;
 
   release (self, self->operation.cancellable, &error);
   if (error != NULL)
-    bs_backing_store_report (self->operation.store, NULL, BS_OPERATION_RELEASE_PATH, error);
+    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL, BS_OPERATION_RELEASE_PATH, error);
 
   g_mutex_lock (&self->path->mutex);
   self->path->state = BS_PATH_UNTRACKED;
   g_mutex_unlock (&self->path->mutex);
 
-  path_operation_end (self, NULL, NULL);
+  end (self, NULL, NULL);
 }
 
 static void
@@ -166,8 +276,8 @@ run_sync (BsPathOperation *self)
   /* Where the backing is not asked, nothing has gone wrong. */
   if (g_cancellable_is_cancelled (operation->cancellable))
     {
-      error = bs_operation_error (BS_KIND_SYNC, NULL, operation->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
-      path_operation_end (self, NULL, error);
+      error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+      end (self, NULL, error);
       return;
     }
 
@@ -175,10 +285,10 @@ run_sync (BsPathOperation *self)
   bs_backing_sync_persisted (operation->store->backing, self->path->file, operation->cancellable, &error);
   bs_call_scope_pop (&scope);
 
-  /* Before anybody is told, so that whoever tries again reaches the backing. */
+  /* Before any waiter is answered, so that a persist tried again reaches the backing. */
   if (error != NULL)
-    bs_tracked_path_doubt (operation->tracked, bs_tickets_peek_last_ticket (&self->path->tickets));
-  path_operation_end (self, NULL, error);
+    bs_members_doubt_all (self->members, bs_tickets_peek_last_ticket (&self->path->tickets));
+  end (self, NULL, error);
 }
 
 static void
@@ -192,7 +302,7 @@ run_load_root (BsPathOperation *self)
   bytes = bs_backing_read_root (self->operation.store->backing, self->path->file, self->operation.cancellable, &error);
   bs_call_scope_pop (&scope);
 
-  path_operation_end (self, bytes, error);
+  end (self, bytes, error);
 }
 
 static void
@@ -205,7 +315,7 @@ run_write_root (BsPathOperation *self)
   bs_backing_write_root (self->operation.store->backing, self->path->file, self->root, self->operation.cancellable, &error);
   bs_call_scope_pop (&scope);
 
-  path_operation_end (self, NULL, error);
+  end (self, NULL, error);
 }
 
 static void
@@ -213,22 +323,20 @@ path_operation_run (BsStoreOperation *operation)
 {
   BsPathOperation *self = (BsPathOperation *) operation;
 
-  /* Counted until what it had in hand is let go. */
-  bs_store_operation_ref (operation);
-  switch (operation->kind)
+  switch ((int) operation->kind)
     {
     case BS_KIND_TRACK:
       run_track (self);
       break;
     case BS_KIND_UNTRACK:
-      if (bs_path_survey (self))
+      if (tickets_are_returned (self))
         run_untrack (self);
       break;
     case BS_KIND_RELEASE:
       run_release (self);
       break;
     case BS_KIND_SYNC:
-      if (bs_path_survey (self))
+      if (tickets_are_returned (self))
         run_sync (self);
       break;
     case BS_KIND_LOAD_ROOT:
@@ -240,21 +348,23 @@ path_operation_run (BsStoreOperation *operation)
     default:
       g_assert_not_reached ();
     }
+
+  /* The operation counts until here: whatever it had in hand is let go. */
   bs_store_operation_unref (operation);
 }
 
 static void
 path_operation_drop (BsStoreOperation *operation, BsDeferred *deferred)
 {
-  BsPath *path = ((BsPathOperation *) operation)->path;
+  BsPathOperation *self = (BsPathOperation *) operation;
 
   if (operation->kind == BS_KIND_UNTRACK)
     {
-      path->state = BS_PATH_TRACKED;
-      g_atomic_int_set (&operation->tracked->refusing, FALSE);
+      self->path->state = BS_PATH_TRACKED;
+      g_atomic_int_set (&self->members->refusing, FALSE);
     }
-  bs_path_remove (path, operation);
-  bs_path_dispatch (path, deferred);
+  bs_path_queue_remove (self->path, operation);
+  bs_path_queue_dispatch (self->path, deferred);
   bs_deferred_add_dropped (deferred, operation);
 }
 
@@ -263,29 +373,101 @@ path_operation_free (BsStoreOperation *operation)
 {
   BsPathOperation *self = (BsPathOperation *) operation;
 
-  /* What was dropped may have been all there was to know. */
-  bs_path_forget (operation->store, self->path, 0);
+  /* Drop the table entry if this was the last operation. */
+  bs_paths_unpin (operation->store, self->path, self->pins);
   bs_path_unref (self->path);
+  g_clear_object (&self->found);
   g_free (self->barriers);
   g_clear_pointer (&self->root, g_bytes_unref);
 }
 
+static void
+path_operation_hold_lock (BsStoreOperation *operation, BsWaiter *waiter)
+{
+  bs_waiter_hold_lock (waiter, bs_path_ref (((BsPathOperation *) operation)->path), (GDestroyNotify) bs_path_unref);
+}
+
+static void
+path_operation_boost (BsStoreOperation *operation, int priority)
+{
+  BsPathOperation *self = (BsPathOperation *) operation;
+
+  if (operation->kind == BS_KIND_SYNC || operation->kind == BS_KIND_UNTRACK)
+    bs_path_boost_tickets (self->path, self->members, operation->kind, priority);
+}
+
 static const BsStoreOperationClass path_operation_class = {
+  .enqueue = path_operation_enqueue,
   .run = path_operation_run,
   .drop = path_operation_drop,
   .free = path_operation_free,
+  .hold_lock = path_operation_hold_lock,
+  .boost = path_operation_boost,
 };
 
-BsStoreOperation *
-bs_path_operation_new (BsBackingStore *store, BsPath *path, BsOperationKind kind, BsTrackedPath *tracked, int priority)
+/* Takes over a reference on the path. */
+static BsPathOperation *
+path_operation_new (BsBackingStore *store, BsPath *path, BsOperationKind kind, BsTrackedPath *tracked, int priority)
 {
   BsPathOperation *self = g_new0 (BsPathOperation, 1);
 
-  bs_store_operation_init (&self->operation, &path_operation_class, kind, store, store->backing_executor, &path->mutex, tracked, priority);
-  self->path = bs_path_ref (path);
-  if (kind == BS_KIND_SYNC)
-    self->barriers = g_new (guint64, BS_PATH_N_LISTS);
+  bs_store_operation_init (&self->operation, &path_operation_class, kind, store, store->count, store->backing_executor,
+                           &path->mutex, tracked, priority);
+  self->path = path;
+  self->members = tracked != NULL ? &tracked->members : NULL;
   bs_store_operation_hold (&self->operation);
 
+  return self;
+}
+
+BsStoreOperation *
+bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int priority)
+{
+  BsPathOperation *self;
+
+  if (request->kind == BS_KIND_TRACK)
+    {
+      self = path_operation_new (store, bs_paths_pin (store, request->file), request->kind, NULL, priority);
+      self->pins = TRUE;
+      self->found = g_weak_ref_get (&self->path->tracked);
+    }
+  else
+    {
+      self = path_operation_new (store, bs_path_ref (request->tracked->path), request->kind, request->tracked, priority);
+      self->internal = request->internal;
+      if (request->kind == BS_KIND_WRITE_ROOT)
+        self->root = g_bytes_ref (request->root);
+    }
+
   return &self->operation;
+}
+
+void
+bs_path_operation_release (BsBackingStore *store, BsPath *path)
+{
+  BsPathOperation *self = path_operation_new (store, bs_path_ref (path), BS_KIND_RELEASE, NULL, G_PRIORITY_DEFAULT);
+  BsStoreOperation *operation = &self->operation;
+  BsDeferred deferred = { NULL, };
+
+  operation->counted = TRUE;
+  bs_task_count_begin (store->count, 0);
+
+  g_mutex_lock (&path->mutex);
+  if (g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
+    {
+      path->state = BS_PATH_UNTRACKED;
+      operation->state = BS_OPERATION_DONE;
+      bs_deferred_add_dropped (&deferred, operation);
+    }
+  else
+    {
+      operation->unattended = TRUE;
+      if (path->queue.head != NULL)
+        operation->priority = MIN (operation->priority, g_atomic_int_get (&path->queue.head->priority));
+      bs_operation_list_prepend (&path->queue, operation);
+    }
+  bs_path_queue_dispatch (path, &deferred);
+  g_mutex_unlock (&path->mutex);
+
+  bs_deferred_run (&deferred);
 }

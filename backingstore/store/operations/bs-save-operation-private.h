@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/bs-backing-store-private.h"
+#include "store/operations/bs-ask-private.h"
 
 G_BEGIN_DECLS
 
@@ -9,34 +9,33 @@ G_BEGIN_DECLS
 typedef struct
 {
   BsKey key;
-  BsToken *token;        /* whoever asks for the save holds a token; NULL: the path must have the key */
+  BsToken *token;             /* held by whoever asks for the save; NULL: the path must have the key */
 } BsSaveName;
 
-/* What is to be saved. */
-typedef struct
+/* The plan of a save. */
+struct _BsSavePlan
 {
   BsSaveName *names;          /* owned */
   guint n_names;
   guint max_parallel;
   GBytes *root;               /* owned, nullable */
-  BsTaskFunc commit;          /* nullable; with `data` */
-
-  gpointer context_data;      /* owned; destroyed in the waiter's context, with the answer */
-  GDestroyNotify context_data_free;     /* nullable */
+  BsFunction commit;          /* nullable; with `data` */
 
   gpointer data;              /* owned */
   void       (*free)        (gpointer data);
-  /* These are called on any thread, with no lock held, before the save has ended. */
-  /* What has to be written of a name that has a token, NULL if it is written. */
+  /* The rest is called on any thread, with no lock held, before the save has ended. */
+  /* The content to be written of a name that has a token, NULL if it is written. */
   BsContent *(*dup_content) (gpointer data, guint name);
-  /* The name is at the path, and so in primary storage; not for those that were there. */
+  /* The name is at the path, and so in primary storage; not for names that were there. */
   void       (*persisted)   (gpointer data, guint name);
   /* So many names more are at the path, or fewer. */
   void       (*progress)    (gpointer data, int n_names);
   void       (*committed)   (gpointer data);
-} BsSavePlan;
+};
 
-/* Saves, first come first served, and answers `waiter`. Takes the plan's content over. */
-void bs_backing_store_start_save (BsBackingStore *self, BsTrackedPath *tracked, BsSavePlan *plan, BsWaiter *waiter);
+void              bs_save_plan_clear    (BsSavePlan *plan);
+
+/* Takes the contents of the request's plan over. */
+BsStoreOperation *bs_save_operation_new (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/operations/bs-save-operation-private.h"
+#include "bs-save-operation-private.h"
 
-#include "store/operations/bs-bulk-private.h"
-#include "store/queues/bs-path-private.h"
 #include "store/operations/bs-save-names-private.h"
-#include "store/queues/bs-key-queue-private.h"
-#include "store/operations/bs-function-private.h"
+#include "store/operations/bs-store-private.h"
 
-/* A save goes through its phases one by one, each of which is one operation of
- * the store, or many. It waits for none of them: the end of one starts the next.
- * Only where the save is a blocking call, and there is no main context, its thread
- * waits for each phase, and does what it can itself.
+/* A save goes through its phases one by one, each of which is one operation of the
+ * store, or many. It waits for none of them: the end of one starts the next. Only
+ * where the save is a blocking call whose turn comes at once, and there is no main
+ * context, its thread waits for each phase, and does what it can itself.
  *
- * The operation is no more than its place in the path's queue. It is RUNNING from its
- * turn to its end, and nobody joins it: a cancellation reaches whatever the save
- * has asked for just then. */
+ * The operation is RUNNING from its turn to its end, and no other waiter joins it: its
+ * cancellable is the waiter's own, and reaches whatever the save has asked for just
+ * then. */
 
-/* So many names ahead their tokens are fetched into the processor's cache. */
+/* The number of names ahead whose tokens are fetched into the processor's cache. */
 #define FETCHED_AHEAD 8
 
 typedef enum
@@ -38,39 +35,33 @@ typedef struct
 
   /* constant */
   BsPath *path;               /* owned */
-  BsWaiter *waiter;           /* owned; who asked for the save */
+  BsMembers *members;         /* of the tracked path */
   BsSavePlan plan;
 
-  /* by whoever goes from one phase to the next */
+  /* by the thread that goes from one phase to the next */
   Phase phase;
   gboolean awaits_turn;       /* and is counted as such */
   BsSaveNames names;
-  guint64 n_doomed;           /* what was to be deleted in the end, before anybody asked for it */
+  guint64 n_to_delete;        /* in the end, before any operation asked for one of them */
   GError *error;              /* owned; why the save has failed */
 } SaveOperation;
 
 static void go_on (SaveOperation *self);
 
-/* Who waits for a part of the save: its own thread where the save is a blocking
- * call, else nobody, and `deliver` goes on. After the commit nothing is cancelled. */
+/* Waits for a phase: on the save's own thread where `blocking`, else `func` goes on.
+ * After the commit nothing is cancelled. */
 static BsWaiter *
-inner_waiter_new (SaveOperation *self, gboolean blocking, BsDeliverFunc deliver, gpointer data, GDestroyNotify data_free)
+phase_waiter_new (SaveOperation *self, gboolean blocking, BsDeliverFunc func)
 {
-  GCancellable *cancellable = self->phase < PHASE_DELETE ? self->waiter->cancellable : NULL;
-  BsWaiter *waiter;
+  BsStoreOperation *operation = &self->operation;
+  GCancellable *cancellable = self->phase < PHASE_DELETE ? operation->cancellable : NULL;
+  BsDelivery delivery = { .func = func, .data = operation, .data_free = (GDestroyNotify) bs_store_operation_unref };
 
   if (blocking)
-    {
-      waiter = bs_waiter_new_blocking (self->operation.store, cancellable, deliver, data, data_free, NULL);
-      waiter->inner = TRUE;
-    }
-  else
-    {
-      waiter = bs_waiter_new_background (self->operation.store, g_atomic_int_get (&self->operation.priority), deliver, data, data_free);
-      g_set_object (&waiter->cancellable, cancellable);
-    }
+    return bs_waiter_new_blocking (operation->store->backing_executor, cancellable, NULL);
 
-  return waiter;
+  bs_store_operation_ref (operation);
+  return bs_waiter_new_background (g_atomic_int_get (&operation->priority), cancellable, &delivery);
 }
 
 static void
@@ -93,85 +84,87 @@ sort_by_shard (SaveOperation *self, guint *order, guint first[BS_N_SHARDS + 1])
 typedef enum
 {
   NAME_IS_THERE,
-  NAME_NEW,                   /* nobody but the save has asked for it */
+  NAME_NEW,                   /* only the save has asked for it */
   NAME_TO_DO,
   NAME_MISSING,
 } NameState;
 
-/* Whether anything is that may change what the path has. Under the shard's mutex. */
+/* Whether an operation is under way that may change what the path has of the key.
+ * Under the shard's mutex. */
 static gboolean
-is_under_way (BsToken *token, BsTrackedPath *tracked)
+is_under_way (SaveOperation *self, BsShard *shard, const BsKey *key, guint64 hash)
 {
-  for (BsStoreOperation *operation = token != NULL ? token->last_operation : NULL; operation != NULL; operation = operation->previous)
-    if (operation->tracked == tracked)
+  BsStoreOperation *operation = (BsStoreOperation *) bs_key_queue_find_last (shard, key, hash);
+
+  for (; operation != NULL; operation = operation->previous)
+    if (operation->tracked == self->operation.tracked)
       return TRUE;
 
   return FALSE;
 }
 
-/* What was asked for a key before the save comes before it: only where nothing
- * was is it known what the path has. Under the shard's mutex. */
+/* Operations on a key that were asked before the save come before it: what the path
+ * has is known only where none is under way. Under the shard's mutex. */
 static NameState
 look_at_name (SaveOperation *self, BsShard *shard, const BsSaveName *name, guint64 hash)
 {
-  BsToken *token = name->token != NULL ? name->token : bs_shard_lookup (shard, &name->key, hash);
-  BsMembership membership = bs_tracked_path_get_membership (self->operation.tracked, &name->key, hash);
+  BsMemberFlags flags = bs_members_get (self->members, &name->key, hash);
+  gboolean present = (flags & BS_MEMBER_PRESENT) != 0;
+  gboolean uncertain = (flags & BS_MEMBER_UNCERTAIN) != 0 || (present && bs_members_is_in_doubt (self->members, hash, flags));
 
-  if (membership == BS_MEMBER_YES && bs_tracked_path_is_in_doubt (self->operation.tracked, &name->key, hash))
-    membership = BS_MEMBER_UNCERTAIN;
-  if (membership == BS_MEMBER_UNCERTAIN && name->token == NULL)
-    bs_key_table_add (&self->names.doubted, &name->key, hash);
-  if (is_under_way (token, self->operation.tracked) || membership == BS_MEMBER_UNCERTAIN)
+  if (uncertain && name->token == NULL)
+    bs_key_table_add (&self->names.uncertain, &name->key, hash);
+  if (uncertain || is_under_way (self, shard, &name->key, hash))
     return NAME_TO_DO;
-  if (membership == BS_MEMBER_YES)
+  if (present)
     return NAME_IS_THERE;
 
   return name->token != NULL ? NAME_NEW : NAME_MISSING;
 }
 
-/* Those that are not named, and were there when the save was run. */
+/* Notes the old keys that this save does not name: those that were there when it was
+ * run. Under the shard's mutex. */
 static void
-doom_the_others (SaveOperation *self, guint index, BsKeyTable *keys)
+note_to_delete (SaveOperation *self, guint index)
 {
-  BsKeyTable *pinned = &self->operation.tracked->shards[index].pinned;
-  BsKeyTable *claimed = &self->operation.tracked->shards[index].claimed;
-  BsKeyTable *doomed = &self->operation.tracked->shards[index].doomed;
+  BsMemberShard *members = &self->members->shards[index];
   BsKeyTableIter iter = { 0, };
   const BsKey *key;
 
-  while (bs_key_table_iter_next (keys, &iter, &key))
+  while (bs_key_table_iter_next (&members->keys, &iter, &key))
     {
-      guint64 hash = bs_key_hash (key);
+      BsMemberFlags flags = *bs_key_table_iter_get_marks (&members->keys, &iter);
 
-      if (!bs_key_table_contains (pinned, key, hash) && !bs_key_table_contains (claimed, key, hash))
-        self->n_doomed += bs_key_table_add (doomed, key, hash);
+      if (!(flags & (BS_MEMBER_PRESENT | BS_MEMBER_UNCERTAIN)) || (flags & (BS_MEMBER_PINNED | BS_MEMBER_CLAIMED | BS_MEMBER_TO_DELETE)))
+        continue;
+      bs_members_set (self->members, key, bs_key_hash (key), BS_MEMBER_TO_DELETE, 0);
+      self->n_to_delete++;
     }
 }
 
-/* Pins the names of one shard and notes what is to be done. Returns a name that
- * is missing, or NULL. */
+/* Pins the names of one shard and notes what is to be done. Returns a name that is
+ * missing, or NULL. */
 static const BsSaveName *
 begin_shard (SaveOperation *self, guint index, const guint *order, guint n_names, guint *n_there)
 {
-  BsTrackedPath *tracked = self->operation.tracked;
   BsShard *shard = &self->operation.store->shards[index];
+  BsMemberShard *members = &self->members->shards[index];
   const BsSaveName *missing = NULL;
   guint n_members = 0;
 
-  bs_key_queue_lock (shard);
-  bs_key_table_reserve (&tracked->shards[index].pinned, n_names);
+  g_mutex_lock (&shard->mutex);
+  bs_key_table_reserve (&members->keys, n_names);
   for (guint i = 0; i < n_names; i++)
     {
       const BsSaveName *name = &self->plan.names[order[i]];
       guint64 hash = bs_key_hash (&name->key);
       NameState state = look_at_name (self, shard, name, hash);
+      gboolean pinned = (bs_members_get (self->members, &name->key, hash) & BS_MEMBER_PINNED) != 0;
 
       if (i + FETCHED_AHEAD < n_names)
         __builtin_prefetch (self->plan.names[order[i + FETCHED_AHEAD]].token);
-      if (bs_key_table_add (&tracked->shards[index].pinned, &name->key, hash) && state == NAME_IS_THERE)
-        n_members++;
-      if (state == NAME_NEW)
-        bs_key_table_add (&tracked->shards[index].added, &name->key, hash);
+      bs_members_set (self->members, &name->key, hash, BS_MEMBER_PINNED | (state == NAME_NEW ? BS_MEMBER_ADDED : 0), 0);
+      n_members += !pinned && state == NAME_IS_THERE;
       if (state == NAME_IS_THERE)
         (*n_there)++;
       else if (state != NAME_MISSING)
@@ -179,47 +172,24 @@ begin_shard (SaveOperation *self, guint index, const guint *order, guint n_names
       else
         missing = name;
     }
-  /* Where all that are there are named, there is no need to look at each. */
-  if (tracked->shards[index].members.n_keys > n_members)
-    doom_the_others (self, index, &tracked->shards[index].members);
-  if (tracked->shards[index].uncertain.n_keys > 0)
-    doom_the_others (self, index, &tracked->shards[index].uncertain);
+  /* Where all keys of the path are named, there is no need to look at each. */
+  if (members->n_flagged[0] > n_members || members->n_flagged[1] > 0)
+    note_to_delete (self, index);
   g_mutex_unlock (&shard->mutex);
 
   return missing;
 }
 
-/* From here on the path notes what is persisted. */
-static void
-await_turn (SaveOperation *self)
-{
-  self->awaits_turn = TRUE;
-  g_atomic_int_inc (&self->operation.tracked->n_awaiting_turn);
-}
-
-/* If no save does any more, what was noted is of no interest. */
+/* Until then the path notes the keys that are persisted. */
 static void
 stop_awaiting_turn (SaveOperation *self)
 {
-  BsTrackedPath *tracked = self->operation.tracked;
-
-  if (!self->awaits_turn)
-    return;
-
+  if (self->awaits_turn)
+    bs_members_stop_awaiting_turn (self->members);
   self->awaits_turn = FALSE;
-  if (!g_atomic_int_dec_and_test (&tracked->n_awaiting_turn))
-    return;
-
-  for (guint i = 0; i < BS_N_SHARDS; i++)
-    {
-      g_mutex_lock (&self->operation.store->shards[i].mutex);
-      if (g_atomic_int_get (&tracked->n_awaiting_turn) == 0)
-        bs_key_table_clear (&tracked->shards[i].claimed);
-      g_mutex_unlock (&self->operation.store->shards[i].mutex);
-    }
 }
 
-/* The save's turn has come. From now on nobody deletes what it names. */
+/* The save's turn has come. From now on no operation deletes the keys that it names. */
 static void
 begin (SaveOperation *self)
 {
@@ -228,7 +198,7 @@ begin (SaveOperation *self)
   const BsSaveName *missing = NULL;
   guint n_there = 0;
 
-  g_atomic_int_set (&self->operation.tracked->disturbed, FALSE);
+  g_atomic_int_set (&self->members->names_changed, FALSE);
   self->names.todo = g_new (guint, self->plan.n_names);
   sort_by_shard (self, order, first);
   for (guint i = 0; i < BS_N_SHARDS; i++)
@@ -241,14 +211,14 @@ begin (SaveOperation *self)
   stop_awaiting_turn (self);
 
   if (missing != NULL)
-    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->operation.tracked, BS_ERROR, BS_ERROR_NOT_FOUND,
-                                "it is to be kept, and there is no such key");
+    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->path->file, BS_ERROR, BS_ERROR_NOT_FOUND,
+                                      "it is to be kept, and there is no such key");
   if (n_there > 0)
     self->plan.progress (self->plan.data, n_there);
 }
 
-/* Looks at the names once more where something has happened to one that is, or
- * was, at the path. TRUE if there is something to persist. */
+/* Looks at the names once more where a call has changed one that is, or was, at the
+ * path. TRUE if there is something to persist. */
 static gboolean
 look_again (SaveOperation *self)
 {
@@ -256,10 +226,10 @@ look_again (SaveOperation *self)
   g_autofree guint *todo = NULL;
   guint n_there = 0, n_todo = 0;
 
-  if (!g_atomic_int_compare_and_exchange (&self->operation.tracked->disturbed, TRUE, FALSE))
+  if (!g_atomic_int_compare_and_exchange (&self->members->names_changed, TRUE, FALSE))
     return FALSE;
 
-  bs_key_table_clear (&self->names.doubted);
+  bs_key_table_clear (&self->names.uncertain);
   todo = g_new (guint, self->plan.n_names);
   for (guint i = 0; i < self->plan.n_names; i++)
     {
@@ -268,7 +238,7 @@ look_again (SaveOperation *self)
       BsShard *shard = &self->operation.store->shards[bs_shard_index (hash)];
       NameState state;
 
-      bs_key_queue_lock (shard);
+      g_mutex_lock (&shard->mutex);
       state = look_at_name (self, shard, name, hash);
       g_mutex_unlock (&shard->mutex);
       if (state == NAME_IS_THERE)
@@ -280,8 +250,8 @@ look_again (SaveOperation *self)
     }
 
   if (missing != NULL)
-    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->operation.tracked, BS_ERROR, BS_ERROR_CORRUPT,
-                                "it is to be kept, and was found to be bad or missing meanwhile");
+    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->path->file, BS_ERROR, BS_ERROR_CORRUPT,
+                                      "it is to be kept, and was found to be bad or missing meanwhile");
   if (n_there < self->plan.n_names)
     self->plan.progress (self->plan.data, -(int) (self->plan.n_names - n_there));
   if (n_todo > 0)
@@ -293,64 +263,43 @@ look_again (SaveOperation *self)
 static void
 unpin (SaveOperation *self)
 {
-  for (guint i = 0; i < BS_N_SHARDS; i++)
-    {
-      g_mutex_lock (&self->operation.store->shards[i].mutex);
-      bs_key_table_clear (&self->operation.tracked->shards[i].pinned);
-      bs_key_table_clear (&self->operation.tracked->shards[i].added);
-      bs_key_table_clear (&self->operation.tracked->shards[i].doomed);
-      g_mutex_unlock (&self->operation.store->shards[i].mutex);
-    }
+  bs_members_unset_all (self->members, BS_MEMBER_PINNED | BS_MEMBER_ADDED | BS_MEMBER_TO_DELETE);
 }
 
-/* Blobs that a sync failed to make durable are in the way of every sync to come,
- * and nobody may hold them any more when the next save is made. Those that only
- * this save has brought are taken away again. FALSE if there are none. */
+/* Blobs that a sync failed to make durable are in the way of every sync to come, and
+ * may have no holder any more when the next save is made. The blobs that only this
+ * save has brought are taken away again. FALSE if there are none. */
 static gboolean
 begin_undo (SaveOperation *self)
 {
-  BsTrackedPath *tracked = self->operation.tracked;
-
-  self->n_doomed = 0;
+  self->n_to_delete = 0;
+  bs_members_unset_all (self->members, BS_MEMBER_TO_DELETE);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
+      BsMemberShard *members = &self->members->shards[i];
       BsKeyTableIter iter = { 0, };
       const BsKey *key;
 
       g_mutex_lock (&self->operation.store->shards[i].mutex);
-      bs_key_table_clear (&tracked->shards[i].doomed);
-      while (bs_key_table_iter_next (&tracked->shards[i].added, &iter, &key))
+      while (bs_key_table_iter_next (&members->keys, &iter, &key))
         {
-          guint64 hash = bs_key_hash (key);
-
-          bs_key_table_remove (&tracked->shards[i].pinned, key, hash);
-          self->n_doomed += bs_key_table_add (&tracked->shards[i].doomed, key, hash);
+          if (!(*bs_key_table_iter_get_marks (&members->keys, &iter) & BS_MEMBER_ADDED))
+            continue;
+          bs_members_set (self->members, key, bs_key_hash (key), BS_MEMBER_TO_DELETE, BS_MEMBER_PINNED);
+          self->n_to_delete++;
         }
       g_mutex_unlock (&self->operation.store->shards[i].mutex);
     }
 
-  return self->n_doomed > 0;
+  return self->n_to_delete > 0;
 }
 
 static void
-start_commit (SaveOperation *self, BsWaiter *waiter)
+ask (SaveOperation *self, BsRequest request, BsWaiter *waiter)
 {
-  BsTrackedPath *tracked = self->operation.tracked;
-
-  if (self->plan.root != NULL)
-    {
-      bs_waiter_set_subject (waiter, BS_KIND_WRITE_ROOT, NULL, tracked);
-      bs_path_start_write_root (tracked, self->plan.root, waiter);
-    }
-  else if (self->plan.commit != NULL)
-    {
-      bs_waiter_set_subject (waiter, BS_KIND_TASK, NULL, NULL);
-      bs_task_start_commit (tracked, self->plan.commit, self->plan.data, waiter);
-    }
-  else
-    {
-      bs_waiter_answer (waiter, NULL, NULL);
-    }
+  request.internal = TRUE;
+  request.tracked = self->operation.tracked;
+  bs_ask (self->operation.store, &request, waiter);
 }
 
 static void
@@ -362,15 +311,19 @@ start_phase (SaveOperation *self, BsWaiter *waiter)
       bs_save_names_start (&self->names, waiter);
       break;
     case PHASE_SYNC:
-      bs_waiter_set_subject (waiter, BS_KIND_SYNC, NULL, self->operation.tracked);
-      bs_path_start (BS_KIND_SYNC, self->operation.tracked, waiter);
+      ask (self, (BsRequest) { .kind = BS_KIND_SYNC }, waiter);
       break;
     case PHASE_COMMIT:
-      start_commit (self, waiter);
+      if (self->plan.root != NULL)
+        ask (self, (BsRequest) { .kind = BS_KIND_WRITE_ROOT, .root = self->plan.root }, waiter);
+      else if (self->plan.commit != NULL)
+        ask (self, (BsRequest) { .kind = BS_KIND_COMMIT, .function = self->plan.commit, .data = self->plan.data }, waiter);
+      else
+        bs_waiter_answer (waiter, NULL, NULL);
       break;
     case PHASE_DELETE:
     case PHASE_UNDO:
-      bs_bulk_start_delete_doomed (self->operation.store, self->operation.tracked, self->n_doomed, waiter);
+      ask (self, (BsRequest) { .kind = BS_KIND_DELETE_NOT_SAVED, .n_keys = self->n_to_delete }, waiter);
       break;
     case PHASE_QUEUED:
     case PHASE_END:
@@ -382,18 +335,28 @@ start_phase (SaveOperation *self, BsWaiter *waiter)
 static void
 check_cancelled (SaveOperation *self)
 {
-  if (self->error == NULL && g_cancellable_is_cancelled (self->waiter->cancellable))
-    self->error = bs_operation_error (BS_KIND_SAVE, NULL, self->operation.tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+  if (self->error == NULL && g_cancellable_is_cancelled (self->operation.cancellable))
+    self->error = bs_operation_error (BS_KIND_SAVE, NULL, self->path->file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
 }
 
 /* Takes the error over. */
 static void
 fail (SaveOperation *self, GError *error)
 {
-  g_autofree char *name = g_file_get_parse_name (bs_tracked_path_get_file (self->operation.tracked));
+  g_autofree char *name = g_file_get_parse_name (self->path->file);
 
   self->error = error;
   g_prefix_error (&self->error, "Saving at %s: ", name);
+}
+
+/* The save has succeeded; keys that could not be deleted go with the next one. Takes
+ * the error over. */
+static void
+report (SaveOperation *self, GError *error)
+{
+  BsBackingStore *store = self->operation.store;
+
+  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, error);
 }
 
 /* A phase has ended: which is next? Takes the error over. */
@@ -403,18 +366,11 @@ end_phase (SaveOperation *self, GError *error)
   gboolean sync_failed;
   gboolean again = FALSE;
 
-  /* The save has succeeded; what is left over goes with the next one. */
-  if (self->phase == PHASE_DELETE)
+  if (self->phase == PHASE_DELETE || self->phase == PHASE_UNDO)
     {
-      if (error != NULL)
-        bs_backing_store_report (self->operation.store, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, error);
-      self->phase = PHASE_END;
-      return;
-    }
-
-  /* Why it is undone is what there is to say. */
-  if (self->phase == PHASE_UNDO)
-    {
+      /* Of an undo, report the original error. */
+      if (error != NULL && self->phase == PHASE_DELETE)
+        report (self, g_steal_pointer (&error));
       g_clear_error (&error);
       self->phase = PHASE_END;
       return;
@@ -440,14 +396,14 @@ end_phase (SaveOperation *self, GError *error)
     self->phase = PHASE_PERSIST;
   else if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
     self->phase = PHASE_SYNC;
-  else if (self->phase == PHASE_COMMIT && self->n_doomed == 0)
+  else if (self->phase == PHASE_COMMIT && self->n_to_delete == 0)
     self->phase = PHASE_END;
   else
     self->phase++;
 }
 
 static gpointer
-background_phase_done (gpointer data, gpointer value, GError **error)
+phase_done (gpointer data, gpointer value, GError **error)
 {
   SaveOperation *self = data;
 
@@ -457,22 +413,23 @@ background_phase_done (gpointer data, gpointer value, GError **error)
   return NULL;
 }
 
+/* Answers the waiter. Drops the queue's reference. */
 static void
 end (SaveOperation *self)
 {
   BsStoreOperation *operation = &self->operation;
   BsDeferred deferred = { NULL, };
+  BsWaiter *waiters;
 
   unpin (self);
 
   g_mutex_lock (operation->lock);
   operation->state = BS_OPERATION_DONE;
-  bs_path_remove_save (operation, &deferred);
+  waiters = bs_store_operation_steal_waiters (operation);
+  bs_path_remove_save (self->path, operation, &deferred);
   g_mutex_unlock (operation->lock);
 
-  bs_deferred_push (&deferred);
-  bs_waiter_answer (self->waiter, NULL, g_steal_pointer (&self->error));
-  bs_deferred_run (&deferred);
+  bs_deferred_answer (&deferred, waiters, NULL, self->error);
   bs_store_operation_unref (operation);
 }
 
@@ -487,7 +444,7 @@ go_on (SaveOperation *self)
       return;
     }
 
-  waiter = inner_waiter_new (self, FALSE, background_phase_done, bs_store_operation_ref (&self->operation), (GDestroyNotify) bs_store_operation_unref);
+  waiter = phase_waiter_new (self, FALSE, phase_done);
   start_phase (self, waiter);
   bs_waiter_unref (waiter);
 }
@@ -498,7 +455,7 @@ go_on_here (SaveOperation *self)
 {
   while (self->phase != PHASE_END)
     {
-      BsWaiter *waiter = inner_waiter_new (self, TRUE, NULL, NULL, NULL);
+      BsWaiter *waiter = phase_waiter_new (self, TRUE, NULL);
       GError *error = NULL;
 
       start_phase (self, waiter);
@@ -509,41 +466,30 @@ go_on_here (SaveOperation *self)
   end (self);
 }
 
-static gpointer
-background_turn_came (gpointer data, gpointer value, GError **error)
-{
-  SaveOperation *self = data;
-
-  if (*error == NULL)
-    return background_phase_done (data, value, error);
-
-  /* It has left the queue. */
-  bs_waiter_answer (self->waiter, NULL, g_steal_pointer (error));
-  return NULL;
-}
-
-/* Its turn has come. */
+/* In a context a thread that waits runs other functions, which may wait for this very
+ * save: the save must not need that thread to come back to it. */
 static void
 save_operation_run (BsStoreOperation *operation)
 {
-  BsWaiter *waiters;
+  SaveOperation *self = (SaveOperation *) operation;
 
-  g_mutex_lock (operation->lock);
-  waiters = bs_store_operation_steal_callers (operation);
-  g_mutex_unlock (operation->lock);
-
-  bs_store_operation_answer (waiters, NULL, NULL);
+  end_phase (self, NULL);
+  if (operation->runner != NULL && operation->store->main_context == NULL)
+    go_on_here (self);
+  else
+    go_on (self);
+  bs_store_operation_unref (operation);
 }
 
 static void
 save_operation_drop (BsStoreOperation *operation, BsDeferred *deferred)
 {
-  bs_path_remove_save (operation, deferred);
+  bs_path_remove_save (((SaveOperation *) operation)->path, operation, deferred);
   bs_deferred_add_dropped (deferred, operation);
 }
 
-static void
-plan_clear (BsSavePlan *plan)
+void
+bs_save_plan_clear (BsSavePlan *plan)
 {
   plan->free (plan->data);
   g_clear_pointer (&plan->root, g_bytes_unref);
@@ -557,133 +503,76 @@ save_operation_free (BsStoreOperation *operation)
 
   stop_awaiting_turn (self);
   bs_save_names_clear (&self->names);
-  plan_clear (&self->plan);
+  bs_save_plan_clear (&self->plan);
   g_clear_error (&self->error);
-  bs_waiter_unref (self->waiter);
   bs_path_unref (self->path);
 }
 
+static BsAsked
+save_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
+{
+  SaveOperation *self = (SaveOperation *) operation;
+
+  if (g_atomic_int_get (&self->members->refusing))
+    return (BsAsked) { BS_ASKED_CLOSED, };
+
+  bs_store_operation_join (operation, waiter);
+  bs_path_queue_save (self->path, bs_store_operation_ref (operation));
+  if (operation->state != BS_OPERATION_READY)
+    return (BsAsked) { BS_ASKED_WAITS, };
+
+  return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+}
+
+static void
+save_operation_hold_lock (BsStoreOperation *operation, BsWaiter *waiter)
+{
+  bs_waiter_hold_lock (waiter, bs_path_ref (((SaveOperation *) operation)->path), (GDestroyNotify) bs_path_unref);
+}
+
+/* Whatever the saves before this one have under way. */
+static void
+save_operation_boost (BsStoreOperation *operation, int priority)
+{
+  SaveOperation *self = (SaveOperation *) operation;
+  gboolean waits;
+
+  g_mutex_lock (operation->lock);
+  waits = operation->state == BS_OPERATION_QUEUED;
+  if (waits)
+    bs_store_operation_boost (self->path->queue.tail, priority);
+  g_mutex_unlock (operation->lock);
+
+  if (waits)
+    bs_path_boost_tickets (self->path, self->members, BS_KIND_SAVE, priority);
+}
+
 static const BsStoreOperationClass save_operation_class = {
+  .enqueue = save_operation_enqueue,
   .run = save_operation_run,
   .drop = save_operation_drop,
   .free = save_operation_free,
+  .hold_lock = save_operation_hold_lock,
+  .boost = save_operation_boost,
 };
 
-static SaveOperation *
-save_operation_new (BsTrackedPath *tracked, BsSavePlan *plan, BsWaiter *waiter)
+BsStoreOperation *
+bs_save_operation_new (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
 {
   SaveOperation *self = g_new0 (SaveOperation, 1);
-
-  bs_store_operation_init (&self->operation, &save_operation_class, BS_KIND_SAVE, tracked->store, tracked->store->backing_executor,
-               bs_path_get_save_lock (tracked->path), tracked, waiter->priority);
-  bs_store_operation_hold (&self->operation);
-  self->path = bs_path_ref (tracked->path);
-  self->waiter = bs_waiter_ref (waiter);
-  self->plan = *plan;
-  bs_save_names_init (&self->names, &self->operation, &self->plan, waiter->cancellable);
-  await_turn (self);
-
-  return self;
-}
-
-/* Puts the save into the queue; `turn` is answered when its turn has come. */
-static void
-queue (SaveOperation *self, BsWaiter *turn)
-{
   BsStoreOperation *operation = &self->operation;
-  gboolean is_queued = FALSE;
-  gboolean is_first = FALSE;
-  gboolean left;
+  BsTrackedPath *tracked = request->tracked;
 
-  bs_waiter_set_subject (turn, BS_KIND_SAVE, NULL, operation->tracked);
-  turn->keep = bs_path_ref (self->path);
-  turn->keep_free = (GDestroyNotify) bs_path_unref;
-  turn->lock = operation->lock;
-  bs_waiter_connect (turn, bs_store_operation_leave, NULL);
+  bs_store_operation_init (operation, &save_operation_class, BS_KIND_SAVE, store, store->count, store->backing_executor,
+                           &tracked->path->mutex, tracked, waiter->priority);
+  bs_store_operation_hold (operation);
+  g_set_object (&operation->cancellable, waiter->cancellable);
+  self->path = bs_path_ref (tracked->path);
+  self->members = &tracked->members;
+  self->plan = *request->plan;
+  bs_save_names_init (&self->names, operation, &self->plan);
+  self->awaits_turn = TRUE;
+  bs_members_await_turn (self->members);
 
-  g_mutex_lock (operation->lock);
-  left = turn->left;
-  if (!left)
-    is_queued = bs_path_queue_save (operation);
-  if (is_queued)
-    {
-      /* The queue's. */
-      bs_store_operation_ref (operation);
-      is_first = operation->state == BS_OPERATION_READY;
-      bs_store_operation_join (operation, turn);
-    }
-  g_mutex_unlock (operation->lock);
-
-  /* Looking at all the names takes long where they are many. */
-  if (is_first && turn->blocking)
-    bs_store_operation_run (operation, NULL);
-  else if (is_first)
-    bs_executor_submit (operation->executor, operation);
-  else if (is_queued)
-    bs_path_lend_to_saves (operation->tracked, turn->priority);
-  else if (left)
-    bs_waiter_answer (turn, NULL, bs_operation_error (BS_KIND_SAVE, NULL, operation->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
-  else
-    bs_waiter_answer (turn, NULL, bs_operation_error (BS_KIND_SAVE, NULL, operation->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed"));
-}
-
-static void
-save_here (SaveOperation *self)
-{
-  BsWaiter *turn = inner_waiter_new (self, TRUE, NULL, NULL, NULL);
-  GError *error = NULL;
-
-  queue (self, turn);
-  if (bs_waiter_wait (turn, &error))
-    {
-      end_phase (self, NULL);
-      go_on_here (self);
-    }
-  else
-    {
-      bs_waiter_answer (self->waiter, NULL, error);
-    }
-}
-
-static void
-save_in_background (SaveOperation *self)
-{
-  BsWaiter *turn = inner_waiter_new (self, FALSE, background_turn_came, bs_store_operation_ref (&self->operation), (GDestroyNotify) bs_store_operation_unref);
-
-  queue (self, turn);
-  bs_waiter_unref (turn);
-}
-
-void
-bs_backing_store_start_save (BsBackingStore *self, BsTrackedPath *tracked, BsSavePlan *plan, BsWaiter *waiter)
-{
-  waiter->context_data = plan->context_data;
-  waiter->context_data_free = plan->context_data_free;
-  if (!bs_backing_store_admit (self, waiter, BS_KIND_SAVE, NULL, tracked))
-    {
-      plan_clear (plan);
-      return;
-    }
-
-  if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, tracked->path))
-    {
-      plan_clear (plan);
-      bs_waiter_answer (waiter, NULL, bs_operation_error (BS_KIND_SAVE, NULL, tracked, BS_ERROR, BS_ERROR_BUSY,
-                                                    "called from inside a commit function, it would wait for that function's own save"));
-    }
-  else
-    {
-      SaveOperation *operation = save_operation_new (tracked, plan, waiter);
-
-      /* The save may have to wait for another one's commit function. */
-      bs_task_lend_place (self);
-      /* In a context a thread that waits runs others' functions, which may wait
-       * for this very save: it must not need that thread to come back to it. */
-      if (waiter->blocking && self->main_context == NULL)
-        save_here (operation);
-      else
-        save_in_background (operation);
-      bs_store_operation_unref (&operation->operation);
-    }
-  bs_backing_store_admitted (self);
+  return operation;
 }

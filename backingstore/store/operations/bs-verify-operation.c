@@ -1,414 +1,278 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/bs-verify-private.h"
+#include "bs-verify-operation-private.h"
 
 #include "base/bs-backing-private.h"
-#include "store/queues/bs-path-private.h"
+#include "store/operations/bs-batch-private.h"
 #include "store/operations/bs-store-private.h"
-#include "store/queues/bs-key-queue-private.h"
 
-/* One run of a verification. What takes long is in the keys' operations, a few at
- * a time; the end of each asks for the next. */
-
-/* How many checks one thread asks for before others get their turn. */
-#define MOST_AT_ONCE 32
+/* The check of every blob of a path. What takes long is in the operations on the
+ * keys, a few at a time in a batch; the end of each asks for the next. */
 
 typedef struct
 {
   BsStoreOperation operation;
 
   /* constant */
-  BsVerify *verify;             /* owned */
+  BsVerifyRun run;
+  BsMembers *members;           /* of the tracked path */
 
-  /* by the feeding thread */
+  /* by the thread that feeds the batch */
+  BsBatch batch;
   GArray *keys;                 /* owned; of BsKey: those of the current shard */
   guint next_key;
   guint next_shard;
-  guint64 expected[BS_N_SHARDS];  /* how many keys n_total counts for a shard that is to come */
+  guint64 expected[BS_N_SHARDS];  /* keys that n_total counts for a shard that is to come */
 
-  /* under the verify's mutex */
-  gboolean begun;
-  gboolean feeding;             /* some thread asks for checks */
-  gboolean relayed;             /* one is to do so, when it comes to that in the executor */
-  gboolean exhausted;           /* there is nothing left to ask for */
-  gboolean over;                /* somebody has seen that it is */
-  guint n_open;                 /* checks that were asked for and are not done */
+  BsKey key;                    /* of the last request */
+  gboolean begun;               /* the keys were counted */
+
+  GMutex mutex;
+
+  /* under the mutex */
   guint64 n_failed;
   GError *error;                /* owned; of the first that failed */
-} Run;
+} VerifyOperation;
 
-/* One check. */
-typedef struct
-{
-  Run *run;                     /* owned */
-  BsKey key;
-} Check;
-
+/* The path may have more keys in a shard, or fewer, than when the run began. */
 static void
-check_free (gpointer data)
+correct_total (VerifyOperation *self, guint shard)
 {
-  Check *check = data;
-
-  bs_store_operation_unref (&check->run->operation);
-  g_free (check);
-}
-
-/* More or fewer than there were when the run began. */
-static void
-correct_total (Run *run, guint shard)
-{
-  if (run->keys->len != run->expected[shard])
-    bs_progress_add_total (&run->verify->progress, (gint64) run->keys->len - (gint64) run->expected[shard]);
+  if (self->keys->len != self->expected[shard])
+    bs_progress_add_total (self->run.progress, (gint64) self->keys->len - (gint64) self->expected[shard]);
 }
 
 static gboolean
-next_key (Run *run, BsKey *key)
+verify_next (BsBatch *batch, BsRequest *request, guint64 *item)
 {
-  if (g_cancellable_is_cancelled (run->operation.cancellable))
+  VerifyOperation *self = (VerifyOperation *) batch->operation;
+
+  if (g_cancellable_is_cancelled (self->operation.cancellable))
     return FALSE;
 
-  while (run->next_key == run->keys->len)
+  while (self->next_key == self->keys->len)
     {
-      if (run->next_shard == BS_N_SHARDS)
+      if (self->next_shard == BS_N_SHARDS)
         return FALSE;
-      g_array_set_size (run->keys, 0);
-      run->next_key = 0;
-      bs_tracked_path_copy_keys (run->operation.tracked, run->next_shard, run->keys);
-      correct_total (run, run->next_shard++);
+      g_array_set_size (self->keys, 0);
+      self->next_key = 0;
+      bs_members_copy_keys (self->members, self->next_shard, BS_MEMBER_PRESENT, self->keys);
+      correct_total (self, self->next_shard++);
     }
 
-  *key = g_array_index (run->keys, BsKey, run->next_key++);
+  self->key = g_array_index (self->keys, BsKey, self->next_key++);
+  *request = (BsRequest) { .kind = BS_KIND_VERIFY, .internal = TRUE, .tracked = self->operation.tracked, .key = &self->key };
+  *item = 0;
   return TRUE;
 }
 
-static GError *
-run_dup_error (Run *run, guint64 n_done, gboolean complete)
+static void
+note_failed (VerifyOperation *self, const GError *error)
 {
+  g_mutex_lock (&self->mutex);
+  if (self->n_failed++ == 0)
+    self->error = g_error_copy (error);
+  g_mutex_unlock (&self->mutex);
+}
+
+static gboolean
+verify_done (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, const GError *error, BsRequest *request)
+{
+  VerifyOperation *self = (VerifyOperation *) batch->operation;
+
+  /* A check that was cancelled is not done with the key. */
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) && g_cancellable_is_cancelled (self->operation.cancellable))
+    return FALSE;
+
+  if (g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT) || g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
+    self->run.found_bad (self->run.data, key);
+  else if (error != NULL)
+    note_failed (self, error);
+  bs_progress_add_done (self->run.progress, 1);
+
+  return FALSE;
+}
+
+static GError *
+dup_error (VerifyOperation *self, guint64 n_done, gboolean complete)
+{
+  GFile *file = self->operation.tracked->file;
   g_autofree char *why = NULL;
 
   if (!complete)
-    return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, run->operation.tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
-  if (run->error == NULL)
+    return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+  if (self->error == NULL)
     return NULL;
 
   why = g_strdup_printf ("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " keys could not be checked; the first: %s",
-                         run->n_failed, n_done, run->error->message);
-  return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, run->operation.tracked, run->error->domain, run->error->code, why);
+                         self->n_failed, n_done, self->error->message);
+  return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, file, self->error->domain, self->error->code, why);
 }
 
-/* Nothing of it is under way any more. */
 static void
-run_end (Run *run)
+verify_end (BsBatch *batch)
 {
-  BsStoreOperation *operation = &run->operation;
-  BsVerify *verify = run->verify;
+  VerifyOperation *self = (VerifyOperation *) batch->operation;
+  BsStoreOperation *operation = batch->operation;
+  BsProgress *progress = self->run.progress;
   BsDeferred deferred = { NULL, };
+  guint64 n_done = bs_progress_get_n_done (progress);
+  gboolean complete = n_done == bs_progress_get_n_total (progress);
   g_autoptr (GError) error = NULL;
-  guint64 n_done = bs_progress_get_n_done (&verify->progress);
-  gboolean complete = n_done == bs_progress_get_n_total (&verify->progress);
   BsWaiter *waiters;
 
   if (complete)
-    bs_progress_complete (&verify->progress);
-  error = run_dup_error (run, n_done, complete);
-
-  g_mutex_lock (&verify->mutex);
-  verify->running = FALSE;
-  g_mutex_unlock (&verify->mutex);
+    bs_progress_complete (progress);
+  error = dup_error (self, n_done, complete);
+  self->run.ended (self->run.data);
+  self->run.ended = NULL;
 
   g_mutex_lock (operation->lock);
   operation->state = BS_OPERATION_DONE;
-  waiters = bs_store_operation_steal_callers (operation);
-  bs_path_return_ticket (operation, &deferred);
+  waiters = bs_store_operation_steal_waiters (operation);
+  bs_path_return_ticket (operation->tracked->path, operation, &deferred);
   g_mutex_unlock (operation->lock);
 
-  bs_deferred_push (&deferred);
-  bs_store_operation_answer (waiters, NULL, error);
-  bs_deferred_run (&deferred);
-  bs_store_operation_unref (operation);
+  bs_deferred_answer (&deferred, waiters, NULL, error);
 }
 
+/* Where checks end as fast as they are asked for, the executor goes on. */
 static void
-step_aside (Run *run)
+verify_relay (BsBatch *batch)
 {
-  BsStoreOperation *operation = &run->operation;
+  bs_store_operation_submit (bs_store_operation_ref (batch->operation));
+}
+
+/* Syncs that were asked since do not wait for the whole of the run. */
+static void
+verify_fed (BsBatch *batch)
+{
+  BsStoreOperation *operation = batch->operation;
   BsDeferred deferred = { NULL, };
 
   g_mutex_lock (operation->lock);
   if (operation->ticket != 0)
-    bs_path_renew_ticket (operation, &deferred);
+    bs_path_renew_ticket (operation->tracked->path, operation, &deferred);
   g_mutex_unlock (operation->lock);
 
   bs_deferred_run (&deferred);
 }
 
-static gpointer check_done (gpointer data, gpointer value, GError **error);
-
-/* An answer may come before this returns, where there is nothing to check. */
-static void
-ask_for_check (Run *run, const BsKey *key)
-{
-  BsStoreOperation *operation = &run->operation;
-  Check *check = g_new0 (Check, 1);
-  BsWaiter *waiter;
-
-  bs_store_operation_ref (operation);
-  check->run = run;
-  check->key = *key;
-  waiter = bs_waiter_new_background (operation->store, g_atomic_int_get (&operation->priority), check_done, check, check_free);
-  g_set_object (&waiter->cancellable, operation->cancellable);
-  bs_waiter_set_subject (waiter, BS_KIND_VERIFY, key, operation->tracked);
-  bs_key_queue_start (operation->store, BS_KIND_VERIFY, key, NULL, operation->tracked, NULL, waiter);
-  bs_waiter_unref (waiter);
-}
-
-/* Asks for checks until there are enough. Called by whoever starts the run, and
- * at the end of each check, inside of which another may be feeding, or this very
- * function. Where checks end as fast as they are asked for, the executor goes on. */
-static void
-feed (Run *run, guint n_ended)
-{
-  BsVerify *verify = run->verify;
-  guint n_most = bs_backing_store_get_max_threads (run->operation.store);
-  guint n_asked = 0;
-  gboolean ended, relay;
-
-  g_mutex_lock (&verify->mutex);
-  run->n_open -= n_ended;
-  if (run->feeding)
-    {
-      g_mutex_unlock (&verify->mutex);
-      return;
-    }
-
-  run->feeding = TRUE;
-  while (run->n_open < n_most && !run->exhausted && n_asked < MOST_AT_ONCE)
-    {
-      gboolean found;
-      BsKey key;
-
-      n_asked++;
-      run->n_open++;
-      g_mutex_unlock (&verify->mutex);
-      found = next_key (run, &key);
-      if (found)
-        ask_for_check (run, &key);
-      g_mutex_lock (&verify->mutex);
-      if (!found)
-        {
-          run->n_open--;
-          run->exhausted = TRUE;
-        }
-    }
-  run->feeding = FALSE;
-  ended = run->exhausted && run->n_open == 0 && !run->over;
-  run->over |= ended;
-  relay = run->n_open < n_most && !run->exhausted && !run->relayed;
-  run->relayed |= relay;
-  g_mutex_unlock (&verify->mutex);
-
-  if (relay)
-    bs_executor_submit (run->operation.executor, &run->operation);
-  if (ended)
-    run_end (run);
-  else
-    step_aside (run);
-}
-
-/* What the error says of the key. Returns whether it is done with. */
-static gboolean
-note (Run *run, const BsKey *key, GError **error)
-{
-  BsVerify *verify = run->verify;
-  gboolean bad = g_error_matches (*error, BS_ERROR, BS_ERROR_CORRUPT) || g_error_matches (*error, BS_ERROR, BS_ERROR_NOT_FOUND);
-
-  if (*error == NULL)
-    return TRUE;
-  if (g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED) && g_cancellable_is_cancelled (run->operation.cancellable))
-    return FALSE;
-
-  g_mutex_lock (&verify->mutex);
-  if (bad)
-    bs_key_table_add (&verify->bad, key, bs_key_hash (key));
-  else if (run->n_failed++ == 0)
-    run->error = g_steal_pointer (error);
-  g_mutex_unlock (&verify->mutex);
-
-  if (bad)
-    bs_verify_notify_n_bad (verify);
-  return TRUE;
-}
-
-static gpointer
-check_done (gpointer data, gpointer value, GError **error)
-{
-  Check *check = data;
-  Run *run = check->run;
-
-  if (note (run, &check->key, error))
-    bs_progress_add_done (&run->verify->progress, 1);
-  g_clear_error (error);
-  feed (run, 1);
-
-  return NULL;
-}
+static const BsBatchClass batch_class = {
+  .next = verify_next,
+  .done = verify_done,
+  .end = verify_end,
+  .relay = verify_relay,
+  .fed = verify_fed,
+};
 
 static void
-count_keys (Run *run)
+count_keys (VerifyOperation *self)
 {
-  BsBackingStore *store = run->operation.store;
+  BsBackingStore *store = self->operation.store;
   guint64 n_total = 0;
 
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       g_mutex_lock (&store->shards[i].mutex);
-      run->expected[i] = run->operation.tracked->shards[i].members.n_keys;
+      self->expected[i] = self->members->shards[i].n_flagged[0];
       g_mutex_unlock (&store->shards[i].mutex);
-      n_total += run->expected[i];
+      n_total += self->expected[i];
     }
 
-  bs_progress_add_total (&run->verify->progress, n_total);
+  bs_progress_add_total (self->run.progress, n_total);
   if (!bs_backing_implements (store->backing, BS_OPERATION_VERIFY_PERSISTED))
     {
-      /* There is nothing to check. */
-      bs_progress_add_done (&run->verify->progress, n_total);
-      run->next_shard = BS_N_SHARDS;
+      /* Nothing is to be checked. */
+      bs_progress_add_done (self->run.progress, n_total);
+      self->next_shard = BS_N_SHARDS;
     }
 }
 
 static void
-run_run (BsStoreOperation *operation)
+verify_operation_run (BsStoreOperation *operation)
 {
-  Run *run = (Run *) operation;
-  gboolean begun;
+  VerifyOperation *self = (VerifyOperation *) operation;
 
-  g_mutex_lock (&run->verify->mutex);
-  begun = run->begun;
-  run->begun = TRUE;
-  run->relayed = FALSE;
-  g_mutex_unlock (&run->verify->mutex);
-
-  if (!begun)
-    count_keys (run);
-  feed (run, 0);
-}
-
-static void
-run_drop (BsStoreOperation *operation, BsDeferred *deferred)
-{
-  BsVerify *verify = ((Run *) operation)->verify;
-
-  g_mutex_lock (&verify->mutex);
-  verify->running = FALSE;
-  g_mutex_unlock (&verify->mutex);
-  bs_path_return_ticket (operation, deferred);
-  bs_deferred_add_dropped (deferred, operation);
-}
-
-static void
-run_free (BsStoreOperation *operation)
-{
-  Run *run = (Run *) operation;
-
-  g_array_unref (run->keys);
-  g_clear_error (&run->error);
-  g_object_unref (run->verify);
-}
-
-static const BsStoreOperationClass run_class = {
-  .run = run_run,
-  .drop = run_drop,
-  .free = run_free,
-};
-
-static BsStoreOperation *
-run_new (BsVerify *verify, BsWaiter *waiter)
-{
-  Run *run = g_new0 (Run, 1);
-  BsBackingStore *store = verify->store;
-  /* It is long: not at the priority of a call that somebody is blocked in. */
-  int priority = waiter->blocking ? G_PRIORITY_DEFAULT : waiter->priority;
-
-  bs_store_operation_init (&run->operation, &run_class, BS_KIND_VERIFY_PATH, store, store->backing_executor, &store->operations_mutex, verify->tracked, priority);
-  bs_store_operation_hold (&run->operation);
-  run->operation.state = BS_OPERATION_READY;
-  run->operation.resumes = TRUE;
-  run->verify = g_object_ref (verify);
-  run->keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
-
-  return &run->operation;
-}
-
-/* FALSE where it is running. */
-static gboolean
-begin (BsVerify *self)
-{
-  gboolean idle;
-
-  g_mutex_lock (&self->mutex);
-  idle = !self->running;
-  if (idle)
+  if (!self->begun)
     {
-      self->running = TRUE;
-      bs_key_table_clear (&self->bad);
+      self->begun = TRUE;
+      count_keys (self);
+      bs_batch_begin (&self->batch, g_atomic_int_get (&operation->store->max_threads), operation->cancellable);
     }
-  g_mutex_unlock (&self->mutex);
-
-  if (idle)
-    {
-      bs_progress_begin (&self->progress, 0);
-      bs_verify_notify_n_bad (self);
-    }
-  return idle;
-}
-
-static void
-start_admitted (BsVerify *self, BsWaiter *waiter)
-{
-  gboolean left, joined;
-  BsStoreOperation *operation;
-
-  if (!begin (self))
-    {
-      bs_waiter_answer (waiter, NULL, bs_operation_error (BS_KIND_VERIFY_PATH, NULL, self->tracked, BS_ERROR, BS_ERROR_BUSY, "it is running"));
-      return;
-    }
-
-  operation = run_new (self, waiter);
-  waiter->lock = operation->lock;
-  bs_waiter_connect (waiter, bs_store_operation_leave, NULL);
-
-  g_mutex_lock (operation->lock);
-  left = waiter->left;
-  joined = !left && bs_path_take_ticket (operation, FALSE);
-  if (joined)
-    bs_store_operation_join (bs_store_operation_ref (operation), waiter);
-  g_mutex_unlock (operation->lock);
-
-  if (joined)
-    {
-      /* What it does itself is short, and calls nobody. */
-      bs_store_operation_run (operation, waiter->blocking ? waiter : NULL);
-    }
-  else
-    {
-      g_mutex_lock (&self->mutex);
-      self->running = FALSE;
-      g_mutex_unlock (&self->mutex);
-      bs_waiter_answer (waiter, NULL,
-                        left ? bs_operation_error (BS_KIND_VERIFY_PATH, NULL, self->tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled")
-                             : bs_operation_error (BS_KIND_VERIFY_PATH, NULL, self->tracked, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed"));
-    }
+  bs_batch_feed (&self->batch);
   bs_store_operation_unref (operation);
 }
 
-void
-bs_verify_start (BsVerify *self, BsWaiter *waiter)
+static void
+verify_operation_drop (BsStoreOperation *operation, BsDeferred *deferred)
 {
-  if (!bs_backing_store_admit (self->store, waiter, BS_KIND_VERIFY_PATH, NULL, self->tracked))
-    return;
+  bs_path_return_ticket (operation->tracked->path, operation, deferred);
+  /* The executor has the only reference. */
+  bs_deferred_add_dropped (deferred, bs_store_operation_ref (operation));
+}
 
-  start_admitted (self, waiter);
-  bs_backing_store_admitted (self->store);
+void
+bs_verify_run_clear (BsVerifyRun *run)
+{
+  if (run->ended != NULL)
+    run->ended (run->data);
+  run->free (run->data);
+}
+
+static void
+verify_operation_free (BsStoreOperation *operation)
+{
+  VerifyOperation *self = (VerifyOperation *) operation;
+
+  bs_batch_clear (&self->batch);
+  g_array_unref (self->keys);
+  g_clear_error (&self->error);
+  g_mutex_clear (&self->mutex);
+  bs_verify_run_clear (&self->run);
+}
+
+static BsAsked
+verify_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
+{
+  BsTrackedPath *tracked = operation->tracked;
+
+  if (!bs_path_take_ticket (tracked->path, &tracked->members, operation, FALSE))
+    return (BsAsked) { BS_ASKED_CLOSED, };
+
+  bs_store_operation_join (operation, waiter);
+  operation->state = BS_OPERATION_READY;
+  /* What it does itself is short, and calls no function. */
+  bs_store_operation_begin (operation, waiter->blocking ? waiter : NULL);
+  return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+}
+
+static const BsStoreOperationClass verify_operation_class = {
+  .enqueue = verify_operation_enqueue,
+  .run = verify_operation_run,
+  .drop = verify_operation_drop,
+  .free = verify_operation_free,
+};
+
+BsStoreOperation *
+bs_verify_operation_new (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
+{
+  VerifyOperation *self = g_new0 (VerifyOperation, 1);
+  BsTrackedPath *tracked = request->tracked;
+  /* A run is long: not at the priority of a call that some thread is blocked in. */
+  int priority = waiter->blocking ? G_PRIORITY_DEFAULT : waiter->priority;
+
+  bs_store_operation_init (&self->operation, &verify_operation_class, BS_KIND_VERIFY_PATH, store, store->count, store->backing_executor,
+                           &store->operations_mutex, tracked, priority);
+  bs_store_operation_hold (&self->operation);
+  self->operation.resumes = TRUE;
+  self->run = *request->run;
+  self->members = &tracked->members;
+  self->keys = g_array_new (FALSE, FALSE, sizeof (BsKey));
+  g_mutex_init (&self->mutex);
+  bs_batch_init (&self->batch, &batch_class, &self->operation);
+  self->run.begun (self->run.data);
+
+  return &self->operation;
 }

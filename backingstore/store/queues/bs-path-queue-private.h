@@ -1,72 +1,118 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/queues/bs-path-private.h"
+#include "store/queues/bs-members-private.h"
+#include "store/queues/bs-shard-private.h"
+#include "store/queues/bs-tickets-private.h"
+#include "store/threads/bs-store-operation-private.h"
 
 G_BEGIN_DECLS
 
-#define BS_PATH_N_LISTS (BS_N_SHARDS + 1)
+typedef struct _BsPath BsPath;
 
 typedef enum
 {
   BS_PATH_UNTRACKED,
-  BS_PATH_TRACKED,        /* `tracked` points to it, until it is finalized and a release follows */
+  BS_PATH_TRACKED,        /* `tracked` points to the object, until that is finalized and a release follows */
   BS_PATH_UNTRACKING,     /* an untrack was asked */
 } BsPathState;
 
+/* What the store knows of a path, whether it is tracked just now or not: the object
+ * that tracks it, and the operations on the path as a whole that wait for their turn. */
 struct _BsPath
 {
   gatomicrefcount ref_count;
 
   /* constant */
-  GFile *file;              /* owned */
-  char *uri;                /* owned */
+  GFile *file;                  /* owned */
+  char *uri;                    /* owned */
 
-  guint n_pins;             /* under the store's paths_mutex: somebody is about to ask for something */
+  guint n_pins;                 /* under the store's paths_mutex: operations that keep it in the table */
 
-  GMutex mutex;             /* taken under a shard's, never the other way round */
+  GMutex mutex;                 /* taken under a shard's, never the other way round */
 
   /* under the mutex */
   BsPathState state;
-  GWeakRef tracked;         /* not read under the mutex: that may run a binding's code */
+  GWeakRef tracked;             /* not read under the mutex: that may run a binding's code */
   BsOperationList queue;
-  BsOperationList saves;           /* the first one runs */
-  BsStoreOperation *running;           /* borrowed: the READY or RUNNING one of the queue */
-  BsStoreOperation *closing;           /* borrowed: stands on the queue */
-  BsStoreOperation *gathering;         /* owned: does not */
-  BsTickets tickets;     /* of what changes many keys */
-  BsStoreOperation *waiting;           /* borrowed: the SYNC or UNTRACK that waits for tickets */
-  guint n_awaited;          /* lists whose tickets it waits for */
-  guint n_surveys;          /* that were begun: the last one's number */
+  BsOperationList saves;        /* the first one runs */
+  BsStoreOperation *running;    /* borrowed: the READY or RUNNING one of the queue */
+  BsStoreOperation *closing;    /* borrowed: the sync in the queue */
+  BsStoreOperation *gathering;  /* owned: a sync that is not in the queue yet */
+  BsTickets tickets;            /* of operations on many keys */
+  BsStoreOperation *counting;   /* borrowed: the SYNC or UNTRACK that waits for tickets */
+  guint n_awaited;              /* lists whose tickets it waits for */
+  guint n_counts;               /* counts of awaited lists that were begun: the last one's number */
 };
 
+/* An operation on a path as a whole. */
 typedef struct
 {
   BsStoreOperation operation;
 
-  BsPath *path;             /* owned */
-  guint64 *barriers;        /* SYNC: owned; the last tickets that it covers, those of the shards and the path's */
-  guint survey;             /* SYNC, UNTRACK: its number, once it has looked at the tickets */
-  gboolean awaits_release;  /* TRACK: the former object is being finalized */
-  GBytes *root;             /* WRITE_ROOT: owned */
+  /* constant */
+  BsPath *path;                 /* owned */
+  BsMembers *members;           /* of the tracked path, nullable */
+  gboolean pins;                /* keeps the path in the store's table */
+  gboolean internal;            /* part of something asked earlier: a path that refuses new operations does not refuse it */
+  GBytes *root;                 /* WRITE_ROOT: owned */
+  BsTrackedPath *found;         /* TRACK: owned; the object that tracks the path, nullable */
+
+  guint64 *barriers;            /* SYNC: owned; the last tickets that it covers, those of the shards and the path's */
+  guint count;                  /* SYNC, UNTRACK: its number, once the awaited lists were counted */
+  gboolean awaits_release;      /* TRACK: the former object is being finalized */
 } BsPathOperation;
 
-BsStoreOperation     *bs_path_operation_new         (BsBackingStore *store, BsPath *path, BsOperationKind kind, BsTrackedPath *tracked, int priority);
-/* It came too early. Under the path's mutex; returns those who left while it ran,
- * for bs_store_operation_answer_left(). */
-BsWaiter  *bs_path_operation_put_back    (BsPathOperation *self, BsDeferred *deferred);
+BsPath           *bs_path_new              (GFile *file) G_GNUC_WARN_UNUSED_RESULT;
+BsPath           *bs_path_ref              (BsPath *path);
+void              bs_path_unref            (BsPath *path);
 
-/* FALSE if it has to wait for tickets: then it was put back until they are returned. */
-gboolean   bs_path_survey          (BsPathOperation *self);
-/* What a sync waits for must not wait longer than the sync would. It does not
- * wait for the whole of what steps aside; an untrack does. */
-void       bs_path_lend_to_tickets (BsTrackedPath *tracked, BsOperationKind kind, int priority);
+/* Under the path's mutex, here and below. */
 
-/* Under the path's mutex: whatever may run now is added to `deferred`. */
-void       bs_path_dispatch        (BsPath *path, BsDeferred *deferred);
-/* Takes a operation that is done, or that everybody has left, out of the path. Under its mutex. */
-void       bs_path_remove          (BsPath *path, BsStoreOperation *operation);
-/* Removes it from the store's table when nothing is left to know about it. */
-void       bs_path_forget          (BsBackingStore *store, BsPath *path, guint n_pins);
+/* Makes ready the operation whose turn has come, if there is one. */
+void              bs_path_queue_dispatch   (BsPath *path, BsDeferred *deferred);
+/* The same for the thread that asked for `wanted`: returns it, referenced, where it
+ * is the one. */
+BsStoreOperation *bs_path_queue_advance    (BsPath *path, BsStoreOperation *wanted, BsDeferred *deferred);
+/* Takes out an operation that is done, or that every waiter has left. */
+void              bs_path_queue_remove     (BsPath *path, BsStoreOperation *operation);
+
+/* The identical operation that a new one may join, or NULL. */
+BsStoreOperation *bs_path_queue_find_joinable (BsPath *path, BsOperationKind kind, BsTrackedPath *tracked);
+BsStoreOperation *bs_path_queue_find_untrack  (BsPath *path);
+/* The sync that covers everything asked so far. `sync`, not in a queue yet, becomes
+ * it where there is none. */
+BsStoreOperation *bs_path_queue_obtain_sync   (BsPath *path, BsPathOperation *sync);
+/* The gathering sync becomes the closing one unless another is. */
+void              bs_path_queue_close_sync    (BsPath *path);
+gboolean          bs_path_queue_is_idle       (BsPath *path);
+
+/* An operation on a path has a ticket from when it is asked until it is done.
+ * FALSE where the path refuses new operations, but not for internal ones. Under the
+ * operation's lock; takes the path's mutex. */
+gboolean          bs_path_take_ticket      (BsPath *path, BsMembers *members, BsStoreOperation *operation, gboolean internal);
+void              bs_path_return_ticket    (BsPath *path, BsStoreOperation *operation, BsDeferred *deferred);
+/* A long operation steps aside for the syncs asked since: the operations that it has
+ * under way have tickets of their own. */
+void              bs_path_renew_ticket     (BsPath *path, BsStoreOperation *operation, BsDeferred *deferred);
+/* The same for an operation on one key, under the mutex of its shard. */
+gboolean          bs_path_take_key_ticket   (BsMembers *members, guint shard, BsStoreOperation *operation, gboolean internal);
+void              bs_path_return_key_ticket (BsPath *path, BsMembers *members, guint shard, BsStoreOperation *operation, BsDeferred *deferred);
+
+/* Counts the lists of tickets that a SYNC or UNTRACK has to wait for. FALSE where it
+ * has to wait: it is to be put back then, and dispatched when they are returned.
+ * Takes the path's mutex and the shards'; no lock held, but the path's mutex when it
+ * returns. */
+gboolean          bs_path_count_awaited_and_lock (BsPathOperation *self);
+/* Boosts everything that a SYNC, UNTRACK or save waits for. A sync does not wait for
+ * the whole of what steps aside; an untrack does. No lock held. */
+void              bs_path_boost_tickets    (BsPath *path, BsMembers *members, BsOperationKind kind, int priority);
+
+/* Saves of a path have a queue of their own and no tickets: a sync does not wait for
+ * them, since they sync themselves; an untrack does. */
+
+/* Makes the save READY if it is the first one. */
+void              bs_path_queue_save       (BsPath *path, BsStoreOperation *operation);
+void              bs_path_remove_save      (BsPath *path, BsStoreOperation *operation, BsDeferred *deferred);
 
 G_END_DECLS

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/queues/bs-key-queue-private.h"
+#include "bs-shard-private.h"
 
 #include <string.h>
 
@@ -323,6 +323,12 @@ bs_shard_remove (BsShard *shard, BsToken *token, guint64 hash)
 }
 
 void
+bs_shard_init (BsShard *shard)
+{
+  g_mutex_init (&shard->mutex);
+}
+
+void
 bs_shard_clear (BsShard *shard)
 {
   for (guint i = 0; MOST_IN_BLOCK == 0 && i < shard->n_groups; i++)
@@ -331,4 +337,6 @@ bs_shard_clear (BsShard *shard)
   free_blocks (shard);
   g_clear_pointer (&shard->groups, g_aligned_free);
   shard->n_groups = shard->n_tokens = 0;
+  g_clear_pointer (&shard->chains, g_free);
+  g_mutex_clear (&shard->mutex);
 }

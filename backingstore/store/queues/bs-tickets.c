@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/queues/bs-tickets-private.h"
+#include "bs-tickets-private.h"
 
 void
 bs_tickets_append (BsTickets *list, BsStoreOperation *operation)
@@ -41,16 +41,16 @@ has_up_to (BsTickets *list, guint64 ticket)
 }
 
 gboolean
-bs_tickets_await (BsTickets *list, guint64 ticket, guint waiter)
+bs_tickets_await (BsTickets *list, guint64 ticket, guint count)
 {
   list->awaited = has_up_to (list, ticket) ? ticket : 0;
-  list->awaited_by = waiter;
+  list->awaited_by = count;
 
   return list->awaited != 0;
 }
 
 guint
-bs_tickets_steal_waiter (BsTickets *list)
+bs_tickets_steal_count (BsTickets *list)
 {
   if (list->awaited == 0 || has_up_to (list, list->awaited))
     return 0;

@@ -5,66 +5,56 @@
 
 G_BEGIN_DECLS
 
-typedef struct _BsJob BsStoreOperation;
+/* Runs ready operations: in a bounded number of threads, or in one main context.
+ * The entry with the best priority goes first, first come first served among
+ * equals. */
+typedef struct _BsExecutor BsExecutor;
 
-/* Where ready operations run: a bounded number of threads, or one main context.
- * The operation with the best priority goes first, first come first served
- * among equals. */
-typedef struct _BsLane BsExecutor;
-
-BsExecutor   *bs_executor_new             (guint max_threads);
-BsExecutor   *bs_executor_new_in_context  (GMainContext *context);
-BsExecutor   *bs_executor_ref             (BsExecutor *executor);
-void      bs_executor_unref           (BsExecutor *executor);
-/* Nothing will be submitted any more. */
-void      bs_executor_close           (BsExecutor *executor);
-
-void      bs_executor_set_max_threads (BsExecutor *executor, guint max_threads);
-/* One more thread, until it is given back: for a function that waits. */
-void      bs_executor_lend            (BsExecutor *executor, int n_threads);
-
-/* The executor that this thread is one of, or NULL. Whatever runs on it is part of an
- * operation that is not over. */
-BsExecutor   *bs_executor_get_current     (void);
-
-void      bs_executor_submit          (BsExecutor *executor, BsStoreOperation *operation);
-void      bs_executor_forget          (BsExecutor *executor, BsStoreOperation *operation);
-void      bs_executor_raise           (BsExecutor *executor, BsStoreOperation *operation, int priority);
-
-/* Whether this thread may run operations itself: always where the executor has
- * threads, else where it is the context's. Every TRUE is paired with a leave. */
-gboolean  bs_executor_enter           (BsExecutor *executor);
-void      bs_executor_leave           (BsExecutor *executor);
-
-/* Runs ready operations until `*done` is set; only inside enter and leave of a
- * executor in a context. Whoever sets it calls bs_executor_wake() afterwards. */
-gboolean  bs_executor_is_context      (BsExecutor *executor);
-void      bs_executor_run_until       (BsExecutor *executor, int *done);
-void      bs_executor_wake            (BsExecutor *executor);
-
-/* What this thread is inside of. A chain on the stack, so that a call which
- * could only wait for itself is seen. */
-typedef enum
+typedef struct _BsExecutorEntry BsExecutorEntry;
+struct _BsExecutorEntry
 {
-  BS_SCOPE_BACKING,     /* a virtual function of the backing */
-  BS_SCOPE_FUNCTION,     /* an application's function */
-} BsScopeKind;
+  void (*run) (BsExecutorEntry *entry);   /* constant; gets the reference given to bs_executor_submit() */
 
-typedef struct _BsFrame BsCallScope;
-struct _BsFrame
-{
-  BsCallScope *previous;
-  gconstpointer store;
-  BsScopeKind kind;
-  gboolean lends;    /* has given its place in the executor to others */
-  gconstpointer saving;   /* the path, in a save's commit function */
+  /* under the executor's mutex */
+  guint index;                            /* in the heap, from 1; 0 where the entry is not queued */
+  int priority;
+  guint64 sequence;                       /* of submission, among equal priorities */
 };
 
-void      bs_call_scope_push           (BsCallScope *scope, gconstpointer store, BsScopeKind kind);
-void      bs_call_scope_pop            (BsCallScope *scope);
-/* The innermost scope of that kind of this store, or NULL. */
-BsCallScope  *bs_call_scope_find           (gconstpointer store, BsScopeKind kind);
-/* The innermost one of any kind and store, or NULL. */
-BsCallScope  *bs_call_scope_get_current    (void);
+BsExecutor *bs_executor_new             (guint max_threads) G_GNUC_WARN_UNUSED_RESULT;
+BsExecutor *bs_executor_new_in_context  (GMainContext *context) G_GNUC_WARN_UNUSED_RESULT;
+BsExecutor *bs_executor_ref             (BsExecutor *executor);
+void        bs_executor_unref           (BsExecutor *executor);
+/* Nothing is submitted any more. */
+void        bs_executor_close           (BsExecutor *executor);
+
+void        bs_executor_set_max_threads (BsExecutor *executor, guint max_threads);
+/* Gives one thread more, until it is taken back: for a function that waits. */
+void        bs_executor_lend            (BsExecutor *executor, int n_threads);
+/* Lends the place of the function that this thread is inside of, if it is, since
+ * the function may be about to wait for others. The end of the function takes the
+ * place back. */
+void        bs_executor_lend_place      (BsExecutor *executor, gconstpointer store);
+
+/* The executor that this thread belongs to, or NULL. Whatever runs on the thread is
+ * part of an operation that is not over. */
+BsExecutor *bs_executor_get_current     (void);
+
+/* Takes over a reference on the entry's owner, which `run` gets. */
+void        bs_executor_submit          (BsExecutor *executor, BsExecutorEntry *entry, int priority);
+/* TRUE where the entry was queued: the reference is the caller's again. */
+gboolean    bs_executor_forget          (BsExecutor *executor, BsExecutorEntry *entry);
+void        bs_executor_boost           (BsExecutor *executor, BsExecutorEntry *entry, int priority);
+
+/* Whether this thread may run operations itself: always where the executor has
+ * threads, else where the thread is the context's. Every TRUE is paired with a leave. */
+gboolean    bs_executor_enter           (BsExecutor *executor);
+void        bs_executor_leave           (BsExecutor *executor);
+
+/* Runs ready operations until `*done` is set; only inside enter and leave of an
+ * executor in a context. The setter of `*done` calls bs_executor_wake() afterwards. */
+gboolean    bs_executor_is_context      (BsExecutor *executor);
+void        bs_executor_run_until       (BsExecutor *executor, int *done);
+void        bs_executor_wake            (BsExecutor *executor);
 
 G_END_DECLS

@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/threads/bs-executor-private.h"
+#include "bs-executor-private.h"
 
-#include "store/threads/bs-store-operation-private.h"
+#include "store/threads/bs-call-scope-private.h"
 
 /* The thread pool holds no operations, only as many runners as there may be
- * threads: each takes the best operation until none is left. So an operation
- * can be given a better place, or be forgotten, while it waits, and a busy executor
- * costs no wake-up for each operation. */
+ * threads: each takes the best entry until none is left. So an entry can be
+ * boosted, or forgotten, while it waits, and a busy executor costs no wake-up for
+ * each operation.
+ *
+ * Entries wait in a binary heap, ordered by priority and then by submission: any
+ * number of priorities costs a logarithm. */
 
 /* How often a runner looks again before it sleeps. */
 #define PATIENCE 16
 
-typedef struct
-{
-  int priority;
-  BsStoreOperation *head;
-  BsStoreOperation *tail;
-} Level;
-
-struct _BsLane
+struct _BsExecutor
 {
   gatomicrefcount ref_count;
 
@@ -31,139 +27,106 @@ struct _BsLane
   GSource *source;            /* owned, and owns the executor until it is closed */
 
   GMutex mutex;
-  GCond cond;                 /* something is ready, or someone is done: only in a context */
+  GCond cond;                 /* something is ready, or some waiter is done: only in a context */
 
   /* under the mutex */
-  GArray *levels;             /* of Level, best first */
+  GPtrArray *heap;            /* of BsExecutorEntry, the root first */
+  guint64 n_submitted;
   guint n_runners;
-  guint n_lingering;          /* of those: about to look again whether something is ready */
-  guint n_claimed;            /* of those: somebody counts on that */
+  guint n_lingering;          /* runners about to look again whether something is ready */
+  guint n_claimed;            /* lingering runners that a submitted entry counts on */
   guint max_threads;
   int n_lent;
 };
 
 /* Much cheaper than a GPrivate, and nothing has to be freed with the thread. */
-static __thread BsCallScope *current_scope;
 static __thread BsExecutor *current_executor;
 
-void
-bs_call_scope_push (BsCallScope *scope, gconstpointer store, BsScopeKind kind)
+static gboolean
+goes_before (const BsExecutorEntry *a, const BsExecutorEntry *b)
 {
-  scope->previous = current_scope;
-  scope->store = store;
-  scope->kind = kind;
-  scope->lends = FALSE;
-  scope->saving = NULL;
-  current_scope = scope;
+  return a->priority < b->priority || (a->priority == b->priority && a->sequence < b->sequence);
 }
 
-void
-bs_call_scope_pop (BsCallScope *scope)
+static void
+place (BsExecutor *executor, BsExecutorEntry *entry, guint index)
 {
-  g_assert (current_scope == scope);
-  current_scope = scope->previous;
+  executor->heap->pdata[index - 1] = entry;
+  entry->index = index;
 }
 
-BsCallScope *
-bs_call_scope_find (gconstpointer store, BsScopeKind kind)
+static void
+sift_up (BsExecutor *executor, BsExecutorEntry *entry, guint index)
 {
-  for (BsCallScope *scope = current_scope; scope != NULL; scope = scope->previous)
-    if (scope->store == store && scope->kind == kind)
-      return scope;
-
-  return NULL;
-}
-
-BsCallScope *
-bs_call_scope_get_current (void)
-{
-  return current_scope;
-}
-
-static Level *
-level_get (BsExecutor *executor, int priority)
-{
-  Level level = { .priority = priority };
-  guint i;
-
-  for (i = 0; i < executor->levels->len; i++)
+  while (index > 1)
     {
-      Level *candidate = &g_array_index (executor->levels, Level, i);
+      BsExecutorEntry *parent = executor->heap->pdata[index / 2 - 1];
 
-      if (candidate->priority == priority)
-        return candidate;
-      if (candidate->priority > priority)
+      if (!goes_before (entry, parent))
         break;
+      place (executor, parent, index);
+      index /= 2;
     }
-
-  g_array_insert_val (executor->levels, i, level);
-  return &g_array_index (executor->levels, Level, i);
+  place (executor, entry, index);
 }
 
 static void
-push (BsExecutor *executor, BsStoreOperation *operation, int priority)
+sift_down (BsExecutor *executor, BsExecutorEntry *entry, guint index)
 {
-  Level *level = level_get (executor, priority);
+  guint n_entries = executor->heap->len;
 
-  operation->executor_queued = TRUE;
-  operation->executor_priority = priority;
-  operation->executor_next = NULL;
-  operation->executor_previous = level->tail;
-  if (level->tail != NULL)
-    level->tail->executor_next = operation;
-  else
-    level->head = operation;
-  level->tail = operation;
+  for (guint child = index * 2; child <= n_entries; child = index * 2)
+    {
+      if (child < n_entries && goes_before (executor->heap->pdata[child], executor->heap->pdata[child - 1]))
+        child++;
+      if (!goes_before (executor->heap->pdata[child - 1], entry))
+        break;
+      place (executor, executor->heap->pdata[child - 1], index);
+      index = child;
+    }
+  place (executor, entry, index);
 }
 
 static void
-take (BsExecutor *executor, BsStoreOperation *operation)
+push (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
-  Level *level = level_get (executor, operation->executor_priority);
-
-  if (operation->executor_previous != NULL)
-    operation->executor_previous->executor_next = operation->executor_next;
-  else
-    level->head = operation->executor_next;
-  if (operation->executor_next != NULL)
-    operation->executor_next->executor_previous = operation->executor_previous;
-  else
-    level->tail = operation->executor_previous;
-  operation->executor_queued = FALSE;
+  entry->priority = priority;
+  entry->sequence = executor->n_submitted++;
+  g_ptr_array_add (executor->heap, entry);
+  sift_up (executor, entry, executor->heap->len);
 }
 
-static BsStoreOperation *
+static void
+take (BsExecutor *executor, BsExecutorEntry *entry)
+{
+  BsExecutorEntry *last = executor->heap->pdata[executor->heap->len - 1];
+  guint index = entry->index;
+
+  g_ptr_array_set_size (executor->heap, executor->heap->len - 1);
+  entry->index = 0;
+  if (last == entry)
+    return;
+
+  if (goes_before (last, entry))
+    sift_up (executor, last, index);
+  else
+    sift_down (executor, last, index);
+}
+
+static BsExecutorEntry *
 peek (BsExecutor *executor)
 {
-  /* Levels are few, and an empty one is dropped when it is passed by. */
-  for (guint i = 0; i < executor->levels->len; i++)
-    {
-      Level *level = &g_array_index (executor->levels, Level, i);
-
-      if (level->head != NULL)
-        return level->head;
-      if (executor->levels->len > 8)
-        g_array_remove_index (executor->levels, i--);
-    }
-
-  return NULL;
+  return executor->heap->len > 0 ? executor->heap->pdata[0] : NULL;
 }
 
-static BsStoreOperation *
+static BsExecutorEntry *
 pop (BsExecutor *executor)
 {
-  BsStoreOperation *operation = peek (executor);
+  BsExecutorEntry *entry = peek (executor);
 
-  if (operation != NULL)
-    take (executor, operation);
-  return operation;
-}
-
-static void
-run (BsStoreOperation *operation)
-{
-  bs_store_operation_run (operation, NULL);
-  bs_store_operation_unref (operation);
+  if (entry != NULL)
+    take (executor, entry);
+  return entry;
 }
 
 /* A moment in which something may become ready: to sleep and to be woken costs
@@ -191,14 +154,14 @@ runner (gpointer data, gpointer user_data)
   g_mutex_lock (&executor->mutex);
   for (;;)
     {
-      BsStoreOperation *operation = NULL;
+      BsExecutorEntry *entry = NULL;
 
       if ((int) executor->n_runners <= (int) executor->max_threads + executor->n_lent)
-        operation = pop (executor);
-      if (operation != NULL)
+        entry = pop (executor);
+      if (entry != NULL)
         {
           g_mutex_unlock (&executor->mutex);
-          run (operation);
+          entry->run (entry);
           patience = PATIENCE;
           g_mutex_lock (&executor->mutex);
         }
@@ -257,18 +220,18 @@ static gboolean
 executor_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
   BsExecutor *executor = ((ExecutorSource *) source)->executor;
-  BsStoreOperation *operation, *next;
+  BsExecutorEntry *entry, *next;
 
   g_mutex_lock (&executor->mutex);
-  operation = pop (executor);
+  entry = pop (executor);
   next = peek (executor);
   g_source_set_ready_time (source, next != NULL ? 0 : -1);
   if (next != NULL)
-    g_source_set_priority (source, next->executor_priority);
+    g_source_set_priority (source, next->priority);
   g_mutex_unlock (&executor->mutex);
 
-  if (operation != NULL)
-    run (operation);
+  if (entry != NULL)
+    entry->run (entry);
 
   return G_SOURCE_CONTINUE;
 }
@@ -292,7 +255,7 @@ executor_new (void)
   g_atomic_ref_count_init (&executor->ref_count);
   g_mutex_init (&executor->mutex);
   g_cond_init (&executor->cond);
-  executor->levels = g_array_new (FALSE, FALSE, sizeof (Level));
+  executor->heap = g_ptr_array_new ();
   return executor;
 }
 
@@ -338,7 +301,7 @@ bs_executor_unref (BsExecutor *executor)
   if (executor->pool != NULL)
     g_thread_pool_free (executor->pool, FALSE, FALSE);
   g_clear_pointer (&executor->context, g_main_context_unref);
-  g_array_unref (executor->levels);
+  g_ptr_array_unref (executor->heap);
   g_mutex_clear (&executor->mutex);
   g_cond_clear (&executor->cond);
   g_free (executor);
@@ -390,17 +353,29 @@ bs_executor_lend (BsExecutor *executor, int n_threads)
 }
 
 void
-bs_executor_submit (BsExecutor *executor, BsStoreOperation *operation)
+bs_executor_lend_place (BsExecutor *executor, gconstpointer store)
 {
-  bs_store_operation_ref (operation);
+  BsCallScope *scope = bs_call_scope_find (store, BS_SCOPE_FUNCTION);
 
+  if (scope == NULL || scope->lends || executor->context != NULL)
+    return;
+
+  scope->lends = TRUE;
+  bs_executor_lend (executor, 1);
+}
+
+void
+bs_executor_submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
+{
   g_mutex_lock (&executor->mutex);
-  push (executor, operation, g_atomic_int_get (&operation->priority));
+  push (executor, entry, priority);
   if (executor->pool != NULL)
-    submit_to_threads (executor);
+    {
+      submit_to_threads (executor);
+    }
   else
     {
-      g_source_set_priority (executor->source, peek (executor)->executor_priority);
+      g_source_set_priority (executor->source, peek (executor)->priority);
       g_source_set_ready_time (executor->source, 0);
       g_cond_broadcast (&executor->cond);
     }
@@ -408,32 +383,31 @@ bs_executor_submit (BsExecutor *executor, BsStoreOperation *operation)
 }
 
 void
-bs_executor_raise (BsExecutor *executor, BsStoreOperation *operation, int priority)
+bs_executor_boost (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
   g_mutex_lock (&executor->mutex);
-  if (operation->executor_queued && operation->executor_priority > priority)
+  if (entry->index != 0 && entry->priority > priority)
     {
-      take (executor, operation);
-      push (executor, operation, priority);
+      take (executor, entry);
+      push (executor, entry, priority);
       if (executor->source != NULL)
-        g_source_set_priority (executor->source, peek (executor)->executor_priority);
+        g_source_set_priority (executor->source, peek (executor)->priority);
     }
   g_mutex_unlock (&executor->mutex);
 }
 
-void
-bs_executor_forget (BsExecutor *executor, BsStoreOperation *operation)
+gboolean
+bs_executor_forget (BsExecutor *executor, BsExecutorEntry *entry)
 {
   gboolean queued;
 
   g_mutex_lock (&executor->mutex);
-  queued = operation->executor_queued;
+  queued = entry->index != 0;
   if (queued)
-    take (executor, operation);
+    take (executor, entry);
   g_mutex_unlock (&executor->mutex);
 
-  if (queued)
-    bs_store_operation_unref (operation);
+  return queued;
 }
 
 gboolean
@@ -448,8 +422,8 @@ bs_executor_enter (BsExecutor *executor)
   if (executor->context == NULL)
     return TRUE;
 
-  /* Before any loop runs nobody owns the context: then it is the thread that
-   * made the store that stands in for the owner. */
+  /* Before any loop runs nobody owns the context: the thread that made the store
+   * stands in for the owner then. */
   if (!g_main_context_is_owner (executor->context) && executor->constructor != g_thread_self ())
     return FALSE;
 
@@ -469,15 +443,15 @@ bs_executor_run_until (BsExecutor *executor, int *done)
   g_mutex_lock (&executor->mutex);
   while (!g_atomic_int_get (done))
     {
-      BsStoreOperation *operation = pop (executor);
+      BsExecutorEntry *entry = pop (executor);
 
-      if (operation == NULL)
+      if (entry == NULL)
         {
           g_cond_wait (&executor->cond, &executor->mutex);
           continue;
         }
       g_mutex_unlock (&executor->mutex);
-      run (operation);
+      entry->run (entry);
       g_mutex_lock (&executor->mutex);
     }
   g_mutex_unlock (&executor->mutex);

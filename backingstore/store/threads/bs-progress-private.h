@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/bs-backing-store.h"
+#include "store/threads/bs-notifier-private.h"
 
 G_BEGIN_DECLS
 
@@ -10,7 +10,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   /* constant */
-  BsBackingStore *store;        /* the object's; nullable */
+  BsNotifier *notifier;         /* of the object's store; NULL where it has none */
   GObject *object;              /* not owned: this is part of it */
   GParamSpec *const *pspecs;    /* of n-total, n-done and fraction */
 
@@ -24,7 +24,7 @@ typedef struct
   guint64 n_done;
 } BsProgress;
 
-void    bs_progress_init         (BsProgress *self, BsBackingStore *store, GObject *object, GParamSpec *const *pspecs);
+void    bs_progress_init         (BsProgress *self, BsNotifier *notifier, GObject *object, GParamSpec *const *pspecs);
 /* The object is being finalized: none of its properties is notified any more. */
 void    bs_progress_clear        (BsProgress *self);
 

@@ -3,7 +3,6 @@
 
 #include "store/threads/bs-progress-private.h"
 
-#include "store/operations/bs-store-private.h"
 
 typedef enum
 {
@@ -15,14 +14,14 @@ typedef enum
 static void
 notify (BsProgress *self, Which which)
 {
-  bs_notifier_notify (self->store->notifier, self->object, self->pspecs[which], &self->pending[which]);
+  bs_notifier_notify (self->notifier, self->object, self->pspecs[which], &self->pending[which]);
 }
 
 void
-bs_progress_init (BsProgress *self, BsBackingStore *store, GObject *object, GParamSpec *const *pspecs)
+bs_progress_init (BsProgress *self, BsNotifier *notifier, GObject *object, GParamSpec *const *pspecs)
 {
   g_mutex_init (&self->mutex);
-  self->store = store;
+  self->notifier = notifier;
   self->object = object;
   self->pspecs = pspecs;
 }
@@ -30,8 +29,8 @@ bs_progress_init (BsProgress *self, BsBackingStore *store, GObject *object, GPar
 void
 bs_progress_clear (BsProgress *self)
 {
-  if (self->store != NULL)
-    bs_notifier_forget (self->store->notifier, self->object);
+  if (self->notifier != NULL)
+    bs_notifier_forget (self->notifier, self->object);
   g_mutex_clear (&self->mutex);
 }
 
@@ -84,7 +83,7 @@ bs_progress_complete (BsProgress *self)
 void
 bs_progress_tell_now (BsProgress *self, GMainContext *context)
 {
-  bs_notifier_tell_now (self->store->notifier, context, self->object);
+  bs_notifier_tell_now (self->notifier, context, self->object);
 }
 
 guint64

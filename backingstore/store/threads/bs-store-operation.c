@@ -1,38 +1,55 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/threads/bs-store-operation-private.h"
-#include "store/operations/bs-store-private.h"
-#include "store/queues/bs-path-private.h"
+#include "bs-store-operation-private.h"
+
+static void
+entry_run (BsExecutorEntry *entry)
+{
+  BsStoreOperation *operation = (BsStoreOperation *) entry;
+  gboolean runs;
+
+  g_mutex_lock (operation->lock);
+  /* Every waiter may have left meanwhile. */
+  runs = operation->state == BS_OPERATION_READY || (operation->state == BS_OPERATION_RUNNING && operation->resumes);
+  if (runs)
+    bs_store_operation_begin (operation, NULL);
+  g_mutex_unlock (operation->lock);
+
+  if (runs)
+    operation->klass->run (operation);
+  else
+    bs_store_operation_unref (operation);
+}
 
 void
 bs_store_operation_init (BsStoreOperation            *operation,
-             const BsStoreOperationClass *klass,
-             BsOperationKind         kind,
-             BsBackingStore   *store,
-             BsExecutor           *executor,
-             GMutex           *lock,
-             BsTrackedPath    *tracked,
-             int               priority)
+                         const BsStoreOperationClass *klass,
+                         BsOperationKind              kind,
+                         BsBackingStore              *store,
+                         BsTaskCount                 *count,
+                         BsExecutor                  *executor,
+                         GMutex                      *lock,
+                         BsTrackedPath               *tracked,
+                         int                          priority)
 {
+  operation->entry.run = entry_run;
   g_atomic_ref_count_init (&operation->ref_count);
   operation->priority = priority;
   operation->klass = klass;
   operation->kind = kind;
   operation->store = store;
-  operation->tracker = store->tracker;
+  operation->count = count;
   operation->executor = executor;
   operation->lock = lock;
   operation->tracked = tracked;
-  if (!operation->embedded && !operation->uncounted)
-    bs_task_tracker_begin (store->tracker);
 }
 
 void
 bs_store_operation_hold (BsStoreOperation *operation)
 {
   g_object_ref (operation->store);
-  g_object_ref (operation->tracker);
+  g_object_ref (operation->count->owner);
   if (operation->tracked != NULL)
     g_object_ref (operation->tracked);
   operation->held = TRUE;
@@ -58,9 +75,11 @@ kind_title (BsOperationKind kind)
     [BS_KIND_SAVE] = "Saving",
     [BS_KIND_REGISTER_ALL] = "Registering all keys",
     [BS_KIND_DELETE_KEYS] = "Deleting persisted keys",
+    [BS_KIND_DELETE_NOT_SAVED] = "Deleting persisted keys",
     [BS_KIND_DROP_TOKENS] = "Deleting keys",
     [BS_KIND_VERIFY_PATH] = "Verifying the path",
-    [BS_KIND_TASK] = "Running a function in the store's threads",
+    [BS_KIND_FUNCTION] = "Running a function in the store's threads",
+    [BS_KIND_COMMIT] = "Running the commit function",
     [BS_KIND_CLOSE] = "Closing the store",
   };
 
@@ -68,7 +87,7 @@ kind_title (BsOperationKind kind)
 }
 
 GError *
-bs_operation_error_at (BsOperationKind kind, const BsKey *key, GFile *path, GQuark domain, int code, const char *why)
+bs_operation_error (BsOperationKind kind, const BsKey *key, GFile *path, GQuark domain, int code, const char *why)
 {
   g_autoptr (GString) message = g_string_new (kind_title (kind));
 
@@ -89,33 +108,30 @@ bs_operation_error_at (BsOperationKind kind, const BsKey *key, GFile *path, GQua
   return g_error_new (domain, code, "%s: %s", message->str, why);
 }
 
-GError *
-bs_operation_error (BsOperationKind kind, const BsKey *key, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
-{
-  return bs_operation_error_at (kind, key, tracked != NULL ? bs_tracked_path_get_file (tracked) : NULL, domain, code, why);
-}
-
 BsStoreOperation *
 bs_store_operation_ref (BsStoreOperation *operation)
 {
-  g_atomic_ref_count_inc (&operation->ref_count);
+  if (!operation->on_stack)
+    g_atomic_ref_count_inc (&operation->ref_count);
   return operation;
 }
 
 void
 bs_store_operation_unref (BsStoreOperation *operation)
 {
-  g_autoptr (BsTaskTracker) tracker = NULL;
+  g_autoptr (GObject) owner = NULL;
+  BsTaskCount *count = operation->count;
+  guint stripe = operation->stripe;
   gboolean counted;
 
-  if (!g_atomic_ref_count_dec (&operation->ref_count))
+  if (operation->on_stack || !g_atomic_ref_count_dec (&operation->ref_count))
     return;
-
-  tracker = operation->tracker;
-  counted = !operation->uncounted;
 
   g_assert (operation->held);
   g_assert (operation->waiters == NULL && operation->ticket == 0);
+
+  owner = count->owner;
+  counted = operation->counted;
 
   if (operation->klass->free != NULL)
     operation->klass->free (operation);
@@ -124,10 +140,10 @@ bs_store_operation_unref (BsStoreOperation *operation)
   g_clear_object (&operation->store);
   g_free (operation);
 
-  /* What the references dropped above have queued is counted by now, and
-   * whoever waits finds that nothing of ours holds the store any more. */
+  /* An operation queued by the references dropped above is counted by now, and a
+   * waiter finds that no operation holds the store any more. */
   if (counted)
-    bs_task_tracker_end (tracker);
+    bs_task_count_end (count, stripe);
 }
 
 void
@@ -136,43 +152,36 @@ bs_store_operation_join (BsStoreOperation *operation, BsWaiter *waiter)
   waiter->next = operation->waiters;
   operation->waiters = bs_waiter_ref (waiter);
   waiter->operation = operation;
-  operation->n_wanting++;
+  operation->n_wanted++;
 }
 
 void
-bs_store_operation_raise (BsStoreOperation *operation, int priority)
+bs_store_operation_boost (BsStoreOperation *operation, int priority)
 {
-  if (g_atomic_int_get (&operation->priority) <= priority)
-    return;
-
-  g_atomic_int_set (&operation->priority, priority);
-  if (operation->state == BS_OPERATION_READY)
-    bs_executor_raise (operation->executor, operation, priority);
-}
-
-void
-bs_store_operation_lend (BsStoreOperation *operation, int priority)
-{
-  for (; operation != NULL; operation = operation->previous)
-    bs_store_operation_raise (operation, priority);
+  for (; operation != NULL && g_atomic_int_get (&operation->priority) > priority; operation = operation->previous)
+    {
+      g_atomic_int_set (&operation->priority, priority);
+      if (operation->state == BS_OPERATION_READY)
+        bs_executor_boost (operation->executor, &operation->entry, priority);
+    }
 }
 
 gboolean
-bs_store_operation_joinable (BsStoreOperation *operation, BsOperationKind kind, BsTrackedPath *tracked)
+bs_store_operation_is_joinable (BsStoreOperation *operation, BsOperationKind kind, BsTrackedPath *tracked)
 {
-  return operation->kind == kind && operation->tracked == tracked && !operation->fired &&
+  return operation->kind == kind && operation->tracked == tracked && !operation->cancelled &&
          operation->state != BS_OPERATION_DONE;
 }
 
 gboolean
 bs_store_operation_is_wanted_again (BsStoreOperation *operation)
 {
-  return operation->fired && operation->n_wanting > 0;
+  return operation->cancelled && operation->n_wanted > 0;
 }
 
-/* One fewer wants it: a waiter is taken out of the list. */
+/* Takes the waiter out of the list of waiters. */
 static void
-remove_caller (BsStoreOperation *operation, BsWaiter *waiter)
+remove_waiter (BsStoreOperation *operation, BsWaiter *waiter)
 {
   BsWaiter **link = &operation->waiters;
 
@@ -186,36 +195,33 @@ remove_caller (BsStoreOperation *operation, BsWaiter *waiter)
 static void
 answer_cancelled (BsWaiter *waiter)
 {
-  GFile *path = waiter->tracked != NULL ? bs_tracked_path_get_file (waiter->tracked) : waiter->path;
-
-  bs_waiter_answer (waiter, NULL, bs_operation_error_at (waiter->kind, waiter->has_key ? &waiter->key : NULL, path,
-                                                   G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
-  bs_waiter_unref (waiter);
+  bs_waiter_answer_and_unref (waiter, NULL, bs_operation_error (waiter->kind, waiter->has_key ? &waiter->key : NULL, waiter->file,
+                                                                G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
 }
 
 void
-bs_store_operation_leave (BsWaiter *waiter, gpointer unused)
+bs_store_operation_cancel_waiter (BsWaiter *waiter, gpointer unused)
 {
-  BsStoreOperation *fired = NULL;
+  BsStoreOperation *cancelled = NULL;
   BsDeferred deferred = { NULL, };
   gboolean removed = FALSE;
   BsStoreOperation *operation;
 
   g_mutex_lock (waiter->lock);
   operation = waiter->operation;
-  if (operation != NULL && !waiter->left)
+  if (operation != NULL && !waiter->cancelled)
     {
-      gboolean wanted = --operation->n_wanting > 0 || operation->unattended;
+      gboolean wanted = --operation->n_wanted > 0 || operation->unattended;
 
       if (operation->state == BS_OPERATION_RUNNING && !wanted)
         {
-          /* The last one waits for what really happens. */
-          operation->fired = TRUE;
-          fired = bs_store_operation_ref (operation);
+          /* The last waiter gets the true result. */
+          operation->cancelled = TRUE;
+          cancelled = bs_store_operation_ref (operation);
         }
       else if (operation->runner != waiter)
         {
-          remove_caller (operation, waiter);
+          remove_waiter (operation, waiter);
           removed = TRUE;
           if (!wanted)
             {
@@ -224,18 +230,19 @@ bs_store_operation_leave (BsWaiter *waiter, gpointer unused)
             }
         }
     }
-  waiter->left = TRUE;
+  waiter->cancelled = TRUE;
   g_mutex_unlock (waiter->lock);
 
-  bs_deferred_push (&deferred);
+  bs_deferred_push (&deferred, bs_deferred_run);
   if (removed)
     answer_cancelled (waiter);
-  if (fired != NULL)
+  if (cancelled != NULL)
     {
-      if (fired->cancellable != NULL)
-        g_cancellable_cancel (fired->cancellable);
-      bs_store_operation_unref (fired);
+      if (cancelled->cancellable != NULL)
+        g_cancellable_cancel (cancelled->cancellable);
+      bs_store_operation_unref (cancelled);
     }
+  bs_deferred_pop (&deferred);
   bs_deferred_run (&deferred);
 }
 
@@ -243,7 +250,7 @@ BsWaiter *
 bs_store_operation_put_back (BsStoreOperation *operation, BsDeferred *deferred)
 {
   BsWaiter **link = &operation->waiters;
-  BsWaiter *left = NULL;
+  BsWaiter *cancelled = NULL;
 
   operation->state = BS_OPERATION_QUEUED;
   operation->runner = NULL;
@@ -251,28 +258,28 @@ bs_store_operation_put_back (BsStoreOperation *operation, BsDeferred *deferred)
     {
       BsWaiter *waiter = *link;
 
-      if (!waiter->left)
+      if (!waiter->cancelled)
         {
           link = &waiter->next;
           continue;
         }
       *link = waiter->next;
       waiter->operation = NULL;
-      waiter->next = left;
-      left = waiter;
+      waiter->next = cancelled;
+      cancelled = waiter;
     }
 
-  if (operation->n_wanting == 0 && !operation->unattended)
+  if (operation->n_wanted == 0 && !operation->unattended)
     {
       operation->state = BS_OPERATION_DONE;
       operation->klass->drop (operation, deferred);
     }
 
-  return left;
+  return cancelled;
 }
 
 void
-bs_store_operation_answer_left (BsWaiter *waiters)
+bs_store_operation_answer_cancelled (BsWaiter *waiters)
 {
   while (waiters != NULL)
     {
@@ -283,9 +290,9 @@ bs_store_operation_answer_left (BsWaiter *waiters)
     }
 }
 
-/* A call can be fired only while everybody who wants it can leave. */
+/* A call of the backing can be cancelled only while every waiter can be. */
 static gboolean
-can_be_fired (BsStoreOperation *operation)
+can_be_cancelled (BsStoreOperation *operation)
 {
   if (operation->unattended)
     return FALSE;
@@ -298,25 +305,49 @@ can_be_fired (BsStoreOperation *operation)
 }
 
 void
-bs_store_operation_run (BsStoreOperation *operation, BsWaiter *runner)
+bs_store_operation_begin (BsStoreOperation *operation, BsWaiter *runner)
 {
-  g_mutex_lock (operation->lock);
-  if (operation->state != BS_OPERATION_READY && !(operation->state == BS_OPERATION_RUNNING && operation->resumes))
-    {
-      g_mutex_unlock (operation->lock);
-      return;
-    }
   operation->state = BS_OPERATION_RUNNING;
   operation->runner = runner;
-  if (operation->cancellable == NULL && can_be_fired (operation))
+  if (operation->cancellable == NULL && can_be_cancelled (operation))
     operation->cancellable = g_cancellable_new ();
+  if (operation->klass->begin != NULL)
+    operation->klass->begin (operation);
+}
+
+void
+bs_store_operation_submit (BsStoreOperation *operation)
+{
+  bs_executor_submit (operation->executor, &operation->entry, g_atomic_int_get (&operation->priority));
+}
+
+void
+bs_store_operation_start (BsStoreOperation *operation, BsWaiter *waiter)
+{
+  BsExecutor *executor = operation->executor;
+  gboolean runs;
+
+  if (!waiter->blocking || !bs_executor_enter (executor))
+    {
+      bs_store_operation_submit (operation);
+      return;
+    }
+
+  g_mutex_lock (operation->lock);
+  runs = operation->state == BS_OPERATION_READY;
+  if (runs)
+    bs_store_operation_begin (operation, waiter);
   g_mutex_unlock (operation->lock);
 
-  operation->klass->run (operation);
+  if (runs)
+    operation->klass->run (operation);
+  else
+    bs_store_operation_unref (operation);
+  bs_executor_leave (executor);
 }
 
 BsWaiter *
-bs_store_operation_steal_callers (BsStoreOperation *operation)
+bs_store_operation_steal_waiters (BsStoreOperation *operation)
 {
   BsWaiter *waiters = NULL;
 
@@ -341,24 +372,8 @@ bs_store_operation_answer (BsWaiter *waiters, gpointer value, const GError *erro
       BsWaiter *waiter = waiters;
 
       waiters = g_steal_pointer (&waiter->next);
-      bs_waiter_answer (waiter, error == NULL ? value : NULL, error != NULL ? g_error_copy (error) : NULL);
-      bs_waiter_unref (waiter);
+      bs_waiter_answer_and_unref (waiter, error == NULL ? value : NULL, error != NULL ? g_error_copy (error) : NULL);
     }
-}
-
-void
-bs_store_operation_start (BsStoreOperation *operation, BsWaiter *waiter)
-{
-  if (waiter->blocking && bs_executor_enter (operation->executor))
-    {
-      bs_store_operation_run (operation, waiter);
-      bs_executor_leave (operation->executor);
-    }
-  else
-    {
-      bs_executor_submit (operation->executor, operation);
-    }
-  bs_store_operation_unref (operation);
 }
 
 void
@@ -376,87 +391,72 @@ bs_deferred_add_dropped (BsDeferred *deferred, BsStoreOperation *operation)
   deferred->dropped = operation;
 }
 
-static __thread BsDeferred *pushed;
-
 void
-bs_deferred_push (BsDeferred *deferred)
-{
-  deferred->outer = pushed;
-  pushed = deferred;
-}
-
-static void
-submit (BsDeferred *deferred)
+bs_deferred_run (BsDeferred *deferred)
 {
   while (deferred->ready != NULL)
     {
       BsStoreOperation *operation = deferred->ready;
 
       deferred->ready = g_steal_pointer (&operation->ready_next);
-      if (!operation->held)
+      if (!operation->held && !operation->on_stack)
         bs_store_operation_hold (operation);
-      bs_executor_submit (operation->executor, operation);
-      bs_store_operation_unref (operation);
+      bs_store_operation_submit (operation);
     }
   while (deferred->dropped != NULL)
     {
       BsStoreOperation *operation = deferred->dropped;
 
       deferred->dropped = g_steal_pointer (&operation->dropped_next);
-      bs_executor_forget (operation->executor, operation);
+      if (bs_executor_forget (operation->executor, &operation->entry))
+        bs_store_operation_unref (operation);
       bs_store_operation_unref (operation);
     }
 }
 
 void
-bs_deferred_run_pushed (void)
+bs_deferred_answer (BsDeferred *deferred, BsWaiter *waiters, gpointer value, const GError *error)
 {
-  for (BsDeferred *deferred = pushed; deferred != NULL; deferred = deferred->outer)
-    submit (deferred);
+  bs_deferred_push (deferred, bs_deferred_run);
+  bs_store_operation_answer (waiters, value, error);
+  bs_deferred_pop (deferred);
+  bs_deferred_run (deferred);
 }
 
 void
-bs_deferred_run (BsDeferred *deferred)
-{
-  submit (deferred);
-  if (pushed == deferred)
-    pushed = deferred->outer;
-}
-
-void
-bs_operation_list_append (BsOperationList *queue, BsStoreOperation *operation)
+bs_operation_list_append (BsOperationList *list, BsStoreOperation *operation)
 {
   operation->next = NULL;
-  operation->previous = queue->tail;
-  if (queue->tail != NULL)
-    queue->tail->next = operation;
+  operation->previous = list->tail;
+  if (list->tail != NULL)
+    list->tail->next = operation;
   else
-    queue->head = operation;
-  queue->tail = operation;
+    list->head = operation;
+  list->tail = operation;
 }
 
 void
-bs_operation_list_prepend (BsOperationList *queue, BsStoreOperation *operation)
+bs_operation_list_prepend (BsOperationList *list, BsStoreOperation *operation)
 {
   operation->previous = NULL;
-  operation->next = queue->head;
-  if (queue->head != NULL)
-    queue->head->previous = operation;
+  operation->next = list->head;
+  if (list->head != NULL)
+    list->head->previous = operation;
   else
-    queue->tail = operation;
-  queue->head = operation;
+    list->tail = operation;
+  list->head = operation;
 }
 
 void
-bs_operation_list_remove (BsOperationList *queue, BsStoreOperation *operation)
+bs_operation_list_remove (BsOperationList *list, BsStoreOperation *operation)
 {
   if (operation->previous != NULL)
     operation->previous->next = operation->next;
   else
-    queue->head = operation->next;
+    list->head = operation->next;
   if (operation->next != NULL)
     operation->next->previous = operation->previous;
   else
-    queue->tail = operation->previous;
+    list->tail = operation->previous;
   operation->previous = operation->next = NULL;
 }

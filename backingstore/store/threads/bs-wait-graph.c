@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "store/threads/bs-wait-graph-private.h"
+#include "config.h"
 
-static GMutex waits_mutex;
-static BsWaitEdge *waits;     /* by next; under the mutex */
+#include "bs-wait-graph-private.h"
+
+#include "store/threads/bs-call-scope-private.h"
+
+static GMutex edges_mutex;
+static BsWaitEdge *edges;     /* by next; under the mutex */
 
 static BsCallScope *
 next_commit (BsCallScope *scope)
@@ -28,15 +32,15 @@ is_on_stack (BsCallScope *innermost, gconstpointer path)
 static gconstpointer
 find_awaited (gconstpointer path)
 {
-  for (BsWaitEdge *wait = waits; wait != NULL; wait = wait->next)
-    if (wait->saving == path)
-      return wait->awaited;
+  for (BsWaitEdge *edge = edges; edge != NULL; edge = edge->next)
+    if (edge->saving == path)
+      return edge->awaited;
 
   return NULL;
 }
 
 gboolean
-bs_wait_graph_enter (BsWaitEdge *wait, gconstpointer path)
+bs_wait_graph_enter (BsWaitEdge *edge, gconstpointer path)
 {
   BsCallScope *innermost = next_commit (bs_call_scope_get_current ());
   gconstpointer awaited = path;
@@ -44,33 +48,33 @@ bs_wait_graph_enter (BsWaitEdge *wait, gconstpointer path)
   if (innermost == NULL)
     return TRUE;
 
-  g_mutex_lock (&waits_mutex);
+  g_mutex_lock (&edges_mutex);
   while (awaited != NULL && !is_on_stack (innermost, awaited))
     awaited = find_awaited (awaited);
   if (awaited == NULL)
     {
-      wait->saving = innermost->saving;
-      wait->awaited = path;
-      wait->next = waits;
-      waits = wait;
+      edge->saving = innermost->saving;
+      edge->awaited = path;
+      edge->next = edges;
+      edges = edge;
     }
-  g_mutex_unlock (&waits_mutex);
+  g_mutex_unlock (&edges_mutex);
 
   return awaited == NULL;
 }
 
 void
-bs_wait_graph_leave (BsWaitEdge *wait)
+bs_wait_graph_leave (BsWaitEdge *edge)
 {
-  BsWaitEdge **link = &waits;
+  BsWaitEdge **link = &edges;
 
-  if (wait->saving == NULL)
+  if (edge->saving == NULL)
     return;
 
-  g_mutex_lock (&waits_mutex);
-  while (*link != wait)
+  g_mutex_lock (&edges_mutex);
+  while (*link != edge)
     link = &(*link)->next;
-  *link = wait->next;
-  g_mutex_unlock (&waits_mutex);
-  wait->saving = NULL;
+  *link = edge->next;
+  g_mutex_unlock (&edges_mutex);
+  edge->saving = NULL;
 }

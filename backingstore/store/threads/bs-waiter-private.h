@@ -1,26 +1,91 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/bs-backing-store.h"
+#include "base/bs-key-private.h"
+#include "store/threads/bs-executor-private.h"
 #include "store/threads/bs-progress-private.h"
+#include "store/threads/bs-wait-graph-private.h"
 
 G_BEGIN_DECLS
 
-/* Someone who waits for an operation: an asynchronous call (a GTask), a thread
- * inside a blocking call, or the library itself in the background. It is
- * answered exactly once. */
-typedef struct _BsCaller BsWaiter;
+typedef struct _BsStoreOperation BsStoreOperation;
 
-/* Called once, on the thread that finishes the operation (or on the one that
- * asks, or on the one that cancels), with no lock held, before the waiter is
- * answered.
+/* Waits for an operation: on behalf of an asynchronous call (a GTask), of a thread
+ * inside a blocking call, or of the library itself in the background. Each waiter
+ * is answered exactly once. */
+typedef struct _BsWaiter BsWaiter;
+
+/* Makes of the operation's result the waiter's answer. Called once, on the thread
+ * that finishes the operation (or on the one that asks, or on the one that
+ * cancels), with no lock held, before the waiter is answered.
  *
  * On success `*error` is NULL and `value` is the operation's result, borrowed.
- * On failure `value` is NULL and `*error` is set. Returns what this waiter is
- * to get, owned, to be freed with its `value_free`; it may set `*error`. */
+ * On failure `value` is NULL and `*error` is set. Returns the waiter's answer,
+ * owned, to be freed with its `value_free`; it may set `*error`. */
 typedef gpointer (*BsDeliverFunc) (gpointer data, gpointer value, GError **error);
 
-/* A task as all of ours are. */
+typedef struct
+{
+  BsDeliverFunc func;         /* nullable */
+  gpointer data;
+  GDestroyNotify data_free;   /* nullable; runs after `func`, or with the waiter */
+  GDestroyNotify value_free;  /* NULL where the answer is only success or an error */
+
+  gpointer context_data;      /* destroyed in the waiter's context, after the answer */
+  GDestroyNotify context_data_free;   /* nullable */
+  BsProgress *progress;       /* nullable; part of the task's source object: told before the answer */
+} BsDelivery;
+
+struct _BsWaiter
+{
+  gatomicrefcount ref_count;
+  int priority;
+
+  /* constant */
+  BsExecutor *executor;         /* borrowed; NULL but where a blocking wait runs the ready entries of a context */
+  GTask *task;                  /* owned; NULL in the background and in blocking calls */
+  gboolean blocking;
+  gboolean on_stack;            /* of the blocking call, and so never freed */
+  GCancellable *cancellable;    /* owned, nullable */
+  gulong cancelled_id;
+  BsDelivery delivery;
+
+  /* the subject of the message when it is cancelled: only where it can be */
+  guint8 kind;                  /* BsOperationKind */
+  gboolean has_key;
+  BsKey key;
+  GFile *file;                  /* owned, nullable */
+
+  GMutex *lock;                 /* the operation's; constant once connected */
+  gpointer lock_owner;          /* owned, nullable: has the lock in it */
+  GDestroyNotify lock_owner_free;
+  void (*cancel) (BsWaiter *waiter, gpointer data);
+  gpointer cancel_data;
+
+  /* under the operation's lock */
+  BsStoreOperation *operation;  /* borrowed, nullable */
+  BsWaiter *next;
+  gboolean cancelled;
+  gboolean task_returned;       /* by the task's own function */
+
+  /* the answer */
+  int answered;                 /* atomic: the thread that sets it answers */
+  gpointer value;
+  GError *error;
+
+  BsWaitEdge wait;              /* of a blocking call */
+
+  gconstpointer thread;         /* the rest: of a blocking call; identity only */
+  gboolean answered_here;       /* on that thread */
+  GMutex mutex;
+  GCond cond;
+  int done;                     /* atomic; set under the mutex: the call may go on */
+  gboolean sleeps;              /* under the mutex */
+};
+
+#define BS_PRIORITY_BLOCKING G_PRIORITY_HIGH
+
+/* A task with the properties that all tasks of the library have. */
 GTask    *bs_task_new              (gpointer            source,
                                     GCancellable       *cancellable,
                                     GAsyncReadyCallback callback,
@@ -30,47 +95,42 @@ GTask    *bs_task_new              (gpointer            source,
                                     int                 io_priority) G_GNUC_WARN_UNUSED_RESULT;
 
 /* `task` is taken over; its cancellable is the waiter's. The answer is handed
- * over by a source in the task's context: as a pointer when there is a
- * `value_free`, else as a boolean. */
-BsWaiter *bs_waiter_new_async      (BsBackingStore *store,
-                                    GTask          *task,
-                                    BsDeliverFunc   deliver,
-                                    gpointer        data,
-                                    GDestroyNotify  data_free,
-                                    GDestroyNotify  value_free);
-BsWaiter *bs_waiter_new_blocking   (BsBackingStore *store,
-                                    GCancellable   *cancellable,
-                                    BsDeliverFunc   deliver,
-                                    gpointer        data,
-                                    GDestroyNotify  data_free,
-                                    GDestroyNotify  value_free);
-/* Nobody waits: `deliver` is all that happens, and owns what it makes. */
-BsWaiter *bs_waiter_new_background (BsBackingStore *store,
-                                    int             priority,
-                                    BsDeliverFunc   deliver,
-                                    gpointer        data,
-                                    GDestroyNotify  data_free);
+ * over by a source in the task's context: as a pointer where there is a
+ * `value_free`, else as a boolean. `delivery` is nullable, here and below. */
+BsWaiter *bs_waiter_new_async      (GTask *task, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
+/* No thread waits: the delivery is all that happens, and owns what it makes. */
+BsWaiter *bs_waiter_new_background (int priority, GCancellable *cancellable, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
+/* To be waited for on this thread. A waiter that nobody can cancel may be on the
+ * stack of the call. `executor` is borrowed until the wait is over. */
+BsWaiter *bs_waiter_new_blocking   (BsExecutor *executor, GCancellable *cancellable, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
+void      bs_waiter_init_on_stack  (BsWaiter *waiter, BsExecutor *executor, const BsDelivery *delivery);
 
 BsWaiter *bs_waiter_ref            (BsWaiter *waiter);
 void      bs_waiter_unref          (BsWaiter *waiter);
 
-/* Whose progress is told before an asynchronous waiter is answered: it is part of
- * the task's source object, which may go with the answer. */
-void      bs_waiter_set_progress   (BsWaiter *waiter, BsProgress *progress);
+/* Takes over a reference on what has the operation's lock in it. */
+void      bs_waiter_hold_lock      (BsWaiter *waiter, gpointer owner, GDestroyNotify owner_free);
+void      bs_waiter_set_subject    (BsWaiter *waiter, guint kind, const BsKey *key, GFile *file);
 
-/* Answers the waiter, with or without an error; FALSE if somebody else already
- * did. Runs `deliver`; takes `error` over; `value` is borrowed. No lock held. */
+/* Answers the waiter, with or without an error; FALSE if it was answered before.
+ * Runs the delivery; takes `error` over; `value` is borrowed. No lock held.
+ *
+ * A waiter on the stack may be gone as soon as it is answered. */
 gboolean  bs_waiter_answer         (BsWaiter *waiter, gpointer value, GError *error);
+/* The same for whoever has a reference, which is consumed. */
+void      bs_waiter_answer_and_unref (BsWaiter *waiter, gpointer value, GError *error);
 
-/* What a cancellation does while the waiter stands in no operation of the
- * store, for waits that are not operations (a trim, a tracker's wait). `leave`
- * runs on the cancelling thread, with no lock held; it calls bs_waiter_answer
- * when the waiter is to be answered. */
-void      bs_waiter_connect        (BsWaiter *waiter, void (*leave) (BsWaiter *waiter, gpointer data), gpointer data);
+/* Answers a task at once, in its context. Takes the task and `error` over; `value` is
+ * borrowed. */
+void      bs_answer_async          (GTask *task, const BsDelivery *delivery, gpointer value, GError *error);
 
-/* Blocks until the waiter is answered (running the main-context's operations
- * where this is its thread), and consumes the reference. The result is the
- * value, or, without `value_free`, whether there was no error. */
+/* Has `cancel` called when the waiter is cancelled, on the cancelling thread, with
+ * no lock held. `cancel` calls bs_waiter_answer() if the waiter is to be answered. */
+void      bs_waiter_connect        (BsWaiter *waiter, void (*cancel) (BsWaiter *waiter, gpointer data), gpointer data);
+
+/* Blocks until the waiter is answered (running the context's entries where this is
+ * its thread), and consumes the reference. The result is the value, or, without
+ * `value_free`, whether there was no error. */
 gpointer  bs_waiter_wait           (BsWaiter *waiter, GError **error);
 
 G_END_DECLS

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store/threads/bs-store-operation-private.h"
+#include "bs-waiter-private.h"
 
 #include <string.h>
 
-#include "store/operations/bs-store-private.h"
+#include "store/threads/bs-call-scope-private.h"
+#include "store/threads/bs-deferred-private.h"
 
 /* Every asynchronous answer goes through a source in the task's context, even
  * on the thread that owns it: returning a GTask there would run the callback
- * at once, inside whatever blocking call is on the stack. The source is also
- * what lets go of the task and of the callback's data in that context.
+ * at once, inside whatever blocking call is on the stack. The source also lets go
+ * of the task and of the callback's data in that context.
  *
  * Answers for one context and priority share a source while there are any, so
  * that a loop with much to do is woken once for many. */
 
-/* How many a source gives before others get their turn. */
+/* The number of answers that a source gives before others get their turn. */
 #define MOST_AT_ONCE 32
 
-typedef struct _AnswerSource AnswerSource;
-
-struct _AnswerSource
+typedef struct
 {
   GSource source;
 
@@ -29,14 +28,32 @@ struct _AnswerSource
   int priority;
 
   /* under answers_mutex */
-  AnswerSource *next;       /* of those that have something to give */
   BsWaiter *head;           /* owned, by next */
   BsWaiter *tail;
   guint n_waiters;
-};
+} AnswerSource;
 
 static GMutex answers_mutex;
-static AnswerSource *answers;
+static GHashTable *answers;   /* of the AnswerSources that have something to give; under the mutex */
+
+static guint
+answer_source_hash (gconstpointer key)
+{
+  const AnswerSource *self = key;
+
+  return g_direct_hash (self->context) * 31 + (guint) self->priority;
+}
+
+static gboolean
+answer_source_equal (gconstpointer a, gconstpointer b)
+{
+  const AnswerSource *left = a, *right = b;
+
+  return left->context == right->context && left->priority == right->priority;
+}
+
+/* Its address names the thread; cheaper than g_thread_self(). */
+static __thread char this_thread;
 
 static void
 disconnect (BsWaiter *waiter)
@@ -51,9 +68,9 @@ disconnect (BsWaiter *waiter)
 static void
 free_context_data (BsWaiter *waiter)
 {
-  if (waiter->context_data_free != NULL)
-    waiter->context_data_free (waiter->context_data);
-  waiter->context_data_free = NULL;
+  if (waiter->delivery.context_data_free != NULL)
+    waiter->delivery.context_data_free (waiter->delivery.context_data);
+  waiter->delivery.context_data_free = NULL;
 }
 
 /* Called in the waiter's context. Takes the reference over. */
@@ -63,15 +80,15 @@ give_answer (BsWaiter *waiter)
   GTask *task = g_steal_pointer (&waiter->task);
 
   disconnect (waiter);
-  if (waiter->progress != NULL)
-    bs_progress_tell_now (waiter->progress, g_task_get_context (task));
+  if (waiter->delivery.progress != NULL)
+    bs_progress_tell_now (waiter->delivery.progress, g_task_get_context (task));
 
-  if (waiter->returned)
+  if (waiter->task_returned)
     ;
   else if (waiter->error != NULL)
     g_task_return_error (task, g_steal_pointer (&waiter->error));
-  else if (waiter->value_free != NULL)
-    g_task_return_pointer (task, g_steal_pointer (&waiter->value), waiter->value_free);
+  else if (waiter->delivery.value_free != NULL)
+    g_task_return_pointer (task, g_steal_pointer (&waiter->value), waiter->delivery.value_free);
   else
     g_task_return_boolean (task, TRUE);
 
@@ -93,13 +110,7 @@ take_waiter (AnswerSource *self)
       self->head = g_steal_pointer (&waiter->next);
       self->n_waiters--;
       if (self->head == NULL)
-        {
-          AnswerSource **link = &answers;
-
-          while (*link != self)
-            link = &(*link)->next;
-          *link = self->next;
-        }
+        g_hash_table_remove (answers, self);
     }
   g_mutex_unlock (&answers_mutex);
 
@@ -153,30 +164,27 @@ answer_source_new (GMainContext *context, int priority)
   return self;
 }
 
+/* Takes the reference over. */
 static void
 hand_over (BsWaiter *waiter)
 {
-  GMainContext *context = g_task_get_context (waiter->task);
-  int priority = g_task_get_priority (waiter->task);
-  /* Once attached it may be dispatched, and the waiter's thread be gone with its
-   * context, before this has let go of the source, which looks at the context. */
+  AnswerSource key = { .context = g_task_get_context (waiter->task), .priority = g_task_get_priority (waiter->task) };
+  /* Once attached the source may be dispatched, and the task's thread be gone with
+   * its context, before this has let go of the source, which looks at the context. */
   g_autoptr (GMainContext) held = NULL;
   GSource *new_source = NULL;
   AnswerSource *self;
 
-  bs_waiter_ref (waiter);
-
   g_mutex_lock (&answers_mutex);
-  for (self = answers; self != NULL; self = self->next)
-    if (self->context == context && self->priority == priority)
-      break;
+  if (answers == NULL)
+    answers = g_hash_table_new (answer_source_hash, answer_source_equal);
+  self = g_hash_table_lookup (answers, &key);
   if (self == NULL)
     {
-      self = answer_source_new (context, priority);
+      self = answer_source_new (key.context, key.priority);
       new_source = (GSource *) self;
-      held = g_main_context_ref (context);
-      self->next = answers;
-      answers = self;
+      held = g_main_context_ref (key.context);
+      g_hash_table_add (answers, self);
     }
   if (self->head == NULL)
     self->head = waiter;
@@ -188,7 +196,7 @@ hand_over (BsWaiter *waiter)
 
   if (new_source != NULL)
     {
-      g_source_attach (new_source, context);
+      g_source_attach (new_source, held);
       g_source_unref (new_source);
     }
 }
@@ -206,136 +214,133 @@ bs_task_new (gpointer source, GCancellable *cancellable, GAsyncReadyCallback cal
   G_GNUC_END_IGNORE_DEPRECATIONS
 #endif
   g_task_set_priority (task, io_priority);
-  /* The answer is the true one: a success stays a success. */
+  /* Do not turn a success into CANCELLED. */
   g_task_set_check_cancellable (task, FALSE);
 
   return task;
 }
 
-BsWaiter *
-bs_waiter_new_for_executor (BsExecutor *executor, GTask *task, gboolean blocking, GCancellable *cancellable)
+static void
+waiter_init (BsWaiter *waiter, int priority, const BsDelivery *delivery)
 {
-  BsWaiter *waiter = g_new (BsWaiter, 1);
-
-  /* Faster than g_new0() at this size. */
   memset (waiter, 0, sizeof *waiter);
   g_atomic_ref_count_init (&waiter->ref_count);
-  if (blocking && bs_executor_is_context (executor))
-    waiter->executor = bs_executor_ref (executor);
-  waiter->task = task;
-  waiter->blocking = blocking;
-  waiter->priority = task != NULL ? g_task_get_priority (task) : BS_PRIORITY_BLOCKING;
-  if (cancellable != NULL)
-    waiter->cancellable = g_object_ref (cancellable);
-  if (blocking)
-    {
-      g_mutex_init (&waiter->mutex);
-      g_cond_init (&waiter->cond);
-    }
-  return waiter;
+  waiter->priority = priority;
+  if (delivery != NULL)
+    waiter->delivery = *delivery;
 }
 
 static BsWaiter *
-waiter_new (BsBackingStore *store,
-            GTask          *task,
-            gboolean        blocking,
-            GCancellable   *cancellable,
-            BsDeliverFunc   deliver,
-            gpointer        data,
-            GDestroyNotify  data_free,
-            GDestroyNotify  value_free)
+waiter_new (int priority, GCancellable *cancellable, const BsDelivery *delivery)
 {
-  BsWaiter *waiter = bs_waiter_new_for_executor (store->backing_executor, task, blocking, cancellable);
+  /* Filling it is faster than g_new0() at this size. */
+  BsWaiter *waiter = g_new (BsWaiter, 1);
 
-  /* Only a cancellation may look at the store when all is over; in the
-   * background it may get a cancellable later. */
-  if (cancellable != NULL || (task == NULL && !blocking))
-    waiter->store = g_object_ref (store);
-  waiter->deliver = deliver;
-  waiter->data = data;
-  waiter->data_free = data_free;
-  waiter->value_free = value_free;
+  waiter_init (waiter, priority, delivery);
+  if (cancellable != NULL)
+    waiter->cancellable = g_object_ref (cancellable);
+
+  return waiter;
+}
+
+static void
+init_blocking (BsWaiter *waiter, BsExecutor *executor)
+{
+  waiter->blocking = TRUE;
+  waiter->thread = &this_thread;
+  if (bs_executor_is_context (executor))
+    waiter->executor = executor;
+  g_mutex_init (&waiter->mutex);
+  g_cond_init (&waiter->cond);
+}
+
+BsWaiter *
+bs_waiter_new_async (GTask *task, const BsDelivery *delivery)
+{
+  BsWaiter *waiter = waiter_new (g_task_get_priority (task), g_task_get_cancellable (task), delivery);
+
+  waiter->task = task;
   return waiter;
 }
 
 BsWaiter *
-bs_waiter_new_async (BsBackingStore *store,
-                     GTask          *task,
-                     BsDeliverFunc   deliver,
-                     gpointer        data,
-                     GDestroyNotify  data_free,
-                     GDestroyNotify  value_free)
+bs_waiter_new_background (int priority, GCancellable *cancellable, const BsDelivery *delivery)
 {
-  return waiter_new (store, task, FALSE, g_task_get_cancellable (task), deliver, data, data_free, value_free);
+  return waiter_new (priority, cancellable, delivery);
 }
 
 BsWaiter *
-bs_waiter_new_blocking (BsBackingStore *store,
-                        GCancellable   *cancellable,
-                        BsDeliverFunc   deliver,
-                        gpointer        data,
-                        GDestroyNotify  data_free,
-                        GDestroyNotify  value_free)
+bs_waiter_new_blocking (BsExecutor *executor, GCancellable *cancellable, const BsDelivery *delivery)
 {
-  return waiter_new (store, NULL, TRUE, cancellable, deliver, data, data_free, value_free);
-}
+  BsWaiter *waiter = waiter_new (BS_PRIORITY_BLOCKING, cancellable, delivery);
 
-BsWaiter *
-bs_waiter_new_background (BsBackingStore *store,
-                          int             priority,
-                          BsDeliverFunc   deliver,
-                          gpointer        data,
-                          GDestroyNotify  data_free)
-{
-  BsWaiter *waiter = waiter_new (store, NULL, FALSE, NULL, deliver, data, data_free, NULL);
-
-  waiter->priority = priority;
-  waiter->inner = TRUE;
+  init_blocking (waiter, executor);
   return waiter;
+}
+
+void
+bs_waiter_init_on_stack (BsWaiter *waiter, BsExecutor *executor, const BsDelivery *delivery)
+{
+  waiter_init (waiter, BS_PRIORITY_BLOCKING, delivery);
+  init_blocking (waiter, executor);
+  waiter->on_stack = TRUE;
 }
 
 BsWaiter *
 bs_waiter_ref (BsWaiter *waiter)
 {
-  g_atomic_ref_count_inc (&waiter->ref_count);
+  if (!waiter->on_stack)
+    g_atomic_ref_count_inc (&waiter->ref_count);
   return waiter;
 }
 
-void
-bs_waiter_unref (BsWaiter *waiter)
+static void
+free_delivery_data (BsWaiter *waiter)
 {
-  if (!g_atomic_ref_count_dec (&waiter->ref_count))
-    return;
+  if (waiter->delivery.data_free != NULL)
+    waiter->delivery.data_free (waiter->delivery.data);
+  waiter->delivery.data_free = NULL;
+}
 
-  if (waiter->data_free != NULL)
-    waiter->data_free (waiter->data);
-  if (waiter->value != NULL && waiter->value_free != NULL)
-    waiter->value_free (waiter->value);
+static void
+waiter_clear (BsWaiter *waiter)
+{
+  g_assert (waiter->task == NULL && waiter->delivery.context_data_free == NULL);
+
+  free_delivery_data (waiter);
+  if (waiter->value != NULL && waiter->delivery.value_free != NULL)
+    waiter->delivery.value_free (waiter->value);
   g_clear_error (&waiter->error);
-  g_assert (waiter->task == NULL && waiter->context_data_free == NULL);
   g_clear_object (&waiter->cancellable);
+  g_clear_object (&waiter->file);
+  if (waiter->lock_owner_free != NULL)
+    waiter->lock_owner_free (waiter->lock_owner);
   if (waiter->blocking)
     {
       g_mutex_clear (&waiter->mutex);
       g_cond_clear (&waiter->cond);
     }
-  if (waiter->keep_free != NULL)
-    waiter->keep_free (waiter->keep);
-  g_clear_pointer (&waiter->executor, bs_executor_unref);
-  g_clear_object (&waiter->tracked);
-  g_clear_object (&waiter->path);
-  g_clear_object (&waiter->store);
+}
+
+void
+bs_waiter_unref (BsWaiter *waiter)
+{
+  if (waiter->on_stack || !g_atomic_ref_count_dec (&waiter->ref_count))
+    return;
+
+  waiter_clear (waiter);
   g_free (waiter);
 }
 
 void
-bs_waiter_set_progress (BsWaiter *waiter, BsProgress *progress)
+bs_waiter_hold_lock (BsWaiter *waiter, gpointer owner, GDestroyNotify owner_free)
 {
-  waiter->progress = progress;
+  waiter->lock_owner = owner;
+  waiter->lock_owner_free = owner_free;
 }
 
 void
-bs_waiter_set_subject (BsWaiter *waiter, guint kind, const BsKey *key, BsTrackedPath *tracked)
+bs_waiter_set_subject (BsWaiter *waiter, guint kind, const BsKey *key, GFile *file)
 {
   if (waiter->cancellable == NULL)
     return;
@@ -344,7 +349,36 @@ bs_waiter_set_subject (BsWaiter *waiter, guint kind, const BsKey *key, BsTracked
   waiter->has_key = key != NULL;
   if (key != NULL)
     waiter->key = *key;
-  g_set_object (&waiter->tracked, tracked);
+  g_set_object (&waiter->file, file);
+}
+
+/* Nothing may touch the waiter after the mutex is released: the thread that waits
+ * takes it once more before it goes on. */
+static void
+wake (BsWaiter *waiter)
+{
+  BsExecutor *executor;
+
+  if (waiter->thread == &this_thread)
+    {
+      waiter->answered_here = TRUE;
+      g_atomic_int_set (&waiter->done, TRUE);
+      return;
+    }
+
+  executor = waiter->executor != NULL ? bs_executor_ref (waiter->executor) : NULL;
+  g_mutex_lock (&waiter->mutex);
+  g_atomic_int_set (&waiter->done, TRUE);
+  /* A signal is a system call, whether or not anybody waits for it. */
+  if (waiter->sleeps)
+    g_cond_signal (&waiter->cond);
+  g_mutex_unlock (&waiter->mutex);
+
+  if (executor != NULL)
+    {
+      bs_executor_wake (executor);
+      bs_executor_unref (executor);
+    }
 }
 
 gboolean
@@ -356,38 +390,37 @@ bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
       return FALSE;
     }
 
-  if (waiter->deliver != NULL)
-    value = waiter->deliver (waiter->data, value, &error);
-  if (waiter->data_free != NULL)
-    {
-      waiter->data_free (waiter->data);
-      waiter->data_free = NULL;
-    }
-  waiter->value = waiter->value_free != NULL ? value : NULL;
+  if (waiter->delivery.func != NULL)
+    value = waiter->delivery.func (waiter->delivery.data, value, &error);
+  free_delivery_data (waiter);
+  waiter->value = waiter->delivery.value_free != NULL ? value : NULL;
   waiter->error = error;
 
   if (waiter->task != NULL)
-    {
-      hand_over (waiter);
-    }
+    hand_over (bs_waiter_ref (waiter));
   else if (waiter->blocking)
-    {
-      g_mutex_lock (&waiter->mutex);
-      g_atomic_int_set (&waiter->done, TRUE);
-      /* A signal is a system call, whether or not anybody waits for it. */
-      if (waiter->sleeps)
-        g_cond_signal (&waiter->cond);
-      g_mutex_unlock (&waiter->mutex);
-      if (waiter->executor != NULL)
-        bs_executor_wake (waiter->executor);
-    }
+    wake (waiter);
   else
-    {
-      /* Nobody comes later to do so. */
-      disconnect (waiter);
-    }
+    /* No thread comes later to do so. */
+    disconnect (waiter);
 
   return TRUE;
+}
+
+void
+bs_waiter_answer_and_unref (BsWaiter *waiter, gpointer value, GError *error)
+{
+  gboolean on_stack = waiter->on_stack;
+
+  bs_waiter_answer (waiter, value, error);
+  if (!on_stack)
+    bs_waiter_unref (waiter);
+}
+
+void
+bs_answer_async (GTask *task, const BsDelivery *delivery, gpointer value, GError *error)
+{
+  bs_waiter_answer_and_unref (bs_waiter_new_async (task, delivery), value, error);
 }
 
 static void
@@ -395,17 +428,17 @@ cancelled_cb (GCancellable *cancellable, gpointer data)
 {
   BsWaiter *waiter = data;
 
-  waiter->leave (waiter, waiter->leave_data);
+  waiter->cancel (waiter, waiter->cancel_data);
 }
 
 void
-bs_waiter_connect (BsWaiter *waiter, void (*leave) (BsWaiter *waiter, gpointer data), gpointer data)
+bs_waiter_connect (BsWaiter *waiter, void (*cancel) (BsWaiter *waiter, gpointer data), gpointer data)
 {
   if (waiter->cancellable == NULL)
     return;
 
-  waiter->leave = leave;
-  waiter->leave_data = data;
+  waiter->cancel = cancel;
+  waiter->cancel_data = data;
   waiter->cancelled_id = g_cancellable_connect (waiter->cancellable, G_CALLBACK (cancelled_cb),
                                                 bs_waiter_ref (waiter), (GDestroyNotify) bs_waiter_unref);
 }
@@ -413,8 +446,9 @@ bs_waiter_connect (BsWaiter *waiter, void (*leave) (BsWaiter *waiter, gpointer d
 static void
 sleep_until_done (BsWaiter *waiter)
 {
-  /* A thread of a executor, in no function that was asked for: something calls from
-   * there because its last reference went. What it waits for may need a thread. */
+  /* A thread of an executor, in no function that was asked for: the last reference
+   * to something went there, and its end calls the store. The operation that is
+   * waited for may need a thread. */
   BsExecutor *lent = bs_call_scope_get_current () == NULL ? bs_executor_get_current () : NULL;
 
   if (lent != NULL)
@@ -430,36 +464,46 @@ sleep_until_done (BsWaiter *waiter)
     bs_executor_lend (lent, -1);
 }
 
+static void
+wait_until_done (BsWaiter *waiter)
+{
+  bs_deferred_run_pushed ();
+  if (waiter->executor != NULL && bs_executor_enter (waiter->executor))
+    {
+      bs_executor_run_until (waiter->executor, &waiter->done);
+      bs_executor_leave (waiter->executor);
+      /* The thread that answered may still hold the mutex. */
+      g_mutex_lock (&waiter->mutex);
+      g_mutex_unlock (&waiter->mutex);
+    }
+  else
+    {
+      sleep_until_done (waiter);
+    }
+}
+
 gpointer
 bs_waiter_wait (BsWaiter *waiter, GError **error)
 {
   gpointer result;
 
-  if (!g_atomic_int_get (&waiter->done))
-    {
-      bs_deferred_run_pushed ();
-      if (waiter->executor != NULL && bs_executor_enter (waiter->executor))
-        {
-          bs_executor_run_until (waiter->executor, &waiter->done);
-          bs_executor_leave (waiter->executor);
-        }
-      else
-        {
-          sleep_until_done (waiter);
-        }
-    }
+  if (!waiter->answered_here)
+    wait_until_done (waiter);
 
   bs_wait_graph_leave (&waiter->wait);
   disconnect (waiter);
   free_context_data (waiter);
 
-  if (waiter->value_free != NULL)
+  if (waiter->delivery.value_free != NULL)
     result = g_steal_pointer (&waiter->value);
   else
     result = GINT_TO_POINTER (waiter->error == NULL);
   if (waiter->error != NULL)
     g_propagate_error (error, g_steal_pointer (&waiter->error));
 
-  bs_waiter_unref (waiter);
+  if (waiter->on_stack)
+    waiter_clear (waiter);
+  else
+    bs_waiter_unref (waiter);
   return result;
 }

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "store/bs-tracked-path.h"
+#include "store/operations/bs-store-private.h"
+
+G_BEGIN_DECLS
+
+BsTrackedPath *bs_tracked_path_new (BsBackingStore *store, BsPath *path, const BsKeyTable *found) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

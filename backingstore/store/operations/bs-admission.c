@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-admission-private.h"
+
+#include "store/operations/bs-store-private.h"
+#include "store/threads/bs-call-scope-private.h"
+
+gboolean
+bs_admission_is_inside (BsBackingStore *store)
+{
+  return bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL || bs_call_scope_find (store, BS_SCOPE_FUNCTION) != NULL ||
+         bs_executor_get_current () == store->backing_executor;
+}
+
+GFile *
+bs_request_get_file (const BsRequest *request)
+{
+  if (request->kind == BS_KIND_TRACK)
+    return request->file;
+
+  return request->tracked != NULL ? request->tracked->file : NULL;
+}
+
+static GError *
+refuse (const BsRequest *request, GQuark domain, int code, const char *why)
+{
+  return bs_operation_error (request->kind, bs_request_get_key (request), bs_request_get_file (request), domain, code, why);
+}
+
+GError *
+bs_admission_check (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
+{
+  /* Closing again joins the close that is under way. */
+  if (request->kind == BS_KIND_CLOSE)
+    {
+      if (waiter->blocking && bs_admission_is_inside (store))
+        return refuse (request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "called from inside one of the store's tasks, it would wait for itself");
+      return NULL;
+    }
+
+  if (g_atomic_int_get (&store->state) != BS_STATE_OPEN)
+    return refuse (request, BS_ERROR, BS_ERROR_CLOSED, "the store is closed");
+  if (request->tracked != NULL && request->tracked->store != store)
+    return refuse (request, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the tracked path belongs to another store");
+  if (waiter->blocking && bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL)
+    return refuse (request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "called from inside a function of the same store's backing, it would wait for itself");
+  if (request->kind == BS_KIND_SAVE && waiter->blocking && !bs_wait_graph_enter (&waiter->wait, request->tracked->path))
+    return refuse (request, BS_ERROR, BS_ERROR_BUSY, "called from inside a commit function, it would wait for that function's own save");
+
+  return NULL;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-ask-private.h"
+
+#include "store/operations/bs-admission-private.h"
+#include "store/operations/bs-bulk-private.h"
+#include "store/operations/bs-close-private.h"
+#include "store/operations/bs-function-private.h"
+#include "store/operations/bs-key-operation-private.h"
+#include "store/operations/bs-path-operation-private.h"
+#include "store/operations/bs-save-operation-private.h"
+#include "store/operations/bs-store-private.h"
+#include "store/operations/bs-verify-operation-private.h"
+
+/* Makes the operation that a request asks for, not in a queue yet. `memory`, where
+ * given, is for an operation on a key. */
+static BsStoreOperation *
+prepare (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsKeyOperation *memory)
+{
+  switch (request->kind)
+    {
+    case BS_KIND_READ:
+    case BS_KIND_WRITE:
+    case BS_KIND_PERSIST:
+    case BS_KIND_REGISTER:
+    case BS_KIND_DELETE_PERSISTED:
+    case BS_KIND_VERIFY:
+      return bs_key_operation_new (store, request, waiter->priority, memory);
+    case BS_KIND_TRACK:
+    case BS_KIND_UNTRACK:
+    case BS_KIND_SYNC:
+    case BS_KIND_LOAD_ROOT:
+    case BS_KIND_WRITE_ROOT:
+      return bs_path_operation_new (store, request, waiter->priority);
+    case BS_KIND_SAVE:
+      return bs_save_operation_new (store, request, waiter);
+    case BS_KIND_REGISTER_ALL:
+    case BS_KIND_DELETE_KEYS:
+    case BS_KIND_DELETE_NOT_SAVED:
+      return bs_bulk_new (store, request, waiter->priority);
+    case BS_KIND_VERIFY_PATH:
+      return bs_verify_operation_new (store, request, waiter);
+    case BS_KIND_FUNCTION:
+    case BS_KIND_COMMIT:
+      return bs_function_operation_new (store, request, waiter);
+    case BS_KIND_CLOSE:
+      return bs_close_operation_new (store, waiter->priority);
+    case BS_KIND_DELETE:
+    case BS_KIND_RELEASE:
+    case BS_KIND_DROP_TOKENS:
+    default:
+      /* The store asks for these by itself. */
+      g_assert_not_reached ();
+    }
+}
+
+static GError *
+refusal_to_error (const BsRequest *request, BsAskedState state)
+{
+  const BsKey *key = bs_request_get_key (request);
+  GFile *file = bs_request_get_file (request);
+
+  switch (state)
+    {
+    case BS_ASKED_MISSING:
+      return bs_key_operation_missing_error (request->kind, key, file);
+    case BS_ASKED_CLOSED:
+      return bs_operation_error (request->kind, key, file, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
+    case BS_ASKED_PINNED:
+      return bs_key_operation_pinned_error (key, file);
+    case BS_ASKED_CANCELLED:
+      return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+    case BS_ASKED_RUNNING:
+      return bs_operation_error (request->kind, key, file, BS_ERROR, BS_ERROR_BUSY, "it is running");
+    case BS_ASKED_IN_COMMIT:
+      return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                                 "called from inside a commit function that the path's saves wait for, it would wait for itself");
+    case BS_ASKED_NOTHING:
+      return NULL;
+    case BS_ASKED_WAITS:
+    case BS_ASKED_STARTS:
+    default:
+      g_assert_not_reached ();
+    }
+}
+
+/* An operation that may have to wait for a function of the application must not
+ * wait for the place of the function that asks. */
+static gboolean
+may_await_functions (const BsRequest *request, BsWaiter *waiter)
+{
+  return request->kind == BS_KIND_TRACK || request->kind == BS_KIND_UNTRACK || request->kind == BS_KIND_SAVE ||
+         (request->kind == BS_KIND_FUNCTION && !waiter->blocking);
+}
+
+static BsAsked
+enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
+{
+  BsAsked asked = { BS_ASKED_CANCELLED, };
+
+  waiter->lock = operation->lock;
+  if (waiter->cancellable != NULL)
+    {
+      if (operation->klass->hold_lock != NULL)
+        operation->klass->hold_lock (operation, waiter);
+      else
+        bs_waiter_hold_lock (waiter, g_object_ref (operation->store), g_object_unref);
+      bs_waiter_connect (waiter, bs_store_operation_cancel_waiter, NULL);
+    }
+
+  g_mutex_lock (operation->lock);
+  if (!waiter->cancelled)
+    asked = operation->klass->enqueue (operation, waiter, deferred);
+  g_mutex_unlock (operation->lock);
+
+  return asked;
+}
+
+static void
+ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsStoreOperation *operation)
+{
+  BsDeferred deferred = { NULL, };
+  BsAsked asked = enqueue (operation, waiter, &deferred);
+
+  if (asked.state == BS_ASKED_WAITS || asked.state == BS_ASKED_STARTS)
+    {
+      if (may_await_functions (request, waiter))
+        bs_executor_lend_place (store->function_executor, store);
+      if (operation->klass->boost != NULL)
+        operation->klass->boost (operation, waiter->priority);
+    }
+  else
+    {
+      bs_waiter_answer (waiter, asked.value, refusal_to_error (request, asked.state));
+    }
+
+  /* An operation on the stack may be gone once it has run. */
+  if (asked.state == BS_ASKED_STARTS && asked.start->state == BS_OPERATION_RUNNING)
+    asked.start->klass->run (asked.start);
+  else if (asked.state == BS_ASKED_STARTS)
+    bs_store_operation_start (asked.start, waiter);
+  bs_deferred_run (&deferred);
+}
+
+static gboolean
+is_on_key (const BsRequest *request)
+{
+  return request->kind <= BS_KIND_VERIFY;
+}
+
+static guint
+get_stripe (const BsRequest *request)
+{
+  return is_on_key (request) ? bs_shard_index (bs_key_hash (bs_request_get_key (request))) : 0;
+}
+
+/* Frees what a request was to give to its operation. */
+static void
+discard (const BsRequest *request)
+{
+  if (request->kind == BS_KIND_SAVE)
+    bs_save_plan_clear (request->plan);
+  else if (request->kind == BS_KIND_VERIFY_PATH)
+    bs_verify_run_clear (request->run);
+}
+
+void
+bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
+{
+  gboolean counted = request->kind != BS_KIND_CLOSE;
+  guint stripe = get_stripe (request);
+  BsStoreOperation *operation;
+  GError *error = NULL;
+
+  if (counted)
+    bs_task_count_begin (store->count, stripe);
+  if (!request->internal)
+    error = bs_admission_check (store, request, waiter);
+  if (error != NULL)
+    {
+      /* At once: a store that is being closed waits for a moment in which nothing
+       * counts. */
+      if (counted)
+        bs_task_count_end (store->count, stripe);
+      discard (request);
+      bs_waiter_answer (waiter, NULL, error);
+      return;
+    }
+
+  bs_waiter_set_subject (waiter, request->kind, bs_request_get_key (request), bs_request_get_file (request));
+  operation = prepare (store, request, waiter, NULL);
+  operation->counted = counted;
+  operation->stripe = stripe;
+  ask_admitted (store, request, waiter, operation);
+  bs_store_operation_unref (operation);
+}
+
+/* A call that nobody can cancel, for an operation on a key: the operation and the
+ * waiter are on the stack. */
+static gpointer
+ask_on_stack (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GError **error)
+{
+  guint stripe = get_stripe (request);
+  GError *refusal = NULL;
+  BsKeyOperation operation;
+  gpointer answer;
+  BsWaiter waiter;
+
+  bs_waiter_init_on_stack (&waiter, store->backing_executor, delivery);
+  bs_task_count_begin (store->count, stripe);
+  if (!request->internal)
+    refusal = bs_admission_check (store, request, &waiter);
+  if (refusal != NULL)
+    bs_waiter_answer (&waiter, NULL, refusal);
+  else
+    ask_admitted (store, request, &waiter, prepare (store, request, &waiter, &operation));
+  answer = bs_waiter_wait (&waiter, error);
+  bs_task_count_end (store->count, stripe);
+
+  return answer;
+}
+
+gpointer
+bs_ask_blocking (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GCancellable *cancellable, GError **error)
+{
+  BsWaiter *waiter;
+
+  if (is_on_key (request) && cancellable == NULL)
+    return ask_on_stack (store, request, delivery, error);
+
+  waiter = bs_waiter_new_blocking (store->backing_executor, cancellable, delivery);
+  bs_ask (store, request, waiter);
+  return bs_waiter_wait (waiter, error);
+}
+
+void
+bs_ask_async (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GTask *task)
+{
+  BsWaiter *waiter = bs_waiter_new_async (task, delivery);
+
+  bs_ask (store, request, waiter);
+  bs_waiter_unref (waiter);
+}
+
+void
+bs_ask_in_background (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, int priority, GCancellable *cancellable)
+{
+  BsWaiter *waiter = bs_waiter_new_background (priority, cancellable, delivery);
+
+  bs_ask (store, request, waiter);
+  bs_waiter_unref (waiter);
+}

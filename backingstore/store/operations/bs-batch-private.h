@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "store/operations/bs-ask-private.h"
+
+G_BEGIN_DECLS
+
+/* Operations on many keys that are part of one operation: so many of them at a time,
+ * the end of each asks for the next. An operation may be added besides. */
+typedef struct _BsBatch BsBatch;
+
+typedef struct
+{
+  /* Gives the next request, and an `item` to recognise it by. The key of the request
+   * may be part of the batch until it is asked. The content of the
+   * request is a reference, dropped once it is asked. FALSE where nothing is left. Called on any thread; nullable where every operation is added. */
+  gboolean (*next)  (BsBatch *batch, BsRequest *request, guint64 *item);
+  /* An operation has ended. TRUE to go on with another `request` for the same item.
+   * Called on any thread, with no lock held. */
+  gboolean (*done)  (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, const GError *error, BsRequest *request);
+  /* Nothing is left, and every operation has ended. Called once. */
+  void     (*end)   (BsBatch *batch);
+  /* Many operations have ended at once: has bs_batch_feed() called again when others
+   * had their turn. Nullable. */
+  void     (*relay) (BsBatch *batch);
+  /* The batch has fed what there was for the moment. Nullable. */
+  void     (*fed)   (BsBatch *batch);
+} BsBatchClass;
+
+struct _BsBatch
+{
+  /* constant while it runs */
+  const BsBatchClass *klass;
+  BsStoreOperation *operation;  /* borrowed: the batch is part of it */
+  GCancellable *cancellable;    /* borrowed, nullable */
+  guint n_most;                 /* operations at a time */
+
+  GMutex mutex;
+
+  /* under the mutex */
+  guint n_open;                 /* operations under way, and threads that are about to add some */
+  gboolean feeding;             /* a thread asks for operations */
+  gboolean exhausted;           /* nothing is left to ask for */
+  gboolean ended;
+};
+
+void bs_batch_init      (BsBatch *batch, const BsBatchClass *klass, BsStoreOperation *operation);
+void bs_batch_clear     (BsBatch *batch);
+/* Makes it ready to run, once more perhaps. */
+void bs_batch_begin     (BsBatch *batch, guint n_most, GCancellable *cancellable);
+
+/* Asks for operations while there are few. */
+void bs_batch_feed      (BsBatch *batch);
+/* The same, and this thread does what it can itself. */
+void bs_batch_feed_here (BsBatch *batch);
+
+/* The thread between these two may add operations. */
+void bs_batch_open      (BsBatch *batch);
+void bs_batch_add       (BsBatch *batch, const BsRequest *request, guint64 item);
+/* `exhausted`: nothing more is added. */
+void bs_batch_close     (BsBatch *batch, gboolean exhausted);
+
+G_END_DECLS

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "store/operations/bs-store-private.h"
+
+G_BEGIN_DECLS
+
+/* The store's table of paths. A path stays in it while it is tracked, while it has
+ * operations in its queue, and while it is pinned. */
+
+/* Finds or makes the path, and pins it. */
+BsPath    *bs_paths_pin          (BsBackingStore *store, GFile *file) G_GNUC_WARN_UNUSED_RESULT;
+/* Takes back that many pins, and removes a path of which nothing is left to know. */
+void       bs_paths_unpin        (BsBackingStore *store, BsPath *path, guint n_pins);
+
+/* The tracked paths, of BsTrackedPath. */
+GPtrArray *bs_paths_list_tracked (BsBackingStore *store) G_GNUC_WARN_UNUSED_RESULT;
+/* The path was released: sets and notifies the property. */
+void       bs_paths_set_closed   (BsTrackedPath *tracked);
+/* The store closes: releases and closes every tracked path. Nothing else runs. */
+void       bs_paths_release_all  (BsBackingStore *store, GCancellable *cancellable, GError **error);
+
+G_END_DECLS

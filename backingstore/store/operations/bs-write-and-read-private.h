@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "store/operations/bs-ask-private.h"
+
+G_BEGIN_DECLS
+
+/* Writes the content of a key, if it is not in primary storage yet, and reads it back:
+ * one operation to a wait for the store, or a close. `written` is told in between, or
+ * why the write failed; it has no answer of its own. The result of the read is a
+ * GBytes. The deliveries are those of bs_ask_blocking() and bs_ask_async(). */
+gpointer bs_write_and_read_blocking (BsBackingStore    *store,
+                                     BsToken           *token,
+                                     BsContent         *content,
+                                     const BsDelivery  *written,
+                                     const BsDelivery  *read,
+                                     GCancellable      *cancellable,
+                                     GError           **error);
+void     bs_write_and_read_async    (BsBackingStore    *store,
+                                     BsToken           *token,
+                                     BsContent         *content,
+                                     const BsDelivery  *written,
+                                     const BsDelivery  *read,
+                                     GTask             *task);
+
+G_END_DECLS

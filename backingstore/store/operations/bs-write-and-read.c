@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-write-and-read-private.h"
+
+#include "store/operations/bs-admission-private.h"
+#include "store/operations/bs-store-private.h"
+
+/* Both parts are internal: a store that closes in between does not refuse the read. */
+
+static void
+free_data (const BsDelivery *delivery)
+{
+  if (delivery->data_free != NULL)
+    delivery->data_free (delivery->data);
+}
+
+/* Counts until bs_task_count_end() where it is TRUE; else the waiter is answered. */
+static gboolean
+admit (BsBackingStore *store, BsToken *token, BsWaiter *waiter)
+{
+  BsRequest request = { .kind = BS_KIND_READ, .token = token };
+  GError *error;
+
+  bs_task_count_begin (store->count, 0);
+  error = bs_admission_check (store, &request, waiter);
+  if (error == NULL)
+    {
+      bs_waiter_set_subject (waiter, BS_KIND_READ, &token->key, NULL);
+      return TRUE;
+    }
+
+  bs_task_count_end (store->count, 0);
+  bs_waiter_answer (waiter, NULL, error);
+  return FALSE;
+}
+
+static void
+ask_read (BsBackingStore *store, BsToken *token, BsWaiter *waiter)
+{
+  BsRequest request = { .kind = BS_KIND_READ, .internal = TRUE, .token = token };
+
+  bs_ask (store, &request, waiter);
+}
+
+gpointer
+bs_write_and_read_blocking (BsBackingStore    *store,
+                            BsToken           *token,
+                            BsContent         *content,
+                            const BsDelivery  *written,
+                            const BsDelivery  *read,
+                            GCancellable      *cancellable,
+                            GError           **error)
+{
+  BsWaiter *waiter = bs_waiter_new_blocking (store->backing_executor, cancellable, read);
+  BsRequest write = { .kind = BS_KIND_WRITE, .internal = TRUE, .token = token, .content = content };
+  GError *write_error = NULL;
+
+  if (!admit (store, token, waiter))
+    {
+      free_data (written);
+      return bs_waiter_wait (waiter, error);
+    }
+
+  bs_ask_blocking (store, &write, written, cancellable, &write_error);
+  if (write_error == NULL)
+    ask_read (store, token, waiter);
+  else
+    bs_waiter_answer (waiter, NULL, write_error);
+  bs_task_count_end (store->count, 0);
+
+  return bs_waiter_wait (waiter, error);
+}
+
+/* A read that waits for a write. */
+typedef struct
+{
+  BsBackingStore *store;      /* owned */
+  BsToken *token;             /* held by whoever reads */
+  BsWaiter *waiter;           /* owned; the read's */
+  BsDelivery written;
+} WaitingRead;
+
+/* The write still counts, so that a store that is being closed waits for both. */
+static gpointer
+write_done (gpointer data, gpointer value, GError **error)
+{
+  WaitingRead *self = data;
+
+  self->written.func (self->written.data, value, error);
+  if (*error == NULL)
+    ask_read (self->store, self->token, self->waiter);
+  else
+    bs_waiter_answer (self->waiter, NULL, g_steal_pointer (error));
+
+  return NULL;
+}
+
+static void
+waiting_read_free (gpointer data)
+{
+  WaitingRead *self = data;
+
+  free_data (&self->written);
+  bs_waiter_unref (self->waiter);
+  g_object_unref (self->store);
+  g_free (self);
+}
+
+void
+bs_write_and_read_async (BsBackingStore   *store,
+                         BsToken          *token,
+                         BsContent        *content,
+                         const BsDelivery *written,
+                         const BsDelivery *read,
+                         GTask            *task)
+{
+  BsWaiter *waiter = bs_waiter_new_async (task, read);
+  BsRequest write = { .kind = BS_KIND_WRITE, .internal = TRUE, .token = token, .content = content };
+  WaitingRead *waiting;
+
+  if (!admit (store, token, waiter))
+    {
+      free_data (written);
+      bs_waiter_unref (waiter);
+      return;
+    }
+
+  waiting = g_new (WaitingRead, 1);
+  waiting->store = g_object_ref (store);
+  waiting->token = token;
+  waiting->waiter = waiter;
+  waiting->written = *written;
+  bs_ask_in_background (store, &write,
+                        &(BsDelivery) { .func = write_done, .data = waiting, .data_free = waiting_read_free },
+                        waiter->priority, waiter->cancellable);
+  bs_task_count_end (store->count, 0);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Work found under a lock, to be done once the lock is released. Waiters may be
+ * answered first, and an answer may call out: should this thread come to sleep in
+ * there, the pushed work is done before it does. */
+typedef struct _BsDeferred BsDeferred;
+typedef struct _BsStoreOperation BsStoreOperation;
+
+struct _BsDeferred
+{
+  BsStoreOperation *ready;          /* owned, by ready_next */
+  BsStoreOperation *dropped;        /* owned, by dropped_next */
+
+  void (*run) (BsDeferred *deferred);   /* set while pushed */
+  BsDeferred *outer;                    /* on this thread's stack */
+};
+
+void bs_deferred_push       (BsDeferred *deferred, void (*run) (BsDeferred *deferred));
+void bs_deferred_pop        (BsDeferred *deferred);
+/* Runs everything that this thread has pushed. No lock held. */
+void bs_deferred_run_pushed (void);
+
+static inline gboolean
+bs_deferred_is_empty (const BsDeferred *deferred)
+{
+  return deferred->ready == NULL && deferred->dropped == NULL;
+}
+
+G_END_DECLS

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "bs-task-count-private.h"
+
+#define CACHE_LINE 64
+
+struct _BsTaskCountStripe
+{
+  _Alignas (CACHE_LINE) gsize n_begun;    /* atomic */
+  gsize n_ended;                          /* atomic */
+};
+
+void
+bs_task_count_init (BsTaskCount *count, GObject *owner, void (*changed) (GObject *owner), void (*idle) (GObject *owner))
+{
+  count->owner = owner;
+  count->changed = changed;
+  count->idle = idle;
+  g_mutex_init (&count->mutex);
+  count->stripes = g_aligned_alloc0 (BS_TASK_COUNT_STRIPES, sizeof (BsTaskCountStripe), CACHE_LINE);
+}
+
+void
+bs_task_count_clear (BsTaskCount *count)
+{
+  g_aligned_free (count->stripes);
+  g_mutex_clear (&count->mutex);
+}
+
+void
+bs_task_count_begin (BsTaskCount *count, guint stripe)
+{
+  __atomic_fetch_add (&count->stripes[stripe % BS_TASK_COUNT_STRIPES].n_begun, 1, __ATOMIC_SEQ_CST);
+  count->changed (count->owner);
+}
+
+void
+bs_task_count_end (BsTaskCount *count, guint stripe)
+{
+  __atomic_fetch_add (&count->stripes[stripe % BS_TASK_COUNT_STRIPES].n_ended, 1, __ATOMIC_SEQ_CST);
+  count->changed (count->owner);
+  if (g_atomic_int_get (&count->n_awaiting) > 0)
+    count->idle (count->owner);
+}
+
+void
+bs_task_count_await (BsTaskCount *count, int n)
+{
+  g_atomic_int_add (&count->n_awaiting, n);
+}
+
+guint
+bs_task_count_get (BsTaskCount *count)
+{
+  gsize n_begun = 0, n_ended = 0;
+
+  for (guint i = 0; i < BS_TASK_COUNT_STRIPES; i++)
+    n_ended += __atomic_load_n (&count->stripes[i].n_ended, __ATOMIC_SEQ_CST);
+  for (guint i = 0; i < BS_TASK_COUNT_STRIPES; i++)
+    n_begun += __atomic_load_n (&count->stripes[i].n_begun, __ATOMIC_SEQ_CST);
+
+  return n_begun - n_ended;
+}
+
+gboolean
+bs_task_count_is_idle (BsTaskCount *count)
+{
+  return bs_task_count_get (count) == 0;
+}
