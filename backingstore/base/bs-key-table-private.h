@@ -6,8 +6,8 @@
 G_BEGIN_DECLS
 
 /* A compact set of keys: open addressing in groups of eight, the keys inline,
- * one control byte a key, and a byte of marks a key where the table has those. Not
- * thread-safe. All zero is an empty table of shift 0 without marks.
+ * one control byte a key, and a byte of marks a key, beside it, where the table has
+ * those. Not thread-safe; to be initialized.
  *
  * Keys stand in the order of their hash shifted left by `shift`, save for the
  * few whose place was taken, so that a table read in order fills other tables
@@ -15,14 +15,13 @@ G_BEGIN_DECLS
 typedef struct
 {
   /* written atomically, as is n_groups */
-  guint8 *control;  /* n_groups * 8 bytes; NULL while nothing was added */
+  guint8 *control;  /* n_groups * 8 bytes, twice as many with marks; NULL while nothing was added */
   BsKey *keys;      /* n_groups * 8 */
-  guint8 *marks;    /* likewise; NULL where the table has no marks */
   guint64 n_keys;   /* written atomically */
   guint64 n_free;   /* how many empty places may still be filled before growing */
   guint32 n_groups;
   guint8 shift;
-  gboolean has_marks;
+  guint8 has_marks; /* 1 where it has: a group of control bytes is followed by one of marks */
 } BsKeyTable;
 
 typedef struct
@@ -48,11 +47,16 @@ guint8  *bs_key_table_find_marks   (BsKeyTable *table, const BsKey *key, guint64
 /* Adds the key, without marks, where it is not there. */
 guint8  *bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64 hash);
 
+/* Removes the key that has these marks. */
+void     bs_key_table_remove_marked (BsKeyTable *table, const guint8 *marks);
+
 /* The marks of the key that bs_key_table_iter_next() gave last. */
 static inline guint8 *
 bs_key_table_iter_get_marks (const BsKeyTable *table, const BsKeyTableIter *iter)
 {
-  return &table->marks[iter->next - 1];
+  guint64 place = iter->next - 1;
+
+  return table->control + place / 8 * 16 + 8 + place % 8;
 }
 
 /* Neither needs a lock. */
@@ -71,7 +75,7 @@ bs_key_table_prefetch (const BsKeyTable *table,
   guint64 group = (((hash << table->shift) >> 32) * __atomic_load_n (&table->n_groups, __ATOMIC_RELAXED)) >> 32;
   const BsKey *keys = __atomic_load_n (&table->keys, __ATOMIC_RELAXED) + group * 8;
 
-  __builtin_prefetch (__atomic_load_n (&table->control, __ATOMIC_RELAXED) + group * 8);
+  __builtin_prefetch (__atomic_load_n (&table->control, __ATOMIC_RELAXED) + group * (8u << table->has_marks));
   __builtin_prefetch (keys);
   __builtin_prefetch (keys + 4);
 }

@@ -11,7 +11,7 @@
 
 #define GROUP_SIZE 8
 #define GROUP_CAPACITY 7
-#define GROUP_BYTES (GROUP_SIZE * (sizeof (BsKey) + 1))
+#define GROUP_BYTES (GROUP_SIZE * (sizeof (BsKey) + 2))
 
 #define EMPTY 0x00
 #define DELETED 0x01
@@ -40,6 +40,13 @@ typedef struct
   guint32 group;
   guint32 n_steps;
 } Search;
+
+/* Bytes from the control bytes of a group to those of the next. */
+static inline guint
+stride (const BsKeyTable *table)
+{
+  return GROUP_SIZE << table->has_marks;
+}
 
 static inline guint32
 group_at (const BsKeyTable *table,
@@ -81,7 +88,7 @@ load_group (const BsKeyTable *table,
 {
   guint64 controls;
 
-  memcpy (&controls, table->control + group * GROUP_SIZE, GROUP_SIZE);
+  memcpy (&controls, table->control + group * stride (table), GROUP_SIZE);
   return GUINT64_FROM_LE (controls);
 }
 
@@ -98,7 +105,7 @@ set_control (BsKeyTable *table,
   controls &= ~((guint64) 0xff << shift);
   controls |= (guint64) control << shift;
   controls = GUINT64_TO_LE (controls);
-  memcpy (table->control + (place & ~(guint64) (GROUP_SIZE - 1)), &controls, GROUP_SIZE);
+  memcpy (table->control + place / GROUP_SIZE * stride (table), &controls, GROUP_SIZE);
 }
 
 static inline guint8
@@ -136,6 +143,20 @@ place_of (guint64 group,
   return group * GROUP_SIZE + __builtin_ctzll (matches) / 8;
 }
 
+static inline guint8 *
+control_at (const BsKeyTable *table,
+            guint64 place)
+{
+  return table->control + place / GROUP_SIZE * stride (table) + place % GROUP_SIZE;
+}
+
+static inline guint8 *
+marks_at (const BsKeyTable *table,
+          guint64 place)
+{
+  return control_at (table, place) + GROUP_SIZE;
+}
+
 static inline void
 put (BsKeyTable *table,
      guint64 place,
@@ -145,8 +166,8 @@ put (BsKeyTable *table,
 {
   set_control (table, place, control_of (hash));
   table->keys[place] = *key;
-  if (table->marks != NULL)
-    table->marks[place] = marks;
+  if (table->has_marks)
+    *marks_at (table, place) = marks;
 }
 
 static guint64
@@ -198,10 +219,10 @@ take_group (BsKeyTable *table,
       guint64 place = place_of (group, matches);
 
       entries[n].key = table->keys[place];
-      entries[n++].marks = table->marks != NULL ? table->marks[place] : 0;
+      entries[n++].marks = table->has_marks ? *marks_at (table, place) : 0;
     }
 
-  memset (table->control + (gsize) group * GROUP_SIZE, EMPTY, GROUP_SIZE);
+  memset (table->control + (gsize) group * stride (table), EMPTY, GROUP_SIZE);
   return n;
 }
 
@@ -265,11 +286,9 @@ resize (BsKeyTable *table,
   if (n_groups > G_MAXUINT32 || n_groups > G_MAXSIZE / GROUP_BYTES)
     g_error ("A table of %" G_GUINT64_FORMAT " keys is too large", table->n_keys);
 
-  control = g_realloc (table->control, n_groups * GROUP_SIZE);
-  memset (control + (gsize) n_old_groups * GROUP_SIZE, EMPTY,
-          (n_groups - n_old_groups) * GROUP_SIZE);
-  if (table->has_marks)
-    table->marks = g_realloc (table->marks, n_groups * GROUP_SIZE);
+  control = g_realloc (table->control, n_groups * stride (table));
+  memset (control + (gsize) n_old_groups * stride (table), EMPTY,
+          (n_groups - n_old_groups) * stride (table));
   set_memory (table, control, g_realloc (table->keys, n_groups * GROUP_SIZE * sizeof (BsKey)), n_groups);
   table->n_free = n_groups * GROUP_CAPACITY - table->n_keys;
   rehash (table, n_old_groups);
@@ -306,7 +325,6 @@ bs_key_table_init_with_marks (BsKeyTable *table,
 void
 bs_key_table_clear (BsKeyTable *table)
 {
-  g_clear_pointer (&table->marks, g_free);
   g_free (table->keys);
   g_free (table->control);
   set_memory (table, NULL, NULL, 0);
@@ -324,8 +342,7 @@ bs_key_table_copy (const BsKeyTable *table,
     return;
 
   copy->keys = g_memdup2 (table->keys, (gsize) table->n_groups * GROUP_SIZE * sizeof (BsKey));
-  copy->control = g_memdup2 (table->control, (gsize) table->n_groups * GROUP_SIZE);
-  copy->marks = g_memdup2 (table->marks, (gsize) table->n_groups * GROUP_SIZE);
+  copy->control = g_memdup2 (table->control, (gsize) table->n_groups * stride (table));
 }
 
 void
@@ -383,9 +400,9 @@ add_at (BsKeyTable *table,
         guint64 hash)
 {
   set_n_keys (table, table->n_keys + 1);
-  if (place >= 0 && (table->n_free > 0 || table->control[place] == DELETED))
+  if (place >= 0 && (table->n_free > 0 || *control_at (table, place) == DELETED))
     {
-      table->n_free -= table->control[place] == EMPTY;
+      table->n_free -= *control_at (table, place) == EMPTY;
       put (table, place, key, hash, 0);
       return place;
     }
@@ -417,7 +434,7 @@ bs_key_table_find_marks (BsKeyTable *table,
   gint64 unused;
   gint64 place = look_up (table, key, hash, &unused);
 
-  return place >= 0 ? &table->marks[place] : NULL;
+  return place >= 0 ? marks_at (table, place) : NULL;
 }
 
 guint8 *
@@ -430,7 +447,7 @@ bs_key_table_obtain_marks (BsKeyTable *table,
 
   if (place < 0)
     place = add_at (table, free_place, key, hash);
-  return &table->marks[place];
+  return marks_at (table, place);
 }
 
 /* The key must not be in the table, and room must be reserved for it. */
@@ -445,18 +462,10 @@ bs_key_table_add_new (BsKeyTable *table,
   settle (table, key, hash, marks, 0);
 }
 
-/* Whether the key was there. */
-gboolean
-bs_key_table_remove (BsKeyTable *table,
-                     const BsKey *key,
-                     guint64 hash)
+static void
+remove_at (BsKeyTable *table,
+           gint64 place)
 {
-  gint64 unused;
-  gint64 place = look_up (table, key, hash, &unused);
-
-  if (place < 0)
-    return FALSE;
-
   set_n_keys (table, table->n_keys - 1);
   if (match_empty (load_group (table, place / GROUP_SIZE)) != 0)
     {
@@ -474,10 +483,34 @@ bs_key_table_remove (BsKeyTable *table,
     }
   else if (table->n_keys == 0)
     {
-      memset (table->control, EMPTY, table->n_groups * GROUP_SIZE);
+      memset (table->control, EMPTY, (gsize) table->n_groups * stride (table));
       table->n_free = (guint64) table->n_groups * GROUP_CAPACITY;
     }
+}
+
+/* Whether the key was there. */
+gboolean
+bs_key_table_remove (BsKeyTable *table,
+                     const BsKey *key,
+                     guint64 hash)
+{
+  gint64 unused;
+  gint64 place = look_up (table, key, hash, &unused);
+
+  if (place < 0)
+    return FALSE;
+
+  remove_at (table, place);
   return TRUE;
+}
+
+void
+bs_key_table_remove_marked (BsKeyTable *table,
+                            const guint8 *marks)
+{
+  guint64 offset = marks - table->control;
+
+  remove_at (table, offset / stride (table) * GROUP_SIZE + offset % stride (table) - GROUP_SIZE);
 }
 
 gboolean
@@ -523,5 +556,5 @@ bs_key_table_iter_next (const BsKeyTable *table,
 gsize
 bs_key_table_get_size (const BsKeyTable *table)
 {
-  return table->n_groups * (GROUP_BYTES + (table->has_marks ? GROUP_SIZE : 0));
+  return table->n_groups * (GROUP_SIZE * sizeof (BsKey) + stride (table));
 }

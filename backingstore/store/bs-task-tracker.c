@@ -30,7 +30,6 @@ struct _BsTaskTracker
 
   BsTaskCount count;
   int n_held;               /* atomic */
-  int n_tasks_pending;      /* atomic: a notification is under way */
   int closed;               /* atomic; written under the count's mutex */
 
   BsWaiter *waiters;        /* owned, by next; under the count's mutex */
@@ -75,8 +74,7 @@ count_changed (GObject *object)
 {
   BsTaskTracker *self = (BsTaskTracker *) object;
 
-  if (!g_atomic_int_get (&self->n_tasks_pending))
-    bs_notifier_notify (self->notifier, object, properties[PROP_N_TASKS], &self->n_tasks_pending);
+  bs_notifier_notify (self->notifier, object, properties[PROP_N_TASKS], &self->count.notifying);
 }
 
 static void

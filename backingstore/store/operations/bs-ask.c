@@ -132,6 +132,7 @@ ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter,
     }
   else
     {
+      waiter->answered_here = TRUE;
       bs_waiter_answer (waiter, asked.value, refusal_to_error (request, asked.state));
     }
 
@@ -140,7 +141,8 @@ ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter,
     asked.start->klass->run (asked.start);
   else if (asked.state == BS_ASKED_STARTS)
     bs_store_operation_start (asked.start, waiter);
-  bs_deferred_run (&deferred);
+  if (!bs_deferred_is_empty (&deferred))
+    bs_deferred_run (&deferred);
 }
 
 static gboolean
@@ -211,6 +213,7 @@ ask_on_stack (BsBackingStore *store, const BsRequest *request, const BsDelivery 
   bs_task_count_begin (store->count, stripe);
   if (!request->internal)
     refusal = bs_admission_check (store, request, &waiter);
+  waiter.answered_here = refusal != NULL;
   if (refusal != NULL)
     bs_waiter_answer (&waiter, NULL, refusal);
   else

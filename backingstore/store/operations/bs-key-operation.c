@@ -3,9 +3,8 @@
 
 #include "bs-key-operation-private.h"
 
-#include <string.h>
-
 #include "base/bs-backing-private.h"
+#include "base/bs-zero-private.h"
 #include "store/operations/bs-paths-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
@@ -54,7 +53,10 @@ start (BsKeyOperation *self, BsWaiter *waiter)
   self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
   if (waiter->blocking && !bs_executor_is_context (operation->executor))
-    bs_store_operation_begin (operation, waiter);
+    {
+      bs_store_operation_begin (operation, waiter);
+      waiter->answered_here = waiter->on_stack;
+    }
 
   return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
 }
@@ -487,7 +489,7 @@ bs_key_operation_new (BsBackingStore *store, const BsRequest *request, int prior
   BsKeyOperation *self = memory != NULL ? memory : g_new (BsKeyOperation, 1);
   const BsKey *key = bs_request_get_key (request);
 
-  memset (self, 0, sizeof *self);
+  bs_zero (self, sizeof *self);
   self->operation.on_stack = memory != NULL;
   key_operation_init (self, store, request->kind, key, bs_key_hash (key), request->tracked, priority);
   self->token = request->token;
@@ -512,7 +514,7 @@ void
 bs_key_operation_init_part (BsKeyOperation *self, BsBackingStore *store, BsOperationKind kind, const BsKey *key, guint64 hash,
                             BsToken *token, BsTrackedPath *tracked)
 {
-  memset (self, 0, sizeof *self);
+  bs_zero (self, sizeof *self);
   self->operation.on_stack = TRUE;
   self->operation.unattended = TRUE;
   self->operation.state = BS_OPERATION_RUNNING;

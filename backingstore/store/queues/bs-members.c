@@ -94,7 +94,7 @@ bs_members_set (BsMembers *self, const BsKey *key, guint64 hash, BsMemberFlags s
   *flags = after;
   count (shard, before, after);
   if (after == 0)
-    bs_key_table_remove (&shard->keys, key, hash);
+    bs_key_table_remove_marked (&shard->keys, flags);
   if ((before ^ after) & BS_MEMBER_PRESENT)
     self->changed (self->owner);
 }
@@ -183,11 +183,7 @@ unset_shard (BsMemberShard *shard, BsMemberFlags unset)
       count (shard, *flags, after);
       *flags = after;
       if (after == 0)
-        {
-          BsKey removed = *key;
-
-          bs_key_table_remove (&shard->keys, &removed, bs_key_hash (&removed));
-        }
+        bs_key_table_remove_marked (&shard->keys, flags);
     }
 }
 

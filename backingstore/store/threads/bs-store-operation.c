@@ -417,6 +417,12 @@ bs_deferred_run (BsDeferred *deferred)
 void
 bs_deferred_answer (BsDeferred *deferred, BsWaiter *waiters, gpointer value, const GError *error)
 {
+  if (bs_deferred_is_empty (deferred))
+    {
+      bs_store_operation_answer (waiters, value, error);
+      return;
+    }
+
   bs_deferred_push (deferred, bs_deferred_run);
   bs_store_operation_answer (waiters, value, error);
   bs_deferred_pop (deferred);

@@ -23,10 +23,11 @@ struct _BsTaskCount
 {
   /* constant */
   GObject *owner;                       /* the task tracker, of which this is part */
-  void (*changed) (GObject *owner);
+  void (*changed) (GObject *owner);     /* called unless a notification is under way already */
   void (*idle) (GObject *owner);        /* nothing may be under way any more; called where somebody awaits that */
   BsTaskCountStripe *stripes;           /* owned */
 
+  int notifying;                        /* atomic: a notification is under way */
   int n_awaiting;                       /* atomic: waits that end when nothing is under way */
 
   GMutex mutex;                         /* of those waits; outlives the store */

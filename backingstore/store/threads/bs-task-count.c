@@ -28,18 +28,25 @@ bs_task_count_clear (BsTaskCount *count)
   g_mutex_clear (&count->mutex);
 }
 
+static inline void
+note_changed (BsTaskCount *count)
+{
+  if (!g_atomic_int_get (&count->notifying))
+    count->changed (count->owner);
+}
+
 void
 bs_task_count_begin (BsTaskCount *count, guint stripe)
 {
   __atomic_fetch_add (&count->stripes[stripe % BS_TASK_COUNT_STRIPES].n_begun, 1, __ATOMIC_SEQ_CST);
-  count->changed (count->owner);
+  note_changed (count);
 }
 
 void
 bs_task_count_end (BsTaskCount *count, guint stripe)
 {
   __atomic_fetch_add (&count->stripes[stripe % BS_TASK_COUNT_STRIPES].n_ended, 1, __ATOMIC_SEQ_CST);
-  count->changed (count->owner);
+  note_changed (count);
   if (g_atomic_int_get (&count->n_awaiting) > 0)
     count->idle (count->owner);
 }

@@ -75,9 +75,8 @@ struct _BsWaiter
 
   BsWaitEdge wait;              /* of a blocking call */
 
-  gconstpointer thread;         /* the rest: of a blocking call; identity only */
-  gboolean answered_here;       /* on that thread */
-  GMutex mutex;
+  gboolean answered_here;       /* the rest: of a blocking call; its own thread is about to answer it */
+  GMutex mutex;                 /* as zeroed memory; cleared where it was used */
   GCond cond;
   int done;                     /* atomic; set under the mutex: the call may go on */
   gboolean sleeps;              /* under the mutex */

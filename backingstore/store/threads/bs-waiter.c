@@ -3,8 +3,7 @@
 
 #include "bs-waiter-private.h"
 
-#include <string.h>
-
+#include "base/bs-zero-private.h"
 #include "store/threads/bs-call-scope-private.h"
 #include "store/threads/bs-deferred-private.h"
 
@@ -51,9 +50,6 @@ answer_source_equal (gconstpointer a, gconstpointer b)
 
   return left->context == right->context && left->priority == right->priority;
 }
-
-/* Its address names the thread; cheaper than g_thread_self(). */
-static __thread char this_thread;
 
 static void
 disconnect (BsWaiter *waiter)
@@ -223,7 +219,7 @@ bs_task_new (gpointer source, GCancellable *cancellable, GAsyncReadyCallback cal
 static void
 waiter_init (BsWaiter *waiter, int priority, const BsDelivery *delivery)
 {
-  memset (waiter, 0, sizeof *waiter);
+  bs_zero (waiter, sizeof *waiter);
   g_atomic_ref_count_init (&waiter->ref_count);
   waiter->priority = priority;
   if (delivery != NULL)
@@ -247,11 +243,8 @@ static void
 init_blocking (BsWaiter *waiter, BsExecutor *executor)
 {
   waiter->blocking = TRUE;
-  waiter->thread = &this_thread;
   if (bs_executor_is_context (executor))
     waiter->executor = executor;
-  g_mutex_init (&waiter->mutex);
-  g_cond_init (&waiter->cond);
 }
 
 BsWaiter *
@@ -315,7 +308,7 @@ waiter_clear (BsWaiter *waiter)
   g_clear_object (&waiter->file);
   if (waiter->lock_owner_free != NULL)
     waiter->lock_owner_free (waiter->lock_owner);
-  if (waiter->blocking)
+  if (waiter->blocking && !waiter->answered_here)
     {
       g_mutex_clear (&waiter->mutex);
       g_cond_clear (&waiter->cond);
@@ -359,12 +352,8 @@ wake (BsWaiter *waiter)
 {
   BsExecutor *executor;
 
-  if (waiter->thread == &this_thread)
-    {
-      waiter->answered_here = TRUE;
-      g_atomic_int_set (&waiter->done, TRUE);
-      return;
-    }
+  if (waiter->answered_here)
+    return;
 
   executor = waiter->executor != NULL ? bs_executor_ref (waiter->executor) : NULL;
   g_mutex_lock (&waiter->mutex);
@@ -384,7 +373,8 @@ wake (BsWaiter *waiter)
 gboolean
 bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
 {
-  if (!g_atomic_int_compare_and_exchange (&waiter->answered, FALSE, TRUE))
+  /* A waiter on the stack is answered by its operation alone. */
+  if (!waiter->on_stack && !g_atomic_int_compare_and_exchange (&waiter->answered, FALSE, TRUE))
     {
       g_clear_error (&error);
       return FALSE;
