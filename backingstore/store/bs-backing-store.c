@@ -9,6 +9,7 @@
 #include "store/bs-tracked-path-private.h"
 #include "store/operations/bs-bulk-private.h"
 #include "store/operations/bs-key-operation-private.h"
+#include "store/operations/bs-prepare-private.h"
 #include "store/operations/bs-store-private.h"
 
 /**
@@ -322,6 +323,8 @@ bs_backing_store_init (BsBackingStore *self)
   g_mutex_init (&self->operations_mutex);
   self->paths = g_hash_table_new (g_str_hash, g_str_equal);
   self->background_error = signals[BACKGROUND_ERROR];
+  self->prepare = bs_prepare;
+  self->discard = bs_discard;
   self->new_tracked_path = bs_tracked_path_new;
 }
 

@@ -4,6 +4,7 @@
 #include "bs-verify.h"
 
 #include "base/bs-key-set-private.h"
+#include "store/operations/bs-ask-private.h"
 #include "store/operations/bs-store-private.h"
 #include "store/operations/bs-verify-operation-private.h"
 

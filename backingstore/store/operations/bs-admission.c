@@ -13,15 +13,6 @@ bs_admission_is_inside (BsBackingStore *store)
          bs_executor_get_current () == store->backing_executor;
 }
 
-GFile *
-bs_request_get_file (const BsRequest *request)
-{
-  if (request->kind == BS_KIND_TRACK)
-    return request->file;
-
-  return request->tracked != NULL ? request->tracked->file : NULL;
-}
-
 static GError *
 refuse (const BsRequest *request, GQuark domain, int code, const char *why)
 {

@@ -1,61 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "base/bs-key-set.h"
-#include "store/queues/bs-shard-private.h"
-#include "store/threads/bs-content-private.h"
-#include "store/threads/bs-store-operation-private.h"
+#include "store/operations/bs-request-private.h"
 
 G_BEGIN_DECLS
-
-/* A function of the application: returns FALSE with or without an error. */
-typedef gboolean (*BsFunction) (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error);
-
-typedef struct _BsSavePlan BsSavePlan;
-typedef struct _BsVerifyRun BsVerifyRun;
-
-/* A request for an operation. Its contents are borrowed until the call that asks
- * returns, unless something else is said.
- *
- *                    result (borrowed by the delivery)
- * READ               GBytes, from the backing
- * WRITE              none. No call if the key is already in primary storage
- * PERSIST            none. `content` is written first if the key is not yet in primary storage; NULL where it is
- *                    known to be
- * REGISTER           BsToken: a hold on it belongs to the delivery, which takes or drops it
- * DELETE_PERSISTED   none
- * VERIFY             none
- * REGISTER_ALL       GPtrArray of BsToken, without a free function: the holds belong to the delivery
- * TRACK              BsTrackedPath
- * LOAD_ROOT          GBytes
- * the others         none */
-typedef struct
-{
-  BsOperationKind kind;
-  gboolean internal;          /* part of something asked earlier: neither admitted nor refused by a path */
-
-  BsTrackedPath *tracked;     /* nullable */
-  BsToken *token;             /* of the key, where the asker holds it */
-  const BsKey *key;           /* nullable where there is a token: the asker may have it at hand sooner */
-
-  union
-  {
-    BsContent *content;       /* WRITE, PERSIST: nullable */
-    gboolean only_to_delete;  /* DELETE_PERSISTED: the key only where a save is to delete it */
-    GFile *file;              /* TRACK */
-    GBytes *root;             /* WRITE_ROOT */
-    BsKeySet *keys;           /* DELETE_KEYS: copied */
-    guint64 n_keys;           /* DELETE_NOT_SAVED */
-    BsSavePlan *plan;         /* SAVE: its contents are taken over */
-    BsVerifyRun *run;         /* VERIFY_PATH: taken over */
-    struct
-    {
-      BsFunction function;    /* FUNCTION, COMMIT */
-      GTaskThreadFunc task_function;    /* FUNCTION: instead; returns the waiter's task itself */
-      gpointer data;          /* used until the request is answered */
-    };
-  };
-} BsRequest;
 
 /* The one door to the store: puts an operation where it waits for its turn, or joins
  * the waiter to an identical one, or answers it at once; starts whatever may run
@@ -69,14 +17,5 @@ gpointer bs_ask_blocking      (BsBackingStore *store, const BsRequest *request, 
 void     bs_ask_async         (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GTask *task);
 /* For the library itself: the delivery is all that happens. */
 void     bs_ask_in_background (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, int priority, GCancellable *cancellable);
-
-/* The path of the request, for messages; nullable. */
-GFile   *bs_request_get_file  (const BsRequest *request);
-
-static inline const BsKey *
-bs_request_get_key (const BsRequest *request)
-{
-  return request->key != NULL || request->token == NULL ? request->key : &request->token->key;
-}
 
 G_END_DECLS

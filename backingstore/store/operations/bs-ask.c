@@ -4,56 +4,7 @@
 #include "bs-ask-private.h"
 
 #include "store/operations/bs-admission-private.h"
-#include "store/operations/bs-bulk-private.h"
-#include "store/operations/bs-close-private.h"
-#include "store/operations/bs-function-private.h"
-#include "store/operations/bs-key-operation-private.h"
-#include "store/operations/bs-path-operation-private.h"
-#include "store/operations/bs-save-operation-private.h"
 #include "store/operations/bs-store-private.h"
-#include "store/operations/bs-verify-operation-private.h"
-
-/* Makes the operation that a request asks for, not in a queue yet. `memory`, where
- * given, is for an operation on a key. */
-static BsStoreOperation *
-prepare (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsKeyOperation *memory)
-{
-  switch (request->kind)
-    {
-    case BS_KIND_READ:
-    case BS_KIND_WRITE:
-    case BS_KIND_PERSIST:
-    case BS_KIND_REGISTER:
-    case BS_KIND_DELETE_PERSISTED:
-    case BS_KIND_VERIFY:
-      return bs_key_operation_new (store, request, waiter->priority, memory);
-    case BS_KIND_TRACK:
-    case BS_KIND_UNTRACK:
-    case BS_KIND_SYNC:
-    case BS_KIND_LOAD_ROOT:
-    case BS_KIND_WRITE_ROOT:
-      return bs_path_operation_new (store, request, waiter->priority);
-    case BS_KIND_SAVE:
-      return bs_save_operation_new (store, request, waiter);
-    case BS_KIND_REGISTER_ALL:
-    case BS_KIND_DELETE_KEYS:
-    case BS_KIND_DELETE_NOT_SAVED:
-      return bs_bulk_new (store, request, waiter->priority);
-    case BS_KIND_VERIFY_PATH:
-      return bs_verify_operation_new (store, request, waiter);
-    case BS_KIND_FUNCTION:
-    case BS_KIND_COMMIT:
-      return bs_function_operation_new (store, request, waiter);
-    case BS_KIND_CLOSE:
-      return bs_close_operation_new (store, waiter->priority);
-    case BS_KIND_DELETE:
-    case BS_KIND_RELEASE:
-    case BS_KIND_DROP_TOKENS:
-    default:
-      /* The store asks for these by itself. */
-      g_assert_not_reached ();
-    }
-}
 
 static GError *
 refusal_to_error (const BsRequest *request, BsAskedState state)
@@ -64,11 +15,11 @@ refusal_to_error (const BsRequest *request, BsAskedState state)
   switch (state)
     {
     case BS_ASKED_MISSING:
-      return bs_key_operation_missing_error (request->kind, key, file);
+      return bs_key_queue_missing_error (request->kind, key, file);
     case BS_ASKED_CLOSED:
       return bs_operation_error (request->kind, key, file, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
     case BS_ASKED_PINNED:
-      return bs_key_operation_pinned_error (key, file);
+      return bs_key_queue_pinned_error (key, file);
     case BS_ASKED_CANCELLED:
       return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
     case BS_ASKED_RUNNING:
@@ -157,16 +108,6 @@ get_stripe (const BsRequest *request)
   return is_on_key (request) ? bs_shard_index (bs_key_hash (bs_request_get_key (request))) : 0;
 }
 
-/* Frees what a request was to give to its operation. */
-static void
-discard (const BsRequest *request)
-{
-  if (request->kind == BS_KIND_SAVE)
-    bs_save_plan_clear (request->plan);
-  else if (request->kind == BS_KIND_VERIFY_PATH)
-    bs_verify_run_clear (request->run);
-}
-
 void
 bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
 {
@@ -185,13 +126,13 @@ bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
        * counts. */
       if (counted)
         bs_task_count_end (store->count, stripe);
-      discard (request);
+      store->discard (request);
       bs_waiter_answer (waiter, NULL, error);
       return;
     }
 
   bs_waiter_set_subject (waiter, request->kind, bs_request_get_key (request), bs_request_get_file (request));
-  operation = prepare (store, request, waiter, NULL);
+  operation = store->prepare (store, request, waiter, NULL);
   operation->counted = counted;
   operation->stripe = stripe;
   ask_admitted (store, request, waiter, operation);
@@ -217,7 +158,7 @@ ask_on_stack (BsBackingStore *store, const BsRequest *request, const BsDelivery 
   if (refusal != NULL)
     bs_waiter_answer (&waiter, NULL, refusal);
   else
-    ask_admitted (store, request, &waiter, prepare (store, request, &waiter, &operation));
+    ask_admitted (store, request, &waiter, store->prepare (store, request, &waiter, &operation));
   answer = bs_waiter_wait (&waiter, error);
   bs_task_count_end (store->count, stripe);
 

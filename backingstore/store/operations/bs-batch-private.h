@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/operations/bs-ask-private.h"
+#include "store/operations/bs-request-private.h"
 
 G_BEGIN_DECLS
 

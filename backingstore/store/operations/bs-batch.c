@@ -3,6 +3,8 @@
 
 #include "bs-batch-private.h"
 
+#include "store/operations/bs-ask-private.h"
+
 /* The number of operations that a thread asks for before others get their turn,
  * where the batch can be relayed. */
 #define MOST_AT_ONCE 32

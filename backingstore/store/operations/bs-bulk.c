@@ -213,7 +213,7 @@ take_chunk (Bulk *self, guint n_keys, guint *n_parts)
 
   if (self->has_pinned)
     {
-      g_autoptr (GError) error = bs_key_operation_pinned_error (&self->pinned, self->operation.tracked->file);
+      g_autoptr (GError) error = bs_key_queue_pinned_error (&self->pinned, self->operation.tracked->file);
 
       note_error (self, error);
       self->has_pinned = FALSE;

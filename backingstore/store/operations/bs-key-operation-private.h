@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/operations/bs-ask-private.h"
+#include "store/operations/bs-request-private.h"
 #include "store/operations/bs-store-private.h"
 
 G_BEGIN_DECLS
@@ -29,9 +29,5 @@ void              bs_key_operation_settle_token (BsBackingStore *store, BsShard 
 /* Makes a token for a fresh key that is nowhere yet, with one holder. */
 BsToken          *bs_token_new            (BsBackingStore *store) G_GNUC_WARN_UNUSED_RESULT;
 void              bs_token_drop           (BsBackingStore *store, BsToken *token);
-
-/* No lock held. */
-GError           *bs_key_operation_missing_error (BsOperationKind kind, const BsKey *key, GFile *file);
-GError           *bs_key_operation_pinned_error  (const BsKey *key, GFile *file);
 
 G_END_DECLS

@@ -11,21 +11,6 @@
 /* Operations on one key: asked for, run when their turn has come, ended. Whether an
  * operation is needed is decided when its turn comes. */
 
-GError *
-bs_key_operation_missing_error (BsOperationKind kind, const BsKey *key, GFile *file)
-{
-  if (kind == BS_KIND_WRITE)
-    return bs_operation_error (kind, key, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "no item holds the blob any more");
-
-  return bs_operation_error (kind, key, file, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such key");
-}
-
-GError *
-bs_key_operation_pinned_error (const BsKey *key, GFile *file)
-{
-  return bs_operation_error (BS_KIND_DELETE_PERSISTED, key, file, BS_ERROR, BS_ERROR_BUSY, "a running save names it");
-}
-
 static GFile *
 get_file (BsKeyOperation *self)
 {
@@ -348,7 +333,7 @@ execute (BsKeyOperation *self, GBytes **bytes, GError **error)
   BsStoreOperation *operation = &self->operation;
 
   if (self->need == BS_NEED_MISSING)
-    *error = bs_key_operation_missing_error (operation->kind, &self->key, get_file (self));
+    *error = bs_key_queue_missing_error (operation->kind, &self->key, get_file (self));
   if (self->need != BS_NEED_CALL)
     return FALSE;
   if (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST)

@@ -3,7 +3,7 @@
 
 #include "base/bs-key-table-private.h"
 #include "store/operations/bs-batch-private.h"
-#include "store/operations/bs-save-operation-private.h"
+#include "store/operations/bs-save-plan-private.h"
 
 G_BEGIN_DECLS
 

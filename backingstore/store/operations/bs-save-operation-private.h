@@ -1,37 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store/operations/bs-ask-private.h"
+#include "store/operations/bs-save-plan-private.h"
 
 G_BEGIN_DECLS
-
-/* A key that is to be at the path when a save ends. */
-typedef struct
-{
-  BsKey key;
-  BsToken *token;             /* held by whoever asks for the save; NULL: the path must have the key */
-} BsSaveName;
-
-/* The plan of a save. */
-struct _BsSavePlan
-{
-  BsSaveName *names;          /* owned */
-  guint n_names;
-  guint max_parallel;
-  GBytes *root;               /* owned, nullable */
-  BsFunction commit;          /* nullable; with `data` */
-
-  gpointer data;              /* owned */
-  void       (*free)        (gpointer data);
-  /* The rest is called on any thread, with no lock held, before the save has ended. */
-  /* The content to be written of a name that has a token, NULL if it is written. */
-  BsContent *(*dup_content) (gpointer data, guint name);
-  /* The name is at the path, and so in primary storage; not for names that were there. */
-  void       (*persisted)   (gpointer data, guint name);
-  /* So many names more are at the path, or fewer. */
-  void       (*progress)    (gpointer data, int n_names);
-  void       (*committed)   (gpointer data);
-};
 
 void              bs_save_plan_clear    (BsSavePlan *plan);
 

@@ -3,6 +3,7 @@
 
 #include "bs-save-operation-private.h"
 
+#include "store/operations/bs-ask-private.h"
 #include "store/operations/bs-save-names-private.h"
 #include "store/operations/bs-store-private.h"
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/bs-backing.h"
+#include "store/operations/bs-request-private.h"
 #include "store/queues/bs-key-queue-private.h"
 #include "store/queues/bs-members-private.h"
 #include "store/queues/bs-path-queue-private.h"
@@ -36,6 +37,8 @@ struct _BsBackingStore
   BsTaskCount *count;           /* borrowed: the tracker's */
   BsNotifier *notifier;         /* owned */
   guint background_error;       /* the signal */
+  BsStoreOperation *(*prepare) (BsBackingStore *self, const BsRequest *request, BsWaiter *waiter, BsKeyOperation *memory);
+  void (*discard) (const BsRequest *request);
   BsTrackedPath *(*new_tracked_path) (BsBackingStore *self, BsPath *path, const BsKeyTable *found);
 
   int max_threads;              /* atomic */
@@ -64,6 +67,16 @@ struct _BsTrackedPath
   int n_keys_pending;           /* atomic: a notification is under way */
   int closed;                   /* atomic */
 };
+
+/* The path of a request, for messages; nullable. */
+static inline GFile *
+bs_request_get_file (const BsRequest *request)
+{
+  if (request->kind == BS_KIND_TRACK)
+    return request->file;
+
+  return request->tracked != NULL ? request->tracked->file : NULL;
+}
 
 static inline BsShard *
 bs_store_get_shard (BsBackingStore *store, guint64 hash)

@@ -4,6 +4,7 @@
 #include "bs-write-and-read-private.h"
 
 #include "store/operations/bs-admission-private.h"
+#include "store/operations/bs-ask-private.h"
 #include "store/operations/bs-store-private.h"
 
 /* Both parts are internal: a store that closes in between does not refuse the read. */

@@ -58,6 +58,10 @@ BsNeed          bs_key_queue_need          (BsOperationKind kind, const BsToken 
 /* Notes what a call has done, or, where it failed, that nothing is certain. */
 void            bs_key_queue_note          (BsOperationKind kind, const BsKey *key, guint64 hash, BsToken *token, BsMembers *members, const GError *error);
 
+/* Why an operation on a key is refused. No lock held. */
+GError         *bs_key_queue_missing_error (BsOperationKind kind, const BsKey *key, GFile *file);
+GError         *bs_key_queue_pinned_error  (const BsKey *key, GFile *file);
+
 /* Whether the operation has to look at the key's token; the others need only the
  * flags of the path. */
 static inline gboolean

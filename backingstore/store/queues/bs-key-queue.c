@@ -255,3 +255,18 @@ bs_key_queue_note (BsOperationKind kind, const BsKey *key, guint64 hash, BsToken
       g_assert_not_reached ();
     }
 }
+
+GError *
+bs_key_queue_missing_error (BsOperationKind kind, const BsKey *key, GFile *file)
+{
+  if (kind == BS_KIND_WRITE)
+    return bs_operation_error (kind, key, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "no item holds the blob any more");
+
+  return bs_operation_error (kind, key, file, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such key");
+}
+
+GError *
+bs_key_queue_pinned_error (const BsKey *key, GFile *file)
+{
+  return bs_operation_error (BS_KIND_DELETE_PERSISTED, key, file, BS_ERROR, BS_ERROR_BUSY, "a running save names it");
+}
