@@ -39,7 +39,7 @@ typedef struct
 
 struct _BsCache
 {
-  BsPayloadOwner payload_owner;
+  BsPayloadOwner payload_owner;       /* first */
   gatomicrefcount ref_count;
 
   GWeakRef weak_owner;

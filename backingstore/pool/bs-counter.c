@@ -10,7 +10,7 @@ static guint taken_cells = 1;
 
 static _Thread_local guint this_cell = NOT_ASKED_YET;
 
-/* Called when a thread ends: the next one goes on from what it has counted. */
+/* Called when a thread ends: the next one to take the cell continues its count. */
 static void
 return_cell (gpointer cell)
 {

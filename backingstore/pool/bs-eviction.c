@@ -13,12 +13,12 @@
  * any more. */
 typedef struct
 {
-  BsCache *cache;       /* owned */
-  BsPayload *payload;   /* a reference */
+  BsCache *cache;               /* owned */
+  BsPayload *payload;           /* a reference */
   BsReference reference;        /* owned, until the write is started */
   BsKey key;
-  BsWriteQueue *queue;  /* NULL: written behind, the entry stays where it is meanwhile */
-  guint n_failures;     /* the queue's at the start */
+  BsWriteQueue *queue;          /* NULL: written behind, the entry stays where it is meanwhile */
+  guint n_failures;             /* the queue's at the start */
 } EvictionWrite;
 
 /* Work collected under the lock, for after unlocking. */

@@ -24,12 +24,17 @@ bs_item_has_pool (BsItem *self)
   return BS_IS_ITEM (self) && self->pool != NULL;
 }
 
+static inline BsCache *
+bs_item_get_cache (BsItem *self)
+{
+  return bs_pool_get_cache (self->pool);
+}
+
 /* Takes the reference on the entry over. */
 BsItem         *bs_item_new             (BsPool *pool, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 /* An item for a GBytes or a GObject, under a new key. */
 BsItem         *bs_item_new_for_content (BsPool *pool, BsKind kind, gpointer content) G_GNUC_WARN_UNUSED_RESULT;
 
-BsCache        *bs_item_get_cache       (BsItem *self);
 BsEntry        *bs_item_dup_entry       (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
 /* Gives the item another entry, and takes the reference over. */
 void            bs_item_set_entry       (BsItem *self, BsEntry *entry);

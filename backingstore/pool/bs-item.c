@@ -45,12 +45,6 @@ bs_item_new (BsPool *pool, BsEntry *entry)
   return self;
 }
 
-BsCache *
-bs_item_get_cache (BsItem *self)
-{
-  return bs_pool_get_cache (self->pool);
-}
-
 BsEntry *
 bs_item_dup_entry (BsItem *self)
 {

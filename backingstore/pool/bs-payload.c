@@ -20,7 +20,7 @@ struct _BsFollower
   GMutex mutex;
 
   /* under the mutex */
-  BsLink payloads;               /* BsPayload, by link, each with a reference */
+  BsLink payloads;              /* BsPayload, by link, each with a reference */
 };
 
 static G_DEFINE_QUARK (backingstore-follower, follower)
@@ -266,8 +266,8 @@ bs_reference_to_content (BsReference reference)
 
 typedef struct
 {
-  BsCodec *codec;       /* owned */
-  BsReference reference;          /* a reference */
+  BsCodec *codec;               /* owned */
+  BsReference reference;        /* owned */
   BsKey key;
 } Encoding;
 

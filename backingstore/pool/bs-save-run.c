@@ -167,9 +167,10 @@ verdict_to_error (BsSave *self, Verdict verdict)
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                           "Saving at %s: nothing to save; an empty save would delete everything", path);
     case CAN_RUN:
-    default:
-      return NULL;
+      break;
     }
+
+  return NULL;
 }
 
 /* The mutex is held. */
@@ -308,6 +309,7 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
   BsSavePlan plan;
 
   g_return_val_if_fail (bs_save_has_path (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   if (!begin (self, &plan, &local_error))
@@ -344,6 +346,7 @@ bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAs
   GTask *task;
 
   g_return_if_fail (bs_save_has_path (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);
   if (!begin (self, &plan, &error))
@@ -371,6 +374,7 @@ bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAs
 gboolean
 bs_save_run_finish (BsSave *self, GAsyncResult *result, GError **error)
 {
+  g_return_val_if_fail (BS_IS_SAVE (self), FALSE);
   g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
   g_return_val_if_fail (g_async_result_is_tagged (result, bs_save_run_async), FALSE);
 

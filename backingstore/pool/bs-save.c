@@ -171,9 +171,6 @@ bs_save_set_property (GObject *object, guint id, const GValue *value, GParamSpec
     case PROP_MAX_PARALLEL:
       bs_save_set_max_parallel (self, g_value_get_uint (value));
       break;
-    case PROP_N_TOTAL:
-    case PROP_N_DONE:
-    case PROP_FRACTION:
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     }
