@@ -57,6 +57,12 @@ void       plant_in         (const char *directory, const char *name, const char
 gboolean   exists           (const char *path);
 gboolean   exists_in        (const char *directory, const char *name);
 guint      get_mode         (const char *path);
+/* The time of the last change of its content, which corruption leaves as it was. */
+struct timespec get_time    (const char *path);
+void       set_time         (const char *path, struct timespec time);
+/* As a crash truncates it: the time stays. */
+void       cut_short        (const char *path, goffset size);
+void       flip             (const char *path, goffset at);
 guint64    get_inode        (const char *path);
 /* The mark of unsynced changes aside. */
 guint      count_files      (const char *directory);

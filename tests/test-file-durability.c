@@ -402,7 +402,6 @@ test_power_cut (Fixture *fixture,
   g_autofree char *changed = get_some (fixture, 2);
   g_autoptr (BsKeySet) found = NULL;
   g_autoptr (BsFileBackingStats) stats = NULL;
-  int fd;
 
   bs_backing_close (fixture->backing, NULL, NULL);
   g_clear_object (&fixture->backing);
@@ -410,10 +409,8 @@ test_power_cut (Fixture *fixture,
   run_and_crash (persist_some, fixture);
   g_assert_true (is_marked (fixture));
 
-  g_assert_cmpint (truncate (shortened, 4096), ==, 0);
-  fd = open (changed, O_WRONLY | O_CLOEXEC);
-  g_assert_cmpint (pwrite (fd, "\0\0\0\0", 4, 2000), ==, 4);
-  close (fd);
+  cut_short (shortened, 4096);
+  flip (changed, 2000);
 
   found = list_path (fixture->backing, fixture->path);
   g_assert_cmpuint (bs_key_set_get_n_keys (found), ==, 1);
@@ -439,7 +436,7 @@ test_power_cut_few_descriptors (Fixture *fixture,
   g_autofree char *shortened = get_some (fixture, 1);
 
   persist_some (fixture);
-  g_assert_cmpint (truncate (shortened, 4096), ==, 0);
+  cut_short (shortened, 4096);
   restart_backing (fixture);
   write_blob (fixture, fixture->key);
 
@@ -474,7 +471,7 @@ test_clean_is_listed (Fixture *fixture,
 
   persist_some (fixture);
   sync_path (fixture);
-  g_assert_cmpint (truncate (shortened, 4096), ==, 0);
+  cut_short (shortened, 4096);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 3);
 
   plant_in (fixture->path_name, ".dirty", "");

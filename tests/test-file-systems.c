@@ -220,15 +220,13 @@ check_damage (Fixture *fixture,
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, key);
   g_autoptr (GError) error = NULL;
-  char byte;
-  int fd = open (blob, O_RDWR | O_CLOEXEC);
+  struct timespec time = get_time (blob);
+  struct timespec after;
 
-  g_assert_cmpint (pread (fd, &byte, 1, 4000), ==, 1);
-  byte ^= 1;
-  g_assert_cmpint (pwrite (fd, &byte, 1, 4000), ==, 1);
-  close (fd);
-
-  if (attributes)
+  /* A program behind a file system may set no times: then somebody has written here. */
+  flip (blob, 4000);
+  after = get_time (blob);
+  if (attributes && after.tv_sec == time.tv_sec && after.tv_nsec == time.tv_nsec)
     {
       g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, &error));
       g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
@@ -239,10 +237,7 @@ check_damage (Fixture *fixture,
       bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, &error);
       g_assert_no_error (error);
       g_assert_true (exists (blob));
-      byte ^= 1;
-      fd = open (blob, O_RDWR | O_CLOEXEC);
-      g_assert_cmpint (pwrite (fd, &byte, 1, 4000), ==, 1);
-      close (fd);
+      flip (blob, 4000);
     }
 }
 

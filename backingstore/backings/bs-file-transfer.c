@@ -59,18 +59,26 @@ fill_copy (int source_fd,
 
   code = bs_file_digest_load (source_fd, &expected, &known);
   if (code == 0 && known && expected.length != (guint64) size)
-    code = EILSEQ;
+    {
+      code = bs_file_digest_mismatch (source_fd, &expected);
+      known = FALSE;
+    }
   if (code != 0)
     return code;
 
   *how = BS_FILE_COUNT_REFLINKED;
   if (kind == COPY_SHARED && ioctl (fd, FICLONE, source_fd) == 0)
-    return bs_file_directory_seal (target, fd, known ? &expected : NULL);
+    {
+      /* The digest may be that of a content that was replaced. */
+      known = known && bs_file_digest_mismatch (source_fd, &expected) != 0;
+
+      return bs_file_directory_seal (target, fd, known ? &expected : NULL);
+    }
 
   *how = BS_FILE_COUNT_COPIED;
   code = bs_file_copy (source_fd, size, fd, &actual, cancellable);
   if (code == 0 && known && !bs_file_digest_equal (&actual, &expected))
-    code = EILSEQ;
+    code = bs_file_digest_mismatch (source_fd, &expected);
 
   return code != 0 ? code : bs_file_directory_seal (target, fd, &actual);
 }
