@@ -19,6 +19,14 @@ static const char *const markers[] = {
   [BS_FILE_DIRECTORY_PERSISTED] = "backingstore 1 persisted\n",
 };
 
+/* What a directory without a marker holds. */
+typedef struct
+{
+  gboolean has_blobs;
+  gboolean has_shards;
+  gboolean has_root;
+} Layout;
+
 /* Returns EEXIST for an entry that a directory without a marker must not have. */
 static int
 check_entry (BsFileEntry kind,
@@ -27,17 +35,25 @@ check_entry (BsFileEntry kind,
              const BsKey *key,
              gpointer user_data)
 {
-  gboolean *has_blobs = user_data;
+  Layout *layout = user_data;
 
-  if (kind == BS_FILE_ENTRY_BLOB)
-    *has_blobs = TRUE;
+  layout->has_blobs |= kind == BS_FILE_ENTRY_BLOB;
+  layout->has_shards |= kind == BS_FILE_ENTRY_SHARD;
+  if (kind != BS_FILE_ENTRY_OURS)
+    return kind == BS_FILE_ENTRY_FOREIGN ? EEXIST : 0;
 
-  /* An interrupted first opening leaves a lock and a temporary file at most. A "root"
-   * without a marker may be anybody's. */
-  if (kind == BS_FILE_ENTRY_FOREIGN || (kind == BS_FILE_ENTRY_OURS && strcmp (name, BS_FILE_LOCK_NAME) != 0))
-    return EEXIST;
+  /* An interrupted first opening leaves a lock and a temporary file at most. */
+  layout->has_root |= strcmp (name, BS_FILE_ROOT_NAME) == 0;
 
-  return 0;
+  return strcmp (name, BS_FILE_ROOT_NAME) == 0 || strcmp (name, BS_FILE_LOCK_NAME) == 0 ? 0 : EEXIST;
+}
+
+/* Whether the errno of opening says that something else than a file stands there: a
+ * symbolic link, a folder, a socket, or a device that is not there. */
+static gboolean
+is_odd_kind (int code)
+{
+  return code == ELOOP || code == EISDIR || code == ENXIO || code == ENODEV;
 }
 
 /* Returns ENOENT if there is no marker, EEXIST if it marks no directory of this kind,
@@ -53,7 +69,7 @@ check_marker (BsFileClaim *self)
   int fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_MARKER_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 
   if (fd < 0)
-    return errno == ELOOP ? EEXIST : errno;
+    return is_odd_kind (errno) ? EEXIST : errno;
 
   size = -1;
   if (fstat (fd, &status) != 0)
@@ -243,16 +259,21 @@ check_layout (BsFileClaim *self,
               GCancellable *cancellable,
               GError **error)
 {
+  Layout layout = { FALSE };
   int code;
 
-  *has_blobs = FALSE;
   if (mode == BS_FILE_DIRECTORY_MARKED)
     {
       bs_file_claim_set_error (self, ENOENT, error);
       return FALSE;
     }
 
-  code = bs_file_walk (self->fd, cancellable, check_entry, has_blobs);
+  code = bs_file_walk (self->fd, cancellable, check_entry, &layout);
+  *has_blobs = layout.has_blobs;
+  /* A copy that lost its dot files has a root beside its folders. A file of that name
+   * alone may be anybody's, and scratch has none. */
+  if (code == 0 && layout.has_root && (!layout.has_shards || self->kind == BS_FILE_DIRECTORY_SCRATCH))
+    code = EEXIST;
   if (code == EEXIST)
     return set_foreign (self, "is not a store: the directory has no marker, and holds other files than blobs", error);
   if (code != 0)
@@ -293,7 +314,7 @@ set_lock_error (BsFileClaim *self,
 
   if (code == EWOULDBLOCK)
     g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s is in use by another store", name);
-  else if (code == EEXIST || code == ELOOP || code == EISDIR)
+  else if (code == EEXIST || is_odd_kind (code))
     return set_foreign (self, "has another kind of file in the place of .lock", error);
   else
     bs_file_claim_set_error (self, code, error);
