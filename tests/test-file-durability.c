@@ -511,6 +511,30 @@ test_new_directory (Fixture *fixture,
   g_assert_cmpuint (count_calls ("fsync outer"), ==, 1);
 }
 
+/* However a sandbox says no to a link. */
+static void
+test_link_refused (Fixture *fixture,
+                   gconstpointer data)
+{
+  static const int codes[] = { EACCES, EPERM, EXDEV, EMLINK, EOPNOTSUPP, ENOSYS };
+
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    {
+      g_autofree char *key = bs_key_generate ();
+      g_autofree char *blob = get_blob_name (fixture->path_name, key);
+      g_autofree char *name = g_path_get_basename (blob);
+
+      g_test_message ("%s", g_strerror (codes[i]));
+      write_blob (fixture, key);
+      fail_once ("linkat", name, codes[i]);
+      persist_blob (fixture, key);
+      sync_path (fixture);
+      assert_transfers (fixture->backing, i, 0, i + 1);
+      delete_scratch (fixture, key);
+      register_blob (fixture, key);
+    }
+}
+
 int
 main (int argc,
       char *argv[])
@@ -535,6 +559,7 @@ main (int argc,
     { "clean-is-listed", test_clean_is_listed },
     { "adoption", test_adoption },
     { "new-directory", test_new_directory },
+    { "link-refused", test_link_refused },
   };
   int result;
 

@@ -5,6 +5,7 @@
 #include "bs-file-changes-private.h"
 #include "bs-file-claim-private.h"
 #include "bs-file-digest-private.h"
+#include "bs-file-walk-private.h"
 
 G_BEGIN_DECLS
 
@@ -42,7 +43,11 @@ typedef struct
   char path[3 + BS_KEY_HEX_LENGTH + 1];
 } BsFileLocation;
 
+#define BS_FILE_SIBLING_SIZE (3 + BS_FILE_TEMPORARY_SIZE)
+
 void             bs_file_location_clear           (BsFileLocation *self);
+/* Makes a name for a temporary file in the blob's own folder. */
+void             bs_file_location_make_sibling    (const BsFileLocation *self, char name[BS_FILE_SIBLING_SIZE]);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BsFileLocation, bs_file_location_clear)
 

@@ -3,7 +3,7 @@
 #include "bs-file-directory-private.h"
 
 #include "base/bs-error.h"
-#include "bs-file-walk-private.h"
+#include "bs-file-io-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -508,6 +508,16 @@ bs_file_location_clear (BsFileLocation *self)
   if (self->owned)
     close (self->fd);
   self->owned = FALSE;
+}
+
+void
+bs_file_location_make_sibling (const BsFileLocation *self,
+                               char name[BS_FILE_SIBLING_SIZE])
+{
+  const gsize prefix = self->name == self->path ? 3 : 0;
+
+  memcpy (name, self->path, prefix);
+  bs_file_make_temporary_name (name + prefix);
 }
 
 int

@@ -20,8 +20,8 @@ int bs_file_copy        (int source_fd, goffset size, int fd, BsFileDigest *dige
 int bs_file_close_written (int fd, int code);
 
 void bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE]);
-/* Opens a new file of a temporary name in a folder, for reading and writing. */
-int bs_file_make_temporary (int fd, char name[BS_FILE_TEMPORARY_SIZE], int *temporary_fd);
+/* Opens a new file in a folder, for reading and writing. */
+int bs_file_open_temporary (int fd, const char *name, int *temporary_fd);
 /* Replaces a file in a folder atomically and durably; leaves the old one after an error. */
 int bs_file_replace     (int fd, const char *name, GBytes *bytes, gboolean hashed, GCancellable *cancellable);
 

@@ -156,12 +156,10 @@ bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE])
 }
 
 int
-bs_file_make_temporary (int fd,
-                        char name[BS_FILE_TEMPORARY_SIZE],
+bs_file_open_temporary (int fd,
+                        const char *name,
                         int *temporary_fd)
 {
-  bs_file_make_temporary_name (name);
-
   *temporary_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (*temporary_fd < 0)
     return errno;
@@ -186,7 +184,8 @@ write_temporary (int fd,
   gsize size;
   int code;
 
-  code = bs_file_make_temporary (fd, name, &temporary_fd);
+  bs_file_make_temporary_name (name);
+  code = bs_file_open_temporary (fd, name, &temporary_fd);
   if (code != 0)
     return code;
 

@@ -4,6 +4,7 @@
 
 #include "base/bs-key-set-private.h"
 #include "bs-file-blob-private.h"
+#include "bs-file-io-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-walk-private.h"
 
@@ -55,6 +56,41 @@ open_quarantine (int fd,
   return *quarantine_fd < 0 ? errno : 0;
 }
 
+/* A sandbox may allow no rename between folders. */
+static int
+copy_aside (int fd,
+            const char *name,
+            int quarantine_fd,
+            const char *aside)
+{
+  struct stat status;
+  int source_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  int aside_fd = -1;
+  int code = 0;
+
+  if (source_fd < 0 || fstat (source_fd, &status) != 0)
+    code = errno;
+  else if (!S_ISREG (status.st_mode))
+    code = EXDEV;
+  if (code == 0)
+    code = bs_file_open_temporary (quarantine_fd, aside, &aside_fd);
+  if (code == 0)
+    {
+      code = bs_file_copy (source_fd, status.st_size, aside_fd, NULL, NULL);
+      if (code == 0 && TEMP_FAILURE_RETRY (fsync (aside_fd)) != 0)
+        code = errno;
+      code = bs_file_close_written (aside_fd, code);
+      if (code == 0 && unlinkat (fd, name, 0) != 0)
+        code = errno;
+      if (code != 0)
+        unlinkat (quarantine_fd, aside, 0);
+    }
+  if (source_fd >= 0)
+    close (source_fd);
+
+  return code;
+}
+
 /* A random part of the name keeps earlier files in the quarantine: not every file
  * system can rename without replacing. */
 int
@@ -78,7 +114,7 @@ bs_file_set_aside (BsFileDirectory *directory,
     return code;
 
   if (renameat (fd, name, quarantine_fd, aside) != 0)
-    code = errno;
+    code = errno == EXDEV ? copy_aside (fd, name, quarantine_fd, aside) : errno;
   close (quarantine_fd);
 
   if (code == 0)

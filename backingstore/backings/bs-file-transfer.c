@@ -13,28 +13,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* The rename makes the copy appear whole, in place of any file that is there. */
-static int
-rename_into_shard (BsFileDirectory *target,
-                   const BsKey *key,
-                   const char *temporary)
-{
-  for (;;)
-    {
-      g_auto (BsFileLocation) location = { 0 };
-      int code = bs_file_directory_locate (target, key, TRUE, &location);
-
-      if (code == 0 && renameat (bs_file_directory_get_fd (target), temporary, location.fd, location.name) != 0)
-        {
-          code = errno;
-          if (code == ENOENT && bs_file_directory_lost (target, &location))
-            continue;
-        }
-
-      return code;
-    }
-}
-
 typedef enum
 {
   COPY_SHARED,  /* by reflink if possible */
@@ -83,6 +61,39 @@ fill_copy (int source_fd,
   return code != 0 ? code : bs_file_directory_seal (target, fd, &actual);
 }
 
+/* Makes a copy in the target's folder of the blob, and renames it there: a sandbox may
+ * allow no rename between folders. The rename replaces any file that is there. */
+static int
+copy_open (int source_fd,
+           goffset size,
+           BsFileDirectory *target,
+           const BsFileLocation *location,
+           CopyKind kind,
+           BsFileCount *how,
+           GCancellable *cancellable)
+{
+  char temporary[BS_FILE_SIBLING_SIZE];
+  int fd;
+  int code;
+
+  bs_file_location_make_sibling (location, temporary);
+  code = bs_file_open_temporary (location->fd, temporary, &fd);
+  if (code != 0)
+    return code;
+
+  code = fill_copy (source_fd, size, target, fd, kind, how, cancellable);
+  /* Scratch need not outlive the process. */
+  if (code == 0 && !bs_file_directory_is_scratch (target) && TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+    code = errno;
+  code = bs_file_close_written (fd, code);
+  if (code == 0 && renameat (location->fd, temporary, location->fd, location->name) != 0)
+    code = errno;
+  if (code != 0)
+    unlinkat (location->fd, temporary, 0);
+
+  return code;
+}
+
 /* Makes a copy of the source's blob at the target; its name is not durable yet. */
 static int
 copy (BsFileDirectory *source,
@@ -92,30 +103,26 @@ copy (BsFileDirectory *source,
       BsFileCount *how,
       GCancellable *cancellable)
 {
-  int target_fd = bs_file_directory_get_fd (target);
-  char temporary[BS_FILE_TEMPORARY_SIZE];
   struct stat status;
+  gboolean again;
   int source_fd;
-  int fd;
-  int code;
+  int code = bs_file_open_blob (source, key, &source_fd, &status);
 
-  code = bs_file_open_blob (source, key, &source_fd, &status);
   if (code != 0)
     return code;
 
-  code = bs_file_make_temporary (target_fd, temporary, &fd);
-  if (code == 0)
+  do
     {
-      code = fill_copy (source_fd, status.st_size, target, fd, kind, how, cancellable);
-      /* Scratch need not outlive the process. */
-      if (code == 0 && !bs_file_directory_is_scratch (target) && TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+      g_auto (BsFileLocation) location = { 0 };
+
+      code = bs_file_directory_locate (target, key, TRUE, &location);
+      if (code == 0 && lseek (source_fd, 0, SEEK_SET) < 0)
         code = errno;
-      code = bs_file_close_written (fd, code);
       if (code == 0)
-        code = rename_into_shard (target, key, temporary);
-      if (code != 0)
-        unlinkat (target_fd, temporary, 0);
+        code = copy_open (source_fd, status.st_size, target, &location, kind, how, cancellable);
+      again = code == ENOENT && bs_file_directory_lost (target, &location);
     }
+  while (again);
   close (source_fd);
 
   return code;
@@ -152,6 +159,7 @@ is_refusal (int code,
       *why = BS_FILE_COUNT_CROSS_DEVICE;
       return TRUE;
     case EPERM:
+    case EACCES:
       *why = BS_FILE_COUNT_NOT_PERMITTED;
       return TRUE;
     case EMLINK:
@@ -271,17 +279,19 @@ refresh_scratch (BsFileDirectory *persisted,
                  BsFileDirectory *scratch,
                  const BsKey *key)
 {
-  int scratch_fd = bs_file_directory_get_fd (scratch);
-  char temporary[BS_FILE_TEMPORARY_SIZE];
+  char temporary[BS_FILE_SIBLING_SIZE];
   g_auto (BsFileLocation) from = { 0 };
+  g_auto (BsFileLocation) to = { 0 };
 
-  if (!is_present (scratch, key) || bs_file_directory_locate (persisted, key, FALSE, &from) != 0)
+  if (!is_present (scratch, key) ||
+      bs_file_directory_locate (persisted, key, FALSE, &from) != 0 ||
+      bs_file_directory_locate (scratch, key, FALSE, &to) != 0)
     return;
 
-  bs_file_make_temporary_name (temporary);
-  if (linkat (from.fd, from.name, scratch_fd, temporary, 0) == 0 &&
-      rename_into_shard (scratch, key, temporary) != 0)
-    unlinkat (scratch_fd, temporary, 0);
+  bs_file_location_make_sibling (&to, temporary);
+  if (linkat (from.fd, from.name, to.fd, temporary, 0) == 0 &&
+      renameat (to.fd, temporary, to.fd, to.name) != 0)
+    unlinkat (to.fd, temporary, 0);
 }
 
 /* Writes a blob once more that the disk may not have, from the scratch file if it can be

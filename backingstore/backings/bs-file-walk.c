@@ -101,6 +101,9 @@ classify_in_shard (int fd,
       bs_key_parse_hex (entry->d_name, &key) && get_entry_type (fd, entry) == DT_REG)
     return walk->func (BS_FILE_ENTRY_BLOB, fd, entry->d_name, &key, walk->user_data);
 
+  if (is_temporary_name (entry->d_name) && get_entry_type (fd, entry) == DT_REG)
+    return walk->func (BS_FILE_ENTRY_LEFTOVER, fd, entry->d_name, NULL, walk->user_data);
+
   return walk->func (BS_FILE_ENTRY_FOREIGN, fd, entry->d_name, NULL, walk->user_data);
 }
 
