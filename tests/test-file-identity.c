@@ -299,6 +299,67 @@ test_released (Fixture *fixture,
   assert_works (fixture, again);
 }
 
+static BsKeySet *
+find_missing (Fixture *fixture,
+              GFile *path,
+              BsKeySet *expected)
+{
+  BsKeySet *missing = bs_key_set_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_backing_invoke_find_missing (fixture->backing, path, expected, missing, NULL, &error));
+  g_assert_no_error (error);
+
+  return missing;
+}
+
+/* Another program removes blobs of an open document: each time that is found. */
+static void
+test_missing (Fixture *fixture,
+              gconstpointer data)
+{
+  g_autoptr (GFile) path = open_named (fixture, fixture->path_name);
+  g_autoptr (BsKeySet) expected = bs_key_set_new ();
+  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *shard = NULL;
+
+  for (guint i = 0; i < 300; i++)
+    {
+      char *key = write_other (fixture);
+
+      g_ptr_array_add (keys, key);
+      g_assert_true (bs_key_set_add (expected, key, NULL));
+      g_assert_true (bs_backing_persist (fixture->backing, path, key, NULL, NULL));
+    }
+
+  /* At once after a look, which leaves the folder the same time, and in pairs. */
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autofree char *blob = get_blob_name (fixture->path_name, keys->pdata[i]);
+      g_autoptr (BsKeySet) before = find_missing (fixture, path, expected);
+      g_autoptr (BsKeySet) after = NULL;
+
+      g_assert_cmpuint (bs_key_set_get_n_keys (before), ==, 0);
+      g_assert_cmpint (g_unlink (blob), ==, 0);
+      after = find_missing (fixture, path, expected);
+      g_assert_cmpuint (bs_key_set_get_n_keys (after), ==, 1);
+      g_assert_true (bs_key_set_contains_key (after, keys->pdata[i]));
+      g_assert_true (bs_key_set_remove (expected, keys->pdata[i]));
+      if (i % 2 == 0)
+        g_assert_true (bs_backing_persist (fixture->backing, path, keys->pdata[i], NULL, NULL));
+    }
+
+  /* A whole folder. */
+  shard = get_shard_name (fixture->path_name, keys->pdata[200]);
+  remove_test_directory (shard);
+  {
+    g_autoptr (BsKeySet) missing = find_missing (fixture, path, expected);
+
+    g_assert_cmpuint (bs_key_set_get_n_keys (missing), >=, 1);
+    g_assert_true (bs_key_set_contains_key (missing, keys->pdata[200]));
+  }
+}
+
 int
 main (int argc,
       char *argv[])
@@ -316,6 +377,7 @@ main (int argc,
     { "names", test_names },
     { "bind-mount", test_bind_mount },
     { "released", test_released },
+    { "missing", test_missing },
   };
 
   mount_init ();

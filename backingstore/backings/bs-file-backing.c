@@ -8,6 +8,7 @@
 #include "bs-file-blob-private.h"
 #include "bs-file-io-private.h"
 #include "bs-file-paths-private.h"
+#include "bs-file-presence-private.h"
 #include "bs-file-sanitize-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-transfer-private.h"
@@ -482,6 +483,28 @@ bs_file_backing_check_path (BsBacking *backing,
 }
 
 static gboolean
+bs_file_backing_find_missing (BsBacking *backing,
+                              GFile *path,
+                              BsKeySet *expected,
+                              BsKeySet *missing,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  int code;
+
+  if (directory == NULL)
+    return FALSE;
+
+  code = bs_file_find_missing (directory, bs_key_set_get_table (expected), bs_key_set_get_table (missing), cancellable);
+  if (code != 0)
+    bs_file_directory_set_error (directory, code, error);
+
+  return code == 0;
+}
+
+static gboolean
 bs_file_backing_release_path (BsBacking *backing,
                               GFile *path,
                               GCancellable *cancellable,
@@ -584,6 +607,7 @@ bs_file_backing_iface_init (BsBackingInterface *iface)
     .verify_persisted = bs_file_backing_verify_persisted,
     .open_path = bs_file_backing_open_path,
     .check_path = bs_file_backing_check_path,
+    .find_missing = bs_file_backing_find_missing,
   };
 
   bs_key_backing_init_interface (iface, &funcs);

@@ -105,6 +105,12 @@ gboolean         bs_file_directory_lost           (BsFileDirectory *self, const 
  * folder that has its name. */
 gboolean         bs_file_directory_has_moved      (BsFileDirectory *self, guint shard);
 
+/* Whether the shard folder has not changed since it was seen. A folder is seen only when
+ * its time is older than the next change's can be. */
+gboolean         bs_file_directory_is_seen        (BsFileDirectory *self, guint shard, const struct stat *status);
+/* Called after the folder was listed, with its status from before. */
+void             bs_file_directory_set_seen       (BsFileDirectory *self, guint shard, const struct stat *status);
+
 /* Reserves room before so much is written into a new file. */
 int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, gsize size);
 

@@ -4,14 +4,18 @@
 
 #include "base/bs-error.h"
 #include "bs-file-io-private.h"
+#include "bs-file-system-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/vfs.h>
 #include <unistd.h>
+
+/* Two changes of a folder that are so close may leave it the same time: the kernel's tick,
+ * or two seconds of FAT and the difference of a server's clock. */
+#define LOCAL_GRANULARITY (50 * G_GINT64_CONSTANT (1000000))
+#define OTHER_GRANULARITY (5 * G_GINT64_CONSTANT (1000000000))
 
 /* Below this, reserving takes longer than it saves. */
 #define MIN_RESERVED (256 * 1024)
@@ -42,6 +46,10 @@ struct _BsFileDirectory
    * another thread may be using it. */
   int shards[BS_FILE_N_SHARDS];
   GArray *lost_fds; /* under the mutex: descriptors of folders that vanished */
+
+  /* Of each shard folder as it was last listed, or 0. One thread at a time. */
+  gint64 seen_times[BS_FILE_N_SHARDS];
+  ino_t seen_inodes[BS_FILE_N_SHARDS];
 
   BsFileChanges changes; /* in a persisted directory */
   BsFileKeys uncertain; /* in a scratch directory */
@@ -94,14 +102,6 @@ empty_scratch (BsFileDirectory *self,
   return code != 0 ? code : emptying.code;
 }
 
-static gboolean
-is_on_ext4 (int fd)
-{
-  struct statfs status;
-
-  return fstatfs (fd, &status) == 0 && status.f_type == EXT4_SUPER_MAGIC;
-}
-
 /* Called with the mutex held. */
 static gboolean
 open_locked (BsFileDirectory *self,
@@ -123,7 +123,7 @@ open_locked (BsFileDirectory *self,
       else
         g_atomic_int_set (&self->masks_owner, TRUE);
       self->lacks_digests = !self->claim.marked;
-      self->is_ext4 = is_on_ext4 (self->claim.fd);
+      self->is_ext4 = bs_file_system_is_ext4 (self->claim.fd);
     }
 
   if (code != 0)
@@ -638,6 +638,33 @@ bs_file_directory_has_moved (BsFileDirectory *self,
   lose_shard (self, shard, fd);
 
   return TRUE;
+}
+
+static gint64
+get_change_time (const struct stat *status)
+{
+  return status->st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + status->st_mtim.tv_nsec;
+}
+
+gboolean
+bs_file_directory_is_seen (BsFileDirectory *self,
+                           guint shard,
+                           const struct stat *status)
+{
+  return self->seen_times[shard] != 0 && self->seen_times[shard] == get_change_time (status) &&
+         self->seen_inodes[shard] == status->st_ino;
+}
+
+void
+bs_file_directory_set_seen (BsFileDirectory *self,
+                            guint shard,
+                            const struct stat *status)
+{
+  const gint64 granularity = bs_file_system_is_local (self->claim.fd) ? LOCAL_GRANULARITY : OTHER_GRANULARITY;
+  const gint64 time = get_change_time (status);
+
+  self->seen_times[shard] = time < g_get_real_time () * 1000 - granularity ? time : 0;
+  self->seen_inodes[shard] = status->st_ino;
 }
 
 /* On ext4 one reservation costs less than reserving page by page during the write; other

@@ -165,6 +165,18 @@ classify (int fd,
 }
 
 int
+bs_file_walk_shard (int fd,
+                    const char *name,
+                    GCancellable *cancellable,
+                    BsFileWalkFunc func,
+                    gpointer user_data)
+{
+  Walk walk = { func, user_data, cancellable, NULL };
+
+  return walk_shard (fd, name, &walk);
+}
+
+int
 bs_file_walk (int fd,
               GCancellable *cancellable,
               BsFileWalkFunc func,
