@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -511,6 +512,95 @@ test_new_directory (Fixture *fixture,
   g_assert_cmpuint (count_calls ("fsync outer"), ==, 1);
 }
 
+/* syncfs() of a file system in user space reaches nobody: each file is synced. */
+static void
+test_many_in_user_space (Fixture *fixture,
+                         gconstpointer data)
+{
+  g_autoptr (GPtrArray) keys = NULL;
+
+  pretend_type (FUSE_SUPER_MAGIC);
+  keys = persist_many (fixture);
+  forget_calls ();
+  sync_path (fixture);
+  g_assert_cmpuint (count_calls ("syncfs persisted"), ==, 0);
+  g_assert_cmpuint (count_calls ("fsync persisted"), ==, 1);
+  for (guint i = 0; i < keys->len; i++)
+    {
+      g_autofree char *blob = get_blob_name (fixture->path_name, keys->pdata[i]);
+      g_autofree char *call = g_strconcat ("fsync ", strrchr (blob, '/') + 1, NULL);
+
+      g_assert_cmpuint (count_calls (call), ==, 1);
+    }
+  g_assert_false (is_marked (fixture));
+  pretend_type (0);
+}
+
+/* More are changed than is known by name, as after a crash; and blobs of another program
+ * are adopted. */
+static void
+test_unknown_in_user_space (Fixture *fixture,
+                            gconstpointer data)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autofree char *directory = g_strdup_printf ("%s/unknown-%u", fixture->directory, i);
+      g_autofree char *key = bs_key_generate ();
+      g_autofree char *blob = get_blob_name (directory, key);
+      g_autofree char *folder = g_strdup_printf ("fsync %.2s", key);
+      g_autofree char *call = g_strconcat ("fsync ", strrchr (blob, '/') + 1, NULL);
+      g_autoptr (GFile) file = g_file_new_for_path (directory);
+
+      plant (blob, "content");
+      if (i == 0)
+        {
+          plant_in (directory, ".backingstore", "backingstore 1 persisted\n");
+          plant_in (directory, ".dirty", "");
+        }
+      pretend_type (FUSE_SUPER_MAGIC);
+      forget_calls ();
+      g_assert_cmpuint (count_listed (fixture->backing, file), ==, 1);
+      g_assert_cmpuint (count_calls (call), ==, 1);
+      g_assert_cmpuint (count_calls (folder), ==, 1);
+      g_assert_cmpuint (count_calls (i == 0 ? "syncfs unknown-0" : "syncfs unknown-1"), ==, 0);
+      pretend_type (0);
+    }
+}
+
+/* Shared folders of virtual machines have no sync for folders. */
+static void
+test_folders_without_sync (Fixture *fixture,
+                           gconstpointer data)
+{
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  const char *name = strrchr (blob, '/') + 1;
+  g_autofree char *shard = g_strndup (name, 2);
+  const char *const folders[] = { "persisted", shard };
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < 2; i++)
+    {
+      if (i == 0)
+        fail_once ("fsync", folders[i], EINVAL);
+      persist_blob (fixture, fixture->key);
+      if (i == 1)
+        fail_once ("fsync", folders[i], EINVAL);
+      sync_path (fixture);
+      g_assert_false (is_marked (fixture));
+      delete_blob (fixture, fixture->key);
+    }
+
+  fail_once ("fsync", "persisted", EINVAL);
+  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_no_error (error);
+
+  /* A file that says so is not durable. */
+  persist_blob (fixture, fixture->key);
+  fail_once ("fsync", name, EINVAL);
+  g_assert_false (bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+}
+
 /* However a sandbox says no to a link. */
 static void
 test_link_refused (Fixture *fixture,
@@ -560,6 +650,9 @@ main (int argc,
     { "adoption", test_adoption },
     { "new-directory", test_new_directory },
     { "link-refused", test_link_refused },
+    { "many-in-user-space", test_many_in_user_space },
+    { "unknown-in-user-space", test_unknown_in_user_space },
+    { "folders-without-sync", test_folders_without_sync },
   };
   int result;
 

@@ -1130,13 +1130,13 @@ typedef struct
 {
   const char *name;
   void (*func) (Fixture *fixture, gconstpointer data);
-  const char *types[7]; /* of file systems; none: the test knows which */
+  const char *types[8]; /* of file systems; none: the test knows which */
 } Test;
 
 static const Test tests[] = {
-  { "alone", test_alone, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
-  { "across", test_across, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
-  { "two-places", test_two_places, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
+  { "alone", test_alone, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs", "bindfs" } },
+  { "across", test_across, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs", "bindfs" } },
+  { "two-places", test_two_places, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs", "bindfs" } },
   { "reflinks-take-no-room", test_reflinks_take_no_room, { "xfs", "btrfs" } },
   { "subvolumes", test_subvolumes, { NULL } },
   { "immutable", test_immutable, { "ext4", "xfs", "btrfs" } },

@@ -2,6 +2,7 @@
 
 #include "bs-file-changes-private.h"
 
+#include "bs-file-system-private.h"
 #include "bs-file-walk-private.h"
 
 #include <errno.h>
@@ -198,7 +199,7 @@ make_mark (int fd,
            gboolean *made)
 {
   int mark_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_DIRTY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  int code = 0;
+  int code;
 
   *made = mark_fd >= 0;
   if (mark_fd < 0 && errno != EEXIST)
@@ -210,8 +211,7 @@ make_mark (int fd,
       close (mark_fd);
     }
 
-  if (TEMP_FAILURE_RETRY (fsync (fd)) != 0)
-    code = errno;
+  code = bs_file_system_sync_folder (fd);
   if (code != 0 && mark_fd >= 0)
     unlinkat (fd, BS_FILE_DIRTY_NAME, 0);
 

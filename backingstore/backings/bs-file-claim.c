@@ -4,6 +4,7 @@
 
 #include "base/bs-error.h"
 #include "bs-file-io-private.h"
+#include "bs-file-system-private.h"
 #include "bs-file-walk-private.h"
 
 #include <errno.h>
@@ -140,8 +141,10 @@ sync_parent (const char *path,
   if (fd < 0)
     return errno;
 
-  if (TEMP_FAILURE_RETRY (unreadable ? syncfs (fd) : fsync (fd)) != 0)
-    code = errno;
+  if (unreadable)
+    code = TEMP_FAILURE_RETRY (syncfs (fd)) == 0 ? 0 : errno;
+  else
+    code = bs_file_system_sync_folder (fd);
   close (fd);
 
   return code;
@@ -350,10 +353,9 @@ static int
 adopt (BsFileClaim *self,
        gboolean has_blobs)
 {
-  if (has_blobs && TEMP_FAILURE_RETRY (syncfs (self->fd)) != 0)
-    return errno;
+  int code = has_blobs ? bs_file_sync_all (self->fd, NULL) : 0;
 
-  return write_marker (self);
+  return code != 0 ? code : write_marker (self);
 }
 
 /* Takes the lock, and marks the directory if it has no marker yet. */

@@ -19,6 +19,9 @@ int bs_file_copy        (int source_fd, goffset size, int fd, BsFileDigest *dige
 /* Returns `code`, or the error of closing. */
 int bs_file_close_written (int fd, int code);
 
+/* Makes every blob of a directory durable. */
+int bs_file_sync_all    (int fd, GCancellable *cancellable);
+
 void bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE]);
 /* Opens a new file in a folder, for reading and writing. */
 int bs_file_open_temporary (int fd, const char *name, int *temporary_fd);

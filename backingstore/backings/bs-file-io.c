@@ -2,6 +2,8 @@
 
 #include "bs-file-io-private.h"
 
+#include "bs-file-system-private.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -227,9 +229,8 @@ rename_durably (int fd,
       code = errno;
       unlinkat (fd, temporary, 0);
     }
-  else if (TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+  else if ((code = bs_file_system_sync_folder (fd)) != 0)
     {
-      code = errno;
       if (has_old)
         has_old = renameat (fd, old, fd, name) != 0;
       else if (had_none)
@@ -253,6 +254,43 @@ bs_file_replace (int fd,
   int code = write_temporary (fd, temporary, bytes, hashed, cancellable);
 
   return code != 0 ? code : rename_durably (fd, temporary, name);
+}
+
+static int
+sync_entry (BsFileEntry kind,
+            int fd,
+            const char *name,
+            const BsKey *key,
+            gpointer user_data)
+{
+  const gboolean folder = kind == BS_FILE_ENTRY_SHARD;
+  int entry_fd;
+  int code = 0;
+
+  if (kind != BS_FILE_ENTRY_BLOB && !folder)
+    return 0;
+
+  entry_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (entry_fd < 0)
+    return errno == ENOENT ? 0 : errno;
+
+  if (folder)
+    code = bs_file_system_sync_folder (entry_fd);
+  else if (TEMP_FAILURE_RETRY (fsync (entry_fd)) != 0)
+    code = errno;
+  close (entry_fd);
+
+  return code;
+}
+
+int
+bs_file_sync_all (int fd,
+                  GCancellable *cancellable)
+{
+  if (bs_file_system_is_local (fd))
+    return TEMP_FAILURE_RETRY (syncfs (fd)) == 0 ? 0 : errno;
+
+  return bs_file_walk (fd, cancellable, sync_entry, NULL);
 }
 
 int
