@@ -92,6 +92,9 @@
  *   directory was written by a newer version;
  * - %BS_ERROR_CLOSED after [method@Backing.close].
  *
+ * A child of a fork cannot use the backing of its parent: its calls fail with
+ * %BS_ERROR_CLOSED, and closing or dropping it there removes nothing.
+ *
  * It is safe to use from any thread. Every directory keeps some file
  * descriptors open, all of them together at most a quarter of what the process
  * may have.
@@ -691,7 +694,6 @@ bs_file_backing_new_temporary (GError **error)
   directory = g_file_new_for_path (path);
   self = bs_file_backing_new (directory);
   self->paths.temporary = TRUE;
-  self->paths.owner = getpid ();
 
   return self;
 }

@@ -27,7 +27,7 @@ typedef struct
   GPtrArray *old_paths;         /* names before it, which others may still be reading */
   int fd;                       /* or -1 */
   int lock_fd;                  /* or -1 */
-  pid_t owner;                  /* a forked child changes nothing */
+  guint n_forks;                /* a forked child changes nothing */
   struct stat identity;
   /* FALSE in a scratch directory that held blobs without a marker: they may be
    * somebody's only copy, so that it is never emptied. */

@@ -3,6 +3,7 @@
 #include "bs-file-claim-private.h"
 
 #include "base/bs-error.h"
+#include "base/bs-fork-private.h"
 #include "bs-file-io-private.h"
 #include "bs-file-system-private.h"
 #include "bs-file-walk-private.h"
@@ -470,7 +471,7 @@ bs_file_claim_take (BsFileClaim *self,
                     GCancellable *cancellable,
                     GError **error)
 {
-  self->owner = getpid ();
+  self->n_forks = bs_n_forks;
   if (take (self, apart, mode, cancellable, error))
     return TRUE;
 
@@ -484,7 +485,7 @@ bs_file_claim_take (BsFileClaim *self,
 void
 bs_file_claim_drop (BsFileClaim *self)
 {
-  if (self->lock_fd >= 0 && self->owner == getpid ())
+  if (self->lock_fd >= 0 && self->n_forks == bs_n_forks)
     flock (self->lock_fd, LOCK_UN);
   if (self->fd >= 0)
     close (self->fd);

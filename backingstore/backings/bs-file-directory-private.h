@@ -60,6 +60,8 @@ gboolean         bs_file_directory_open           (BsFileDirectory *self, BsFile
 gboolean         bs_file_directory_is_open        (BsFileDirectory *self);
 
 /* The functions below need an open directory. */
+/* Fails in a forked child of the process that opened the directory. */
+gboolean         bs_file_directory_check_fork     (BsFileDirectory *self, GError **error);
 gboolean         bs_file_directory_is_same        (BsFileDirectory *self, const struct stat *status);
 void             bs_file_directory_set_path       (BsFileDirectory *self, const char *path);
 /* Whether the name leads to the open directory. */

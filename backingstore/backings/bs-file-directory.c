@@ -3,6 +3,7 @@
 #include "bs-file-directory-private.h"
 
 #include "base/bs-error.h"
+#include "base/bs-fork-private.h"
 #include "bs-file-io-private.h"
 #include "bs-file-system-private.h"
 
@@ -32,7 +33,6 @@ struct _BsFileDirectory
   /* Constant once `open` is set (atomic). */
   gboolean open;
   BsFileClaim claim;
-  pid_t owner; /* a forked child changes nothing */
 
   gboolean masks_owner;        /* atomic: the umask may mask the owner's bits */
   gboolean refuses_attributes; /* atomic: the whole file system does */
@@ -209,7 +209,6 @@ bs_file_directory_open (BsFileDirectory *self,
 
   if (!open_locked (self, mode, cancellable, error))
     return FALSE;
-  self->owner = getpid ();
   g_atomic_int_set (&self->open, TRUE);
 
   return TRUE;
@@ -219,6 +218,13 @@ gboolean
 bs_file_directory_is_open (BsFileDirectory *self)
 {
   return g_atomic_int_get (&self->open);
+}
+
+gboolean
+bs_file_directory_check_fork (BsFileDirectory *self,
+                              GError **error)
+{
+  return bs_fork_check (self->claim.n_forks, error);
 }
 
 gboolean
@@ -392,7 +398,7 @@ bs_file_directory_close_scratch (BsFileDirectory *self,
 {
   int code = 0;
 
-  if (self->claim.kind != BS_FILE_DIRECTORY_SCRATCH || self->owner != getpid ())
+  if (self->claim.kind != BS_FILE_DIRECTORY_SCRATCH || self->claim.n_forks != bs_n_forks)
     return;
 
   /* The next opening tries again to remove what is left, for which the directory must

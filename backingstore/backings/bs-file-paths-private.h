@@ -16,7 +16,7 @@ typedef struct
   GFile *file;              /* of primary storage */
   BsFileDirectory *primary; /* NULL if `file` has no local path */
   gboolean temporary;       /* closing removes the directory too */
-  pid_t owner;              /* of a temporary directory: a forked child removes nothing */
+  guint n_forks;            /* a forked child removes no temporary directory */
 
   GMutex opening; /* held while a path is opened by its directory; taken first */
   GMutex mutex;

@@ -3,6 +3,7 @@
 #include "bs-file-paths-private.h"
 
 #include "base/bs-error.h"
+#include "base/bs-fork-private.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -18,6 +19,7 @@ bs_file_paths_init (BsFilePaths *self,
   g_mutex_init (&self->opening);
   g_mutex_init (&self->mutex);
   self->file = file;
+  self->n_forks = bs_n_forks;
   self->opened = g_ptr_array_new_with_free_func (g_object_unref);
   self->persisted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) bs_file_directory_unref);
   if (g_file_peek_path (file) != NULL)
@@ -94,7 +96,7 @@ open_primary (BsFilePaths *self,
     return set_not_local (self->file, error);
 
   if (bs_file_directory_is_open (self->primary))
-    return TRUE;
+    return bs_file_directory_check_fork (self->primary, error);
 
   if (!bs_file_directory_open (self->primary, BS_FILE_DIRECTORY_ADOPT, cancellable, error))
     return FALSE;
@@ -136,7 +138,7 @@ bs_file_paths_begin_at (BsFilePaths *self,
     directory = bs_file_directory_ref (get_directory (file));
   g_mutex_unlock (&self->mutex);
   if (directory != NULL)
-    return g_steal_pointer (&directory);
+    return bs_file_directory_check_fork (directory, error) ? g_steal_pointer (&directory) : NULL;
 
   if (path == NULL || self->primary == NULL)
     {
@@ -311,6 +313,6 @@ bs_file_paths_close (BsFilePaths *self)
 
   if (bs_file_directory_is_open (self->primary))
     bs_file_directory_close_scratch (self->primary, self->temporary);
-  else if (self->temporary && self->owner == getpid ())
+  else if (self->temporary && self->n_forks == bs_n_forks)
     g_rmdir (g_file_peek_path (self->file));
 }
