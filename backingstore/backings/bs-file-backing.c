@@ -53,7 +53,10 @@
  * directory is first used. Only where blobs stood in it before it was marked is
  * it never emptied, since they may be the only copy; it stays without a marker.
  *
- * Directories are made with mode 0700 and files with 0600, whatever the umask.
+ * Directories are made with mode 0700 and files with 0600, whatever the umask. In a
+ * persisted directory that its owner has opened to others new files and folders have the
+ * permissions that the directory gives them, and the group and the access list where it
+ * hands those down, so that nobody is shut out of a document that several share.
  * No symbolic link below a directory is followed.
  *
  * ## Whether it is what was written

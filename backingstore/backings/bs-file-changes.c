@@ -2,6 +2,7 @@
 
 #include "bs-file-changes-private.h"
 
+#include "bs-file-io-private.h"
 #include "bs-file-system-private.h"
 #include "bs-file-walk-private.h"
 
@@ -198,7 +199,8 @@ static int
 make_mark (int fd,
            gboolean *made)
 {
-  int mark_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_DIRTY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const mode_t mode = bs_file_get_mode (fd);
+  int mark_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_DIRTY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   int code;
 
   *made = mark_fd >= 0;
@@ -207,7 +209,7 @@ make_mark (int fd,
 
   if (mark_fd >= 0)
     {
-      fchmod (mark_fd, 0600);
+      fchmod (mark_fd, mode);
       close (mark_fd);
     }
 

@@ -106,9 +106,10 @@ write_marker (BsFileClaim *self)
 static int
 take_lock (BsFileClaim *self)
 {
+  const mode_t mode = bs_file_get_mode (self->fd);
   struct stat status;
 
-  self->lock_fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  self->lock_fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode));
   if (self->lock_fd < 0)
     return errno;
 
@@ -117,8 +118,8 @@ take_lock (BsFileClaim *self)
   if (!S_ISREG (status.st_mode))
     return EEXIST;
 
-  if ((status.st_mode & 0600) != 0600)
-    fchmod (self->lock_fd, 0600);
+  if ((status.st_mode & mode) != mode)
+    fchmod (self->lock_fd, mode);
 
   if (TEMP_FAILURE_RETRY (flock (self->lock_fd, LOCK_EX | LOCK_NB)) != 0)
     return errno;

@@ -71,6 +71,10 @@ gboolean         bs_file_directory_check_moved    (BsFileDirectory *self, GError
 /* The same where a change may go on as long as nobody has found out. */
 gboolean         bs_file_directory_check_change   (BsFileDirectory *self, GError **error);
 int              bs_file_directory_get_fd         (BsFileDirectory *self);
+/* The permissions of new files in a persisted directory. */
+mode_t           bs_file_directory_get_mode       (BsFileDirectory *self);
+/* Whether new files belong to others too: then a blob must be a new file, not a link. */
+gboolean         bs_file_directory_gives_owner    (BsFileDirectory *self);
 gboolean         bs_file_directory_is_scratch     (BsFileDirectory *self);
 BsFileChanges   *bs_file_directory_get_changes    (BsFileDirectory *self);
 /* Keys whose scratch files the disk may not have whole: a sync of them failed. */

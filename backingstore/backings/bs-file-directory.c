@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* Two changes of a folder that are so close may leave it the same time: the kernel's tick,
@@ -40,6 +41,8 @@ struct _BsFileDirectory
   gboolean lacks_digests;      /* atomic: a blob in it may have no digest */
   gboolean moved;              /* atomic: the name did not lead here when last asked */
   gboolean is_ext4;            /* constant while open */
+  mode_t mode;                 /* constant while open: of new files */
+  gboolean gives_owner;        /* constant while open */
 
   /* File descriptors of shard folders + 1, or 0; atomic. A descriptor saves a look-up,
    * and never leads through a symbolic link. It stays open as long as the directory:
@@ -102,6 +105,18 @@ empty_scratch (BsFileDirectory *self,
   return code != 0 ? code : emptying.code;
 }
 
+/* Whether a new file gets a group or an access list that a linked file would not have. */
+static gboolean
+gives_owner (int fd)
+{
+  struct stat status;
+
+  if (fgetxattr (fd, "system.posix_acl_default", NULL, 0) > 0)
+    return TRUE;
+
+  return fstat (fd, &status) == 0 && (status.st_mode & S_ISGID) && status.st_gid != getegid ();
+}
+
 /* Called with the mutex held. */
 static gboolean
 open_locked (BsFileDirectory *self,
@@ -115,7 +130,13 @@ open_locked (BsFileDirectory *self,
   if (!bs_file_claim_take (&self->claim, apart, mode, cancellable, error))
     return FALSE;
 
-  if (bs_file_directory_is_scratch (self))
+  self->mode = 0600;
+  if (!bs_file_directory_is_scratch (self))
+    {
+      self->mode = bs_file_get_mode (self->claim.fd);
+      self->gives_owner = gives_owner (self->claim.fd);
+    }
+  else
     {
       /* A process that crashed left the blobs in it. */
       if (self->claim.marked)
@@ -278,6 +299,18 @@ bs_file_directory_check_change (BsFileDirectory *self,
   return G_LIKELY (!g_atomic_int_get (&self->moved)) || bs_file_directory_check_moved (self, error);
 }
 
+mode_t
+bs_file_directory_get_mode (BsFileDirectory *self)
+{
+  return self->mode;
+}
+
+gboolean
+bs_file_directory_gives_owner (BsFileDirectory *self)
+{
+  return self->gives_owner;
+}
+
 int
 bs_file_directory_get_fd (BsFileDirectory *self)
 {
@@ -422,26 +455,18 @@ make_shard (BsFileDirectory *self,
             const char *name)
 {
   const gboolean persisted = !bs_file_directory_is_scratch (self);
-  struct stat status;
-  int code = 0;
+  gboolean masked;
+  int code;
 
   if (persisted)
     bs_file_changes_make_shard (&self->changes, shard);
-  if (mkdirat (self->claim.fd, name, 0700) != 0)
-    code = errno;
+  code = bs_file_make_folder (self->claim.fd, name, persisted ? bs_file_get_folder_mode (self->claim.fd) : 0700, &masked);
   if (persisted)
     bs_file_changes_made_shard (&self->changes, shard);
-  if (code != 0)
-    return code == EEXIST ? 0 : code;
+  if (masked)
+    g_atomic_int_set (&self->masks_owner, TRUE);
 
-  if (fstatat (self->claim.fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && (status.st_mode & 0700) != 0700)
-    {
-      g_atomic_int_set (&self->masks_owner, TRUE);
-      if (fchmodat (self->claim.fd, name, 0700, 0) != 0)
-        return errno;
-    }
-
-  return 0;
+  return code == EEXIST ? 0 : code;
 }
 
 /* All directories together may keep a quarter of the process's descriptors. */

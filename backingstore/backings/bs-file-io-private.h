@@ -4,6 +4,8 @@
 #include "bs-file-digest-private.h"
 #include "bs-file-walk-private.h"
 
+#include <sys/stat.h>
+
 G_BEGIN_DECLS
 
 /* Bytes in and out of file descriptors. A function that returns an int returns 0 or
@@ -21,6 +23,12 @@ int bs_file_close_written (int fd, int code);
 
 /* Makes every blob of a directory durable. */
 int bs_file_sync_all    (int fd, GCancellable *cancellable);
+
+/* The permissions of new files and folders in a folder. */
+mode_t bs_file_get_mode (int folder_fd);
+mode_t bs_file_get_folder_mode (int folder_fd);
+/* `masked` tells whether the umask had taken permissions of the owner. */
+int bs_file_make_folder (int fd, const char *name, mode_t mode, gboolean *masked);
 
 void bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE]);
 /* Opens a new file in a folder, for reading and writing. */

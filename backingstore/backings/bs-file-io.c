@@ -157,17 +157,80 @@ bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE])
   bs_key_print_hex (&key, name + strlen (BS_FILE_TEMPORARY_PREFIX));
 }
 
+/* A folder that its owner has opened to others opens its new files too: nobody is to be
+ * shut out of a document that is theirs. */
+mode_t
+bs_file_get_mode (int folder_fd)
+{
+  struct stat status;
+
+  return fstat (folder_fd, &status) == 0 ? 0600 | (status.st_mode & 0066) : 0600;
+}
+
+mode_t
+bs_file_get_folder_mode (int folder_fd)
+{
+  struct stat status;
+
+  return fstat (folder_fd, &status) == 0 ? 0700 | (status.st_mode & (S_ISGID | 0077)) : 0700;
+}
+
+/* By its descriptor: in an open directory others may put a link in its place meanwhile. */
+static int
+set_folder_mode (int folder_fd,
+                 mode_t mode,
+                 gboolean *masked)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", folder_fd);
+  struct stat status;
+
+  if (fstat (folder_fd, &status) != 0)
+    return errno;
+
+  *masked = (status.st_mode & 0700) != 0700;
+  if ((status.st_mode & mode) == mode)
+    return 0;
+
+  return fchmodat (AT_FDCWD, path, mode, 0) == 0 ? 0 : errno;
+}
+
+int
+bs_file_make_folder (int fd,
+                     const char *name,
+                     mode_t mode,
+                     gboolean *masked)
+{
+  int folder_fd;
+  int code;
+
+  *masked = FALSE;
+  if (mkdirat (fd, name, mode) != 0)
+    return errno;
+
+  folder_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (folder_fd < 0)
+    return errno == EMFILE || errno == ENFILE ? 0 : errno;
+
+  code = set_folder_mode (folder_fd, mode, masked);
+  close (folder_fd);
+
+  /* Some file systems have no permissions to set. Owners can do without those of others. */
+  return *masked ? code : 0;
+}
+
 int
 bs_file_open_temporary (int fd,
                         const char *name,
                         int *temporary_fd)
 {
-  *temporary_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const mode_t mode = bs_file_get_mode (fd);
+
+  *temporary_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (*temporary_fd < 0)
     return errno;
 
   /* A file system that refuses has no permissions to set. */
-  fchmod (*temporary_fd, 0600);
+  fchmod (*temporary_fd, mode);
 
   return 0;
 }

@@ -46,10 +46,11 @@ open_quarantine (int fd,
 {
   const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-  if (mkdirat (fd, BS_FILE_QUARANTINE_NAME, 0700) == 0)
-    fchmodat (fd, BS_FILE_QUARANTINE_NAME, 0700, 0);
-  else if (errno != EEXIST)
-    return errno;
+  gboolean masked;
+  int code = bs_file_make_folder (fd, BS_FILE_QUARANTINE_NAME, bs_file_get_folder_mode (fd), &masked);
+
+  if (code != 0 && code != EEXIST)
+    return code;
 
   *quarantine_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_QUARANTINE_NAME, flags));
 

@@ -344,6 +344,26 @@ persist_present (BsFileDirectory *persisted,
   return *set_aside ? 0 : code;
 }
 
+/* A link keeps the owner of the scratch file, and may have no more permissions than that.
+ * Those are set while it is where nobody else can put another file in its place. */
+static int
+try_link_open (BsFileDirectory *scratch,
+               BsFileDirectory *persisted,
+               const BsKey *key,
+               BsFileLocation *from,
+               BsFileLocation *to)
+{
+  const mode_t mode = bs_file_directory_get_mode (persisted);
+
+  if (bs_file_directory_gives_owner (persisted) && !is_present (persisted, key))
+    return EPERM;
+
+  if (mode != 0600 && bs_file_directory_locate (scratch, key, FALSE, from) == 0)
+    fchmodat (from->fd, from->name, mode, 0);
+
+  return try_link (scratch, persisted, key, from, to);
+}
+
 /* Sets `change` also after an error. */
 static int
 persist_by_ladder (BsFileDirectory *scratch,
@@ -359,7 +379,7 @@ persist_by_ladder (BsFileDirectory *scratch,
   int code;
 
   *change = BS_FILE_CHANGE_LINKED;
-  code = try_link (scratch, persisted, key, &from, &to);
+  code = try_link_open (scratch, persisted, key, &from, &to);
   if (code == EEXIST)
     {
       code = persist_present (persisted, key, &from, &to, &again, cancellable);
@@ -368,7 +388,7 @@ persist_by_ladder (BsFileDirectory *scratch,
           *change = BS_FILE_CHANGE_NONE;
           return code;
         }
-      code = try_link (scratch, persisted, key, &from, &to);
+      code = try_link_open (scratch, persisted, key, &from, &to);
     }
 
   if (code == 0)
