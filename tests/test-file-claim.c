@@ -465,6 +465,20 @@ test_not_a_directory (Fixture *fixture,
   g_assert_cmpuint (count_listed (fixture->backing, below), ==, 0);
 }
 
+/* It can be read, and no more. */
+static GError *
+persist_to_error (Fixture *fixture,
+                  GFile *path)
+{
+  g_autofree char *key = write_other (fixture);
+  GError *error = NULL;
+
+  g_assert_cmpuint (count_listed (fixture->backing, path), ==, 0);
+  g_assert_false (bs_backing_persist (fixture->backing, path, key, NULL, &error));
+
+  return error;
+}
+
 static void
 test_permissions (Fixture *fixture,
                   gconstpointer data)
@@ -492,14 +506,16 @@ test_permissions (Fixture *fixture,
       g_autoptr (GError) error = NULL;
 
       g_assert_cmpint (g_chmod (locked_name, modes[i]), ==, 0);
-      assert_not_openable (fixture, locked, G_IO_ERROR_PERMISSION_DENIED);
+      if (modes[i] != 0500)
+        assert_not_openable (fixture, locked, G_IO_ERROR_PERMISSION_DENIED);
       if ((modes[i] & 0300) != 0300)
         assert_not_openable (fixture, within, G_IO_ERROR_PERMISSION_DENIED);
 
       /* The same for one that was a store before. */
       g_assert_cmpint (g_chmod (store_name, modes[i]), ==, 0);
-      error = sanitize_error (fixture->backing, store);
+      error = modes[i] != 0500 ? sanitize_error (fixture->backing, store) : persist_to_error (fixture, store);
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+      bs_backing_release_path (fixture->backing, store, NULL, NULL);
     }
 
   g_assert_cmpint (g_chmod (locked_name, 0700), ==, 0);
@@ -511,24 +527,65 @@ test_permissions (Fixture *fixture,
   g_assert_cmpint (seteuid (0), ==, 0);
 }
 
+static GError *
+persist_to_read_only_error (Fixture *fixture)
+{
+  g_autofree char *key = write_other (fixture);
+
+  return persist_error (fixture, key);
+}
+
 static void
 test_read_only (Fixture *fixture,
                 gconstpointer data)
 {
   g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 0);
+  g_autofree char *name = NULL;
   g_autofree char *below_name = NULL;
-  g_autoptr (GFile) path = NULL;
+  g_autofree char *blob = NULL;
+  g_autofree char *before = NULL;
   g_autoptr (GFile) below = NULL;
+  g_autoptr (GBytes) root = NULL;
+  g_autoptr (GError) error = NULL;
 
   if (mount == NULL)
     return;
 
+  name = g_build_filename (mount_get_path (mount), "path", NULL);
   below_name = g_build_filename (mount_get_path (mount), "below", NULL);
-  path = g_file_new_for_path (mount_get_path (mount));
   below = g_file_new_for_path (below_name);
+  move_path (fixture, name);
+  blob = get_blob_name (name, fixture->key);
+  write_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL));
+  restart_backing (fixture);
+
+  /* With a mark and what a crash leaves: nothing of that goes. */
+  plant_in (name, ".tmp-abcdef0123456789abcdef0123456789", "half");
   g_assert_cmpint (mount_remount (mount, "ro"), ==, 0);
-  assert_not_openable (fixture, path, G_IO_ERROR_READ_ONLY);
+  before = snapshot (name);
   assert_not_openable (fixture, below, G_IO_ERROR_READ_ONLY);
+
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+  root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (root, fixture->bytes));
+  register_blob (fixture, fixture->key);
+  sync_path (fixture);
+  g_assert_true (bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_no_error (error);
+
+  error = persist_to_read_only_error (fixture);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  assert_unchanged (name, before);
+  g_clear_object (&fixture->backing);
 }
 
 static void

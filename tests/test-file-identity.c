@@ -8,6 +8,7 @@
 #include "base/bs-backing-private.h"
 
 #include <glib/gstdio.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 static GFile *
@@ -255,22 +256,69 @@ static void
 test_bind_mount (Fixture *fixture,
                  gconstpointer data)
 {
-  g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 0);
+  g_autoptr (Mount) memory = mount_new (fixture->directory, "tmpfs", 0);
   g_autoptr (Mount) bound = NULL;
   g_autofree char *name = NULL;
   g_autofree char *bound_name = NULL;
   g_autoptr (GFile) path = NULL;
   g_autoptr (GFile) by_bind = NULL;
 
-  if (mount == NULL)
+  if (memory == NULL)
     return;
 
-  bound = mount_bind (mount, fixture->directory);
-  name = g_build_filename (mount_get_path (mount), "path", NULL);
+  bound = mount_bind (memory, fixture->directory);
+  name = g_build_filename (mount_get_path (memory), "path", NULL);
   bound_name = g_build_filename (mount_get_path (bound), "path", NULL);
   write_blob (fixture, fixture->key);
   path = open_named (fixture, name);
   by_bind = open_named (fixture, bound_name);
+  g_assert_true (by_bind == path);
+  assert_works (fixture, path);
+
+  g_clear_object (&path);
+  g_clear_object (&by_bind);
+  g_clear_object (&fixture->backing);
+}
+
+/* By one name it can be read, by the other written. */
+static void
+test_writable_by_name (Fixture *fixture,
+                       gconstpointer data)
+{
+  g_autoptr (Mount) memory = mount_new (fixture->directory, "tmpfs", 0);
+  g_autoptr (Mount) bound = NULL;
+  g_autofree char *name = NULL;
+  g_autofree char *bound_name = NULL;
+  g_autofree char *other = NULL;
+  g_autoptr (GFile) file = NULL;
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (GFile) by_bind = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean writable = TRUE;
+
+  if (memory == NULL)
+    return;
+
+  bound = mount_bind (memory, fixture->directory);
+  name = g_build_filename (mount_get_path (memory), "path", NULL);
+  bound_name = g_build_filename (mount_get_path (bound), "path", NULL);
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, name);
+  persist_at (fixture, path, fixture->key);
+  g_assert_true (bs_backing_release_path (fixture->backing, path, NULL, NULL));
+  g_clear_object (&path);
+  g_assert_cmpint (mount ("none", mount_get_path (bound), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
+
+  file = g_file_new_for_path (bound_name);
+  path = bs_backing_invoke_open_path (fixture->backing, file, &writable, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (writable);
+  g_assert_true (bs_backing_register_key (fixture->backing, path, fixture->key, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_false (bs_backing_delete_persisted (fixture->backing, path, fixture->key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+
+  by_bind = open_named (fixture, name);
   g_assert_true (by_bind == path);
   assert_works (fixture, path);
 
@@ -376,6 +424,7 @@ main (int argc,
     { "lock-replaced", test_lock_replaced },
     { "names", test_names },
     { "bind-mount", test_bind_mount },
+    { "writable-by-name", test_writable_by_name },
     { "released", test_released },
     { "missing", test_missing },
   };

@@ -41,9 +41,10 @@
  * or around it. Files in a store that are not its own are left alone.
  *
  * One backing at a time has a directory: another one, in this process or a
- * different one, gets %BS_ERROR_BUSY. It has to be writable even where blobs are
- * only to be read: on a medium that can't be written, tracking it fails with
- * %G_IO_ERROR_READ_ONLY. A persisted path is a directory and not a name: one that is renamed or replaced
+ * different one, gets %BS_ERROR_BUSY. A persisted directory that can't
+ * be written, on a read-only medium or for want of permission, is open for reading: no
+ * lock is taken there and nothing made, and changes fail with %G_IO_ERROR_READ_ONLY or
+ * %G_IO_ERROR_PERMISSION_DENIED. A persisted path is a directory and not a name: one that is renamed or replaced
  * while it is in use fails with %BS_ERROR_MOVED when it is synced or its root is written,
  * and from then on when it is changed, until its name leads to it again. A scratch
  * directory that is renamed goes on being used where it is now. A persisted path is let go by
@@ -392,7 +393,10 @@ bs_file_backing_sync_persisted (BsBacking *backing,
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  return directory != NULL && bs_file_directory_check_moved (directory, error) && bs_file_sync (directory, error);
+  if (directory == NULL || !bs_file_directory_check_moved (directory, error))
+    return FALSE;
+
+  return bs_file_directory_get_refusal (directory) != 0 || bs_file_sync (directory, error);
 }
 
 static gboolean
@@ -406,7 +410,7 @@ bs_file_backing_write_root (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
   int code;
 
-  if (directory == NULL || !bs_file_directory_check_moved (directory, error))
+  if (directory == NULL || !bs_file_directory_check_moved (directory, error) || !bs_file_directory_check_change (directory, error))
     return FALSE;
 
   code = bs_file_replace (bs_file_directory_get_fd (directory), BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
@@ -451,7 +455,7 @@ bs_file_backing_verify_persisted (BsBacking *backing,
   gboolean bad;
   int code;
 
-  directory = begin_change_at (self, path, cancellable, error);
+  directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
   if (directory == NULL)
     return FALSE;
 

@@ -27,6 +27,7 @@ typedef struct
   GPtrArray *old_paths;         /* names before it, which others may still be reading */
   int fd;                       /* or -1 */
   int lock_fd;                  /* or -1 */
+  int refusal;                  /* atomic: errno for changes of a persisted directory that can't be written, or 0 */
   guint n_forks;                /* a forked child changes nothing */
   struct stat identity;
   /* FALSE in a scratch directory that held blobs without a marker: they may be
@@ -41,6 +42,9 @@ void     bs_file_claim_clear      (BsFileClaim *self);
  * then. */
 gboolean bs_file_claim_take       (BsFileClaim *self, const BsFileClaim *apart, BsFileDirectoryMode mode, GCancellable *cancellable, GError **error);
 void     bs_file_claim_drop       (BsFileClaim *self);
+/* Takes a directory that could not be written once more, by a name that lets it be. The
+ * descriptor keeps its number. One thread at a time. */
+gboolean bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error);
 static inline const char *
 bs_file_claim_get_path (const BsFileClaim *self)
 {

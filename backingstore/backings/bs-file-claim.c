@@ -369,10 +369,22 @@ take_over (BsFileClaim *self,
 {
   int code;
 
-  /* An old lock file would open in a directory that can't be written to. */
-  if (faccessat (self->fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+  if (faccessat (self->fd, ".", R_OK | X_OK, AT_EACCESS) != 0)
     {
       bs_file_claim_set_error (self, errno, error);
+      return FALSE;
+    }
+
+  /* An old lock file would open in a directory that can't be written to. */
+  code = faccessat (self->fd, ".", W_OK, AT_EACCESS) != 0 ? errno : 0;
+  if (self->kind == BS_FILE_DIRECTORY_PERSISTED && (code == EROFS || code == EACCES || code == EPERM))
+    {
+      self->refusal = code;
+      return TRUE;
+    }
+  if (code != 0)
+    {
+      bs_file_claim_set_error (self, code, error);
       return FALSE;
     }
 
@@ -479,6 +491,28 @@ bs_file_claim_take (BsFileClaim *self,
   bs_file_claim_drop (self);
 
   return FALSE;
+}
+
+gboolean
+bs_file_claim_take_again (BsFileClaim *self,
+                          const char *path,
+                          GError **error)
+{
+  BsFileClaim claim = { 0 };
+  gboolean taken;
+
+  bs_file_claim_init (&claim, self->kind, path);
+  taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, error);
+  if (taken && claim.refusal == 0 && is_same_file (&claim.identity, &self->identity) && dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0)
+    {
+      self->lock_fd = claim.lock_fd;
+      self->n_forks = claim.n_forks;
+      claim.lock_fd = -1;
+      g_atomic_int_set (&self->refusal, 0);
+    }
+  bs_file_claim_clear (&claim);
+
+  return taken;
 }
 
 /* Closing alone does not unlock while a child has a copy of the descriptor. The child

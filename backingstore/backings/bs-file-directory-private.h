@@ -63,12 +63,16 @@ gboolean         bs_file_directory_is_open        (BsFileDirectory *self);
 /* Fails in a forked child of the process that opened the directory. */
 gboolean         bs_file_directory_check_fork     (BsFileDirectory *self, GError **error);
 gboolean         bs_file_directory_is_same        (BsFileDirectory *self, const struct stat *status);
-void             bs_file_directory_set_path       (BsFileDirectory *self, const char *path);
+/* Gives it another name, by which it may be writable. */
+gboolean         bs_file_directory_set_path       (BsFileDirectory *self, const char *path, GError **error);
 /* Whether the name leads to the open directory. */
 gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
 /* Sets BS_ERROR_MOVED if it does not, now or at the last time that this was asked. */
 gboolean         bs_file_directory_check_moved    (BsFileDirectory *self, GError **error);
-/* The same where a change may go on as long as nobody has found out. */
+/* Returns 0, or an errno if nothing in the directory can be changed. */
+int              bs_file_directory_get_refusal    (BsFileDirectory *self);
+/* The same where a change may go on as long as nobody has found out. Fails too if nothing
+ * can be changed. */
 gboolean         bs_file_directory_check_change   (BsFileDirectory *self, GError **error);
 int              bs_file_directory_get_fd         (BsFileDirectory *self);
 /* The permissions of new files in a persisted directory. */

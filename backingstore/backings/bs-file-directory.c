@@ -258,13 +258,10 @@ bs_file_directory_is_same (BsFileDirectory *self,
          ours.st_dev == status->st_dev && ours.st_ino == status->st_ino;
 }
 
-void
-bs_file_directory_set_path (BsFileDirectory *self,
-                            const char *path)
+int
+bs_file_directory_get_refusal (BsFileDirectory *self)
 {
-  g_mutex_lock (&self->mutex);
-  bs_file_claim_set_path (&self->claim, path);
-  g_mutex_unlock (&self->mutex);
+  return g_atomic_int_get (&self->claim.refusal);
 }
 
 gboolean
@@ -296,7 +293,16 @@ gboolean
 bs_file_directory_check_change (BsFileDirectory *self,
                                 GError **error)
 {
-  return G_LIKELY (!g_atomic_int_get (&self->moved)) || bs_file_directory_check_moved (self, error);
+  int code;
+
+  if (G_UNLIKELY (g_atomic_int_get (&self->moved)) && !bs_file_directory_check_moved (self, error))
+    return FALSE;
+
+  code = bs_file_directory_get_refusal (self);
+  if (code != 0)
+    bs_file_directory_set_error (self, code, error);
+
+  return code == 0;
 }
 
 mode_t
@@ -653,6 +659,40 @@ bs_file_directory_lost (BsFileDirectory *self,
     lose_shard (self, location->shard, location->fd);
 
   return TRUE;
+}
+
+/* Descriptors of folders that were opened by another name may let nothing be written. */
+static void
+lose_shards (BsFileDirectory *self)
+{
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
+    {
+      int fd = g_atomic_int_get (&self->shards[shard]) - 1;
+
+      if (fd >= 0)
+        lose_shard (self, shard, fd);
+    }
+}
+
+gboolean
+bs_file_directory_set_path (BsFileDirectory *self,
+                            const char *path,
+                            GError **error)
+{
+  gboolean taken = TRUE;
+  gboolean was_refused;
+
+  g_mutex_lock (&self->mutex);
+  bs_file_claim_set_path (&self->claim, path);
+  was_refused = self->claim.refusal != 0;
+  if (was_refused)
+    taken = bs_file_claim_take_again (&self->claim, path, error);
+  g_mutex_unlock (&self->mutex);
+
+  if (was_refused && self->claim.refusal == 0)
+    lose_shards (self);
+
+  return taken;
 }
 
 gboolean

@@ -281,14 +281,14 @@ bs_file_paths_open (BsFilePaths *self,
   if (fd >= 0 && fstat (fd, &status) == 0)
     path = find_opened (self, &status);
 
-  if (path != NULL)
-    bs_file_directory_set_path (get_directory (path), name);
-  else
+  if (path == NULL)
     path = open_new (self, name, cancellable, error);
+  else if (!bs_file_directory_set_path (get_directory (path), name, error))
+    g_clear_object (&path);
   if (fd >= 0)
     close (fd);
   if (path != NULL)
-    *writable = TRUE;
+    *writable = bs_file_directory_get_refusal (get_directory (path)) == 0;
 
   return path;
 }

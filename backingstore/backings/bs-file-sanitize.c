@@ -166,7 +166,7 @@ bs_file_verify (BsFileDirectory *directory,
         continue;
 
       *bad = is_bad (code);
-      if (*bad)
+      if (*bad && bs_file_directory_get_refusal (directory) == 0)
         {
           BsFileDirectory *scratch = bs_file_directory_get_apart (directory);
           int aside_code = bs_file_set_aside (directory, key, location.fd, location.name);
@@ -202,7 +202,7 @@ inspect (Listing *listing,
   int code = check_at (listing->directory, fd, name, listing->cancellable);
 
   *keep = !is_bad (code) && code != ENOENT;
-  if (is_bad (code))
+  if (is_bad (code) && bs_file_directory_get_refusal (listing->directory) == 0)
     return bs_file_set_aside (listing->directory, key, fd, name);
 
   return code == ECANCELED || is_shortage (code) ? code : 0;
@@ -262,7 +262,7 @@ list_entry (BsFileEntry kind,
       break;
 
     case BS_FILE_ENTRY_LEFTOVER:
-      if (unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+      if (bs_file_directory_get_refusal (listing->directory) == 0 && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
         code = errno;
       break;
 
@@ -306,7 +306,7 @@ bs_file_sanitize (BsFileDirectory *directory,
     }
   bs_file_directory_count (directory, BS_FILE_COUNT_FOREIGN, listing.n_foreign);
 
-  if (!listing.checks_files)
+  if (!listing.checks_files || bs_file_directory_get_refusal (directory) != 0)
     return TRUE;
 
   bs_file_changes_set_unknown (changes);
