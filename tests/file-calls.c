@@ -4,7 +4,9 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -16,6 +18,8 @@ static struct
   char *failing;                /* a call that fails once, or NULL */
   int code;
   gboolean no_attributes;       /* atomic */
+  int no_locks;                 /* atomic: errno, or 0 */
+  int type;                     /* atomic: of file systems, or 0 */
   char *held;                   /* a call that waits, or NULL */
   gboolean is_held;
 } calls;
@@ -85,6 +89,8 @@ static struct
   int (*linkat) (int, const char *, int, const char *, int);
   int (*mkdirat) (int, const char *, mode_t);
   int (*fsetxattr) (int, const char *, const void *, size_t, int);
+  int (*fstatfs) (int, struct statfs *);
+  int (*flock) (int, int);
 } library;
 
 void
@@ -95,6 +101,8 @@ file_calls_init (void)
   *(void **) &library.linkat = dlsym (RTLD_NEXT, "linkat");
   *(void **) &library.mkdirat = dlsym (RTLD_NEXT, "mkdirat");
   *(void **) &library.fsetxattr = dlsym (RTLD_NEXT, "fsetxattr");
+  *(void **) &library.fstatfs = dlsym (RTLD_NEXT, sizeof (off_t) == 8 ? "fstatfs64" : "fstatfs");
+  *(void **) &library.flock = dlsym (RTLD_NEXT, "flock");
   calls.calls = g_ptr_array_new_with_free_func (g_free);
 }
 
@@ -151,6 +159,43 @@ fsetxattr (int fd,
     }
 
   return library.fsetxattr (fd, name, value, size, flags);
+}
+
+int
+fstatfs (int fd,
+         struct statfs *status)
+{
+  int result = library.fstatfs (fd, status);
+
+  if (result == 0 && g_atomic_int_get (&calls.type) != 0)
+    status->f_type = (guint32) g_atomic_int_get (&calls.type);
+
+  return result;
+}
+
+int
+flock (int fd,
+       int operation)
+{
+  int code = g_atomic_int_get (&calls.no_locks);
+
+  if (code == 0)
+    return library.flock (fd, operation);
+  errno = code;
+
+  return -1;
+}
+
+void
+refuse_locks (int code)
+{
+  g_atomic_int_set (&calls.no_locks, code);
+}
+
+void
+pretend_type (guint32 type)
+{
+  g_atomic_int_set (&calls.type, (int) type);
 }
 
 void

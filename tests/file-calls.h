@@ -6,7 +6,8 @@
 /* In a program with this, fsync(), syncfs(), linkat(), mkdirat() and fsetxattr() are
  * not the C library's. Each call of the first three is put into a list, by the last
  * part of its file's name, such as "fsync ab" or "linkat abcdef…", and may be made to
- * fail or to wait. A name that ends in a hyphen stands for all that begin so.
+ * fail or to wait. A name that ends in a hyphen stands for all that begin so. fstatfs()
+ * may be made to lie.
  *
  * mkdirat() may be made to wait as well, once the folder is there. */
 
@@ -19,6 +20,10 @@ void   fail_once         (const char *name, const char *file, int code);
 /* Every such call, until it is NULL. */
 void   hold_call         (const char *call);
 void   wait_until_held   (void);
+/* Has fstatfs() say that everything is on a file system of this type, until it is 0. */
+void   pretend_type      (guint32 type);
+/* Has flock() fail with the errno, until it is 0. */
+void   refuse_locks      (int code);
 /* Whether fsetxattr() says that there are no extended attributes. */
 void   refuse_attributes (gboolean refuse);
 

@@ -240,6 +240,13 @@ exists_in (const char *directory,
   return exists (path);
 }
 
+void
+wait_until_gone (const char *path)
+{
+  while (exists (path))
+    g_thread_yield ();
+}
+
 guint
 get_mode (const char *path)
 {
@@ -248,6 +255,50 @@ get_mode (const char *path)
   g_assert_cmpint (g_lstat (path, &status), ==, 0);
 
   return status.st_mode & 07777;
+}
+
+struct timespec
+get_time (const char *path)
+{
+  struct stat status;
+
+  g_assert_cmpint (stat (path, &status), ==, 0);
+
+  return status.st_mtim;
+}
+
+void
+set_time (const char *path,
+          struct timespec time)
+{
+  const struct timespec times[] = { { .tv_nsec = UTIME_OMIT }, time };
+
+  g_assert_cmpint (utimensat (AT_FDCWD, path, times, 0), ==, 0);
+}
+
+void
+flip (const char *path,
+      goffset at)
+{
+  struct timespec time = get_time (path);
+  int fd = open (path, O_RDWR | O_CLOEXEC);
+  guint8 byte;
+
+  g_assert_cmpint (pread (fd, &byte, 1, at), ==, 1);
+  byte ^= 1;
+  g_assert_cmpint (pwrite (fd, &byte, 1, at), ==, 1);
+  close (fd);
+  set_time (path, time);
+}
+
+void
+cut_short (const char *path,
+           goffset size)
+{
+  struct timespec time = get_time (path);
+
+  g_assert_cmpint (truncate (path, size), ==, 0);
+  set_time (path, time);
 }
 
 guint64

@@ -56,7 +56,15 @@ void       plant            (const char *path, const char *content);
 void       plant_in         (const char *directory, const char *name, const char *content);
 gboolean   exists           (const char *path);
 gboolean   exists_in        (const char *directory, const char *name);
+/* Until another thread has removed it, or the test takes too long. */
+void       wait_until_gone  (const char *path);
 guint      get_mode         (const char *path);
+/* The time of the last change of its content, which corruption leaves as it was. */
+struct timespec get_time    (const char *path);
+void       set_time         (const char *path, struct timespec time);
+/* As a crash truncates it: the time stays. */
+void       cut_short        (const char *path, goffset size);
+void       flip             (const char *path, goffset at);
 guint64    get_inode        (const char *path);
 /* The mark of unsynced changes aside. */
 guint      count_files      (const char *directory);

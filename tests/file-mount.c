@@ -40,6 +40,7 @@ static const Kind kinds[] = {
   { "btrfs", "btrfs", 112, NULL, { "mkfs.btrfs", "-q", "-f", NULL } },
   { "vfat", "vfat", 8, NULL, { "mkfs.vfat", NULL } },
   { "exfat", "exfat", 8, NULL, { "mkfs.exfat", NULL }, "mount.exfat-fuse" },
+  { "bindfs", "fuse", 0, NULL, { NULL }, "bindfs" },
 };
 
 struct _Mount
@@ -194,7 +195,7 @@ start_server (Mount *self)
 {
   g_autofree char *program = find_program (self->kind->server);
   /* Debugging keeps it in the foreground, where it can be told to go with us. */
-  const char *const arguments[] = { program, "-d", self->device, self->path, NULL };
+  const char *const arguments[] = { program, "-d", self->image != NULL && self->device[0] == '\0' ? self->image : self->device, self->path, NULL };
   GStatBuf before;
   GStatBuf now;
 
@@ -252,6 +253,22 @@ mount_memory (Mount *self,
   return TRUE;
 }
 
+/* A folder seen through a file system in user space. */
+static gboolean
+mount_folder (Mount *self)
+{
+  self->image = g_strconcat (self->path, ".img", NULL);
+  g_assert_cmpint (g_mkdir (self->image, 0700), ==, 0);
+
+  return start_server (self);
+}
+
+static gboolean
+mount_any (Mount *self)
+{
+  return g_str_equal (self->kind->type, "fuse") ? start_server (self) : mount_image (self);
+}
+
 static void
 release (Mount *self)
 {
@@ -294,7 +311,11 @@ mount_new (const char *directory,
 
   self->path = make_mount_point (directory, type);
   self->place = g_strdup (self->path);
-  if (self->kind->command[0] == NULL)
+  if (g_str_equal (self->kind->type, "fuse"))
+    {
+      mounted = mount_folder (self);
+    }
+  else if (self->kind->command[0] == NULL)
     {
       mounted = mount_memory (self, megabytes);
     }
@@ -332,7 +353,7 @@ mount_again (Mount *self)
     return;
 
   unmount (self);
-  g_assert_true (mount_image (self));
+  g_assert_true (mount_any (self));
 }
 
 Mount *
@@ -370,13 +391,21 @@ mount_move_over (Mount *self,
   return result;
 }
 
+static void
+remove_image (const char *image)
+{
+  const char *const arguments[] = { "rm", "-rf", image, NULL };
+
+  g_assert_true (g_spawn_sync (NULL, (char **) arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL));
+}
+
 void
 mount_free (Mount *self)
 {
   unmount (self);
   g_assert_cmpint (g_rmdir (self->path), ==, 0);
   if (self->image != NULL)
-    g_assert_cmpint (g_unlink (self->image), ==, 0);
+    remove_image (self->image);
   release (self);
 }
 

@@ -12,7 +12,8 @@ typedef struct _Mount Mount;
 void        mount_init       (void);
 
 /* Makes and mounts one below the directory. `type` is "ext4", "ext4-narrow" (whose
- * inodes have no room for attributes), "xfs", "btrfs", "vfat", "exfat" or "tmpfs";
+ * inodes have no room for attributes), "xfs", "btrfs", "vfat", "exfat", "tmpfs" or
+ * "bindfs", a folder by way of a program;
  * `megabytes` 0 is the least it takes. Returns NULL, with the test skipped for a
  * reason, where that can't be done. */
 Mount      *mount_new        (const char *directory, const char *type, guint megabytes);

@@ -114,7 +114,9 @@ def test_failures(source, target):
     blob = get_blob(target, key)
     content = blob.read_bytes()
     name = uri.rpartition('/')[2]
+    times = blob.stat()
     blob.write_bytes(content + b'x')
+    os.utime(blob, ns=(times.st_atime_ns, times.st_mtime_ns))
     expect(1, 'sees a blob that was changed', 'verify', target, message='not the content that was written')
     blob.unlink()
     blob.write_bytes(content + b'x')

@@ -549,13 +549,59 @@ drop_backing (Fixture *fixture)
   g_object_unref (fixture->backing);
 }
 
-/* A forked child may drop its copy of the object, and removes nothing. */
+static void
+close_backing (Fixture *fixture)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_backing_close (fixture->backing, NULL, &error));
+  g_assert_no_error (error);
+  g_object_unref (fixture->backing);
+}
+
+/* The call has an `error` to set. */
+#define assert_forked(call) \
+  G_STMT_START \
+    { \
+      g_autoptr (GError) error = NULL; \
+      g_assert_false (call); \
+      g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED); \
+      g_assert_nonnull (strstr (error->message, "forked")); \
+    } \
+  G_STMT_END
+
+static void
+use_backing (Fixture *fixture)
+{
+  BsBacking *backing = fixture->backing;
+  GFile *path = fixture->path;
+  g_autofree char *other = bs_key_generate ();
+  g_autoptr (BsKeySet) found = bs_key_set_new ();
+
+  assert_forked (bs_backing_write (backing, other, fixture->bytes, NULL, &error));
+  assert_forked (bs_backing_read (backing, fixture->key, NULL, &error) != NULL);
+  assert_forked (bs_backing_delete_key (backing, fixture->key, NULL, &error));
+  assert_forked (bs_backing_persist (backing, path, fixture->key, NULL, &error));
+  assert_forked (bs_backing_delete_persisted (backing, path, fixture->key, NULL, &error));
+  assert_forked (bs_backing_sync_persisted (backing, path, NULL, &error));
+  assert_forked (bs_backing_write_root (backing, path, fixture->bytes, NULL, &error));
+  assert_forked (bs_backing_sanitize_path (backing, path, found, NULL, &error));
+}
+
+/* A forked child can't use its copy of the object, nor harm its parent's blobs with it. */
 static void
 test_fork (Fixture *fixture,
            gconstpointer data)
 {
+  g_autofree char *before = NULL;
+
   write_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  before = snapshot (fixture->directory);
   run_and_crash (drop_backing, fixture);
+  run_and_crash (close_backing, fixture);
+  run_apart (use_backing, fixture);
+  assert_unchanged (fixture->directory, before);
 
   assert_reads (fixture->backing, fixture->key, fixture->bytes);
   {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "file-fixture.h"
@@ -32,6 +33,81 @@ test_adopts (Fixture *fixture,
   bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error);
   g_assert_no_error (error);
   assert_reads (fixture->backing, fixture->key, content);
+}
+
+/* A copy that lost its dot files. */
+static void
+test_adopts_copy (Fixture *fixture,
+                  gconstpointer data)
+{
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autofree char *lone_name = g_build_filename (fixture->directory, "lone", NULL);
+  g_autofree char *root_name = g_build_filename (fixture->path_name, "root", NULL);
+  g_autoptr (GFile) lone = g_file_new_for_path (lone_name);
+  g_autoptr (GBytes) content = g_bytes_new_static ("content", 7);
+  g_autoptr (GBytes) root = NULL;
+  g_autofree char *before = NULL;
+  g_autoptr (BsBacking) scratch = create (fixture->path);
+  g_autoptr (GError) error = NULL;
+
+  plant (blob, "content");
+  plant (root_name, "names");
+
+  /* Scratch has no root. */
+  before = snapshot (fixture->path_name);
+  g_assert_false (bs_backing_write (scratch, fixture->key, fixture->bytes, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_FOREIGN);
+  g_clear_error (&error);
+  assert_unchanged (fixture->path_name, before);
+
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+  root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpmem (g_bytes_get_data (root, NULL), g_bytes_get_size (root), "names", 5);
+  g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL));
+  assert_reads (fixture->backing, fixture->key, content);
+
+  /* A file of that name alone may be anybody's. */
+  plant_in (lone_name, "root", "mine");
+  error = sanitize_error (fixture->backing, lone);
+  g_assert_error (error, BS_ERROR, BS_ERROR_FOREIGN);
+  g_assert_cmpuint (count_files (lone_name), ==, 1);
+}
+
+/* A lock or a marker of another kind says whose the directory is not. */
+static void
+test_odd_kinds (Fixture *fixture,
+                gconstpointer data)
+{
+  static const char *const names[] = { ".lock", ".backingstore" };
+
+  for (guint i = 0; i < 2 * 4; i++)
+    {
+      g_autofree char *directory = g_strdup_printf ("%s/odd-%u", fixture->directory, i);
+      g_autofree char *name = g_build_filename (directory, names[i % 2], NULL);
+      g_autoptr (GFile) file = g_file_new_for_path (directory);
+      g_autoptr (GError) error = NULL;
+      static const mode_t kinds[] = { S_IFSOCK, S_IFCHR, S_IFIFO, S_IFDIR };
+      mode_t kind = kinds[i / 2];
+      int result;
+
+      g_mkdir (directory, 0700);
+      if (i % 2 == 0)
+        plant_in (directory, ".backingstore", "backingstore 1 persisted\n");
+      if (kind == S_IFDIR)
+        result = mkdir (name, 0700);
+      else
+        result = mknod (name, kind | 0600, kind == S_IFCHR ? makedev (250, 99) : 0);
+      if (result != 0)
+        {
+          g_assert_cmpint (kind, ==, S_IFCHR);
+          continue;
+        }
+
+      error = sanitize_error (fixture->backing, file);
+      g_assert_error (error, BS_ERROR, BS_ERROR_FOREIGN);
+      g_assert_nonnull (strstr (error->message, directory));
+    }
 }
 
 /* Nobody knows whose the blobs in a scratch directory without a marker are. */
@@ -111,7 +187,7 @@ test_refuses_foreign (Fixture *fixture,
   write_blob (fixture, fixture->key);
 
   refuse (fixture, "notes.txt", "mine");
-  refuse (fixture, "root", "mine");
+  refuse (fixture, ".dirty", "");
   refuse (fixture, ".bashrc", "mine");
   refuse (fixture, ".tmp-mine", "mine");
   refuse (fixture, ".git/HEAD", "ref: refs/heads/main\n");
@@ -389,6 +465,20 @@ test_not_a_directory (Fixture *fixture,
   g_assert_cmpuint (count_listed (fixture->backing, below), ==, 0);
 }
 
+/* It can be read, and no more. */
+static GError *
+persist_to_error (Fixture *fixture,
+                  GFile *path)
+{
+  g_autofree char *key = write_other (fixture);
+  GError *error = NULL;
+
+  g_assert_cmpuint (count_listed (fixture->backing, path), ==, 0);
+  g_assert_false (bs_backing_persist (fixture->backing, path, key, NULL, &error));
+
+  return error;
+}
+
 static void
 test_permissions (Fixture *fixture,
                   gconstpointer data)
@@ -416,14 +506,16 @@ test_permissions (Fixture *fixture,
       g_autoptr (GError) error = NULL;
 
       g_assert_cmpint (g_chmod (locked_name, modes[i]), ==, 0);
-      assert_not_openable (fixture, locked, G_IO_ERROR_PERMISSION_DENIED);
+      if (modes[i] != 0500)
+        assert_not_openable (fixture, locked, G_IO_ERROR_PERMISSION_DENIED);
       if ((modes[i] & 0300) != 0300)
         assert_not_openable (fixture, within, G_IO_ERROR_PERMISSION_DENIED);
 
       /* The same for one that was a store before. */
       g_assert_cmpint (g_chmod (store_name, modes[i]), ==, 0);
-      error = sanitize_error (fixture->backing, store);
+      error = modes[i] != 0500 ? sanitize_error (fixture->backing, store) : persist_to_error (fixture, store);
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+      bs_backing_release_path (fixture->backing, store, NULL, NULL);
     }
 
   g_assert_cmpint (g_chmod (locked_name, 0700), ==, 0);
@@ -435,24 +527,65 @@ test_permissions (Fixture *fixture,
   g_assert_cmpint (seteuid (0), ==, 0);
 }
 
+static GError *
+persist_to_read_only_error (Fixture *fixture)
+{
+  g_autofree char *key = write_other (fixture);
+
+  return persist_error (fixture, key);
+}
+
 static void
 test_read_only (Fixture *fixture,
                 gconstpointer data)
 {
   g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 0);
+  g_autofree char *name = NULL;
   g_autofree char *below_name = NULL;
-  g_autoptr (GFile) path = NULL;
+  g_autofree char *blob = NULL;
+  g_autofree char *before = NULL;
   g_autoptr (GFile) below = NULL;
+  g_autoptr (GBytes) root = NULL;
+  g_autoptr (GError) error = NULL;
 
   if (mount == NULL)
     return;
 
+  name = g_build_filename (mount_get_path (mount), "path", NULL);
   below_name = g_build_filename (mount_get_path (mount), "below", NULL);
-  path = g_file_new_for_path (mount_get_path (mount));
   below = g_file_new_for_path (below_name);
+  move_path (fixture, name);
+  blob = get_blob_name (name, fixture->key);
+  write_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL));
+  restart_backing (fixture);
+
+  /* With a mark and what a crash leaves: nothing of that goes. */
+  plant_in (name, ".tmp-abcdef0123456789abcdef0123456789", "half");
   g_assert_cmpint (mount_remount (mount, "ro"), ==, 0);
-  assert_not_openable (fixture, path, G_IO_ERROR_READ_ONLY);
+  before = snapshot (name);
   assert_not_openable (fixture, below, G_IO_ERROR_READ_ONLY);
+
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+  root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (root, fixture->bytes));
+  register_blob (fixture, fixture->key);
+  sync_path (fixture);
+  g_assert_true (bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_no_error (error);
+
+  error = persist_to_read_only_error (fixture);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  assert_unchanged (name, before);
+  g_clear_object (&fixture->backing);
 }
 
 static void
@@ -553,7 +686,8 @@ test_temporary_after_crash (Fixture *fixture,
   plant_in (mine, "notes.txt", "mine");
 
   use_temporary (fixture);
-  g_assert_cmpuint (count_files (parent), ==, 7);
+  while (count_files (parent) != 7)
+    g_thread_yield ();
   g_assert_true (exists_in (mine, "notes.txt"));
   assert_reads (alive, fixture->key, fixture->bytes);
   assert_reads (fixture->backing, fixture->key, fixture->bytes);
@@ -589,7 +723,7 @@ test_temporary_few_descriptors (Fixture *fixture,
       g_assert_true (exists (name) == (n_left < 2));
 
       use_temporary (fixture);
-      g_assert_false (exists (name));
+      wait_until_gone (name);
       g_clear_object (&fixture->backing);
     }
 
@@ -606,6 +740,8 @@ main (int argc,
     void (*func) (Fixture *fixture, gconstpointer data);
   } tests[] = {
     { "adopts", test_adopts },
+    { "adopts-copy", test_adopts_copy },
+    { "odd-kinds", test_odd_kinds },
     { "adopted-scratch-is-kept", test_adopted_scratch_is_kept },
     { "refuses-foreign", test_refuses_foreign },
     { "refuses-newer-version", test_refuses_newer_version },

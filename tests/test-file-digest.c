@@ -41,7 +41,9 @@ static void
 assert_attribute (const char *path,
                   GBytes *bytes)
 {
-  guint8 expected[24] = { 1 };
+  struct timespec time = get_time (path);
+  guint64 nanoseconds = time.tv_sec * G_GINT64_CONSTANT (1000000000) + time.tv_nsec;
+  guint8 expected[32] = { 2 };
   guint8 value[100];
   guint64 length = g_bytes_get_size (bytes);
   guint64 hash = XXH3_64bits (g_bytes_get_data (bytes, NULL), length);
@@ -51,6 +53,7 @@ assert_attribute (const char *path,
     {
       expected[8 + i] = length >> 8 * i;
       expected[16 + i] = hash >> 8 * i;
+      expected[24 + i] = nanoseconds >> 8 * i;
     }
   size = getxattr (path, NAME, value, sizeof value);
   g_assert_cmpint (size, >=, 0);
@@ -136,19 +139,6 @@ assert_verifies_not (Fixture *fixture,
   g_assert_nonnull (strstr (error->message, fixture->path_name));
 }
 
-static void
-flip (const char *path,
-      goffset at)
-{
-  int fd = open (path, O_RDWR | O_CLOEXEC);
-  guint8 byte;
-
-  g_assert_cmpint (pread (fd, &byte, 1, at), ==, 1);
-  byte ^= 1;
-  g_assert_cmpint (pwrite (fd, &byte, 1, at), ==, 1);
-  close (fd);
-}
-
 /* Of all sizes around the chunks that are hashed. */
 static void
 test_attribute (Fixture *fixture,
@@ -184,10 +174,91 @@ test_attribute (Fixture *fixture,
           flip (scratch, sizes[i] - 1);
           assert_reads_corrupt (fixture, key);
         }
-      g_assert_cmpint (truncate (scratch, sizes[i] + 1), ==, 0);
+      cut_short (scratch, sizes[i] + 1);
       assert_reads_corrupt (fixture, key);
       assert_verifies_not (fixture, key, BS_ERROR_CORRUPT);
     }
+}
+
+/* As a backup that keeps no attributes does: the content is written over, and the
+ * attribute stays. */
+static void
+restore (const char *path,
+         GBytes *content)
+{
+  int fd = open (path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+  struct timespec time = get_time (path);
+  gsize size;
+  const void *bytes = g_bytes_get_data (content, &size);
+
+  g_assert_cmpint (write (fd, bytes, size), ==, size);
+  close (fd);
+
+  /* A file system with coarse times. */
+  time.tv_sec++;
+  set_time (path, time);
+}
+
+static void
+test_restored (Fixture *fixture,
+               gconstpointer data)
+{
+  static const gsize sizes[] = { 1, 4096, 5000, 300000, 5000000 };
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autofree char *root_name = g_build_filename (fixture->path_name, "root", NULL);
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autoptr (GBytes) content = make_test_bytes (sizes[i], 77);
+      g_autoptr (GBytes) root = NULL;
+      g_autoptr (GError) error = NULL;
+
+      bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+      g_assert_no_error (error);
+      restore (root_name, content);
+      root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_true (g_bytes_equal (root, content));
+
+      restore (blob, content);
+      assert_verifies (fixture, fixture->key);
+      delete_scratch (fixture, fixture->key);
+      g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL));
+      assert_reads (fixture->backing, fixture->key, content);
+    }
+}
+
+/* Its copy has a digest of its own. */
+static void
+test_restored_copy (Fixture *fixture,
+                    gconstpointer data)
+{
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
+  g_autoptr (Mount) mount = mount_new (fixture->directory, "xfs", 0);
+  g_autoptr (GBytes) content = make_test_bytes (5000, 77);
+  g_autofree char *primary = NULL;
+
+  if (mount == NULL)
+    return;
+
+  primary = g_build_filename (mount_get_path (mount), "primary", NULL);
+  move_primary (fixture, primary);
+  if (skip_without_attributes (mount_get_path (mount)))
+    return;
+
+  restore (blob, content);
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+  g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL));
+  g_free (scratch);
+  scratch = get_blob_name (primary, fixture->key);
+  assert_reads (fixture->backing, fixture->key, content);
+  flip (scratch, 7);
+  assert_reads_corrupt (fixture, fixture->key);
+  g_clear_object (&fixture->backing);
 }
 
 /* The hash of nothing, from the specification. */
@@ -196,7 +267,7 @@ test_empty (Fixture *fixture,
             gconstpointer data)
 {
   static const guint8 expected[24] = {
-    [0] = 1,
+    [0] = 2,
     [16] = 0xc2, 0x94, 0xd3, 0x38, 0x05, 0x80, 0x06, 0x2d,
   };
   g_autofree char *key = bs_key_generate ();
@@ -212,7 +283,8 @@ test_empty (Fixture *fixture,
   bs_backing_write (fixture->backing, key, empty, NULL, &error);
   g_assert_no_error (error);
   size = getxattr (scratch, NAME, value, sizeof value);
-  g_assert_cmpmem (value, size, expected, sizeof expected);
+  g_assert_cmpint (size, ==, 32);
+  g_assert_cmpmem (value, 24, expected, sizeof expected);
 }
 
 static void
@@ -233,9 +305,13 @@ test_other_attributes (Fixture *fixture,
     { "something reserved", 24, { 1, 1, 0, 0, 0, 0, 0, 0, 0x88, 0x13 }, FALSE },
     { "another length", 24, { 1, 0, 0, 0, 0, 0, 0, 0, 0x89, 0x13 }, FALSE },
     { "another hash", 24, { 1, 0, 0, 0, 0, 0, 0, 0, 0x88, 0x13 }, FALSE },
-    { "of a newer version", 24, { 2 }, TRUE },
+    { "version 1, as long as version 2", 32, { 1 }, FALSE },
+    { "version 2, as short as version 1", 24, { 2 }, FALSE },
+    { "much too long", 70, { 1 }, FALSE },
+    { "much too long, no version", 70, { 0 }, FALSE },
+    { "of a newer version", 24, { 3 }, TRUE },
     { "of a newer version, short", 1, { 255 }, TRUE },
-    { "of a newer version, long", 70, { 2 }, TRUE },
+    { "of a newer version, long", 70, { 3 }, TRUE },
   };
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
 
@@ -497,6 +573,8 @@ main (int argc,
     void (*func) (Fixture *fixture, gconstpointer data);
   } tests[] = {
     { "attribute", test_attribute },
+    { "restored", test_restored },
+    { "restored-copy", test_restored_copy },
     { "empty", test_empty },
     { "other-attributes", test_other_attributes },
     { "quarantine", test_quarantine },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -402,7 +403,6 @@ test_power_cut (Fixture *fixture,
   g_autofree char *changed = get_some (fixture, 2);
   g_autoptr (BsKeySet) found = NULL;
   g_autoptr (BsFileBackingStats) stats = NULL;
-  int fd;
 
   bs_backing_close (fixture->backing, NULL, NULL);
   g_clear_object (&fixture->backing);
@@ -410,10 +410,8 @@ test_power_cut (Fixture *fixture,
   run_and_crash (persist_some, fixture);
   g_assert_true (is_marked (fixture));
 
-  g_assert_cmpint (truncate (shortened, 4096), ==, 0);
-  fd = open (changed, O_WRONLY | O_CLOEXEC);
-  g_assert_cmpint (pwrite (fd, "\0\0\0\0", 4, 2000), ==, 4);
-  close (fd);
+  cut_short (shortened, 4096);
+  flip (changed, 2000);
 
   found = list_path (fixture->backing, fixture->path);
   g_assert_cmpuint (bs_key_set_get_n_keys (found), ==, 1);
@@ -439,7 +437,7 @@ test_power_cut_few_descriptors (Fixture *fixture,
   g_autofree char *shortened = get_some (fixture, 1);
 
   persist_some (fixture);
-  g_assert_cmpint (truncate (shortened, 4096), ==, 0);
+  cut_short (shortened, 4096);
   restart_backing (fixture);
   write_blob (fixture, fixture->key);
 
@@ -474,7 +472,7 @@ test_clean_is_listed (Fixture *fixture,
 
   persist_some (fixture);
   sync_path (fixture);
-  g_assert_cmpint (truncate (shortened, 4096), ==, 0);
+  cut_short (shortened, 4096);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 3);
 
   plant_in (fixture->path_name, ".dirty", "");
@@ -514,6 +512,145 @@ test_new_directory (Fixture *fixture,
   g_assert_cmpuint (count_calls ("fsync outer"), ==, 1);
 }
 
+/* syncfs() of a file system in user space reaches nobody: each file is synced. */
+static void
+test_many_in_user_space (Fixture *fixture,
+                         gconstpointer data)
+{
+  g_autoptr (GPtrArray) keys = NULL;
+
+  pretend_type (FUSE_SUPER_MAGIC);
+  keys = persist_many (fixture);
+  forget_calls ();
+  sync_path (fixture);
+  g_assert_cmpuint (count_calls ("syncfs persisted"), ==, 0);
+  g_assert_cmpuint (count_calls ("fsync persisted"), ==, 1);
+  for (guint i = 0; i < keys->len; i++)
+    {
+      g_autofree char *blob = get_blob_name (fixture->path_name, keys->pdata[i]);
+      g_autofree char *call = g_strconcat ("fsync ", strrchr (blob, '/') + 1, NULL);
+
+      g_assert_cmpuint (count_calls (call), ==, 1);
+    }
+  g_assert_false (is_marked (fixture));
+  pretend_type (0);
+}
+
+/* More are changed than is known by name, as after a crash; and blobs of another program
+ * are adopted. */
+static void
+test_unknown_in_user_space (Fixture *fixture,
+                            gconstpointer data)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autofree char *directory = g_strdup_printf ("%s/unknown-%u", fixture->directory, i);
+      g_autofree char *key = bs_key_generate ();
+      g_autofree char *blob = get_blob_name (directory, key);
+      g_autofree char *folder = g_strdup_printf ("fsync %.2s", key);
+      g_autofree char *call = g_strconcat ("fsync ", strrchr (blob, '/') + 1, NULL);
+      g_autoptr (GFile) file = g_file_new_for_path (directory);
+
+      plant (blob, "content");
+      if (i == 0)
+        {
+          plant_in (directory, ".backingstore", "backingstore 1 persisted\n");
+          plant_in (directory, ".dirty", "");
+        }
+      pretend_type (FUSE_SUPER_MAGIC);
+      forget_calls ();
+      g_assert_cmpuint (count_listed (fixture->backing, file), ==, 1);
+      g_assert_cmpuint (count_calls (call), ==, 1);
+      g_assert_cmpuint (count_calls (folder), ==, 1);
+      g_assert_cmpuint (count_calls (i == 0 ? "syncfs unknown-0" : "syncfs unknown-1"), ==, 0);
+      pretend_type (0);
+    }
+}
+
+/* Shared folders of virtual machines have no sync for folders. */
+static void
+test_folders_without_sync (Fixture *fixture,
+                           gconstpointer data)
+{
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  const char *name = strrchr (blob, '/') + 1;
+  g_autofree char *shard = g_strndup (name, 2);
+  const char *const folders[] = { "persisted", shard };
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < 2; i++)
+    {
+      if (i == 0)
+        fail_once ("fsync", folders[i], EINVAL);
+      persist_blob (fixture, fixture->key);
+      if (i == 1)
+        fail_once ("fsync", folders[i], EINVAL);
+      sync_path (fixture);
+      g_assert_false (is_marked (fixture));
+      delete_blob (fixture, fixture->key);
+    }
+
+  fail_once ("fsync", "persisted", EINVAL);
+  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_no_error (error);
+
+  /* A file that says so is not durable. */
+  persist_blob (fixture, fixture->key);
+  fail_once ("fsync", name, EINVAL);
+  g_assert_false (bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+}
+
+/* However a file system says that it has no locks. */
+static void
+test_no_locks (Fixture *fixture,
+               gconstpointer data)
+{
+  static const int codes[] = { ENOSYS, ENOLCK, EOPNOTSUPP };
+
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%s/no-locks-%u", fixture->directory, i);
+      g_autoptr (GFile) file = g_file_new_for_path (name);
+      g_autoptr (BsBacking) scratch = create (file);
+      g_autoptr (GError) error = NULL;
+
+      refuse_locks (codes[i]);
+      error = sanitize_error (fixture->backing, file);
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED);
+      g_assert_nonnull (strstr (error->message, "locks"));
+      g_assert_nonnull (strstr (error->message, name));
+      g_clear_error (&error);
+      g_assert_false (bs_backing_write (scratch, fixture->key, fixture->bytes, NULL, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED);
+      refuse_locks (0);
+    }
+}
+
+/* However a sandbox says no to a link. */
+static void
+test_link_refused (Fixture *fixture,
+                   gconstpointer data)
+{
+  static const int codes[] = { EACCES, EPERM, EXDEV, EMLINK, EOPNOTSUPP, ENOSYS };
+
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    {
+      g_autofree char *key = bs_key_generate ();
+      g_autofree char *blob = get_blob_name (fixture->path_name, key);
+      g_autofree char *name = g_path_get_basename (blob);
+
+      g_test_message ("%s", g_strerror (codes[i]));
+      write_blob (fixture, key);
+      fail_once ("linkat", name, codes[i]);
+      persist_blob (fixture, key);
+      sync_path (fixture);
+      assert_transfers (fixture->backing, i, 0, i + 1);
+      delete_scratch (fixture, key);
+      register_blob (fixture, key);
+    }
+}
+
 int
 main (int argc,
       char *argv[])
@@ -538,6 +675,11 @@ main (int argc,
     { "clean-is-listed", test_clean_is_listed },
     { "adoption", test_adoption },
     { "new-directory", test_new_directory },
+    { "no-locks", test_no_locks },
+    { "link-refused", test_link_refused },
+    { "many-in-user-space", test_many_in_user_space },
+    { "unknown-in-user-space", test_unknown_in_user_space },
+    { "folders-without-sync", test_folders_without_sync },
   };
   int result;
 

@@ -8,6 +8,7 @@
 #include "base/bs-backing-private.h"
 
 #include <glib/gstdio.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 static GFile *
@@ -255,22 +256,69 @@ static void
 test_bind_mount (Fixture *fixture,
                  gconstpointer data)
 {
-  g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 0);
+  g_autoptr (Mount) memory = mount_new (fixture->directory, "tmpfs", 0);
   g_autoptr (Mount) bound = NULL;
   g_autofree char *name = NULL;
   g_autofree char *bound_name = NULL;
   g_autoptr (GFile) path = NULL;
   g_autoptr (GFile) by_bind = NULL;
 
-  if (mount == NULL)
+  if (memory == NULL)
     return;
 
-  bound = mount_bind (mount, fixture->directory);
-  name = g_build_filename (mount_get_path (mount), "path", NULL);
+  bound = mount_bind (memory, fixture->directory);
+  name = g_build_filename (mount_get_path (memory), "path", NULL);
   bound_name = g_build_filename (mount_get_path (bound), "path", NULL);
   write_blob (fixture, fixture->key);
   path = open_named (fixture, name);
   by_bind = open_named (fixture, bound_name);
+  g_assert_true (by_bind == path);
+  assert_works (fixture, path);
+
+  g_clear_object (&path);
+  g_clear_object (&by_bind);
+  g_clear_object (&fixture->backing);
+}
+
+/* By one name it can be read, by the other written. */
+static void
+test_writable_by_name (Fixture *fixture,
+                       gconstpointer data)
+{
+  g_autoptr (Mount) memory = mount_new (fixture->directory, "tmpfs", 0);
+  g_autoptr (Mount) bound = NULL;
+  g_autofree char *name = NULL;
+  g_autofree char *bound_name = NULL;
+  g_autofree char *other = NULL;
+  g_autoptr (GFile) file = NULL;
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (GFile) by_bind = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean writable = TRUE;
+
+  if (memory == NULL)
+    return;
+
+  bound = mount_bind (memory, fixture->directory);
+  name = g_build_filename (mount_get_path (memory), "path", NULL);
+  bound_name = g_build_filename (mount_get_path (bound), "path", NULL);
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, name);
+  persist_at (fixture, path, fixture->key);
+  g_assert_true (bs_backing_release_path (fixture->backing, path, NULL, NULL));
+  g_clear_object (&path);
+  g_assert_cmpint (mount ("none", mount_get_path (bound), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
+
+  file = g_file_new_for_path (bound_name);
+  path = bs_backing_invoke_open_path (fixture->backing, file, &writable, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (writable);
+  g_assert_true (bs_backing_register_key (fixture->backing, path, fixture->key, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_false (bs_backing_delete_persisted (fixture->backing, path, fixture->key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+
+  by_bind = open_named (fixture, name);
   g_assert_true (by_bind == path);
   assert_works (fixture, path);
 
@@ -299,6 +347,67 @@ test_released (Fixture *fixture,
   assert_works (fixture, again);
 }
 
+static BsKeySet *
+find_missing (Fixture *fixture,
+              GFile *path,
+              BsKeySet *expected)
+{
+  BsKeySet *missing = bs_key_set_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_backing_invoke_find_missing (fixture->backing, path, expected, missing, NULL, &error));
+  g_assert_no_error (error);
+
+  return missing;
+}
+
+/* Another program removes blobs of an open document: each time that is found. */
+static void
+test_missing (Fixture *fixture,
+              gconstpointer data)
+{
+  g_autoptr (GFile) path = open_named (fixture, fixture->path_name);
+  g_autoptr (BsKeySet) expected = bs_key_set_new ();
+  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *shard = NULL;
+
+  for (guint i = 0; i < 300; i++)
+    {
+      char *key = write_other (fixture);
+
+      g_ptr_array_add (keys, key);
+      g_assert_true (bs_key_set_add (expected, key, NULL));
+      g_assert_true (bs_backing_persist (fixture->backing, path, key, NULL, NULL));
+    }
+
+  /* At once after a look, which leaves the folder the same time, and in pairs. */
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autofree char *blob = get_blob_name (fixture->path_name, keys->pdata[i]);
+      g_autoptr (BsKeySet) before = find_missing (fixture, path, expected);
+      g_autoptr (BsKeySet) after = NULL;
+
+      g_assert_cmpuint (bs_key_set_get_n_keys (before), ==, 0);
+      g_assert_cmpint (g_unlink (blob), ==, 0);
+      after = find_missing (fixture, path, expected);
+      g_assert_cmpuint (bs_key_set_get_n_keys (after), ==, 1);
+      g_assert_true (bs_key_set_contains_key (after, keys->pdata[i]));
+      g_assert_true (bs_key_set_remove (expected, keys->pdata[i]));
+      if (i % 2 == 0)
+        g_assert_true (bs_backing_persist (fixture->backing, path, keys->pdata[i], NULL, NULL));
+    }
+
+  /* A whole folder. */
+  shard = get_shard_name (fixture->path_name, keys->pdata[200]);
+  remove_test_directory (shard);
+  {
+    g_autoptr (BsKeySet) missing = find_missing (fixture, path, expected);
+
+    g_assert_cmpuint (bs_key_set_get_n_keys (missing), >=, 1);
+    g_assert_true (bs_key_set_contains_key (missing, keys->pdata[200]));
+  }
+}
+
 int
 main (int argc,
       char *argv[])
@@ -315,7 +424,9 @@ main (int argc,
     { "lock-replaced", test_lock_replaced },
     { "names", test_names },
     { "bind-mount", test_bind_mount },
+    { "writable-by-name", test_writable_by_name },
     { "released", test_released },
+    { "missing", test_missing },
   };
 
   mount_init ();

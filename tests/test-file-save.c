@@ -89,11 +89,13 @@ spoil (Fixture *fixture,
        const char *key)
 {
   g_autofree char *name = get_blob_name (fixture->path_name, key);
+  struct timespec time = get_time (name);
   int fd = open (name, O_WRONLY | O_CLOEXEC);
 
   g_assert_cmpint (fd, >=, 0);
   g_assert_cmpint (pwrite (fd, "bad", 3, 100), ==, 3);
   close (fd);
+  set_time (name, time);
 }
 
 static guint64

@@ -220,15 +220,13 @@ check_damage (Fixture *fixture,
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, key);
   g_autoptr (GError) error = NULL;
-  char byte;
-  int fd = open (blob, O_RDWR | O_CLOEXEC);
+  struct timespec time = get_time (blob);
+  struct timespec after;
 
-  g_assert_cmpint (pread (fd, &byte, 1, 4000), ==, 1);
-  byte ^= 1;
-  g_assert_cmpint (pwrite (fd, &byte, 1, 4000), ==, 1);
-  close (fd);
-
-  if (attributes)
+  /* A program behind a file system may set no times: then somebody has written here. */
+  flip (blob, 4000);
+  after = get_time (blob);
+  if (attributes && after.tv_sec == time.tv_sec && after.tv_nsec == time.tv_nsec)
     {
       g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, &error));
       g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
@@ -239,10 +237,7 @@ check_damage (Fixture *fixture,
       bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, &error);
       g_assert_no_error (error);
       g_assert_true (exists (blob));
-      byte ^= 1;
-      fd = open (blob, O_RDWR | O_CLOEXEC);
-      g_assert_cmpint (pwrite (fd, &byte, 1, 4000), ==, 1);
-      close (fd);
+      flip (blob, 4000);
     }
 }
 
@@ -1120,11 +1115,9 @@ test_replaced (Fixture *fixture,
   persist_blob (fixture, fixture->key);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 2);
 
-  /* Scratch that is gone while it is in use is an error, and no more. */
+  /* Scratch that is removed while it is in use is made again. */
   remove_test_directory (fixture->primary_name);
-  g_clear_error (&error);
-  g_assert_false (bs_backing_write (fixture->backing, key, fixture->bytes, NULL, &error));
-  g_assert_nonnull (error);
+  register_blob (fixture, key);
   g_clear_object (&fixture->backing);
   fixture->backing = create (fixture->primary);
   register_blob (fixture, key);
@@ -1135,13 +1128,13 @@ typedef struct
 {
   const char *name;
   void (*func) (Fixture *fixture, gconstpointer data);
-  const char *types[7]; /* of file systems; none: the test knows which */
+  const char *types[8]; /* of file systems; none: the test knows which */
 } Test;
 
 static const Test tests[] = {
-  { "alone", test_alone, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
-  { "across", test_across, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
-  { "two-places", test_two_places, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
+  { "alone", test_alone, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs", "bindfs" } },
+  { "across", test_across, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs", "bindfs" } },
+  { "two-places", test_two_places, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs", "bindfs" } },
   { "reflinks-take-no-room", test_reflinks_take_no_room, { "xfs", "btrfs" } },
   { "subvolumes", test_subvolumes, { NULL } },
   { "immutable", test_immutable, { "ext4", "xfs", "btrfs" } },

@@ -4,8 +4,12 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <linux/fs.h>
+#include <linux/landlock.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "file-fixture.h"
@@ -249,6 +253,78 @@ test_too_many_links (Fixture *fixture,
   assert_transfers (fixture->backing, 0, 0, 1);
 }
 
+/* Forbids this process links and renames between folders, and no file. Returns FALSE
+ * where the system can't. */
+static gboolean
+enter_sandbox (void)
+{
+  const struct landlock_ruleset_attr attributes = { .handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_CHAR };
+  int fd = syscall (SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
+
+  return fd >= 0 && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall (SYS_landlock_restrict_self, fd, 0) == 0;
+}
+
+#define NO_SANDBOX 77
+
+static void
+use_in_sandbox (Fixture *fixture)
+{
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autofree char *quarantine = g_build_filename (fixture->path_name, ".quarantine", NULL);
+  g_autoptr (GError) error = NULL;
+
+  if (!enter_sandbox ())
+    _exit (NO_SANDBOX);
+
+  fixture->backing = create (fixture->primary);
+  write_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+  assert_transfers (fixture->backing, 0, 0, 1);
+  delete_scratch (fixture, fixture->key);
+  register_blob (fixture, fixture->key);
+  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_no_error (error);
+
+  /* A bad blob is set aside. */
+  cut_short (blob, 10);
+  bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error);
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_clear_error (&error);
+  g_assert_cmpuint (count_files (quarantine), ==, 1);
+  g_assert_false (exists (blob));
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+  g_assert_finalize_object (g_steal_pointer (&fixture->backing));
+}
+
+static void
+test_sandbox (Fixture *fixture,
+              gconstpointer data)
+{
+  int status;
+  pid_t pid;
+
+  g_clear_object (&fixture->backing);
+  pid = fork ();
+  if (pid == 0)
+    {
+      use_in_sandbox (fixture);
+      _exit (0);
+    }
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_true (WIFEXITED (status));
+  if (WEXITSTATUS (status) == NO_SANDBOX)
+    {
+      g_test_skip ("This system has no Landlock");
+      return;
+    }
+  g_assert_cmpint (WEXITSTATUS (status), ==, 0);
+
+  /* No temporary file is left: blob, marker, lock, root and the one set aside. */
+  g_assert_cmpuint (count_files (fixture->path_name), ==, 5);
+}
+
 int
 main (int argc,
       char *argv[])
@@ -263,6 +339,7 @@ main (int argc,
     { "full-path", test_full_path },
     { "link-not-permitted", test_link_not_permitted },
     { "too-many-links", test_too_many_links },
+    { "sandbox", test_sandbox },
   };
 
   mount_init ();

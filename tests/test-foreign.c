@@ -460,7 +460,7 @@ static const char *const foreign_names[] = {
   "ab/abcdef0123456789abcdef012345678",
   "ab/abcdef0123456789abcdef01234567890",
   ".tmp-mine",
-  "ab/.tmp-abcdef0123456789abcdef0123456789",
+  "ab/.tmp-mine",
 };
 
 /* Files, and what is no file though it has a blob's name; returns how many. */

@@ -404,6 +404,17 @@ bs_fault_backing_check_path (BsBacking *backing,
 }
 
 static gboolean
+bs_fault_backing_find_missing (BsBacking *backing,
+                               GFile *path,
+                               BsKeySet *expected,
+                               BsKeySet *missing,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  return bs_backing_invoke_find_missing (get_inner (backing), path, expected, missing, cancellable, error);
+}
+
+static gboolean
 bs_fault_backing_release_path (BsBacking *backing,
                                GFile *path,
                                GCancellable *cancellable,
@@ -506,6 +517,7 @@ bs_fault_backing_iface_init (BsBackingInterface *iface)
     .verify_persisted = bs_fault_backing_verify_persisted,
     .open_path = bs_fault_backing_open_path,
     .check_path = bs_fault_backing_check_path,
+    .find_missing = bs_fault_backing_find_missing,
   };
 
   bs_key_backing_init_interface (iface, &funcs);

@@ -8,6 +8,7 @@
 #include "bs-file-blob-private.h"
 #include "bs-file-io-private.h"
 #include "bs-file-paths-private.h"
+#include "bs-file-presence-private.h"
 #include "bs-file-sanitize-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-transfer-private.h"
@@ -40,9 +41,10 @@
  * or around it. Files in a store that are not its own are left alone.
  *
  * One backing at a time has a directory: another one, in this process or a
- * different one, gets %BS_ERROR_BUSY. It has to be writable even where blobs are
- * only to be read: on a medium that can't be written, tracking it fails with
- * %G_IO_ERROR_READ_ONLY. A persisted path is a directory and not a name: one that is renamed or replaced
+ * different one, gets %BS_ERROR_BUSY. A persisted directory that can't
+ * be written, on a read-only medium or for want of permission, is open for reading: no
+ * lock is taken there and nothing made, and changes fail with %G_IO_ERROR_READ_ONLY or
+ * %G_IO_ERROR_PERMISSION_DENIED. A persisted path is a directory and not a name: one that is renamed or replaced
  * while it is in use fails with %BS_ERROR_MOVED when it is synced or its root is written,
  * and from then on when it is changed, until its name leads to it again. A scratch
  * directory that is renamed goes on being used where it is now. A persisted path is let go by
@@ -52,7 +54,10 @@
  * directory is first used. Only where blobs stood in it before it was marked is
  * it never emptied, since they may be the only copy; it stays without a marker.
  *
- * Directories are made with mode 0700 and files with 0600, whatever the umask.
+ * Directories are made with mode 0700 and files with 0600, whatever the umask. In a
+ * persisted directory that its owner has opened to others new files and folders have the
+ * permissions that the directory gives them, and the group and the access list where it
+ * hands those down, so that nobody is shut out of a document that several share.
  * No symbolic link below a directory is followed.
  *
  * ## Whether it is what was written
@@ -90,6 +95,9 @@
  * - %BS_ERROR_NOT_SUPPORTED if a [iface@Gio.File] has no local path, or the
  *   directory was written by a newer version;
  * - %BS_ERROR_CLOSED after [method@Backing.close].
+ *
+ * A child of a fork cannot use the backing of its parent: its calls fail with
+ * %BS_ERROR_CLOSED, and closing or dropping it there removes nothing.
  *
  * It is safe to use from any thread. Every directory keeps some file
  * descriptors open, all of them together at most a quarter of what the process
@@ -385,7 +393,10 @@ bs_file_backing_sync_persisted (BsBacking *backing,
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  return directory != NULL && bs_file_directory_check_moved (directory, error) && bs_file_sync (directory, error);
+  if (directory == NULL || !bs_file_directory_check_moved (directory, error))
+    return FALSE;
+
+  return bs_file_directory_get_refusal (directory) != 0 || bs_file_sync (directory, error);
 }
 
 static gboolean
@@ -399,7 +410,7 @@ bs_file_backing_write_root (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
   int code;
 
-  if (directory == NULL || !bs_file_directory_check_moved (directory, error))
+  if (directory == NULL || !bs_file_directory_check_moved (directory, error) || !bs_file_directory_check_change (directory, error))
     return FALSE;
 
   code = bs_file_replace (bs_file_directory_get_fd (directory), BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
@@ -444,7 +455,7 @@ bs_file_backing_verify_persisted (BsBacking *backing,
   gboolean bad;
   int code;
 
-  directory = begin_change_at (self, path, cancellable, error);
+  directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
   if (directory == NULL)
     return FALSE;
 
@@ -479,6 +490,28 @@ bs_file_backing_check_path (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
   return directory != NULL && bs_file_directory_check_moved (directory, error);
+}
+
+static gboolean
+bs_file_backing_find_missing (BsBacking *backing,
+                              GFile *path,
+                              BsKeySet *expected,
+                              BsKeySet *missing,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  int code;
+
+  if (directory == NULL)
+    return FALSE;
+
+  code = bs_file_find_missing (directory, bs_key_set_get_table (expected), bs_key_set_get_table (missing), cancellable);
+  if (code != 0)
+    bs_file_directory_set_error (directory, code, error);
+
+  return code == 0;
 }
 
 static gboolean
@@ -584,6 +617,7 @@ bs_file_backing_iface_init (BsBackingInterface *iface)
     .verify_persisted = bs_file_backing_verify_persisted,
     .open_path = bs_file_backing_open_path,
     .check_path = bs_file_backing_check_path,
+    .find_missing = bs_file_backing_find_missing,
   };
 
   bs_key_backing_init_interface (iface, &funcs);
@@ -667,7 +701,6 @@ bs_file_backing_new_temporary (GError **error)
   directory = g_file_new_for_path (path);
   self = bs_file_backing_new (directory);
   self->paths.temporary = TRUE;
-  self->paths.owner = getpid ();
 
   return self;
 }

@@ -65,10 +65,50 @@ bs_file_open_blob (BsFileDirectory *directory,
     }
 }
 
+/* Reads a file of which nothing is known, from its start. */
+static int
+load_unknown (int blob_fd,
+              GCancellable *cancellable,
+              GBytes **bytes)
+{
+  struct stat status;
+  guint8 *data;
+  int code = check_regular (blob_fd, &status);
+
+  if (code == 0 && lseek (blob_fd, 0, SEEK_SET) < 0)
+    code = errno;
+  if (code != 0)
+    return code;
+
+  data = (guint64) status.st_size <= G_MAXSSIZE ? bs_file_buffer_new (status.st_size) : NULL;
+  if (data == NULL)
+    return ENOMEM;
+
+  code = bs_file_read_whole (blob_fd, data, status.st_size, NULL, cancellable);
+  if (code != 0)
+    bs_file_buffer_free (data, status.st_size);
+  else
+    *bytes = bs_file_buffer_to_bytes (data, status.st_size);
+
+  return code;
+}
+
+static int
+load_mismatch (int blob_fd,
+               const BsFileDigest *expected,
+               GCancellable *cancellable,
+               GBytes **bytes)
+{
+  int code = bs_file_digest_mismatch (blob_fd, expected);
+
+  return code != 0 ? code : load_unknown (blob_fd, cancellable, bytes);
+}
+
 /* The blob is bad unless its size is that of the digest. */
 static int
 load_small (int blob_fd,
             const BsFileDigest *expected,
+            GCancellable *cancellable,
             GBytes **bytes)
 {
   gsize size = expected->length;
@@ -89,51 +129,49 @@ load_small (int blob_fd,
   while (part > 0 && filled < size);
 
   if (filled != size)
-    return EILSEQ;
+    return load_mismatch (blob_fd, expected, cancellable, bytes);
 
   bs_file_hasher_init (&hasher, size);
   bs_file_hasher_add (&hasher, data, size);
   bs_file_hasher_end (&hasher, &actual);
   if (!bs_file_digest_equal (&actual, expected))
-    return EILSEQ;
+    return load_mismatch (blob_fd, expected, cancellable, bytes);
 
   *bytes = g_bytes_new_take (g_steal_pointer (&data), size);
 
   return 0;
 }
 
-/* `expected` is NULL if nothing is known of the content. */
 static int
-load_any (int blob_fd,
-          const BsFileDigest *expected,
-          GCancellable *cancellable,
-          GBytes **bytes)
+load_large (int blob_fd,
+            const BsFileDigest *expected,
+            GCancellable *cancellable,
+            GBytes **bytes)
 {
   struct stat status;
   BsFileDigest actual;
   guint8 *data;
-  int code;
+  int code = check_regular (blob_fd, &status);
 
-  code = check_regular (blob_fd, &status);
-  if (code == 0 && expected != NULL && expected->length != (guint64) status.st_size)
-    code = EILSEQ;
   if (code != 0)
     return code;
+  if (expected->length != (guint64) status.st_size)
+    return load_mismatch (blob_fd, expected, cancellable, bytes);
 
-  data = (guint64) status.st_size <= G_MAXSSIZE ? bs_file_buffer_new (status.st_size) : NULL;
+  data = expected->length <= G_MAXSSIZE ? bs_file_buffer_new (expected->length) : NULL;
   if (data == NULL)
     return ENOMEM;
 
-  code = bs_file_read_whole (blob_fd, data, status.st_size, expected != NULL ? &actual : NULL, cancellable);
-  if (code == 0 && expected != NULL && !bs_file_digest_equal (&actual, expected))
-    code = EILSEQ;
+  code = bs_file_read_whole (blob_fd, data, expected->length, &actual, cancellable);
+  if (code == 0 && bs_file_digest_equal (&actual, expected))
+    {
+      *bytes = bs_file_buffer_to_bytes (data, expected->length);
+      return 0;
+    }
 
-  if (code != 0)
-    bs_file_buffer_free (data, status.st_size);
-  else
-    *bytes = bs_file_buffer_to_bytes (data, status.st_size);
+  bs_file_buffer_free (data, expected->length);
 
-  return code;
+  return code != 0 ? code : load_mismatch (blob_fd, expected, cancellable, bytes);
 }
 
 static int
@@ -152,10 +190,12 @@ load_open (int blob_fd,
   if (code != 0)
     return code;
 
-  if (known && expected.length <= MAX_SMALL)
-    return load_small (blob_fd, &expected, bytes);
+  if (!known)
+    return load_unknown (blob_fd, cancellable, bytes);
+  if (expected.length <= MAX_SMALL)
+    return load_small (blob_fd, &expected, cancellable, bytes);
 
-  return load_any (blob_fd, known ? &expected : NULL, cancellable, bytes);
+  return load_large (blob_fd, &expected, cancellable, bytes);
 }
 
 int
@@ -336,7 +376,10 @@ bs_file_check (int blob_fd,
 
   code = bs_file_digest_load (blob_fd, &expected, &known);
   if (code == 0 && known && expected.length != (guint64) size)
-    code = EILSEQ;
+    {
+      code = bs_file_digest_mismatch (blob_fd, &expected);
+      known = FALSE;
+    }
   if (code != 0)
     return code;
 
@@ -349,5 +392,5 @@ bs_file_check (int blob_fd,
 
   code = bs_file_read_through (blob_fd, chunk, size, &actual, cancellable);
 
-  return code == 0 && !bs_file_digest_equal (&actual, &expected) ? EILSEQ : code;
+  return code == 0 && !bs_file_digest_equal (&actual, &expected) ? bs_file_digest_mismatch (blob_fd, &expected) : code;
 }

@@ -2,6 +2,8 @@
 
 #include "bs-file-changes-private.h"
 
+#include "bs-file-io-private.h"
+#include "bs-file-system-private.h"
 #include "bs-file-walk-private.h"
 
 #include <errno.h>
@@ -197,8 +199,9 @@ static int
 make_mark (int fd,
            gboolean *made)
 {
-  int mark_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_DIRTY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  int code = 0;
+  const mode_t mode = bs_file_get_mode (fd);
+  int mark_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_DIRTY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+  int code;
 
   *made = mark_fd >= 0;
   if (mark_fd < 0 && errno != EEXIST)
@@ -206,12 +209,11 @@ make_mark (int fd,
 
   if (mark_fd >= 0)
     {
-      fchmod (mark_fd, 0600);
+      fchmod (mark_fd, mode);
       close (mark_fd);
     }
 
-  if (TEMP_FAILURE_RETRY (fsync (fd)) != 0)
-    code = errno;
+  code = bs_file_system_sync_folder (fd);
   if (code != 0 && mark_fd >= 0)
     unlinkat (fd, BS_FILE_DIRTY_NAME, 0);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "bs-file-lock-private.h"
+
 #include <gio/gio.h>
 #include <sys/stat.h>
 
@@ -26,8 +28,9 @@ typedef struct
   char *path;                   /* atomic: the name that leads there */
   GPtrArray *old_paths;         /* names before it, which others may still be reading */
   int fd;                       /* or -1 */
-  int lock_fd;                  /* or -1 */
-  pid_t owner;                  /* a forked child changes nothing */
+  BsFileLock lock;
+  int refusal;                  /* atomic: errno for changes of a persisted directory that can't be written, or 0 */
+  guint n_forks;                /* a forked child changes nothing */
   struct stat identity;
   /* FALSE in a scratch directory that held blobs without a marker: they may be
    * somebody's only copy, so that it is never emptied. */
@@ -41,6 +44,11 @@ void     bs_file_claim_clear      (BsFileClaim *self);
  * then. */
 gboolean bs_file_claim_take       (BsFileClaim *self, const BsFileClaim *apart, BsFileDirectoryMode mode, GCancellable *cancellable, GError **error);
 void     bs_file_claim_drop       (BsFileClaim *self);
+/* Both take a directory once more, whose descriptor keeps its number: one that could not be
+ * written, by a name that lets it be, and another one in the place of one that was removed.
+ * One thread at a time. */
+gboolean bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error);
+gboolean bs_file_claim_replace    (BsFileClaim *self);
 static inline const char *
 bs_file_claim_get_path (const BsFileClaim *self)
 {

@@ -3,13 +3,14 @@
 #include "bs-file-claim-private.h"
 
 #include "base/bs-error.h"
+#include "base/bs-fork-private.h"
 #include "bs-file-io-private.h"
+#include "bs-file-system-private.h"
 #include "bs-file-walk-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define FORMAT_VERSION 1
@@ -19,6 +20,14 @@ static const char *const markers[] = {
   [BS_FILE_DIRECTORY_PERSISTED] = "backingstore 1 persisted\n",
 };
 
+/* What a directory without a marker holds. */
+typedef struct
+{
+  gboolean has_blobs;
+  gboolean has_shards;
+  gboolean has_root;
+} Layout;
+
 /* Returns EEXIST for an entry that a directory without a marker must not have. */
 static int
 check_entry (BsFileEntry kind,
@@ -27,17 +36,25 @@ check_entry (BsFileEntry kind,
              const BsKey *key,
              gpointer user_data)
 {
-  gboolean *has_blobs = user_data;
+  Layout *layout = user_data;
 
-  if (kind == BS_FILE_ENTRY_BLOB)
-    *has_blobs = TRUE;
+  layout->has_blobs |= kind == BS_FILE_ENTRY_BLOB;
+  layout->has_shards |= kind == BS_FILE_ENTRY_SHARD;
+  if (kind != BS_FILE_ENTRY_OURS)
+    return kind == BS_FILE_ENTRY_FOREIGN ? EEXIST : 0;
 
-  /* An interrupted first opening leaves a lock and a temporary file at most. A "root"
-   * without a marker may be anybody's. */
-  if (kind == BS_FILE_ENTRY_FOREIGN || (kind == BS_FILE_ENTRY_OURS && strcmp (name, BS_FILE_LOCK_NAME) != 0))
-    return EEXIST;
+  /* An interrupted first opening leaves a lock and a temporary file at most. */
+  layout->has_root |= strcmp (name, BS_FILE_ROOT_NAME) == 0;
 
-  return 0;
+  return strcmp (name, BS_FILE_ROOT_NAME) == 0 || strcmp (name, BS_FILE_LOCK_NAME) == 0 ? 0 : EEXIST;
+}
+
+/* Whether the errno of opening says that something else than a file stands there: a
+ * symbolic link, a folder, a socket, or a device that is not there. */
+static gboolean
+is_odd_kind (int code)
+{
+  return code == ELOOP || code == EISDIR || code == ENXIO || code == ENODEV;
 }
 
 /* Returns ENOENT if there is no marker, EEXIST if it marks no directory of this kind,
@@ -53,7 +70,7 @@ check_marker (BsFileClaim *self)
   int fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_MARKER_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 
   if (fd < 0)
-    return errno == ELOOP ? EEXIST : errno;
+    return is_odd_kind (errno) ? EEXIST : errno;
 
   size = -1;
   if (fstat (fd, &status) != 0)
@@ -84,30 +101,6 @@ write_marker (BsFileClaim *self)
   return bs_file_replace (self->fd, BS_FILE_MARKER_NAME, bytes, FALSE, NULL);
 }
 
-/* Returns EWOULDBLOCK if another process or another claim has the lock. */
-static int
-take_lock (BsFileClaim *self)
-{
-  struct stat status;
-
-  self->lock_fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
-  if (self->lock_fd < 0)
-    return errno;
-
-  if (fstat (self->lock_fd, &status) != 0)
-    return errno;
-  if (!S_ISREG (status.st_mode))
-    return EEXIST;
-
-  if ((status.st_mode & 0600) != 0600)
-    fchmod (self->lock_fd, 0600);
-
-  if (TEMP_FAILURE_RETRY (flock (self->lock_fd, LOCK_EX | LOCK_NB)) != 0)
-    return errno;
-
-  return 0;
-}
-
 /* A new folder is not durable before its parent is. The file system of a parent that
  * may not be read is synced as a whole. */
 static int
@@ -124,8 +117,10 @@ sync_parent (const char *path,
   if (fd < 0)
     return errno;
 
-  if (TEMP_FAILURE_RETRY (unreadable ? syncfs (fd) : fsync (fd)) != 0)
-    code = errno;
+  if (unreadable)
+    code = TEMP_FAILURE_RETRY (syncfs (fd)) == 0 ? 0 : errno;
+  else
+    code = bs_file_system_sync_folder (fd);
   close (fd);
 
   return code;
@@ -243,16 +238,21 @@ check_layout (BsFileClaim *self,
               GCancellable *cancellable,
               GError **error)
 {
+  Layout layout = { FALSE };
   int code;
 
-  *has_blobs = FALSE;
   if (mode == BS_FILE_DIRECTORY_MARKED)
     {
       bs_file_claim_set_error (self, ENOENT, error);
       return FALSE;
     }
 
-  code = bs_file_walk (self->fd, cancellable, check_entry, has_blobs);
+  code = bs_file_walk (self->fd, cancellable, check_entry, &layout);
+  *has_blobs = layout.has_blobs;
+  /* A copy that lost its dot files has a root beside its folders. A file of that name
+   * alone may be anybody's, and scratch has none. */
+  if (code == 0 && layout.has_root && (!layout.has_shards || self->kind == BS_FILE_DIRECTORY_SCRATCH))
+    code = EEXIST;
   if (code == EEXIST)
     return set_foreign (self, "is not a store: the directory has no marker, and holds other files than blobs", error);
   if (code != 0)
@@ -293,7 +293,9 @@ set_lock_error (BsFileClaim *self,
 
   if (code == EWOULDBLOCK)
     g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s is in use by another store", name);
-  else if (code == EEXIST || code == ELOOP || code == EISDIR)
+  else if (code == ENOLCK)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "the file system of %s has no locks, without which two programs would destroy each other's files", name);
+  else if (code == EEXIST || is_odd_kind (code))
     return set_foreign (self, "has another kind of file in the place of .lock", error);
   else
     bs_file_claim_set_error (self, code, error);
@@ -329,10 +331,9 @@ static int
 adopt (BsFileClaim *self,
        gboolean has_blobs)
 {
-  if (has_blobs && TEMP_FAILURE_RETRY (syncfs (self->fd)) != 0)
-    return errno;
+  int code = has_blobs ? bs_file_sync_all (self->fd, NULL) : 0;
 
-  return write_marker (self);
+  return code != 0 ? code : write_marker (self);
 }
 
 /* Takes the lock, and marks the directory if it has no marker yet. */
@@ -344,14 +345,26 @@ take_over (BsFileClaim *self,
 {
   int code;
 
-  /* An old lock file would open in a directory that can't be written to. */
-  if (faccessat (self->fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+  if (faccessat (self->fd, ".", R_OK | X_OK, AT_EACCESS) != 0)
     {
       bs_file_claim_set_error (self, errno, error);
       return FALSE;
     }
 
-  code = take_lock (self);
+  /* An old lock file would open in a directory that can't be written to. */
+  code = faccessat (self->fd, ".", W_OK, AT_EACCESS) != 0 ? errno : 0;
+  if (self->kind == BS_FILE_DIRECTORY_PERSISTED && (code == EROFS || code == EACCES || code == EPERM))
+    {
+      self->refusal = code;
+      return TRUE;
+    }
+  if (code != 0)
+    {
+      bs_file_claim_set_error (self, code, error);
+      return FALSE;
+    }
+
+  code = bs_file_lock_take (&self->lock, self->fd);
   if (code != 0)
     return set_lock_error (self, code, error);
 
@@ -416,7 +429,7 @@ bs_file_claim_init (BsFileClaim *self,
   self->path = g_strdup (path);
   self->old_paths = g_ptr_array_new_with_free_func (g_free);
   self->fd = -1;
-  self->lock_fd = -1;
+  bs_file_lock_init (&self->lock);
 }
 
 void
@@ -447,7 +460,7 @@ bs_file_claim_take (BsFileClaim *self,
                     GCancellable *cancellable,
                     GError **error)
 {
-  self->owner = getpid ();
+  self->n_forks = bs_n_forks;
   if (take (self, apart, mode, cancellable, error))
     return TRUE;
 
@@ -456,20 +469,68 @@ bs_file_claim_take (BsFileClaim *self,
   return FALSE;
 }
 
-/* Closing alone does not unlock while a child has a copy of the descriptor. The child
- * itself unlocks nothing. */
+/* Takes over `other`, whose directory gets our descriptor's number. */
+static void
+adopt_claim (BsFileClaim *self,
+             BsFileClaim *other)
+{
+  bs_file_lock_close (&self->lock);
+  self->lock = other->lock;
+  bs_file_lock_init (&other->lock);
+  self->n_forks = other->n_forks;
+  self->identity = other->identity;
+  self->marked = other->marked;
+  g_atomic_int_set (&self->refusal, other->refusal);
+}
+
+gboolean
+bs_file_claim_take_again (BsFileClaim *self,
+                          const char *path,
+                          GError **error)
+{
+  BsFileClaim claim = { 0 };
+  gboolean taken;
+
+  bs_file_claim_init (&claim, self->kind, path);
+  taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, error);
+  if (taken && claim.refusal == 0 && is_same_file (&claim.identity, &self->identity) && dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0)
+    adopt_claim (self, &claim);
+  bs_file_claim_clear (&claim);
+
+  return taken;
+}
+
+gboolean
+bs_file_claim_replace (BsFileClaim *self)
+{
+  BsFileClaim claim = { 0 };
+  struct stat status;
+  gboolean taken;
+
+  if (fstat (self->fd, &status) != 0 || status.st_nlink > 0)
+    return FALSE;
+
+  bs_file_claim_init (&claim, self->kind, self->path);
+  taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, NULL) && dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0;
+  if (taken)
+    adopt_claim (self, &claim);
+  bs_file_claim_clear (&claim);
+
+  return taken;
+}
+
+/* A forked child closes its copies, and unlocks nothing. */
 void
 bs_file_claim_drop (BsFileClaim *self)
 {
-  if (self->lock_fd >= 0 && self->owner == getpid ())
-    flock (self->lock_fd, LOCK_UN);
+  if (self->n_forks == bs_n_forks)
+    bs_file_lock_drop (&self->lock, self->fd);
+  else
+    bs_file_lock_close (&self->lock);
   if (self->fd >= 0)
     close (self->fd);
-  if (self->lock_fd >= 0)
-    close (self->lock_fd);
 
   self->fd = -1;
-  self->lock_fd = -1;
 }
 
 gboolean
@@ -483,11 +544,7 @@ bs_file_claim_is_current (const BsFileClaim *self)
   if (stat (path, &named) != 0 || fstat (self->fd, &held) != 0 || held.st_nlink == 0 || !is_same_file (&named, &held))
     return FALSE;
 
-  if (self->lock_fd < 0)
-    return TRUE;
-
-  return fstatat (self->fd, BS_FILE_LOCK_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat (self->lock_fd, &held) == 0 &&
-         is_same_file (&named, &held);
+  return self->lock.fd < 0 || bs_file_lock_is_held (&self->lock, self->fd);
 }
 
 GIOErrorEnum

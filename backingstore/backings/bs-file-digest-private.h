@@ -14,6 +14,7 @@ typedef struct
 {
   guint64 length;
   guint64 hash;
+  gint64 time; /* of the last change of the content, in nanoseconds; 0 if unknown */
 } BsFileDigest;
 
 /* A hash in the making. All chunks but the last have BS_FILE_CHUNK_SIZE bytes. */
@@ -30,6 +31,9 @@ void     bs_file_hasher_end   (BsFileHasher *self, BsFileDigest *digest);
 /* Returns 0 or an errno: EILSEQ if the attribute is damaged. `known` is FALSE without
  * an attribute, or with one that a newer version wrote. */
 int      bs_file_digest_load  (int fd, BsFileDigest *digest, gboolean *known);
+/* For a file that does not match its digest: returns EILSEQ, or 0 if another program
+ * has replaced the content on purpose, which the time of its last change tells. */
+int      bs_file_digest_mismatch (int fd, const BsFileDigest *digest);
 /* Returns 0 or an errno; see bs_file_digest_is_refusal(). */
 int      bs_file_digest_store (int fd, const BsFileDigest *digest);
 /* Whether the errno says that the file can have no attribute: no failure. */

@@ -5,7 +5,9 @@
 #include "bs-file-digest-private.h"
 
 #include <errno.h>
+#include <linux/limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <xxhash.h>
 
@@ -16,7 +18,7 @@
 #endif
 
 #define ATTRIBUTE_NAME "user.backingstore"
-#define ATTRIBUTE_VERSION 1
+#define ATTRIBUTE_VERSION 2
 
 /* The attribute as it is stored; its numbers are little-endian. */
 typedef struct
@@ -25,9 +27,10 @@ typedef struct
   guint8 reserved[7];   /* zero */
   guint64 length;
   guint64 hash;         /* XXH3, 64 bits, seed 0 */
+  guint64 time;         /* not in version 1 */
 } Attribute;
 
-G_STATIC_ASSERT (sizeof (Attribute) == 24);
+G_STATIC_ASSERT (sizeof (Attribute) == 32);
 
 #ifdef HAVE_XXH_X86DISPATCH
 /* xxhash leaves the upper halves of the vector registers in use, which slows down code
@@ -109,36 +112,75 @@ bs_file_hasher_end (BsFileHasher *self,
   *digest = self->digest;
 }
 
+static gssize
+get_size (guint8 version)
+{
+  return version == 1 ? G_STRUCT_OFFSET (Attribute, time) : sizeof (Attribute);
+}
+
+/* An attribute that is longer than those of known versions. */
+static int
+load_long (int fd)
+{
+  g_autofree guint8 *value = g_malloc (XATTR_SIZE_MAX);
+  gssize size = fgetxattr (fd, ATTRIBUTE_NAME, value, XATTR_SIZE_MAX);
+
+  if (size < 0)
+    return errno;
+
+  return size > 0 && value[0] > ATTRIBUTE_VERSION ? 0 : EILSEQ;
+}
+
 int
 bs_file_digest_load (int fd,
                      BsFileDigest *digest,
                      gboolean *known)
 {
-  union
-  {
-    Attribute attribute;
-    guint8 bytes[64];
-  } value;
-  const guint8 zeros[sizeof value.attribute.reserved] = { 0 };
-  gssize size = fgetxattr (fd, ATTRIBUTE_NAME, &value, sizeof value);
+  Attribute attribute = { 0 };
+  const guint8 zeros[sizeof attribute.reserved] = { 0 };
+  gssize size = fgetxattr (fd, ATTRIBUTE_NAME, &attribute, sizeof attribute);
 
   *known = FALSE;
+  if (size < 0 && errno == ERANGE)
+    return load_long (fd);
   if (size < 0)
-    return errno == ENODATA || errno == ERANGE || bs_file_digest_is_refusal (errno) ? 0 : errno;
+    return errno == ENODATA || bs_file_digest_is_refusal (errno) ? 0 : errno;
 
   /* The attribute of a newer version does not make the blob bad. */
-  if (size > 0 && value.attribute.version > ATTRIBUTE_VERSION)
+  if (size > 0 && attribute.version > ATTRIBUTE_VERSION)
     return 0;
 
-  if (size != sizeof value.attribute || value.attribute.version != ATTRIBUTE_VERSION ||
-      memcmp (value.attribute.reserved, zeros, sizeof zeros) != 0)
+  if (size == 0 || attribute.version == 0 || size != get_size (attribute.version) ||
+      memcmp (attribute.reserved, zeros, sizeof zeros) != 0)
     return EILSEQ;
 
-  digest->length = GUINT64_FROM_LE (value.attribute.length);
-  digest->hash = GUINT64_FROM_LE (value.attribute.hash);
+  digest->length = GUINT64_FROM_LE (attribute.length);
+  digest->hash = GUINT64_FROM_LE (attribute.hash);
+  digest->time = (gint64) GUINT64_FROM_LE (attribute.time);
   *known = TRUE;
 
   return 0;
+}
+
+/* Returns 0 if the time can't be had: then nothing speaks for a replaced content. */
+static gint64
+get_time (int fd)
+{
+  struct stat status;
+
+  if (fstat (fd, &status) != 0)
+    return 0;
+
+  return status.st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + status.st_mtim.tv_nsec;
+}
+
+int
+bs_file_digest_mismatch (int fd,
+                         const BsFileDigest *digest)
+{
+  gint64 time = digest->time != 0 ? get_time (fd) : 0;
+
+  return time != 0 && time != digest->time ? 0 : EILSEQ;
 }
 
 int
@@ -149,6 +191,7 @@ bs_file_digest_store (int fd,
     .version = ATTRIBUTE_VERSION,
     .length = GUINT64_TO_LE (digest->length),
     .hash = GUINT64_TO_LE (digest->hash),
+    .time = GUINT64_TO_LE ((guint64) get_time (fd)),
   };
 
   return fsetxattr (fd, ATTRIBUTE_NAME, &attribute, sizeof attribute, 0) == 0 ? 0 : errno;

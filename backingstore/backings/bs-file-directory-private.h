@@ -5,6 +5,7 @@
 #include "bs-file-changes-private.h"
 #include "bs-file-claim-private.h"
 #include "bs-file-digest-private.h"
+#include "bs-file-walk-private.h"
 
 G_BEGIN_DECLS
 
@@ -42,7 +43,11 @@ typedef struct
   char path[3 + BS_KEY_HEX_LENGTH + 1];
 } BsFileLocation;
 
+#define BS_FILE_SIBLING_SIZE (3 + BS_FILE_TEMPORARY_SIZE)
+
 void             bs_file_location_clear           (BsFileLocation *self);
+/* Makes a name for a temporary file in the blob's own folder. */
+void             bs_file_location_make_sibling    (const BsFileLocation *self, char name[BS_FILE_SIBLING_SIZE]);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BsFileLocation, bs_file_location_clear)
 
@@ -55,15 +60,25 @@ gboolean         bs_file_directory_open           (BsFileDirectory *self, BsFile
 gboolean         bs_file_directory_is_open        (BsFileDirectory *self);
 
 /* The functions below need an open directory. */
+/* Fails in a forked child of the process that opened the directory. */
+gboolean         bs_file_directory_check_fork     (BsFileDirectory *self, GError **error);
 gboolean         bs_file_directory_is_same        (BsFileDirectory *self, const struct stat *status);
-void             bs_file_directory_set_path       (BsFileDirectory *self, const char *path);
+/* Gives it another name, by which it may be writable. */
+gboolean         bs_file_directory_set_path       (BsFileDirectory *self, const char *path, GError **error);
 /* Whether the name leads to the open directory. */
 gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
 /* Sets BS_ERROR_MOVED if it does not, now or at the last time that this was asked. */
 gboolean         bs_file_directory_check_moved    (BsFileDirectory *self, GError **error);
-/* The same where a change may go on as long as nobody has found out. */
+/* Returns 0, or an errno if nothing in the directory can be changed. */
+int              bs_file_directory_get_refusal    (BsFileDirectory *self);
+/* The same where a change may go on as long as nobody has found out. Fails too if nothing
+ * can be changed. */
 gboolean         bs_file_directory_check_change   (BsFileDirectory *self, GError **error);
 int              bs_file_directory_get_fd         (BsFileDirectory *self);
+/* The permissions of new files in a persisted directory. */
+mode_t           bs_file_directory_get_mode       (BsFileDirectory *self);
+/* Whether new files belong to others too: then a blob must be a new file, not a link. */
+gboolean         bs_file_directory_gives_owner    (BsFileDirectory *self);
 gboolean         bs_file_directory_is_scratch     (BsFileDirectory *self);
 BsFileChanges   *bs_file_directory_get_changes    (BsFileDirectory *self);
 /* Keys whose scratch files the disk may not have whole: a sync of them failed. */
@@ -89,7 +104,14 @@ gsize            bs_file_directory_get_count      (BsFileDirectory *self, BsFile
 
 /* Removes the blobs of a scratch directory, with `whole` also the directory, and drops
  * the lock. */
-void             bs_file_directory_close_scratch  (BsFileDirectory *self, gboolean whole);
+void             bs_file_directory_close_scratch  (BsFileDirectory *self, gboolean whole, GCancellable *cancellable);
+/* Whether an earlier process left blobs in a scratch directory. */
+gboolean         bs_file_directory_has_leftovers  (BsFileDirectory *self);
+/* Removes them, while the directory is in use. */
+void             bs_file_directory_sweep          (BsFileDirectory *self, GCancellable *cancellable);
+
+/* Whether what an interrupted run left in it may be in use by another machine. */
+gboolean         bs_file_directory_spares_leftovers (BsFileDirectory *self);
 
 /* Returns ENOENT if the shard folder is missing and `make` FALSE. */
 int              bs_file_directory_locate         (BsFileDirectory *self, const BsKey *key, gboolean make, BsFileLocation *location);
@@ -99,6 +121,12 @@ gboolean         bs_file_directory_lost           (BsFileDirectory *self, const 
 /* Whether a shard folder was moved away, with blobs in it. The next call opens the
  * folder that has its name. */
 gboolean         bs_file_directory_has_moved      (BsFileDirectory *self, guint shard);
+
+/* Whether the shard folder has not changed since it was seen. A folder is seen only when
+ * its time is older than the next change's can be. */
+gboolean         bs_file_directory_is_seen        (BsFileDirectory *self, guint shard, const struct stat *status);
+/* Called after the folder was listed, with its status from before. */
+void             bs_file_directory_set_seen       (BsFileDirectory *self, guint shard, const struct stat *status);
 
 /* Reserves room before so much is written into a new file. */
 int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, gsize size);

@@ -3,15 +3,20 @@
 #include "bs-file-directory-private.h"
 
 #include "base/bs-error.h"
-#include "bs-file-walk-private.h"
+#include "base/bs-fork-private.h"
+#include "bs-file-io-private.h"
+#include "bs-file-system-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
+
+/* Two changes of a folder that are so close may leave it the same time: the kernel's tick,
+ * or two seconds of FAT and the difference of a server's clock. */
+#define LOCAL_GRANULARITY (50 * G_GINT64_CONSTANT (1000000))
+#define OTHER_GRANULARITY (5 * G_GINT64_CONSTANT (1000000000))
 
 /* Below this, reserving takes longer than it saves. */
 #define MIN_RESERVED (256 * 1024)
@@ -28,7 +33,6 @@ struct _BsFileDirectory
   /* Constant once `open` is set (atomic). */
   gboolean open;
   BsFileClaim claim;
-  pid_t owner; /* a forked child changes nothing */
 
   gboolean masks_owner;        /* atomic: the umask may mask the owner's bits */
   gboolean refuses_attributes; /* atomic: the whole file system does */
@@ -36,12 +40,24 @@ struct _BsFileDirectory
   gboolean lacks_digests;      /* atomic: a blob in it may have no digest */
   gboolean moved;              /* atomic: the name did not lead here when last asked */
   gboolean is_ext4;            /* constant while open */
+  mode_t mode;                 /* constant while open: of new files */
+  gboolean gives_owner;        /* constant while open */
 
   /* File descriptors of shard folders + 1, or 0; atomic. A descriptor saves a look-up,
    * and never leads through a symbolic link. It stays open as long as the directory:
    * another thread may be using it. */
   int shards[BS_FILE_N_SHARDS];
   GArray *lost_fds; /* under the mutex: descriptors of folders that vanished */
+
+  /* Atomic: folders where an earlier process may have left blobs. Removed under the
+   * sweeping mutex. */
+  GMutex sweeping;
+  int unswept[BS_FILE_N_SHARDS];
+  gboolean has_leftovers; /* constant while open: some folder was unswept */
+
+  /* Of each shard folder as it was last listed, or 0. One thread at a time. */
+  gint64 seen_times[BS_FILE_N_SHARDS];
+  ino_t seen_inodes[BS_FILE_N_SHARDS];
 
   BsFileChanges changes; /* in a persisted directory */
   BsFileKeys uncertain; /* in a scratch directory */
@@ -54,6 +70,14 @@ struct _BsFileDirectory
 
 /* How many shard folders are open in the process, atomic. */
 static int n_open_shards;
+
+/* Blobs that stood in it without a marker may be somebody's only copy, and those of another
+ * machine may be in use. */
+static gboolean
+is_ours_to_empty (BsFileDirectory *self)
+{
+  return self->claim.marked && self->claim.lock.absent_holder == NULL;
+}
 
 typedef struct
 {
@@ -80,6 +104,73 @@ remove_entry (BsFileEntry kind,
   return 0;
 }
 
+/* Temporary files go at once, since there are few. */
+static int
+find_leftover (BsFileEntry kind,
+               int fd,
+               const char *name,
+               const BsKey *key,
+               gpointer user_data)
+{
+  BsFileDirectory *self = user_data;
+
+  if (kind == BS_FILE_ENTRY_LEFTOVER && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+    return errno;
+
+  if (kind == BS_FILE_ENTRY_SHARD)
+    {
+      g_atomic_int_set (&self->unswept[g_ascii_xdigit_value (name[0]) * 16 + g_ascii_xdigit_value (name[1])], TRUE);
+      self->has_leftovers = TRUE;
+    }
+
+  return 0;
+}
+
+/* Removes what an earlier process left in one shard folder, before it is used or when the
+ * background comes to it. */
+static int
+sweep_shard (BsFileDirectory *self,
+             guint shard,
+             GCancellable *cancellable)
+{
+  Emptying emptying = { 0 };
+  char name[3];
+  int code = 0;
+
+  bs_file_shard_print_name (shard, name);
+  g_mutex_lock (&self->sweeping);
+  if (g_atomic_int_get (&self->unswept[shard]))
+    {
+      code = bs_file_walk_shard (self->claim.fd, name, cancellable, remove_entry, &emptying);
+      if (code == 0)
+        code = emptying.code;
+      if (emptying.keeps_folder)
+        g_atomic_int_set (&self->masks_owner, TRUE);
+      if (code == 0)
+        g_atomic_int_set (&self->unswept[shard], FALSE);
+    }
+  g_mutex_unlock (&self->sweeping);
+
+  return code;
+}
+
+gboolean
+bs_file_directory_has_leftovers (BsFileDirectory *self)
+{
+  return self->has_leftovers;
+}
+
+void
+bs_file_directory_sweep (BsFileDirectory *self,
+                         GCancellable *cancellable)
+{
+  if (!self->has_leftovers)
+    return;
+
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS && !g_cancellable_is_cancelled (cancellable); shard++)
+    sweep_shard (self, shard, cancellable);
+}
+
 static int
 empty_scratch (BsFileDirectory *self,
                GCancellable *cancellable)
@@ -94,12 +185,16 @@ empty_scratch (BsFileDirectory *self,
   return code != 0 ? code : emptying.code;
 }
 
+/* Whether a new file gets a group or an access list that a linked file would not have. */
 static gboolean
-is_on_ext4 (int fd)
+gives_owner (int fd)
 {
-  struct statfs status;
+  struct stat status;
 
-  return fstatfs (fd, &status) == 0 && status.f_type == EXT4_SUPER_MAGIC;
+  if (fgetxattr (fd, "system.posix_acl_default", NULL, 0) > 0)
+    return TRUE;
+
+  return fstat (fd, &status) == 0 && (status.st_mode & S_ISGID) && status.st_gid != getegid ();
 }
 
 /* Called with the mutex held. */
@@ -115,15 +210,21 @@ open_locked (BsFileDirectory *self,
   if (!bs_file_claim_take (&self->claim, apart, mode, cancellable, error))
     return FALSE;
 
-  if (bs_file_directory_is_scratch (self))
+  self->mode = 0600;
+  if (!bs_file_directory_is_scratch (self))
+    {
+      self->mode = bs_file_get_mode (self->claim.fd);
+      self->gives_owner = gives_owner (self->claim.fd);
+    }
+  else
     {
       /* A process that crashed left the blobs in it. */
-      if (self->claim.marked)
-        code = empty_scratch (self, cancellable);
+      if (is_ours_to_empty (self))
+        code = bs_file_walk_top (self->claim.fd, cancellable, find_leftover, self);
       else
         g_atomic_int_set (&self->masks_owner, TRUE);
-      self->lacks_digests = !self->claim.marked;
-      self->is_ext4 = is_on_ext4 (self->claim.fd);
+      self->lacks_digests = !is_ours_to_empty (self);
+      self->is_ext4 = bs_file_system_is_ext4 (self->claim.fd);
     }
 
   if (code != 0)
@@ -146,6 +247,7 @@ bs_file_directory_new (BsFileDirectoryKind kind,
   bs_file_claim_init (&self->claim, kind, path);
   self->apart = apart != NULL ? bs_file_directory_ref (apart) : NULL;
   g_mutex_init (&self->mutex);
+  g_mutex_init (&self->sweeping);
   bs_file_changes_init (&self->changes);
   bs_file_keys_init (&self->uncertain);
   bs_file_keys_init (&self->failed_writes);
@@ -188,6 +290,7 @@ bs_file_directory_unref (BsFileDirectory *self)
   bs_file_changes_clear (&self->changes);
   bs_file_claim_clear (&self->claim);
   g_clear_pointer (&self->apart, bs_file_directory_unref);
+  g_mutex_clear (&self->sweeping);
   g_mutex_clear (&self->mutex);
   g_free (self);
 }
@@ -209,7 +312,6 @@ bs_file_directory_open (BsFileDirectory *self,
 
   if (!open_locked (self, mode, cancellable, error))
     return FALSE;
-  self->owner = getpid ();
   g_atomic_int_set (&self->open, TRUE);
 
   return TRUE;
@@ -222,6 +324,13 @@ bs_file_directory_is_open (BsFileDirectory *self)
 }
 
 gboolean
+bs_file_directory_check_fork (BsFileDirectory *self,
+                              GError **error)
+{
+  return bs_fork_check (self->claim.n_forks, error);
+}
+
+gboolean
 bs_file_directory_is_same (BsFileDirectory *self,
                            const struct stat *status)
 {
@@ -231,13 +340,10 @@ bs_file_directory_is_same (BsFileDirectory *self,
          ours.st_dev == status->st_dev && ours.st_ino == status->st_ino;
 }
 
-void
-bs_file_directory_set_path (BsFileDirectory *self,
-                            const char *path)
+int
+bs_file_directory_get_refusal (BsFileDirectory *self)
 {
-  g_mutex_lock (&self->mutex);
-  bs_file_claim_set_path (&self->claim, path);
-  g_mutex_unlock (&self->mutex);
+  return g_atomic_int_get (&self->claim.refusal);
 }
 
 gboolean
@@ -269,7 +375,28 @@ gboolean
 bs_file_directory_check_change (BsFileDirectory *self,
                                 GError **error)
 {
-  return G_LIKELY (!g_atomic_int_get (&self->moved)) || bs_file_directory_check_moved (self, error);
+  int code;
+
+  if (G_UNLIKELY (g_atomic_int_get (&self->moved)) && !bs_file_directory_check_moved (self, error))
+    return FALSE;
+
+  code = bs_file_directory_get_refusal (self);
+  if (code != 0)
+    bs_file_directory_set_error (self, code, error);
+
+  return code == 0;
+}
+
+mode_t
+bs_file_directory_get_mode (BsFileDirectory *self)
+{
+  return self->mode;
+}
+
+gboolean
+bs_file_directory_gives_owner (BsFileDirectory *self)
+{
+  return self->gives_owner;
 }
 
 int
@@ -388,26 +515,97 @@ bs_file_directory_get_count (BsFileDirectory *self,
 
 void
 bs_file_directory_close_scratch (BsFileDirectory *self,
-                                 gboolean whole)
+                                 gboolean whole,
+                                 GCancellable *cancellable)
 {
   int code = 0;
 
-  if (self->claim.kind != BS_FILE_DIRECTORY_SCRATCH || self->owner != getpid ())
+  if (self->claim.kind != BS_FILE_DIRECTORY_SCRATCH || self->claim.n_forks != bs_n_forks)
     return;
 
   /* The next opening tries again to remove what is left, for which the directory must
    * keep its marker. */
-  if (self->claim.marked)
-    code = empty_scratch (self, NULL);
+  if (is_ours_to_empty (self))
+    code = empty_scratch (self, cancellable);
+  else
+    whole = FALSE;
 
-  if (whole && code == 0 && self->claim.marked && bs_file_directory_is_current (self))
+  whole = whole && code == 0 && bs_file_directory_is_current (self);
+  if (whole)
+    unlinkat (self->claim.fd, BS_FILE_MARKER_NAME, 0);
+
+  /* Some file systems hide a file that is removed while it is open, and then keep the
+   * folder. Without a marker nobody takes it meanwhile. */
+  bs_file_lock_drop (&self->claim.lock, self->claim.fd);
+  if (whole)
     {
-      unlinkat (self->claim.fd, BS_FILE_MARKER_NAME, 0);
       unlinkat (self->claim.fd, BS_FILE_LOCK_NAME, 0);
-      rmdir (self->claim.path);
+      rmdir (bs_file_claim_get_path (&self->claim));
     }
+}
 
-  flock (self->claim.lock_fd, LOCK_UN);
+gboolean
+bs_file_directory_spares_leftovers (BsFileDirectory *self)
+{
+  return self->claim.refusal != 0 || self->claim.lock.absent_holder != NULL;
+}
+
+/* Keeps the descriptor open, since another thread may be using it. Called with the mutex
+ * held. */
+static void
+lose_shard_locked (BsFileDirectory *self,
+                   guint shard,
+                   int fd)
+{
+  if (!g_atomic_int_compare_and_exchange (&self->shards[shard], fd + 1, 0))
+    return;
+
+  if (self->lost_fds == NULL)
+    self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_array_append_val (self->lost_fds, fd);
+}
+
+static void
+lose_shard (BsFileDirectory *self,
+            guint shard,
+            int fd)
+{
+  g_mutex_lock (&self->mutex);
+  lose_shard_locked (self, shard, fd);
+  g_mutex_unlock (&self->mutex);
+}
+
+/* Descriptors of folders that were opened by another name may let nothing be written, and
+ * those of a removed directory are of no use. Called with the mutex held. */
+static void
+lose_shards_locked (BsFileDirectory *self)
+{
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
+    {
+      int fd = g_atomic_int_get (&self->shards[shard]) - 1;
+
+      if (fd >= 0)
+        lose_shard_locked (self, shard, fd);
+    }
+}
+
+/* Makes a scratch directory again that somebody has removed. Returns FALSE if it is still
+ * there, or can't be made. */
+static gboolean
+replace_scratch (BsFileDirectory *self)
+{
+  gboolean replaced;
+
+  if (!bs_file_directory_is_scratch (self))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  replaced = bs_file_claim_replace (&self->claim);
+  if (replaced)
+    lose_shards_locked (self);
+  g_mutex_unlock (&self->mutex);
+
+  return replaced;
 }
 
 static int
@@ -416,26 +614,18 @@ make_shard (BsFileDirectory *self,
             const char *name)
 {
   const gboolean persisted = !bs_file_directory_is_scratch (self);
-  struct stat status;
-  int code = 0;
+  gboolean masked;
+  int code;
 
   if (persisted)
     bs_file_changes_make_shard (&self->changes, shard);
-  if (mkdirat (self->claim.fd, name, 0700) != 0)
-    code = errno;
+  code = bs_file_make_folder (self->claim.fd, name, persisted ? bs_file_get_folder_mode (self->claim.fd) : 0700, &masked);
   if (persisted)
     bs_file_changes_made_shard (&self->changes, shard);
-  if (code != 0)
-    return code == EEXIST ? 0 : code;
+  if (masked)
+    g_atomic_int_set (&self->masks_owner, TRUE);
 
-  if (fstatat (self->claim.fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && (status.st_mode & 0700) != 0700)
-    {
-      g_atomic_int_set (&self->masks_owner, TRUE);
-      if (fchmodat (self->claim.fd, name, 0700, 0) != 0)
-        return errno;
-    }
-
-  return 0;
+  return code == EEXIST ? 0 : code;
 }
 
 /* All directories together may keep a quarter of the process's descriptors. */
@@ -510,6 +700,16 @@ bs_file_location_clear (BsFileLocation *self)
   self->owned = FALSE;
 }
 
+void
+bs_file_location_make_sibling (const BsFileLocation *self,
+                               char name[BS_FILE_SIBLING_SIZE])
+{
+  const gsize prefix = self->name == self->path ? 3 : 0;
+
+  memcpy (name, self->path, prefix);
+  bs_file_make_temporary_name (name + prefix);
+}
+
 int
 bs_file_directory_locate (BsFileDirectory *self,
                           const BsKey *key,
@@ -524,6 +724,13 @@ bs_file_directory_locate (BsFileDirectory *self,
   location->path[1] = location->path[4];
   location->path[2] = '/';
   location->shard = ((const guint8 *) key)[0];
+
+  if (G_UNLIKELY (g_atomic_int_get (&self->unswept[location->shard])))
+    {
+      code = sweep_shard (self, location->shard, NULL);
+      if (code != 0)
+        return code;
+    }
 
   for (;;)
     {
@@ -552,6 +759,8 @@ bs_file_directory_locate (BsFileDirectory *self,
       if (code == ENOENT && make)
         {
           code = make_shard (self, location->shard, name);
+          if (code == ENOENT && replace_scratch (self))
+            continue;
           make = FALSE;
         }
       if (code != 0)
@@ -577,23 +786,6 @@ check_place (BsFileDirectory *self,
   return there.st_dev == ours.st_dev && there.st_ino == ours.st_ino ? 0 : ENOENT;
 }
 
-/* Keeps the descriptor open, since another thread may be using it. */
-static void
-lose_shard (BsFileDirectory *self,
-            guint shard,
-            int fd)
-{
-  g_autoptr (GMutexLocker) locker = NULL;
-
-  if (!g_atomic_int_compare_and_exchange (&self->shards[shard], fd + 1, 0))
-    return;
-
-  locker = g_mutex_locker_new (&self->mutex);
-  if (self->lost_fds == NULL)
-    self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
-  g_array_append_val (self->lost_fds, fd);
-}
-
 gboolean
 bs_file_directory_lost (BsFileDirectory *self,
                         const BsFileLocation *location)
@@ -615,6 +807,26 @@ bs_file_directory_lost (BsFileDirectory *self,
 }
 
 gboolean
+bs_file_directory_set_path (BsFileDirectory *self,
+                            const char *path,
+                            GError **error)
+{
+  gboolean taken = TRUE;
+  gboolean was_refused;
+
+  g_mutex_lock (&self->mutex);
+  bs_file_claim_set_path (&self->claim, path);
+  was_refused = self->claim.refusal != 0;
+  if (was_refused)
+    taken = bs_file_claim_take_again (&self->claim, path, error);
+  if (was_refused && self->claim.refusal == 0)
+    lose_shards_locked (self);
+  g_mutex_unlock (&self->mutex);
+
+  return taken;
+}
+
+gboolean
 bs_file_directory_has_moved (BsFileDirectory *self,
                              guint shard)
 {
@@ -628,6 +840,33 @@ bs_file_directory_has_moved (BsFileDirectory *self,
   lose_shard (self, shard, fd);
 
   return TRUE;
+}
+
+static gint64
+get_change_time (const struct stat *status)
+{
+  return status->st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + status->st_mtim.tv_nsec;
+}
+
+gboolean
+bs_file_directory_is_seen (BsFileDirectory *self,
+                           guint shard,
+                           const struct stat *status)
+{
+  return self->seen_times[shard] != 0 && self->seen_times[shard] == get_change_time (status) &&
+         self->seen_inodes[shard] == status->st_ino;
+}
+
+void
+bs_file_directory_set_seen (BsFileDirectory *self,
+                            guint shard,
+                            const struct stat *status)
+{
+  const gint64 granularity = bs_file_system_is_local (self->claim.fd) ? LOCAL_GRANULARITY : OTHER_GRANULARITY;
+  const gint64 time = get_change_time (status);
+
+  self->seen_times[shard] = time < g_get_real_time () * 1000 - granularity ? time : 0;
+  self->seen_inodes[shard] = status->st_ino;
 }
 
 /* On ext4 one reservation costs less than reserving page by page during the write; other

@@ -2,6 +2,8 @@
 
 #include "bs-file-io-private.h"
 
+#include "bs-file-system-private.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -155,19 +157,80 @@ bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE])
   bs_key_print_hex (&key, name + strlen (BS_FILE_TEMPORARY_PREFIX));
 }
 
+/* A folder that its owner has opened to others opens its new files too: nobody is to be
+ * shut out of a document that is theirs. */
+mode_t
+bs_file_get_mode (int folder_fd)
+{
+  struct stat status;
+
+  return fstat (folder_fd, &status) == 0 ? 0600 | (status.st_mode & 0066) : 0600;
+}
+
+mode_t
+bs_file_get_folder_mode (int folder_fd)
+{
+  struct stat status;
+
+  return fstat (folder_fd, &status) == 0 ? 0700 | (status.st_mode & (S_ISGID | 0077)) : 0700;
+}
+
+/* By its descriptor: in an open directory others may put a link in its place meanwhile. */
+static int
+set_folder_mode (int folder_fd,
+                 mode_t mode,
+                 gboolean *masked)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", folder_fd);
+  struct stat status;
+
+  if (fstat (folder_fd, &status) != 0)
+    return errno;
+
+  *masked = (status.st_mode & 0700) != 0700;
+  if ((status.st_mode & mode) == mode)
+    return 0;
+
+  return fchmodat (AT_FDCWD, path, mode, 0) == 0 ? 0 : errno;
+}
+
 int
-bs_file_make_temporary (int fd,
-                        char name[BS_FILE_TEMPORARY_SIZE],
+bs_file_make_folder (int fd,
+                     const char *name,
+                     mode_t mode,
+                     gboolean *masked)
+{
+  int folder_fd;
+  int code;
+
+  *masked = FALSE;
+  if (mkdirat (fd, name, mode) != 0)
+    return errno;
+
+  folder_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (folder_fd < 0)
+    return errno == EMFILE || errno == ENFILE ? 0 : errno;
+
+  code = set_folder_mode (folder_fd, mode, masked);
+  close (folder_fd);
+
+  /* Some file systems have no permissions to set. Owners can do without those of others. */
+  return *masked ? code : 0;
+}
+
+int
+bs_file_open_temporary (int fd,
+                        const char *name,
                         int *temporary_fd)
 {
-  bs_file_make_temporary_name (name);
+  const mode_t mode = bs_file_get_mode (fd);
 
-  *temporary_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  *temporary_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (*temporary_fd < 0)
     return errno;
 
   /* A file system that refuses has no permissions to set. */
-  fchmod (*temporary_fd, 0600);
+  fchmod (*temporary_fd, mode);
 
   return 0;
 }
@@ -186,7 +249,8 @@ write_temporary (int fd,
   gsize size;
   int code;
 
-  code = bs_file_make_temporary (fd, name, &temporary_fd);
+  bs_file_make_temporary_name (name);
+  code = bs_file_open_temporary (fd, name, &temporary_fd);
   if (code != 0)
     return code;
 
@@ -228,9 +292,8 @@ rename_durably (int fd,
       code = errno;
       unlinkat (fd, temporary, 0);
     }
-  else if (TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+  else if ((code = bs_file_system_sync_folder (fd)) != 0)
     {
-      code = errno;
       if (has_old)
         has_old = renameat (fd, old, fd, name) != 0;
       else if (had_none)
@@ -254,6 +317,43 @@ bs_file_replace (int fd,
   int code = write_temporary (fd, temporary, bytes, hashed, cancellable);
 
   return code != 0 ? code : rename_durably (fd, temporary, name);
+}
+
+static int
+sync_entry (BsFileEntry kind,
+            int fd,
+            const char *name,
+            const BsKey *key,
+            gpointer user_data)
+{
+  const gboolean folder = kind == BS_FILE_ENTRY_SHARD;
+  int entry_fd;
+  int code = 0;
+
+  if (kind != BS_FILE_ENTRY_BLOB && !folder)
+    return 0;
+
+  entry_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (entry_fd < 0)
+    return errno == ENOENT ? 0 : errno;
+
+  if (folder)
+    code = bs_file_system_sync_folder (entry_fd);
+  else if (TEMP_FAILURE_RETRY (fsync (entry_fd)) != 0)
+    code = errno;
+  close (entry_fd);
+
+  return code;
+}
+
+int
+bs_file_sync_all (int fd,
+                  GCancellable *cancellable)
+{
+  if (bs_file_system_is_local (fd))
+    return TEMP_FAILURE_RETRY (syncfs (fd)) == 0 ? 0 : errno;
+
+  return bs_file_walk (fd, cancellable, sync_entry, NULL);
 }
 
 int

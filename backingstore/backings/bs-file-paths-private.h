@@ -16,7 +16,7 @@ typedef struct
   GFile *file;              /* of primary storage */
   BsFileDirectory *primary; /* NULL if `file` has no local path */
   gboolean temporary;       /* closing removes the directory too */
-  pid_t owner;              /* of a temporary directory: a forked child removes nothing */
+  guint n_forks;            /* a forked child removes no temporary directory */
 
   GMutex opening; /* held while a path is opened by its directory; taken first */
   GMutex mutex;
@@ -25,6 +25,9 @@ typedef struct
   GHashTable *persisted; /* char * → BsFileDirectory, opened by name */
   GPtrArray *opened;     /* of GFile, each of a directory of its own */
   gboolean closed;
+  GThread *sweeper;      /* joined by the call that closes; NULL if there is none */
+
+  GCancellable *sweeping; /* constant */
 } BsFilePaths;
 
 /* Takes `file` over. */

@@ -3,6 +3,7 @@
 #include "bs-file-paths-private.h"
 
 #include "base/bs-error.h"
+#include "base/bs-fork-private.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -18,6 +19,8 @@ bs_file_paths_init (BsFilePaths *self,
   g_mutex_init (&self->opening);
   g_mutex_init (&self->mutex);
   self->file = file;
+  self->n_forks = bs_n_forks;
+  self->sweeping = g_cancellable_new ();
   self->opened = g_ptr_array_new_with_free_func (g_object_unref);
   self->persisted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) bs_file_directory_unref);
   if (g_file_peek_path (file) != NULL)
@@ -32,6 +35,7 @@ bs_file_paths_clear (BsFilePaths *self)
   g_clear_pointer (&self->primary, bs_file_directory_unref);
   g_clear_object (&self->file);
   g_ptr_array_unref (self->opened);
+  g_clear_object (&self->sweeping);
   g_mutex_clear (&self->mutex);
   g_mutex_clear (&self->opening);
 }
@@ -63,13 +67,14 @@ set_closed (GError **error)
 
 /* Removes temporary directories whose processes are gone. */
 static void
-sweep_temporaries (BsFilePaths *self)
+sweep_temporaries (BsFilePaths *self,
+                   GCancellable *cancellable)
 {
   g_autofree char *parent = g_path_get_dirname (g_file_peek_path (self->file));
   g_autoptr (GDir) siblings = g_dir_open (parent, 0, NULL);
   const char *name;
 
-  while (siblings != NULL && (name = g_dir_read_name (siblings)) != NULL)
+  while (siblings != NULL && !g_cancellable_is_cancelled (cancellable) && (name = g_dir_read_name (siblings)) != NULL)
     {
       g_autofree char *path = g_build_filename (parent, name, NULL);
       g_autoptr (BsFileDirectory) sibling = NULL;
@@ -81,8 +86,41 @@ sweep_temporaries (BsFilePaths *self)
 
       sibling = bs_file_directory_new (BS_FILE_DIRECTORY_SCRATCH, path, NULL);
       if (bs_file_directory_open (sibling, BS_FILE_DIRECTORY_MARKED, NULL, NULL))
-        bs_file_directory_close_scratch (sibling, TRUE);
+        bs_file_directory_close_scratch (sibling, TRUE, cancellable);
     }
+}
+
+/* No call waits for what crashed processes left. */
+static gpointer
+run_sweeper (gpointer user_data)
+{
+  BsFilePaths *self = user_data;
+
+  bs_file_directory_sweep (self->primary, self->sweeping);
+  if (self->temporary)
+    sweep_temporaries (self, self->sweeping);
+
+  return NULL;
+}
+
+/* Where no thread can be made, the leftovers stay for another time. */
+static void
+start_sweeper (BsFilePaths *self)
+{
+  g_mutex_lock (&self->mutex);
+  if (!self->closed && self->sweeper == NULL && (self->temporary || bs_file_directory_has_leftovers (self->primary)))
+    self->sweeper = g_thread_try_new ("backing-sweeper", run_sweeper, self, NULL);
+  g_mutex_unlock (&self->mutex);
+}
+
+static void
+stop_sweeper (BsFilePaths *self)
+{
+  g_cancellable_cancel (self->sweeping);
+  /* A forked child has no such thread. */
+  if (self->sweeper != NULL && self->n_forks == bs_n_forks)
+    g_thread_join (self->sweeper);
+  self->sweeper = NULL;
 }
 
 static gboolean
@@ -94,13 +132,12 @@ open_primary (BsFilePaths *self,
     return set_not_local (self->file, error);
 
   if (bs_file_directory_is_open (self->primary))
-    return TRUE;
+    return bs_file_directory_check_fork (self->primary, error);
 
   if (!bs_file_directory_open (self->primary, BS_FILE_DIRECTORY_ADOPT, cancellable, error))
     return FALSE;
 
-  if (self->temporary)
-    sweep_temporaries (self);
+  start_sweeper (self);
 
   return TRUE;
 }
@@ -136,7 +173,7 @@ bs_file_paths_begin_at (BsFilePaths *self,
     directory = bs_file_directory_ref (get_directory (file));
   g_mutex_unlock (&self->mutex);
   if (directory != NULL)
-    return g_steal_pointer (&directory);
+    return bs_file_directory_check_fork (directory, error) ? g_steal_pointer (&directory) : NULL;
 
   if (path == NULL || self->primary == NULL)
     {
@@ -279,14 +316,14 @@ bs_file_paths_open (BsFilePaths *self,
   if (fd >= 0 && fstat (fd, &status) == 0)
     path = find_opened (self, &status);
 
-  if (path != NULL)
-    bs_file_directory_set_path (get_directory (path), name);
-  else
+  if (path == NULL)
     path = open_new (self, name, cancellable, error);
+  else if (!bs_file_directory_set_path (get_directory (path), name, error))
+    g_clear_object (&path);
   if (fd >= 0)
     close (fd);
   if (path != NULL)
-    *writable = TRUE;
+    *writable = bs_file_directory_get_refusal (get_directory (path)) == 0;
 
   return path;
 }
@@ -309,8 +346,10 @@ bs_file_paths_close (BsFilePaths *self)
   if (closed || self->primary == NULL)
     return;
 
+  stop_sweeper (self);
+
   if (bs_file_directory_is_open (self->primary))
-    bs_file_directory_close_scratch (self->primary, self->temporary);
-  else if (self->temporary && self->owner == getpid ())
+    bs_file_directory_close_scratch (self->primary, self->temporary, NULL);
+  else if (self->temporary && self->n_forks == bs_n_forks)
     g_rmdir (g_file_peek_path (self->file));
 }

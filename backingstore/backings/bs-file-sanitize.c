@@ -4,6 +4,7 @@
 
 #include "base/bs-key-set-private.h"
 #include "bs-file-blob-private.h"
+#include "bs-file-io-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-walk-private.h"
 
@@ -45,14 +46,50 @@ open_quarantine (int fd,
 {
   const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-  if (mkdirat (fd, BS_FILE_QUARANTINE_NAME, 0700) == 0)
-    fchmodat (fd, BS_FILE_QUARANTINE_NAME, 0700, 0);
-  else if (errno != EEXIST)
-    return errno;
+  gboolean masked;
+  int code = bs_file_make_folder (fd, BS_FILE_QUARANTINE_NAME, bs_file_get_folder_mode (fd), &masked);
+
+  if (code != 0 && code != EEXIST)
+    return code;
 
   *quarantine_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_QUARANTINE_NAME, flags));
 
   return *quarantine_fd < 0 ? errno : 0;
+}
+
+/* A sandbox may allow no rename between folders. */
+static int
+copy_aside (int fd,
+            const char *name,
+            int quarantine_fd,
+            const char *aside)
+{
+  struct stat status;
+  int source_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  int aside_fd = -1;
+  int code = 0;
+
+  if (source_fd < 0 || fstat (source_fd, &status) != 0)
+    code = errno;
+  else if (!S_ISREG (status.st_mode))
+    code = EXDEV;
+  if (code == 0)
+    code = bs_file_open_temporary (quarantine_fd, aside, &aside_fd);
+  if (code == 0)
+    {
+      code = bs_file_copy (source_fd, status.st_size, aside_fd, NULL, NULL);
+      if (code == 0 && TEMP_FAILURE_RETRY (fsync (aside_fd)) != 0)
+        code = errno;
+      code = bs_file_close_written (aside_fd, code);
+      if (code == 0 && unlinkat (fd, name, 0) != 0)
+        code = errno;
+      if (code != 0)
+        unlinkat (quarantine_fd, aside, 0);
+    }
+  if (source_fd >= 0)
+    close (source_fd);
+
+  return code;
 }
 
 /* A random part of the name keeps earlier files in the quarantine: not every file
@@ -78,7 +115,7 @@ bs_file_set_aside (BsFileDirectory *directory,
     return code;
 
   if (renameat (fd, name, quarantine_fd, aside) != 0)
-    code = errno;
+    code = errno == EXDEV ? copy_aside (fd, name, quarantine_fd, aside) : errno;
   close (quarantine_fd);
 
   if (code == 0)
@@ -129,7 +166,7 @@ bs_file_verify (BsFileDirectory *directory,
         continue;
 
       *bad = is_bad (code);
-      if (*bad)
+      if (*bad && bs_file_directory_get_refusal (directory) == 0)
         {
           BsFileDirectory *scratch = bs_file_directory_get_apart (directory);
           int aside_code = bs_file_set_aside (directory, key, location.fd, location.name);
@@ -165,7 +202,7 @@ inspect (Listing *listing,
   int code = check_at (listing->directory, fd, name, listing->cancellable);
 
   *keep = !is_bad (code) && code != ENOENT;
-  if (is_bad (code))
+  if (is_bad (code) && bs_file_directory_get_refusal (listing->directory) == 0)
     return bs_file_set_aside (listing->directory, key, fd, name);
 
   return code == ECANCELED || is_shortage (code) ? code : 0;
@@ -225,7 +262,7 @@ list_entry (BsFileEntry kind,
       break;
 
     case BS_FILE_ENTRY_LEFTOVER:
-      if (unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+      if (!bs_file_directory_spares_leftovers (listing->directory) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
         code = errno;
       break;
 
@@ -269,7 +306,7 @@ bs_file_sanitize (BsFileDirectory *directory,
     }
   bs_file_directory_count (directory, BS_FILE_COUNT_FOREIGN, listing.n_foreign);
 
-  if (!listing.checks_files)
+  if (!listing.checks_files || bs_file_directory_get_refusal (directory) != 0)
     return TRUE;
 
   bs_file_changes_set_unknown (changes);

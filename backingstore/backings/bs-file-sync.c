@@ -3,6 +3,7 @@
 #include "bs-file-sync-private.h"
 
 #include "bs-file-blob-private.h"
+#include "bs-file-system-private.h"
 #include "bs-file-walk-private.h"
 
 #include <errno.h>
@@ -205,8 +206,7 @@ sync_folder (Sync *sync,
   if (fd < 0)
     return errno;
 
-  if (TEMP_FAILURE_RETRY (fsync (fd)) != 0)
-    code = errno;
+  code = bs_file_system_sync_folder (fd);
   close (fd);
 
   return code;
@@ -278,10 +278,10 @@ sync_root (Sync *sync)
         }
     }
 
-  if (!sync->taken.root || TEMP_FAILURE_RETRY (fsync (sync->fd)) == 0)
+  code = sync->taken.root ? bs_file_system_sync_folder (sync->fd) : 0;
+  if (code == 0)
     return;
 
-  code = errno;
   sync->again.root = TRUE;
   sync->again.made = sync->taken.made;
   fail_keys (sync, &sync->taken.linked, &sync->taken.made, code);
@@ -354,6 +354,56 @@ sync_file_system (Sync *sync)
 {
   if (TEMP_FAILURE_RETRY (syncfs (sync->fd)) != 0)
     fail_everything (sync, errno);
+}
+
+static int
+sync_entry (BsFileEntry kind,
+            int fd,
+            const char *name,
+            const BsKey *key,
+            gpointer user_data)
+{
+  Sync *sync = user_data;
+  OpenBlob blob;
+  gboolean opened;
+  int code = 0;
+
+  if (kind == BS_FILE_ENTRY_SHARD)
+    code = sync_folder (sync, name, &opened);
+  else if (kind == BS_FILE_ENTRY_BLOB)
+    code = open_linked (sync, key, &blob);
+  if (kind == BS_FILE_ENTRY_BLOB && code == 0)
+    sync_batch (sync, &blob, 1);
+
+  /* One that is a failure of its own, or gone, need not stop the others. */
+  return code == EMFILE || code == ENFILE || (kind == BS_FILE_ENTRY_SHARD && code != ENOENT) ? code : 0;
+}
+
+/* Where syncfs() may reach nobody, each file and folder is synced by itself. */
+static void
+sync_each (Sync *sync)
+{
+  int code;
+
+  sync->taken.quarantine = TRUE;
+  sync->taken.root = TRUE;
+  code = bs_file_walk (sync->fd, NULL, sync_entry, sync);
+  if (code == 0)
+    {
+      sync_root (sync);
+      return;
+    }
+
+  set_code (sync, code);
+  sync->again.everything = TRUE;
+}
+
+/* Without descriptors nothing has been synced, nor has failed. */
+static void
+put_off (Sync *sync)
+{
+  set_code (sync, EMFILE);
+  bs_file_changes_restore (sync->changes, &sync->taken);
 }
 
 /* Forgets failed keys that another program removed. Returns how many are left, and one
@@ -433,6 +483,7 @@ bs_file_sync (BsFileDirectory *directory,
 {
   Sync sync = { 0 };
   gboolean synced;
+  gboolean local;
 
   sync.directory = directory;
   sync.scratch = bs_file_directory_get_apart (directory);
@@ -442,9 +493,21 @@ bs_file_sync (BsFileDirectory *directory,
   bs_file_changes_take (sync.changes, &sync.taken);
 
   find_moved (&sync);
-  if (bs_file_pending_is_many (&sync.taken) || !sync_files (&sync))
+  local = bs_file_system_is_local (sync.fd);
+  if (local && bs_file_pending_is_many (&sync.taken))
     {
       sync_file_system (&sync);
+    }
+  else if (sync.taken.everything)
+    {
+      sync_each (&sync);
+    }
+  else if (!sync_files (&sync))
+    {
+      if (local)
+        sync_file_system (&sync);
+      else
+        put_off (&sync);
     }
   else
     {

@@ -13,28 +13,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* The rename makes the copy appear whole, in place of any file that is there. */
-static int
-rename_into_shard (BsFileDirectory *target,
-                   const BsKey *key,
-                   const char *temporary)
-{
-  for (;;)
-    {
-      g_auto (BsFileLocation) location = { 0 };
-      int code = bs_file_directory_locate (target, key, TRUE, &location);
-
-      if (code == 0 && renameat (bs_file_directory_get_fd (target), temporary, location.fd, location.name) != 0)
-        {
-          code = errno;
-          if (code == ENOENT && bs_file_directory_lost (target, &location))
-            continue;
-        }
-
-      return code;
-    }
-}
-
 typedef enum
 {
   COPY_SHARED,  /* by reflink if possible */
@@ -59,20 +37,61 @@ fill_copy (int source_fd,
 
   code = bs_file_digest_load (source_fd, &expected, &known);
   if (code == 0 && known && expected.length != (guint64) size)
-    code = EILSEQ;
+    {
+      code = bs_file_digest_mismatch (source_fd, &expected);
+      known = FALSE;
+    }
   if (code != 0)
     return code;
 
   *how = BS_FILE_COUNT_REFLINKED;
   if (kind == COPY_SHARED && ioctl (fd, FICLONE, source_fd) == 0)
-    return bs_file_directory_seal (target, fd, known ? &expected : NULL);
+    {
+      /* The digest may be that of a content that was replaced. */
+      known = known && bs_file_digest_mismatch (source_fd, &expected) != 0;
+
+      return bs_file_directory_seal (target, fd, known ? &expected : NULL);
+    }
 
   *how = BS_FILE_COUNT_COPIED;
   code = bs_file_copy (source_fd, size, fd, &actual, cancellable);
   if (code == 0 && known && !bs_file_digest_equal (&actual, &expected))
-    code = EILSEQ;
+    code = bs_file_digest_mismatch (source_fd, &expected);
 
   return code != 0 ? code : bs_file_directory_seal (target, fd, &actual);
+}
+
+/* Makes a copy in the target's folder of the blob, and renames it there: a sandbox may
+ * allow no rename between folders. The rename replaces any file that is there. */
+static int
+copy_open (int source_fd,
+           goffset size,
+           BsFileDirectory *target,
+           const BsFileLocation *location,
+           CopyKind kind,
+           BsFileCount *how,
+           GCancellable *cancellable)
+{
+  char temporary[BS_FILE_SIBLING_SIZE];
+  int fd;
+  int code;
+
+  bs_file_location_make_sibling (location, temporary);
+  code = bs_file_open_temporary (location->fd, temporary, &fd);
+  if (code != 0)
+    return code;
+
+  code = fill_copy (source_fd, size, target, fd, kind, how, cancellable);
+  /* Scratch need not outlive the process. */
+  if (code == 0 && !bs_file_directory_is_scratch (target) && TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+    code = errno;
+  code = bs_file_close_written (fd, code);
+  if (code == 0 && renameat (location->fd, temporary, location->fd, location->name) != 0)
+    code = errno;
+  if (code != 0)
+    unlinkat (location->fd, temporary, 0);
+
+  return code;
 }
 
 /* Makes a copy of the source's blob at the target; its name is not durable yet. */
@@ -84,30 +103,26 @@ copy (BsFileDirectory *source,
       BsFileCount *how,
       GCancellable *cancellable)
 {
-  int target_fd = bs_file_directory_get_fd (target);
-  char temporary[BS_FILE_TEMPORARY_SIZE];
   struct stat status;
+  gboolean again;
   int source_fd;
-  int fd;
-  int code;
+  int code = bs_file_open_blob (source, key, &source_fd, &status);
 
-  code = bs_file_open_blob (source, key, &source_fd, &status);
   if (code != 0)
     return code;
 
-  code = bs_file_make_temporary (target_fd, temporary, &fd);
-  if (code == 0)
+  do
     {
-      code = fill_copy (source_fd, status.st_size, target, fd, kind, how, cancellable);
-      /* Scratch need not outlive the process. */
-      if (code == 0 && !bs_file_directory_is_scratch (target) && TEMP_FAILURE_RETRY (fsync (fd)) != 0)
+      g_auto (BsFileLocation) location = { 0 };
+
+      code = bs_file_directory_locate (target, key, TRUE, &location);
+      if (code == 0 && lseek (source_fd, 0, SEEK_SET) < 0)
         code = errno;
-      code = bs_file_close_written (fd, code);
       if (code == 0)
-        code = rename_into_shard (target, key, temporary);
-      if (code != 0)
-        unlinkat (target_fd, temporary, 0);
+        code = copy_open (source_fd, status.st_size, target, &location, kind, how, cancellable);
+      again = code == ENOENT && bs_file_directory_lost (target, &location);
     }
+  while (again);
   close (source_fd);
 
   return code;
@@ -144,6 +159,7 @@ is_refusal (int code,
       *why = BS_FILE_COUNT_CROSS_DEVICE;
       return TRUE;
     case EPERM:
+    case EACCES:
       *why = BS_FILE_COUNT_NOT_PERMITTED;
       return TRUE;
     case EMLINK:
@@ -263,17 +279,19 @@ refresh_scratch (BsFileDirectory *persisted,
                  BsFileDirectory *scratch,
                  const BsKey *key)
 {
-  int scratch_fd = bs_file_directory_get_fd (scratch);
-  char temporary[BS_FILE_TEMPORARY_SIZE];
+  char temporary[BS_FILE_SIBLING_SIZE];
   g_auto (BsFileLocation) from = { 0 };
+  g_auto (BsFileLocation) to = { 0 };
 
-  if (!is_present (scratch, key) || bs_file_directory_locate (persisted, key, FALSE, &from) != 0)
+  if (!is_present (scratch, key) ||
+      bs_file_directory_locate (persisted, key, FALSE, &from) != 0 ||
+      bs_file_directory_locate (scratch, key, FALSE, &to) != 0)
     return;
 
-  bs_file_make_temporary_name (temporary);
-  if (linkat (from.fd, from.name, scratch_fd, temporary, 0) == 0 &&
-      rename_into_shard (scratch, key, temporary) != 0)
-    unlinkat (scratch_fd, temporary, 0);
+  bs_file_location_make_sibling (&to, temporary);
+  if (linkat (from.fd, from.name, to.fd, temporary, 0) == 0 &&
+      renameat (to.fd, temporary, to.fd, to.name) != 0)
+    unlinkat (to.fd, temporary, 0);
 }
 
 /* Writes a blob once more that the disk may not have, from the scratch file if it can be
@@ -326,6 +344,26 @@ persist_present (BsFileDirectory *persisted,
   return *set_aside ? 0 : code;
 }
 
+/* A link keeps the owner of the scratch file, and may have no more permissions than that.
+ * Those are set while it is where nobody else can put another file in its place. */
+static int
+try_link_open (BsFileDirectory *scratch,
+               BsFileDirectory *persisted,
+               const BsKey *key,
+               BsFileLocation *from,
+               BsFileLocation *to)
+{
+  const mode_t mode = bs_file_directory_get_mode (persisted);
+
+  if (bs_file_directory_gives_owner (persisted) && !is_present (persisted, key))
+    return EPERM;
+
+  if (mode != 0600 && bs_file_directory_locate (scratch, key, FALSE, from) == 0)
+    fchmodat (from->fd, from->name, mode, 0);
+
+  return try_link (scratch, persisted, key, from, to);
+}
+
 /* Sets `change` also after an error. */
 static int
 persist_by_ladder (BsFileDirectory *scratch,
@@ -341,7 +379,7 @@ persist_by_ladder (BsFileDirectory *scratch,
   int code;
 
   *change = BS_FILE_CHANGE_LINKED;
-  code = try_link (scratch, persisted, key, &from, &to);
+  code = try_link_open (scratch, persisted, key, &from, &to);
   if (code == EEXIST)
     {
       code = persist_present (persisted, key, &from, &to, &again, cancellable);
@@ -350,7 +388,7 @@ persist_by_ladder (BsFileDirectory *scratch,
           *change = BS_FILE_CHANGE_NONE;
           return code;
         }
-      code = try_link (scratch, persisted, key, &from, &to);
+      code = try_link_open (scratch, persisted, key, &from, &to);
     }
 
   if (code == 0)

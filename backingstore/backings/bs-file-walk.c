@@ -87,6 +87,7 @@ typedef struct
   gpointer user_data;
   GCancellable *cancellable;
   const char *shard; /* the folder being walked */
+  gboolean top;      /* shard folders are left out */
 } Walk;
 
 static int
@@ -100,6 +101,9 @@ classify_in_shard (int fd,
   if (entry->d_name[0] == walk->shard[0] && entry->d_name[1] == walk->shard[1] &&
       bs_key_parse_hex (entry->d_name, &key) && get_entry_type (fd, entry) == DT_REG)
     return walk->func (BS_FILE_ENTRY_BLOB, fd, entry->d_name, &key, walk->user_data);
+
+  if (is_temporary_name (entry->d_name) && get_entry_type (fd, entry) == DT_REG)
+    return walk->func (BS_FILE_ENTRY_LEFTOVER, fd, entry->d_name, NULL, walk->user_data);
 
   return walk->func (BS_FILE_ENTRY_FOREIGN, fd, entry->d_name, NULL, walk->user_data);
 }
@@ -149,7 +153,7 @@ classify (int fd,
   BsFileEntry kind = BS_FILE_ENTRY_FOREIGN;
 
   if (type == DT_DIR && is_shard_name (name))
-    return walk_shard (fd, name, walk);
+    return walk->top ? walk->func (BS_FILE_ENTRY_SHARD, fd, name, NULL, walk->user_data) : walk_shard (fd, name, walk);
 
   if (type == DT_REG && is_temporary_name (name))
     kind = BS_FILE_ENTRY_LEFTOVER;
@@ -162,12 +166,21 @@ classify (int fd,
 }
 
 int
-bs_file_walk (int fd,
-              GCancellable *cancellable,
-              BsFileWalkFunc func,
-              gpointer user_data)
+bs_file_walk_shard (int fd,
+                    const char *name,
+                    GCancellable *cancellable,
+                    BsFileWalkFunc func,
+                    gpointer user_data)
 {
-  Walk walk = { func, user_data, cancellable, NULL };
+  Walk walk = { func, user_data, cancellable, NULL, FALSE };
+
+  return walk_shard (fd, name, &walk);
+}
+
+static int
+walk_directory (int fd,
+                Walk *walk)
+{
   int code;
   /* Other threads share the position of `fd`. */
   int walk_fd = TEMP_FAILURE_RETRY (openat (fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -175,8 +188,30 @@ bs_file_walk (int fd,
   if (walk_fd < 0)
     return errno;
 
-  code = walk_folder (walk_fd, cancellable, classify, &walk);
+  code = walk_folder (walk_fd, walk->cancellable, classify, walk);
   close (walk_fd);
 
   return code;
+}
+
+int
+bs_file_walk_top (int fd,
+                  GCancellable *cancellable,
+                  BsFileWalkFunc func,
+                  gpointer user_data)
+{
+  Walk walk = { func, user_data, cancellable, NULL, TRUE };
+
+  return walk_directory (fd, &walk);
+}
+
+int
+bs_file_walk (int fd,
+              GCancellable *cancellable,
+              BsFileWalkFunc func,
+              gpointer user_data)
+{
+  Walk walk = { func, user_data, cancellable, NULL, FALSE };
+
+  return walk_directory (fd, &walk);
 }

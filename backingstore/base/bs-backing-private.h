@@ -23,6 +23,9 @@ gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, cons
 GFile    *bs_backing_invoke_open_path        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Fails with BS_ERROR_MOVED if the name of the path does not lead there any more. */
 gboolean  bs_backing_invoke_check_path       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
+/* Adds to `missing` the keys that another program has removed from the path. One call at
+ * a time for each path. */
+gboolean  bs_backing_invoke_find_missing     (BsBacking *self, GFile *path, BsKeySet *expected, BsKeySet *missing, GCancellable *cancellable, GError **error);
 
 /* Returns the name as in the API, with underscores: "delete_key". */
 const char *bs_operation_get_name            (BsOperation operation);

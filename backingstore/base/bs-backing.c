@@ -559,6 +559,28 @@ bs_backing_invoke_check_path (BsBacking *self,
   return func == NULL || invoke_at_path (self, BS_OPERATION_SANITIZE_PATH, func, path, cancellable, error);
 }
 
+gboolean
+bs_backing_invoke_find_missing (BsBacking *self,
+                                GFile *path,
+                                BsKeySet *expected,
+                                BsKeySet *missing,
+                                GCancellable *cancellable,
+                                GError **error)
+{
+  const BsKeyBackingFuncs *key_funcs = get_key_funcs (BS_BACKING_GET_IFACE (self));
+  const Call call = { self, BS_OPERATION_SANITIZE_PATH, path, NULL };
+  GError *local = NULL;
+  gboolean success;
+
+  if (key_funcs->find_missing == NULL)
+    return TRUE;
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return FALSE;
+
+  success = key_funcs->find_missing (self, path, expected, missing, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}
+
 static gboolean
 parse_key (BsOperation operation,
            GFile *path,

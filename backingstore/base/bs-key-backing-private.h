@@ -20,6 +20,7 @@ typedef struct
   gboolean (*verify_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
   GFile *  (*open_path)        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error);
   gboolean (*check_path)       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
+  gboolean (*find_missing)     (BsBacking *self, GFile *path, BsKeySet *expected, BsKeySet *missing, GCancellable *cancellable, GError **error);
 } BsKeyBackingFuncs;
 
 /* Fills in the public functions too, which parse the key and call these. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bs-key-private.h"
 
+#include "bs-fork-private.h"
+
 #include <errno.h>
-#include <pthread.h>
 #include <sys/random.h>
 
 #define POOL_SIZE 1024
@@ -20,16 +21,6 @@ typedef struct
 } RandomPool;
 
 static GPrivate random_pool = G_PRIVATE_INIT (g_free);
-
-/* Counts up in the child of a fork, which must not use the bytes that its
- * parent is going to use. */
-static guint n_forks;
-
-static void
-forked (void)
-{
-  n_forks++;
-}
 
 static void
 fetch_random (gpointer bytes,
@@ -60,22 +51,16 @@ get_random_pool (void)
 
   if (pool == NULL)
     {
-      static gsize watching_forks;
-
-      if (g_once_init_enter (&watching_forks))
-        {
-          pthread_atfork (NULL, NULL, forked);
-          g_once_init_leave (&watching_forks, 1);
-        }
       pool = g_new0 (RandomPool, 1);
       g_private_set (&random_pool, pool);
     }
 
-  if (pool->n_left == 0 || pool->n_forks != n_forks)
+  /* A forked child must not use the bytes that its parent is going to use. */
+  if (pool->n_left == 0 || pool->n_forks != bs_n_forks)
     {
       fetch_random (pool->bytes, POOL_SIZE);
       pool->n_left = POOL_SIZE;
-      pool->n_forks = n_forks;
+      pool->n_forks = bs_n_forks;
     }
   return pool;
 }

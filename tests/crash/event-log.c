@@ -351,6 +351,7 @@ event_log_find_fates (const EventLog *self,
   return fates;
 }
 
+/* What the disk never got is gone, and no time changes for that. */
 void
 event_log_evict (EventLog *self,
                  int fd)
@@ -362,7 +363,9 @@ event_log_evict (EventLog *self,
   for (gsize i = 0; i < self->events->len; i++)
     {
       const Event *event = event_log_get_event (self, i);
+      struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
       g_autofree char *zeros = NULL;
+      struct stat status;
       gsize size;
       int own_fd;
 
@@ -372,7 +375,10 @@ event_log_evict (EventLog *self,
       size = g_bytes_get_size (event->bytes);
       zeros = g_malloc0 (size);
       own_fd = open (path, O_WRONLY | O_CLOEXEC);
-      if (own_fd < 0 || pwrite (own_fd, zeros, size, event->offset) != (gssize) size)
+      if (own_fd < 0 || fstat (own_fd, &status) != 0 || pwrite (own_fd, zeros, size, event->offset) != (gssize) size)
+        g_error ("%s: %m", path);
+      times[1] = status.st_mtim;
+      if (futimens (own_fd, times) != 0)
         g_error ("%s: %m", path);
       close (own_fd);
     }

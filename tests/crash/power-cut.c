@@ -241,6 +241,25 @@ build (Disk *disk)
     }
 }
 
+/* A disk keeps the time of the last change together with the attribute that names it. */
+static void
+restore_time (int fd,
+              const guint8 *attribute,
+              gsize size)
+{
+  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+  guint64 time;
+
+  if (size != 32)
+    return;
+
+  memcpy (&time, attribute + 24, sizeof time);
+  times[1].tv_sec = GUINT64_FROM_LE (time) / 1000000000;
+  times[1].tv_nsec = GUINT64_FROM_LE (time) % 1000000000;
+  if (futimens (fd, times) != 0)
+    g_error ("The time of a file could not be set: %m");
+}
+
 static void
 write_file (const Node *node)
 {
@@ -269,6 +288,7 @@ write_file (const Node *node)
 
       if (fsetxattr (fd, name, data, size, 0) != 0)
         g_error ("%s: %m", node->path);
+      restore_time (fd, data, size);
     }
 
   close (fd);

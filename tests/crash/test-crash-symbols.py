@@ -12,9 +12,10 @@ HARMLESS = re.compile(r'''
   | (g_|bs_|XXH)\w+
   | (__)?(mem|str|sprintf|snprintf|vsnprintf|printf|fprintf|v?asprintf|(__)?(isoc\d+_)?s?scanf|strto)\w*
   | __errno_location | __\w+_chk_fail | __assert_fail | abort
+  | dup3  # of a directory, to another number
   | malloc | calloc | realloc | free | aligned_alloc | posix_memalign
   | mmap(64)? | munmap | madvise | malloc_trim | sysconf | getpagesize  # memory: no file is ever mapped
-  | getpid | geteuid | getuid | getrlimit(64)? | umask | get_nprocs | sched_\w+ | pthread_\w+ | clock_gettime
+  | getpid | geteuid | getuid | getegid | getrlimit(64)? | umask | get_nprocs | sched_\w+ | pthread_\w+ | clock_gettime
 ''', re.VERBOSE)
 
 

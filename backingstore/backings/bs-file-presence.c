@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bs-file-presence-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct
+{
+  BsFileDirectory *directory;
+  BsFileShardSet listed;
+  BsKeyTable present; /* in the listed folders */
+} Search;
+
+static int
+add_present (BsFileEntry kind,
+             int fd,
+             const char *name,
+             const BsKey *key,
+             gpointer user_data)
+{
+  Search *search = user_data;
+
+  if (kind == BS_FILE_ENTRY_BLOB)
+    bs_key_table_add (&search->present, key, bs_key_hash (key));
+
+  return 0;
+}
+
+/* Lists the folder if it may have changed since it was last listed. */
+static int
+look_at_shard (Search *search,
+               guint shard,
+               GCancellable *cancellable)
+{
+  const int fd = bs_file_directory_get_fd (search->directory);
+  struct stat status;
+  char name[3];
+  int code;
+
+  bs_file_shard_print_name (shard, name);
+  if (fstatat (fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    {
+      if (errno != ENOENT)
+        return errno;
+      memset (&status, 0, sizeof status);
+    }
+  else if (bs_file_directory_is_seen (search->directory, shard, &status))
+    return 0;
+
+  code = bs_file_walk_shard (fd, name, cancellable, add_present, search);
+  if (code != 0)
+    return code;
+
+  bs_file_shard_set_add (&search->listed, shard);
+  bs_file_directory_set_seen (search->directory, shard, &status);
+
+  return 0;
+}
+
+static void
+add_missing (const Search *search,
+             const BsKeyTable *expected,
+             BsKeyTable *missing)
+{
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  while (bs_key_table_iter_next (expected, &iter, &key))
+    {
+      guint64 hash = bs_key_hash (key);
+
+      if (bs_file_shard_set_contains (&search->listed, ((const guint8 *) key)[0]) &&
+          !bs_key_table_contains (&search->present, key, hash))
+        bs_key_table_add (missing, key, hash);
+    }
+}
+
+int
+bs_file_find_missing (BsFileDirectory *directory,
+                      const BsKeyTable *expected,
+                      BsKeyTable *missing,
+                      GCancellable *cancellable)
+{
+  Search search = { .directory = directory };
+  int code = 0;
+
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS && code == 0; shard++)
+    code = look_at_shard (&search, shard, cancellable);
+  if (code == 0)
+    add_missing (&search, expected, missing);
+  bs_key_table_clear (&search.present);
+
+  return code;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Which promises of a file system are known. A function that can't find out says no. */
+
+gboolean bs_file_system_is_ext4  (int fd);
+/* No other machine has it, no program stands behind it, and syncfs() reaches its disk. */
+gboolean bs_file_system_is_local (int fd);
+
+/* Syncs an open folder. A file system that has no such thing answers EINVAL: then there is
+ * nothing to do. Returns 0 or an errno. */
+int      bs_file_system_sync_folder (int fd);
+
+G_END_DECLS
