@@ -15,6 +15,12 @@ typedef struct
   BsBacking *backing;
 } Fixture;
 
+gboolean
+tests_are_whole (void)
+{
+  return g_test_slow () || g_strcmp0 (g_getenv ("BACKINGSTORE_TESTS"), "whole") == 0;
+}
+
 char *
 make_test_directory (void)
 {

@@ -688,8 +688,8 @@ test_attribute (Fixture *fixture,
   size = getxattr (blob, attribute, value, sizeof value);
   g_assert_cmpint (size, >, 0);
 
-  /* Each single bit of it. */
-  for (gssize bit = 0; bit < size * 8; bit++)
+  /* Each single bit of it, or some of each byte. */
+  for (gssize bit = 0; bit < size * 8; bit += tests_are_whole () ? 1 : 3)
     {
       value[bit / 8] ^= 1 << (bit % 8);
       g_assert_cmpint (setxattr (blob, attribute, value, size, XATTR_REPLACE), ==, 0);
@@ -702,7 +702,7 @@ test_attribute (Fixture *fixture,
   /* Every length, of its beginning and of anything. */
   for (guint i = 0; i < sizeof garbage; i++)
     garbage[i] = g_rand_int (random);
-  for (gssize length = 0; length <= 2 * size; length++)
+  for (gssize length = 0; length <= 2 * size; length += tests_are_whole () || length >= size - 1 ? 1 : 3)
     {
       g_assert_cmpint (setxattr (blob, attribute, length <= size ? value : garbage, length, 0), ==, 0);
       if (!reads_or_fails (fixture))
@@ -1261,6 +1261,8 @@ test_swapped_folder (void)
   g_test_trap_assert_passed ();
 }
 
+/* Where not all are run, each thing is tried once at each spot, and each variant at
+ * each spot and with each thing. */
 static void
 add_attacks (GPtrArray *attacks)
 {
@@ -1268,9 +1270,13 @@ add_attacks (GPtrArray *attacks)
     for (Thing thing = 0; thing < N_THINGS; thing++)
       for (guint variant = 0; variant < 4; variant++)
         {
-          Attack *attack = g_new (Attack, 1);
           g_autofree char *path = NULL;
+          Attack *attack;
 
+          if (!tests_are_whole () && (i + thing) % 4 != variant)
+            continue;
+
+          attack = g_new (Attack, 1);
           attack->spot = spots[i].spot;
           attack->thing = thing;
           attack->in_scratch = variant & 1;

@@ -238,12 +238,13 @@ typedef struct
   const char *name;
   gboolean (*make) (const char *directory);
   const char *within;   /* the folder that is taken for a store, or NULL */
+  gboolean whole_only;
 } Place;
 
 static const Place places[] = {
   { "home", make_home, NULL },
   { "cache-in-home", make_home, ".cache" },
-  { "etc", make_etc, NULL },
+  { "etc", make_etc, NULL, TRUE },
   { "git/checkout", make_checkout, NULL },
   { "git/folder", make_checkout, ".git" },
   { "git/objects", make_checkout, ".git/objects" },
@@ -805,6 +806,9 @@ main (int argc,
 
   for (guint i = 0; i < G_N_ELEMENTS (places); i++)
     {
+      if (places[i].whole_only && !tests_are_whole ())
+        continue;
+
       add ("path", places[i].name, &places[i], test_as_path);
       add ("scratch", places[i].name, &places[i], test_as_scratch);
       add ("pool", places[i].name, &places[i], test_in_a_pool);
