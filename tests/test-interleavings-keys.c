@@ -750,6 +750,46 @@ test_loads_share_one_read (Fixture *fixture, gconstpointer data)
   assert_log (fixture, key, "register_key read");
 }
 
+/* Two pools read one blob: the second joins the first, unless the blob was registered
+ * in between. Then it is not the first one's error that the second gets. */
+static void
+test_read_register_read (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      const gboolean registers = i == 1;
+      g_autoptr (BsPool) pool = bs_pool_new (fixture->store, G_MAXINT64);
+      g_autofree char *key = put_key (fixture, "a");
+      g_autoptr (BsItem) first = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
+      g_autoptr (BsItem) second = bs_pool_register (pool, fixture->tracked, key, NULL, NULL);
+      g_autoptr (BsItem) third = NULL;
+      Answer loads[2] = { { 0, }, }, registered = { 0, };
+
+      gate_backing_fail (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+      gate_backing_hold (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE);
+      bs_item_load_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &loads[0]);
+      gate_backing_wait_held (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE, 1);
+      if (registers)
+        register_async (fixture, key, NULL, &registered);
+      bs_item_load_async (second, G_PRIORITY_DEFAULT, NULL, answer_cb, &loads[1]);
+      gate_backing_release (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE);
+
+      answer_fails (&loads[0], G_IO_ERROR, G_IO_ERROR_BUSY);
+      if (registers)
+        {
+          third = answer_pointer (&registered);
+          g_bytes_unref (answer_pointer (&loads[1]));
+        }
+      else
+        {
+          answer_fails (&loads[1], G_IO_ERROR, G_IO_ERROR_BUSY);
+        }
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, key), ==, registers ? 2 : 1);
+      g_clear_object (&second);
+      assert_goes (g_steal_pointer (&pool));
+    }
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -778,6 +818,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/write-behind/running", test_write_behind_running_at_last_drop);
   test_add ("/interleavings/write-behind/meanwhile", test_during_write_behind);
   test_add ("/interleavings/loads", test_loads_share_one_read);
+  test_add ("/interleavings/read-register-read", test_read_register_read);
 
   return g_test_run ();
 }

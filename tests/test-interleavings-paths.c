@@ -791,6 +791,50 @@ test_failed_scan (Fixture *fixture, gconstpointer data)
   g_assert_nonnull (tracked);
 }
 
+static void
+release_report_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
+{
+  g_assert_null (key);
+  g_assert_cmpint (operation, ==, BS_OPERATION_RELEASE_PATH);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  ++*(guint *) data;
+}
+
+/* The release at the last unref has nobody to tell, so it is reported; the path can be
+ * tracked again. */
+static void
+test_last_unref_release_fails (Fixture *fixture, gconstpointer data)
+{
+  guint n_reports = 0;
+
+  g_signal_connect (fixture->store, "background-error", G_CALLBACK (release_report_cb), &n_reports);
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_AFTER, 1, G_IO_ERROR_BUSY);
+  assert_goes (g_steal_pointer (&fixture->tracked));
+  wait_until (n_reports == 1);
+  fixture->tracked = track (fixture, fixture->file);
+  assert_log (fixture, NULL, "release_path sanitize_path");
+  g_signal_handlers_disconnect_by_data (fixture->store, &n_reports);
+}
+
+/* One that fails at closing keeps none of the others from being released, nor the
+ * backing from being closed; closing says so. */
+static void
+test_close_release_fails (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) other_file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsTrackedPath) other = track (fixture, other_file);
+  g_autoptr (GError) error = NULL;
+
+  gate_backing_reset_log (fixture->gates);
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  g_assert_false (bs_backing_store_close (fixture->store, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 2);
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+  g_assert_true (bs_tracked_path_get_closed (other));
+  g_assert_true (gate_backing_is_closed (fixture->gates));
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -817,6 +861,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/track/last-unref", test_last_unref_against_track);
   test_add ("/interleavings/track/last-unref-queued", test_last_unref_with_release_queued);
   test_add ("/interleavings/track/last-unref-race", test_last_unref_race);
+  test_add ("/interleavings/track/last-unref-fails", test_last_unref_release_fails);
+  test_add ("/interleavings/close/release-fails", test_close_release_fails);
   test_add ("/interleavings/track/leave-scan", test_leave_scan_then_track);
   test_add ("/interleavings/track/one-leaves-scan", test_one_of_a_scan_leaves);
   test_add ("/interleavings/track/leave-queued-scan", test_leave_queued_scan);

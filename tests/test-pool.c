@@ -1318,6 +1318,51 @@ test_made_by_hand (void)
   g_assert_finalize_object (pool);
 }
 
+/* What primary storage has turns out to be bad, and cannot be written anew: nothing is
+ * persisted, the error is the write's, and the next time it is written after all. */
+static void
+test_persist_rewriting_fails (void)
+{
+  g_autoptr (GError) corrupt = g_error_new_literal (BS_ERROR, BS_ERROR_CORRUPT, "so the test wants it");
+  g_autoptr (GError) full = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "so the test wants it");
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+  Fixture fixture;
+  BsItem *item;
+
+  fixture_set_up (&fixture, G_MAXUINT64);
+  fixture_track (&fixture);
+  item = insert (fixture.pool, 100, 'a');
+  key = bs_item_dup_key (item);
+  bs_item_write (item, NULL, &error);
+  g_assert_no_error (error);
+
+  /* Until something was found to be bad, nobody suspects what was written. */
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_PERSIST, key, 0, corrupt);
+  g_assert_false (bs_item_persist (item, fixture.tracked, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_clear_error (&error);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 1);
+
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_WRITE, key, 1, full);
+  g_assert_false (bs_item_persist (item, fixture.tracked, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_clear_error (&error);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_PERSIST), ==, 2);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 2);
+  g_assert_false (bs_tracked_path_contains_key (fixture.tracked, key));
+
+  bs_fault_backing_clear (fixture.fault);
+  bs_item_persist (item, fixture.tracked, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_PERSIST), ==, 3);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), >, 2);
+  g_assert_true (bs_tracked_path_contains_key (fixture.tracked, key));
+
+  assert_goes (item);
+  fixture_tear_down (&fixture);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -1350,6 +1395,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/main-context", test_main_context);
   g_test_add_func ("/pool/from-inside-backing", test_from_inside_backing);
   g_test_add_func ("/pool/closed-store", test_closed_store);
+  g_test_add_func ("/pool/persist/rewriting-fails", test_persist_rewriting_fails);
   g_test_add_func ("/pool/stress", test_stress);
   g_test_add_func ("/pool/made-by-hand", test_made_by_hand);
 

@@ -827,6 +827,65 @@ test_context_not_run (void)
   watchdog_stop ();
 }
 
+/* Waits until the pool has told of a change, and with it of all that came before. */
+static void
+wait_notified (Fixture *fixture)
+{
+  guint n = 0;
+  gulong id = g_signal_connect (fixture->pool, "notify::max-items", G_CALLBACK (notify_cb), &n);
+
+  bs_pool_set_max_items (fixture->pool, bs_pool_get_max_items (fixture->pool) + 1);
+  wait_until (n > 0);
+  g_signal_handler_disconnect (fixture->pool, id);
+}
+
+/* What is as it was before is not told. */
+static void
+test_no_notify_without_change (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) item = insert_persisted (fixture, "a");
+  g_autoptr (BsSave) save = bs_save_new (fixture->store, fixture->tracked);
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autofree char *other = bs_key_generate ();
+  BsTaskTracker *tracker = bs_backing_store_get_task_tracker (fixture->store);
+  g_autoptr (GError) error = NULL;
+  guint n = 0;
+
+  wait_notified (fixture);
+  g_signal_connect (fixture->tracked, "notify::n-keys", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (fixture->store, "notify::max-threads", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (tracker, "notify::closed", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (fixture->pool, "notify::max-bytes", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (fixture->pool, "notify::trim-on-low-memory", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (save, "notify::max-parallel", G_CALLBACK (notify_cb), &n);
+
+  /* What is there is persisted, by a call too, and what is not is deleted. */
+  bs_item_persist (item, fixture->tracked, NULL, &error);
+  g_assert_no_error (error);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
+  gate_backing_reset_log (fixture->gates);
+  bs_item_persist (item, fixture->tracked, NULL, &error);
+  g_assert_no_error (error);
+  assert_log (fixture, key, "persist");
+  bs_backing_store_delete_persisted (fixture->store, fixture->tracked, other, NULL, &error);
+  g_assert_no_error (error);
+
+  bs_backing_store_set_max_threads (fixture->store, bs_backing_store_get_max_threads (fixture->store));
+  bs_task_tracker_reopen (tracker);
+  bs_pool_set_max_bytes (fixture->pool, bs_pool_get_max_bytes (fixture->pool));
+  bs_pool_set_trim_on_low_memory (fixture->pool, bs_pool_get_trim_on_low_memory (fixture->pool));
+  bs_save_set_max_parallel (save, bs_save_get_max_parallel (save));
+  wait_notified (fixture);
+  g_assert_cmpuint (n, ==, 0);
+
+  g_signal_handlers_disconnect_by_data (fixture->tracked, &n);
+  g_signal_handlers_disconnect_by_data (fixture->store, &n);
+  g_signal_handlers_disconnect_by_data (tracker, &n);
+  g_signal_handlers_disconnect_by_data (fixture->pool, &n);
+  g_signal_handlers_disconnect_by_data (save, &n);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -835,6 +894,7 @@ main (int argc, char *argv[])
   test_add_once ("/store/properties", test_properties);
   test_add_once ("/store/tracked-path", test_tracked_path);
   test_add_once ("/store/n-keys-notify", test_n_keys_notify);
+  test_add_once ("/store/no-notify-without-change", test_no_notify_without_change);
   test_add_once ("/store/load-root", test_load_root);
   test_add_once ("/store/functions", test_functions);
   test_add_once ("/store/keys/invalid", test_invalid_keys);
