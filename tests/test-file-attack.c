@@ -1109,6 +1109,41 @@ test_unreadable (Fixture *fixture,
   become_root ();
 }
 
+/* The error says why a directory cannot be used, by its code too. */
+static void
+test_unreadable_lock (Fixture *fixture,
+                      gconstpointer data)
+{
+  static const char *const names[] = { ".lock", ".backingstore" };
+  g_autofree char *lock = g_build_filename (fixture->path_name, ".lock", NULL);
+  g_autoptr (GError) error = NULL;
+
+  if (!become_nobody (fixture))
+    return;
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *name = g_build_filename (fixture->path_name, names[i], NULL);
+
+      g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
+      g_assert_true (bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL));
+      g_assert_cmpint (g_chmod (name, 0), ==, 0);
+      error = sanitize_error (fixture->backing, fixture->path);
+      assert_denied (&error);
+      g_assert_cmpint (g_chmod (name, 0600), ==, 0);
+    }
+
+  g_assert_cmpint (g_unlink (lock), ==, 0);
+  g_assert_cmpint (g_mkdir (lock, 0700), ==, 0);
+  error = sanitize_error (fixture->backing, fixture->path);
+  g_assert_error (error, BS_ERROR, BS_ERROR_FOREIGN);
+  g_assert_cmpint (g_rmdir (lock), ==, 0);
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
+
+  g_clear_object (&fixture->backing);
+  become_root ();
+}
+
 static void
 test_unwritable (Fixture *fixture,
                  gconstpointer data)
@@ -1320,6 +1355,7 @@ main (int argc,
     { "modes/of-a-copy", test_mode_of_a_copy, NULL },
     { "odd-keys", test_odd_keys, NULL },
     { "permissions/unreadable", test_unreadable, NULL },
+    { "permissions/unreadable-lock", test_unreadable_lock, NULL },
     { "permissions/unwritable", test_unwritable, NULL },
     { "permissions/sticky", test_sticky, NULL },
     { "swapped-folder/subprocess", test_swapped_folder_process, NULL },

@@ -482,6 +482,25 @@ test_recovery_fails (Fixture *fixture,
   g_assert_false (is_marked (fixture));
 }
 
+/* The next sync fails for the same reason, and says so, though it calls nothing. */
+static void
+test_says_why_again (Fixture *fixture,
+                     gconstpointer data)
+{
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  fail_once ("fsync", hex, ENOSPC);
+  for (guint i = 0; i < 3; i++)
+    {
+      error = sync_error (fixture);
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+      g_assert_nonnull (strstr (error->message, g_strerror (ENOSPC)));
+      g_clear_error (&error);
+    }
+}
+
 int
 main (int argc,
       char *argv[])
@@ -503,6 +522,7 @@ main (int argc,
     { "root-fails", test_root_fails },
     { "mark-fails", test_mark_fails },
     { "recovery-fails", test_recovery_fails },
+    { "says-why-again", test_says_why_again },
   };
   int result;
 
