@@ -390,7 +390,7 @@ test_restart (Fixture *fixture,
   bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, &error);
   g_assert_no_error (error);
 
-  /* What is released can be tracked again. */
+  /* A released path can be tracked again. */
   for (guint i = 0; i < 2; i++)
     {
       g_assert_true (bs_backing_release_path (fixture->backing, fixture->path, NULL, &error));

@@ -5,7 +5,7 @@
 #include <backingstore/base/bs-error.h>
 #include <backingstore/base/bs-key.h>
 
-/* What every backing must do, whatever it is made of. */
+/* The contract of backings, for one of any kind. */
 
 typedef struct
 {

@@ -37,7 +37,7 @@ __tsan_default_options (void)
   return "allocator_may_return_null=1";
 }
 
-/* What is cut short just after fstat() said how long it is. */
+/* A file that is cut short just after fstat() said how long it is. */
 static struct
 {
   const char *path; /* or NULL */
@@ -411,7 +411,7 @@ assert_read_fails (Fixture *fixture)
   g_assert_nonnull (error);
 }
 
-/* What no blob can be is not read as one, wherever it stands. */
+/* A thing that cannot be a blob is not read as one, wherever it stands. */
 static void
 test_no_blob (Fixture *fixture,
               gconstpointer data)
@@ -487,7 +487,7 @@ count_read_bytes (void)
   return g_ascii_strtoull (figures + strlen ("rchar: "), NULL, 10);
 }
 
-/* Who reads so much can be told to stop in the middle of it. */
+/* A long read can be cancelled in the middle. */
 static void
 verify_and_cancel (Fixture *fixture)
 {
@@ -639,7 +639,7 @@ find_attribute (const char *blob)
   return NULL;
 }
 
-/* Whatever the attribute says, what is read is the blob or an error. */
+/* A read gives the blob or an error, whatever the attribute says. */
 static gboolean
 reads_or_fails (Fixture *fixture)
 {

@@ -384,7 +384,7 @@ count_free_bytes (Mount *mount)
   return status.f_bfree * status.f_frsize;
 }
 
-/* What is called a reflink takes no room. */
+/* A transfer counted as a reflink takes no room. */
 static void
 test_reflinks_take_no_room (Fixture *fixture,
                             gconstpointer data)
@@ -870,7 +870,7 @@ test_full_pool (Fixture *fixture,
   assert_no_space (&error);
   assert_all_load (items);
 
-  /* What was begun before there is room may fail yet. */
+  /* A write begun before there is room may still fail. */
   bs_backing_store_wait_finished (session.store, NULL, &error);
   g_assert_no_error (error);
   mount_make_room (mount);
@@ -934,7 +934,7 @@ test_turns_read_only (Fixture *fixture,
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
 
-  /* What is there is there. */
+  /* Blobs that are there can still be read. */
   assert_reads (fixture->backing, fixture->key, fixture->bytes);
   assert_reads (fixture->backing, written, fixture->bytes);
   check_root (fixture, fixture->bytes);

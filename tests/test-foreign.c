@@ -434,7 +434,7 @@ test_in_a_pool (Fixture *fixture,
           assert_foreign (error);
         }
 
-      /* What could not be written stays in memory. */
+      /* Items that could not be written stay in memory. */
       bytes = bs_item_load (item, NULL, &error);
       g_assert_no_error (error);
       g_assert_true (g_bytes_equal (bytes, fixture->bytes));
@@ -650,7 +650,7 @@ test_lock_release_path (Fixture *fixture,
   expect_both (expect_busy_path, fixture);
   expect_both (expect_busy_scratch, fixture);
 
-  /* Those who were refused took nothing from the one who has it. */
+  /* A refused store takes nothing from the one that has the directory. */
   assert_reads (fixture->backing, fixture->key, fixture->bytes);
   expect_both (expect_busy_path, fixture);
 

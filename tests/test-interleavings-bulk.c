@@ -241,7 +241,7 @@ test_cancelled (Fixture *fixture, gconstpointer data)
           gate_backing_set_stubborn (fixture->gates, FALSE);
         }
 
-      /* What is left can still be deleted. */
+      /* The remaining keys can still be deleted. */
       bulk_async (fixture, set, NULL, &bulk);
       answer_ok (&bulk);
       g_assert_cmpuint (count_deleted (fixture, keys), ==, N_KEYS);
@@ -323,7 +323,7 @@ test_register_all_fails (Fixture *fixture, gconstpointer data)
   g_assert_nonnull (strstr (error->message, "39 of 40"));
   g_clear_error (&error);
   settle (fixture);
-  /* Those that were registered are let go again. */
+  /* Registered keys are let go again. */
   g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
 
   gate_backing_clear (fixture->gates);

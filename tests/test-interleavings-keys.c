@@ -75,7 +75,7 @@ test_waiter_cancelled_in_a_race (Fixture *fixture, gconstpointer data)
       item = answer_pointer (&registered);
       g_thread_join (thread);
       settle (fixture);
-      /* What it was told is what happened, unless the backing call was cut short. */
+      /* The answer is the truth, unless the backing call was cut short. */
       if (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key) == 0)
         g_assert_false (deleted);
       g_assert_cmpint (gate_backing_has_persisted (fixture->gates, fixture->file, key), ==, !deleted);
@@ -205,7 +205,7 @@ test_persist_behind_queued_delete (Fixture *fixture, gconstpointer data)
   gate_backing_reset_log (fixture->gates);
   plug_in (&plug, fixture);
   delete_async (fixture, key, NULL, &delete);
-  /* It is there, and yet this is not a no-op. */
+  /* The key is there, and yet the persist is not a no-op. */
   g_assert_true (bs_tracked_path_contains_key (fixture->tracked, key));
   persist_async (fixture, item, NULL, &persist);
   plug_out (&plug, fixture);
@@ -238,7 +238,7 @@ leave_merged (Fixture *fixture, gboolean running, gboolean cancel[3])
   if (running)
     gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1);
 
-  /* Those that leave are answered while the others wait. */
+  /* Waiters that leave are answered while the others wait. */
   for (guint i = 0; i < 3; i++)
     if (cancel[i])
       {

@@ -39,7 +39,7 @@ test_during_running_sync (Fixture *fixture, gconstpointer data)
   g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, second_key));
 }
 
-/* What is asked while a sync waits is not its business, and does not hold it up. */
+/* A waiting sync does not cover operations asked meanwhile, nor wait for them. */
 static void
 test_during_waiting_sync (Fixture *fixture, gconstpointer data)
 {
@@ -268,8 +268,8 @@ delete_again (Fixture *fixture, const char *key)
   return gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key) - n;
 }
 
-/* What it should have covered is done again when it is asked again, once; and
- * that a later sync succeeds says nothing of it. */
+/* After a failed sync each operation that it should have covered is done again when
+ * asked again, once; the success of a later sync settles nothing. */
 static void
 test_again_after_failed_sync (Fixture *fixture, gconstpointer data)
 {
@@ -291,7 +291,7 @@ test_again_after_failed_sync (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (persist_again (fixture, first), ==, 0);
   g_assert_cmpuint (delete_again (fixture, deleted), ==, 1);
   g_assert_cmpuint (delete_again (fixture, deleted), ==, 0);
-  /* It is there all the same. */
+  /* The key is there all the same. */
   g_assert_true (bs_tracked_path_contains_key (fixture->tracked, first_key));
   registered = bs_pool_register (fixture->pool, fixture->tracked, first_key, NULL, &error);
   g_assert_no_error (error);

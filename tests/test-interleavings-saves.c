@@ -377,7 +377,7 @@ test_delete (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* What is persisted while the save runs stays there. */
+/* A blob persisted while the save runs stays there. */
 static void
 test_persist (Fixture *fixture, gconstpointer data)
 {
@@ -413,7 +413,7 @@ test_persist (Fixture *fixture, gconstpointer data)
       g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, key));
       g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 3);
 
-      /* It is not named by the next one, though. */
+      /* The next save does not name the blob. */
       save_ok (document.save);
       assert_new (&document, fixture);
       document_tear_down (&document, fixture);
@@ -869,8 +869,8 @@ blocking_write (gpointer data)
   return NULL;
 }
 
-/* What only the save has brought is taken away again, too, where something else was
- * under way for its key when the save began. */
+/* A failed save takes away the blobs that only it has brought, also where another
+ * operation on the key was under way when the save began. */
 static void
 test_failed_sync_beside_write (Fixture *fixture, gconstpointer data)
 {
@@ -896,7 +896,7 @@ test_failed_sync_beside_write (Fixture *fixture, gconstpointer data)
   document_tear_down (&document, fixture);
 }
 
-/* What a failed save has persisted is deleted by one that does not name it. */
+/* A save deletes the blobs of a failed one that it does not name. */
 static void
 test_leftovers (Fixture *fixture, gconstpointer data)
 {
@@ -1108,7 +1108,7 @@ test_untrack (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* It is asked for again while the save goes on to its root. */
+/* An untrack is asked for again while the save goes on to its root. */
 static void
 test_untrack_again (Fixture *fixture, gconstpointer data)
 {

@@ -305,7 +305,7 @@ nothing_to_free (gpointer data)
 {
 }
 
-/* What is written may be made when its turn has come, inside the operation. */
+/* A content may be encoded inside the operation, when its turn has come. */
 static GBytes *
 encode_and_block (gpointer data, GCancellable *cancellable, GError **error)
 {

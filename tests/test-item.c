@@ -98,7 +98,7 @@ test_shared_read (void)
   fixture_tear_down (&fixture);
 }
 
-/* Whoever comes how late: one buffer for all. */
+/* All loads share one buffer, however late they come. */
 static void
 test_shared_buffer (void)
 {
@@ -243,7 +243,7 @@ test_replace (void)
   fixture_tear_down (&fixture);
 }
 
-/* What an operation was asked for stays what it is about, whether the item is
+/* An operation keeps to the content that it was asked for, whether the item is
  * replaced or dropped while it runs. */
 static void
 test_change_during (gconstpointer data)
@@ -449,7 +449,7 @@ test_persist (void)
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 1);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_PERSIST), ==, 1);
 
-  /* It is clean now: it leaves without another write. */
+  /* The item is clean now, and leaves without another write. */
   bs_pool_set_max_bytes (fixture.pool, 0);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 1);
@@ -647,7 +647,7 @@ test_empty_content (void)
   fixture_tear_down (&fixture);
 }
 
-/* What was loaded from an item may be the content of another. */
+/* Bytes loaded from an item may be the content of another. */
 static void
 test_insert_what_was_loaded (void)
 {

@@ -48,7 +48,7 @@ test_insert (void)
   g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 0);
   g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 0);
 
-  /* What never left memory never touches the backing. */
+  /* A content that never left memory never touches the backing. */
   fixture_wait_finished (&fixture);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 0);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, 0);
@@ -87,7 +87,7 @@ test_least_recently_used (void)
   g_assert_true (is_resident (items[0]));
   g_assert_true (is_resident (items[3]));
 
-  /* What is clean goes before the call returns. */
+  /* A clean content goes before the call returns. */
   bs_pool_set_max_bytes (fixture.pool, 500);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
   g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 5);
@@ -616,7 +616,7 @@ test_register (void)
   g_assert_no_error (error);
   g_clear_object (&result);
 
-  /* It is the item's now, whatever happens at the path. */
+  /* The blob is the item's now, whatever happens at the path. */
   g_assert_true (bs_backing_store_delete_persisted (fixture.store, fixture.tracked, key, NULL, &error));
   g_assert_no_error (error);
   g_clear_pointer (&bytes, g_bytes_unref);
@@ -742,7 +742,7 @@ test_register_all (void)
   g_assert_cmpuint (g_hash_table_size (sizes), ==, N_ALL);
   g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 0);
 
-  /* What was loaded stays loaded though its item has gone. */
+  /* Loaded bytes stay loaded though their item has gone. */
   g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, N_ALL);
   kept = g_list_model_get_item (all, 17);
   g_assert_true (is_resident (kept));
@@ -950,7 +950,7 @@ test_drop_all_while_writing (void)
   wait_until (count (&fixture, BS_OPERATION_WRITE) > 0);
   for (guint i = 0; i < 10; i++)
     g_assert_finalize_object (items[i]);
-  /* Whoever is just about to write one has it for a moment. */
+  /* A thread that is about to write an item holds it for a moment. */
   wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
   assert_goes (g_steal_pointer (&fixture.pool));
   bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
@@ -1037,7 +1037,7 @@ test_closed_store (void)
   g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
   g_clear_error (&error);
 
-  /* What is in memory stays within reach. */
+  /* Contents in memory stay within reach. */
   late = insert (fixture.pool, 100, 'b');
   bytes = bs_item_load (late, NULL, &error);
   g_assert_no_error (error);
@@ -1318,8 +1318,8 @@ test_made_by_hand (void)
   g_assert_finalize_object (pool);
 }
 
-/* What primary storage has turns out to be bad, and cannot be written anew: nothing is
- * persisted, the error is the write's, and the next time it is written after all. */
+/* A blob in primary storage turns out to be bad, and cannot be written anew: the persist
+ * fails with the error of the write, and the next one writes the blob after all. */
 static void
 test_persist_rewriting_fails (void)
 {

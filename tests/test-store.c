@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store-fixture.h"
 
-/* What a store promises where no interleaving matters: properties, errors, bad
- * input, closing. Everything stays usable after each of them. */
+/* Promises of a store that hold under any interleaving: properties, errors, bad
+ * input, closing. The store stays usable after each of them. */
 
 static gboolean
 nothing (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
@@ -10,7 +10,7 @@ nothing (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError
   return TRUE;
 }
 
-/* Whatever went wrong before: the store, the path and the pool still do their work. */
+/* The store, the path and the pool still work after any error. */
 static void
 assert_usable (Fixture *fixture)
 {
@@ -407,7 +407,7 @@ test_silent_failures (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* What fails says which operation, key and path. */
+/* An error names the operation, the key and the path. */
 static void
 test_messages (Fixture *fixture, gconstpointer data)
 {
@@ -713,7 +713,7 @@ test_close_cancelled_while_draining (Fixture *fixture, gconstpointer data)
   answer_ok (&close);
 }
 
-/* Whoever closes again while the backing is being closed has not cancelled that. */
+/* A close asked while the backing is being closed is not cancelled with the first. */
 static void
 test_close_again_after_cancel (Fixture *fixture, gconstpointer data)
 {
@@ -839,7 +839,7 @@ wait_notified (Fixture *fixture)
   g_signal_handler_disconnect (fixture->pool, id);
 }
 
-/* What is as it was before is not told. */
+/* A property does not notify without a change. */
 static void
 test_no_notify_without_change (Fixture *fixture, gconstpointer data)
 {
@@ -859,7 +859,7 @@ test_no_notify_without_change (Fixture *fixture, gconstpointer data)
   g_signal_connect (fixture->pool, "notify::trim-on-low-memory", G_CALLBACK (notify_cb), &n);
   g_signal_connect (save, "notify::max-parallel", G_CALLBACK (notify_cb), &n);
 
-  /* What is there is persisted, by a call too, and what is not is deleted. */
+  /* A key that is there is persisted, by a call too, and one that is not is deleted. */
   bs_item_persist (item, fixture->tracked, NULL, &error);
   g_assert_no_error (error);
   gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pool-fixture.h"
 
-/* What comes near its end in memory is written before it is in the way. */
+/* Contents near their end in memory are written before they must leave. */
 
 #define BUDGET 10000
 #define SIZE 100
@@ -22,7 +22,7 @@ count_report (BsBackingStore *store, const char *key, BsOperation operation, GEr
   (*n)++;
 }
 
-/* Who has to leave is clean by then, and goes at once. */
+/* A victim is clean by then, and goes at once. */
 static void
 test_victims_are_clean (void)
 {
@@ -122,7 +122,7 @@ test_used_meanwhile (void)
   fixture_tear_down (&fixture);
 }
 
-/* What has to leave while it is written behind is not written twice. */
+/* A content that must leave while it is written behind is not written twice. */
 static void
 test_overtaken (void)
 {

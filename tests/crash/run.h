@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* What the crash tests share: which of many cases are run, and a directory for
+/* Shared by the crash tests: which of many cases are run, and a directory for
  * each. */
 
 /* A workload, and what its file system cannot do. */

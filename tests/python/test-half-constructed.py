@@ -79,7 +79,7 @@ def list_methods(name):
 
 
 def list_questions(name):
-    """What asks about an object and changes nothing, as (name, function)."""
+    """Questions about an object, which change nothing, as (name, function)."""
     cls = getattr(Bs, name)
     for spec in cls.list_properties():
         if spec.flags & GObject.ParamFlags.READABLE:
@@ -101,7 +101,7 @@ def list_calls(name):
 
 
 def list_constructors(name):
-    """What is made with objects that lack their own properties is asked all questions."""
+    """Constructors that are given objects without properties; the result is asked all questions."""
     def construct(constructor, arguments):
         item = getattr(getattr(Bs, name), constructor)(*map(make_value, arguments))
         for _, question in list_questions(name) if item is not None else ():
