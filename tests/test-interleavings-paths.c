@@ -506,6 +506,11 @@ test_untrack_cancelled_or_failed (Fixture *fixture, gconstpointer data)
   g_assert_false (bs_tracked_path_get_closed (fixture->tracked));
   sync_async (fixture, NULL, &persist);
   answer_ok (&persist);
+  /* The path is tracked as before: nothing is scanned, and there is no second object. */
+  gate_backing_reset_log (fixture->gates);
+  again = track (fixture, fixture->file);
+  g_assert_true (again == fixture->tracked);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), ==, 0);
 }
 
 /* Somebody tracks the path while an untrack waits, which is then cancelled, and asks

@@ -1329,6 +1329,7 @@ test_persist_rewriting_fails (void)
   g_autofree char *key = NULL;
   Fixture fixture;
   BsItem *item;
+  guint n_writes;
 
   fixture_set_up (&fixture, G_MAXUINT64);
   fixture_track (&fixture);
@@ -1358,6 +1359,16 @@ test_persist_rewriting_fails (void)
   g_assert_cmpuint (count (&fixture, BS_OPERATION_PERSIST), ==, 3);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), >, 2);
   g_assert_true (bs_tracked_path_contains_key (fixture.tracked, key));
+  assert_goes (item);
+
+  /* A content that the persist itself has just written is not written twice. */
+  item = insert (fixture.pool, 100, 'b');
+  n_writes = count (&fixture, BS_OPERATION_WRITE);
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_PERSIST, NULL, 1, corrupt);
+  g_assert_false (bs_item_persist (item, fixture.tracked, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_PERSIST), ==, 4);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, n_writes + 1);
 
   assert_goes (item);
   fixture_tear_down (&fixture);
