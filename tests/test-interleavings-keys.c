@@ -790,6 +790,51 @@ test_read_register_read (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A read finds nothing, and the path cannot help: the store asks the backing again
+ * when the key is registered once more. */
+static void
+test_register_after_lost_read (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "a");
+  g_autoptr (BsItem) item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
+  g_autoptr (BsItem) again = NULL;
+  g_autoptr (GError) error = NULL;
+
+  gate_backing_lose_primary (fixture->gates, key);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  gate_backing_reset_log (fixture->gates);
+  g_assert_null (bs_item_load (item, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  g_clear_error (&error);
+  again = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error);
+  g_assert_no_error (error);
+  assert_content (again, "a");
+  assert_log (fixture, key, "read register_key register_key read");
+}
+
+/* A registration fails: whether the path has the key is uncertain, so that a persist
+ * is no no-op. */
+static void
+test_persist_after_failed_register (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsItem) item = insert (fixture, "a");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  g_autoptr (GError) error = NULL;
+
+  gate_backing_put_persisted (fixture->gates, file, key, "a");
+  tracked = track (fixture, file);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  gate_backing_reset_log (fixture->gates);
+  g_assert_null (bs_pool_register (fixture->pool, tracked, key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_clear_error (&error);
+  bs_item_persist (item, tracked, NULL, &error);
+  g_assert_no_error (error);
+  assert_log (fixture, key, "register_key write persist");
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -819,6 +864,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/write-behind/meanwhile", test_during_write_behind);
   test_add ("/interleavings/loads", test_loads_share_one_read);
   test_add ("/interleavings/read-register-read", test_read_register_read);
+  test_add ("/interleavings/lost/read-then-register", test_register_after_lost_read);
+  test_add ("/interleavings/failure/register-then-persist", test_persist_after_failed_register);
 
   return g_test_run ();
 }

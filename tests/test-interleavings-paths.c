@@ -840,6 +840,29 @@ test_close_release_fails (Fixture *fixture, gconstpointer data)
   g_assert_true (gate_backing_is_closed (fixture->gates));
 }
 
+/* A read whose blob is missing from primary storage fetches it from the path, which is
+ * not released meanwhile. */
+static void
+test_untrack_during_healing (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "a");
+  g_autoptr (BsItem) item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
+  Answer load = { 0, }, untrack = { 0, };
+
+  gate_backing_lose_primary (fixture->gates, key);
+  gate_backing_hold (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
+  bs_item_load_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &load);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1);
+  gate_backing_reset_log (fixture->gates);
+  bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
+  untrack_async (fixture, NULL, &untrack);
+  g_assert_false (answer_is_there (&untrack));
+  gate_backing_release (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
+  g_bytes_unref (answer_pointer (&load));
+  answer_ok (&untrack);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -859,6 +882,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/sync/again-after-cancelled-sync", test_again_after_cancelled_sync);
   test_add ("/interleavings/untrack/after-syncs", test_untrack_after_syncs);
   test_add ("/interleavings/untrack/during-bulk", test_untrack_during_bulk);
+  test_add ("/interleavings/untrack/during-healing", test_untrack_during_healing);
   test_add ("/interleavings/untrack/cancelled-or-failed", test_untrack_cancelled_or_failed);
   test_add ("/interleavings/untrack/after-track", test_track_before_untrack);
   test_add ("/interleavings/untrack/again", test_untrack_again);
