@@ -634,20 +634,24 @@ test_write_again_after_failure (Fixture *fixture, gconstpointer data)
 static void
 test_write_behind_queued_at_last_drop (Fixture *fixture, gconstpointer data)
 {
-  BsItem *item;
+  /* The plugs are in another pool, so that it is the item that has to leave. */
+  g_autoptr (BsPool) pool = bs_pool_new (fixture->store, 1000);
+  g_autoptr (GBytes) bytes = g_bytes_new_static ("leaves", 6);
   g_autofree char *key = NULL;
   Plug plug = { 0, };
+  BsItem *item;
 
   plug_in (&plug, fixture);
-  item = insert (fixture, "leaves");
+  item = bs_pool_insert (pool, bytes);
   key = bs_item_dup_key (item);
-  bs_pool_set_max_bytes (fixture->pool, 0);
+  bs_pool_set_max_bytes (pool, 0);
   g_assert_finalize_object (item);
   plug_out (&plug, fixture);
   settle (fixture);
   /* Nobody wants it any more. */
   assert_log (fixture, key, "");
   g_assert_true (is_forgotten (fixture->store, key));
+  assert_goes (g_steal_pointer (&pool));
 }
 
 static void
