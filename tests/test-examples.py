@@ -90,7 +90,7 @@ def get_figure(output, pattern):
 def test_round_trip(source, target):
     files = make_source(source)
     output = expect(0, 'stores', 'store', source, target, '--budget=1', message=f'Persisted   {N_FILES} files')
-    check('the largest is larger than that' in output, 'says why the pool is larger than its budget')
+    check('the largest file is above the budget' in output, 'says why memory is larger than the budget')
     check(get_figure(output, r'Pool +([\d.]+) MiB') > 0, 'tells the peak')
     check(get_figure(output, r'([\d]+) evicted') > 0, 'evicts')
 
@@ -111,7 +111,7 @@ def test_round_trip(source, target):
 
     output = expect(0, 'verifies with a large budget', 'verify', target, '--budget=100')
     check(get_figure(output, r'(\d+) hits') >= left, 'counts the hits')
-    check('larger than that' not in output, 'has no excuse to make')
+    check('above the budget' not in output, 'has no excuse to make')
 
 
 def test_failures(source, target):

@@ -802,13 +802,12 @@ summarize (Example *self)
     printf ("%u skipped\n", self->n_skipped);
   else
     printf ("each with the SHA-256 of the original\n");
-  printf ("%-11s %.1f MiB at most, budget %.1f MiB", "Pool",
+  printf ("%-11s %.1f MiB at most, budget %.1f MiB\n", "Pool",
           self->peak_use / MIB, bs_pool_get_max_bytes (self->pool) / MIB);
-  if ((guint64) largest > bs_pool_get_max_bytes (self->pool))
-    printf ("; a file is held whole, and the largest is larger than that");
-  printf ("\n");
   printf ("%-11s %.1f MiB resident at most, %.1f MiB before the first file\n", "Process",
           get_resident_peak () / MIB, self->peak_before / MIB);
+  if ((guint64) largest > bs_pool_get_max_bytes (self->pool))
+    printf ("%-11s the largest file is above the budget: it is in memory whole while it is used\n", "Memory");
   printf ("%-11s %" G_GUINT64_FORMAT " hits, %" G_GUINT64_FORMAT " misses, %" G_GUINT64_FORMAT " written, "
           "%" G_GUINT64_FORMAT " evicted\n", "Loads", stats->hits, stats->misses, stats->writes, stats->evictions);
   printf ("%-11s %" G_GUINT64_FORMAT " linked, %" G_GUINT64_FORMAT " reflinked, %" G_GUINT64_FORMAT " copied\n",

@@ -355,14 +355,14 @@ class Example {
         const nBytes = items.reduce((sum, item) => sum + item.size, 0);
         const largest = items.reduce((size, item) => Math.max(size, item.size), 0);
         const verdict = this.storing ? `${this.nSkipped} skipped` : 'each with the SHA-256 of the original';
-        const reason = largest > this.pool.max_bytes
-            ? '; a file is held whole, and the largest is larger than that' : '';
+        const note = largest > this.pool.max_bytes
+            ? '\nMemory      the largest file is above the budget: it is in memory whole while it is used' : '';
         const nDeleted = this.storing ? 0 : Math.min(items.length, N_DELETED);
         print(`${'Total'.padEnd(11)} ${(seconds() - this.begun).toFixed(2).padStart(8)} s
 
 Files       ${items.length}, ${mib(nBytes)}, the largest ${mib(largest)}; ${verdict}
-Pool        ${mib(this.peakUse)} at most, budget ${mib(this.pool.max_bytes)}${reason}
-Process     ${mib(getResidentPeak())} resident at most, ${mib(this.peakBefore)} before the first file
+Pool        ${mib(this.peakUse)} at most, budget ${mib(this.pool.max_bytes)}
+Process     ${mib(getResidentPeak())} resident at most, ${mib(this.peakBefore)} before the first file${note}
 Loads       ${stats.hits} hits, ${stats.misses} misses, ${stats.writes} written, ${stats.evictions} evicted
 Blobs       ${files.linked} linked, ${files.reflinked} reflinked, ${files.copied} copied
 Persisted   ${this.tracked.n_keys} files; ${nDeleted} deleted`);

@@ -358,13 +358,13 @@ class Example:
         verdict = f'{self.n_skipped} skipped' if self.storing else 'each with the SHA-256 of the original'
         n_deleted = 0 if self.storing else min(len(items), N_DELETED)
         largest = max(sizes)
-        reason = ('; a file is held whole, and the largest is larger than that'
-                  if largest > self.pool.get_max_bytes() else '')
+        note = ('\nMemory      the largest file is above the budget: it is in memory whole while it is used'
+                if largest > self.pool.get_max_bytes() else '')
         print(f'''{'Total':11} {time.monotonic() - self.begun:8.2f} s
 
 Files       {len(items)}, {sum(sizes) / MIB:.1f} MiB, the largest {largest / MIB:.1f} MiB; {verdict}
-Pool        {self.peak_use / MIB:.1f} MiB at most, budget {self.pool.get_max_bytes() / MIB:.1f} MiB{reason}
-Process     {get_resident_peak() / MIB:.1f} MiB resident at most, {self.peak_before / MIB:.1f} MiB before the first file
+Pool        {self.peak_use / MIB:.1f} MiB at most, budget {self.pool.get_max_bytes() / MIB:.1f} MiB
+Process     {get_resident_peak() / MIB:.1f} MiB resident at most, {self.peak_before / MIB:.1f} MiB before the first file{note}
 Loads       {stats.hits} hits, {stats.misses} misses, {stats.writes} written, {stats.evictions} evicted
 Blobs       {files.linked} linked, {files.reflinked} reflinked, {files.copied} copied
 Persisted   {len(self.tracked)} files; {n_deleted} deleted''')

@@ -438,11 +438,11 @@ class Example {
         var n_deleted = storing ? 0 : uint.min (n_items, N_DELETED);
         stdout.printf ("Files       %u, %.1f MiB, the largest %.1f MiB; %s\n",
                        n_items, n_bytes / MIB, largest / MIB, verdict);
-        var reason = largest > pool.max_bytes ? "; a file is held whole, and the largest is larger than that" : "";
-        stdout.printf ("Pool        %.1f MiB at most, budget %.1f MiB%s\n",
-                       peak_use / MIB, pool.max_bytes / MIB, reason);
+        stdout.printf ("Pool        %.1f MiB at most, budget %.1f MiB\n", peak_use / MIB, pool.max_bytes / MIB);
         stdout.printf ("Process     %.1f MiB resident at most, %.1f MiB before the first file\n",
                        get_resident_peak () / MIB, peak_before / MIB);
+        if (largest > pool.max_bytes)
+            stdout.printf ("Memory      the largest file is above the budget: it is in memory whole while it is used\n");
         stdout.printf (@"Loads       $(stats.hits) hits, $(stats.misses) misses, $(stats.writes) written, $(stats.evictions) evicted\n");
         stdout.printf (@"Blobs       $(files.linked) linked, $(files.reflinked) reflinked, $(files.copied) copied\n");
         stdout.printf (@"Persisted   $(tracked.n_keys) files; $n_deleted deleted\n");
