@@ -12,12 +12,8 @@ G_BEGIN_DECLS
 BS_AVAILABLE_IN_1_0
 G_DECLARE_FINAL_TYPE (BsItem, bs_item, BS, ITEM, GObject)
 
-typedef struct _BsPool BsPool;
-
 BS_AVAILABLE_IN_1_0
 char     *bs_item_dup_key        (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
-BS_AVAILABLE_IN_1_0
-BsPool   *bs_item_get_pool       (BsItem *self);
 BS_AVAILABLE_IN_1_0
 gint64    bs_item_get_size       (BsItem *self);
 BS_AVAILABLE_IN_1_0

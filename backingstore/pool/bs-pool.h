@@ -15,6 +15,10 @@ G_BEGIN_DECLS
 BS_AVAILABLE_IN_1_0
 G_DECLARE_FINAL_TYPE (BsPool, bs_pool, BS, POOL, GObject)
 
+/* Of an item, declared where there is a BsPool: C99 takes one typedef of a name. */
+BS_AVAILABLE_IN_1_0
+BsPool *bs_item_get_pool (BsItem *self);
+
 BS_AVAILABLE_IN_1_0
 BsPool         *bs_pool_new                    (BsBackingStore *store, guint64 max_bytes) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0
