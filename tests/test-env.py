@@ -123,9 +123,10 @@ class CountTest(EnvTestCase):
     def test_programs(self):
         counts, skips, failures = self.count(
             {'result': 'OK', 'stdout': ''}, {'result': 'SKIP', 'stdout': '1..0 # SKIP no kernel\n'},
-            {'result': 'SKIP', 'stdout': ''}, {'result': 'TIMEOUT', 'stdout': 'ok 1 one\n'})
-        self.assertEqual(counts, [2, 1, 2])
-        self.assertEqual(skips, 'no kernel\tprogram\nfor no reason\tprogram\n')
+            {'result': 'SKIP', 'stdout': ''}, {'result': 'SKIP', 'stdout': 'looking\nno compiler\n'},
+            {'result': 'TIMEOUT', 'stdout': 'ok 1 one\n'})
+        self.assertEqual(counts, [2, 1, 3])
+        self.assertEqual(skips, 'no kernel\tprogram\nfor no reason\tprogram\nno compiler\tprogram\n')
         self.assertIn('TIMEOUT', failures)
 
 
