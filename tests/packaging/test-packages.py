@@ -155,7 +155,7 @@ class InstallTest(PackageTestCase):
         self.assertNotIn('libbackingstore-1.so.0', needed(program))
 
     def test_versions(self):
-        text = re.sub(r' +', ' ', next(self.prefix.rglob('backingstore-1.pc')).read_text())
+        text = next(self.prefix.rglob('backingstore-1.pc')).read_text()
         self.assertIn('\nRequires: gio-2.0 >= 2.74\n', text)
         self.assertIn('\nRequires.private: gio-unix-2.0 >= 2.74, libxxhash >= 0.8\n', text)
         self.assertEqual(self.pkg_config('--modversion'), [project_version()])
@@ -216,6 +216,27 @@ class InstalledTestsTest(PackageTestCase):
         output = run('gnome-desktop-testing-runner', '-d', prefix / 'share', '--tap',
                      *(f'backingstore-1/{name}.test' for name in names), env=environment)
         self.assertIn(f'total={len(names)}; passed={len(names)}; skipped=0; failed=0', output.splitlines()[-1])
+
+
+class ExampleTest(PackageTestCase):
+    """The script that shows the example, with a build of its own."""
+
+    def run_example(self, *arguments):
+        result = subprocess.run([TOP / 'docs' / 'examples' / 'run', *arguments], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200,
+                                env={**os.environ, 'BACKINGSTORE_BUILDS': str(self.top / 'builds')})
+        return result.returncode, result.stdout.splitlines()[-1], result.stdout
+
+    def test_verdict(self):
+        source = self.top / 'source'
+        source.mkdir()
+        for i in range(1234):
+            (source / str(i)).write_text(str(i))
+        target = f'--target={self.top / "target"}'
+        self.assertEqual(self.run_example(target, source)[:2], (0, '== c: 1,234 files came back identical'))
+        status, verdict, output = self.run_example(target, source)
+        self.assertEqual((status, verdict), (1, '== c: failed, not stored'))
+        self.assertIn('was used before: choose a new target', output)
 
 
 class FlatpakTest(PackageTestCase):
