@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Writes bs-version.h: the version, and a pair of macros for each stable series."""
+"""Writes bs-version.h: the version, and a pair of macros for each series."""
 
 import sys
 
@@ -85,14 +85,16 @@ MACROS = '''
  * BS_DEPRECATED_IN_{major}_{minor}_FOR:
  * @f: what to use instead
  *
- * Marks what was deprecated in {major}.{minor}.
+ * Marks what was deprecated in {major}.{minor}. It stands after the
+ * BS_AVAILABLE_IN_… of the same declaration, which says since when there is such
+ * a symbol.
  */
 #if BS_VERSION_MIN_REQUIRED >= BS_VERSION_{major}_{minor}
-#define BS_DEPRECATED_IN_{major}_{minor} G_DEPRECATED _BS_EXTERN
-#define BS_DEPRECATED_IN_{major}_{minor}_FOR(f) G_DEPRECATED_FOR (f) _BS_EXTERN
+#define BS_DEPRECATED_IN_{major}_{minor} G_DEPRECATED
+#define BS_DEPRECATED_IN_{major}_{minor}_FOR(f) G_DEPRECATED_FOR (f)
 #else
-#define BS_DEPRECATED_IN_{major}_{minor} _BS_EXTERN
-#define BS_DEPRECATED_IN_{major}_{minor}_FOR(f) _BS_EXTERN
+#define BS_DEPRECATED_IN_{major}_{minor}
+#define BS_DEPRECATED_IN_{major}_{minor}_FOR(f)
 #endif
 
 #if BS_VERSION_MAX_ALLOWED < BS_VERSION_{major}_{minor}
@@ -104,9 +106,7 @@ MACROS = '''
 
 output, version = sys.argv[1:]
 major, minor, micro = (int(part) for part in version.split('.'))
-# An odd minor version is on its way to the next stable series.
-newest = minor + minor % 2
-series = [{'major': major, 'minor': m} for m in range(0, newest + 1, 2)]
+series = [{'major': major, 'minor': m} for m in range(minor + 1)]
 
 with open(output, 'w', encoding='utf-8') as header:
     header.write(HEAD.format(major=major, minor=minor, micro=micro))

@@ -5,7 +5,7 @@
 #include <backingstore/base/bs-error.h>
 #include <backingstore/base/bs-key.h>
 
-/* What every backing must do, whatever it is made of. */
+/* The contract of backings, for one of any kind. */
 
 typedef struct
 {
@@ -18,6 +18,9 @@ typedef struct
 /* `kind` must live as long as the tests. */
 void   backing_contract_add_tests (const BackingKind *kind);
 
+/* Whether every case is run, and not a part that takes less time: with the setup
+ * "whole", and in the long tests. */
+gboolean tests_are_whole          (void);
 char  *make_test_directory        (void);
 /* Symbolic links are removed, not followed. */
 void   remove_test_directory      (const char *path);

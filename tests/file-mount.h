@@ -26,10 +26,10 @@ Mount      *mount_bind       (Mount *self, const char *directory);
 /* With other options, and at another place; like the system calls. */
 int         mount_remount    (Mount *self, const char *options);
 int         mount_move_over  (Mount *self, const char *path);
-/* Whatever still uses it keeps it until then. */
+/* Open files keep the mount until they are closed. */
 void        mount_free       (Mount *self);
 
-/* What the file system can do, as asked by trying. */
+/* Abilities of the file system, found by trying. */
 gboolean    mount_has_links      (Mount *self);
 gboolean    mount_has_reflinks   (Mount *self);
 gboolean    mount_has_attributes (Mount *self);

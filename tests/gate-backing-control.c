@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What tests do with a backing that has gates. */
+/* The functions by which tests control a backing that has gates. */
 
 guint
 watchdog_get_seconds (void)

@@ -500,7 +500,7 @@ gate_sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable,
   guint64 serial = 0;
   gboolean success;
 
-  /* What it makes durable is what was there when it was called. */
+  /* A sync makes durable the blobs that were there when it was called. */
   g_mutex_lock (&gate_backing_get_private (backing)->mutex);
   serial = gate_backing_get_private (backing)->serial;
   g_mutex_unlock (&gate_backing_get_private (backing)->mutex);

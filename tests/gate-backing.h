@@ -63,7 +63,7 @@ GThread     *gate_backing_get_thread  (GateBacking *self, BsOperation operation)
 /* How many ran side by side at most. */
 guint        gate_backing_get_max_parallel (GateBacking *self);
 
-/* What is stored. */
+/* The stored blobs. */
 gboolean     gate_backing_has_primary     (GateBacking *self, const char *key);
 void         gate_backing_lose_primary    (GateBacking *self, const char *key);
 guint        gate_backing_get_n_primary   (GateBacking *self);

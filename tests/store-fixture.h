@@ -21,7 +21,7 @@ typedef struct
   guint n_threads;
 } Fixture;
 
-/* What a test is run with. */
+/* The settings of one run of a test. */
 typedef struct
 {
   guint max_threads;

@@ -520,7 +520,7 @@ call (Fixture *fixture,
     }
 }
 
-/* What every message about the operation begins with. */
+/* The beginning of every message about the operation. */
 static char *
 prefix_of (BsOperation operation)
 {

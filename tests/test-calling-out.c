@@ -95,7 +95,7 @@ test_calls_in_vfuncs (Fixture *fixture, gconstpointer data)
         other = track (fixture, file);
         bs_backing_store_untrack_path_async (fixture->store, other, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
         answer_ok (&answer);
-        /* What was dropped may be deleted just now, which visits once more. */
+        /* A dropped blob may be deleted just now, which visits once more. */
         settle (fixture);
         gate_backing_clear (fixture->gates);
         visit_finish (&visitor);

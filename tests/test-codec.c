@@ -53,7 +53,7 @@ assert_text (gpointer object, const char *text)
   g_assert_cmpstr (TEST_TEXT (object)->text, ==, text);
 }
 
-/* What a function of the codec is to do instead of its work. */
+/* The misbehaviour of a codec's function. */
 typedef enum
 {
   WORK,
@@ -372,7 +372,7 @@ test_round_trip (void)
   g_assert_cmpuint (calls (codec, MEASURE), ==, 2);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 1);
 
-  /* It is clean now. */
+  /* The item is clean now. */
   trim (&fixture, 0);
   assert_loads (item, "hello");
   g_assert_cmpuint (calls (codec, ENCODE), ==, 1);
@@ -388,7 +388,7 @@ test_round_trip (void)
   tear_down (&fixture, codec);
 }
 
-/* What is in memory and nothing else, without the codec and without waiting. */
+/* Contents in memory and no others, without the codec and without waiting. */
 static void
 test_try_load (void)
 {
@@ -500,7 +500,7 @@ test_alive (void)
   tear_down (&fixture, codec);
 }
 
-/* What the application still holds when item and pool are gone. */
+/* The application still holds an object when item and pool are gone. */
 static void
 test_outlives_pool (void)
 {
@@ -537,7 +537,7 @@ test_run_dispose (void)
   g_assert_true (other == object);
   g_clear_object (&other);
 
-  /* It is not followed any more. */
+  /* The pool follows the object no longer. */
   trim (&fixture, 0);
   wait_until (bs_pool_get_memory_in_use (fixture.pool) == 0);
   other = load (item);
@@ -1118,7 +1118,7 @@ test_main_context (void)
   tear_down (&fixture, codec);
 }
 
-/* What is not measured yet takes no part in the budget, and then it does. */
+/* An object takes part in the budget once it is measured. */
 static void
 test_measured_later (void)
 {
@@ -1281,7 +1281,7 @@ test_other_kind_fails (void)
   tear_down (&fixture, codec);
 }
 
-/* It is written and then read, and is one thing that was asked. */
+/* A content is written and then read, as one operation. */
 static void
 test_other_kind_while_closing (gconstpointer data)
 {
@@ -1322,8 +1322,8 @@ test_other_kind_while_closing (gconstpointer data)
   tear_down (&fixture, codec);
 }
 
-/* What waits for all that was asked waits for the reading too, without a main
- * loop that runs. */
+/* Waiting for all operations covers the reading too, without a main loop that
+ * runs. */
 static void
 test_other_kind_is_waited_for (void)
 {
@@ -1352,7 +1352,7 @@ test_other_kind_is_waited_for (void)
   tear_down (&fixture, codec);
 }
 
-/* What an application does when it hears that an object is gone. */
+/* The reaction of an application to the end of an object. */
 typedef struct
 {
   Fixture *fixture;
@@ -1573,7 +1573,7 @@ test_cancelled (void)
   tear_down (&fixture, codec);
 }
 
-/* What was persisted by one pool is an object in another. */
+/* A blob that one pool has persisted is an object in another. */
 static void
 test_persisted (void)
 {
@@ -1652,8 +1652,8 @@ test_max_items (void)
   tear_down (&fixture, codec);
 }
 
-/* What a language binding does when somebody else takes or drops a reference:
- * it waits for its interpreter, where anything may be going on. */
+/* The toggle notification of a language binding when another thread takes or drops
+ * a reference: it waits for the interpreter, where anything may be going on. */
 typedef struct
 {
   Fixture *fixture;

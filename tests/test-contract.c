@@ -499,6 +499,48 @@ test_priorities (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* Each of many priorities has its place, whichever of the others are in use. */
+static void
+test_many_priorities (Fixture *fixture, gconstpointer data)
+{
+  enum { N = 30 };
+  BsItem *items[N];
+  char *keys[N];
+  Answer writes[N] = { { 0, }, };
+  Plug plug = { 0, };
+
+  bs_backing_store_set_max_threads (fixture->store, 1);
+  fixture->n_threads = 1;
+  for (guint round = 0; round < 2; round++)
+    {
+      plug_in (&plug, fixture);
+      /* Asked in another order than that of the priorities: 7 and N have no common divisor. */
+      for (guint i = 0; i < N; i++)
+        {
+          guint at = i * 7 % N;
+
+          items[at] = insert (fixture, "a");
+          keys[at] = bs_item_dup_key (items[at]);
+          gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, keys[at], GATE_BEFORE);
+          bs_item_write_async (items[at], G_PRIORITY_DEFAULT + at, NULL, answer_cb, &writes[at]);
+        }
+      plug_out (&plug, fixture);
+      for (guint i = 0; i < N; i++)
+        {
+          gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, keys[i], GATE_BEFORE, 1);
+          for (guint later = i + 1; later < N; later++)
+            g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE, keys[later]), ==, 0);
+          gate_backing_release (fixture->gates, BS_OPERATION_WRITE, keys[i], GATE_BEFORE);
+        }
+      for (guint i = 0; i < N; i++)
+        {
+          answer_ok (&writes[i]);
+          g_object_unref (items[i]);
+          g_free (keys[i]);
+        }
+    }
+}
+
 /* A sync lends its priority to what it waits for. */
 static void
 test_sync_lends (Fixture *fixture, gconstpointer data)
@@ -743,6 +785,7 @@ main (int argc, char *argv[])
   test_add ("/contract/merging/two-paths", test_no_merging_across_paths);
   test_add ("/contract/lanes/bounds", test_lanes);
   test_add_once ("/contract/lanes/priorities", test_priorities);
+  test_add_once ("/contract/lanes/many-priorities", test_many_priorities);
   test_add_once ("/contract/lanes/sync-lends", test_sync_lends);
   test_add ("/contract/no-deadlock/crowd", test_crowd);
   test_add ("/contract/no-deadlock/track", test_track_from_eight_threads);

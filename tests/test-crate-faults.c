@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the crate file_backed gets wrong under fault, and that ours does otherwise.
- * Here is what needs a pool on real files; the others stand beside their kind:
+/* Mistakes of the crate file_backed under fault, which the library does not make.
+ * Here are those that need a pool on real files; the others stand beside their kind:
  *
  *   a failed read during a mutable load deletes the only copy
  *       here, /item/load-error
@@ -31,7 +31,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What an application has. */
+/* The objects of an application. */
 typedef struct
 {
   BsFaultBacking *fault;
@@ -381,7 +381,7 @@ test_missing_scratch (Fixture *fixture,
       else
         remove_test_directory (shard);
 
-      /* It is brought back from where it is whole. */
+      /* The blob is brought back from the path that has it whole. */
       if (i < 2)
         {
           assert_loads (item, fixture->bytes);
@@ -401,7 +401,7 @@ test_missing_scratch (Fixture *fixture,
   session_end (&session, fixture);
 }
 
-/* What a save does, again and again, after somebody removed a blob. */
+/* Saves after a hand that is not ours has removed a blob. */
 static void
 test_stray_unlink (Fixture *fixture,
                    gconstpointer data)
@@ -475,7 +475,7 @@ test_crash_leaves_scratch (Fixture *fixture,
   session_end (&session, fixture);
 }
 
-/* What is listed can be registered, and only that is listed. */
+/* Every listed key can be registered, and no other name is listed. */
 static void
 test_odd_names (Fixture *fixture,
                 gconstpointer data)

@@ -37,7 +37,7 @@ def run(*arguments):
 
 
 class Document:
-    """What the document should be, beside what it is."""
+    """The pages that the document should have, beside the document."""
 
     def __init__(self, directory):
         self.directory = directory

@@ -9,6 +9,9 @@ import hashlib
 import os
 import pty
 import re
+import resource
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,14 +31,14 @@ def check(condition, what):
     return condition
 
 
-def run(*arguments):
-    return subprocess.run([*COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=100)
+def run(*arguments, prefix=(), preexec=None):
+    return subprocess.run([*prefix, *COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=100, preexec_fn=preexec)
 
 
-def expect(status, what, *arguments, message=''):
+def expect(status, what, *arguments, message='', **options):
     """Checks an exit status and what it says, on stdout if all is well."""
-    result = run(*arguments)
+    result = run(*arguments, **options)
     said = result.stderr if status else result.stdout
     if not check(result.returncode == status and message in said, what):
         print(f'status {result.returncode}\n{result.stdout}{result.stderr}', file=sys.stderr)
@@ -74,7 +77,9 @@ def get_blob(target, key):
 
 
 def read_manifest(target):
-    return [line.split(' ') for line in (target / 'manifest').read_text().splitlines()]
+    heading, *lines = (target / 'manifest').read_text().splitlines()
+    assert heading == '# Files'
+    return [line.split(' ') for line in lines]
 
 
 def get_figure(output, pattern):
@@ -85,6 +90,7 @@ def get_figure(output, pattern):
 def test_round_trip(source, target):
     files = make_source(source)
     output = expect(0, 'stores', 'store', source, target, '--budget=1', message=f'Persisted   {N_FILES} files')
+    check('the largest file is above the budget' in output, 'says why memory is larger than the budget')
     check(get_figure(output, r'Pool +([\d.]+) MiB') > 0, 'tells the peak')
     check(get_figure(output, r'([\d]+) evicted') > 0, 'evicts')
 
@@ -105,10 +111,11 @@ def test_round_trip(source, target):
 
     output = expect(0, 'verifies with a large budget', 'verify', target, '--budget=100')
     check(get_figure(output, r'(\d+) hits') >= left, 'counts the hits')
+    check('above the budget' not in output, 'has no excuse to make')
 
 
 def test_failures(source, target):
-    expect(1, 'refuses a target in use', 'store', source, target, message='is in use')
+    expect(1, 'refuses a target that was used', 'store', source, target, message=f'{target} was used before')
 
     key, _, uri = read_manifest(target)[0]
     blob = get_blob(target, key)
@@ -134,12 +141,71 @@ def test_failures(source, target):
     expect(1, 'names a foreign target', 'store', source, source.parent, message=str(source.parent / 'blobs'))
     expect(2, 'shows its usage', 'store', source, message='TARGET')
 
+
+def test_few(top):
+    """Fewer than are deleted, and what has no content at all."""
+    for content in b'content', b'':
+        for n_files in 1, 2, 3:
+            name = f'{n_files}-{len(content)}'
+            source, target = top / f'few-{name}', top / f'target-{name}'
+            source.mkdir()
+            for i in range(n_files):
+                (source / str(i)).write_bytes(content)
+            expect(0, f'stores {n_files} files of {len(content)} bytes', 'store', source, target,
+                   message=f'Persisted   {n_files} files')
+            expect(0, 'verifies them', 'verify', target, message=f'Persisted   0 files; {n_files} deleted')
+            check(read_manifest(target) == list_blobs(target) == [], 'leaves none')
+            expect(1, 'has nothing to compare then', 'verify', target, message='no file is left there')
+
+
+def give_up_privileges():
+    """What makes root obey permissions; None where that cannot be had."""
     if os.geteuid() != 0:
-        folder = source / 'unreadable'
-        folder.mkdir(mode=0)
-        output = expect(0, 'skips what it cannot read', 'store', source, target.parent / 'other')
-        check('; 1 skipped' in output, 'says so')
-        folder.rmdir()
+        return []
+    setpriv = ['setpriv', '--inh-caps=-all', '--bounding-set=-dac_override,-dac_read_search']
+    if not shutil.which('setpriv'):
+        return None
+    works = subprocess.run([*setpriv, 'test', '-r', COMMAND[-1]], capture_output=True).returncode == 0
+    return setpriv if works else None
+
+
+def test_unreadable(top):
+    prefix = give_up_privileges()
+    if prefix is None:
+        check(True, 'skips what it cannot read # SKIP root may read everything here')
+        return
+    source = top / 'unreadable'
+    for name in 'a', 'b', 'c':
+        (source / name).mkdir(parents=True)
+        (source / name / 'file').write_text(name)
+        (source / name / 'file').chmod(0)
+    expect(1, 'ends where nothing can be read', 'store', source, top / 'nothing', prefix=prefix,
+           message='none of the files can be read')
+    check(list_blobs(top / 'nothing') == [], 'stores nothing then')
+
+    (source / 'a' / 'file').chmod(0o600)
+    (source / 'b').chmod(0)
+    output = expect(0, 'skips what it cannot read', 'store', source, top / 'something', prefix=prefix)
+    check('; 2 skipped' in output, 'counts that')
+    (source / 'b').chmod(0o700)
+
+
+def test_too_large(source, target):
+    """A file of 3 MiB where none may be so large, as on a disk that is full."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
+
+    large = source / str(100 % 7) / str(100 % 3) / '94'
+    assert large.stat().st_size == 3 << 20
+    expect(1, 'names the file that cannot be written', 'store', source, target, '--budget=0', preexec=limit,
+           message=f'write {large}: ')
+
+
+def test_standing_still(target):
+    target.mkdir()
+    os.mkfifo(target / 'manifest')
+    expect(1, 'ends when it stands still', 'verify', target, '--patience=1', message='nothing has moved for 1 s')
 
 
 def test_terminal(source, target):
@@ -168,6 +234,10 @@ def main():
         (top / 'blobs' / 'letter').touch()
         test_round_trip(source, top / 'target')
         test_failures(source, top / 'target')
+        test_few(top)
+        test_unreadable(top)
+        test_too_large(source, top / 'large')
+        test_standing_still(top / 'still')
         test_terminal(source, top / 'terminal')
     print(f'1..{n_tests}')
 

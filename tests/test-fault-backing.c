@@ -276,7 +276,7 @@ test_hold (Fixture *fixture,
   BsFaultBacking *inside;
   Call *calls[4];
 
-  /* What counts the calls that get through. */
+  /* The inner one counts the calls that get through. */
   inside = fixture->fault;
   fixture->fault = bs_fault_backing_new (BS_BACKING (inside));
   fixture->backing = BS_BACKING (fixture->fault);

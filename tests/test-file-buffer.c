@@ -79,8 +79,11 @@ test_impossible (void)
 {
   g_assert_null (bs_file_buffer_new (G_MAXSIZE));
   g_assert_null (bs_file_buffer_new (G_MAXSIZE - MIB));
+#if GLIB_SIZEOF_SIZE_T > 4
+  /* Of 32 bits, half may well be had. */
   g_assert_null (bs_file_buffer_new (G_MAXSIZE / 2));
-  g_assert_null (bs_file_buffer_new (G_GUINT64_CONSTANT (1) << 60));
+  g_assert_null (bs_file_buffer_new ((gsize) 1 << 60));
+#endif
 }
 
 static gpointer

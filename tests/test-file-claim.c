@@ -127,7 +127,7 @@ test_adopted_scratch_is_kept (Fixture *fixture,
   plant (stale, "who");
   plant (persisted, "whole");
 
-  /* What a crash cut short gives way to the persisted blob. */
+  /* A scratch file that a crash cut short gives way to the persisted blob. */
   bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error);
   g_assert_no_error (error);
   assert_reads (fixture->backing, fixture->key, whole);
@@ -369,7 +369,7 @@ test_crash (Fixture *fixture,
   register_blob (fixture, fixture->key);
 }
 
-/* What a first opening leaves that did not get to the marker. */
+/* The leftovers of a first opening that did not get to the marker. */
 static void
 test_crash_before_marker (Fixture *fixture,
                           gconstpointer data)
@@ -600,7 +600,7 @@ test_vanished_path (Fixture *fixture,
   g_assert_no_error (error);
   remove_test_directory (fixture->path_name);
 
-  /* It is the path that is missing, not the blob, nor the root. */
+  /* The path is missing, not the blob, nor the root. */
   g_assert_false (bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   g_clear_error (&error);

@@ -337,7 +337,7 @@ test_other_attributes (Fixture *fixture,
       persist_blob (fixture, fixture->key);
     }
 
-  /* What another program wrote is taken as it is. */
+  /* A file that another program wrote is taken as it is. */
   g_assert_cmpint (removexattr (blob, NAME), ==, 0);
   assert_reads (fixture->backing, fixture->key, fixture->bytes);
   assert_verifies (fixture, fixture->key);

@@ -244,7 +244,7 @@ sync_in_thread (gpointer data)
   return NULL;
 }
 
-/* What is added during a sync belongs to the next one. */
+/* A blob added during a sync belongs to the next one. */
 static void
 test_change_during_sync (Fixture *fixture,
                          gconstpointer data)
@@ -323,7 +323,7 @@ test_without_attributes (Fixture *fixture,
   persist_blob (fixture, fixture->key);
   assert_calls (g_strdup_printf ("fsync persisted, linkat %s", hex));
 
-  /* It is not linked once that has failed. */
+  /* A blob whose own sync has failed is not linked. */
   g_free (hex);
   hex = get_hex (other);
   fail_once ("fsync", hex, EIO);
@@ -429,7 +429,7 @@ test_power_cut (Fixture *fixture,
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
 }
 
-/* What could not be looked at for want of a descriptor is not taken for whole. */
+/* A blob that could not be looked at for want of a descriptor does not count as whole. */
 static void
 test_power_cut_few_descriptors (Fixture *fixture,
                                 gconstpointer data)
@@ -479,7 +479,7 @@ test_clean_is_listed (Fixture *fixture,
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 2);
 }
 
-/* What a stranger left is made durable before it is ours. */
+/* A stranger's directory is made durable before it is ours. */
 static void
 test_adoption (Fixture *fixture,
                gconstpointer data)

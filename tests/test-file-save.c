@@ -191,8 +191,8 @@ save_document (Session *session,
   return save;
 }
 
-/* What the application has persisted besides, and then a sync failed. Nobody says
- * which file could not be written. */
+/* Blobs that the application has persisted besides, and then a sync failed. The
+ * error does not say which file could not be written. */
 static void
 persist_in_vain (Session *session,
                  Fixture *fixture,

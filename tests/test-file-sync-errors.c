@@ -203,7 +203,7 @@ test_deletion_heals (Fixture *fixture,
   sync_path (fixture);
   g_assert_false (is_marked (fixture));
 
-  /* Whoever does it. */
+  /* A deletion by another hand heals too. */
   persist_blob (fixture, other);
   fail_once ("fsync", other_hex, EIO);
   error = sync_error (fixture);
@@ -261,7 +261,7 @@ test_folder_fails (Fixture *fixture,
   }
 }
 
-/* What was put into a folder that somebody moved away is not at the path. */
+/* Blobs put into a folder that was then moved away are not at the path. */
 static void
 test_folder_moved (Fixture *fixture,
                    gconstpointer data)
@@ -330,7 +330,7 @@ test_file_system_fails (Fixture *fixture,
   persist_blob (fixture, in_scratch);
   g_assert_cmpuint (count_rewritten (fixture), ==, 1);
 
-  /* What an earlier sync covered is durable all the same. */
+  /* Blobs that an earlier sync covered are durable all the same. */
   persist_blob (fixture, early);
   g_assert_cmpuint (count_rewritten (fixture), ==, 1);
 
@@ -374,7 +374,7 @@ test_file_system_fails_few_descriptors (Fixture *fixture,
   g_assert_nonnull (strstr (error->message, g_strerror (EIO)));
   g_assert_true (is_marked (fixture));
 
-  /* Whoever tracks it anew looks at each. */
+  /* Tracking the path anew looks at each blob. */
   bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, N_MANY + 1);
   sync_path (fixture);
@@ -482,6 +482,25 @@ test_recovery_fails (Fixture *fixture,
   g_assert_false (is_marked (fixture));
 }
 
+/* The next sync fails for the same reason, and says so, though it calls nothing. */
+static void
+test_says_why_again (Fixture *fixture,
+                     gconstpointer data)
+{
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  fail_once ("fsync", hex, ENOSPC);
+  for (guint i = 0; i < 3; i++)
+    {
+      error = sync_error (fixture);
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+      g_assert_nonnull (strstr (error->message, g_strerror (ENOSPC)));
+      g_clear_error (&error);
+    }
+}
+
 int
 main (int argc,
       char *argv[])
@@ -503,6 +522,7 @@ main (int argc,
     { "root-fails", test_root_fails },
     { "mark-fails", test_mark_fails },
     { "recovery-fails", test_recovery_fails },
+    { "says-why-again", test_says_why_again },
   };
   int result;
 

@@ -379,7 +379,7 @@ count_free_bytes (Mount *mount)
   return status.f_bfree * status.f_frsize;
 }
 
-/* What is called a reflink takes no room. */
+/* A transfer counted as a reflink takes no room. */
 static void
 test_reflinks_take_no_room (Fixture *fixture,
                             gconstpointer data)
@@ -865,7 +865,7 @@ test_full_pool (Fixture *fixture,
   assert_no_space (&error);
   assert_all_load (items);
 
-  /* What was begun before there is room may fail yet. */
+  /* A write begun before there is room may still fail. */
   bs_backing_store_wait_finished (session.store, NULL, &error);
   g_assert_no_error (error);
   mount_make_room (mount);
@@ -929,7 +929,7 @@ test_turns_read_only (Fixture *fixture,
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
 
-  /* What is there is there. */
+  /* Blobs that are there can still be read. */
   assert_reads (fixture->backing, fixture->key, fixture->bytes);
   assert_reads (fixture->backing, written, fixture->bytes);
   check_root (fixture, fixture->bytes);
@@ -1129,6 +1129,7 @@ typedef struct
   const char *name;
   void (*func) (Fixture *fixture, gconstpointer data);
   const char *types[8]; /* of file systems; none: the test knows which */
+  gboolean whole_only;
 } Test;
 
 static const Test tests[] = {
@@ -1138,8 +1139,10 @@ static const Test tests[] = {
   { "reflinks-take-no-room", test_reflinks_take_no_room, { "xfs", "btrfs" } },
   { "subvolumes", test_subvolumes, { NULL } },
   { "immutable", test_immutable, { "ext4", "xfs", "btrfs" } },
-  { "link-limit/scratch", test_link_limit, { "ext4", "btrfs" } },
-  { "link-limit/persisted", test_link_limit_of_persisted, { "ext4", "btrfs" } },
+  { "link-limit/scratch", test_link_limit, { "ext4" } },
+  { "link-limit/scratch", test_link_limit, { "btrfs" }, TRUE },
+  { "link-limit/persisted", test_link_limit_of_persisted, { "ext4" } },
+  { "link-limit/persisted", test_link_limit_of_persisted, { "btrfs" }, TRUE },
   { "full/scratch", test_full_scratch, { "ext4", "vfat", "exfat", "tmpfs" } },
   { "full/path", test_full_path, { "ext4", "vfat", "exfat", "tmpfs" } },
   { "full/linked", test_full_linked, { "ext4", "ext4-narrow", "tmpfs", "vfat", "exfat" } },
@@ -1163,6 +1166,9 @@ main (int argc,
   for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
     {
       guint j = 0;
+
+      if (tests[i].whole_only && !tests_are_whole ())
+        continue;
 
       do
         {

@@ -241,7 +241,7 @@ test_cancelled (Fixture *fixture, gconstpointer data)
           gate_backing_set_stubborn (fixture->gates, FALSE);
         }
 
-      /* What is left can still be deleted. */
+      /* The remaining keys can still be deleted. */
       bulk_async (fixture, set, NULL, &bulk);
       answer_ok (&bulk);
       g_assert_cmpuint (count_deleted (fixture, keys), ==, N_KEYS);
@@ -323,7 +323,7 @@ test_register_all_fails (Fixture *fixture, gconstpointer data)
   g_assert_nonnull (strstr (error->message, "39 of 40"));
   g_clear_error (&error);
   settle (fixture);
-  /* Those that were registered are let go again. */
+  /* Registered keys are let go again. */
   g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
 
   gate_backing_clear (fixture->gates);
@@ -389,6 +389,82 @@ test_drop_all (Fixture *fixture, gconstpointer data)
   free_keys (keys);
 }
 
+/* One key's item is asked for while a bulk registers that key: it joins, and keeps the
+ * blob when the list of the bulk goes. */
+static void
+test_single_joins_register_all (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "a");
+  g_autoptr (GListModel) model = NULL;
+  g_autoptr (BsItem) item = NULL;
+  Answer all = { 0, }, one = { 0, };
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
+  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &all);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1);
+  register_async (fixture, key, NULL, &one);
+  gate_backing_release (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
+  model = answer_pointer (&all);
+  item = answer_pointer (&one);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_REGISTER_KEY, key), ==, 1);
+
+  g_clear_object (&model);
+  settle (fixture);
+  g_assert_true (gate_backing_has_primary (fixture->gates, key));
+  assert_content (item, "a");
+  g_clear_object (&item);
+  settle (fixture);
+  g_assert_false (gate_backing_has_primary (fixture->gates, key));
+}
+
+static void
+count_report_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
+{
+  BsKeySet *reported = data;
+
+  g_assert_cmpint (operation, ==, BS_OPERATION_DELETE_KEY);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_assert_true (bs_key_set_add (reported, key, NULL));
+}
+
+/* A list of items is dropped, and none of the blobs can be deleted: each is reported,
+ * and can be used as ever. */
+static void
+test_drop_all_fails (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsKeySet) set = bs_key_set_new ();
+  g_autoptr (BsKeySet) reported = bs_key_set_new ();
+  g_autoptr (GListModel) model = NULL;
+  Answer all = { 0, };
+  char *keys[N_KEYS];
+
+  put_keys (fixture, keys, set);
+  g_signal_connect (fixture->store, "background-error", G_CALLBACK (count_report_cb), reported);
+  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &all);
+  model = answer_pointer (&all);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE, 0, G_IO_ERROR_BUSY);
+  g_clear_object (&model);
+  wait_until (bs_key_set_get_n_keys (reported) == N_KEYS);
+  settle (fixture);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_KEY, NULL), ==, N_KEYS);
+
+  gate_backing_clear (fixture->gates);
+  for (guint i = 0; i < N_KEYS; i++)
+    {
+      g_autoptr (BsItem) item = NULL;
+      g_autoptr (GError) error = NULL;
+
+      g_assert_true (bs_key_set_contains_key (reported, keys[i]));
+      item = bs_pool_register (fixture->pool, fixture->tracked, keys[i], NULL, &error);
+      g_assert_no_error (error);
+      assert_content (item, "a");
+    }
+  settle (fixture);
+  g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
+  g_signal_handlers_disconnect_by_data (fixture->store, reported);
+  free_keys (keys);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -404,6 +480,8 @@ main (int argc, char *argv[])
   test_add_bulk ("/interleavings/bulk/register-all-fails", test_register_all_fails);
   test_add_bulk ("/interleavings/bulk/sync-after", test_sync_after);
   test_add_bulk ("/interleavings/bulk/drop-all", test_drop_all);
+  test_add_bulk ("/interleavings/bulk/drop-all-fails", test_drop_all_fails);
+  test_add_bulk ("/interleavings/bulk/single-joins-register-all", test_single_joins_register_all);
 
   return g_test_run ();
 }

@@ -75,7 +75,7 @@ test_waiter_cancelled_in_a_race (Fixture *fixture, gconstpointer data)
       item = answer_pointer (&registered);
       g_thread_join (thread);
       settle (fixture);
-      /* What it was told is what happened, unless the backing call was cut short. */
+      /* The answer is the truth, unless the backing call was cut short. */
       if (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key) == 0)
         g_assert_false (deleted);
       g_assert_cmpint (gate_backing_has_persisted (fixture->gates, fixture->file, key), ==, !deleted);
@@ -205,7 +205,7 @@ test_persist_behind_queued_delete (Fixture *fixture, gconstpointer data)
   gate_backing_reset_log (fixture->gates);
   plug_in (&plug, fixture);
   delete_async (fixture, key, NULL, &delete);
-  /* It is there, and yet this is not a no-op. */
+  /* The key is there, and yet the persist is not a no-op. */
   g_assert_true (bs_tracked_path_contains_key (fixture->tracked, key));
   persist_async (fixture, item, NULL, &persist);
   plug_out (&plug, fixture);
@@ -238,7 +238,7 @@ leave_merged (Fixture *fixture, gboolean running, gboolean cancel[3])
   if (running)
     gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1);
 
-  /* Those that leave are answered while the others wait. */
+  /* Waiters that leave are answered while the others wait. */
   for (guint i = 0; i < 3; i++)
     if (cancel[i])
       {
@@ -634,20 +634,24 @@ test_write_again_after_failure (Fixture *fixture, gconstpointer data)
 static void
 test_write_behind_queued_at_last_drop (Fixture *fixture, gconstpointer data)
 {
-  BsItem *item;
+  /* The plugs are in another pool, so that it is the item that has to leave. */
+  g_autoptr (BsPool) pool = bs_pool_new (fixture->store, 1000);
+  g_autoptr (GBytes) bytes = g_bytes_new_static ("leaves", 6);
   g_autofree char *key = NULL;
   Plug plug = { 0, };
+  BsItem *item;
 
   plug_in (&plug, fixture);
-  item = insert (fixture, "leaves");
+  item = bs_pool_insert (pool, bytes);
   key = bs_item_dup_key (item);
-  bs_pool_set_max_bytes (fixture->pool, 0);
+  bs_pool_set_max_bytes (pool, 0);
   g_assert_finalize_object (item);
   plug_out (&plug, fixture);
   settle (fixture);
   /* Nobody wants it any more. */
   assert_log (fixture, key, "");
   g_assert_true (is_forgotten (fixture->store, key));
+  assert_goes (g_steal_pointer (&pool));
 }
 
 static void
@@ -750,6 +754,91 @@ test_loads_share_one_read (Fixture *fixture, gconstpointer data)
   assert_log (fixture, key, "register_key read");
 }
 
+/* Two pools read one blob: the second joins the first, unless the blob was registered
+ * in between. Then it is not the first one's error that the second gets. */
+static void
+test_read_register_read (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      const gboolean registers = i == 1;
+      g_autoptr (BsPool) pool = bs_pool_new (fixture->store, G_MAXINT64);
+      g_autofree char *key = put_key (fixture, "a");
+      g_autoptr (BsItem) first = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
+      g_autoptr (BsItem) second = bs_pool_register (pool, fixture->tracked, key, NULL, NULL);
+      g_autoptr (BsItem) third = NULL;
+      Answer loads[2] = { { 0, }, }, registered = { 0, };
+
+      gate_backing_fail (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+      gate_backing_hold (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE);
+      bs_item_load_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &loads[0]);
+      gate_backing_wait_held (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE, 1);
+      if (registers)
+        register_async (fixture, key, NULL, &registered);
+      bs_item_load_async (second, G_PRIORITY_DEFAULT, NULL, answer_cb, &loads[1]);
+      gate_backing_release (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE);
+
+      answer_fails (&loads[0], G_IO_ERROR, G_IO_ERROR_BUSY);
+      if (registers)
+        {
+          third = answer_pointer (&registered);
+          g_bytes_unref (answer_pointer (&loads[1]));
+        }
+      else
+        {
+          answer_fails (&loads[1], G_IO_ERROR, G_IO_ERROR_BUSY);
+        }
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, key), ==, registers ? 2 : 1);
+      g_clear_object (&second);
+      assert_goes (g_steal_pointer (&pool));
+    }
+}
+
+/* A read finds nothing, and the path cannot help: the store asks the backing again
+ * when the key is registered once more. */
+static void
+test_register_after_lost_read (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "a");
+  g_autoptr (BsItem) item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
+  g_autoptr (BsItem) again = NULL;
+  g_autoptr (GError) error = NULL;
+
+  gate_backing_lose_primary (fixture->gates, key);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  gate_backing_reset_log (fixture->gates);
+  g_assert_null (bs_item_load (item, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  g_clear_error (&error);
+  again = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error);
+  g_assert_no_error (error);
+  assert_content (again, "a");
+  assert_log (fixture, key, "read register_key register_key read");
+}
+
+/* A registration fails: whether the path has the key is uncertain, so that a persist
+ * is no no-op. */
+static void
+test_persist_after_failed_register (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsItem) item = insert (fixture, "a");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  g_autoptr (GError) error = NULL;
+
+  gate_backing_put_persisted (fixture->gates, file, key, "a");
+  tracked = track (fixture, file);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  gate_backing_reset_log (fixture->gates);
+  g_assert_null (bs_pool_register (fixture->pool, tracked, key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_clear_error (&error);
+  bs_item_persist (item, tracked, NULL, &error);
+  g_assert_no_error (error);
+  assert_log (fixture, key, "register_key write persist");
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -778,6 +867,9 @@ main (int argc, char *argv[])
   test_add ("/interleavings/write-behind/running", test_write_behind_running_at_last_drop);
   test_add ("/interleavings/write-behind/meanwhile", test_during_write_behind);
   test_add ("/interleavings/loads", test_loads_share_one_read);
+  test_add ("/interleavings/read-register-read", test_read_register_read);
+  test_add ("/interleavings/lost/read-then-register", test_register_after_lost_read);
+  test_add ("/interleavings/failure/register-then-persist", test_persist_after_failed_register);
 
   return g_test_run ();
 }

@@ -39,7 +39,7 @@ test_during_running_sync (Fixture *fixture, gconstpointer data)
   g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, second_key));
 }
 
-/* What is asked while a sync waits is not its business, and does not hold it up. */
+/* A waiting sync does not cover operations asked meanwhile, nor wait for them. */
 static void
 test_during_waiting_sync (Fixture *fixture, gconstpointer data)
 {
@@ -268,8 +268,8 @@ delete_again (Fixture *fixture, const char *key)
   return gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key) - n;
 }
 
-/* What it should have covered is done again when it is asked again, once; and
- * that a later sync succeeds says nothing of it. */
+/* After a failed sync each operation that it should have covered is done again when
+ * asked again, once; the success of a later sync settles nothing. */
 static void
 test_again_after_failed_sync (Fixture *fixture, gconstpointer data)
 {
@@ -291,7 +291,7 @@ test_again_after_failed_sync (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (persist_again (fixture, first), ==, 0);
   g_assert_cmpuint (delete_again (fixture, deleted), ==, 1);
   g_assert_cmpuint (delete_again (fixture, deleted), ==, 0);
-  /* It is there all the same. */
+  /* The key is there all the same. */
   g_assert_true (bs_tracked_path_contains_key (fixture->tracked, first_key));
   registered = bs_pool_register (fixture->pool, fixture->tracked, first_key, NULL, &error);
   g_assert_no_error (error);
@@ -506,6 +506,11 @@ test_untrack_cancelled_or_failed (Fixture *fixture, gconstpointer data)
   g_assert_false (bs_tracked_path_get_closed (fixture->tracked));
   sync_async (fixture, NULL, &persist);
   answer_ok (&persist);
+  /* The path is tracked as before: nothing is scanned, and there is no second object. */
+  gate_backing_reset_log (fixture->gates);
+  again = track (fixture, fixture->file);
+  g_assert_true (again == fixture->tracked);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), ==, 0);
 }
 
 /* Somebody tracks the path while an untrack waits, which is then cancelled, and asks
@@ -791,6 +796,73 @@ test_failed_scan (Fixture *fixture, gconstpointer data)
   g_assert_nonnull (tracked);
 }
 
+static void
+release_report_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
+{
+  g_assert_null (key);
+  g_assert_cmpint (operation, ==, BS_OPERATION_RELEASE_PATH);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  ++*(guint *) data;
+}
+
+/* The release at the last unref has nobody to tell, so it is reported; the path can be
+ * tracked again. */
+static void
+test_last_unref_release_fails (Fixture *fixture, gconstpointer data)
+{
+  guint n_reports = 0;
+
+  g_signal_connect (fixture->store, "background-error", G_CALLBACK (release_report_cb), &n_reports);
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_AFTER, 1, G_IO_ERROR_BUSY);
+  assert_goes (g_steal_pointer (&fixture->tracked));
+  wait_until (n_reports == 1);
+  fixture->tracked = track (fixture, fixture->file);
+  assert_log (fixture, NULL, "release_path sanitize_path");
+  g_signal_handlers_disconnect_by_data (fixture->store, &n_reports);
+}
+
+/* One that fails at closing keeps none of the others from being released, nor the
+ * backing from being closed; closing says so. */
+static void
+test_close_release_fails (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) other_file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsTrackedPath) other = track (fixture, other_file);
+  g_autoptr (GError) error = NULL;
+
+  gate_backing_reset_log (fixture->gates);
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  g_assert_false (bs_backing_store_close (fixture->store, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 2);
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+  g_assert_true (bs_tracked_path_get_closed (other));
+  g_assert_true (gate_backing_is_closed (fixture->gates));
+}
+
+/* A read whose blob is missing from primary storage fetches it from the path, which is
+ * not released meanwhile. */
+static void
+test_untrack_during_healing (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "a");
+  g_autoptr (BsItem) item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
+  Answer load = { 0, }, untrack = { 0, };
+
+  gate_backing_lose_primary (fixture->gates, key);
+  gate_backing_hold (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
+  bs_item_load_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &load);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1);
+  gate_backing_reset_log (fixture->gates);
+  bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
+  untrack_async (fixture, NULL, &untrack);
+  g_assert_false (answer_is_there (&untrack));
+  gate_backing_release (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
+  g_bytes_unref (answer_pointer (&load));
+  answer_ok (&untrack);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -810,6 +882,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/sync/again-after-cancelled-sync", test_again_after_cancelled_sync);
   test_add ("/interleavings/untrack/after-syncs", test_untrack_after_syncs);
   test_add ("/interleavings/untrack/during-bulk", test_untrack_during_bulk);
+  test_add ("/interleavings/untrack/during-healing", test_untrack_during_healing);
   test_add ("/interleavings/untrack/cancelled-or-failed", test_untrack_cancelled_or_failed);
   test_add ("/interleavings/untrack/after-track", test_track_before_untrack);
   test_add ("/interleavings/untrack/again", test_untrack_again);
@@ -817,6 +890,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/track/last-unref", test_last_unref_against_track);
   test_add ("/interleavings/track/last-unref-queued", test_last_unref_with_release_queued);
   test_add ("/interleavings/track/last-unref-race", test_last_unref_race);
+  test_add ("/interleavings/track/last-unref-fails", test_last_unref_release_fails);
+  test_add ("/interleavings/close/release-fails", test_close_release_fails);
   test_add ("/interleavings/track/leave-scan", test_leave_scan_then_track);
   test_add ("/interleavings/track/one-leaves-scan", test_one_of_a_scan_leaves);
   test_add ("/interleavings/track/leave-queued-scan", test_leave_queued_scan);

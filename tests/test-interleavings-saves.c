@@ -377,7 +377,7 @@ test_delete (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* What is persisted while the save runs stays there. */
+/* A blob persisted while the save runs stays there. */
 static void
 test_persist (Fixture *fixture, gconstpointer data)
 {
@@ -413,7 +413,7 @@ test_persist (Fixture *fixture, gconstpointer data)
       g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, key));
       g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 3);
 
-      /* It is not named by the next one, though. */
+      /* The next save does not name the blob. */
       save_ok (document.save);
       assert_new (&document, fixture);
       document_tear_down (&document, fixture);
@@ -869,8 +869,8 @@ blocking_write (gpointer data)
   return NULL;
 }
 
-/* What only the save has brought is taken away again, too, where something else was
- * under way for its key when the save began. */
+/* A failed save takes away the blobs that only it has brought, also where another
+ * operation on the key was under way when the save began. */
 static void
 test_failed_sync_beside_write (Fixture *fixture, gconstpointer data)
 {
@@ -896,7 +896,69 @@ test_failed_sync_beside_write (Fixture *fixture, gconstpointer data)
   document_tear_down (&document, fixture);
 }
 
-/* What a failed save has persisted is deleted by one that does not name it. */
+/* The save says why it failed, also where its blobs cannot be taken away again. */
+static void
+test_failed_undo (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  Document document;
+
+  document_set_up (&document, fixture);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 1, G_IO_ERROR_NO_SPACE);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[2], GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  g_assert_false (bs_save_run (document.save, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[2]), ==, 1);
+  gate_backing_clear (fixture->gates);
+  document_tear_down (&document, fixture);
+}
+
+/* A save that fails at one of its blobs persists no others. */
+static void
+test_failed_persist (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsSave) save = save_new (fixture, "root", NULL, NULL);
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (BsItem) item = insert_written (fixture, "content");
+
+      bs_save_add_item (save, item);
+    }
+  bs_save_set_max_parallel (save, 1);
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, 0, G_IO_ERROR_NO_SPACE);
+  g_assert_false (bs_save_run (save, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, NULL), ==, 1);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL), ==, 0);
+  gate_backing_clear (fixture->gates);
+}
+
+/* A deletion asked before the save comes before it: the save misses the key. */
+static void
+test_keep_behind_delete (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsSave) save = save_new (fixture, "new", NULL, NULL);
+  Answer deleted = { 0, }, saved = { 0, };
+  Document document;
+
+  document_set_up (&document, fixture);
+  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0], GATE_BEFORE);
+  delete_async (fixture, document.keys[0], NULL, &deleted);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0], GATE_BEFORE, 1);
+  bs_save_keep_key (save, document.keys[0]);
+  bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
+  save_async (save, NULL, &saved);
+  wait_until (count_callers (fixture->store, document.keys[0]) == 2);
+  gate_backing_release (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0], GATE_BEFORE);
+  answer_ok (&deleted);
+  answer_fails (&saved, BS_ERROR, BS_ERROR_NOT_FOUND);
+  assert_root (fixture, "old");
+  document_tear_down (&document, fixture);
+}
+
+/* A save deletes the blobs of a failed one that it does not name. */
 static void
 test_leftovers (Fixture *fixture, gconstpointer data)
 {
@@ -1108,7 +1170,7 @@ test_untrack (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* It is asked for again while the save goes on to its root. */
+/* An untrack is asked for again while the save goes on to its root. */
 static void
 test_untrack_again (Fixture *fixture, gconstpointer data)
 {
@@ -1674,6 +1736,9 @@ main (int argc, char *argv[])
   test_add_once ("/interleavings/saves/sync-fails", test_sync_fails);
   test_add ("/interleavings/saves/error", test_error);
   test_add ("/interleavings/saves/failed-sync", test_failed_sync);
+  test_add ("/interleavings/saves/failed-undo", test_failed_undo);
+  test_add ("/interleavings/saves/failed-persist", test_failed_persist);
+  test_add ("/interleavings/saves/keep-behind-delete", test_keep_behind_delete);
   test_add ("/interleavings/saves/failed-sync-beside-write", test_failed_sync_beside_write);
   test_add ("/interleavings/saves/leftovers", test_leftovers);
   test_add ("/interleavings/saves/after-failed-sync", test_after_failed_sync);

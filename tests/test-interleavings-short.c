@@ -106,7 +106,7 @@ begin_delete (Short *self, Fixture *fixture)
   g_assert_true (is_on_stack (fixture, self->key));
 }
 
-/* What was asked meanwhile is on the strand behind it. */
+/* An operation asked meanwhile is on the strand behind it. */
 static void
 end (Short *self, const char *log)
 {

@@ -305,7 +305,7 @@ nothing_to_free (gpointer data)
 {
 }
 
-/* What is written may be made when its turn has come, inside the operation. */
+/* A content may be encoded inside the operation, when its turn has come. */
 static GBytes *
 encode_and_block (gpointer data, GCancellable *cancellable, GError **error)
 {
@@ -707,6 +707,97 @@ test_cancelled_when_asked (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* The functions that hold every place, and one behind them that a save waits for. */
+typedef struct
+{
+  Fixture *fixture;
+  int n_inside;         /* atomic */
+  int is_committing;    /* atomic */
+  int may_ask;          /* atomic */
+  int is_helped;        /* atomic */
+} Chain;
+
+static gboolean
+help_commit (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  g_atomic_int_set (&((Chain *) data)->is_helped, TRUE);
+  return TRUE;
+}
+
+static gboolean
+commit_when_helped (BsSave *save, GCancellable *cancellable, gpointer data, GError **error)
+{
+  Chain *chain = data;
+
+  g_atomic_int_set (&chain->is_committing, TRUE);
+  spin_until (g_atomic_int_get (&chain->is_helped));
+  return TRUE;
+}
+
+static gboolean
+untrack_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  Chain *chain = data;
+
+  g_atomic_int_inc (&chain->n_inside);
+  spin_until (g_atomic_int_get (&chain->may_ask));
+  return bs_backing_store_untrack_path (store, chain->fixture->tracked, cancellable, error);
+}
+
+static gboolean
+track_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  Chain *chain = data;
+
+  g_atomic_int_inc (&chain->n_inside);
+  spin_until (g_atomic_int_get (&chain->may_ask));
+  tracked = bs_backing_store_track_path (store, chain->fixture->file, cancellable, error);
+  return tracked != NULL;
+}
+
+/* A function that waits for a path waits for the path's saves, and a save may wait for
+ * a function that has no place yet. */
+static void
+run_chain (Fixture *fixture, BsTaskFunc func, gboolean is_untracked)
+{
+  Chain chain = { .fixture = fixture };
+  g_autoptr (BsSave) save = bs_save_new (fixture->store, fixture->tracked);
+  Answer functions[2] = { { 0, }, }, helped = { 0, }, saved = { 0, }, untracked = { 0, };
+
+  for (guint i = 0; i < fixture->n_threads; i++)
+    run_async (fixture, func, &chain, NULL, &functions[i]);
+  wait_until (g_atomic_int_get (&chain.n_inside) == (int) fixture->n_threads);
+  run_async (fixture, help_commit, &chain, NULL, &helped);
+  bs_save_set_commit_func (save, commit_when_helped, &chain, NULL);
+  bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, answer_cb, &saved);
+  wait_until (g_atomic_int_get (&chain.is_committing));
+  if (is_untracked)
+    bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracked);
+  g_assert_false (g_atomic_int_get (&chain.is_helped));
+  g_atomic_int_set (&chain.may_ask, TRUE);
+
+  for (guint i = 0; i < fixture->n_threads; i++)
+    answer_ok (&functions[i]);
+  answer_ok (&helped);
+  answer_ok (&saved);
+  if (is_untracked)
+    answer_ok (&untracked);
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+}
+
+static void
+test_untrack_inside_function (Fixture *fixture, gconstpointer data)
+{
+  run_chain (fixture, untrack_inside, FALSE);
+}
+
+static void
+test_track_inside_function (Fixture *fixture, gconstpointer data)
+{
+  run_chain (fixture, track_inside, TRUE);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -718,6 +809,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/function/sync-behind-unstarted", test_sync_behind_unstarted);
   test_add ("/interleavings/function/wait-inside", test_wait_inside_function);
   test_add ("/interleavings/function/wait-async-inside", test_wait_async_inside_function);
+  test_add ("/interleavings/function/untrack-inside", test_untrack_inside_function);
+  test_add ("/interleavings/function/track-inside", test_track_inside_function);
   test_add ("/interleavings/function/drops-last-token", test_function_drops_last_token);
   test_add ("/interleavings/counted", test_counted_until_references_are_gone);
   test_add ("/interleavings/cancelled-when-asked", test_cancelled_when_asked);

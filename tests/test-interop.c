@@ -172,7 +172,7 @@ test_directory_of_crate (void)
           g_assert_true (g_bytes_equal (bytes, expected));
         }
 
-      /* What says nothing of its length and its hash can't be found bad. */
+      /* A blob without length and hash can't be found bad. */
       verify = bs_verify_new (store, tracked);
       bs_verify_run (verify, NULL, &error);
       g_assert_no_error (error);

@@ -3,7 +3,7 @@
 
 #include <malloc.h>
 
-/* What bs_pool_register_all() returns, over a path with a million keys. */
+/* The list that bs_pool_register_all() returns, over a path with a million keys. */
 
 /* How much a key may cost before anybody asks for its item. */
 #define MAX_BYTES_PER_KEY 200
@@ -216,7 +216,7 @@ test_million (void)
   g_assert_cmpuint (g_list_model_get_n_items (scale.all), ==, n_keys);
   g_assert_cmpint (g_atomic_int_get (&scale.backing->n_bulk), >=, 1);
   g_assert_cmpint (g_atomic_int_get (&scale.backing->n_bulk), <=, 1 + n_keys / 100);
-  /* What is left over at the end of a shard may be a single key. */
+  /* The last chunk of a shard may be a single key. */
   g_assert_cmpint (g_atomic_int_get (&scale.backing->n_single), <=, 64);
   g_assert_cmpuint (bs_pool_get_n_items (scale.pool), ==, 0);
   g_test_message ("%" G_GSIZE_FORMAT " bytes a key", scale.bytes_per_key);

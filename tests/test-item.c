@@ -98,7 +98,7 @@ test_shared_read (void)
   fixture_tear_down (&fixture);
 }
 
-/* Whoever comes how late: one buffer for all. */
+/* All loads share one buffer, however late they come. */
 static void
 test_shared_buffer (void)
 {
@@ -243,7 +243,7 @@ test_replace (void)
   fixture_tear_down (&fixture);
 }
 
-/* What an operation was asked for stays what it is about, whether the item is
+/* An operation keeps to the content that it was asked for, whether the item is
  * replaced or dropped while it runs. */
 static void
 test_change_during (gconstpointer data)
@@ -449,7 +449,7 @@ test_persist (void)
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 1);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_PERSIST), ==, 1);
 
-  /* It is clean now: it leaves without another write. */
+  /* The item is clean now, and leaves without another write. */
   bs_pool_set_max_bytes (fixture.pool, 0);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 1);
@@ -647,7 +647,7 @@ test_empty_content (void)
   fixture_tear_down (&fixture);
 }
 
-/* What was loaded from an item may be the content of another. */
+/* Bytes loaded from an item may be the content of another. */
 static void
 test_insert_what_was_loaded (void)
 {
@@ -740,6 +740,90 @@ test_made_by_hand (void)
   g_assert_finalize_object (item);
 }
 
+/* A thread that is at the items of a test all the time. */
+typedef struct
+{
+  BsItem **items;
+  GThread *thread;
+  int *is_over;         /* atomic */
+} Busy;
+
+#define N_CONTENDED 2
+
+static gpointer
+load_until_over (gpointer data)
+{
+  Busy *self = data;
+
+  for (guint i = 0; !g_atomic_int_get (self->is_over); i++)
+    {
+      g_autoptr (GBytes) bytes = bs_item_try_load (self->items[i % N_CONTENDED]);
+      const char *content = g_bytes_get_data (bytes, NULL);
+
+      /* One of the contents that the item had, whole. */
+      assert_filled (bytes, 100, content[0]);
+    }
+
+  return NULL;
+}
+
+static gpointer
+copy_until_over (gpointer data)
+{
+  Busy *self = data;
+
+  for (guint i = 0; !g_atomic_int_get (self->is_over); i++)
+    {
+      BsItem *item = bs_item_copy (self->items[i % N_CONTENDED]);
+      g_autofree char *key = bs_item_dup_key (item);
+
+      g_assert_true (bs_key_is_valid (key));
+      g_object_unref (item);
+    }
+
+  return NULL;
+}
+
+/* Contents change under those who load and copy them. */
+static void
+test_contended (void)
+{
+  /* Under the tools that make everything slow, a part. */
+  const guint n_changes = g_getenv ("G_SLICE") != NULL ? 2000 : 100000;
+  const GThreadFunc funcs[] = { load_until_over, load_until_over, copy_until_over };
+  BsItem *items[N_CONTENDED];
+  Busy busy[G_N_ELEMENTS (funcs)];
+  int is_over = FALSE;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, G_MAXUINT64);
+  for (guint i = 0; i < N_CONTENDED; i++)
+    items[i] = insert (fixture.pool, 100, 'a');
+  for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
+    {
+      busy[i] = (Busy) { .items = items, .is_over = &is_over };
+      busy[i].thread = g_thread_new ("busy", funcs[i], &busy[i]);
+    }
+
+  for (guint i = 0; i < n_changes; i++)
+    {
+      g_autoptr (GBytes) bytes = make_bytes (100, 'a' + i % 26);
+
+      bs_item_replace (items[i % N_CONTENDED], bytes);
+    }
+  g_atomic_int_set (&is_over, TRUE);
+  for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
+    g_thread_join (busy[i].thread);
+
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, N_CONTENDED * 100);
+  g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 0);
+  for (guint i = 0; i < N_CONTENDED; i++)
+    assert_goes (items[i]);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  fixture_tear_down (&fixture);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -763,6 +847,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/item/empty-content", test_empty_content);
   g_test_add_func ("/item/insert-what-was-loaded", test_insert_what_was_loaded);
   g_test_add_func ("/item/drop-in-callback", test_drop_in_callback);
+  g_test_add_func ("/item/contended", test_contended);
   g_test_add_func ("/item/made-by-hand", test_made_by_hand);
 
   return g_test_run ();

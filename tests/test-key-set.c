@@ -243,7 +243,7 @@ assert_in_shards (const BsKeyTable *table,
   g_assert_cmpuint (n_keys, ==, table->n_keys);
 }
 
-/* What goes from one table to the shards of a tracked path, reserved or not. */
+/* Keys go from one table to the shards of a tracked path, reserved or not. */
 static void
 test_shards (void)
 {

@@ -383,7 +383,7 @@ release_elsewhere (gpointer tracker)
   return NULL;
 }
 
-/* What it waits for may come from another thread. */
+/* A blocking call may wait for another thread. */
 static void
 test_wait_for_another_thread (Fixture *fixture, gconstpointer data)
 {

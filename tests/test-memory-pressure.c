@@ -46,7 +46,7 @@ stop_service (void)
   g_clear_object (&bus);
 }
 
-/* What the monitor has said in this process. */
+/* The warnings of the monitor in this process. */
 typedef struct
 {
   GMemoryMonitor *monitor;
@@ -113,7 +113,7 @@ probe_set_up (Probe *probe)
     g_autoptr (GDBusConnection) ours = g_bus_get_sync (G_BUS_TYPE_SYSTEM, NULL, NULL);
     g_autoptr (GVariant) reply = NULL;
 
-    /* What was emitted before this call is in the main context when it ends. */
+    /* Signals emitted before this call are in the main context when it ends. */
     reply = g_dbus_connection_call_sync (ours, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
                                          "GetId", NULL, NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
     g_assert_nonnull (reply);

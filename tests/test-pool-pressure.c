@@ -213,7 +213,7 @@ test_recovers_together (void)
   fail_all (&fixture, BS_OPERATION_WRITE, NULL, G_IO_ERROR_NO_SPACE);
   insert_many (fixture.pool, items, 20, 100);
 
-  /* Whoever asks makes it try at once, and the next pause is longer. */
+  /* A trim tries at once, and makes the next pause longer. */
   for (guint i = 0; i < 60; i++)
     g_assert_false (bs_pool_trim (fixture.pool, 0, NULL, NULL));
   wait_until (reports.n == 20);
@@ -262,7 +262,7 @@ test_reported_again (void)
   g_assert_cmpuint (reports.n, ==, 2);
   g_assert_cmpuint (reports.n_others, ==, 0);
 
-  /* What nobody wants any more is not tried again. */
+  /* The write of a dropped item is not tried again. */
   assert_goes (item);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
   reports_disconnect (&reports, fixture.store);
@@ -396,7 +396,7 @@ count_step (BsPool *pool, BsItem **items, GBytes **held, int *n_bytes, GRand *ra
   switch (g_rand_int_range (rand, 0, 8))
     {
     case 0:
-      /* What the application holds of a content that is gone is its own. */
+      /* Bytes that the application holds of a dropped item are its own. */
       g_clear_pointer (&held[i], g_bytes_unref);
       g_clear_object (&items[i]);
       break;

@@ -48,7 +48,7 @@ test_insert (void)
   g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 0);
   g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 0);
 
-  /* What never left memory never touches the backing. */
+  /* A content that never left memory never touches the backing. */
   fixture_wait_finished (&fixture);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 0);
   g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, 0);
@@ -87,7 +87,7 @@ test_least_recently_used (void)
   g_assert_true (is_resident (items[0]));
   g_assert_true (is_resident (items[3]));
 
-  /* What is clean goes before the call returns. */
+  /* A clean content goes before the call returns. */
   bs_pool_set_max_bytes (fixture.pool, 500);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
   g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 5);
@@ -616,7 +616,7 @@ test_register (void)
   g_assert_no_error (error);
   g_clear_object (&result);
 
-  /* It is the item's now, whatever happens at the path. */
+  /* The blob is the item's now, whatever happens at the path. */
   g_assert_true (bs_backing_store_delete_persisted (fixture.store, fixture.tracked, key, NULL, &error));
   g_assert_no_error (error);
   g_clear_pointer (&bytes, g_bytes_unref);
@@ -742,7 +742,7 @@ test_register_all (void)
   g_assert_cmpuint (g_hash_table_size (sizes), ==, N_ALL);
   g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 0);
 
-  /* What was loaded stays loaded though its item has gone. */
+  /* Loaded bytes stay loaded though their item has gone. */
   g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, N_ALL);
   kept = g_list_model_get_item (all, 17);
   g_assert_true (is_resident (kept));
@@ -950,7 +950,7 @@ test_drop_all_while_writing (void)
   wait_until (count (&fixture, BS_OPERATION_WRITE) > 0);
   for (guint i = 0; i < 10; i++)
     g_assert_finalize_object (items[i]);
-  /* Whoever is just about to write one has it for a moment. */
+  /* A thread that is about to write an item holds it for a moment. */
   wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
   assert_goes (g_steal_pointer (&fixture.pool));
   bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
@@ -1037,7 +1037,7 @@ test_closed_store (void)
   g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
   g_clear_error (&error);
 
-  /* What is in memory stays within reach. */
+  /* Contents in memory stay within reach. */
   late = insert (fixture.pool, 100, 'b');
   bytes = bs_item_load (late, NULL, &error);
   g_assert_no_error (error);
@@ -1318,6 +1318,62 @@ test_made_by_hand (void)
   g_assert_finalize_object (pool);
 }
 
+/* A blob in primary storage turns out to be bad, and cannot be written anew: the persist
+ * fails with the error of the write, and the next one writes the blob after all. */
+static void
+test_persist_rewriting_fails (void)
+{
+  g_autoptr (GError) corrupt = g_error_new_literal (BS_ERROR, BS_ERROR_CORRUPT, "so the test wants it");
+  g_autoptr (GError) full = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "so the test wants it");
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+  Fixture fixture;
+  BsItem *item;
+  guint n_writes;
+
+  fixture_set_up (&fixture, G_MAXUINT64);
+  fixture_track (&fixture);
+  item = insert (fixture.pool, 100, 'a');
+  key = bs_item_dup_key (item);
+  bs_item_write (item, NULL, &error);
+  g_assert_no_error (error);
+
+  /* Until something was found to be bad, nobody suspects what was written. */
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_PERSIST, key, 0, corrupt);
+  g_assert_false (bs_item_persist (item, fixture.tracked, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_clear_error (&error);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 1);
+
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_WRITE, key, 1, full);
+  g_assert_false (bs_item_persist (item, fixture.tracked, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_clear_error (&error);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_PERSIST), ==, 2);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 2);
+  g_assert_false (bs_tracked_path_contains_key (fixture.tracked, key));
+
+  bs_fault_backing_clear (fixture.fault);
+  bs_item_persist (item, fixture.tracked, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_PERSIST), ==, 3);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), >, 2);
+  g_assert_true (bs_tracked_path_contains_key (fixture.tracked, key));
+  assert_goes (item);
+
+  /* A content that the persist itself has just written is not written twice. */
+  item = insert (fixture.pool, 100, 'b');
+  n_writes = count (&fixture, BS_OPERATION_WRITE);
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_PERSIST, NULL, 1, corrupt);
+  g_assert_false (bs_item_persist (item, fixture.tracked, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_PERSIST), ==, 4);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, n_writes + 1);
+
+  assert_goes (item);
+  fixture_tear_down (&fixture);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -1350,6 +1406,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/main-context", test_main_context);
   g_test_add_func ("/pool/from-inside-backing", test_from_inside_backing);
   g_test_add_func ("/pool/closed-store", test_closed_store);
+  g_test_add_func ("/pool/persist/rewriting-fails", test_persist_rewriting_fails);
   g_test_add_func ("/pool/stress", test_stress);
   g_test_add_func ("/pool/made-by-hand", test_made_by_hand);
 

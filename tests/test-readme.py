@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# What the snippets in Python print, by the name of their page.
+# The output of the snippets in Python, by the name of their page.
 PRINTED = {
     'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\['one', 'two'\]\n"],
     'documents.md': [r'\ntitle: first\n'],

@@ -247,7 +247,7 @@ test_loop (void)
   g_assert_cmpuint (n_hits, >, 1200);
 }
 
-/* What cannot stay anyway drives nothing else out. */
+/* A node that cannot stay drives no other one out. */
 static void
 test_misfit (void)
 {
@@ -332,8 +332,8 @@ test_adaptation (void)
   g_assert_cmpfloat_with_epsilon (model->residency.small_share, share, 1e-9);
 }
 
-/* What is about to leave comes up first, each node once, and nothing does while
- * there is plenty of room. */
+/* Nodes that are about to leave come up first, each once, and none does while there
+ * is plenty of room. */
 static void
 test_ageing (void)
 {

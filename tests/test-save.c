@@ -227,7 +227,7 @@ test_keeps_and_deletes (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (stats->writes, ==, 1);
   g_assert_cmpuint (stats->bytes_out, ==, 10);
 
-  /* What is there costs no call. */
+  /* A blob that is there costs no call. */
   n_calls = count (fixture, BS_OPERATION_PERSIST) + count (fixture, BS_OPERATION_REGISTER_KEY) + count (fixture, BS_OPERATION_WRITE);
   save_ok (save);
   g_assert_cmpuint (n_calls, ==, count (fixture, BS_OPERATION_PERSIST) + count (fixture, BS_OPERATION_REGISTER_KEY) + count (fixture, BS_OPERATION_WRITE));
@@ -500,7 +500,7 @@ test_many (Fixture *fixture, gconstpointer data)
           bs_save_run_finish (save, wait_result (&result), &error);
           g_assert_no_error (error);
         }
-      /* Those of the save before are gone. */
+      /* The blobs of the save before are gone. */
       g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, N_MANY);
       g_assert_cmpuint (bs_save_get_n_done (save), ==, N_MANY);
       for (guint j = 0; j < N_MANY; j++)
@@ -671,7 +671,7 @@ test_main_context (void)
   fixture_tear_down (&fixture);
 }
 
-/* What an item has for a moment only is not what its save is about. */
+/* A save takes the content that an item has when the save is run. */
 static void
 test_snapshot (Fixture *fixture, gconstpointer data)
 {

@@ -112,7 +112,7 @@ test_one_home (void)
   shard_clear (&shard);
 }
 
-/* Whoever closes a store may leave some behind. */
+/* A closed store may leave records behind. */
 static void
 test_clear (void)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store-fixture.h"
 
-/* What a store promises where no interleaving matters: properties, errors, bad
- * input, closing. Everything stays usable after each of them. */
+/* Promises of a store that hold under any interleaving: properties, errors, bad
+ * input, closing. The store stays usable after each of them. */
 
 static gboolean
 nothing (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
@@ -10,7 +10,7 @@ nothing (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError
   return TRUE;
 }
 
-/* Whatever went wrong before: the store, the path and the pool still do their work. */
+/* The store, the path and the pool still work after any error. */
 static void
 assert_usable (Fixture *fixture)
 {
@@ -407,7 +407,7 @@ test_silent_failures (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* What fails says which operation, key and path. */
+/* An error names the operation, the key and the path. */
 static void
 test_messages (Fixture *fixture, gconstpointer data)
 {
@@ -713,7 +713,7 @@ test_close_cancelled_while_draining (Fixture *fixture, gconstpointer data)
   answer_ok (&close);
 }
 
-/* Whoever closes again while the backing is being closed has not cancelled that. */
+/* A close asked while the backing is being closed is not cancelled with the first. */
 static void
 test_close_again_after_cancel (Fixture *fixture, gconstpointer data)
 {
@@ -827,6 +827,78 @@ test_context_not_run (void)
   watchdog_stop ();
 }
 
+/* Waits until the pool has told of a change, and with it of all that came before. */
+static void
+wait_notified (Fixture *fixture)
+{
+  guint n = 0;
+  gulong id = g_signal_connect (fixture->pool, "notify::max-items", G_CALLBACK (notify_cb), &n);
+
+  bs_pool_set_max_items (fixture->pool, MAX (bs_pool_get_max_items (fixture->pool), 1000) + 1);
+  wait_until (n > 0);
+  g_signal_handler_disconnect (fixture->pool, id);
+}
+
+/* A property does not notify without a change. */
+static void
+test_no_notify_without_change (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) item = insert_persisted (fixture, "a");
+  g_autoptr (BsItem) other_item = insert (fixture, "a");
+  g_autoptr (BsSave) save = bs_save_new (fixture->store, fixture->tracked);
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autofree char *other = bs_item_dup_key (other_item);
+  BsTaskTracker *tracker = bs_backing_store_get_task_tracker (fixture->store);
+  g_autoptr (GError) error = NULL;
+  guint n = 0;
+
+  wait_notified (fixture);
+  g_signal_connect (fixture->tracked, "notify::n-keys", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (fixture->store, "notify::max-threads", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (tracker, "notify::closed", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (fixture->pool, "notify::max-bytes", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (fixture->pool, "notify::trim-on-low-memory", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (fixture->pool, "notify::n-items", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (item, "notify::size", G_CALLBACK (notify_cb), &n);
+  g_signal_connect (save, "notify::max-parallel", G_CALLBACK (notify_cb), &n);
+
+  /* A key that is there is persisted, and one that is not is deleted, both by a call too. */
+  bs_item_persist (item, fixture->tracked, NULL, &error);
+  g_assert_no_error (error);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
+  gate_backing_reset_log (fixture->gates);
+  bs_item_persist (item, fixture->tracked, NULL, &error);
+  g_assert_no_error (error);
+  assert_log (fixture, key, "persist");
+  bs_backing_store_delete_persisted (fixture->store, fixture->tracked, other, NULL, &error);
+  g_assert_no_error (error);
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, other, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  g_assert_false (bs_item_persist (other_item, fixture->tracked, NULL, NULL));
+  bs_backing_store_delete_persisted (fixture->store, fixture->tracked, other, NULL, &error);
+  g_assert_no_error (error);
+  assert_log (fixture, other, "write persist delete_persisted");
+
+  bs_backing_store_set_max_threads (fixture->store, bs_backing_store_get_max_threads (fixture->store));
+  bs_task_tracker_reopen (tracker);
+  bs_pool_set_max_bytes (fixture->pool, bs_pool_get_max_bytes (fixture->pool));
+  bs_pool_set_trim_on_low_memory (fixture->pool, bs_pool_get_trim_on_low_memory (fixture->pool));
+  bs_save_set_max_parallel (save, bs_save_get_max_parallel (save));
+  /* The content goes and comes back; the item and its size stay. */
+  g_assert_true (bs_pool_trim (fixture->pool, 0, NULL, NULL));
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture->pool), ==, 0);
+  assert_content (item, "a");
+  wait_notified (fixture);
+  g_assert_cmpuint (n, ==, 0);
+
+  g_signal_handlers_disconnect_by_data (fixture->tracked, &n);
+  g_signal_handlers_disconnect_by_data (fixture->store, &n);
+  g_signal_handlers_disconnect_by_data (tracker, &n);
+  g_signal_handlers_disconnect_by_data (fixture->pool, &n);
+  g_signal_handlers_disconnect_by_data (save, &n);
+  g_signal_handlers_disconnect_by_data (item, &n);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -835,6 +907,7 @@ main (int argc, char *argv[])
   test_add_once ("/store/properties", test_properties);
   test_add_once ("/store/tracked-path", test_tracked_path);
   test_add_once ("/store/n-keys-notify", test_n_keys_notify);
+  test_add_once ("/store/no-notify-without-change", test_no_notify_without_change);
   test_add_once ("/store/load-root", test_load_root);
   test_add_once ("/store/functions", test_functions);
   test_add_once ("/store/keys/invalid", test_invalid_keys);

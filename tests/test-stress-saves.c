@@ -182,14 +182,14 @@ keep (Worker *self, BsTrackedPath *tracked, gboolean blocking)
   g_autoptr (BsSave) save = bs_save_new (self->fixture->store, tracked);
   g_auto (GStrv) keys = bs_tracked_path_list_keys (tracked);
 
-  /* What is there now may be gone when the save's turn comes; it aborts anyway. */
+  /* A key that is there now may be gone when the save's turn comes; it aborts anyway. */
   for (guint i = 0; keys[i] != NULL; i++)
     bs_save_keep_key (save, keys[i]);
   bs_save_set_commit_func (save, abort_cb, NULL, NULL);
   run_save (self, save, blocking);
 }
 
-/* What no save names comes and goes as it likes. */
+/* Keys that no save names come and go at random. */
 static void
 move_stranger (Worker *self, BsTrackedPath *tracked)
 {

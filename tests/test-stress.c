@@ -28,7 +28,7 @@ typedef enum
   N_KINDS,
 } Kind;
 
-/* What one thread has asked of one of its own items at a path, in that order. */
+/* Operations of one thread on one of its own items at a path, in that order. */
 typedef struct
 {
   guint item;
@@ -38,7 +38,7 @@ typedef struct
   gboolean success;
 } Step;
 
-/* What may be at a path. */
+/* The states in which a key may be at a path. */
 typedef enum
 {
   MAYBE_ABSENT = 1 << 0,
@@ -80,7 +80,7 @@ assert_fair (const GError *error)
     g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
 }
 
-/* What the leaver is to cancel next. */
+/* The operation that the leaver cancels next. */
 static gpointer leaving;      /* owned, nullable; atomic */
 static int leaver_stops;      /* atomic */
 
@@ -407,7 +407,7 @@ judge_answer (Answer *answer)
   answer_clear (answer);
 }
 
-/* What each step may have left behind. */
+/* The possible leftovers of each step. */
 static void
 judge_steps (Worker *self)
 {
@@ -483,7 +483,7 @@ check_round (Fixture *fixture, Worker *workers, BsTrackedPath **paths, BsItem **
           g_autofree char *key = bs_item_dup_key (shared[i]);
 
           g_assert_true (gate_backing_is_durable (fixture->gates, file, key));
-          /* Whatever is uncertain, this makes certain. */
+          /* A persist makes an uncertain key certain. */
           g_assert_true (bs_item_persist (shared[i], paths[j], NULL, &error));
           g_assert_true (bs_tracked_path_contains_key (paths[j], key));
           g_assert_true (gate_backing_has_persisted (fixture->gates, file, key));

@@ -39,7 +39,7 @@ last_n_tasks_cb (GObject *object, GParamSpec *pspec, gpointer data)
   *(guint *) data = bs_task_tracker_get_n_tasks (BS_TASK_TRACKER (object));
 }
 
-/* What is told last is what is so. */
+/* The last notification tells the present value. */
 static void
 test_notify (Fixture *fixture, gconstpointer data)
 {

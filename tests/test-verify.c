@@ -158,13 +158,13 @@ test_bad (Fixture *fixture, gconstpointer data)
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
   g_clear_error (&error);
 
-  /* What was set aside is made durable like any other change. */
+  /* A blob set aside is made durable like any other change. */
   g_assert_false (gate_backing_is_durable (fixture->gates, place.file, place.keys[17]));
   bs_backing_store_sync (fixture->store, place.tracked, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (gate_backing_is_durable (fixture->gates, place.file, place.keys[17]));
 
-  /* Whoever still has it puts it back; and what was found is found no more. */
+  /* A pool that still has the content puts it back; the next verification finds nothing. */
   bs_item_persist (item, place.tracked, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (gate_backing_has_persisted (fixture->gates, place.file, place.keys[3]));
@@ -379,7 +379,7 @@ test_all_gone (Fixture *fixture, gconstpointer data)
   gate_backing_hold (fixture->gates, VERIFY, NULL, GATE_BEFORE);
   run_async (verify, NULL, &run);
   gate_backing_wait_held (fixture->gates, VERIFY, NULL, GATE_BEFORE, fixture->n_threads);
-  /* Those that are held up are deleted when they have been checked. */
+  /* Keys whose deletion is held up are deleted when they have been checked. */
   bs_backing_store_delete_persisted_keys_async (fixture->store, tracked, keys, G_PRIORITY_HIGH, NULL, answer_cb, &bulk);
   bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
   wait_until (bs_tracked_path_get_n_keys (tracked) == fixture->n_threads);
@@ -564,7 +564,7 @@ test_cancelled_running (Fixture *fixture, gconstpointer data)
       gate_backing_release (fixture->gates, VERIFY, NULL, GATE_BEFORE);
       answer_cancelled (&run);
 
-      /* What was under way is waited for, and what it has found counts. */
+      /* Checks under way are waited for, and their findings count. */
       g_assert_cmpuint (count_checks (fixture), ==, fixture->n_threads);
       assert_figures (verify, N_KEYS, stubborn ? fixture->n_threads : 0, stubborn ? fixture->n_threads : 0);
       g_assert_cmpfloat (bs_verify_get_fraction (verify), <, 1.0);
@@ -658,7 +658,7 @@ run_in_callback (GObject *source, GAsyncResult *result, gpointer data)
   Answer *answer = data;
 
   g_assert_true (bs_verify_run_finish (verify, result, NULL));
-  /* It is over, and may be run again. */
+  /* The verification is over, and may be run again. */
   run_async (verify, NULL, answer);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pool-fixture.h"
 
-/* What comes near its end in memory is written before it is in the way. */
+/* Contents near their end in memory are written before they must leave. */
 
 #define BUDGET 10000
 #define SIZE 100
@@ -22,7 +22,7 @@ count_report (BsBackingStore *store, const char *key, BsOperation operation, GEr
   (*n)++;
 }
 
-/* Who has to leave is clean by then, and goes at once. */
+/* A victim is clean by then, and goes at once. */
 static void
 test_victims_are_clean (void)
 {
@@ -122,7 +122,7 @@ test_used_meanwhile (void)
   fixture_tear_down (&fixture);
 }
 
-/* What has to leave while it is written behind is not written twice. */
+/* A content that must leave while it is written behind is not written twice. */
 static void
 test_overtaken (void)
 {
@@ -172,6 +172,31 @@ test_failure (void)
   fixture_tear_down (&fixture);
 }
 
+/* Many come near their end at once, more than one round takes: as many are written as
+ * there are threads. */
+static void
+test_many_at_once (void)
+{
+  enum { N_THREADS = 16, N_MANY = 10 * N_ITEMS };
+  BsItem *items[N_MANY];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, G_MAXUINT64);
+  bs_backing_store_set_max_threads (fixture.store, N_THREADS);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  for (guint i = 0; i < N_MANY; i++)
+    items[i] = insert (fixture.pool, SIZE, 'a');
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 0);
+  bs_pool_set_max_bytes (fixture.pool, N_MANY * SIZE);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) == N_THREADS);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, N_MANY);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  fixture_wait_finished (&fixture);
+
+  unref_items (items, N_MANY);
+  fixture_tear_down (&fixture);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -183,6 +208,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/write-behind/used-meanwhile", test_used_meanwhile);
   g_test_add_func ("/write-behind/overtaken", test_overtaken);
   g_test_add_func ("/write-behind/failure", test_failure);
+  g_test_add_func ("/write-behind/many-at-once", test_many_at_once);
 
   return g_test_run ();
 }

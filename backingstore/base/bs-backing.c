@@ -744,9 +744,9 @@ bs_backing_register_key (BsBacking *self,
  * Makes a blob of primary storage permanent at a path. It stays in primary
  * storage.
  *
- * It is durable after the next [method@Backing.sync_persisted]. Whoever looks
- * at the path meanwhile, after a crash too, finds the whole blob or none. A key
- * that the path has already is no error.
+ * The blob is durable after the next [method@Backing.sync_persisted]. Until then the
+ * path has the whole blob or none of it, after a crash too. A key that the path has
+ * already is no error.
  *
  * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
  * %BS_ERROR_NOT_FOUND if primary storage has no such key, %G_IO_ERROR_NO_SPACE
@@ -814,8 +814,8 @@ bs_backing_delete_persisted (BsBacking *self,
  * Prepares a path for use: makes it if it is missing, locks it against others,
  * cleans up what an interrupted run left, and tells which keys are there.
  *
- * What was added to @found means nothing after an error. A path that was
- * released may be sanitized again.
+ * After an error the keys in @found mean nothing. A path that was released may be
+ * sanitized again.
  *
  * Blocks, in the calling thread. Fails with %BS_ERROR_FOREIGN if @path holds
  * something that is not a store, %BS_ERROR_BUSY if somebody else uses it, a
@@ -958,8 +958,8 @@ bs_backing_delete_persisted_keys (BsBacking *self,
  *
  * Replaces the one root blob of a path.
  *
- * It is atomic and durable: when it returns, the new root survives a power cut,
- * and whatever happens before that leaves the old root or the new one, whole.
+ * The change is atomic and durable: when the function returns, the new root survives a
+ * power cut, and an interruption before that leaves the old root or the new one, whole.
  *
  * Blocks, in the calling thread. Fails with %BS_ERROR_NOT_SUPPORTED if the
  * backing does not implement it, %G_IO_ERROR_NO_SPACE or another %G_IO_ERROR of

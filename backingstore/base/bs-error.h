@@ -25,7 +25,7 @@ G_BEGIN_DECLS
  * @BS_ERROR_MOVED: the name of a path does not lead to its directory any more: that
  *   was renamed, replaced or removed.
  *
- * What a backing or a store reports.
+ * The errors of a backing or a store.
  *
  * Besides these, operations report G_IO_ERROR_CANCELLED,
  * G_IO_ERROR_WOULD_BLOCK (the call could only wait for itself),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What PyGObject adds to the introspected library.
+"""Additions of PyGObject to the introspected library.
 
 ``BackingStore.run_in_thread(func, cancellable=None)`` and
 ``BackingStore.run_in_thread_async(func, io_priority=GLib.PRIORITY_DEFAULT,

@@ -150,5 +150,9 @@ bs_codec_measure (BsCodec *self, GObject *object)
   g_return_val_if_fail (G_IS_OBJECT (object), 0);
 
   iface = BS_CODEC_GET_IFACE (self);
-  return iface->measure != NULL ? iface->measure (self, object) : 0;
+  if (iface->measure == NULL)
+    return 0;
+
+  /* With 32 bits, a function in Python or JavaScript returns the lower half alone. */
+  return (gsize) iface->measure (self, object);
 }

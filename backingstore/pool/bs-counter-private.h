@@ -15,7 +15,7 @@ typedef struct
   guint64 padding_before[7];
   struct
   {
-    guint64 n;                /* atomic */
+    _Alignas (8) guint64 n;   /* atomic */
     guint64 padding[7];
   } cells[BS_COUNTER_CELLS];  /* the first one is shared */
 } BsCounter;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "bs-pool.h"
+#include "bs-pool-items.h"
 
 #include "bs-item-list-private.h"
 #include "bs-item-private.h"

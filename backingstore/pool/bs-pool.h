@@ -14,8 +14,6 @@ G_BEGIN_DECLS
 BS_AVAILABLE_IN_1_0
 G_DECLARE_FINAL_TYPE (BsPool, bs_pool, BS, POOL, GObject)
 
-typedef struct _BsItem BsItem;
-
 BS_AVAILABLE_IN_1_0
 BsPool         *bs_pool_new                    (BsBackingStore *store, guint64 max_bytes) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0
@@ -46,25 +44,6 @@ BS_AVAILABLE_IN_1_0
 void            bs_pool_set_trim_on_low_memory (BsPool *self, gboolean trim_on_low_memory);
 BS_AVAILABLE_IN_1_0
 BsPoolStats    *bs_pool_get_stats              (BsPool *self) G_GNUC_WARN_UNUSED_RESULT;
-
-BS_AVAILABLE_IN_1_0
-BsItem         *bs_pool_insert                 (BsPool *self, GBytes *bytes) G_GNUC_WARN_UNUSED_RESULT;
-BS_AVAILABLE_IN_1_0
-BsItem         *bs_pool_insert_object          (BsPool *self, GObject *object) G_GNUC_WARN_UNUSED_RESULT;
-
-BS_AVAILABLE_IN_1_0
-BsItem         *bs_pool_register               (BsPool *self, BsTrackedPath *tracked, const char *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-BS_AVAILABLE_IN_1_0
-void            bs_pool_register_async         (BsPool *self, BsTrackedPath *tracked, const char *key, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
-BS_AVAILABLE_IN_1_0
-BsItem         *bs_pool_register_finish        (BsPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
-BS_AVAILABLE_IN_1_0
-GListModel     *bs_pool_register_all           (BsPool *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-BS_AVAILABLE_IN_1_0
-void            bs_pool_register_all_async     (BsPool *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
-BS_AVAILABLE_IN_1_0
-GListModel     *bs_pool_register_all_finish    (BsPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 BS_AVAILABLE_IN_1_0
 gboolean        bs_pool_trim                   (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GError **error);

@@ -15,7 +15,7 @@ typedef struct
 {
   BsLink link;                /* belongs to the owner while the node is not in */
   guint64 size;               /* bytes; constant while the node is in */
-  guint64 last_use;           /* the clock then; atomic */
+  _Alignas (8) guint64 last_use; /* the clock then; atomic, whatever a guint64 is aligned to */
   guint64 since : 56;         /* the clock when it was queued, or when it left */
   guint64 place : 2;          /* BsResidencyPlace */
   guint64 evicted_from : 2;   /* BsResidencyPlace; OUT if it was not evicted, or is in */
@@ -43,7 +43,7 @@ typedef struct
 
 typedef struct
 {
-  guint64 clock;              /* bytes that came in so far; atomic */
+  _Alignas (8) guint64 clock; /* bytes that came in so far; atomic */
 
   BsResidencyQueue small;     /* new ones, on probation */
   BsResidencyQueue main;

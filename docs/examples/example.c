@@ -4,12 +4,12 @@
  * them, makes them permanent, and in another process brings them back and
  * compares.
  *
- *   example store [--budget=MIB] SOURCE TARGET
- *   example verify [--budget=MIB] TARGET
+ *   example store [--budget=MIB] [--patience=SECONDS] SOURCE TARGET
+ *   example verify [--budget=MIB] [--patience=SECONDS] TARGET
  *
  * TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
  * same file system, so that persisting is making a hard link. TARGET/manifest has
- * a line "KEY SHA-256 URI" for each file.
+ * a heading, and a line "KEY SHA-256 URI" for each file.
  *
  * Nothing blocks the main loop. The work is a list of steps, each done once or
  * for every file, with so many of those under way. Whatever was started ends
@@ -27,6 +27,7 @@
 #define INSERTS_IN_FLIGHT 8
 #define N_DELETED 3
 #define MIB (1024.0 * 1024.0)
+#define DEFAULT_PATIENCE 300
 
 typedef struct _Example Example;
 
@@ -58,6 +59,7 @@ struct _Example
   BsPool *pool;
 
   GFile *source;
+  GFile *target;
   GFile *blobs;
   GFile *manifest;
   GPtrArray *folders;           /* still to be listed */
@@ -78,6 +80,8 @@ struct _Example
   gint64 begun;
   gint64 step_begun;
   gint64 shown;
+  gint64 moved;                 /* when something was last begun or ended */
+  guint patience;               /* seconds */
 };
 
 static double
@@ -134,6 +138,41 @@ complain (Entry *entry, const char *problem)
   fprintf (stderr, "%s: %s\n", name, problem);
 }
 
+/* The store's errors name a key. A person knows the file. */
+static char *
+name_files (Example *self, const char *message)
+{
+  for (guint i = 0; i < self->entries->len; i++)
+    {
+      Entry *entry = self->entries->pdata[i];
+      g_autofree char *key = entry->item != NULL ? bs_item_dup_key (entry->item) : NULL;
+
+      if (key != NULL && strstr (message, key) != NULL)
+        {
+          g_autofree char *name = g_file_get_parse_name (entry->file);
+          g_auto (GStrv) parts = g_strsplit (message, key, -1);
+
+          return g_strjoinv (name, parts);
+        }
+    }
+
+  return g_strdup (message);
+}
+
+static gboolean
+watch_cb (gpointer data)
+{
+  Example *self = data;
+
+  if (seconds_since (self->moved) < self->patience)
+    return G_SOURCE_CONTINUE;
+
+  /* A thread may be stuck, too: nothing here waits for it. */
+  clear_progress ();
+  fprintf (stderr, "example: nothing has moved for %u s\n", self->patience);
+  _exit (1);
+}
+
 static void
 closed_cb (GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -153,7 +192,7 @@ static void
 begin_step (Example *self, const Step *step)
 {
   self->step = step;
-  self->step_begun = g_get_monotonic_time ();
+  self->step_begun = self->moved = g_get_monotonic_time ();
   self->in_flight = step->in_flight != 0 ? step->in_flight : IN_FLIGHT;
   self->n_started = 0;
   self->n_todo = step->start != NULL ? 1 : self->entries->len;
@@ -217,6 +256,7 @@ finish_one (Example *self, GError *error)
     self->error = g_steal_pointer (&error);
   g_clear_error (&error);
 
+  self->moved = g_get_monotonic_time ();
   self->n_running--;
   show_progress (self);
   advance (self);
@@ -258,6 +298,7 @@ listed_cb (GObject *source, GAsyncResult *result, gpointer data)
   GError *error = NULL;
   GList *infos = g_file_enumerator_next_files_finish (enumerator, result, &error);
 
+  self->moved = g_get_monotonic_time ();
   if (error != NULL)
     {
       finish_one (self, error);
@@ -347,9 +388,9 @@ tracked_cb (GObject *source, GAsyncResult *result, gpointer data)
   self->tracked = bs_backing_store_track_path_finish (self->store, result, &error);
   if (self->tracked != NULL && self->source != NULL && bs_tracked_path_get_n_keys (self->tracked) > 0)
     {
-      g_autofree char *name = g_file_get_parse_name (self->blobs);
+      g_autofree char *name = g_file_get_parse_name (self->target);
 
-      error = g_error_new (G_IO_ERROR, G_IO_ERROR_EXISTS, "%s is in use: choose a new target", name);
+      error = g_error_new (G_IO_ERROR, G_IO_ERROR_EXISTS, "%s was used before: choose a new target", name);
     }
   finish_one (self, error);
 }
@@ -444,6 +485,25 @@ start_inserting (Entry *entry)
 
 /* Persisting */
 
+static gboolean
+has_item (gconstpointer data, gconstpointer unused)
+{
+  const Entry *entry = data;
+
+  return entry->item != NULL;
+}
+
+static void
+start_counting (Example *self)
+{
+  g_autofree char *name = g_file_get_parse_name (self->source);
+  GError *error = NULL;
+
+  if (!g_ptr_array_find_with_equal_func (self->entries, NULL, has_item, NULL))
+    error = g_error_new (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "%s: none of the files can be read", name);
+  finish_one (self, error);
+}
+
 static void
 persisted_cb (GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -465,7 +525,9 @@ start_persisting (Entry *entry)
     finish_one (self, NULL);
 }
 
-/* The manifest: written after the sync, it never names what is not there. */
+/* The manifest: written after the sync, it never names what is not there. It is
+ * never empty: empty GBytes may have no data at all, and GIO's asynchronous write
+ * never calls back for these. */
 
 static void
 manifest_written_cb (GObject *source, GAsyncResult *result, gpointer data)
@@ -479,7 +541,7 @@ manifest_written_cb (GObject *source, GAsyncResult *result, gpointer data)
 static void
 start_writing_manifest (Example *self)
 {
-  GString *text = g_string_new (NULL);
+  GString *text = g_string_new ("# Files\n");
   g_autoptr (GBytes) bytes = NULL;
 
   for (guint i = 0; i < self->entries->len; i++)
@@ -526,7 +588,14 @@ manifest_read_cb (GObject *source, GAsyncResult *result, gpointer data)
       entry->key = g_strdup (words[0]);
       entry->sha256 = g_strdup (words[1]);
     }
-  finish_one (self, NULL);
+
+  if (self->entries->len == 0)
+    {
+      g_autofree char *name = g_file_get_parse_name (self->target);
+
+      error = g_error_new (G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "%s: no file is left there", name);
+    }
+  finish_one (self, error);
 }
 
 static void
@@ -685,6 +754,7 @@ static const Step store_steps[] = {
   { "Listing", start_listing },
   { "Tracking", start_tracking },
   { "Inserting", .start_entry = start_inserting, .in_flight = INSERTS_IN_FLIGHT },
+  { NULL, start_counting },
   { "Persisting", .start_entry = start_persisting },
   { "Syncing", start_syncing },
   { "Manifest", start_writing_manifest },
@@ -736,6 +806,8 @@ summarize (Example *self)
           self->peak_use / MIB, bs_pool_get_max_bytes (self->pool) / MIB);
   printf ("%-11s %.1f MiB resident at most, %.1f MiB before the first file\n", "Process",
           get_resident_peak () / MIB, self->peak_before / MIB);
+  if ((guint64) largest > bs_pool_get_max_bytes (self->pool))
+    printf ("%-11s the largest file is above the budget: it is in memory whole while it is used\n", "Memory");
   printf ("%-11s %" G_GUINT64_FORMAT " hits, %" G_GUINT64_FORMAT " misses, %" G_GUINT64_FORMAT " written, "
           "%" G_GUINT64_FORMAT " evicted\n", "Loads", stats->hits, stats->misses, stats->writes, stats->evictions);
   printf ("%-11s %" G_GUINT64_FORMAT " linked, %" G_GUINT64_FORMAT " reflinked, %" G_GUINT64_FORMAT " copied\n",
@@ -745,23 +817,25 @@ summarize (Example *self)
 }
 
 static Example *
-example_new (const char *source, const char *target, guint64 budget)
+example_new (const char *source, const char *target, guint64 budget, guint patience)
 {
   Example *self = g_new0 (Example, 1);
-  g_autoptr (GFile) directory = g_file_new_for_commandline_arg (target);
-  g_autoptr (GFile) scratch = g_file_get_child (directory, "scratch");
+  g_autoptr (GFile) scratch = NULL;
 
   self->begun = g_get_monotonic_time ();
   self->peak_before = get_resident_peak ();
   self->source = source != NULL ? g_file_new_for_commandline_arg (source) : NULL;
-  self->blobs = g_file_get_child (directory, "blobs");
-  self->manifest = g_file_get_child (directory, "manifest");
+  self->target = g_file_new_for_commandline_arg (target);
+  self->blobs = g_file_get_child (self->target, "blobs");
+  self->manifest = g_file_get_child (self->target, "manifest");
+  scratch = g_file_get_child (self->target, "scratch");
   self->folders = g_ptr_array_new_with_free_func (g_object_unref);
   self->entries = g_ptr_array_new_with_free_func (entry_free);
   self->loop = g_main_loop_new (NULL, FALSE);
   self->backing = bs_file_backing_new (scratch);
   self->store = bs_backing_store_new (BS_BACKING (self->backing));
   self->pool = bs_pool_new (self->store, budget);
+  self->patience = patience;
 
   return self;
 }
@@ -776,6 +850,7 @@ example_free (Example *self)
   g_clear_object (&self->store);
   g_clear_object (&self->backing);
   g_clear_object (&self->source);
+  g_clear_object (&self->target);
   g_clear_object (&self->blobs);
   g_clear_object (&self->manifest);
   g_clear_pointer (&self->loop, g_main_loop_unref);
@@ -787,8 +862,10 @@ int
 main (int argc, char **argv)
 {
   int budget = 4;
+  int patience = DEFAULT_PATIENCE;
   const GOptionEntry options[] = {
     { "budget", 'b', 0, G_OPTION_ARG_INT, &budget, "What the pool may hold in memory (4)", "MIB" },
+    { "patience", 'p', 0, G_OPTION_ARG_INT, &patience, "Give up when nothing has moved for so long (300)", "SECONDS" },
     { NULL }
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("store SOURCE TARGET | verify TARGET");
@@ -806,7 +883,7 @@ main (int argc, char **argv)
 
   store = argc == 4 && g_str_equal (argv[1], "store");
   verify = argc == 3 && g_str_equal (argv[1], "verify");
-  if ((!store && !verify) || budget < 0)
+  if ((!store && !verify) || budget < 0 || patience < 1)
     {
       g_autofree char *help = g_option_context_get_help (context, TRUE, NULL);
 
@@ -814,7 +891,8 @@ main (int argc, char **argv)
       return 2;
     }
 
-  self = example_new (store ? argv[2] : NULL, argv[argc - 1], budget * (guint64) MIB);
+  self = example_new (store ? argv[2] : NULL, argv[argc - 1], budget * (guint64) MIB, patience);
+  g_timeout_add_seconds (1, watch_cb, self);
   begin_step (self, store ? store_steps : verify_steps);
   advance (self);
   g_main_loop_run (self->loop);
@@ -825,7 +903,9 @@ main (int argc, char **argv)
     }
   else
     {
-      fprintf (stderr, "example: %s\n", self->error->message);
+      g_autofree char *message = name_files (self, self->error->message);
+
+      fprintf (stderr, "example: %s\n", message);
       status = 1;
     }
   example_free (self);

@@ -4,12 +4,12 @@
 // of them, makes them permanent, and in another process brings them back and
 // compares.
 //
-//   gjs -m example.js store [--budget=MIB] SOURCE TARGET
-//   gjs -m example.js verify [--budget=MIB] TARGET
+//   gjs -m example.js store [--budget=MIB] [--patience=SECONDS] SOURCE TARGET
+//   gjs -m example.js verify [--budget=MIB] [--patience=SECONDS] TARGET
 //
 // TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
 // same file system, so that persisting is making a hard link. TARGET/manifest
-// has a line "KEY SHA-256 URI" for each file.
+// has a heading, and a line "KEY SHA-256 URI" for each file.
 //
 // Nothing blocks the main loop. JavaScript has one thread, so the SHA-256 of a
 // large file is computed piece by piece, and the loop runs in between.
@@ -74,8 +74,22 @@ function complain(entry, problem) {
     printerr(`${entry.file.get_parse_name()}: ${problem}`);
 }
 
+// When something was last begun or ended, for the watchdog.
+let moved = seconds();
+
+// A thread may be stuck, too: nothing here waits for it.
+function watch(patience) {
+    GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, 1, () => {
+        if (seconds() - moved < patience)
+            return GLib.SOURCE_CONTINUE;
+        clearProgress();
+        printerr(`example: nothing has moved for ${patience} s`);
+        System.exit(1);
+    });
+}
+
 async function step(name, func) {
-    const begun = seconds();
+    const begun = moved = seconds();
     await func();
     clearProgress();
     print(`${name.padEnd(11)} ${(seconds() - begun).toFixed(2).padStart(8)} s`);
@@ -104,12 +118,12 @@ async function sha256(bytes) {
 
 class Example {
     constructor(target, budget) {
-        const directory = Gio.File.new_for_commandline_arg(target);
+        this.target = Gio.File.new_for_commandline_arg(target);
         this.begun = seconds();
         this.peakBefore = getResidentPeak();
-        this.blobs = directory.get_child('blobs');
-        this.manifest = directory.get_child('manifest');
-        this.backing = Bs.FileBacking.new(directory.get_child('scratch'));
+        this.blobs = this.target.get_child('blobs');
+        this.manifest = this.target.get_child('manifest');
+        this.backing = Bs.FileBacking.new(this.target.get_child('scratch'));
         this.store = Bs.BackingStore.new(this.backing);
         this.pool = Bs.Pool.new(this.store, budget);
         this.tracked = null;
@@ -146,6 +160,7 @@ class Example {
                     throw error;
                 }
                 nDone++;
+                moved = seconds();
                 if (onTerminal && seconds() - shown >= 0.05) {
                     shown = seconds();
                     showProgress(name, nDone, entries.length);
@@ -177,6 +192,7 @@ class Example {
                 continue;
             }
             while ((infos = await enumerator.next_files_async(100, ...DEFAULT)).length > 0) {
+                moved = seconds();
                 for (const info of infos) {
                     if (info.get_file_type() === Gio.FileType.DIRECTORY)
                         folders.push(enumerator.get_child(info));
@@ -218,9 +234,11 @@ class Example {
         await entry.item?.persist_async(this.tracked, ...DEFAULT);
     }
 
-    // Written after the sync, it never names what is not there.
+    // Written after the sync, it never names what is not there. It is never empty:
+    // an empty GLib.Bytes may have no data at all, and GIO's asynchronous write never
+    // calls back for these.
     async writeManifest() {
-        let text = '';
+        let text = '# Files\n';
         for (const {item, sha256: sum, file} of this.entries) {
             const key = item?.dup_key();
             if (key && this.tracked.contains_key(key))
@@ -237,6 +255,8 @@ class Example {
             if (uri)
                 this.entries.push({key, sha256: sum, file: Gio.File.new_for_uri(uri)});
         }
+        if (this.entries.length === 0)
+            throw new Error(`${this.target.get_parse_name()}: no file is left there`);
     }
 
     // One operation for all keys; the list makes items when asked.
@@ -293,8 +313,10 @@ class Example {
         await step('Listing', () => this.listFiles(source));
         await step('Tracking', () => this.track());
         if (this.tracked.n_keys > 0)
-            throw new Error(`${this.blobs.get_parse_name()} is in use: choose a new target`);
+            throw new Error(`${this.target.get_parse_name()} was used before: choose a new target`);
         await this.forEach('Inserting', this.entries, entry => this.insert(entry), INSERTS_IN_FLIGHT);
+        if (!this.entries.some(entry => entry.item))
+            throw new Error(`${source.get_parse_name()}: none of the files can be read`);
         await this.forEach('Persisting', this.entries, entry => this.persist(entry));
         await step('Syncing', () => this.sync());
         await step('Manifest', () => this.writeManifest());
@@ -318,6 +340,13 @@ class Example {
         await this.store.close_async(...DEFAULT);
     }
 
+    // The store's errors name a key. A person knows the file.
+    nameFiles(message) {
+        for (const {item, file} of this.entries)
+            message = item ? message.replaceAll(item.dup_key(), file.get_parse_name()) : message;
+        return message;
+    }
+
     summarize() {
         const files = this.backing.get_stats();
         const stats = this.pool.get_stats();
@@ -326,12 +355,14 @@ class Example {
         const nBytes = items.reduce((sum, item) => sum + item.size, 0);
         const largest = items.reduce((size, item) => Math.max(size, item.size), 0);
         const verdict = this.storing ? `${this.nSkipped} skipped` : 'each with the SHA-256 of the original';
+        const note = largest > this.pool.max_bytes
+            ? '\nMemory      the largest file is above the budget: it is in memory whole while it is used' : '';
         const nDeleted = this.storing ? 0 : Math.min(items.length, N_DELETED);
         print(`${'Total'.padEnd(11)} ${(seconds() - this.begun).toFixed(2).padStart(8)} s
 
 Files       ${items.length}, ${mib(nBytes)}, the largest ${mib(largest)}; ${verdict}
 Pool        ${mib(this.peakUse)} at most, budget ${mib(this.pool.max_bytes)}
-Process     ${mib(getResidentPeak())} resident at most, ${mib(this.peakBefore)} before the first file
+Process     ${mib(getResidentPeak())} resident at most, ${mib(this.peakBefore)} before the first file${note}
 Loads       ${stats.hits} hits, ${stats.misses} misses, ${stats.writes} written, ${stats.evictions} evicted
 Blobs       ${files.linked} linked, ${files.reflinked} reflinked, ${files.copied} copied
 Persisted   ${this.tracked.n_keys} files; ${nDeleted} deleted`);
@@ -339,22 +370,23 @@ Persisted   ${this.tracked.n_keys} files; ${nDeleted} deleted`);
 }
 
 async function main(args) {
-    let budget = 4;
+    const options = {budget: 4, patience: 300};
     const words = args.filter(arg => {
-        const match = arg.match(/^--budget=(\d+)$/);
+        const match = arg.match(/^--(budget|patience)=(\d+)$/);
         if (match)
-            budget = Number(match[1]);
+            options[match[1]] = Number(match[2]);
         return !match;
     });
     const [command, ...paths] = words;
     const isStore = command === 'store' && paths.length === 2;
     const isVerify = command === 'verify' && paths.length === 1;
     if (!isStore && !isVerify) {
-        printerr('Usage: gjs -m example.js store [--budget=MIB] SOURCE TARGET | verify [--budget=MIB] TARGET');
+        printerr('Usage: gjs -m example.js [--budget=MIB] [--patience=SECONDS] store SOURCE TARGET | verify TARGET');
         return 2;
     }
 
-    const example = new Example(paths.at(-1), budget * MIB);
+    const example = new Example(paths.at(-1), options.budget * MIB);
+    watch(options.patience);
     try {
         if (isStore)
             await example.storeFiles(Gio.File.new_for_commandline_arg(paths[0]));
@@ -362,7 +394,7 @@ async function main(args) {
             await example.verifyFiles();
     } catch (error) {
         clearProgress();
-        printerr(`example: ${error.message}`);
+        printerr(`example: ${example.nameFiles(error.message)}`);
         return 1;
     } finally {
         await example.close();

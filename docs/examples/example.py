@@ -6,7 +6,7 @@ compares.
 
 TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
 same file system, so that persisting is making a hard link. TARGET/manifest has
-a line "KEY SHA-256 URI" for each file.
+a heading, and a line "KEY SHA-256 URI" for each file.
 
 Nothing blocks the main loop: what waits is a coroutine, and what takes time
 runs in the threads of the store.
@@ -14,6 +14,7 @@ runs in the threads of the store.
 
 import argparse
 import hashlib
+import os
 import re
 import sys
 import time
@@ -101,6 +102,18 @@ def complain(entry, problem):
     print(f'{entry.file.get_parse_name()}: {problem}', file=sys.stderr)
 
 
+def watch(example, patience):
+    """Ends the program when nothing has moved for so long."""
+    def look():
+        if time.monotonic() - example.moved < patience:
+            return GLib.SOURCE_CONTINUE
+        clear_progress()
+        print(f'example: nothing has moved for {patience} s', file=sys.stderr, flush=True)
+        os._exit(1)  # a thread may be stuck, too: nothing here waits for it
+
+    GLib.timeout_add_seconds(1, look)
+
+
 def get_resident_peak():
     """How much of this process was in memory at most, in bytes."""
     with open('/proc/self/status') as status:
@@ -110,12 +123,12 @@ def get_resident_peak():
 
 class Example:
     def __init__(self, target, budget):
-        directory = Gio.File.new_for_commandline_arg(target)
-        self.begun = time.monotonic()
+        self.target = Gio.File.new_for_commandline_arg(target)
+        self.begun = self.moved = time.monotonic()
         self.peak_before = get_resident_peak()
-        self.blobs = directory.get_child('blobs')
-        self.manifest = directory.get_child('manifest')
-        self.backing = Bs.FileBacking.new(directory.get_child('scratch'))
+        self.blobs = self.target.get_child('blobs')
+        self.manifest = self.target.get_child('manifest')
+        self.backing = Bs.FileBacking.new(self.target.get_child('scratch'))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, budget)
         self.tracked = None
@@ -129,7 +142,7 @@ class Example:
         self.peak_use = max(self.peak_use, self.pool.get_memory_use())
 
     async def step(self, name, coroutine):
-        begun = time.monotonic()
+        begun = self.moved = time.monotonic()
         result = await coroutine
         clear_progress()
         print(f'{name:11} {time.monotonic() - begun:8.2f} s')
@@ -151,6 +164,7 @@ class Example:
                     todo.clear()
                     raise
                 n_done += 1
+                self.moved = time.monotonic()
                 if sys.stdout.isatty() and time.monotonic() - shown >= 0.05:
                     shown = time.monotonic()
                     marks = '#' * (40 * n_done // n_total)
@@ -193,6 +207,7 @@ class Example:
                 self.n_skipped += 1
                 continue
             while infos := await Call(enumerator, 'next_files', 100, *DEFAULT):
+                self.moved = time.monotonic()
                 for info in infos:
                     if info.get_file_type() == Gio.FileType.DIRECTORY:
                         folders.append(enumerator.get_child(info))
@@ -233,8 +248,12 @@ class Example:
             await Call(entry.item, 'persist', self.tracked, *DEFAULT)
 
     async def write_manifest(self):
-        """Written after the sync, it never names what is not there."""
-        lines = []
+        """Written after the sync, it never names what is not there.
+
+        It is never empty: an empty GLib.Bytes may have no data at all, and GIO's
+        asynchronous write never calls back for these.
+        """
+        lines = ['# Files\n']
         for entry in self.entries:
             key = entry.item and entry.item.dup_key()
             if key and key in self.tracked:
@@ -245,8 +264,12 @@ class Example:
     async def read_manifest(self):
         _, contents, _ = await Call(self.manifest, 'load_contents', None)
         for line in contents.decode().splitlines():
-            key, sha256, uri = line.split(' ')
-            self.entries.append(Entry(Gio.File.new_for_uri(uri), key, sha256))
+            words = line.split(' ')
+            if len(words) == 3:
+                key, sha256, uri = words
+                self.entries.append(Entry(Gio.File.new_for_uri(uri), key, sha256))
+        if not self.entries:
+            raise FileNotFoundError(f'{self.target.get_parse_name()}: no file is left there')
 
     async def register(self):
         """One operation for all keys; the list makes items when asked."""
@@ -293,8 +316,10 @@ class Example:
         await self.step('Listing', self.list_files(source))
         await self.step('Tracking', self.track())
         if len(self.tracked) > 0:
-            raise FileExistsError(f'{self.blobs.get_parse_name()} is in use: choose a new target')
+            raise FileExistsError(f'{self.target.get_parse_name()} was used before: choose a new target')
         await self.for_each('Inserting', self.entries, self.insert, INSERTS_IN_FLIGHT)
+        if not any(entry.item for entry in self.entries):
+            raise PermissionError(f'{source.get_parse_name()}: none of the files can be read')
         await self.for_each('Persisting', self.entries, self.persist)
         await self.step('Syncing', self.sync())
         await self.step('Manifest', self.write_manifest())
@@ -318,6 +343,13 @@ class Example:
             # The scratch files go, too.
             await Call(self.store, 'close', *DEFAULT)
 
+    def name_files(self, message):
+        """The store's errors name a key. A person knows the file."""
+        for entry in self.entries:
+            if entry.item:
+                message = message.replace(entry.item.dup_key(), entry.file.get_parse_name())
+        return message
+
     def summarize(self):
         files = self.backing.get_stats()
         stats = self.pool.get_stats()
@@ -325,11 +357,14 @@ class Example:
         sizes = [item.get_size() for item in items]
         verdict = f'{self.n_skipped} skipped' if self.storing else 'each with the SHA-256 of the original'
         n_deleted = 0 if self.storing else min(len(items), N_DELETED)
+        largest = max(sizes)
+        note = ('\nMemory      the largest file is above the budget: it is in memory whole while it is used'
+                if largest > self.pool.get_max_bytes() else '')
         print(f'''{'Total':11} {time.monotonic() - self.begun:8.2f} s
 
-Files       {len(items)}, {sum(sizes) / MIB:.1f} MiB, the largest {max(sizes, default=0) / MIB:.1f} MiB; {verdict}
+Files       {len(items)}, {sum(sizes) / MIB:.1f} MiB, the largest {largest / MIB:.1f} MiB; {verdict}
 Pool        {self.peak_use / MIB:.1f} MiB at most, budget {self.pool.get_max_bytes() / MIB:.1f} MiB
-Process     {get_resident_peak() / MIB:.1f} MiB resident at most, {self.peak_before / MIB:.1f} MiB before the first file
+Process     {get_resident_peak() / MIB:.1f} MiB resident at most, {self.peak_before / MIB:.1f} MiB before the first file{note}
 Loads       {stats.hits} hits, {stats.misses} misses, {stats.writes} written, {stats.evictions} evicted
 Blobs       {files.linked} linked, {files.reflinked} reflinked, {files.copied} copied
 Persisted   {len(self.tracked)} files; {n_deleted} deleted''')
@@ -337,17 +372,19 @@ Persisted   {len(self.tracked)} files; {n_deleted} deleted''')
 
 def main():
     parser = argparse.ArgumentParser(prog='example')
-    budget = argparse.ArgumentParser(add_help=False)
-    budget.add_argument('--budget', metavar='MIB', type=int, default=4, help='what the pool may hold in memory (4)')
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument('--budget', metavar='MIB', type=int, default=4, help='what the pool may hold in memory (4)')
+    options.add_argument('--patience', metavar='SECONDS', type=int, default=300,
+                         help='give up when nothing has moved for so long (300)')
     commands = parser.add_subparsers(dest='command', required=True)
-    command = commands.add_parser('store', parents=[budget])
+    command = commands.add_parser('store', parents=[options])
     command.add_argument('source', metavar='SOURCE')
     command.add_argument('target', metavar='TARGET')
-    command = commands.add_parser('verify', parents=[budget])
+    command = commands.add_parser('verify', parents=[options])
     command.add_argument('target', metavar='TARGET')
     arguments = parser.parse_args()
-    if arguments.budget < 0:
-        parser.error('the budget is negative')
+    if arguments.budget < 0 or arguments.patience < 1:
+        parser.error('neither the budget nor the patience can be negative')
 
     example = Example(arguments.target, arguments.budget * MIB)
     if arguments.command == 'store':
@@ -362,11 +399,14 @@ def main():
         errors.append(error)
         loop.quit()
 
+    watch(example, arguments.patience)
     spawn(example.run(work), ended)
     loop.run()
 
     if errors[0]:
-        print(f'example: {getattr(errors[0], "message", errors[0])}', file=sys.stderr)
+        clear_progress()
+        message = getattr(errors[0], 'message', str(errors[0]))
+        print(f'example: {example.name_files(message)}', file=sys.stderr)
         return 1
     example.summarize()
     return 0

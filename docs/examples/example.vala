@@ -4,12 +4,12 @@
 // of them, makes them permanent, and in another process brings them back and
 // compares.
 //
-//   example store [--budget=MIB] SOURCE TARGET
-//   example verify [--budget=MIB] TARGET
+//   example store [--budget=MIB] [--patience=SECONDS] SOURCE TARGET
+//   example verify [--budget=MIB] [--patience=SECONDS] TARGET
 //
 // TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
 // same file system, so that persisting is making a hard link. TARGET/manifest
-// has a line "KEY SHA-256 URI" for each file.
+// has a heading, and a line "KEY SHA-256 URI" for each file.
 //
 // Nothing blocks the main loop: what takes time runs in the threads of the
 // store.
@@ -42,6 +42,7 @@ enum Work {
 }
 
 class Example {
+    File target;
     File blobs;
     File manifest;
     Bs.FileBacking backing;
@@ -52,6 +53,7 @@ class Example {
     int64 begun = get_monotonic_time ();
     int64 step_begun;
     int64 shown;
+    int64 moved = get_monotonic_time ();
     uint64 peak_before = get_resident_peak ();
     uint64 peak_use;
     bool storing;
@@ -59,11 +61,10 @@ class Example {
     uint n_wrong;
 
     public Example (string target, uint64 budget) {
-        var directory = File.new_for_commandline_arg (target);
-
-        blobs = directory.get_child ("blobs");
-        manifest = directory.get_child ("manifest");
-        backing = new Bs.FileBacking (directory.get_child ("scratch"));
+        this.target = File.new_for_commandline_arg (target);
+        blobs = this.target.get_child ("blobs");
+        manifest = this.target.get_child ("manifest");
+        backing = new Bs.FileBacking (this.target.get_child ("scratch"));
         store = new Bs.BackingStore (backing);
         pool = new Bs.Pool (store, budget);
     }
@@ -107,8 +108,21 @@ class Example {
         peak_use = uint64.max (peak_use, pool.memory_use);
     }
 
+    // Ends the program when nothing has moved for so long. A thread may be stuck,
+    // too: nothing here waits for it.
+    public void watch (int patience) {
+        Timeout.add_seconds (1, () => {
+            if (get_monotonic_time () - moved >= patience * TimeSpan.SECOND) {
+                clear_progress ();
+                stderr.printf ("example: nothing has moved for %d s\n", patience);
+                Posix._exit (1);
+            }
+            return Source.CONTINUE;
+        });
+    }
+
     void begin_step () {
-        step_begun = get_monotonic_time ();
+        step_begun = moved = get_monotonic_time ();
     }
 
     void end_step (string name) {
@@ -156,6 +170,7 @@ class Example {
                             failure = error;
                     }
                     n_running--;
+                    moved = get_monotonic_time ();
                     resume ();
                 });
             }
@@ -196,6 +211,7 @@ class Example {
 
             var infos = yield enumerator.next_files_async (100);
             while (infos.length () > 0) {
+                moved = get_monotonic_time ();
                 foreach (var info in infos) {
                     if (info.get_file_type () == FileType.DIRECTORY)
                         folders.push_tail (enumerator.get_child (info));
@@ -249,9 +265,20 @@ class Example {
             yield pool.trim_async (pool.max_bytes);
     }
 
-    // Written after the sync, it never names what is not there.
+    bool has_items () {
+        foreach (var entry in entries) {
+            if (entry.item != null)
+                return true;
+        }
+
+        return false;
+    }
+
+    // Written after the sync, it never names what is not there. It is never empty:
+    // empty GLib.Bytes may have no data at all, and GIO's asynchronous write never
+    // calls back for these.
     async void write_manifest () throws Error {
-        var text = new StringBuilder ();
+        var text = new StringBuilder ("# Files\n");
 
         begin_step ();
         foreach (var entry in entries) {
@@ -276,6 +303,8 @@ class Example {
             if (words.length == 3)
                 entries.add (new Entry (File.new_for_uri (words[2]), words[0], words[1]));
         }
+        if (entries.length == 0)
+            throw new IOError.NOT_FOUND ("%s: no file is left there", target.get_parse_name ());
         end_step ("Manifest");
     }
 
@@ -348,8 +377,10 @@ class Example {
         yield list_files (source);
         yield track ();
         if (tracked.n_keys > 0)
-            throw new IOError.EXISTS ("%s is in use: choose a new target", blobs.get_parse_name ());
+            throw new IOError.EXISTS ("%s was used before: choose a new target", target.get_parse_name ());
         yield for_each ("Inserting", INSERT, entries.data, INSERTS_IN_FLIGHT);
+        if (!has_items ())
+            throw new IOError.PERMISSION_DENIED ("%s: none of the files can be read", source.get_parse_name ());
         yield for_each ("Persisting", PERSIST, entries.data);
         yield sync ();
         yield write_manifest ();
@@ -377,6 +408,16 @@ class Example {
         yield store.close_async ();
     }
 
+    // The store's errors name a key. A person knows the file.
+    public string name_files (string message) {
+        foreach (var entry in entries) {
+            if (entry.item != null && entry.item.dup_key () in message)
+                return message.replace (entry.item.dup_key (), entry.file.get_parse_name ());
+        }
+
+        return message;
+    }
+
     public void summarize () {
         var files = backing.get_stats ();
         var stats = pool.get_stats ();
@@ -400,6 +441,8 @@ class Example {
         stdout.printf ("Pool        %.1f MiB at most, budget %.1f MiB\n", peak_use / MIB, pool.max_bytes / MIB);
         stdout.printf ("Process     %.1f MiB resident at most, %.1f MiB before the first file\n",
                        get_resident_peak () / MIB, peak_before / MIB);
+        if (largest > pool.max_bytes)
+            stdout.printf ("Memory      the largest file is above the budget: it is in memory whole while it is used\n");
         stdout.printf (@"Loads       $(stats.hits) hits, $(stats.misses) misses, $(stats.writes) written, $(stats.evictions) evicted\n");
         stdout.printf (@"Blobs       $(files.linked) linked, $(files.reflinked) reflinked, $(files.copied) copied\n");
         stdout.printf (@"Persisted   $(tracked.n_keys) files; $n_deleted deleted\n");
@@ -423,9 +466,11 @@ async void run (Example example, string[] words) throws Error {
 }
 
 int budget = 4;
+int patience = 300;
 
 const OptionEntry[] OPTIONS = {
     { "budget", 'b', 0, OptionArg.INT, ref budget, "What the pool may hold in memory (4)", "MIB" },
+    { "patience", 'p', 0, OptionArg.INT, ref patience, "Give up when nothing has moved for so long (300)", "SECONDS" },
     { null }
 };
 
@@ -442,7 +487,7 @@ int main (string[] args) {
     var words = args[1:args.length];
     var is_store = words.length == 3 && words[0] == "store";
     var is_verify = words.length == 2 && words[0] == "verify";
-    if ((!is_store && !is_verify) || budget < 0) {
+    if ((!is_store && !is_verify) || budget < 0 || patience < 1) {
         stderr.printf ("%s", context.get_help (true, null));
         return 2;
     }
@@ -450,12 +495,13 @@ int main (string[] args) {
     var example = new Example (words[words.length - 1], budget * (uint64) MIB);
     var loop = new MainLoop ();
     var status = 0;
+    example.watch (patience);
     run.begin (example, words, (source, result) => {
         try {
             run.end (result);
             example.summarize ();
         } catch (Error error) {
-            stderr.printf ("example: %s\n", error.message);
+            stderr.printf ("example: %s\n", example.name_files (error.message));
             status = 1;
         }
         loop.quit ();

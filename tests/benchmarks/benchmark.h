@@ -5,7 +5,7 @@
 
 G_BEGIN_DECLS
 
-/* What all benchmarks share: a backing that does nothing, interleaved rounds,
+/* Shared by all benchmarks: a backing that does nothing, interleaved rounds,
  * medians. A benchmark prints figures and asserts none. */
 
 extern gboolean benchmark_smoke;     /* --smoke: only show that it works */
@@ -39,7 +39,7 @@ double   series_get_quantile     (Series *series, double quantile);
  * the medians and the lowest and highest ratio of a round. */
 void     series_print            (Series *series, Series *floor, const char *unit);
 
-/* What was measured twice at once: on the clock, and of the processor. */
+/* A span measured twice at once: by the clock, and by the processor. */
 typedef struct
 {
   Series clock;

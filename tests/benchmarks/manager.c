@@ -241,7 +241,7 @@ measure (guint n_keys)
 int
 main (int argc, char **argv)
 {
-  benchmark_init (&argc, &argv, "What the manager alone costs: rows 3 and 12");
+  benchmark_init (&argc, &argv, "Cost of the manager alone: rows 3 and 12");
   benchmark_each_size (measure, 10000, 100);
   return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a tracked key takes in memory, and an item that is not in memory, its
- * token included: what malloc has given out, before and after. */
+/* Memory of a tracked key, and of an item whose content is not in memory, its token
+ * included: the bytes that malloc has given out, before and after. */
 
 #include "benchmark.h"
 
@@ -90,7 +90,7 @@ measure (guint n_keys)
 int
 main (int argc, char **argv)
 {
-  benchmark_init (&argc, &argv, "What keys and items take in memory: row 8");
+  benchmark_init (&argc, &argv, "Memory of keys and items: row 8");
   benchmark_each_size (measure, 1000000, 200);
   return 0;
 }

@@ -3,7 +3,7 @@
 /* A producer that is faster than the disk: it inserts, and the items stay. The
  * backing stands still at first, and then takes its time for each write.
  *
- * What counts is not how long that takes but how much memory it takes, beside
+ * The benchmark counts not how long that takes but how much memory it takes, beside
  * the budget: with a producer that awaits a trim after each insert or each few,
  * and with one that never looks. */
 

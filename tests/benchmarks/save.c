@@ -51,7 +51,7 @@ remove_tree (const char *path)
   rmdir (path);
 }
 
-/* What files of ours carry: the floor's carry the same. */
+/* The attribute of our files: the floor's carry the same. */
 typedef struct
 {
   char names[1024];
@@ -96,7 +96,7 @@ place_init (Place *place)
   place->document = g_build_filename (place->path, "document", NULL);
 }
 
-/* What a round leaves to write is not for the next figure. */
+/* A round writes its own leftovers, so that the next figure is without them. */
 static void
 settle (Place *place)
 {

@@ -190,7 +190,7 @@ asked_done (GObject *source, GAsyncResult *result, gpointer user_data)
   end_one (user_data);
 }
 
-/* What is asked of the stuck key itself waits. How long does asking take, for each? */
+/* Operations on the stuck key itself wait. How long does it take to ask for each? */
 static double
 ask_for_stuck (guint n_operations)
 {

@@ -5,7 +5,7 @@
 
 G_BEGIN_DECLS
 
-/* What was done to a directory since it was empty, in order, with all data.
+/* All changes of a directory since it was empty, in order, with all data.
  * Not thread-safe, but for the number of events. */
 
 typedef enum
@@ -57,13 +57,13 @@ void         event_log_truncated     (EventLog *self, int fd, guint64 size);
 void         event_log_set_xattr     (EventLog *self, int fd, const char *name, const void *data, gsize size);
 void         event_log_synced        (EventLog *self, int fd, gboolean failed);
 void         event_log_synced_all    (EventLog *self, gboolean failed);
-/* What a failed sync has spoilt goes from the file itself. */
+/* Bytes that a failed sync has spoilt go from the file itself. */
 void         event_log_evict         (EventLog *self, int fd);
 
 gboolean     event_is_of_data        (const Event *event);
 gboolean     event_is_of_name        (const Event *event);
 
-/* What the syncs among the first events have made of each of them. */
+/* How durable the syncs among the first events have made each of them. */
 typedef enum
 {
   FATE_UNCERTAIN,

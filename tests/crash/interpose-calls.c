@@ -22,10 +22,33 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+/* With 32 bits, a function that takes an offset is not the one for large files under
+ * another name, and all callers here want the latter. */
+#if GLIB_SIZEOF_LONG == 4
+#define off_t off64_t
+#define stat stat64
+#define statfs statfs64
+#define open open64
+#define openat openat64
+#define __open_2 __open64_2
+#define __openat_2 __openat64_2
+#define pread pread64
+#define __pread_chk __pread64_chk
+#define pwrite pwrite64
+#define posix_fadvise posix_fadvise64
+#define lseek lseek64
+#define ftruncate ftruncate64
+#define fallocate fallocate64
+#define fstatat fstatat64
+#define lstat lstat64
+#define fstat fstat64
+#define fstatfs fstatfs64
+#endif
+
 G_STATIC_ASSERT (sizeof (off_t) == 8);
 
 /* The function as the next library has it: a sanitizer's, or the C library's. */
-#define FORWARD(function) ((__typeof__ (&function)) find_next (&next_##function, #function))
+#define FORWARD(function) ((__typeof__ (&function)) find_next (&next_##function, G_STRINGIFY (function)))
 #define NEXT(function) static gpointer next_##function
 
 #if g_macro__has_attribute (copy)
@@ -35,8 +58,12 @@ G_STATIC_ASSERT (sizeof (off_t) == 8);
 #endif
 
 /* One more name for the same function. */
+#if GLIB_SIZEOF_LONG == 4
+#define ALSO(function, symbol) G_STATIC_ASSERT (TRUE)
+#else
 #define ALSO(function, symbol) \
   extern __typeof__ (function) also_##symbol __asm__ (#symbol) COPY (function) __attribute__ ((alias (#function)))
+#endif
 
 static gpointer
 find_next (gpointer *place,

@@ -79,7 +79,7 @@ static guint8 kinds[MAX_CALLS];
 /* Held during a call that is written down, so that the order is the true one. */
 static GMutex log_mutex;
 
-/* What a call does on its way is not watched. */
+/* Calls made by a watched call are not watched. */
 static __thread gboolean inside;
 
 void

@@ -72,7 +72,7 @@ gboolean      interpose_was_hit       (void);
 gboolean      interpose_lost_data     (void);
 /* Of the nth call. */
 InterposeCall interpose_get_call      (guint64 nth);
-/* What the calls opened in the directory and did not close. */
+/* Descriptors that the calls opened in the directory and did not close. */
 guint         interpose_get_n_open    (void);
 
 const char   *interpose_get_name      (InterposeCall call);
@@ -80,7 +80,7 @@ const char   *interpose_get_code_name (int code);
 /* All that can happen to such a call, ended by 0. */
 const int    *interpose_get_codes     (InterposeCall call);
 
-/* What interpose-calls.c does around each call. */
+/* Steps of interpose-calls.c around each call. */
 typedef struct
 {
   gboolean watched;

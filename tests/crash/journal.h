@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* What a workload has begun and what it was promised, in memory that outlives
- * the process which notes it. One process and one thread at a time notes. */
+/* Steps that a workload has begun, and promises made to it, in memory that outlives
+ * the process which notes them. One process and one thread at a time notes. */
 
 typedef enum
 {
@@ -38,7 +38,7 @@ void        journal_free        (Journal *self);
 void        journal_restart     (Journal *self, const EventLog *log);
 void        journal_mark        (Journal *self, MarkKind kind, guint subject);
 gsize       journal_get_n_marks (Journal *self);
-/* Those that were noted before the log had more than `n_events`. */
+/* Marks noted before the log had more than `n_events`. */
 gsize       journal_count_until (Journal *self, gsize n_events);
 const Mark *journal_get_mark    (Journal *self, gsize n);
 

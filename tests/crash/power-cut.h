@@ -5,7 +5,7 @@
 
 G_BEGIN_DECLS
 
-/* What a disk may hold after the power was cut.
+/* The states in which a power cut may leave a disk.
  *
  * A file's data and attributes are certain from the next fsync() of the file or
  * syncfs() on, a name from the next fsync() of its folder or syncfs(); nothing

@@ -9,7 +9,8 @@
 
 #include "backing-contract.h"
 
-#define QUICK_SECONDS 1
+#define QUICK_MILLISECONDS 200
+#define WHOLE_MILLISECONDS 2000
 #define QUICK_N_CASES 10
 #define LONG_N_CASES 6000
 #define MAX_FAILED 20
@@ -86,9 +87,11 @@ void
 run_set_n_cases (Run *self,
                  guint n_cases)
 {
+  const gint64 milliseconds = tests_are_whole () ? WHOLE_MILLISECONDS : QUICK_MILLISECONDS;
+
   self->n_cases = n_cases;
   self->order = g_new (guint, n_cases);
-  self->end = g_get_monotonic_time () + QUICK_SECONDS * G_TIME_SPAN_SECOND;
+  self->end = g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
 
   g_rand_set_seed (self->rand, self->seed);
   for (guint i = 0; i < n_cases; i++)

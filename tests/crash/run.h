@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* What the crash tests share: which of many cases are run, and a directory for
+/* Shared by the crash tests: which of many cases are run, and a directory for
  * each. */
 
 /* A workload, and what its file system cannot do. */
@@ -42,7 +42,7 @@ typedef struct
 void     run_init          (Run *self, const Setting *setting);
 void     run_clear         (Run *self);
 /* Says how many cases there are, of which all, or some thousands, are run with
- * "-m slow", else as many as fit in a second, and a few at least. */
+ * "-m slow", else as many as fit in some time, and a few at least. */
 void     run_set_n_cases   (Run *self, guint n_cases);
 /* The next case, in a fresh directory and with a fresh random generator. */
 gboolean run_next          (Run *self, guint *n);

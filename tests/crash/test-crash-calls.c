@@ -140,7 +140,7 @@ run_steps (Run *run,
   return n_failed;
 }
 
-/* What was promised in spite of the failure outlives a power cut. */
+/* Promises made in spite of the failure outlive a power cut. */
 static void
 check_after_power_cut (Run *run,
                        const EventLog *log,

@@ -11,6 +11,7 @@ HARMLESS = re.compile(r'''
     _GLOBAL_OFFSET_TABLE_ | _ITM_\w+ | __gmon_start__ | __stack_chk_fail | __cpu_\w+ | __(asan|ubsan|tsan|sanitizer)_\w+
   | (g_|bs_|XXH)\w+
   | (__)?(mem|str|sprintf|snprintf|vsnprintf|printf|fprintf|v?asprintf|(__)?(isoc\d+_)?s?scanf|strto)\w*
+  | __u?(div|mod|divmod)di\d | __atomic_\w+ | __aeabi_\w+  # what processors of 32 bits leave to a library
   | __errno_location | __\w+_chk_fail | __assert_fail | abort
   | dup3  # of a directory, to another number
   | malloc | calloc | realloc | free | aligned_alloc | posix_memalign

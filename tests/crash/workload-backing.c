@@ -130,7 +130,7 @@ typedef struct
   guint root_tried;     /* if writing it failed, it may have come all the same */
 } State;
 
-/* What may be found. */
+/* The states in which a key may be found. */
 typedef enum
 {
   ABSENT = 1 << 0,
@@ -146,7 +146,7 @@ typedef struct
 /* A root's number as a bit. */
 #define ROOT(number) (1u << (number))
 
-/* What the marks say. Returns the possible roots. */
+/* Reads the marks. Returns the possible roots. */
 static guint
 expect (Journal *journal,
         gsize n_marks,
@@ -282,7 +282,7 @@ check_key (guint blob,
   return workload_set_broken (error, "%s was %s", blobs[blob].key, is_there ? "deleted, and is there" : "synced, and is gone");
 }
 
-/* What no sync has covered may have been set aside. */
+/* A blob that no sync has covered may have been set aside. */
 static gboolean
 learn_keys (State *self,
             BsKeySet *found,
@@ -367,7 +367,7 @@ delete_persisted (State *self,
   return TRUE;
 }
 
-/* Those that are there. */
+/* The keys that are there. */
 static BsKeySet *
 make_keys (State *self,
            const int *subjects)

@@ -271,7 +271,7 @@ document_save (Document *self,
   return bs_save_run (save, NULL, error);
 }
 
-/* Whatever goes on in the background has happened. */
+/* Waits for all background work. */
 static void
 document_settle (Document *self)
 {
@@ -465,7 +465,7 @@ is_possible (Journal *journal,
   return (possible >> version & 1) != 0;
 }
 
-/* What a save left that was interrupted goes with the next one. */
+/* The next save removes the leftovers of an interrupted one. */
 static gboolean
 check_next_save (Document *document,
                  GError **error)

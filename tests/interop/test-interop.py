@@ -23,7 +23,7 @@ import cargo
 HERE = os.path.dirname(os.path.abspath(__file__))
 N = 30
 
-# What the crate must be told to leave alone: it deletes what is not a blob.
+# Names that the crate must be told to leave alone: it deletes all that is no blob.
 OURS = ['.backingstore', '.lock', '.dirty', 'root']
 
 faulthandler.dump_traceback_later(cargo.SECONDS + 240, exit=True)
@@ -95,7 +95,7 @@ class InteropTest(unittest.TestCase):
         store.close(None)
 
     def others(self):
-        """What is there beside the blobs and their folders."""
+        """Names beside the blobs and their folders."""
         found = set()
         for folder, _folders, files in os.walk(self.kept):
             for name in files:
@@ -154,7 +154,7 @@ class InteropTest(unittest.TestCase):
         self.read(index)
 
     def test_quarantine(self):
-        """What was set aside is no blob to the crate, which deletes it."""
+        """A blob that was set aside is none to the crate, which deletes it."""
         index = self.write()
         key = next(key for key, number in index.items() if content(number))
         name = key.replace('-', '')

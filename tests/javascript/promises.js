@@ -23,7 +23,7 @@ for (const [type, names] of METHODS) {
         Gio._promisify(type.prototype, `${name}_async`, `${name}_finish`);
 }
 
-// What the next emission of the signal carries.
+// The arguments of the signal's next emission.
 export function emission(object, signal) {
     return new Promise(resolve => {
         const id = object.connect(signal, (_object, ...values) => {

@@ -46,7 +46,7 @@ class Call:
         self.arrived.append((source, result))
 
     def result(self):
-        """What it returned, once the main loop has brought it, or its GLib.Error."""
+        """The value returned, once the main loop has brought it, or its GLib.Error."""
         run_until(lambda: self.arrived)
         (source, result), = self.arrived
         return getattr(source, self.name.replace('_async', '_finish'))(result)

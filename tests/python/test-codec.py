@@ -70,7 +70,7 @@ class CodecTest(unittest.TestCase):
     def drop_all(self, pool):
         """Nothing is in memory, and no Python object stands in for it."""
         self.assertTrue(call(pool.trim_async, 0))
-        # What an exception that nobody caught went through is kept there.
+        # An exception that nobody caught keeps the frames that it went through.
         sys.last_exc = sys.last_value = sys.last_traceback = None
         gc.collect()
         poll_until(lambda: pool.props.memory_in_use == 0)
@@ -96,7 +96,7 @@ class CodecTest(unittest.TestCase):
         self.assertEqual(items[3].load().get_data(), b'tile 3')
 
     def test_same_object(self):
-        """What is alive somewhere is handed out again, never decoded twice."""
+        """An object that is alive is handed out again, never decoded twice."""
         codec = TileCodec()
         pool = self.make(codec)
         tile = Tile('held')

@@ -85,7 +85,7 @@ class Backing(GObject.Object, Bs.Backing):
 
 
 class View:
-    """What a GtkListView or GtkGridView did with the model."""
+    """A GtkListView or GtkGridView, and its use of the model."""
 
     def __init__(self, make_view, model):
         self.loads = {}         # of what is bound: list item to cancellable

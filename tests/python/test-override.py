@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the override of PyGObject adds."""
+"""The additions of the PyGObject override."""
 
 import unittest
 

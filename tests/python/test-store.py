@@ -59,7 +59,7 @@ class KeyTest(unittest.TestCase):
 
 
 class StoreTestCase(unittest.TestCase):
-    """What all tests of a store and a directory need."""
+    """A store and a directory, for all tests."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -209,7 +209,7 @@ class FileStoreTest(BackingKind, StoreTestCase):
         return Bs.FileBacking.new(self.file(name))
 
     def test_next_process(self):
-        """What one store persisted, another finds."""
+        """Another store finds the blobs that one has persisted."""
         store = Bs.BackingStore.new(self.new_backing())
         tracked = store.track_path(self.file('kept'), None)
         item = Bs.Pool.new(store, 100).insert(GLib.Bytes.new(b'kept'))
@@ -484,7 +484,7 @@ class PropertiesTest(StoreTestCase):
 
 class ContextTest(StoreTestCase):
     def test_thread_with_a_context_of_its_own(self):
-        """What it asks is answered there, while the main loop does not even run."""
+        """A call of a thread is answered in that thread, while the main loop does not even run."""
         store = Bs.BackingStore.new(Bs.MemoryBacking.new())
         answered = []
 

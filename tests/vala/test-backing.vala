@@ -13,8 +13,8 @@ GLib.File kept () {
 class TableBacking : GLib.Object, Bs.Backing {
     public GLib.HashTable<string, GLib.Bytes> primary = new GLib.HashTable<string, GLib.Bytes> (str_hash, str_equal);
     public GLib.HashTable<string, GLib.Bytes> persisted = new GLib.HashTable<string, GLib.Bytes> (str_hash, str_equal);
-    /* What the next call of the function of that name fails with; one without a
-     * message stands for a failure that says nothing. */
+    /* The error of the next call of the function of that name; one without a message
+     * stands for a failure that says nothing. */
     public string failing = "";
     public GLib.Error? failure = null;
     public bool main_thread_seen = false;

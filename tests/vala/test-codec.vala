@@ -40,7 +40,7 @@ async string load (Bs.Item item) throws GLib.Error {
     return ((Tile) yield item.load_object_async ()).text;
 }
 
-/* What was evicted may be alive for a moment on the thread that has written it. */
+/* An evicted object may be alive for a moment on the thread that has written it. */
 async void drop_all (Bs.Pool pool) throws GLib.Error {
     yield pool.trim_async (0);
     while (pool.memory_in_use > 0) {

@@ -29,7 +29,7 @@ PEER_HEADINGS = {('load, 4 KiB', 'ours, the backing'): 'load without eviction, 4
 
 
 def run(command):
-    """What it printed, as {(heading, series): (value, unit)}; a series has two for what may sleep."""
+    """The figures that a program prints, as {(heading, series): (value, unit)}; a series has two for what may sleep."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f'{" ".join(command)}: {done.stderr}')

@@ -100,7 +100,7 @@ pub fn measure_bulk(runtime: &Runtime, options: &Options) {
             drop(tokens);
             wait_finished(runtime, &store);
         });
-        // What it does after a save; as many at a time as our stores have threads.
+        // The clean-up after a save; as many at a time as our stores have threads.
         timings[2].take(n, || post_save_cleanup(&store, &tracked, 4, &keys));
     }
 

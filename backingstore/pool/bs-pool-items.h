@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gio/gio.h>
+
+#include <backingstore/bs-version.h>
+#include <backingstore/pool/bs-item.h>
+#include <backingstore/pool/bs-pool.h>
+#include <backingstore/store/bs-tracked-path.h>
+
+G_BEGIN_DECLS
+
+BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_insert             (BsPool *self, GBytes *bytes) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_insert_object      (BsPool *self, GObject *object) G_GNUC_WARN_UNUSED_RESULT;
+
+BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_register           (BsPool *self, BsTrackedPath *tracked, const char *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+void        bs_pool_register_async     (BsPool *self, BsTrackedPath *tracked, const char *key, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_register_finish    (BsPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+BS_AVAILABLE_IN_1_0
+GListModel *bs_pool_register_all       (BsPool *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+void        bs_pool_register_all_async (BsPool *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+BS_AVAILABLE_IN_1_0
+GListModel *bs_pool_register_all_finish(BsPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS
