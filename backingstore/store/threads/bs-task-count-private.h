@@ -23,7 +23,7 @@ struct _BsTaskCount
   /* constant */
   GObject *owner;                       /* the task tracker, of which this is part */
   void (*changed) (GObject *owner);     /* called unless a notification is under way already */
-  void (*idle) (GObject *owner);        /* perhaps nothing is under way; called while some wait awaits that */
+  void (*idle) (GObject *owner);        /* perhaps nothing is under way; a wait is on */
   BsTaskCountStripe *stripes;           /* owned */
 
   int notifying;                        /* atomic: a notification is under way */
