@@ -15,7 +15,7 @@ typedef enum
   BS_MEMBER_PINNED = 1 << 2,      /* a running save names the key */
   BS_MEMBER_ADDED = 1 << 3,       /* the running save alone has asked for the key */
   BS_MEMBER_CLAIMED = 1 << 4,     /* an operation asked for the key while a save awaited its turn */
-  BS_MEMBER_TO_DELETE = 1 << 5,   /* a running save deletes it; no operation has asked for it since */
+  BS_MEMBER_TO_DELETE = 1 << 5,   /* a running save deletes it, if no operation asks for it */
   BS_MEMBER_REDONE = 1 << 6,      /* persisted or deleted again since a sync failed */
 } BsMemberFlags;
 
