@@ -935,6 +935,36 @@ test_failed_persist (Fixture *fixture, gconstpointer data)
   gate_backing_clear (fixture->gates);
 }
 
+/* A blob that a save keeps turns out to be missing while the save syncs, because it is
+ * registered: the save looks again, and does not replace the root. */
+static void
+test_kept_gone_meanwhile (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  g_autofree char *key = bs_key_generate ();
+  g_autoptr (GBytes) root = make_bytes ("root");
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  g_autoptr (BsSave) save = NULL;
+  Answer saved = { 0, }, registered = { 0, };
+
+  gate_backing_put_persisted (fixture->gates, file, key, "a");
+  tracked = track (fixture, file);
+  bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
+  save = bs_save_new (fixture->store, tracked);
+  bs_save_keep_key (save, key);
+  bs_save_set_root (save, root);
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  save_async (save, NULL, &saved);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  gate_backing_lose_persisted (fixture->gates, file, key);
+  bs_pool_register_async (fixture->pool, tracked, key, G_PRIORITY_DEFAULT, NULL, answer_cb, &registered);
+  answer_fails (&registered, BS_ERROR, BS_ERROR_NOT_FOUND);
+  gate_backing_release (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  answer_fails (&saved, BS_ERROR, BS_ERROR_NOT_FOUND);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL), ==, 0);
+}
+
 static guint
 get_shard (const char *string)
 {
@@ -1792,6 +1822,7 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/failed-persist", test_failed_persist);
   test_add ("/interleavings/saves/keep-behind-delete", test_keep_behind_delete);
   test_add ("/interleavings/saves/claimed-while-deleting", test_claimed_while_deleting);
+  test_add ("/interleavings/saves/kept-gone-meanwhile", test_kept_gone_meanwhile);
   test_add ("/interleavings/saves/failed-sync-beside-write", test_failed_sync_beside_write);
   test_add ("/interleavings/saves/leftovers", test_leftovers);
   test_add ("/interleavings/saves/after-failed-sync", test_after_failed_sync);
