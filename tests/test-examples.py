@@ -159,7 +159,7 @@ def test_few(top):
 
 
 def give_up_privileges():
-    """What makes root obey permissions; None where that cannot be had."""
+    """The command prefix that makes root obey permissions; None where that cannot be had."""
     if os.geteuid() != 0:
         return []
     setpriv = ['setpriv', '--inh-caps=-all', '--bounding-set=-dac_override,-dac_read_search']

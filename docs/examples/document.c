@@ -53,7 +53,7 @@ compare_names (gconstpointer a, gconstpointer b, gpointer data)
   return g_strcmp0 (a, b);
 }
 
-/* What is read from a disk is not to be trusted. */
+/* Bytes from a disk are not to be trusted. */
 static gboolean
 document_read_root (Document *self, GBytes *root, GError **error)
 {

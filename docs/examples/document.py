@@ -56,7 +56,7 @@ class Document:
                 raise
             return  # a new document
 
-        # What is read from a disk is not to be trusted.
+        # Bytes from a disk are not to be trusted.
         names = GLib.Variant.new_from_bytes(GLib.VariantType('a{ss}'), root, False)
         if not names.is_normal_form():
             raise ValueError('The root blob is not one of ours')

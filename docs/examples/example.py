@@ -373,7 +373,7 @@ Persisted   {len(self.tracked)} files; {n_deleted} deleted''')
 def main():
     parser = argparse.ArgumentParser(prog='example')
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument('--budget', metavar='MIB', type=int, default=4, help='what the pool may hold in memory (4)')
+    options.add_argument('--budget', metavar='MIB', type=int, default=4, help='memory that the pool may hold (4)')
     options.add_argument('--patience', metavar='SECONDS', type=int, default=300,
                          help='give up when nothing has moved for so long (300)')
     commands = parser.add_subparsers(dest='command', required=True)

@@ -32,7 +32,7 @@ class Entry {
     }
 }
 
-// What is done for each entry.
+// The work done for each entry.
 enum Work {
     INSERT,
     PERSIST,
@@ -469,7 +469,7 @@ int budget = 4;
 int patience = 300;
 
 const OptionEntry[] OPTIONS = {
-    { "budget", 'b', 0, OptionArg.INT, ref budget, "What the pool may hold in memory (4)", "MIB" },
+    { "budget", 'b', 0, OptionArg.INT, ref budget, "Memory that the pool may hold (4)", "MIB" },
     { "patience", 'p', 0, OptionArg.INT, ref patience, "Give up when nothing has moved for so long (300)", "SECONDS" },
     { null }
 };

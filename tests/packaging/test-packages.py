@@ -240,7 +240,7 @@ class ExampleTest(PackageTestCase):
 
 
 class FlatpakTest(PackageTestCase):
-    """What flatpak-builder does for the example, in no sandbox, and without a network."""
+    """The steps of flatpak-builder for the example, in no sandbox, and without a network."""
 
     def test_offline(self):
         manifest = json.loads((TOP / 'docs/examples/flatpak/org.example.Backingstore.json').read_text())

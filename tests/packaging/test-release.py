@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is said of a version, and of the example as a Flatpak, is so."""
+"""Checks the claims about a version, and about the example as a Flatpak."""
 
 import json
 import re
