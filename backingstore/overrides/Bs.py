@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """What PyGObject adds to the introspected library.
 
 ``BackingStore.run_in_thread(func, cancellable=None)`` and
