@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Runs the example of docs/examples, in one language, on a few odd files.
 
 test-examples.py COMMAND [ARGUMENT...]

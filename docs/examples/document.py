@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """A document of named pages that survives whatever happens while it is saved.
 
     document.py DOCUMENT                        shows the pages

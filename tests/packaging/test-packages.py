@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """The library as packages and other projects build and install it.
 
 The build directory is in BACKINGSTORE_BUILD; installed tests are taken from it.

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Checks the claims about a version, and about the example as a Flatpak."""
 
 import json
