@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Writes the linker's map of the symbols that public headers declare.
 
 Each symbol gets the version that its BS_AVAILABLE_IN_X_Y names, so that a program

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """The scripts below tests/env that install, show and count, and docs/examples/run up to there."""
 
 import json
@@ -114,10 +115,10 @@ class CountTest(EnvTestCase):
 
     def test_lines(self):
         counts, skips, failures = self.count(
-            {'result': 'OK', 'stdout': 'ok 1 /one\nok 2 - two # SKIP no disk\nok 3 three # skip\nnot ok 4 # TODO\n'},
+            {'result': 'OK', 'stdout': 'ok 1 /one\nok 2 - two # SKIP no disk\nok 3 /three # skip\nnot ok 4 # TODO\n'},
             {'result': 'FAIL', 'stdout': 'ok 1 one\nnot ok 2 two\nnot ok 3 three\n', 'returncode': 2})
         self.assertEqual(counts, [3, 2, 2])
-        self.assertEqual(skips, 'no disk\tprogram two\nfor no reason\tprogram three\n')
+        self.assertEqual(skips, 'no disk\tprogram two\nfor no reason\t/three\n')
         self.assertIn('status 2', failures)
 
     def test_programs(self):

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Runs the example of docs/examples, in one language, on a few odd files.
 
 test-examples.py COMMAND [ARGUMENT...]
@@ -159,7 +160,7 @@ def test_few(top):
 
 
 def give_up_privileges():
-    """What makes root obey permissions; None where that cannot be had."""
+    """The command prefix that makes root obey permissions; None where that cannot be had."""
     if os.geteuid() != 0:
         return []
     setpriv = ['setpriv', '--inh-caps=-all', '--bounding-set=-dac_override,-dac_read_search']

@@ -169,7 +169,7 @@ test_shared (Fixture *fixture,
   run_as (fixture, FIRST, save, first);
 }
 
-/* Whoever may only read sees new files as they saw the old ones; scratch stays private. */
+/* A user who may only read can read new files like the old ones; scratch stays private. */
 static void
 test_for_reading (Fixture *fixture,
                   gconstpointer data)

@@ -935,6 +935,88 @@ test_failed_persist (Fixture *fixture, gconstpointer data)
   gate_backing_clear (fixture->gates);
 }
 
+/* A blob that a save keeps turns out to be missing while the save syncs, because it is
+ * registered: the save looks again, and does not replace the root. */
+static void
+test_kept_gone_meanwhile (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  g_autofree char *key = bs_key_generate ();
+  g_autoptr (GBytes) root = make_bytes ("root");
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  g_autoptr (BsSave) save = NULL;
+  Answer saved = { 0, }, registered = { 0, };
+
+  gate_backing_put_persisted (fixture->gates, file, key, "a");
+  tracked = track (fixture, file);
+  bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
+  save = bs_save_new (fixture->store, tracked);
+  bs_save_keep_key (save, key);
+  bs_save_set_root (save, root);
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  save_async (save, NULL, &saved);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  gate_backing_lose_persisted (fixture->gates, file, key);
+  bs_pool_register_async (fixture->pool, tracked, key, G_PRIORITY_DEFAULT, NULL, answer_cb, &registered);
+  answer_fails (&registered, BS_ERROR, BS_ERROR_NOT_FOUND);
+  gate_backing_release (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
+  answer_fails (&saved, BS_ERROR, BS_ERROR_NOT_FOUND);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL), ==, 0);
+}
+
+static guint
+get_shard (const char *string)
+{
+  BsKey key;
+
+  g_assert_true (bs_key_parse (string, &key));
+  return bs_shard_index (bs_key_hash (&key));
+}
+
+/* A key that a save is to delete is busy when the save comes to it, and is asked to be
+ * there before its turn: it stays. The save looks at the two keys together. */
+static void
+test_claimed_while_deleting (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  g_autofree char *busy = bs_key_generate ();
+  g_autofree char *idle = bs_key_generate ();
+  g_autoptr (GBytes) root = make_bytes ("root");
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  g_autoptr (BsSave) save = NULL;
+  g_autoptr (BsItem) item = NULL;
+  Answer load = { 0, }, saved = { 0, }, persist = { 0, };
+
+  while (get_shard (idle) != get_shard (busy))
+    {
+      g_free (idle);
+      idle = bs_key_generate ();
+    }
+  gate_backing_put_persisted (fixture->gates, file, busy, "a");
+  gate_backing_put_persisted (fixture->gates, file, idle, "b");
+  tracked = track (fixture, file);
+  item = bs_pool_register (fixture->pool, tracked, busy, NULL, NULL);
+  bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_READ, busy, GATE_BEFORE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, idle, GATE_BEFORE);
+  bs_item_load_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &load);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_READ, busy, GATE_BEFORE, 1);
+  save = bs_save_new (fixture->store, tracked);
+  bs_save_set_root (save, root);
+  save_async (save, NULL, &saved);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, idle, GATE_BEFORE, 1);
+  bs_item_persist_async (item, tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &persist);
+  gate_backing_release_all (fixture->gates);
+  g_bytes_unref (answer_pointer (&load));
+  answer_ok (&persist);
+  answer_ok (&saved);
+  g_assert_true (bs_tracked_path_contains_key (tracked, busy));
+  g_assert_true (gate_backing_has_persisted (fixture->gates, file, busy));
+  g_assert_false (bs_tracked_path_contains_key (tracked, idle));
+}
+
 /* A deletion asked before the save comes before it: the save misses the key. */
 static void
 test_keep_behind_delete (Fixture *fixture, gconstpointer data)
@@ -1739,6 +1821,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/saves/failed-undo", test_failed_undo);
   test_add ("/interleavings/saves/failed-persist", test_failed_persist);
   test_add ("/interleavings/saves/keep-behind-delete", test_keep_behind_delete);
+  test_add ("/interleavings/saves/claimed-while-deleting", test_claimed_while_deleting);
+  test_add ("/interleavings/saves/kept-gone-meanwhile", test_kept_gone_meanwhile);
   test_add ("/interleavings/saves/failed-sync-beside-write", test_failed_sync_beside_write);
   test_add ("/interleavings/saves/leftovers", test_leftovers);
   test_add ("/interleavings/saves/after-failed-sync", test_after_failed_sync);

@@ -726,10 +726,10 @@ test_made_by_hand (void)
   g_autoptr (GError) error = NULL;
 
   g_assert_null (bs_item_get_pool (item));
-  for (guint i = 0; i < 7; i++)
-    expect_refusal ("*bs_item_has_pool*");
   g_assert_null (bs_item_dup_key (item));
   g_assert_cmpint (bs_item_get_size (item), ==, -1);
+  for (guint i = 0; i < 5; i++)
+    expect_refusal ("*bs_item_has_pool*");
   g_assert_null (bs_item_try_load (item));
   g_assert_null (bs_item_load (item, NULL, &error));
   g_assert_false (bs_item_write (item, NULL, &error));

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Takes the snippets out of the README and pages of the reference, and runs them.
 
 test-readme.py extract LANGUAGE PAGE OUTPUT

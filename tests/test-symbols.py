@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Compares what the library exports with what its GIR describes, both ways.
 
 A symbol is exported with the version that "Since:" gives it, or with the first.

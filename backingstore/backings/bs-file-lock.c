@@ -127,7 +127,8 @@ open_file (int directory_fd,
   if (!S_ISREG (status.st_mode))
     return EEXIST;
 
-  if ((status.st_mode & mode) != mode)
+  /* A file with another name may be somebody else's, whose mode stays. */
+  if (status.st_nlink < 2 && (status.st_mode & mode) != mode)
     fchmod (*fd, mode);
 
   return 0;
@@ -142,17 +143,24 @@ lock (int fd)
   return errno == ENOSYS || errno == EOPNOTSUPP ? ENOLCK : errno;
 }
 
-/* A copy of the directory by hard links shares the file with the original: the one that
- * has the directory itself makes the file anew. */
+static gboolean
+is_shared (int fd)
+{
+  struct stat status;
+
+  return fstat (fd, &status) == 0 && status.st_nlink > 1;
+}
+
+/* A copy of the directory by hard links shares the file with the original, and a link to
+ * any file may stand in its place: the one that has the directory itself makes the file
+ * anew, and leaves the other alone. */
 static int
-replace_shared (int fd,
-                int directory_fd)
+replace_shared (int directory_fd)
 {
   g_autoptr (GBytes) nothing = g_bytes_new_static ("", 0);
-  struct stat status;
   int code;
 
-  if (fstat (fd, &status) != 0 || status.st_nlink < 2 || lock (directory_fd) != 0)
+  if (lock (directory_fd) == EWOULDBLOCK)
     return EWOULDBLOCK;
 
   code = bs_file_replace (directory_fd, BS_FILE_LOCK_NAME, nothing, FALSE, NULL);
@@ -172,8 +180,8 @@ take_once (BsFileLock *self,
     return code;
 
   code = lock (self->fd);
-  if (code == EWOULDBLOCK)
-    return replace_shared (self->fd, directory_fd);
+  if ((code == 0 || code == EWOULDBLOCK) && is_shared (self->fd))
+    return replace_shared (directory_fd);
   if (code != 0)
     return code;
   if (!is_named (self->fd, directory_fd))

@@ -6,6 +6,23 @@
 
 G_BEGIN_DECLS
 
+/* Virtual functions of the library's own backings, which take keys as 16 bytes. */
+typedef struct
+{
+  gboolean (*write)            (BsBacking *self, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
+  GBytes * (*read)             (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
+  gboolean (*delete_key)       (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
+  gboolean (*register_key)     (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
+  gboolean (*persist)          (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
+  gboolean (*delete_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
+
+  /* optional */
+  gboolean (*verify_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
+  GFile *  (*open_path)        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error);
+  gboolean (*check_path)       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
+  gboolean (*find_missing)     (BsBacking *self, GFile *path, BsKeySet *expected, BsKeySet *missing, GCancellable *cancellable, GError **error);
+} BsKeyBackingFuncs;
+
 /* The public wrappers without the check of the key: they call the virtual function, turn
  * a failure without an error into BS_ERROR_FAILED, and let the message name the
  * operation, the key and the path. */

@@ -2,7 +2,6 @@
 #include "bs-backing-private.h"
 
 #include "bs-error-private.h"
-#include "bs-key-backing-private.h"
 #include "bs-key-set-private.h"
 
 /**

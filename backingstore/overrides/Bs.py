@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Additions of PyGObject to the introspected library.
 
 ``BackingStore.run_in_thread(func, cancellable=None)`` and

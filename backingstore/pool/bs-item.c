@@ -159,7 +159,11 @@ bs_item_dup_key (BsItem *self)
   BsEntry *entry;
   char *key;
 
-  g_return_val_if_fail (bs_item_has_pool (self), NULL);
+  g_return_val_if_fail (BS_IS_ITEM (self), NULL);
+
+  /* A script may make one that is nothing. */
+  if (self->pool == NULL)
+    return NULL;
 
   entry = bs_item_dup_entry (self);
   key = bs_key_to_string (&entry->key);
@@ -199,7 +203,10 @@ bs_item_get_size (BsItem *self)
   BsEntry *entry;
   gint64 size;
 
-  g_return_val_if_fail (bs_item_has_pool (self), -1);
+  g_return_val_if_fail (BS_IS_ITEM (self), -1);
+
+  if (self->pool == NULL)
+    return -1;
 
   cache = bs_item_get_cache (self);
   entry = bs_item_dup_entry (self);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A document of named pages that survives whatever happens while it is saved.
  *
@@ -53,7 +54,7 @@ compare_names (gconstpointer a, gconstpointer b, gpointer data)
   return g_strcmp0 (a, b);
 }
 
-/* What is read from a disk is not to be trusted. */
+/* Bytes from a disk are not to be trusted. */
 static gboolean
 document_read_root (Document *self, GBytes *root, GError **error)
 {

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """A document of named pages that survives whatever happens while it is saved.
 
     document.py DOCUMENT                        shows the pages
@@ -56,7 +57,7 @@ class Document:
                 raise
             return  # a new document
 
-        # What is read from a disk is not to be trusted.
+        # Bytes from a disk are not to be trusted.
         names = GLib.Variant.new_from_bytes(GLib.VariantType('a{ss}'), root, False)
         if not names.is_normal_form():
             raise ValueError('The root blob is not one of ours')

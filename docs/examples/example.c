@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* Puts every file below a directory into a pool that is much smaller than all of
  * them, makes them permanent, and in another process brings them back and
@@ -212,7 +213,7 @@ begin_step (Example *self, const Step *step)
 static void
 advance (Example *self)
 {
-  /* What ends at once comes back here. */
+  /* A call that ends at once comes back here. */
   if (self->advancing)
     return;
 
@@ -864,7 +865,7 @@ main (int argc, char **argv)
   int budget = 4;
   int patience = DEFAULT_PATIENCE;
   const GOptionEntry options[] = {
-    { "budget", 'b', 0, G_OPTION_ARG_INT, &budget, "What the pool may hold in memory (4)", "MIB" },
+    { "budget", 'b', 0, G_OPTION_ARG_INT, &budget, "Memory that the pool may hold (4)", "MIB" },
     { "patience", 'p', 0, G_OPTION_ARG_INT, &patience, "Give up when nothing has moved for so long (300)", "SECONDS" },
     { NULL }
   };

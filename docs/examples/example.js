@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The backingstore authors
 
 // Puts every file below a directory into a pool that is much smaller than all
 // of them, makes them permanent, and in another process brings them back and

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Puts every file below a directory into a pool that is much smaller than all
 of them, makes them permanent, and in another process brings them back and
 compares.
@@ -373,7 +374,7 @@ Persisted   {len(self.tracked)} files; {n_deleted} deleted''')
 def main():
     parser = argparse.ArgumentParser(prog='example')
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument('--budget', metavar='MIB', type=int, default=4, help='what the pool may hold in memory (4)')
+    options.add_argument('--budget', metavar='MIB', type=int, default=4, help='memory that the pool may hold (4)')
     options.add_argument('--patience', metavar='SECONDS', type=int, default=300,
                          help='give up when nothing has moved for so long (300)')
     commands = parser.add_subparsers(dest='command', required=True)

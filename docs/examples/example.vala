@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The backingstore authors
 
 // Puts every file below a directory into a pool that is much smaller than all
 // of them, makes them permanent, and in another process brings them back and
@@ -32,7 +33,7 @@ class Entry {
     }
 }
 
-// What is done for each entry.
+// The work done for each entry.
 enum Work {
     INSERT,
     PERSIST,
@@ -469,7 +470,7 @@ int budget = 4;
 int patience = 300;
 
 const OptionEntry[] OPTIONS = {
-    { "budget", 'b', 0, OptionArg.INT, ref budget, "What the pool may hold in memory (4)", "MIB" },
+    { "budget", 'b', 0, OptionArg.INT, ref budget, "Memory that the pool may hold (4)", "MIB" },
     { "patience", 'p', 0, OptionArg.INT, ref patience, "Give up when nothing has moved for so long (300)", "SECONDS" },
     { null }
 };

@@ -351,7 +351,7 @@ event_log_find_fates (const EventLog *self,
   return fates;
 }
 
-/* What the disk never got is gone, and no time changes for that. */
+/* Bytes that the disk never got are gone, and no time changes for that. */
 void
 event_log_evict (EventLog *self,
                  int fd)

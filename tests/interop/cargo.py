@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Builds the Rust programs that tests and benchmarks need, outside of the source tree."""
 
 import os

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Directories that the Rust crate file_backed writes and reads as well.
 
 The program beside this file is built with cargo, outside of the source tree, and

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The backingstore authors
 
 // Asynchronous methods that return promises, as an application would make them,
 // and promises of what else a test waits for.

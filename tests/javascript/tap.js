@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The backingstore authors
 
 // Tests are asynchronous functions, so that nothing is asserted in a callback,
 // where a failure would be swallowed. Each has a watchdog and a directory.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The backingstore authors
 
 // Backings written in JavaScript. Their stores are made with
 // Bs.BackingStore.new_in_context(): the engine crashes in any other thread.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The backingstore authors
 
 // Saves. A commit function in JavaScript needs a store in a main context.
 

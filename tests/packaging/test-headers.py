@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Compiles the public headers as C99 and as C++, without a warning.
 
 Each by itself, and all together with every compiler that is there. Arguments: the

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """The library as packages and other projects build and install it.
 
 The build directory is in BACKINGSTORE_BUILD; installed tests are taken from it.
@@ -240,7 +241,7 @@ class ExampleTest(PackageTestCase):
 
 
 class FlatpakTest(PackageTestCase):
-    """What flatpak-builder does for the example, in no sandbox, and without a network."""
+    """The steps of flatpak-builder for the example, in no sandbox, and without a network."""
 
     def test_offline(self):
         manifest = json.loads((TOP / 'docs/examples/flatpak/org.example.Backingstore.json').read_text())

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is said of a version, and of the example as a Flatpak, is so."""
+# SPDX-FileCopyrightText: 2026 The backingstore authors
+"""Checks the claims about a version, and about the example as a Flatpak."""
 
 import json
 import re

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Asynchronous calls in tests, each under a watchdog.
 
 What a callback raises is swallowed on its way through C: callbacks here only

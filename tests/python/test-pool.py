@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Pools and items."""
 
 import gc
@@ -320,7 +321,7 @@ class PoolTest(unittest.TestCase):
 
         content = GLib.Bytes.new(b'content')
         for function, *arguments in ((pool.insert, content), (pool.trim, 0), (item.try_load,), (item.load,), (item.copy,),
-                                     (item.write,), (item.dup_key,), (item.replace, content), (save.add_item, item),
+                                     (item.write,), (item.replace, content), (save.add_item, item),
                                      (save.run,)):
             with self.subTest(function.__name__):
                 criticals.clear()

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Puts our benchmarks and the Rust crate file_backed side by side.
 
 Runs a round of ours and a round of the crate's in turn, and prints the medians, and

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The backingstore authors
 
 //! The crate `file_backed` at the work of our benchmarks, and what it printed in
 //! the form in which they print theirs: compare.py puts them side by side.
