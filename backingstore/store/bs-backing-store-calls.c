@@ -44,8 +44,8 @@ parse_key (const char *key, BsKey *parsed, GError **error)
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Prepares a path for use, cleans up what an interrupted run has left there,
- * and learns its keys.
+ * Prepares a path for use, cleans up after an interrupted run, and learns its
+ * keys.
  *
  * The same path gives the same object while anyone holds it; calls at the same
  * time share one scan.
@@ -122,13 +122,14 @@ bs_backing_store_track_path_finish (BsBackingStore *self, GAsyncResult *result, 
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Releases a path now, after what was asked of it, saves included, rather than
- * when the last reference is dropped, which a garbage collector may delay.
+ * Releases a path, after the operations asked before, saves included. The last
+ * reference on @tracked releases the path too, but a garbage collector may
+ * delay that.
  *
  * From now on other operations on @tracked fail with %BS_ERROR_CLOSED. If
  * releasing fails, or is cancelled before its turn, the path stays tracked and
- * open. Does nothing to one that is closed already. Inside the commit function of
- * a save that it would wait for, the blocking call fails with
+ * open. Does nothing if the path is closed already. Inside the commit function
+ * of a save that it would wait for, the blocking call fails with
  * %G_IO_ERROR_WOULD_BLOCK.
  *
  * Blocks; see [method@BackingStore.untrack_path_async] for the asynchronous call.
@@ -196,21 +197,22 @@ bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Makes durable whatever was asked of this path before and succeeded.
+ * Makes all operations durable that were asked of this path before and
+ * succeeded.
  *
  * While one sync runs, all that are asked meanwhile share the next. It does not
  * wait for a [class@Save] as a whole, which makes durable what it needs itself.
  *
- * After one that failed, nobody knows what the disk has of what it was to cover,
- * and that another one succeeds would say nothing about it. So the store asks the
- * backing again to persist what is persisted there again, though it is there; a
- * [class@Save] does so for all that it names, items and keys. With
- * [class@FileBacking] each later sync fails, and so does a save, until everything
- * that the first one could not make durable is persisted again, or deleted by
- * [method@BackingStore.delete_persisted]. The message says so, how many blobs these
- * are, and names one. Where they are not known, untrack the path and track it
- * anew: that compares each blob with its hash, sets the bad ones aside, and makes
- * the others durable.
+ * After a sync that failed, the disk may lack any blob that the sync was to
+ * cover, and another sync that succeeds proves nothing. So a persist that is
+ * asked again reaches the backing even if the blob is there; a [class@Save]
+ * persists all that it names again, items and keys. With [class@FileBacking]
+ * each later sync fails, and so does a save, until everything that the first
+ * one could not make durable is persisted again, or deleted by
+ * [method@BackingStore.delete_persisted]. The message says so, how many blobs
+ * these are, and names one. Where they are not known, untrack the path and
+ * track it anew: that compares each blob with its hash, sets the bad ones
+ * aside, and makes the others durable.
  *
  * Fails with %BS_ERROR_CLOSED if the store or the path is closed,
  * %G_IO_ERROR_INVALID_ARGUMENT if the path belongs to another store,
@@ -285,8 +287,8 @@ bs_backing_store_sync_finish (BsBackingStore *self, GAsyncResult *result, GError
  *
  * Deletes a key from a path. Does nothing, successfully, if it is not there.
  *
- * Fails with %BS_ERROR_INVALID_KEY for what is not a key, and with
- * %BS_ERROR_BUSY for one that a running [class@Save] of the path names.
+ * Fails with %BS_ERROR_INVALID_KEY if @key is not a key, and with
+ * %BS_ERROR_BUSY if a running [class@Save] of the path names it.
  *
  * Blocks; see [method@BackingStore.delete_persisted_async] for the asynchronous call.
  *
@@ -364,13 +366,13 @@ bs_backing_store_delete_persisted_finish (BsBackingStore *self, GAsyncResult *re
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Deletes many keys from a path in one task. Those that are not there are
- * passed over.
+ * Deletes many keys from a path in one task. Keys that are not there are passed
+ * over.
  *
  * This is not one transaction: each key is deleted in its own turn, and the
  * others are deleted even if one can't be. The error says how many were. An
- * operation asked meanwhile on one of the keys may come before or after. Those
- * that a running [class@Save] of the path names stay, and are a %BS_ERROR_BUSY.
+ * operation asked meanwhile on one of the keys may come before or after. Keys that a
+ * running [class@Save] of the path names stay, and the call fails with %BS_ERROR_BUSY.
  * @keys is copied before the call returns.
  *
  * Blocks; see [method@BackingStore.delete_persisted_keys_async] for the asynchronous call.
@@ -688,11 +690,11 @@ bs_backing_store_wait_finished_finish (BsBackingStore *self, GAsyncResult *resul
  * Refuses new work with %BS_ERROR_CLOSED, finishes what was asked, and releases
  * the paths and the backing.
  *
- * What was in memory stays loadable; what was in primary storage may be gone.
- * Closing again does nothing. If it is cancelled before what was asked has
- * finished, the store is open again. A release that fails is reported, and the
- * store is closed all the same. From inside one of the store's tasks the
- * blocking call fails with %G_IO_ERROR_WOULD_BLOCK.
+ * Content in memory stays loadable; content in primary storage may be gone.
+ * Closing again does nothing. If the close is cancelled while earlier
+ * operations go on, the store is open again. A release that fails is reported,
+ * and the store is closed all the same. From inside one of the store's tasks
+ * the blocking call fails with %G_IO_ERROR_WOULD_BLOCK.
  *
  * Blocks; see [method@BackingStore.close_async] for the asynchronous call.
  *

@@ -7,10 +7,11 @@
 
 G_BEGIN_DECLS
 
-/* What the pool needs of a store besides asking for operations (bs-ask-private.h). */
+/* Functions of a store for the pool, besides asking for operations
+ * (bs-ask-private.h). */
 
 /* Whether a persist may have to write again a content that is written already, and so
- * is to be given what is in memory. */
+ * needs the content in memory. */
 gboolean    bs_backing_store_get_corruption_seen (BsBackingStore *self);
 
 /* Around a function of the application that runs where the backing's functions do: a

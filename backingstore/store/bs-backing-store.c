@@ -18,9 +18,9 @@
  * Makes a [iface@Backing] safe to use from everywhere at once.
  *
  * A store puts operations on one key in order, runs those on different keys in
- * parallel, lets identical ones share one call, deletes from primary storage
- * what nobody holds any more, tracks what is at persisted paths, and knows
- * when all of it has finished.
+ * parallel, lets identical ones share one call, deletes blobs from primary
+ * storage that no item holds any more, tracks the keys of persisted paths, and
+ * knows when everything has finished.
  *
  * ## Threads
  *
@@ -43,7 +43,7 @@
  * ## Cancellation
  *
  * %G_IO_ERROR_CANCELLED says that this caller has left, not that nothing
- * happened. An operation that everyone has left before its turn came never
+ * happened. An operation that every caller has left before its turn never
  * reaches the backing.
  *
  * ## Errors
@@ -270,7 +270,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * BsBackingStore:max-threads: (getter get_max_threads) (setter set_max_threads)
    *
    * How many functions of the backing may run at a time for asynchronous
-   * operations, 4 if nobody says otherwise. Application functions have as many
+   * operations, 4 by default. Application functions have as many
    * threads of their own.
    * Without effect where [property@BackingStore:main-context] is set.
    *
@@ -284,7 +284,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
   /**
    * BsBackingStore:task-tracker: (getter get_task_tracker)
    *
-   * Counts what is queued or running.
+   * Counts the queued and running tasks.
    */
   properties[PROP_TASK_TRACKER] =
     g_param_spec_object ("task-tracker", NULL, NULL, BS_TYPE_TASK_TRACKER,
@@ -299,9 +299,9 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * @operation: which virtual function failed
    * @error: why
    *
-   * Something that nobody waits for has failed: a delayed deletion, the write of
+   * An operation without a caller has failed: a delayed deletion, the write of
    * an item that was to leave memory, or, after a save has succeeded, the deletion
-   * of what it does not name.
+   * of keys that it does not name.
    *
    * Nothing is lost: an item that can't be written stays in memory, a blob that
    * can't be deleted stays where it is. Emitted in the context that was
@@ -353,8 +353,8 @@ bs_backing_store_new (BsBacking *backing)
  * @backing: a backing
  * @main_context: (nullable): a main context, or %NULL for the default one
  *
- * Makes a store whose functions run in a main context and nowhere else. That
- * is how a backing, a codec or a function written in JavaScript is used.
+ * Makes a store whose functions run in a main context and nowhere else. A
+ * backing, a codec or a function written in JavaScript needs such a store.
  *
  * Returns: (transfer full): a new store
  */
@@ -423,7 +423,7 @@ bs_backing_store_get_max_threads (BsBackingStore *self)
  * @max_threads: how many, at least 1
  *
  * Sets how many functions of the backing may run at a time for asynchronous
- * operations, and how many of the application's. What runs already goes on.
+ * operations, and how many of the application's. Running functions go on.
  */
 void
 bs_backing_store_set_max_threads (BsBackingStore *self, guint max_threads)
@@ -443,7 +443,7 @@ bs_backing_store_set_max_threads (BsBackingStore *self, guint max_threads)
  * bs_backing_store_get_task_tracker: (get-property task-tracker)
  * @self: a store
  *
- * Gets what counts the queued and running tasks.
+ * Gets the tracker that counts the queued and running tasks.
  *
  * Returns: (transfer none): the task tracker
  */

@@ -12,11 +12,11 @@
  * Counts the tasks of a [class@BackingStore], so that an application can wait
  * until all of them are done.
  *
- * It comes from [property@BackingStore:task-tracker]. Every queued or running
- * operation counts, delayed deletions and write-behind included, and so does
- * what the application itself [holds][method@TaskTracker.hold]. Closing the
- * tracker refuses nothing: it only says that whoever waits may go on as soon
- * as nothing is left. A tracker may be used from any thread.
+ * The tracker comes from [property@BackingStore:task-tracker]. Every queued or
+ * running operation counts, delayed deletions and write-behind included, and so
+ * does each [hold][method@TaskTracker.hold] of the application. Closing the
+ * tracker refuses nothing: it only lets waits end as soon as nothing is left. A
+ * tracker may be used from any thread.
  */
 
 struct _BsTaskTracker
@@ -157,7 +157,7 @@ bs_task_tracker_class_init (BsTaskTrackerClass *klass)
   /**
    * BsTaskTracker:closed: (getter get_closed)
    *
-   * Whether those who wait may go on as soon as nothing is left.
+   * Whether waits end as soon as nothing is left.
    *
    * Notifies in the context that was the thread's default where the store was
    * made.
@@ -226,8 +226,8 @@ set_closed (BsTaskTracker *self, gboolean closed)
  * bs_task_tracker_close:
  * @self: a task tracker
  *
- * Lets those who wait go on as soon as nothing is left. Work may still be asked
- * for, and is done. Closing twice does nothing.
+ * Lets waits end as soon as nothing is left. Work may still be asked for, and
+ * is done. Closing twice does nothing.
  */
 void
 bs_task_tracker_close (BsTaskTracker *self)
@@ -242,7 +242,7 @@ bs_task_tracker_close (BsTaskTracker *self)
  * bs_task_tracker_reopen:
  * @self: a task tracker
  *
- * Undoes [method@TaskTracker.close]: those who wait go on waiting.
+ * Undoes [method@TaskTracker.close]: waits go on.
  */
 void
 bs_task_tracker_reopen (BsTaskTracker *self)

@@ -10,9 +10,9 @@
  *
  * A persisted path whose keys a [class@BackingStore] knows.
  *
- * It comes from [method@BackingStore.track_path]. The same path gives the same
- * object while anyone holds it. With the last reference, or earlier with
- * [method@BackingStore.untrack_path], the path is released.
+ * A tracked path comes from [method@BackingStore.track_path]. The same path
+ * gives the same object while anyone holds it. With the last reference, or
+ * earlier with [method@BackingStore.untrack_path], the path is released.
  *
  * A tracked path may be used from any thread. The keys that it lists are those
  * of the operations that have succeeded so far.
@@ -199,7 +199,7 @@ bs_tracked_path_get_closed (BsTrackedPath *self)
  *
  * Checks whether the key is there. Does no I/O.
  *
- * Returns: whether it is; %FALSE for what is not a key
+ * Returns: whether it is; %FALSE if @key is not a key
  */
 gboolean
 bs_tracked_path_contains_key (BsTrackedPath *self, const char *key)

@@ -14,20 +14,20 @@
  * Checks every blob of a tracked path.
  *
  * A run asks the backing to look at each blob whole
- * ([method@Backing.verify_persisted]). A bad one, and one that has gone behind
- * the store's back, is taken out of the tracked path and listed in
- * [method@Verify.dup_bad_keys]; the backing sets bad ones aside. [class@FileBacking]
- * moves them to a folder of quarantine.
+ * ([method@Backing.verify_persisted]). The key of a blob that is bad, or that
+ * another program has removed, is taken out of the tracked path and listed in
+ * [method@Verify.dup_bad_keys]. The backing sets bad blobs aside:
+ * [class@FileBacking] moves them to a folder of quarantine.
  *
  * The checks go on beside everything else: each takes its turn among the
- * operations on its key, as many at a time as the store has threads, and holds up
- * no other key. Keys that are deleted meanwhile are passed over; those that are
- * persisted meanwhile may be checked or not. A [method@BackingStore.sync] that is
- * asked meanwhile covers what was taken out by then and does not wait for the rest.
- * [method@BackingStore.untrack_path] and [method@BackingStore.close] wait for the
- * run, so cancel it first. A bad key that a running [class@Save] names is taken out
- * as well: the save puts its blob there again, or fails, unless it is past its
- * step to the new document.
+ * operations on its key, as many at a time as the store has threads, and holds
+ * up no other key. Keys that are deleted meanwhile are passed over; keys that
+ * are persisted meanwhile may be checked or not. A [method@BackingStore.sync]
+ * that is asked meanwhile covers the checks under way and does not wait for the
+ * rest. [method@BackingStore.untrack_path] and [method@BackingStore.close] wait
+ * for the run, so cancel it first. A bad key that a running [class@Save] names
+ * is taken out as well: the save puts its blob there again, or fails, unless it
+ * is past its step to the new document.
  *
  * A verification may be used from any thread, and run again when a run is over.
  * Its properties tell how far a run has come, and what the last one has found;
@@ -172,8 +172,8 @@ bs_verify_class_init (BsVerifyClass *klass)
   /**
    * BsVerify:n-total: (getter get_n_total)
    *
-   * How many blobs there are to check. While a run goes on this is corrected for
-   * what has come and gone meanwhile.
+   * How many blobs there are to check. While a run goes on the number is
+   * corrected for keys that come and go.
    *
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
@@ -352,10 +352,10 @@ busy_error (BsVerify *self)
  *
  * Checks every blob of the tracked path, from the beginning.
  *
- * That a blob is bad is no error: look at [property@Verify:n-bad]. Where a blob
- * can't be checked the run goes on with the others and fails in the end, with
- * the code of the first such error and a message that says how many there were.
- * A backing that does not implement [vfunc@Backing.verify_persisted] has nothing
+ * A bad blob is no error: look at [property@Verify:n-bad]. Where a blob can't
+ * be checked the run goes on with the others and fails in the end, with the
+ * code of the first such error and a message that says how many there were. A
+ * backing that does not implement [vfunc@Backing.verify_persisted] has nothing
  * to check, and this succeeds.
  *
  * Fails with %BS_ERROR_BUSY while this object runs, %BS_ERROR_CLOSED if the
@@ -363,7 +363,7 @@ busy_error (BsVerify *self)
  * to another store, %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
  * backing, %G_IO_ERROR_CANCELLED if not everything was checked for that reason,
  * and with what the backing reports but %BS_ERROR_CORRUPT and
- * %BS_ERROR_NOT_FOUND. What was found till then stays found.
+ * %BS_ERROR_NOT_FOUND. The bad keys found so far stay listed.
  *
  * Blocks; see [method@Verify.run_async] for the asynchronous call. The checks run
  * in the store's threads, or in its main context, with the default priority.

@@ -6,16 +6,16 @@
 G_BEGIN_DECLS
 
 /* The one door to the store: puts an operation where it waits for its turn, or joins
- * the waiter to an identical one, or answers it at once; starts whatever may run
- * now. The reference on the waiter stays the caller's. Never blocks but for what a
- * blocking waiter's thread runs itself. */
+ * the waiter to an identical one, or answers it at once; starts the operations whose
+ * turn is now. The caller keeps its reference on the waiter. Blocks only while the
+ * thread of a blocking waiter runs the operation itself. */
 void     bs_ask               (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter);
 
 /* The same for a blocking call: returns the answer, as bs_waiter_wait() does. */
 gpointer bs_ask_blocking      (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GCancellable *cancellable, GError **error);
 /* For an asynchronous call; takes the task over. */
 void     bs_ask_async         (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GTask *task);
-/* For the library itself: the delivery is all that happens. */
+/* For the library itself: nothing happens but the delivery. */
 void     bs_ask_in_background (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, int priority, GCancellable *cancellable);
 
 G_END_DECLS

@@ -122,8 +122,7 @@ bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
     error = bs_admission_check (store, request, waiter);
   if (error != NULL)
     {
-      /* At once: a store that is being closed waits for a moment in which nothing
-       * counts. */
+      /* Count down at once: a close waits for a moment in which nothing counts. */
       if (counted)
         bs_task_count_end (store->count, stripe);
       store->discard (request);
@@ -139,8 +138,8 @@ bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
   bs_store_operation_unref (operation);
 }
 
-/* A call that nobody can cancel, for an operation on a key: the operation and the
- * waiter are on the stack. */
+/* For a call on a key without a cancellable: the operation and the waiter are on the
+ * stack. */
 static gpointer
 ask_on_stack (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GError **error)
 {

@@ -11,19 +11,20 @@ typedef struct _BsBatch BsBatch;
 
 typedef struct
 {
-  /* Gives the next request, and an `item` to recognise it by. The key of the request
-   * may be part of the batch until it is asked. The content of the
-   * request is a reference, dropped once it is asked. FALSE where nothing is left. Called on any thread; nullable where every operation is added. */
+  /* Gives the next request, and an `item` to recognise it by; FALSE where nothing is
+   * left. The request's key may be part of the batch until it is asked; its content
+   * is a reference, dropped once it is asked. Called on any thread; nullable where
+   * every operation is added. */
   gboolean (*next)  (BsBatch *batch, BsRequest *request, guint64 *item);
   /* An operation has ended. TRUE to go on with another `request` for the same item.
    * Called on any thread, with no lock held. */
   gboolean (*done)  (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, const GError *error, BsRequest *request);
   /* Nothing is left, and every operation has ended. Called once. */
   void     (*end)   (BsBatch *batch);
-  /* Many operations have ended at once: has bs_batch_feed() called again when others
-   * had their turn. Nullable. */
+  /* Has bs_batch_feed() called again after other operations had their turn, where
+   * many of the batch end at once. Nullable. */
   void     (*relay) (BsBatch *batch);
-  /* The batch has fed what there was for the moment. Nullable. */
+  /* The batch has asked for as many operations as it may just now. Nullable. */
   void     (*fed)   (BsBatch *batch);
 } BsBatchClass;
 
@@ -51,7 +52,7 @@ void bs_batch_begin     (BsBatch *batch, guint n_most, GCancellable *cancellable
 
 /* Asks for operations while there are few. */
 void bs_batch_feed      (BsBatch *batch);
-/* The same, and this thread does what it can itself. */
+/* The same, and this thread runs operations itself. */
 void bs_batch_feed_here (BsBatch *batch);
 
 /* The thread between these two may add operations. */

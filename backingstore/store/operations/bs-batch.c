@@ -168,7 +168,7 @@ bs_batch_feed (BsBatch *batch)
   guint n_asked = 0;
 
   g_mutex_lock (&batch->mutex);
-  /* An operation that ends while a thread feeds is seen by that one. */
+  /* The thread that feeds sees operations that end meanwhile. */
   if (batch->feeding || batch->ended)
     {
       g_mutex_unlock (&batch->mutex);
@@ -218,7 +218,7 @@ bs_batch_feed_here (BsBatch *batch)
   BsDelivery delivery = { .func = step_here_done, .data = &here };
   BsRequest request;
 
-  /* This thread is one of those operations that are under way. */
+  /* This thread counts as one operation under way. */
   bs_batch_open (batch);
   bs_batch_feed (batch);
   while (batch->klass->next (batch, &request, &here.item))

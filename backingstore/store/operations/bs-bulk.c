@@ -150,8 +150,8 @@ take_queue (Bulk *self, guint part, const BsKey *key, guint64 hash, BsToken *tok
   bs_key_operation_init_part (&self->parts[part].operation, self->operation.store, self->what, key, hash, token, self->operation.tracked);
 }
 
-/* Takes the queue of one key, where it is idle and there is something to be done.
- * FALSE where it is busy. Under the shard's mutex. */
+/* Takes the queue of one key, if it is idle and the key needs a call. FALSE where it
+ * is busy. Under the shard's mutex. */
 static gboolean
 take_key (Bulk *self, BsShard *shard, const BsKey *key, guint *n_parts)
 {
@@ -193,8 +193,8 @@ take_key (Bulk *self, BsShard *shard, const BsKey *key, guint *n_parts)
   return TRUE;
 }
 
-/* Takes the queues that are idle; moves the keys of the others to the front of the
- * chunk, and returns how many they are. */
+/* Takes the queues that are idle; moves the keys of busy ones to the front of the
+ * chunk, and returns their number. */
 static guint
 take_chunk (Bulk *self, guint n_keys, guint *n_parts)
 {
@@ -319,8 +319,7 @@ call_for_joined (Part *part)
     }
 }
 
-/* One call for the chunk; where that fails, key by key, to know of each what has
- * become of it. */
+/* Makes one call for the chunk; if that fails, one for each key, to know its state. */
 static void
 call_backing (Bulk *self, guint n_parts)
 {

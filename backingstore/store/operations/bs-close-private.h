@@ -6,7 +6,7 @@
 G_BEGIN_DECLS
 
 BsStoreOperation *bs_close_operation_new (BsBackingStore *store, int priority) G_GNUC_WARN_UNUSED_RESULT;
-/* Nothing is under way, perhaps: a store that is to be closed may be now. */
+/* Makes a waiting close ready if nothing is under way. */
 void              bs_close_check         (BsTaskCount *count);
 
 G_END_DECLS

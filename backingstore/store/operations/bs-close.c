@@ -28,8 +28,8 @@ release_everything (BsBackingStore *store, GCancellable *cancellable, GError **e
   g_clear_error (&close_error);
 }
 
-/* FALSE if something has come in since the operation was made ready: it waits for
- * that then. */
+/* FALSE if a request has come in since the operation was made ready: the close waits
+ * for it. */
 static gboolean
 begin (BsStoreOperation *operation)
 {
@@ -39,8 +39,7 @@ begin (BsStoreOperation *operation)
   gboolean begun;
 
   g_mutex_lock (operation->lock);
-  /* An operation that comes in now sees the state; one that came in before is
-   * counted. */
+  /* A request that comes in now sees the state; an earlier one is counted. */
   g_atomic_int_set (&store->state, BS_STATE_CLOSED);
   begun = bs_task_count_is_idle (store->count);
   if (!begun)

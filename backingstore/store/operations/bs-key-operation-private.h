@@ -16,10 +16,10 @@ void              bs_key_operation_init_part (BsKeyOperation *self, BsBackingSto
                                               BsToken *token, BsTrackedPath *tracked);
 /* Calls the backing. */
 GBytes           *bs_key_operation_call   (BsKeyOperation *self, GCancellable *cancellable, GError **error);
-/* Notes what a call has done, where there was one, and gives the turn to the next
+/* Notes the effect of a call, if one was made, and gives the turn to the next
  * operation on the key. `ticket` is that of the operation, or of the bulk that it is
- * part of; a bulk has holds of its own besides the waiters' on the token of what is
- * registered. Returns the waiters. Under the shard's mutex. */
+ * part of; a bulk that registers holds the token too, besides the waiters. Returns
+ * the waiters. Under the shard's mutex. */
 BsWaiter         *bs_key_operation_end    (BsKeyOperation *self, gboolean called, guint64 ticket, gboolean of_bulk, const GError *error, BsDeferred *deferred);
 
 /* Deletes or forgets a key that has neither holders nor operations. Under the shard's

@@ -111,7 +111,8 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
   return (BsAsked) { BS_ASKED_WAITS, };
 }
 
-/* A deletion is needed no more once the key has holders again, or is about to. */
+/* A deletion is needed no more once the key has holders again, or a registration
+ * waits. */
 static gboolean
 is_held_again (BsKeyOperation *self)
 {
@@ -125,13 +126,13 @@ is_held_again (BsKeyOperation *self)
   return FALSE;
 }
 
-/* Its turn has come: what is still needed? */
+/* Decides what the operation needs, now that its turn has come. */
 static void
 key_operation_begin (BsStoreOperation *operation)
 {
   BsKeyOperation *self = (BsKeyOperation *) operation;
 
-  /* Decided when it was asked for, a moment ago. */
+  /* The asking thread has decided a moment ago. */
   if (self->need == BS_NEED_CALL && operation->runner != NULL)
     return;
 
@@ -206,7 +207,7 @@ call_read (BsKeyOperation *self, GCancellable *cancellable, GError **error)
   return bytes;
 }
 
-/* Nothing is known of what a failed write has left. */
+/* A failed write may have left anything. */
 static gboolean
 call_write (BsKeyOperation *self, GBytes *bytes, BsPrimary primary, GCancellable *cancellable, GError **error)
 {
@@ -231,8 +232,8 @@ note_write (BsKeyOperation *self, const GError *error)
   g_mutex_unlock (&self->shard->mutex);
 }
 
-/* Primary storage may have the very file that was found to be bad: it is written anew
- * where the content is in memory. */
+/* Primary storage may have the very file that was found to be bad: the content is
+ * written anew if it is in memory. */
 static void
 call_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
 {
@@ -326,7 +327,7 @@ write_first (BsKeyOperation *self, GError **error)
   return *error == NULL;
 }
 
-/* Makes the calls that are needed. Returns whether those of its kind were made. */
+/* Makes the calls that are needed. Returns whether the call of its kind was made. */
 static gboolean
 execute (BsKeyOperation *self, GBytes **bytes, GError **error)
 {
@@ -452,8 +453,7 @@ key_operation_init (BsKeyOperation *self, BsBackingStore *store, BsOperationKind
                            &self->shard->mutex, tracked, priority);
 }
 
-/* With many keys the cost of an operation is waiting for memory: better for all of
- * it at once. */
+/* With many keys an operation mostly waits for memory: fetch all of it at once. */
 static inline void
 prefetch (BsKeyOperation *self)
 {

@@ -9,7 +9,7 @@
 
 /* Operations on a path as a whole: asked for, run when their turn has come, ended. */
 
-/* Joins the waiter to an operation, and starts whatever may run now. */
+/* Joins the waiter to an operation, and starts the operation whose turn is now. */
 static BsAsked
 join (BsPathOperation *self, BsStoreOperation *joined, BsWaiter *waiter, BsDeferred *deferred)
 {
@@ -273,7 +273,7 @@ run_sync (BsPathOperation *self)
   g_autoptr (GError) error = NULL;
   BsCallScope scope;
 
-  /* Where the backing is not asked, nothing has gone wrong. */
+  /* A sync that does not ask the backing leaves no key in doubt. */
   if (g_cancellable_is_cancelled (operation->cancellable))
     {
       error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
@@ -349,7 +349,7 @@ path_operation_run (BsStoreOperation *operation)
       g_assert_not_reached ();
     }
 
-  /* The operation counts until here: whatever it had in hand is let go. */
+  /* The operation counts until here, and holds nothing any more. */
   bs_store_operation_unref (operation);
 }
 

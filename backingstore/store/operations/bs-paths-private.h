@@ -10,7 +10,7 @@ G_BEGIN_DECLS
 
 /* Finds or makes the path, and pins it. */
 BsPath    *bs_paths_pin          (BsBackingStore *store, GFile *file) G_GNUC_WARN_UNUSED_RESULT;
-/* Takes back that many pins, and removes a path of which nothing is left to know. */
+/* Takes back that many pins, and removes a path that is needed no more. */
 void       bs_paths_unpin        (BsBackingStore *store, BsPath *path, guint n_pins);
 
 /* The tracked paths, of BsTrackedPath. */

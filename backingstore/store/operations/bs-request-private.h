@@ -15,7 +15,7 @@ typedef struct _BsSavePlan BsSavePlan;
 typedef struct _BsVerifyRun BsVerifyRun;
 
 /* A request for an operation. Its contents are borrowed until the call that asks
- * returns, unless something else is said.
+ * returns, unless stated otherwise.
  *
  *                    result (borrowed by the delivery)
  * READ               GBytes, from the backing
@@ -32,7 +32,7 @@ typedef struct _BsVerifyRun BsVerifyRun;
 typedef struct
 {
   BsOperationKind kind;
-  gboolean internal;          /* part of something asked earlier: neither admitted nor refused by a path */
+  gboolean internal;          /* part of an earlier operation: never refused */
 
   BsTrackedPath *tracked;     /* nullable */
   BsToken *token;             /* of the key, where the asker holds it */

@@ -35,8 +35,8 @@ void bs_save_names_clear (BsSaveNames *self);
 /* The names have ended, and more is to be done: takes `todo` over. */
 void bs_save_names_reset (BsSaveNames *self, guint *todo, guint n_todo);
 
-/* Starts, and answers the waiter at the end. The thread of a blocking waiter does what
- * it can itself. */
+/* Starts, and answers the waiter at the end. The thread of a blocking waiter runs
+ * operations itself. */
 void bs_save_names_start (BsSaveNames *self, BsWaiter *waiter);
 
 G_END_DECLS

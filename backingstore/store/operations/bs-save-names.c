@@ -6,10 +6,9 @@
 #include "store/operations/bs-bulk-private.h"
 #include "store/operations/bs-store-private.h"
 
-/* A name with a token is persisted. A name without one must be there: where that is
- * not certain it is registered, behind whatever else was asked for it, and is found
- * or not; where a call has failed before, it is then persisted again, since nothing
- * says whether it would be durable. */
+/* A name with a token is persisted. A name without one must be at the path. An
+ * uncertain one is registered, behind the operations asked before, and is found or
+ * not; after a failed call it is then persisted again: it may not be durable. */
 
 static const BsSaveName *
 get_name (BsSaveNames *self, guint64 item)
@@ -52,8 +51,8 @@ names_next (BsBatch *batch, BsRequest *request, guint64 *item)
   return TRUE;
 }
 
-/* A name that was registered has to be persisted yet where it is uncertain, which the
- * save itself sees to. */
+/* A registered name that may not be durable has to be persisted yet: UNCERTAIN makes
+ * the persist call the backing. */
 static gboolean
 is_to_be_persisted (BsSaveNames *self, guint64 item)
 {

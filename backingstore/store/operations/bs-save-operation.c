@@ -10,11 +10,11 @@
 /* A save goes through its phases one by one, each of which is one operation of the
  * store, or many. It waits for none of them: the end of one starts the next. Only
  * where the save is a blocking call whose turn comes at once, and there is no main
- * context, its thread waits for each phase, and does what it can itself.
+ * context, its thread waits for each phase, and runs operations itself.
  *
- * The operation is RUNNING from its turn to its end, and no other waiter joins it: its
- * cancellable is the waiter's own, and reaches whatever the save has asked for just
- * then. */
+ * The operation is RUNNING from its turn to its end, and no other waiter joins it:
+ * its cancellable is the waiter's own, and reaches the operations of the current
+ * phase. */
 
 /* The number of names ahead whose tokens are fetched into the processor's cache. */
 #define FETCHED_AHEAD 8
@@ -90,7 +90,7 @@ typedef enum
   NAME_MISSING,
 } NameState;
 
-/* Whether an operation is under way that may change what the path has of the key.
+/* Whether an operation is under way that may change whether the path has the key.
  * Under the shard's mutex. */
 static gboolean
 is_under_way (SaveOperation *self, BsShard *shard, const BsKey *key, guint64 hash)
@@ -104,8 +104,8 @@ is_under_way (SaveOperation *self, BsShard *shard, const BsKey *key, guint64 has
   return FALSE;
 }
 
-/* Operations on a key that were asked before the save come before it: what the path
- * has is known only where none is under way. Under the shard's mutex. */
+/* Operations on a key that were asked before the save come before it: the flags tell
+ * the state of the key only if none is under way. Under the shard's mutex. */
 static NameState
 look_at_name (SaveOperation *self, BsShard *shard, const BsSaveName *name, guint64 hash)
 {
@@ -181,7 +181,7 @@ begin_shard (SaveOperation *self, guint index, const guint *order, guint n_names
   return missing;
 }
 
-/* Until then the path notes the keys that are persisted. */
+/* Until a save's turn the path claims the keys that are persisted. */
 static void
 stop_awaiting_turn (SaveOperation *self)
 {
@@ -360,7 +360,7 @@ report (SaveOperation *self, GError *error)
   bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, error);
 }
 
-/* A phase has ended: which is next? Takes the error over. */
+/* Decides which phase follows the one that has ended. Takes the error over. */
 static void
 end_phase (SaveOperation *self, GError *error)
 {
@@ -531,7 +531,7 @@ save_operation_hold_lock (BsStoreOperation *operation, BsWaiter *waiter)
   bs_waiter_hold_lock (waiter, bs_path_ref (((SaveOperation *) operation)->path), (GDestroyNotify) bs_path_unref);
 }
 
-/* Whatever the saves before this one have under way. */
+/* Boosts the operations that the saves before this one have under way. */
 static void
 save_operation_boost (BsStoreOperation *operation, int priority)
 {

@@ -9,7 +9,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   BsKey key;
-  BsToken *token;             /* held by whoever asks for the save; NULL: the path must have the key */
+  BsToken *token;             /* held by the asker; NULL: the path must have the key */
 } BsSaveName;
 
 /* The plan of a save. */

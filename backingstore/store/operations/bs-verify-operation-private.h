@@ -22,7 +22,7 @@ struct _BsVerifyRun
   void (*ended)     (gpointer data);
 };
 
-/* Of a run that is refused. */
+/* Frees a run that is refused. */
 void              bs_verify_run_clear     (BsVerifyRun *run);
 
 /* Takes the contents of the request's run over. */

@@ -7,8 +7,7 @@
 #include "store/operations/bs-batch-private.h"
 #include "store/operations/bs-store-private.h"
 
-/* The check of every blob of a path. What takes long is in the operations on the
- * keys, a few at a time in a batch; the end of each asks for the next. */
+/* The check of every blob of a path: a batch of operations on its keys. */
 
 typedef struct
 {
@@ -81,7 +80,7 @@ verify_done (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, con
 {
   VerifyOperation *self = (VerifyOperation *) batch->operation;
 
-  /* A check that was cancelled is not done with the key. */
+  /* A cancelled check leaves the key undone. */
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) && g_cancellable_is_cancelled (self->operation.cancellable))
     return FALSE;
 
@@ -137,7 +136,7 @@ verify_end (BsBatch *batch)
   bs_deferred_answer (&deferred, waiters, NULL, error);
 }
 
-/* Where checks end as fast as they are asked for, the executor goes on. */
+/* Checks end as fast as they are asked for: the executor goes on. */
 static void
 verify_relay (BsBatch *batch)
 {
@@ -243,7 +242,7 @@ verify_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDefer
 
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
-  /* What it does itself is short, and calls no function. */
+  /* The operation's own work is short, and calls no function. */
   bs_store_operation_begin (operation, waiter->blocking ? waiter : NULL);
   return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
 }
@@ -260,7 +259,7 @@ bs_verify_operation_new (BsBackingStore *store, const BsRequest *request, BsWait
 {
   VerifyOperation *self = g_new0 (VerifyOperation, 1);
   BsTrackedPath *tracked = request->tracked;
-  /* A run is long: not at the priority of a call that some thread is blocked in. */
+  /* A run is long: a blocking call gives it no better priority. */
   int priority = waiter->blocking ? G_PRIORITY_DEFAULT : waiter->priority;
 
   bs_store_operation_init (&self->operation, &verify_operation_class, BS_KIND_VERIFY_PATH, store, store->count, store->backing_executor,

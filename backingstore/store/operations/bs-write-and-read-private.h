@@ -5,10 +5,11 @@
 
 G_BEGIN_DECLS
 
-/* Writes the content of a key, if it is not in primary storage yet, and reads it back:
- * one operation to a wait for the store, or a close. `written` is told in between, or
- * why the write failed; it has no answer of its own. The result of the read is a
- * GBytes. The deliveries are those of bs_ask_blocking() and bs_ask_async(). */
+/* Writes the content of a key, if it is not in primary storage yet, and reads it
+ * back: one operation to a wait for the store, or a close. The delivery `written`
+ * gets the result of the write in between, and has no answer of its own. The result
+ * of the read is a GBytes. The deliveries are those of bs_ask_blocking() and
+ * bs_ask_async(). */
 gpointer bs_write_and_read_blocking (BsBackingStore    *store,
                                      BsToken           *token,
                                      BsContent         *content,

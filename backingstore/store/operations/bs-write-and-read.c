@@ -77,7 +77,7 @@ bs_write_and_read_blocking (BsBackingStore    *store,
 typedef struct
 {
   BsBackingStore *store;      /* owned */
-  BsToken *token;             /* held by whoever reads */
+  BsToken *token;             /* held by the reader */
   BsWaiter *waiter;           /* owned; the read's */
   BsDelivery written;
 } WaitingRead;

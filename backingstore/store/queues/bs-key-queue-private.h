@@ -19,11 +19,11 @@ struct _BsKeyOperation
   guint64 hash;
   BsMembers *members;             /* of the tracked path, nullable */
   BsContent *content;             /* owned unless on the stack; nullable: written first */
-  gboolean internal;              /* part of something asked earlier: a path that refuses new operations does not refuse it */
-  gboolean only_to_delete;        /* deletes the key only where a save is to delete it */
+  gboolean internal;              /* part of an earlier operation: no path refuses it */
+  gboolean only_to_delete;        /* deletes the key only if a save is to delete it */
 
   /* under the shard's mutex */
-  BsToken *token;                 /* nullable; the last operation of a key whose token has no holders has it */
+  BsToken *token;                 /* nullable; of a key without holders the last operation has it */
   BsKeyOperation *next_in_chain;  /* the last operation of another key of the chain */
 
   /* by the running thread */
@@ -31,11 +31,11 @@ struct _BsKeyOperation
   gboolean written;               /* the content, by this very operation */
 };
 
-/* What an operation still needs when its turn comes. */
+/* The need of an operation, decided when its turn comes. */
 typedef enum
 {
-  BS_NEED_NOTHING,      /* it is so already */
-  BS_NEED_MISSING,      /* it can't be done: the path has no such key, or no item holds the blob */
+  BS_NEED_NOTHING,      /* the effect is there already */
+  BS_NEED_MISSING,      /* the path has no such key, or no item holds the blob */
   BS_NEED_CALL,
 } BsNeed;
 
@@ -44,21 +44,21 @@ typedef enum
 
 /* The last operation of the key, or NULL. */
 BsKeyOperation *bs_key_queue_find_last     (BsShard *shard, const BsKey *key, guint64 hash);
-/* `last` is what bs_key_queue_find_last() has found. */
+/* `last` comes from bs_key_queue_find_last(). */
 void            bs_key_queue_append        (BsKeyOperation *self, BsKeyOperation *last);
 /* Returns the operation whose turn has come with that, if there is one. */
 BsKeyOperation *bs_key_queue_remove        (BsKeyOperation *self);
 
-/* The identical operation that a new one may join: no operation that conflicts with
- * the new one was asked since. */
+/* The identical operation that a new one may join, unless an operation that conflicts
+ * with the new one was asked since. */
 BsKeyOperation *bs_key_queue_find_joinable (BsKeyOperation *last, BsOperationKind kind, BsTrackedPath *tracked);
 
-/* Decides from what is known. `flags` are those of the tracked path. */
+/* Decides from the token, and from the flags of the key at the tracked path. */
 BsNeed          bs_key_queue_need          (BsOperationKind kind, const BsToken *token, BsMembers *members, BsMemberFlags flags, guint64 hash);
-/* Notes what a call has done, or, where it failed, that nothing is certain. */
+/* Notes the effect of a call or, after an error, that nothing is certain. */
 void            bs_key_queue_note          (BsOperationKind kind, const BsKey *key, guint64 hash, BsToken *token, BsMembers *members, const GError *error);
 
-/* Why an operation on a key is refused. No lock held. */
+/* Errors of operations that are refused. No lock held. */
 GError         *bs_key_queue_missing_error (BsOperationKind kind, const BsKey *key, GFile *file);
 GError         *bs_key_queue_pinned_error  (const BsKey *key, GFile *file);
 

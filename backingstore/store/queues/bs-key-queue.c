@@ -10,7 +10,7 @@
 #define FEWEST_CHAINS 8
 #define FEW_CHAINS 64             /* a shard without operations keeps no more */
 
-/* What a kind of operation reads and writes of a key. */
+/* The states of a key that a kind of operation reads and writes. */
 typedef enum
 {
   READS_PRIMARY = 1 << 0,
@@ -57,7 +57,7 @@ conflicts (const BsStoreOperation *operation, BsOperationKind kind, BsTrackedPat
   return (((a & reads) << 1 | a) & b & writes) != 0 || (((b & reads) << 1 | b) & a & writes) != 0;
 }
 
-/* Where the last operation of the key is linked from, or would be. */
+/* The link to the last operation of the key, or the place for one. */
 static BsKeyOperation **
 find_link (BsShard *shard, const BsKey *key, guint64 hash)
 {
@@ -218,7 +218,7 @@ bs_key_queue_note (BsOperationKind kind, const BsKey *key, guint64 hash, BsToken
         token->primary = BS_PRIMARY_UNCERTAIN;
       break;
     case BS_KIND_DELETE:
-      /* Not tried again where it failed: the blob stays in scratch. */
+      /* A failed deletion is not tried again: the blob stays in scratch. */
       token->primary = BS_PRIMARY_ABSENT;
       break;
     case BS_KIND_REGISTER:

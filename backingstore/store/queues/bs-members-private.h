@@ -7,15 +7,15 @@
 
 G_BEGIN_DECLS
 
-/* What a tracked path knows of a key. Under the shard's mutex. */
+/* The flags of a key at a tracked path. Under the shard's mutex. */
 typedef enum
 {
   BS_MEMBER_PRESENT = 1 << 0,
   BS_MEMBER_UNCERTAIN = 1 << 1,   /* a call failed: ask the backing */
-  BS_MEMBER_PINNED = 1 << 2,      /* a running save names it */
-  BS_MEMBER_ADDED = 1 << 3,       /* and no other operation has asked for it to be here */
-  BS_MEMBER_CLAIMED = 1 << 4,     /* an operation asked for it to be here before a save's turn */
-  BS_MEMBER_TO_DELETE = 1 << 5,   /* a running save is to delete it, and no operation has asked for it to be here since */
+  BS_MEMBER_PINNED = 1 << 2,      /* a running save names the key */
+  BS_MEMBER_ADDED = 1 << 3,       /* the running save alone has asked for the key */
+  BS_MEMBER_CLAIMED = 1 << 4,     /* an operation asked for the key while a save awaited its turn */
+  BS_MEMBER_TO_DELETE = 1 << 5,   /* a running save deletes it, if no operation asks for it */
   BS_MEMBER_REDONE = 1 << 6,      /* persisted or deleted again since a sync failed */
 } BsMemberFlags;
 
@@ -28,7 +28,7 @@ typedef struct
   guint64 n_flagged[BS_N_MEMBER_FLAGS];       /* keys that have each flag; the first is written atomically */
   BsTickets tickets;
 
-  gboolean in_doubt;            /* a sync has failed: whatever is not REDONE may be lost */
+  gboolean in_doubt;            /* a sync has failed: a change that is not REDONE may be lost */
   guint64 last_doubted;         /* ticket in the list above, when it had */
   guint64 last_doubted_bulk;    /* likewise, in the path's own list */
 } BsMemberShard;
@@ -59,19 +59,18 @@ guint64       bs_members_get_n_keys    (BsMembers *self);
 /* Under the shard's mutex, here and below. */
 BsMemberFlags bs_members_get           (BsMembers *self, const BsKey *key, guint64 hash);
 void          bs_members_set           (BsMembers *self, const BsKey *key, guint64 hash, BsMemberFlags set, BsMemberFlags unset);
-/* A call has changed whether the key is here, or, for UNCERTAIN, may have. */
+/* A call has changed whether the key is here, or may have changed it: UNCERTAIN. */
 void          bs_members_note_present  (BsMembers *self, const BsKey *key, guint64 hash);
 void          bs_members_note_absent   (BsMembers *self, const BsKey *key, guint64 hash);
 void          bs_members_note_uncertain (BsMembers *self, const BsKey *key, guint64 hash);
 
-/* An operation asks for the key to be here: a running save neither deletes it nor
- * takes it away again should that fail, and saves to come do not count it among the
- * keys that they found. */
+/* An operation asks for the key: neither a running save nor its undo deletes it, and
+ * a save that awaits its turn does not count it among the keys that it finds. */
 void          bs_members_claim         (BsMembers *self, const BsKey *key, guint64 hash);
 
-/* Whether the last change of the key may be lost, because a sync has failed that
- * ought to have made it durable. A later sync that succeeds proves nothing; only
- * doing the change again does. */
+/* Whether the last change of the key may be lost, since a sync has failed that ought
+ * to have made it durable. A later sync that succeeds proves nothing: the change has
+ * to be made again. */
 gboolean      bs_members_is_in_doubt   (BsMembers *self, guint64 hash, BsMemberFlags flags);
 /* The change was made again, by an operation with that ticket in the list of the
  * shard, or in the path's own. */
@@ -81,7 +80,7 @@ void          bs_members_settle_doubt  (BsMembers *self, const BsKey *key, guint
  * `last_bulk` is the last ticket of the path's own list. */
 void          bs_members_doubt_all     (BsMembers *self, guint64 last_bulk);
 void          bs_members_unset_all     (BsMembers *self, BsMemberFlags flags);
-/* One save that awaits its turn more, or fewer: with the last one the claims go. */
+/* One save more awaits its turn, or one fewer: with the last one the claims go. */
 void          bs_members_await_turn    (BsMembers *self);
 void          bs_members_stop_awaiting_turn (BsMembers *self);
 /* The keys of one shard that have any of the flags; appends BsKey to `keys`. */

@@ -3,7 +3,7 @@
 
 #include "bs-members-private.h"
 
-/* With room for some more in each shard. */
+/* Leaves room for some more keys in each shard. */
 static void
 take_found (BsMembers *self, const BsKeyTable *found)
 {
@@ -139,7 +139,7 @@ bs_members_claim (BsMembers *self, const BsKey *key, guint64 hash)
                 shard->n_flagged[__builtin_ctz (BS_MEMBER_TO_DELETE)] == 0))
     return;
 
-  /* An undo has taken the pin away. */
+  /* An undo takes the pin off. */
   if (bs_members_get (self, key, hash) & BS_MEMBER_ADDED)
     set |= BS_MEMBER_PINNED;
   bs_members_set (self, key, hash, set, BS_MEMBER_ADDED | BS_MEMBER_TO_DELETE);

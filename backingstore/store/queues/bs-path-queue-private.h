@@ -17,8 +17,8 @@ typedef enum
   BS_PATH_UNTRACKING,     /* an untrack was asked */
 } BsPathState;
 
-/* What the store knows of a path, whether it is tracked just now or not: the object
- * that tracks it, and the operations on the path as a whole that wait for their turn. */
+/* A path, tracked or not: the object that tracks it, and the operations on the path
+ * as a whole that wait for their turn. */
 struct _BsPath
 {
   gatomicrefcount ref_count;
@@ -54,7 +54,7 @@ typedef struct
   BsPath *path;                 /* owned */
   BsMembers *members;           /* of the tracked path, nullable */
   gboolean pins;                /* keeps the path in the store's table */
-  gboolean internal;            /* part of something asked earlier: a path that refuses new operations does not refuse it */
+  gboolean internal;            /* part of an earlier operation: no path refuses it */
   GBytes *root;                 /* WRITE_ROOT: owned */
   BsTrackedPath *found;         /* TRACK: owned; the object that tracks the path, nullable */
 
@@ -71,8 +71,8 @@ void              bs_path_unref            (BsPath *path);
 
 /* Makes ready the operation whose turn has come, if there is one. */
 void              bs_path_queue_dispatch   (BsPath *path, BsDeferred *deferred);
-/* The same for the thread that asked for `wanted`: returns it, referenced, where it
- * is the one. */
+/* The same for the thread that asks for `wanted`: if that is the operation, returns
+ * it with a reference instead. */
 BsStoreOperation *bs_path_queue_advance    (BsPath *path, BsStoreOperation *wanted, BsDeferred *deferred);
 /* Takes out an operation that is done, or that every waiter has left. */
 void              bs_path_queue_remove     (BsPath *path, BsStoreOperation *operation);
@@ -80,15 +80,14 @@ void              bs_path_queue_remove     (BsPath *path, BsStoreOperation *oper
 /* The identical operation that a new one may join, or NULL. */
 BsStoreOperation *bs_path_queue_find_joinable (BsPath *path, BsOperationKind kind, BsTrackedPath *tracked);
 BsStoreOperation *bs_path_queue_find_untrack  (BsPath *path);
-/* The sync that covers everything asked so far. `sync`, not in a queue yet, becomes
- * it where there is none. */
+/* The sync that covers everything asked so far: one that exists, or else `sync`. */
 BsStoreOperation *bs_path_queue_obtain_sync   (BsPath *path, BsPathOperation *sync);
 /* The gathering sync becomes the closing one unless another is. */
 void              bs_path_queue_close_sync    (BsPath *path);
 gboolean          bs_path_queue_is_idle       (BsPath *path);
 
-/* An operation on a path has a ticket from when it is asked until it is done.
- * FALSE where the path refuses new operations, but not for internal ones. Under the
+/* An operation on a path has a ticket from when it is asked until it is done. FALSE
+ * where the path refuses new operations and this one is not internal. Under the
  * operation's lock; takes the path's mutex. */
 gboolean          bs_path_take_ticket      (BsPath *path, BsMembers *members, BsStoreOperation *operation, gboolean internal);
 void              bs_path_return_ticket    (BsPath *path, BsStoreOperation *operation, BsDeferred *deferred);
@@ -99,13 +98,13 @@ void              bs_path_renew_ticket     (BsPath *path, BsStoreOperation *oper
 gboolean          bs_path_take_key_ticket   (BsMembers *members, guint shard, BsStoreOperation *operation, gboolean internal);
 void              bs_path_return_key_ticket (BsPath *path, BsMembers *members, guint shard, BsStoreOperation *operation, BsDeferred *deferred);
 
-/* Counts the lists of tickets that a SYNC or UNTRACK has to wait for. FALSE where it
- * has to wait: it is to be put back then, and dispatched when they are returned.
- * Takes the path's mutex and the shards'; no lock held, but the path's mutex when it
- * returns. */
+/* Counts the lists of tickets that a SYNC or UNTRACK has to wait for. FALSE if there
+ * are any: the caller puts the operation back, and the last list makes it ready.
+ * Called with no lock held; takes the shards' mutexes and returns with the path's
+ * locked. */
 gboolean          bs_path_count_awaited_and_lock (BsPathOperation *self);
-/* Boosts everything that a SYNC, UNTRACK or save waits for. A sync does not wait for
- * the whole of what steps aside; an untrack does. No lock held. */
+/* Boosts everything that a SYNC, UNTRACK or save waits for. An operation that steps
+ * aside is boosted for an untrack only. No lock held. */
 void              bs_path_boost_tickets    (BsPath *path, BsMembers *members, BsOperationKind kind, int priority);
 
 /* Saves of a path have a queue of their own and no tickets: a sync does not wait for

@@ -126,7 +126,7 @@ bs_path_queue_dispatch (BsPath *path, BsDeferred *deferred)
   bs_path_queue_advance (path, NULL, deferred);
 }
 
-/* The last ticket in a list of what was asked so far. */
+/* The last ticket of a list so far. */
 static guint64
 peek_barrier (BsPath *path, BsMembers *members, guint list)
 {
@@ -194,8 +194,8 @@ bs_path_queue_find_joinable (BsPath *path, BsOperationKind kind, BsTrackedPath *
   return NULL;
 }
 
-/* There is one at most. An untrack that every waiter has left releases the path
- * again for one that joins it, if need be. */
+/* A path has one untrack at most. An untrack that every waiter has left releases the
+ * path once more for a waiter that joins it, if need be. */
 BsStoreOperation *
 bs_path_queue_find_untrack (BsPath *path)
 {
@@ -347,14 +347,14 @@ bs_path_boost_tickets (BsPath *path, BsMembers *members, BsOperationKind kind, i
     }
 }
 
-/* New operations are refused while an untrack waits: it covers all there are. */
+/* An untrack, during which new operations are refused, awaits every ticket. */
 static guint64
 get_barrier (BsPathOperation *self, guint list)
 {
   return self->barriers != NULL ? self->barriers[list] : G_MAXUINT64;
 }
 
-/* Asks each list of a shard to tell when its awaited tickets are returned. */
+/* Asks the list of each shard to tell when its awaited tickets are returned. */
 static void
 count_key_tickets (BsPathOperation *self)
 {

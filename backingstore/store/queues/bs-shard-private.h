@@ -11,8 +11,8 @@ G_BEGIN_DECLS
 #define BS_N_SHARDS (1 << BS_SHARD_BITS)
 
 /* The store's knowledge of keys is divided into shards by their hashes. One lock
- * covers all that is known of a key: its token, its queue, and what each tracked
- * path knows of it. */
+ * covers all that is known of a key: its token, its queue, and its flags at each
+ * tracked path. */
 typedef struct _BsShard BsShard;
 typedef struct _BsShardGroup BsShardGroup;
 typedef struct _BsKeyOperation BsKeyOperation;
@@ -24,9 +24,9 @@ typedef enum
   BS_PRIMARY_UNCERTAIN,       /* a call failed: ask the backing */
 } BsPrimary;
 
-/* Keeps a key in primary storage while it has holders. It is there until its last
- * holder and its last operation have gone. Under the shard's mutex, but for the
- * key, which is constant. Two fit a cache line. */
+/* Keeps a key in primary storage while it has holders. The token lives until its last
+ * holder and its last operation have gone. Under the shard's mutex, but for the key,
+ * which is constant. Two fit a cache line. */
 typedef struct _BsToken BsToken;
 struct _BsToken
 {
@@ -63,8 +63,8 @@ void     bs_shard_init     (BsShard *shard);
 /* Frees the tokens; no operation is left. */
 void     bs_shard_clear    (BsShard *shard);
 
-/* Fetches the memory that a look-up needs into the cache. No lock is needed: where
- * the table has just moved it fetches in vain. */
+/* Fetches the memory that a look-up needs into the cache. No lock is needed: if the
+ * table has just moved, the fetch is in vain. */
 void     bs_shard_prefetch (const BsShard *shard, guint64 hash);
 
 /* The tokens of the keys in use. Under the shard's mutex. */

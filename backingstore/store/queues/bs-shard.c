@@ -6,17 +6,17 @@
 #include <string.h>
 
 /* A hash table whose places stand in groups of seven, each group in a cache line:
- * seven tags, which are looked at together as one word, and seven tokens. With
- * many keys what a search costs is waiting for memory; this way it looks at one
- * line, and at no other token than the one it wants.
+ * seven tags, which are looked at together as one word, and seven tokens. With many
+ * keys a search mostly waits for memory; here it reads one line, and no token but its
+ * own.
  *
- * A key whose home is full goes to the next group that has a place, and each
- * group that it passes counts it. A search goes on past a group only while that
- * has been passed by somebody, and nothing is left behind where a token is
- * removed. (The overflow counts of Facebook's F14 tables.)
+ * A key whose home is full goes to the next group that has a place, and each group
+ * that it passes counts it. A search goes on past a group only if a key has passed
+ * it, and a token that is removed leaves nothing behind. (The overflow counts of
+ * Facebook's F14 tables.)
  *
- * Records come and go by the million, and so have their memory in blocks, which
- * are kept until the shard is empty. */
+ * Tokens come and go by the million. Their memory is in blocks, which are kept until
+ * the shard is empty. */
 
 #define GROUP_SIZE 7
 #define GROUP_MOST 6              /* on the average, before the table grows */
@@ -24,13 +24,14 @@
 #define FEW_GROUPS 64             /* an empty table keeps no more */
 #define FEWEST_IN_BLOCK 8
 
-/* The count stays there, and is right again when the table grows. */
+/* A count stays there until the table grows. */
 #define PASSED_OFTEN 0xff
 
 #define LOW_BITS G_GUINT64_CONSTANT (0x0001010101010101)
 #define HIGH_BITS G_GUINT64_CONSTANT (0x0080808080808080)
 
-/* An address sanitizer is to see what is used after it was freed. */
+/* An address sanitizer sees a use after free only of memory that was freed by
+ * itself. */
 #ifdef __SANITIZE_ADDRESS__
 #define MOST_IN_BLOCK 0
 #else
@@ -73,7 +74,7 @@ load_tags (const BsShardGroup *group)
   return GUINT64_FROM_LE (tags);
 }
 
-/* May have bits too many above a right one; all of them of full places. */
+/* May set more bits above a right one, all of them of full places. */
 static guint64
 match_tag (guint64 tags, guint8 tag)
 {

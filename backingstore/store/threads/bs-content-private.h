@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* What is to be written: bytes, or what makes them when the operation's turn
- * has come. */
+/* The content of a write: bytes, or a function that makes them when the operation's
+ * turn has come. */
 typedef struct _BsContent BsContent;
 
 /* Runs where the backing's functions run, as part of the operation. */

@@ -5,9 +5,9 @@
 
 G_BEGIN_DECLS
 
-/* Work found under a lock, to be done once the lock is released. Waiters may be
- * answered first, and an answer may call out: should this thread come to sleep in
- * there, the pushed work is done before it does. */
+/* Work found under a lock, to be done after unlocking. Waiters may be answered first,
+ * and an answer may call out: a thread that is about to sleep in there runs the
+ * pushed work before. */
 typedef struct _BsDeferred BsDeferred;
 typedef struct _BsStoreOperation BsStoreOperation;
 

@@ -129,8 +129,8 @@ pop (BsExecutor *executor)
   return entry;
 }
 
-/* A moment in which something may become ready: to sleep and to be woken costs
- * both sides more than most operations take. */
+/* Gives an entry a moment to become ready: sleeping and waking cost both sides more
+ * than most operations. */
 static void
 linger (BsExecutor *executor)
 {
@@ -297,7 +297,7 @@ bs_executor_unref (BsExecutor *executor)
   if (!g_atomic_ref_count_dec (&executor->ref_count))
     return;
 
-  /* Not waiting: this may be one of the pool's own threads. */
+  /* Do not wait: this may be one of the pool's own threads. */
   if (executor->pool != NULL)
     g_thread_pool_free (executor->pool, FALSE, FALSE);
   g_clear_pointer (&executor->context, g_main_context_unref);
@@ -422,8 +422,8 @@ bs_executor_enter (BsExecutor *executor)
   if (executor->context == NULL)
     return TRUE;
 
-  /* Before any loop runs nobody owns the context: the thread that made the store
-   * stands in for the owner then. */
+  /* Before any loop runs the context has no owner: the thread that made the store
+   * stands in for it. */
   if (!g_main_context_is_owner (executor->context) && executor->constructor != g_thread_self ())
     return FALSE;
 

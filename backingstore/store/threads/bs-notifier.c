@@ -3,7 +3,7 @@
 
 #include "store/threads/bs-notifier-private.h"
 
-/* How long changes are gathered before they are told, in milliseconds. */
+/* The time for which changes are gathered before they are told, in milliseconds. */
 #define DELAY 10
 
 typedef struct
@@ -184,7 +184,7 @@ add (BsNotifier *notifier, Notice *notice)
   g_mutex_unlock (&notifier->mutex);
 }
 
-/* Without a flag of the object's own: has it been queued already? */
+/* Whether a notification without a flag of the object's own is queued already. */
 static gboolean
 is_queued (BsNotifier *notifier, GObject *object, GParamSpec *pspec)
 {
@@ -201,13 +201,13 @@ is_queued (BsNotifier *notifier, GObject *object, GParamSpec *pspec)
   if (notice == NULL)
     return FALSE;
 
-  /* It may have been another object at the same address. */
+  /* The notice may be that of a former object at the same address. */
   alive = g_weak_ref_get (&notice->object);
   notice_unref (notice);
   return alive != NULL;
 }
 
-/* What is queued for one object, in order. */
+/* Takes out the notices of one object, in order. */
 static GPtrArray *
 take (BsNotifier *notifier, GObject *object)
 {
@@ -278,7 +278,7 @@ bs_notifier_report (BsNotifier *notifier, GObject *object, guint signal_id, cons
 {
   Notice *notice;
 
-  /* Where nobody listens there may be no main loop, and they would pile up. */
+  /* Without a handler there may be no main loop, and reports would pile up. */
   if (!g_signal_has_handler_pending (object, signal_id, 0, TRUE))
     {
       g_error_free (error);

@@ -28,14 +28,14 @@ void    bs_progress_init         (BsProgress *self, BsNotifier *notifier, GObjec
 /* The object is being finalized: none of its properties is notified any more. */
 void    bs_progress_clear        (BsProgress *self);
 
-/* Each notifies of what it changes. */
+/* Each notifies of the properties that it changes. */
 void    bs_progress_begin        (BsProgress *self, guint64 n_total);
 void    bs_progress_add_total    (BsProgress *self, gint64 n);
 void    bs_progress_add_done     (BsProgress *self, gint64 n);
 void    bs_progress_complete     (BsProgress *self);
 
-/* The run is about to be answered in `context`, and the object may go with that:
- * whoever looks on is told before. */
+/* Notifies at once, before the run is answered in `context`: the object may go with
+ * the answer. */
 void    bs_progress_tell_now     (BsProgress *self, GMainContext *context);
 
 guint64 bs_progress_get_n_total  (BsProgress *self);

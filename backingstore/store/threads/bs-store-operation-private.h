@@ -91,8 +91,8 @@ typedef struct
   /* Keeps the lock for a waiter that may be cancelled when all is over, by
    * bs_waiter_hold_lock(). Nullable: the store has it. */
   void    (*hold_lock) (BsStoreOperation *operation, BsWaiter *waiter);
-  /* A waiter of that priority was joined. Boosts whatever the operation waits for
-   * besides its queue. No lock held; nullable. */
+  /* A waiter of that priority has joined. Boosts the operations that this one waits
+   * for besides its queue. No lock held; nullable. */
   void    (*boost)   (BsStoreOperation *operation, int priority);
 } BsStoreOperationClass;
 
@@ -119,7 +119,7 @@ struct _BsStoreOperation
 
   /* under the lock */
   guint8 state;                     /* BsOperationState */
-  gboolean cancelled;               /* every waiter left while it ran: nobody joins it */
+  gboolean cancelled;               /* every waiter left while it ran: no waiter joins it */
   guint n_wanted;                   /* waiters that are not cancelled */
   BsWaiter *waiters;                /* owned, by next, the last that came first */
   BsWaiter *runner;                 /* borrowed: the blocking waiter on whose thread it runs */
@@ -134,7 +134,7 @@ struct _BsStoreOperation
   BsStoreOperation *ticket_previous;
   BsStoreOperation *ticket_next;
 
-  /* of the BsDeferred that has it; one may drop it before another has submitted it */
+  /* in a BsDeferred; one may drop the operation before another has submitted it */
   BsStoreOperation *ready_next;
   BsStoreOperation *dropped_next;
 };
@@ -158,11 +158,11 @@ void              bs_store_operation_hold    (BsStoreOperation *operation);
 BsStoreOperation *bs_store_operation_ref     (BsStoreOperation *operation);
 void              bs_store_operation_unref   (BsStoreOperation *operation);
 
-/* Under the lock. Whoever goes on with an operation that others may have joined
- * needs a reference from before the lock is released: all may leave at once. */
+/* Under the lock. A thread that goes on with an operation after unlocking takes a
+ * reference before: all waiters may leave at once. */
 void              bs_store_operation_join    (BsStoreOperation *operation, BsWaiter *waiter);
-/* Boosts an operation and everything before it in its queue. Each has boosted all
- * before it, so that the first one that has the priority ends it. */
+/* Boosts an operation and everything before it in its queue. The first one that has
+ * the priority ends the walk: it has boosted all before it. */
 void              bs_store_operation_boost   (BsStoreOperation *operation, int priority);
 /* Whether a waiter has joined it after every other had left: that waiter has
  * nothing to do with the cancellation. */

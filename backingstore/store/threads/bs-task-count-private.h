@@ -5,14 +5,13 @@
 
 G_BEGIN_DECLS
 
-/* Counts the operations of a store that are queued or running: each once, from
- * before it is admitted until its result is handed over.
+/* Counts the operations of a store that are queued or running: each once, from before
+ * it is admitted until its result is handed over.
  *
  * Operations of many threads begin and end at the same time, so that the count is
  * spread over stripes, each in a cache line of its own. A stripe counts begun and
- * ended operations, and neither ever goes down: if the sum of all that have ended,
- * read first, equals the sum of all that have begun, nothing was under way in
- * between. */
+ * ended operations, and neither number ever goes down: if the sum of the ended ones,
+ * read first, equals the sum of the begun ones, nothing was under way in between. */
 #define BS_TASK_COUNT_STRIPES 16
 
 typedef struct _BsTaskCount BsTaskCount;
@@ -24,7 +23,7 @@ struct _BsTaskCount
   /* constant */
   GObject *owner;                       /* the task tracker, of which this is part */
   void (*changed) (GObject *owner);     /* called unless a notification is under way already */
-  void (*idle) (GObject *owner);        /* nothing may be under way any more; called where somebody awaits that */
+  void (*idle) (GObject *owner);        /* perhaps nothing is under way; a wait is on */
   BsTaskCountStripe *stripes;           /* owned */
 
   int notifying;                        /* atomic: a notification is under way */

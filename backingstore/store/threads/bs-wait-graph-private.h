@@ -5,9 +5,9 @@
 
 G_BEGIN_DECLS
 
-/* A blocking call that waits until the saves of a path have ended. Made inside a
- * save's commit function it may, in the end, wait for that very function: for
- * its own save, or for another one whose commit function waits for its own. */
+/* A blocking call that waits until the saves of a path have ended. Inside a save's
+ * commit function such a call may wait for that very function: for its own save, or
+ * for another one whose commit function waits for it. */
 typedef struct _BsWaitEdge BsWaitEdge;
 struct _BsWaitEdge
 {

@@ -28,7 +28,8 @@ is_on_stack (BsCallScope *innermost, gconstpointer path)
   return FALSE;
 }
 
-/* What the commit function of that path's save waits for. Under the mutex. */
+/* The path for which the commit function of that path's save waits. Under the
+ * mutex. */
 static gconstpointer
 find_awaited (gconstpointer path)
 {

@@ -15,13 +15,13 @@ typedef struct _BsStoreOperation BsStoreOperation;
  * is answered exactly once. */
 typedef struct _BsWaiter BsWaiter;
 
-/* Makes of the operation's result the waiter's answer. Called once, on the thread
- * that finishes the operation (or on the one that asks, or on the one that
- * cancels), with no lock held, before the waiter is answered.
+/* Turns the operation's result into the waiter's answer. Called once, on the thread
+ * that finishes the operation (or on the one that asks, or on the one that cancels),
+ * with no lock held, before the waiter is answered.
  *
- * On success `*error` is NULL and `value` is the operation's result, borrowed.
- * On failure `value` is NULL and `*error` is set. Returns the waiter's answer,
- * owned, to be freed with its `value_free`; it may set `*error`. */
+ * On success `*error` is NULL and `value` is the operation's result, borrowed. On
+ * failure `value` is NULL and `*error` is set. Returns the waiter's answer, owned, to
+ * be freed with its `value_free`; it may set `*error`. */
 typedef gpointer (*BsDeliverFunc) (gpointer data, gpointer value, GError **error);
 
 typedef struct
@@ -50,7 +50,7 @@ struct _BsWaiter
   gulong cancelled_id;
   BsDelivery delivery;
 
-  /* the subject of the message when it is cancelled: only where it can be */
+  /* the subject of the message of a cancellation; not set without a cancellable */
   guint8 kind;                  /* BsOperationKind */
   gboolean has_key;
   BsKey key;
@@ -99,15 +99,15 @@ GTask    *bs_task_new              (gpointer            source,
 BsWaiter *bs_waiter_new_async      (GTask *task, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
 /* No thread waits: the delivery is all that happens, and owns what it makes. */
 BsWaiter *bs_waiter_new_background (int priority, GCancellable *cancellable, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
-/* To be waited for on this thread. A waiter that nobody can cancel may be on the
- * stack of the call. `executor` is borrowed until the wait is over. */
+/* To be waited for on this thread. A waiter without a cancellable may be on the stack
+ * of the call. `executor` is borrowed until the wait is over. */
 BsWaiter *bs_waiter_new_blocking   (BsExecutor *executor, GCancellable *cancellable, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
 void      bs_waiter_init_on_stack  (BsWaiter *waiter, BsExecutor *executor, const BsDelivery *delivery);
 
 BsWaiter *bs_waiter_ref            (BsWaiter *waiter);
 void      bs_waiter_unref          (BsWaiter *waiter);
 
-/* Takes over a reference on what has the operation's lock in it. */
+/* Takes over a reference on the owner of the operation's lock. */
 void      bs_waiter_hold_lock      (BsWaiter *waiter, gpointer owner, GDestroyNotify owner_free);
 void      bs_waiter_set_subject    (BsWaiter *waiter, guint kind, const BsKey *key, GFile *file);
 
@@ -116,7 +116,7 @@ void      bs_waiter_set_subject    (BsWaiter *waiter, guint kind, const BsKey *k
  *
  * A waiter on the stack may be gone as soon as it is answered. */
 gboolean  bs_waiter_answer         (BsWaiter *waiter, gpointer value, GError *error);
-/* The same for whoever has a reference, which is consumed. */
+/* The same; drops a reference. */
 void      bs_waiter_answer_and_unref (BsWaiter *waiter, gpointer value, GError *error);
 
 /* Answers a task at once, in its context. Takes the task and `error` over; `value` is

@@ -54,8 +54,8 @@ answer_source_equal (gconstpointer a, gconstpointer b)
 static void
 disconnect (BsWaiter *waiter)
 {
-  /* Not g_cancellable_disconnect(), which waits for a running handler: this may
-   * be inside one. The handler's closure has a reference of its own. */
+  /* Not g_cancellable_disconnect(), which waits for a running handler: this thread
+   * may be inside one. The handler's closure has a reference of its own. */
   if (waiter->cancelled_id != 0)
     g_signal_handler_disconnect (waiter->cancellable, waiter->cancelled_id);
   waiter->cancelled_id = 0;
@@ -165,8 +165,8 @@ static void
 hand_over (BsWaiter *waiter)
 {
   AnswerSource key = { .context = g_task_get_context (waiter->task), .priority = g_task_get_priority (waiter->task) };
-  /* Once attached the source may be dispatched, and the task's thread be gone with
-   * its context, before this has let go of the source, which looks at the context. */
+  /* An attached source may be dispatched at once, and the task's thread may end with
+   * its context; the last reference on the source still looks at the context. */
   g_autoptr (GMainContext) held = NULL;
   GSource *new_source = NULL;
   AnswerSource *self;
@@ -345,8 +345,8 @@ bs_waiter_set_subject (BsWaiter *waiter, guint kind, const BsKey *key, GFile *fi
   g_set_object (&waiter->file, file);
 }
 
-/* Nothing may touch the waiter after the mutex is released: the thread that waits
- * takes it once more before it goes on. */
+/* The waiter may be gone once its mutex is released: the thread that waits takes the
+ * mutex once more before it goes on. */
 static void
 wake (BsWaiter *waiter)
 {
@@ -358,7 +358,7 @@ wake (BsWaiter *waiter)
   executor = waiter->executor != NULL ? bs_executor_ref (waiter->executor) : NULL;
   g_mutex_lock (&waiter->mutex);
   g_atomic_int_set (&waiter->done, TRUE);
-  /* A signal is a system call, whether or not anybody waits for it. */
+  /* A signal is a system call even where no thread waits for it. */
   if (waiter->sleeps)
     g_cond_signal (&waiter->cond);
   g_mutex_unlock (&waiter->mutex);
@@ -391,7 +391,7 @@ bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
   else if (waiter->blocking)
     wake (waiter);
   else
-    /* No thread comes later to do so. */
+    /* No thread comes later to disconnect. */
     disconnect (waiter);
 
   return TRUE;
@@ -436,9 +436,9 @@ bs_waiter_connect (BsWaiter *waiter, void (*cancel) (BsWaiter *waiter, gpointer 
 static void
 sleep_until_done (BsWaiter *waiter)
 {
-  /* A thread of an executor, in no function that was asked for: the last reference
-   * to something went there, and its end calls the store. The operation that is
-   * waited for may need a thread. */
+  /* A worker outside of any function: the last reference on an object went there, and
+   * its end calls the store. The operation that the worker waits for may need a
+   * worker. */
   BsExecutor *lent = bs_call_scope_get_current () == NULL ? bs_executor_get_current () : NULL;
 
   if (lent != NULL)
