@@ -113,10 +113,12 @@ is_named (int fd,
          named.st_dev == held.st_dev && named.st_ino == held.st_ino;
 }
 
-/* Opens the file by its name. */
+/* Opens the file by its name. One that has another name too is never changed: it may be
+ * the lock of a copy, or any file that somebody has linked there. */
 static int
 open_file (int directory_fd,
-           int *fd)
+           int *fd,
+           gboolean *shared)
 {
   const mode_t mode = bs_file_get_mode (directory_fd);
   struct stat status;
@@ -127,8 +129,8 @@ open_file (int directory_fd,
   if (!S_ISREG (status.st_mode))
     return EEXIST;
 
-  /* A file with another name may be somebody else's, whose mode stays. */
-  if (status.st_nlink < 2 && (status.st_mode & mode) != mode)
+  *shared = status.st_nlink > 1;
+  if (!*shared && (status.st_mode & mode) != mode)
     fchmod (*fd, mode);
 
   return 0;
@@ -143,17 +145,8 @@ lock (int fd)
   return errno == ENOSYS || errno == EOPNOTSUPP ? ENOLCK : errno;
 }
 
-static gboolean
-is_shared (int fd)
-{
-  struct stat status;
-
-  return fstat (fd, &status) == 0 && status.st_nlink > 1;
-}
-
-/* A copy of the directory by hard links shares the file with the original, and a link to
- * any file may stand in its place: the one that has the directory itself makes the file
- * anew, and leaves the other alone. */
+/* The holder of the directory makes the file anew: a copy by hard links shares it with the
+ * original. */
 static int
 replace_shared (int directory_fd)
 {
@@ -174,14 +167,15 @@ static int
 take_once (BsFileLock *self,
            int directory_fd)
 {
-  int code = open_file (directory_fd, &self->fd);
+  gboolean shared = FALSE;
+  int code = open_file (directory_fd, &self->fd, &shared);
 
   if (code != 0)
     return code;
+  if (shared)
+    return replace_shared (directory_fd);
 
   code = lock (self->fd);
-  if ((code == 0 || code == EWOULDBLOCK) && is_shared (self->fd))
-    return replace_shared (directory_fd);
   if (code != 0)
     return code;
   if (!is_named (self->fd, directory_fd))
