@@ -213,7 +213,7 @@ begin (SaveOperation *self)
 
   if (missing != NULL)
     self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->path->file, BS_ERROR, BS_ERROR_NOT_FOUND,
-                                      "it is to be kept, and there is no such key");
+                                      "the save is to keep the key, and the path has no such key");
   if (n_there > 0)
     self->plan.progress (self->plan.data, n_there);
 }
@@ -252,7 +252,7 @@ look_again (SaveOperation *self)
 
   if (missing != NULL)
     self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->path->file, BS_ERROR, BS_ERROR_CORRUPT,
-                                      "it is to be kept, and was found to be bad or missing meanwhile");
+                                      "the save is to keep the blob, which was found to be bad or missing meanwhile");
   if (n_there < self->plan.n_names)
     self->plan.progress (self->plan.data, -(int) (self->plan.n_names - n_there));
   if (n_todo > 0)
