@@ -50,7 +50,7 @@
  * directory that is renamed goes on being used where it is now. A persisted path is let go by
  * [method@Backing.release_path], all of them by [method@Backing.close].
  *
- * What an earlier process left in a scratch directory is removed when the
+ * The leftovers of an earlier process in a scratch directory are removed when the
  * directory is first used. Only where blobs stood in it before it was marked is
  * it never emptied, since they may be the only copy; it stays without a marker.
  *
@@ -99,7 +99,7 @@
  * A child of a fork cannot use the backing of its parent: its calls fail with
  * %BS_ERROR_CLOSED, and closing or dropping it there removes nothing.
  *
- * It is safe to use from any thread. Every directory keeps some file
+ * A file backing is safe to use from any thread. Every directory keeps some file
  * descriptors open, all of them together at most a quarter of what the process
  * may have.
  */
