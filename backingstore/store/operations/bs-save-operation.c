@@ -143,7 +143,7 @@ note_to_delete (SaveOperation *self, guint index)
     }
 }
 
-/* Pins the names of one shard and notes what is to be done. Returns a name that is
+/* Pins the names of one shard and notes those to persist. Returns a name that is
  * missing, or NULL. */
 static const BsSaveName *
 begin_shard (SaveOperation *self, guint index, const guint *order, guint n_names, guint *n_there)

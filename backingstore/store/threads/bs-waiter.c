@@ -7,13 +7,13 @@
 #include "store/threads/bs-call-scope-private.h"
 #include "store/threads/bs-deferred-private.h"
 
-/* Every asynchronous answer goes through a source in the task's context, even
- * on the thread that owns it: returning a GTask there would run the callback
- * at once, inside whatever blocking call is on the stack. The source also lets go
- * of the task and of the callback's data in that context.
+/* Every asynchronous answer goes through a source in the task's context, even on the
+ * thread that owns it: returning a GTask there would run the callback at once, inside
+ * any blocking call on the stack. The source also lets go of the task and of the
+ * callback's data in that context.
  *
- * Answers for one context and priority share a source while there are any, so
- * that a loop with much to do is woken once for many. */
+ * Answers for one context and priority share a source while there are any, so that a
+ * loop with much to do is woken once for many. */
 
 /* The number of answers that a source gives before others get their turn. */
 #define MOST_AT_ONCE 32
