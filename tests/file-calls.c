@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -17,6 +18,7 @@ static struct
   char *failing;                /* a call that fails once, or NULL */
   int code;
   gboolean no_attributes;       /* atomic */
+  int no_locks;                 /* atomic: errno, or 0 */
   int type;                     /* atomic: of file systems, or 0 */
   char *held;                   /* a call that waits, or NULL */
   gboolean is_held;
@@ -88,6 +90,7 @@ static struct
   int (*mkdirat) (int, const char *, mode_t);
   int (*fsetxattr) (int, const char *, const void *, size_t, int);
   int (*fstatfs) (int, struct statfs *);
+  int (*flock) (int, int);
 } library;
 
 void
@@ -99,6 +102,7 @@ file_calls_init (void)
   *(void **) &library.mkdirat = dlsym (RTLD_NEXT, "mkdirat");
   *(void **) &library.fsetxattr = dlsym (RTLD_NEXT, "fsetxattr");
   *(void **) &library.fstatfs = dlsym (RTLD_NEXT, sizeof (off_t) == 8 ? "fstatfs64" : "fstatfs");
+  *(void **) &library.flock = dlsym (RTLD_NEXT, "flock");
   calls.calls = g_ptr_array_new_with_free_func (g_free);
 }
 
@@ -167,6 +171,25 @@ fstatfs (int fd,
     status->f_type = (guint32) g_atomic_int_get (&calls.type);
 
   return result;
+}
+
+int
+flock (int fd,
+       int operation)
+{
+  int code = g_atomic_int_get (&calls.no_locks);
+
+  if (code == 0)
+    return library.flock (fd, operation);
+  errno = code;
+
+  return -1;
+}
+
+void
+refuse_locks (int code)
+{
+  g_atomic_int_set (&calls.no_locks, code);
 }
 
 void

@@ -22,6 +22,8 @@ void   hold_call         (const char *call);
 void   wait_until_held   (void);
 /* Has fstatfs() say that everything is on a file system of this type, until it is 0. */
 void   pretend_type      (guint32 type);
+/* Has flock() fail with the errno, until it is 0. */
+void   refuse_locks      (int code);
 /* Whether fsetxattr() says that there are no extended attributes. */
 void   refuse_attributes (gboolean refuse);
 

@@ -601,6 +601,32 @@ test_folders_without_sync (Fixture *fixture,
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
 }
 
+/* However a file system says that it has no locks. */
+static void
+test_no_locks (Fixture *fixture,
+               gconstpointer data)
+{
+  static const int codes[] = { ENOSYS, ENOLCK, EOPNOTSUPP };
+
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%s/no-locks-%u", fixture->directory, i);
+      g_autoptr (GFile) file = g_file_new_for_path (name);
+      g_autoptr (BsBacking) scratch = create (file);
+      g_autoptr (GError) error = NULL;
+
+      refuse_locks (codes[i]);
+      error = sanitize_error (fixture->backing, file);
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED);
+      g_assert_nonnull (strstr (error->message, "locks"));
+      g_assert_nonnull (strstr (error->message, name));
+      g_clear_error (&error);
+      g_assert_false (bs_backing_write (scratch, fixture->key, fixture->bytes, NULL, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED);
+      refuse_locks (0);
+    }
+}
+
 /* However a sandbox says no to a link. */
 static void
 test_link_refused (Fixture *fixture,
@@ -649,6 +675,7 @@ main (int argc,
     { "clean-is-listed", test_clean_is_listed },
     { "adoption", test_adoption },
     { "new-directory", test_new_directory },
+    { "no-locks", test_no_locks },
     { "link-refused", test_link_refused },
     { "many-in-user-space", test_many_in_user_space },
     { "unknown-in-user-space", test_unknown_in_user_space },

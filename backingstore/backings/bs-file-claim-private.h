@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "bs-file-lock-private.h"
+
 #include <gio/gio.h>
 #include <sys/stat.h>
 
@@ -26,7 +28,7 @@ typedef struct
   char *path;                   /* atomic: the name that leads there */
   GPtrArray *old_paths;         /* names before it, which others may still be reading */
   int fd;                       /* or -1 */
-  int lock_fd;                  /* or -1 */
+  BsFileLock lock;
   int refusal;                  /* atomic: errno for changes of a persisted directory that can't be written, or 0 */
   guint n_forks;                /* a forked child changes nothing */
   struct stat identity;

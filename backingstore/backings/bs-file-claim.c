@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define FORMAT_VERSION 1
@@ -100,31 +99,6 @@ write_marker (BsFileClaim *self)
   g_autoptr (GBytes) bytes = g_bytes_new_static (markers[self->kind], strlen (markers[self->kind]));
 
   return bs_file_replace (self->fd, BS_FILE_MARKER_NAME, bytes, FALSE, NULL);
-}
-
-/* Returns EWOULDBLOCK if another process or another claim has the lock. */
-static int
-take_lock (BsFileClaim *self)
-{
-  const mode_t mode = bs_file_get_mode (self->fd);
-  struct stat status;
-
-  self->lock_fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode));
-  if (self->lock_fd < 0)
-    return errno;
-
-  if (fstat (self->lock_fd, &status) != 0)
-    return errno;
-  if (!S_ISREG (status.st_mode))
-    return EEXIST;
-
-  if ((status.st_mode & mode) != mode)
-    fchmod (self->lock_fd, mode);
-
-  if (TEMP_FAILURE_RETRY (flock (self->lock_fd, LOCK_EX | LOCK_NB)) != 0)
-    return errno;
-
-  return 0;
 }
 
 /* A new folder is not durable before its parent is. The file system of a parent that
@@ -319,6 +293,8 @@ set_lock_error (BsFileClaim *self,
 
   if (code == EWOULDBLOCK)
     g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s is in use by another store", name);
+  else if (code == ENOLCK)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "the file system of %s has no locks, without which two programs would destroy each other's files", name);
   else if (code == EEXIST || is_odd_kind (code))
     return set_foreign (self, "has another kind of file in the place of .lock", error);
   else
@@ -388,7 +364,7 @@ take_over (BsFileClaim *self,
       return FALSE;
     }
 
-  code = take_lock (self);
+  code = bs_file_lock_take (&self->lock, self->fd);
   if (code != 0)
     return set_lock_error (self, code, error);
 
@@ -453,7 +429,7 @@ bs_file_claim_init (BsFileClaim *self,
   self->path = g_strdup (path);
   self->old_paths = g_ptr_array_new_with_free_func (g_free);
   self->fd = -1;
-  self->lock_fd = -1;
+  bs_file_lock_init (&self->lock);
 }
 
 void
@@ -505,9 +481,9 @@ bs_file_claim_take_again (BsFileClaim *self,
   taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, error);
   if (taken && claim.refusal == 0 && is_same_file (&claim.identity, &self->identity) && dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0)
     {
-      self->lock_fd = claim.lock_fd;
+      self->lock = claim.lock;
       self->n_forks = claim.n_forks;
-      claim.lock_fd = -1;
+      bs_file_lock_init (&claim.lock);
       g_atomic_int_set (&self->refusal, 0);
     }
   bs_file_claim_clear (&claim);
@@ -515,20 +491,18 @@ bs_file_claim_take_again (BsFileClaim *self,
   return taken;
 }
 
-/* Closing alone does not unlock while a child has a copy of the descriptor. The child
- * itself unlocks nothing. */
+/* A forked child closes its copies, and unlocks nothing. */
 void
 bs_file_claim_drop (BsFileClaim *self)
 {
-  if (self->lock_fd >= 0 && self->n_forks == bs_n_forks)
-    flock (self->lock_fd, LOCK_UN);
+  if (self->n_forks == bs_n_forks)
+    bs_file_lock_drop (&self->lock, self->fd);
+  else
+    bs_file_lock_close (&self->lock);
   if (self->fd >= 0)
     close (self->fd);
-  if (self->lock_fd >= 0)
-    close (self->lock_fd);
 
   self->fd = -1;
-  self->lock_fd = -1;
 }
 
 gboolean
@@ -542,11 +516,7 @@ bs_file_claim_is_current (const BsFileClaim *self)
   if (stat (path, &named) != 0 || fstat (self->fd, &held) != 0 || held.st_nlink == 0 || !is_same_file (&named, &held))
     return FALSE;
 
-  if (self->lock_fd < 0)
-    return TRUE;
-
-  return fstatat (self->fd, BS_FILE_LOCK_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat (self->lock_fd, &held) == 0 &&
-         is_same_file (&named, &held);
+  return self->lock.fd < 0 || bs_file_lock_is_held (&self->lock, self->fd);
 }
 
 GIOErrorEnum

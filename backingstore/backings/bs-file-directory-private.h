@@ -106,6 +106,9 @@ gsize            bs_file_directory_get_count      (BsFileDirectory *self, BsFile
  * the lock. */
 void             bs_file_directory_close_scratch  (BsFileDirectory *self, gboolean whole);
 
+/* Whether what an interrupted run left in it may be in use by another machine. */
+gboolean         bs_file_directory_spares_leftovers (BsFileDirectory *self);
+
 /* Returns ENOENT if the shard folder is missing and `make` FALSE. */
 int              bs_file_directory_locate         (BsFileDirectory *self, const BsKey *key, gboolean make, BsFileLocation *location);
 /* After ENOENT: whether the shard folder has vanished, so that another attempt at

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -117,6 +116,14 @@ gives_owner (int fd)
   return fstat (fd, &status) == 0 && (status.st_mode & S_ISGID) && status.st_gid != getegid ();
 }
 
+/* Blobs that stood in it without a marker may be somebody's only copy, and those of another
+ * machine may be in use. */
+static gboolean
+is_ours_to_empty (BsFileDirectory *self)
+{
+  return self->claim.marked && self->claim.lock.absent_holder == NULL;
+}
+
 /* Called with the mutex held. */
 static gboolean
 open_locked (BsFileDirectory *self,
@@ -139,11 +146,11 @@ open_locked (BsFileDirectory *self,
   else
     {
       /* A process that crashed left the blobs in it. */
-      if (self->claim.marked)
+      if (is_ours_to_empty (self))
         code = empty_scratch (self, cancellable);
       else
         g_atomic_int_set (&self->masks_owner, TRUE);
-      self->lacks_digests = !self->claim.marked;
+      self->lacks_digests = !is_ours_to_empty (self);
       self->is_ext4 = bs_file_system_is_ext4 (self->claim.fd);
     }
 
@@ -442,17 +449,29 @@ bs_file_directory_close_scratch (BsFileDirectory *self,
 
   /* The next opening tries again to remove what is left, for which the directory must
    * keep its marker. */
-  if (self->claim.marked)
+  if (is_ours_to_empty (self))
     code = empty_scratch (self, NULL);
+  else
+    whole = FALSE;
 
-  if (whole && code == 0 && self->claim.marked && bs_file_directory_is_current (self))
+  whole = whole && code == 0 && bs_file_directory_is_current (self);
+  if (whole)
+    unlinkat (self->claim.fd, BS_FILE_MARKER_NAME, 0);
+
+  /* Some file systems hide a file that is removed while it is open, and then keep the
+   * folder. Without a marker nobody takes it meanwhile. */
+  bs_file_lock_drop (&self->claim.lock, self->claim.fd);
+  if (whole)
     {
-      unlinkat (self->claim.fd, BS_FILE_MARKER_NAME, 0);
       unlinkat (self->claim.fd, BS_FILE_LOCK_NAME, 0);
-      rmdir (self->claim.path);
+      rmdir (bs_file_claim_get_path (&self->claim));
     }
+}
 
-  flock (self->claim.lock_fd, LOCK_UN);
+gboolean
+bs_file_directory_spares_leftovers (BsFileDirectory *self)
+{
+  return self->claim.refusal != 0 || self->claim.lock.absent_holder != NULL;
 }
 
 static int

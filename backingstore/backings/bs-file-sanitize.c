@@ -262,7 +262,7 @@ list_entry (BsFileEntry kind,
       break;
 
     case BS_FILE_ENTRY_LEFTOVER:
-      if (bs_file_directory_get_refusal (listing->directory) == 0 && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+      if (!bs_file_directory_spares_leftovers (listing->directory) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
         code = errno;
       break;
 

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "bs-file-walk-private.h"
+
+G_BEGIN_DECLS
+
+/* The lock of a directory: of the file `.lock` in it, whose content names the holder, and
+ * of the directory itself, which programs that clean temporary folders by age honour.
+ *
+ * Another machine may not see it: it is known by its name in the file. */
+typedef struct
+{
+  int fd;                /* of the file, or -1 */
+  char *holder;          /* as written to the file; NULL if it could not be */
+  char *absent_holder;   /* of another machine, or another boot, that never let go; or NULL */
+} BsFileLock;
+
+void     bs_file_lock_init    (BsFileLock *self);
+/* Returns 0 or an errno: EWOULDBLOCK if another one has it, EEXIST if something else than
+ * a file stands in its place, ENOLCK if the file system has no locks. */
+int      bs_file_lock_take    (BsFileLock *self, int directory_fd);
+/* Whether the file of that name in the directory is still this lock. */
+gboolean bs_file_lock_is_held (const BsFileLock *self, int directory_fd);
+void     bs_file_lock_drop    (BsFileLock *self, int directory_fd);
+/* Closes without letting go, in a forked child. */
+void     bs_file_lock_close   (BsFileLock *self);
+
+G_END_DECLS
