@@ -240,6 +240,13 @@ exists_in (const char *directory,
   return exists (path);
 }
 
+void
+wait_until_gone (const char *path)
+{
+  while (exists (path))
+    g_thread_yield ();
+}
+
 guint
 get_mode (const char *path)
 {

@@ -56,6 +56,8 @@ void       plant            (const char *path, const char *content);
 void       plant_in         (const char *directory, const char *name, const char *content);
 gboolean   exists           (const char *path);
 gboolean   exists_in        (const char *directory, const char *name);
+/* Until another thread has removed it, or the test takes too long. */
+void       wait_until_gone  (const char *path);
 guint      get_mode         (const char *path);
 /* The time of the last change of its content, which corruption leaves as it was. */
 struct timespec get_time    (const char *path);

@@ -121,7 +121,50 @@ test_other_boot (Fixture *fixture,
   write_lock (fixture->primary_name, lock);
 
   write_blob (fixture, other);
-  g_assert_false (exists (blob));
+  wait_until_gone (blob);
+}
+
+static void
+write_many (Fixture *fixture)
+{
+  for (guint i = 0; i < 2000; i++)
+    g_free (write_other (fixture));
+  write_blob (fixture, fixture->key);
+}
+
+/* What a killed process left goes while its successor works, whose own blobs stay: that of
+ * a key which was there before, too. */
+static void
+test_leftovers (Fixture *fixture,
+                gconstpointer data)
+{
+  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GBytes) content = g_bytes_new_static ("new", 3);
+  g_autoptr (GError) error = NULL;
+
+  run_and_crash (write_many, fixture);
+  g_assert_true (bs_backing_write (fixture->backing, fixture->key, content, NULL, &error));
+  g_assert_no_error (error);
+  for (guint i = 0; i < 300; i++)
+    g_ptr_array_add (keys, write_other (fixture));
+
+  /* With the marker and the lock. */
+  while (count_files (fixture->primary_name) != 303)
+    g_thread_yield ();
+  assert_reads (fixture->backing, fixture->key, content);
+  for (guint i = 0; i < keys->len; i++)
+    assert_reads (fixture->backing, keys->pdata[i], fixture->bytes);
+}
+
+/* Closed before they are gone. */
+static void
+test_leftovers_closed (Fixture *fixture,
+                       gconstpointer data)
+{
+  run_and_crash (write_many, fixture);
+  write_blob (fixture, fixture->key);
+  restart_backing (fixture);
+  g_assert_cmpuint (count_files (fixture->primary_name), ==, 2);
 }
 
 /* Another machine has opened the document meanwhile. */
@@ -263,6 +306,8 @@ main (int argc,
     { "holder", test_holder },
     { "other-machine", test_other_machine },
     { "other-boot", test_other_boot },
+    { "leftovers", test_leftovers },
+    { "leftovers-closed", test_leftovers_closed },
     { "overtaken", test_overtaken },
     { "linked-copy", test_linked_copy },
     { "removed-lock", test_removed_lock },

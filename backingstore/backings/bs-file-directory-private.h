@@ -104,7 +104,11 @@ gsize            bs_file_directory_get_count      (BsFileDirectory *self, BsFile
 
 /* Removes the blobs of a scratch directory, with `whole` also the directory, and drops
  * the lock. */
-void             bs_file_directory_close_scratch  (BsFileDirectory *self, gboolean whole);
+void             bs_file_directory_close_scratch  (BsFileDirectory *self, gboolean whole, GCancellable *cancellable);
+/* Whether an earlier process left blobs in a scratch directory. */
+gboolean         bs_file_directory_has_leftovers  (BsFileDirectory *self);
+/* Removes them, while the directory is in use. */
+void             bs_file_directory_sweep          (BsFileDirectory *self, GCancellable *cancellable);
 
 /* Whether what an interrupted run left in it may be in use by another machine. */
 gboolean         bs_file_directory_spares_leftovers (BsFileDirectory *self);

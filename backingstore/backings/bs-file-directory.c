@@ -49,6 +49,12 @@ struct _BsFileDirectory
   int shards[BS_FILE_N_SHARDS];
   GArray *lost_fds; /* under the mutex: descriptors of folders that vanished */
 
+  /* Atomic: folders where an earlier process may have left blobs. Removed under the
+   * sweeping mutex. */
+  GMutex sweeping;
+  int unswept[BS_FILE_N_SHARDS];
+  gboolean has_leftovers; /* constant while open: some folder was unswept */
+
   /* Of each shard folder as it was last listed, or 0. One thread at a time. */
   gint64 seen_times[BS_FILE_N_SHARDS];
   ino_t seen_inodes[BS_FILE_N_SHARDS];
@@ -64,6 +70,14 @@ struct _BsFileDirectory
 
 /* How many shard folders are open in the process, atomic. */
 static int n_open_shards;
+
+/* Blobs that stood in it without a marker may be somebody's only copy, and those of another
+ * machine may be in use. */
+static gboolean
+is_ours_to_empty (BsFileDirectory *self)
+{
+  return self->claim.marked && self->claim.lock.absent_holder == NULL;
+}
 
 typedef struct
 {
@@ -88,6 +102,73 @@ remove_entry (BsFileEntry kind,
     emptying->keeps_folder = TRUE;
 
   return 0;
+}
+
+/* Temporary files go at once, since there are few. */
+static int
+find_leftover (BsFileEntry kind,
+               int fd,
+               const char *name,
+               const BsKey *key,
+               gpointer user_data)
+{
+  BsFileDirectory *self = user_data;
+
+  if (kind == BS_FILE_ENTRY_LEFTOVER && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+    return errno;
+
+  if (kind == BS_FILE_ENTRY_SHARD)
+    {
+      g_atomic_int_set (&self->unswept[g_ascii_xdigit_value (name[0]) * 16 + g_ascii_xdigit_value (name[1])], TRUE);
+      self->has_leftovers = TRUE;
+    }
+
+  return 0;
+}
+
+/* Removes what an earlier process left in one shard folder, before it is used or when the
+ * background comes to it. */
+static int
+sweep_shard (BsFileDirectory *self,
+             guint shard,
+             GCancellable *cancellable)
+{
+  Emptying emptying = { 0 };
+  char name[3];
+  int code = 0;
+
+  bs_file_shard_print_name (shard, name);
+  g_mutex_lock (&self->sweeping);
+  if (g_atomic_int_get (&self->unswept[shard]))
+    {
+      code = bs_file_walk_shard (self->claim.fd, name, cancellable, remove_entry, &emptying);
+      if (code == 0)
+        code = emptying.code;
+      if (emptying.keeps_folder)
+        g_atomic_int_set (&self->masks_owner, TRUE);
+      if (code == 0)
+        g_atomic_int_set (&self->unswept[shard], FALSE);
+    }
+  g_mutex_unlock (&self->sweeping);
+
+  return code;
+}
+
+gboolean
+bs_file_directory_has_leftovers (BsFileDirectory *self)
+{
+  return self->has_leftovers;
+}
+
+void
+bs_file_directory_sweep (BsFileDirectory *self,
+                         GCancellable *cancellable)
+{
+  if (!self->has_leftovers)
+    return;
+
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS && !g_cancellable_is_cancelled (cancellable); shard++)
+    sweep_shard (self, shard, cancellable);
 }
 
 static int
@@ -116,14 +197,6 @@ gives_owner (int fd)
   return fstat (fd, &status) == 0 && (status.st_mode & S_ISGID) && status.st_gid != getegid ();
 }
 
-/* Blobs that stood in it without a marker may be somebody's only copy, and those of another
- * machine may be in use. */
-static gboolean
-is_ours_to_empty (BsFileDirectory *self)
-{
-  return self->claim.marked && self->claim.lock.absent_holder == NULL;
-}
-
 /* Called with the mutex held. */
 static gboolean
 open_locked (BsFileDirectory *self,
@@ -147,7 +220,7 @@ open_locked (BsFileDirectory *self,
     {
       /* A process that crashed left the blobs in it. */
       if (is_ours_to_empty (self))
-        code = empty_scratch (self, cancellable);
+        code = bs_file_walk_top (self->claim.fd, cancellable, find_leftover, self);
       else
         g_atomic_int_set (&self->masks_owner, TRUE);
       self->lacks_digests = !is_ours_to_empty (self);
@@ -174,6 +247,7 @@ bs_file_directory_new (BsFileDirectoryKind kind,
   bs_file_claim_init (&self->claim, kind, path);
   self->apart = apart != NULL ? bs_file_directory_ref (apart) : NULL;
   g_mutex_init (&self->mutex);
+  g_mutex_init (&self->sweeping);
   bs_file_changes_init (&self->changes);
   bs_file_keys_init (&self->uncertain);
   bs_file_keys_init (&self->failed_writes);
@@ -216,6 +290,7 @@ bs_file_directory_unref (BsFileDirectory *self)
   bs_file_changes_clear (&self->changes);
   bs_file_claim_clear (&self->claim);
   g_clear_pointer (&self->apart, bs_file_directory_unref);
+  g_mutex_clear (&self->sweeping);
   g_mutex_clear (&self->mutex);
   g_free (self);
 }
@@ -440,7 +515,8 @@ bs_file_directory_get_count (BsFileDirectory *self,
 
 void
 bs_file_directory_close_scratch (BsFileDirectory *self,
-                                 gboolean whole)
+                                 gboolean whole,
+                                 GCancellable *cancellable)
 {
   int code = 0;
 
@@ -450,7 +526,7 @@ bs_file_directory_close_scratch (BsFileDirectory *self,
   /* The next opening tries again to remove what is left, for which the directory must
    * keep its marker. */
   if (is_ours_to_empty (self))
-    code = empty_scratch (self, NULL);
+    code = empty_scratch (self, cancellable);
   else
     whole = FALSE;
 
@@ -590,6 +666,13 @@ bs_file_directory_locate (BsFileDirectory *self,
   location->path[1] = location->path[4];
   location->path[2] = '/';
   location->shard = ((const guint8 *) key)[0];
+
+  if (G_UNLIKELY (g_atomic_int_get (&self->unswept[location->shard])))
+    {
+      code = sweep_shard (self, location->shard, NULL);
+      if (code != 0)
+        return code;
+    }
 
   for (;;)
     {

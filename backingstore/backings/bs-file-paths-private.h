@@ -25,6 +25,9 @@ typedef struct
   GHashTable *persisted; /* char * → BsFileDirectory, opened by name */
   GPtrArray *opened;     /* of GFile, each of a directory of its own */
   gboolean closed;
+  GThread *sweeper;      /* joined by the call that closes; NULL if there is none */
+
+  GCancellable *sweeping; /* constant */
 } BsFilePaths;
 
 /* Takes `file` over. */

@@ -20,6 +20,7 @@ bs_file_paths_init (BsFilePaths *self,
   g_mutex_init (&self->mutex);
   self->file = file;
   self->n_forks = bs_n_forks;
+  self->sweeping = g_cancellable_new ();
   self->opened = g_ptr_array_new_with_free_func (g_object_unref);
   self->persisted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) bs_file_directory_unref);
   if (g_file_peek_path (file) != NULL)
@@ -34,6 +35,7 @@ bs_file_paths_clear (BsFilePaths *self)
   g_clear_pointer (&self->primary, bs_file_directory_unref);
   g_clear_object (&self->file);
   g_ptr_array_unref (self->opened);
+  g_clear_object (&self->sweeping);
   g_mutex_clear (&self->mutex);
   g_mutex_clear (&self->opening);
 }
@@ -65,13 +67,14 @@ set_closed (GError **error)
 
 /* Removes temporary directories whose processes are gone. */
 static void
-sweep_temporaries (BsFilePaths *self)
+sweep_temporaries (BsFilePaths *self,
+                   GCancellable *cancellable)
 {
   g_autofree char *parent = g_path_get_dirname (g_file_peek_path (self->file));
   g_autoptr (GDir) siblings = g_dir_open (parent, 0, NULL);
   const char *name;
 
-  while (siblings != NULL && (name = g_dir_read_name (siblings)) != NULL)
+  while (siblings != NULL && !g_cancellable_is_cancelled (cancellable) && (name = g_dir_read_name (siblings)) != NULL)
     {
       g_autofree char *path = g_build_filename (parent, name, NULL);
       g_autoptr (BsFileDirectory) sibling = NULL;
@@ -83,8 +86,41 @@ sweep_temporaries (BsFilePaths *self)
 
       sibling = bs_file_directory_new (BS_FILE_DIRECTORY_SCRATCH, path, NULL);
       if (bs_file_directory_open (sibling, BS_FILE_DIRECTORY_MARKED, NULL, NULL))
-        bs_file_directory_close_scratch (sibling, TRUE);
+        bs_file_directory_close_scratch (sibling, TRUE, cancellable);
     }
+}
+
+/* No call waits for what crashed processes left. */
+static gpointer
+run_sweeper (gpointer user_data)
+{
+  BsFilePaths *self = user_data;
+
+  bs_file_directory_sweep (self->primary, self->sweeping);
+  if (self->temporary)
+    sweep_temporaries (self, self->sweeping);
+
+  return NULL;
+}
+
+/* Where no thread can be made, the leftovers stay for another time. */
+static void
+start_sweeper (BsFilePaths *self)
+{
+  g_mutex_lock (&self->mutex);
+  if (!self->closed && self->sweeper == NULL && (self->temporary || bs_file_directory_has_leftovers (self->primary)))
+    self->sweeper = g_thread_try_new ("backing-sweeper", run_sweeper, self, NULL);
+  g_mutex_unlock (&self->mutex);
+}
+
+static void
+stop_sweeper (BsFilePaths *self)
+{
+  g_cancellable_cancel (self->sweeping);
+  /* A forked child has no such thread. */
+  if (self->sweeper != NULL && self->n_forks == bs_n_forks)
+    g_thread_join (self->sweeper);
+  self->sweeper = NULL;
 }
 
 static gboolean
@@ -101,8 +137,7 @@ open_primary (BsFilePaths *self,
   if (!bs_file_directory_open (self->primary, BS_FILE_DIRECTORY_ADOPT, cancellable, error))
     return FALSE;
 
-  if (self->temporary)
-    sweep_temporaries (self);
+  start_sweeper (self);
 
   return TRUE;
 }
@@ -311,8 +346,10 @@ bs_file_paths_close (BsFilePaths *self)
   if (closed || self->primary == NULL)
     return;
 
+  stop_sweeper (self);
+
   if (bs_file_directory_is_open (self->primary))
-    bs_file_directory_close_scratch (self->primary, self->temporary);
+    bs_file_directory_close_scratch (self->primary, self->temporary, NULL);
   else if (self->temporary && self->n_forks == bs_n_forks)
     g_rmdir (g_file_peek_path (self->file));
 }

@@ -29,9 +29,10 @@ typedef enum
  * only a blob has a key. */
 typedef int (*BsFileWalkFunc) (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data);
 
-/* Visit every entry of one shard folder, and of the directory and all of them. A missing
- * folder is empty. Return 0 or an errno. */
+/* Visit every entry of one shard folder, of the directory without its shard folders, and
+ * of all. A missing folder is empty. Return 0 or an errno. */
 int bs_file_walk_shard (int fd, const char *name, GCancellable *cancellable, BsFileWalkFunc func, gpointer user_data);
+int bs_file_walk_top (int fd, GCancellable *cancellable, BsFileWalkFunc func, gpointer user_data);
 int bs_file_walk (int fd, GCancellable *cancellable, BsFileWalkFunc func, gpointer user_data);
 
 G_END_DECLS

@@ -87,6 +87,7 @@ typedef struct
   gpointer user_data;
   GCancellable *cancellable;
   const char *shard; /* the folder being walked */
+  gboolean top;      /* shard folders are left out */
 } Walk;
 
 static int
@@ -152,7 +153,7 @@ classify (int fd,
   BsFileEntry kind = BS_FILE_ENTRY_FOREIGN;
 
   if (type == DT_DIR && is_shard_name (name))
-    return walk_shard (fd, name, walk);
+    return walk->top ? walk->func (BS_FILE_ENTRY_SHARD, fd, name, NULL, walk->user_data) : walk_shard (fd, name, walk);
 
   if (type == DT_REG && is_temporary_name (name))
     kind = BS_FILE_ENTRY_LEFTOVER;
@@ -171,9 +172,37 @@ bs_file_walk_shard (int fd,
                     BsFileWalkFunc func,
                     gpointer user_data)
 {
-  Walk walk = { func, user_data, cancellable, NULL };
+  Walk walk = { func, user_data, cancellable, NULL, FALSE };
 
   return walk_shard (fd, name, &walk);
+}
+
+static int
+walk_directory (int fd,
+                Walk *walk)
+{
+  int code;
+  /* Other threads share the position of `fd`. */
+  int walk_fd = TEMP_FAILURE_RETRY (openat (fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+
+  if (walk_fd < 0)
+    return errno;
+
+  code = walk_folder (walk_fd, walk->cancellable, classify, walk);
+  close (walk_fd);
+
+  return code;
+}
+
+int
+bs_file_walk_top (int fd,
+                  GCancellable *cancellable,
+                  BsFileWalkFunc func,
+                  gpointer user_data)
+{
+  Walk walk = { func, user_data, cancellable, NULL, TRUE };
+
+  return walk_directory (fd, &walk);
 }
 
 int
@@ -182,16 +211,7 @@ bs_file_walk (int fd,
               BsFileWalkFunc func,
               gpointer user_data)
 {
-  Walk walk = { func, user_data, cancellable, NULL };
-  int code;
-  /* Other threads share the position of `fd`. */
-  int walk_fd = TEMP_FAILURE_RETRY (openat (fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Walk walk = { func, user_data, cancellable, NULL, FALSE };
 
-  if (walk_fd < 0)
-    return errno;
-
-  code = walk_folder (walk_fd, cancellable, classify, &walk);
-  close (walk_fd);
-
-  return code;
+  return walk_directory (fd, &walk);
 }

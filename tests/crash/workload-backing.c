@@ -639,7 +639,6 @@ check_use (BsBacking *backing,
 static gboolean
 check_with (BsBacking *backing,
             GFile *path,
-            const char *scratch,
             Journal *journal,
             gsize n_marks,
             GError **error)
@@ -650,7 +649,6 @@ check_with (BsBacking *backing,
   guint n_found = 0;
 
   if (!bs_backing_sanitize_path (backing, path, found, NULL, error) ||
-      !workload_check_leftovers (scratch, TRUE, error) ||
       !workload_check_leftovers (g_file_peek_path (path), FALSE, error))
     return FALSE;
 
@@ -681,8 +679,8 @@ check (const char *directory,
       g_autoptr (GFile) scratch = make_file (directory, name);
       g_autoptr (BsBacking) backing = BS_BACKING (bs_file_backing_new (scratch));
 
-      if (!check_with (backing, path, g_file_peek_path (scratch), journal, n_marks, error) ||
-          !bs_backing_close (backing, NULL, error))
+      if (!check_with (backing, path, journal, n_marks, error) || !bs_backing_close (backing, NULL, error) ||
+          !workload_check_leftovers (g_file_peek_path (scratch), TRUE, error))
         return FALSE;
     }
 
