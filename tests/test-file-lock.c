@@ -294,6 +294,81 @@ test_directory (Fixture *fixture,
     }
 }
 
+/* A cleaner removes the cache with all in it. What was there is gone, and no more. */
+static void
+test_removed_scratch (Fixture *fixture,
+                      gconstpointer data)
+{
+  g_autofree char *gone = NULL;
+  g_autoptr (BsBacking) other = create (fixture->primary);
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (GError) error = NULL;
+
+  write_and_persist (fixture);
+  gone = write_other (fixture);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autofree char *key = NULL;
+
+      remove_test_directory (fixture->primary_name);
+      key = write_other (fixture);
+      assert_reads (fixture->backing, key, fixture->bytes);
+      register_blob (fixture, fixture->key);
+      persist_blob (fixture, key);
+      sync_path (fixture);
+
+      g_assert_false (bs_backing_write (other, gone, fixture->bytes, NULL, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_BUSY);
+      g_clear_error (&error);
+    }
+  bytes = bs_backing_read (fixture->backing, gone, NULL, &error);
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+
+  g_clear_object (&fixture->backing);
+  g_assert_cmpuint (count_files (fixture->primary_name), ==, 2);
+}
+
+static gpointer
+write_while_removed (gpointer user_data)
+{
+  BsBacking *backing = user_data;
+  g_autoptr (GBytes) bytes = g_bytes_new_static ("content", 7);
+
+  for (guint i = 0; i < 500; i++)
+    {
+      g_autofree char *key = bs_key_generate ();
+      g_autoptr (GBytes) read = NULL;
+
+      /* It may be removed between any two calls. */
+      if (bs_backing_write (backing, key, bytes, NULL, NULL))
+        read = bs_backing_read (backing, key, NULL, NULL);
+      g_assert_true (read == NULL || g_bytes_equal (read, bytes));
+    }
+
+  return NULL;
+}
+
+static void
+test_removed_scratch_threads (Fixture *fixture,
+                              gconstpointer data)
+{
+  GThread *threads[3];
+
+  write_blob (fixture, fixture->key);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("writer", write_while_removed, fixture->backing);
+  for (guint i = 0; i < 20; i++)
+    {
+      const char *const arguments[] = { "rm", "-rf", fixture->primary_name, NULL };
+
+      g_assert_true (g_spawn_sync (NULL, (char **) arguments, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL, NULL, NULL, NULL));
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+
+  g_free (write_other (fixture));
+}
+
 int
 main (int argc,
       char *argv[])
@@ -312,6 +387,8 @@ main (int argc,
     { "linked-copy", test_linked_copy },
     { "removed-lock", test_removed_lock },
     { "directory", test_directory },
+    { "removed-scratch", test_removed_scratch },
+    { "removed-scratch-threads", test_removed_scratch_threads },
   };
 
   g_test_init (&argc, &argv, NULL);

@@ -44,9 +44,11 @@ void     bs_file_claim_clear      (BsFileClaim *self);
  * then. */
 gboolean bs_file_claim_take       (BsFileClaim *self, const BsFileClaim *apart, BsFileDirectoryMode mode, GCancellable *cancellable, GError **error);
 void     bs_file_claim_drop       (BsFileClaim *self);
-/* Takes a directory that could not be written once more, by a name that lets it be. The
- * descriptor keeps its number. One thread at a time. */
+/* Both take a directory once more, whose descriptor keeps its number: one that could not be
+ * written, by a name that lets it be, and another one in the place of one that was removed.
+ * One thread at a time. */
 gboolean bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error);
+gboolean bs_file_claim_replace    (BsFileClaim *self);
 static inline const char *
 bs_file_claim_get_path (const BsFileClaim *self)
 {

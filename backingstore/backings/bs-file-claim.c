@@ -469,6 +469,20 @@ bs_file_claim_take (BsFileClaim *self,
   return FALSE;
 }
 
+/* Takes over `other`, whose directory gets our descriptor's number. */
+static void
+adopt_claim (BsFileClaim *self,
+             BsFileClaim *other)
+{
+  bs_file_lock_close (&self->lock);
+  self->lock = other->lock;
+  bs_file_lock_init (&other->lock);
+  self->n_forks = other->n_forks;
+  self->identity = other->identity;
+  self->marked = other->marked;
+  g_atomic_int_set (&self->refusal, other->refusal);
+}
+
 gboolean
 bs_file_claim_take_again (BsFileClaim *self,
                           const char *path,
@@ -480,12 +494,26 @@ bs_file_claim_take_again (BsFileClaim *self,
   bs_file_claim_init (&claim, self->kind, path);
   taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, error);
   if (taken && claim.refusal == 0 && is_same_file (&claim.identity, &self->identity) && dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0)
-    {
-      self->lock = claim.lock;
-      self->n_forks = claim.n_forks;
-      bs_file_lock_init (&claim.lock);
-      g_atomic_int_set (&self->refusal, 0);
-    }
+    adopt_claim (self, &claim);
+  bs_file_claim_clear (&claim);
+
+  return taken;
+}
+
+gboolean
+bs_file_claim_replace (BsFileClaim *self)
+{
+  BsFileClaim claim = { 0 };
+  struct stat status;
+  gboolean taken;
+
+  if (fstat (self->fd, &status) != 0 || status.st_nlink > 0)
+    return FALSE;
+
+  bs_file_claim_init (&claim, self->kind, self->path);
+  taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, NULL) && dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0;
+  if (taken)
+    adopt_claim (self, &claim);
   bs_file_claim_clear (&claim);
 
   return taken;

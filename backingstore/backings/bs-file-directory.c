@@ -550,6 +550,64 @@ bs_file_directory_spares_leftovers (BsFileDirectory *self)
   return self->claim.refusal != 0 || self->claim.lock.absent_holder != NULL;
 }
 
+/* Keeps the descriptor open, since another thread may be using it. Called with the mutex
+ * held. */
+static void
+lose_shard_locked (BsFileDirectory *self,
+                   guint shard,
+                   int fd)
+{
+  if (!g_atomic_int_compare_and_exchange (&self->shards[shard], fd + 1, 0))
+    return;
+
+  if (self->lost_fds == NULL)
+    self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_array_append_val (self->lost_fds, fd);
+}
+
+static void
+lose_shard (BsFileDirectory *self,
+            guint shard,
+            int fd)
+{
+  g_mutex_lock (&self->mutex);
+  lose_shard_locked (self, shard, fd);
+  g_mutex_unlock (&self->mutex);
+}
+
+/* Descriptors of folders that were opened by another name may let nothing be written, and
+ * those of a removed directory are of no use. Called with the mutex held. */
+static void
+lose_shards_locked (BsFileDirectory *self)
+{
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
+    {
+      int fd = g_atomic_int_get (&self->shards[shard]) - 1;
+
+      if (fd >= 0)
+        lose_shard_locked (self, shard, fd);
+    }
+}
+
+/* Makes a scratch directory again that somebody has removed. Returns FALSE if it is still
+ * there, or can't be made. */
+static gboolean
+replace_scratch (BsFileDirectory *self)
+{
+  gboolean replaced;
+
+  if (!bs_file_directory_is_scratch (self))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  replaced = bs_file_claim_replace (&self->claim);
+  if (replaced)
+    lose_shards_locked (self);
+  g_mutex_unlock (&self->mutex);
+
+  return replaced;
+}
+
 static int
 make_shard (BsFileDirectory *self,
             guint shard,
@@ -701,6 +759,8 @@ bs_file_directory_locate (BsFileDirectory *self,
       if (code == ENOENT && make)
         {
           code = make_shard (self, location->shard, name);
+          if (code == ENOENT && replace_scratch (self))
+            continue;
           make = FALSE;
         }
       if (code != 0)
@@ -726,23 +786,6 @@ check_place (BsFileDirectory *self,
   return there.st_dev == ours.st_dev && there.st_ino == ours.st_ino ? 0 : ENOENT;
 }
 
-/* Keeps the descriptor open, since another thread may be using it. */
-static void
-lose_shard (BsFileDirectory *self,
-            guint shard,
-            int fd)
-{
-  g_autoptr (GMutexLocker) locker = NULL;
-
-  if (!g_atomic_int_compare_and_exchange (&self->shards[shard], fd + 1, 0))
-    return;
-
-  locker = g_mutex_locker_new (&self->mutex);
-  if (self->lost_fds == NULL)
-    self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
-  g_array_append_val (self->lost_fds, fd);
-}
-
 gboolean
 bs_file_directory_lost (BsFileDirectory *self,
                         const BsFileLocation *location)
@@ -763,19 +806,6 @@ bs_file_directory_lost (BsFileDirectory *self,
   return TRUE;
 }
 
-/* Descriptors of folders that were opened by another name may let nothing be written. */
-static void
-lose_shards (BsFileDirectory *self)
-{
-  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
-    {
-      int fd = g_atomic_int_get (&self->shards[shard]) - 1;
-
-      if (fd >= 0)
-        lose_shard (self, shard, fd);
-    }
-}
-
 gboolean
 bs_file_directory_set_path (BsFileDirectory *self,
                             const char *path,
@@ -789,10 +819,9 @@ bs_file_directory_set_path (BsFileDirectory *self,
   was_refused = self->claim.refusal != 0;
   if (was_refused)
     taken = bs_file_claim_take_again (&self->claim, path, error);
-  g_mutex_unlock (&self->mutex);
-
   if (was_refused && self->claim.refusal == 0)
-    lose_shards (self);
+    lose_shards_locked (self);
+  g_mutex_unlock (&self->mutex);
 
   return taken;
 }
