@@ -31,6 +31,7 @@ refusal_to_error (const BsRequest *request, BsAskedState state)
       return NULL;
     case BS_ASKED_WAITS:
     case BS_ASKED_STARTS:
+    case BS_ASKED_RUNS:
     default:
       g_assert_not_reached ();
     }
@@ -74,7 +75,7 @@ ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter,
   BsDeferred deferred = { NULL, };
   BsAsked asked = enqueue (operation, waiter, &deferred);
 
-  if (asked.state == BS_ASKED_WAITS || asked.state == BS_ASKED_STARTS)
+  if (asked.state == BS_ASKED_WAITS || asked.state == BS_ASKED_STARTS || asked.state == BS_ASKED_RUNS)
     {
       if (may_await_functions (request, waiter))
         bs_executor_lend_place (store->function_executor, store);
@@ -88,7 +89,7 @@ ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter,
     }
 
   /* An operation on the stack may be gone once it has run. */
-  if (asked.state == BS_ASKED_STARTS && asked.start->state == BS_OPERATION_RUNNING)
+  if (asked.state == BS_ASKED_RUNS)
     asked.start->klass->run (asked.start);
   else if (asked.state == BS_ASKED_STARTS)
     bs_store_operation_start (asked.start, waiter);
