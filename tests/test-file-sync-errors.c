@@ -521,6 +521,25 @@ count_synced (const char *key)
   return count_calls (call);
 }
 
+/* The next sync fails for the same reason, and says so, though it calls nothing. */
+static void
+test_says_why_again (Fixture *fixture,
+                     gconstpointer data)
+{
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  fail_once ("fsync", hex, ENOSPC);
+  for (guint i = 0; i < 3; i++)
+    {
+      error = sync_error (fixture);
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+      g_assert_nonnull (strstr (error->message, g_strerror (ENOSPC)));
+      g_clear_error (&error);
+    }
+}
+
 /* An error in any of the batches is that of its file alone. */
 static void
 test_batches (Fixture *fixture,

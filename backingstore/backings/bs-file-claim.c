@@ -477,7 +477,6 @@ adopt_claim (BsFileClaim *self,
   bs_file_lock_close (&self->lock);
   self->lock = other->lock;
   bs_file_lock_init (&other->lock);
-  self->n_forks = other->n_forks;
   self->identity = other->identity;
   self->marked = other->marked;
   g_atomic_int_set (&self->refusal, other->refusal);
