@@ -655,7 +655,7 @@ test_file_system_fails_for_all (Fixture *fixture,
   g_assert_false (is_marked (fixture));
 }
 
-/* What a verification has set aside is to be found after a power cut. */
+/* A blob that a verification has set aside is found after a power cut. */
 static void
 test_quarantine_synced (Fixture *fixture,
                         gconstpointer data)

@@ -54,11 +54,11 @@
  * writing its root fails with %BS_ERROR_MOVED, and from then on each change, until the
  * name leads to it again.
  *
- * What an earlier process left in a scratch directory is removed in the background, once
- * the directory is first used. Only where blobs stood in it before it was marked, or another
- * machine may be using it, is it never emptied, since they may be the only copy. A scratch
- * directory that is renamed goes on being used where it is now; one that is removed is made
- * again.
+ * Blobs that an earlier process left in a scratch directory are removed in the
+ * background, once the directory is first used. Only where blobs stood in it
+ * before it was marked, or another machine may be using it, is it never
+ * emptied, since they may be the only copy. A scratch directory that is renamed
+ * goes on being used where it is now; one that is removed is made again.
  *
  * Directories are made with mode 0700 and files with 0600, whatever the umask. In a
  * persisted directory that its owner has opened to others new files and folders have the
