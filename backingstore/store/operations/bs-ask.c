@@ -22,8 +22,6 @@ refusal_to_error (const BsRequest *request, BsAskedState state)
       return bs_key_queue_pinned_error (key, file);
     case BS_ASKED_CANCELLED:
       return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
-    case BS_ASKED_RUNNING:
-      return bs_operation_error (request->kind, key, file, BS_ERROR, BS_ERROR_BUSY, "the object is running");
     case BS_ASKED_IN_COMMIT:
       return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                                  "a blocking call from inside a commit function that the path's saves wait for would wait for itself");
@@ -100,7 +98,7 @@ ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter,
 static gboolean
 is_on_key (const BsRequest *request)
 {
-  return request->kind <= BS_KIND_VERIFY;
+  return request->kind <= BS_KIND_LAST_ON_KEY;
 }
 
 static guint

@@ -33,6 +33,7 @@ typedef enum
   BS_KIND_PERSIST,
   BS_KIND_DELETE_PERSISTED,
   BS_KIND_VERIFY,
+  BS_KIND_LAST_ON_KEY = BS_KIND_VERIFY,
   /* in a path's queue */
   BS_KIND_TRACK,
   BS_KIND_UNTRACK,
@@ -64,7 +65,6 @@ typedef enum
   BS_ASKED_CLOSED,          /* the tracked path is closed */
   BS_ASKED_PINNED,          /* a running save names the key */
   BS_ASKED_CANCELLED,
-  BS_ASKED_RUNNING,         /* the object runs already */
   BS_ASKED_IN_COMMIT,       /* the blocking call could only wait for its own commit function */
 } BsAskedState;
 
