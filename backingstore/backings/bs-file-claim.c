@@ -532,18 +532,21 @@ bs_file_claim_drop (BsFileClaim *self)
   self->fd = -1;
 }
 
-gboolean
-bs_file_claim_is_current (const BsFileClaim *self)
+int
+bs_file_claim_check (const BsFileClaim *self)
 {
-  const char *path = bs_file_claim_get_path (self);
   struct stat named;
   struct stat held;
 
   /* Both are asked now: file systems give numbers again, or change them. */
-  if (stat (path, &named) != 0 || fstat (self->fd, &held) != 0 || held.st_nlink == 0 || !is_same_file (&named, &held))
-    return FALSE;
+  if (stat (bs_file_claim_get_path (self), &named) != 0)
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? ESTALE : errno;
+  if (fstat (self->fd, &held) != 0)
+    return errno;
+  if (held.st_nlink == 0 || !is_same_file (&named, &held))
+    return ESTALE;
 
-  return self->lock.fd < 0 || bs_file_lock_is_held (&self->lock, self->fd);
+  return self->lock.fd < 0 || bs_file_lock_is_held (&self->lock, self->fd) ? 0 : ESTALE;
 }
 
 GIOErrorEnum
