@@ -9,6 +9,7 @@
 #include "store/bs-tracked-path-private.h"
 #include "store/operations/bs-bulk-private.h"
 #include "store/operations/bs-key-operation-private.h"
+#include "store/operations/bs-paths-private.h"
 #include "store/operations/bs-prepare-private.h"
 #include "store/operations/bs-store-private.h"
 
@@ -321,7 +322,7 @@ bs_backing_store_init (BsBackingStore *self)
     bs_shard_init (&self->shards[i]);
   g_mutex_init (&self->paths_mutex);
   g_mutex_init (&self->operations_mutex);
-  self->paths = g_hash_table_new (g_str_hash, g_str_equal);
+  self->paths = bs_paths_new_table ();
   self->background_error = signals[BACKGROUND_ERROR];
   self->prepare = bs_prepare;
   self->discard = bs_discard;

@@ -25,8 +25,7 @@ refusal_to_error (const BsRequest *request, BsAskedState state)
     case BS_ASKED_RUNNING:
       return bs_operation_error (request->kind, key, file, BS_ERROR, BS_ERROR_BUSY, "it is running");
     case BS_ASKED_IN_COMMIT:
-      return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                 "called from inside a commit function that the path's saves wait for, it would wait for itself");
+      return bs_path_queue_in_commit_error (request->kind, file);
     case BS_ASKED_NOTHING:
       return NULL;
     case BS_ASKED_WAITS:

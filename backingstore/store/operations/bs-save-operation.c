@@ -212,7 +212,7 @@ begin (SaveOperation *self)
   stop_awaiting_turn (self);
 
   if (missing != NULL)
-    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->path->file, BS_ERROR, BS_ERROR_NOT_FOUND,
+    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, bs_tracked_path_peek_file (self->operation.tracked), BS_ERROR, BS_ERROR_NOT_FOUND,
                                       "it is to be kept, and there is no such key");
   if (n_there > 0)
     self->plan.progress (self->plan.data, n_there);
@@ -251,7 +251,7 @@ look_again (SaveOperation *self)
     }
 
   if (missing != NULL)
-    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->path->file, BS_ERROR, BS_ERROR_CORRUPT,
+    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, bs_tracked_path_peek_file (self->operation.tracked), BS_ERROR, BS_ERROR_CORRUPT,
                                       "it is to be kept, and was found to be bad or missing meanwhile");
   if (n_there < self->plan.n_names)
     self->plan.progress (self->plan.data, -(int) (self->plan.n_names - n_there));
@@ -337,14 +337,14 @@ static void
 check_cancelled (SaveOperation *self)
 {
   if (self->error == NULL && g_cancellable_is_cancelled (self->operation.cancellable))
-    self->error = bs_operation_error (BS_KIND_SAVE, NULL, self->path->file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+    self->error = bs_operation_error (BS_KIND_SAVE, NULL, bs_tracked_path_peek_file (self->operation.tracked), G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
 }
 
 /* Takes the error over. */
 static void
 fail (SaveOperation *self, GError *error)
 {
-  g_autofree char *name = g_file_get_parse_name (self->path->file);
+  g_autofree char *name = g_file_get_parse_name (bs_tracked_path_peek_file (self->operation.tracked));
 
   self->error = error;
   g_prefix_error (&self->error, "Saving at %s: ", name);
