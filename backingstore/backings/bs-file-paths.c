@@ -264,12 +264,15 @@ bs_file_paths_forget (BsFilePaths *self,
                       GFile *file)
 {
   const char *path = g_file_peek_path (file);
+  g_autoptr (GMutexLocker) locker = NULL;
   g_autoptr (BsFileDirectory) directory = NULL;
   g_autofree char *key = NULL;
 
   if (path == NULL)
     return;
 
+  /* A call that opens the directory next must not find it locked still. */
+  locker = g_mutex_locker_new (&self->opening);
   g_mutex_lock (&self->mutex);
   if (g_ptr_array_remove (self->opened, file))
     directory = g_object_steal_qdata (G_OBJECT (file), directory_quark ());
