@@ -464,6 +464,46 @@ run_release (BsPathOperation *self)
   end (self, NULL, NULL);
 }
 
+/* Whether the name leads to the path. */
+static gboolean
+check (BsPathOperation *self, GError **error)
+{
+  BsStoreOperation *operation = &self->operation;
+
+  if (!bs_backing_invoke_check_path (operation->store->backing, self->path->file, operation->cancellable, error))
+    return FALSE;
+
+  bs_paths_set_moved (operation->tracked, FALSE);
+  return TRUE;
+}
+
+/* Only a save asks, and has pinned the keys: no operation deletes them meanwhile. */
+static void
+find_missing (BsPathOperation *self, GError **error)
+{
+  BsStoreOperation *operation = &self->operation;
+  g_autoptr (BsKeySet) expected = bs_key_set_new ();
+  g_autoptr (BsKeySet) missing = bs_key_set_new ();
+
+  bs_members_copy_pinned (self->members, bs_key_set_get_table (expected));
+  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expected, missing, operation->cancellable, error))
+    bs_members_note_missing (self->members, bs_key_set_get_table (missing));
+}
+
+static void
+run_check (BsPathOperation *self)
+{
+  g_autoptr (GError) error = NULL;
+  BsCallScope scope;
+
+  bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
+  if (check (self, &error) && self->find_missing)
+    find_missing (self, &error);
+  bs_call_scope_pop (&scope);
+
+  end (self, NULL, error);
+}
+
 static void
 run_sync (BsPathOperation *self)
 {
@@ -480,11 +520,14 @@ run_sync (BsPathOperation *self)
     }
 
   bs_call_scope_push (&scope, operation->store, BS_SCOPE_BACKING);
-  bs_backing_sync_persisted (operation->store->backing, self->path->file, operation->cancellable, &error);
+  if (bs_backing_sync_persisted (operation->store->backing, self->path->file, operation->cancellable, &error) &&
+      g_atomic_int_get (&operation->tracked->moved))
+    check (self, &error);
   bs_call_scope_pop (&scope);
 
-  /* Before any waiter is answered, so that a persist tried again reaches the backing. */
-  if (error != NULL)
+  /* Before any waiter is answered, so that a persist tried again reaches the backing. A
+   * path that has moved was not touched. */
+  if (error != NULL && !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED))
     bs_members_doubt_all (self->members, bs_tickets_peek_last_ticket (&self->path->tickets));
   end (self, NULL, error);
 }
@@ -542,6 +585,9 @@ path_operation_run (BsStoreOperation *operation)
       break;
     case BS_KIND_WRITE_ROOT:
       run_write_root (self);
+      break;
+    case BS_KIND_CHECK:
+      run_check (self);
       break;
     default:
       g_assert_not_reached ();
@@ -635,6 +681,8 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
       self->internal = request->internal;
       if (request->kind == BS_KIND_WRITE_ROOT)
         self->root = g_bytes_ref (request->root);
+      else if (request->kind == BS_KIND_CHECK)
+        self->find_missing = request->find_missing;
     }
 
   return &self->operation;

@@ -24,10 +24,9 @@ GPtrArray *bs_paths_list_tracked (BsBackingStore *store) G_GNUC_WARN_UNUSED_RESU
 void       bs_paths_set_closed   (BsTrackedPath *tracked);
 /* The path was found by that name: sets and notifies the properties that this changes. */
 void       bs_paths_set_name     (BsTrackedPath *tracked, GFile *file, gboolean writable);
+void       bs_paths_set_moved    (BsTrackedPath *tracked, gboolean moved);
 /* A call at the path has failed: is it because the name leads elsewhere? */
 void       bs_paths_note_error   (BsTrackedPath *tracked, const GError *error);
-/* The same after a check of the name, which may have succeeded. */
-void       bs_paths_note_check   (BsTrackedPath *tracked, const GError *error);
 /* The store closes: releases and closes every tracked path. Nothing else runs. */
 void       bs_paths_release_all  (BsBackingStore *store, GCancellable *cancellable, GError **error);
 

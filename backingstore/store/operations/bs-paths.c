@@ -137,6 +137,12 @@ bs_paths_set_closed (BsTrackedPath *tracked)
 }
 
 void
+bs_paths_set_moved (BsTrackedPath *tracked, gboolean moved)
+{
+  set_flag (tracked, &tracked->moved, moved, "moved");
+}
+
+void
 bs_paths_set_name (BsTrackedPath *tracked, GFile *file, gboolean writable)
 {
   gboolean changed = !g_file_equal (bs_tracked_path_peek_file (tracked), file);
@@ -150,23 +156,14 @@ bs_paths_set_name (BsTrackedPath *tracked, GFile *file, gboolean writable)
       notify (tracked, "file");
     }
   set_flag (tracked, &tracked->writable, writable, "writable");
-  set_flag (tracked, &tracked->moved, FALSE, "moved");
-}
-
-void
-bs_paths_note_check (BsTrackedPath *tracked, const GError *error)
-{
-  if (error == NULL)
-    set_flag (tracked, &tracked->moved, FALSE, "moved");
-  else
-    bs_paths_note_error (tracked, error);
+  bs_paths_set_moved (tracked, FALSE);
 }
 
 void
 bs_paths_note_error (BsTrackedPath *tracked, const GError *error)
 {
   if (error != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_MOVED))
-    set_flag (tracked, &tracked->moved, TRUE, "moved");
+    bs_paths_set_moved (tracked, TRUE);
 }
 
 void

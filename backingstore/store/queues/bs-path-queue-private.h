@@ -61,6 +61,7 @@ typedef struct
   gboolean pins;                /* keeps the path in the store's table */
   gboolean internal;            /* part of an earlier operation: no path refuses it */
   GBytes *root;                 /* WRITE_ROOT: owned */
+  gboolean find_missing;        /* CHECK */
   BsTrackedPath *found;         /* TRACK: owned; the object that tracks the path, nullable */
 
   guint64 *barriers;            /* SYNC: owned; the last tickets that it covers, those of the shards and the path's */
