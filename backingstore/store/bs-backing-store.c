@@ -168,6 +168,12 @@ bs_backing_store_finalize (GObject *object)
 {
   BsBackingStore *self = BS_BACKING_STORE (object);
 
+  if (bs_store_is_in_child (self))
+    {
+      G_OBJECT_CLASS (bs_backing_store_parent_class)->finalize (object);
+      return;
+    }
+
   g_assert (g_hash_table_size (self->paths) == 0);
 
   bs_executor_close (self->backing_executor);
@@ -316,6 +322,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
 static void
 bs_backing_store_init (BsBackingStore *self)
 {
+  self->n_forks = bs_n_forks;
   self->max_threads = DEFAULT_MAX_THREADS;
   self->shards = g_aligned_alloc0 (BS_N_SHARDS, sizeof (BsShard), BS_CACHE_LINE);
   for (guint i = 0; i < BS_N_SHARDS; i++)

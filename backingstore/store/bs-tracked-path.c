@@ -81,14 +81,15 @@ bs_tracked_path_finalize (GObject *object)
   BsTrackedPath *self = BS_TRACKED_PATH (object);
 
   /* A script may make one that tracks nothing. */
-  if (self->store != NULL)
+  if (self->store != NULL && !bs_store_is_in_child (self->store))
     {
       if (!g_atomic_int_get (&self->closed))
         bs_path_operation_release (self->store, self->path);
       bs_notifier_forget (self->store->notifier, object);
       bs_members_clear (&self->members);
     }
-  g_clear_pointer (&self->path, bs_path_unref);
+  if (self->store == NULL || !bs_store_is_in_child (self->store))
+    g_clear_pointer (&self->path, bs_path_unref);
   g_clear_pointer (&self->names, g_ptr_array_unref);
   g_clear_object (&self->store);
 

@@ -596,7 +596,7 @@ bs_bulk_drop_tokens (BsBackingStore *store, BsToken **tokens, gsize n_tokens)
   BsStoreOperation *operation;
   Bulk *self;
 
-  if (n_tokens == 0)
+  if (n_tokens == 0 || bs_store_is_in_child (store))
     return;
 
   self = bulk_new (store, BS_KIND_DROP_TOKENS, BS_KIND_DELETE, NULL, G_PRIORITY_LOW);

@@ -562,6 +562,9 @@ bs_token_drop (BsBackingStore *store, BsToken *token)
   BsDeferred deferred = { NULL, };
   BsKeyOperation *last;
 
+  if (bs_store_is_in_child (store))
+    return;
+
   g_mutex_lock (&shard->mutex);
   if (--token->n_holders == 0)
     {

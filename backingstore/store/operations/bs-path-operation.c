@@ -691,10 +691,15 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
 void
 bs_path_operation_release (BsBackingStore *store, BsPath *path)
 {
-  BsPathOperation *self = path_operation_new (store, bs_path_ref (path), BS_KIND_RELEASE, NULL, G_PRIORITY_DEFAULT);
-  BsStoreOperation *operation = &self->operation;
   BsDeferred deferred = { NULL, };
+  BsStoreOperation *operation;
+  BsPathOperation *self;
 
+  if (bs_store_is_in_child (store))
+    return;
+
+  self = path_operation_new (store, bs_path_ref (path), BS_KIND_RELEASE, NULL, G_PRIORITY_DEFAULT);
+  operation = &self->operation;
   operation->counted = TRUE;
   bs_task_count_begin (store->count, 0);
 

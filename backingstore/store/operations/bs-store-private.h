@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/bs-backing.h"
+#include "base/bs-fork-private.h"
 #include "store/operations/bs-request-private.h"
 #include "store/queues/bs-key-queue-private.h"
 #include "store/queues/bs-members-private.h"
@@ -40,6 +41,8 @@ struct _BsBackingStore
   BsStoreOperation *(*prepare) (BsBackingStore *self, const BsRequest *request, BsWaiter *waiter, BsKeyOperation *memory);
   void (*discard) (const BsRequest *request);
   BsTrackedPath *(*new_tracked_path) (BsBackingStore *self, BsPath *path, GFile *file, gboolean writable, const BsKeyTable *found);
+
+  guint n_forks;                /* of the process that made it: a child leaves everything as it is */
 
   int max_threads;              /* atomic */
   int state;                    /* atomic BsState */
@@ -87,6 +90,14 @@ bs_request_get_file (const BsRequest *request)
     return request->file;
 
   return bs_tracked_path_peek_file (request->tracked);
+}
+
+/* A forked child of the process that made the store: other threads may have held any of
+ * its locks, and none of them exists. */
+static inline gboolean
+bs_store_is_in_child (BsBackingStore *store)
+{
+  return G_UNLIKELY (store->n_forks != bs_n_forks);
 }
 
 static inline BsShard *
