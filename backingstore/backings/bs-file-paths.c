@@ -159,6 +159,40 @@ bs_file_paths_begin (BsFilePaths *self,
   return open_primary (self, cancellable, error);
 }
 
+/* The path that has this directory, if any. */
+static GFile *
+find_opened (BsFilePaths *self,
+             const struct stat *status)
+{
+  GFile *found = NULL;
+
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < self->opened->len && found == NULL; i++)
+    {
+      GFile *path = g_ptr_array_index (self->opened, i);
+
+      if (bs_file_directory_is_same (get_directory (path), status))
+        found = g_object_ref (path);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  return found;
+}
+
+/* For a call by name beside a store that has opened the path. */
+static BsFileDirectory *
+find_opened_by_name (BsFilePaths *self,
+                     const char *name)
+{
+  g_autoptr (GFile) opened = NULL;
+  struct stat status;
+
+  if (stat (name, &status) == 0)
+    opened = find_opened (self, &status);
+
+  return opened != NULL ? bs_file_directory_ref (get_directory (opened)) : NULL;
+}
+
 BsFileDirectory *
 bs_file_paths_begin_at (BsFilePaths *self,
                         GFile *file,
@@ -167,11 +201,15 @@ bs_file_paths_begin_at (BsFilePaths *self,
 {
   g_autoptr (BsFileDirectory) directory = NULL;
   const char *path = g_file_peek_path (file);
+  gboolean any_opened;
 
   g_mutex_lock (&self->mutex);
-  if (!self->closed && g_ptr_array_find (self->opened, file, NULL))
+  any_opened = !self->closed && self->opened->len > 0;
+  if (any_opened && g_ptr_array_find (self->opened, file, NULL))
     directory = bs_file_directory_ref (get_directory (file));
   g_mutex_unlock (&self->mutex);
+  if (any_opened && directory == NULL && path != NULL)
+    directory = find_opened_by_name (self, path);
   if (directory != NULL)
     return bs_file_directory_check_fork (directory, error) ? g_steal_pointer (&directory) : NULL;
 
@@ -226,12 +264,15 @@ bs_file_paths_forget (BsFilePaths *self,
                       GFile *file)
 {
   const char *path = g_file_peek_path (file);
+  g_autoptr (GMutexLocker) locker = NULL;
   g_autoptr (BsFileDirectory) directory = NULL;
   g_autofree char *key = NULL;
 
   if (path == NULL)
     return;
 
+  /* A call that opens the directory next must not find it locked still. */
+  locker = g_mutex_locker_new (&self->opening);
   g_mutex_lock (&self->mutex);
   if (g_ptr_array_remove (self->opened, file))
     directory = g_object_steal_qdata (G_OBJECT (file), directory_quark ());
@@ -240,24 +281,22 @@ bs_file_paths_forget (BsFilePaths *self,
   g_mutex_unlock (&self->mutex);
 }
 
-/* The path that has this directory, if any. */
-static GFile *
-find_opened (BsFilePaths *self,
-             const struct stat *status)
+/* Takes the directory that calls by name have opened, or a new one. */
+static BsFileDirectory *
+take_named (BsFilePaths *self,
+            const char *name)
 {
-  GFile *found = NULL;
+  g_autoptr (BsFileDirectory) directory = NULL;
+  g_autofree char *key = NULL;
 
   g_mutex_lock (&self->mutex);
-  for (guint i = 0; i < self->opened->len && found == NULL; i++)
-    {
-      GFile *path = g_ptr_array_index (self->opened, i);
-
-      if (bs_file_directory_is_same (get_directory (path), status))
-        found = g_object_ref (path);
-    }
+  if (!self->closed)
+    g_hash_table_steal_extended (self->persisted, name, (gpointer *) &key, (gpointer *) &directory);
   g_mutex_unlock (&self->mutex);
+  if (directory != NULL && bs_file_directory_is_open (directory) && bs_file_directory_is_current (directory))
+    return g_steal_pointer (&directory);
 
-  return found;
+  return bs_file_directory_new (BS_FILE_DIRECTORY_PERSISTED, name, self->primary);
 }
 
 /* A new path. Called with the opening mutex held. */
@@ -267,7 +306,7 @@ open_new (BsFilePaths *self,
           GCancellable *cancellable,
           GError **error)
 {
-  g_autoptr (BsFileDirectory) directory = bs_file_directory_new (BS_FILE_DIRECTORY_PERSISTED, name, self->primary);
+  g_autoptr (BsFileDirectory) directory = take_named (self, name);
   GFile *path = NULL;
 
   if (!bs_file_directory_open (directory, BS_FILE_DIRECTORY_ADOPT, cancellable, error))

@@ -43,6 +43,8 @@ gboolean  bs_backing_invoke_check_path       (BsBacking *self, GFile *path, GCan
 /* Adds to `missing` the keys that another program has removed from the path. One call at
  * a time for each path. */
 gboolean  bs_backing_invoke_find_missing     (BsBacking *self, GFile *path, BsKeySet *expected, BsKeySet *missing, GCancellable *cancellable, GError **error);
+/* Whether a path may be found moved, or keys missing. */
+gboolean  bs_backing_checks_paths            (BsBacking *self);
 
 /* Returns the name as in the API, with underscores: "delete_key". */
 const char *bs_operation_get_name            (BsOperation operation);

@@ -580,6 +580,14 @@ bs_backing_invoke_find_missing (BsBacking *self,
   return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 
+gboolean
+bs_backing_checks_paths (BsBacking *self)
+{
+  const BsKeyBackingFuncs *key_funcs = get_key_funcs (BS_BACKING_GET_IFACE (self));
+
+  return key_funcs->check_path != NULL || key_funcs->find_missing != NULL;
+}
+
 static gboolean
 parse_key (BsOperation operation,
            GFile *path,

@@ -48,7 +48,9 @@ parse_key (const char *key, BsKey *parsed, GError **error)
  * keys.
  *
  * The same path gives the same object while anyone holds it; calls at the same
- * time share one scan.
+ * time share one scan. With [class@FileBacking] a path is a directory: each name of it
+ * gives the same object, whose [property@TrackedPath:file] becomes the last one asked
+ * for. See [class@TrackedPath].
  *
  * Fails with %BS_ERROR_FOREIGN if there is something that is not a store,
  * %BS_ERROR_BUSY if another store or another process uses the path,
@@ -215,6 +217,7 @@ bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result
  * aside, and makes the others durable.
  *
  * Fails with %BS_ERROR_CLOSED if the store or the path is closed,
+ * %BS_ERROR_MOVED if the name of the path does not lead there any more,
  * %G_IO_ERROR_INVALID_ARGUMENT if the path belongs to another store,
  * %G_IO_ERROR_WOULD_BLOCK inside a function of the store's backing,
  * %G_IO_ERROR_CANCELLED, and with what the backing reports.

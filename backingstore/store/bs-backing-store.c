@@ -9,6 +9,7 @@
 #include "store/bs-tracked-path-private.h"
 #include "store/operations/bs-bulk-private.h"
 #include "store/operations/bs-key-operation-private.h"
+#include "store/operations/bs-paths-private.h"
 #include "store/operations/bs-prepare-private.h"
 #include "store/operations/bs-store-private.h"
 
@@ -144,6 +145,10 @@ bs_backing_store_constructed (GObject *object)
 
   G_OBJECT_CLASS (bs_backing_store_parent_class)->constructed (object);
 
+  /* A script may make one without a backing. */
+  if (self->backing == NULL)
+    self->state = BS_STATE_CLOSED;
+
   if (self->main_context != NULL)
     {
       self->backing_executor = bs_executor_new_in_context (self->main_context);
@@ -166,6 +171,12 @@ static void
 bs_backing_store_finalize (GObject *object)
 {
   BsBackingStore *self = BS_BACKING_STORE (object);
+
+  if (bs_store_is_in_child (self))
+    {
+      G_OBJECT_CLASS (bs_backing_store_parent_class)->finalize (object);
+      return;
+    }
 
   g_assert (g_hash_table_size (self->paths) == 0);
 
@@ -315,13 +326,14 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
 static void
 bs_backing_store_init (BsBackingStore *self)
 {
+  self->n_forks = bs_n_forks;
   self->max_threads = DEFAULT_MAX_THREADS;
   self->shards = g_aligned_alloc0 (BS_N_SHARDS, sizeof (BsShard), BS_CACHE_LINE);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     bs_shard_init (&self->shards[i]);
   g_mutex_init (&self->paths_mutex);
   g_mutex_init (&self->operations_mutex);
-  self->paths = g_hash_table_new (g_str_hash, g_str_equal);
+  self->paths = bs_paths_new_table ();
   self->background_error = signals[BACKGROUND_ERROR];
   self->prepare = bs_prepare;
   self->discard = bs_discard;

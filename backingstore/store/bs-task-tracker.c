@@ -3,6 +3,7 @@
 
 #include "bs-task-tracker-private.h"
 
+#include "base/bs-fork-private.h"
 #include "store/operations/bs-close-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
@@ -27,6 +28,7 @@ struct _BsTaskTracker
   gconstpointer store;      /* identity only: the store may be gone */
   BsExecutor *executor;     /* owned */
   BsNotifier *notifier;     /* owned */
+  guint n_forks;            /* a forked child can't wait for the parent's tasks */
 
   BsTaskCount count;
   int n_held;               /* atomic */
@@ -51,6 +53,9 @@ check_idle (BsTaskTracker *self)
 {
   BsWaiter *waiters = NULL;
   int n_waiters = 0;
+
+  if (self->n_forks != bs_n_forks)
+    return;
 
   g_mutex_lock (&self->count.mutex);
   if (self->closed && g_atomic_int_get (&self->n_held) == 0 && bs_task_count_is_idle (&self->count))
@@ -172,6 +177,7 @@ bs_task_tracker_class_init (BsTaskTrackerClass *klass)
 static void
 bs_task_tracker_init (BsTaskTracker *self)
 {
+  self->n_forks = bs_n_forks;
   bs_task_count_init (&self->count, G_OBJECT (self), count_changed, count_idle);
 }
 
@@ -211,6 +217,9 @@ static void
 set_closed (BsTaskTracker *self, gboolean closed)
 {
   gboolean changed;
+
+  if (self->n_forks != bs_n_forks)
+    return;
 
   g_mutex_lock (&self->count.mutex);
   changed = self->closed != closed;
@@ -321,7 +330,15 @@ cancel_waiter (BsWaiter *waiter, gpointer data)
 static void
 start_wait (BsTaskTracker *self, BsWaiter *waiter)
 {
+  GError *error = NULL;
   gboolean cancelled;
+
+  if (!bs_fork_check (self->n_forks, &error))
+    {
+      g_prefix_error (&error, "Waiting for the task tracker: ");
+      bs_waiter_answer (waiter, NULL, error);
+      return;
+    }
 
   bs_waiter_hold_lock (waiter, g_object_ref (self), g_object_unref);
   bs_waiter_connect (waiter, cancel_waiter, self);

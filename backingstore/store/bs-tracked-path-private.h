@@ -6,6 +6,6 @@
 
 G_BEGIN_DECLS
 
-BsTrackedPath *bs_tracked_path_new (BsBackingStore *store, BsPath *path, const BsKeyTable *found) G_GNUC_WARN_UNUSED_RESULT;
+BsTrackedPath *bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, gboolean writable, const BsKeyTable *found) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

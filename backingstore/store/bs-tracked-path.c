@@ -14,6 +14,24 @@
  * gives the same object while anyone holds it. With the last reference, or
  * earlier with [method@BackingStore.untrack_path], the path is released.
  *
+ * ## A directory, not a name
+ *
+ * With [class@FileBacking] a tracked path is a directory. Another spelling, a symbolic
+ * link, a bind mount, or the new name after it was renamed give the same object, whose
+ * [property@TrackedPath:file] follows. The old name, free or taken by something else,
+ * gives another object.
+ *
+ * While the last name does not lead to the directory, because that was renamed,
+ * replaced, removed or moved to the wastebasket, a [class@Save] and a sync fail with
+ * %BS_ERROR_MOVED and change nothing, and so do all changes after them.
+ * [property@TrackedPath:moved] tells. Tracking the directory by its new name ends that;
+ * so does the directory when it has its name again, or untracking.
+ *
+ * A directory that cannot be changed is tracked all the same: its keys, its root and
+ * its contents can be read, and [property@TrackedPath:writable] is %FALSE.
+ *
+ * ## Threads
+ *
  * A tracked path may be used from any thread. The keys that it lists are those
  * of the operations that have succeeded so far.
  */
@@ -23,9 +41,11 @@ typedef enum
   PROP_FILE = 1,
   PROP_N_KEYS,
   PROP_CLOSED,
+  PROP_WRITABLE,
+  PROP_MOVED,
 } BsTrackedPathProperty;
 
-static GParamSpec *properties[PROP_CLOSED + 1];
+static GParamSpec *properties[PROP_MOVED + 1];
 
 G_DEFINE_FINAL_TYPE (BsTrackedPath, bs_tracked_path, G_TYPE_OBJECT)
 
@@ -40,13 +60,16 @@ keys_changed (GObject *object)
 }
 
 BsTrackedPath *
-bs_tracked_path_new (BsBackingStore *store, BsPath *path, const BsKeyTable *found)
+bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, gboolean writable, const BsKeyTable *found)
 {
   BsTrackedPath *self = g_object_new (BS_TYPE_TRACKED_PATH, NULL);
 
   self->store = g_object_ref (store);
   self->path = bs_path_ref (path);
-  self->file = g_object_ref (path->file);
+  self->names = g_ptr_array_new_with_free_func (g_object_unref);
+  g_ptr_array_add (self->names, g_object_ref (file));
+  self->file = file;
+  self->writable = writable;
   bs_members_init (&self->members, store->shards, found, G_OBJECT (self), keys_changed);
 
   return self;
@@ -58,15 +81,16 @@ bs_tracked_path_finalize (GObject *object)
   BsTrackedPath *self = BS_TRACKED_PATH (object);
 
   /* A script may make one that tracks nothing. */
-  if (self->store != NULL)
+  if (self->store != NULL && !bs_store_is_in_child (self->store))
     {
       if (!g_atomic_int_get (&self->closed))
         bs_path_operation_release (self->store, self->path);
       bs_notifier_forget (self->store->notifier, object);
       bs_members_clear (&self->members);
     }
-  g_clear_pointer (&self->path, bs_path_unref);
-  g_clear_object (&self->file);
+  if (self->store == NULL || !bs_store_is_in_child (self->store))
+    g_clear_pointer (&self->path, bs_path_unref);
+  g_clear_pointer (&self->names, g_ptr_array_unref);
   g_clear_object (&self->store);
 
   G_OBJECT_CLASS (bs_tracked_path_parent_class)->finalize (object);
@@ -80,13 +104,19 @@ bs_tracked_path_get_property (GObject *object, guint id, GValue *value, GParamSp
   switch ((BsTrackedPathProperty) id)
     {
     case PROP_FILE:
-      g_value_set_object (value, self->file);
+      g_value_set_object (value, bs_tracked_path_peek_file (self));
       break;
     case PROP_N_KEYS:
       g_value_set_uint64 (value, bs_tracked_path_get_n_keys (self));
       break;
     case PROP_CLOSED:
       g_value_set_boolean (value, bs_tracked_path_get_closed (self));
+      break;
+    case PROP_WRITABLE:
+      g_value_set_boolean (value, bs_tracked_path_get_writable (self));
+      break;
+    case PROP_MOVED:
+      g_value_set_boolean (value, bs_tracked_path_get_moved (self));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -104,7 +134,10 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
   /**
    * BsTrackedPath:file: (getter get_file)
    *
-   * The path.
+   * The path, by the name by which it was last tracked.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made.
    */
   properties[PROP_FILE] =
     g_param_spec_object ("file", NULL, NULL, G_TYPE_FILE,
@@ -135,6 +168,31 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
     g_param_spec_boolean ("closed", NULL, NULL, FALSE,
                           G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
+  /**
+   * BsTrackedPath:writable: (getter get_writable)
+   *
+   * Whether the path can be changed, as far as was known when it was last tracked.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made.
+   */
+  properties[PROP_WRITABLE] =
+    g_param_spec_boolean ("writable", NULL, NULL, FALSE,
+                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsTrackedPath:moved: (getter get_moved)
+   *
+   * Whether an operation has found that [property@TrackedPath:file] does not lead to
+   * the path any more.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made.
+   */
+  properties[PROP_MOVED] =
+    g_param_spec_boolean ("moved", NULL, NULL, FALSE,
+                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
 
@@ -147,7 +205,8 @@ bs_tracked_path_init (BsTrackedPath *self)
  * bs_tracked_path_get_file: (get-property file)
  * @self: a tracked path
  *
- * Gets the path.
+ * Gets the path, by the name by which it was last tracked. The file stays valid as long
+ * as @self, also when another name takes its place.
  *
  * Returns: (transfer none): the path
  */
@@ -156,7 +215,7 @@ bs_tracked_path_get_file (BsTrackedPath *self)
 {
   g_return_val_if_fail (BS_IS_TRACKED_PATH (self), NULL);
 
-  return self->file;
+  return bs_tracked_path_peek_file (self);
 }
 
 /**
@@ -190,6 +249,43 @@ bs_tracked_path_get_closed (BsTrackedPath *self)
   g_return_val_if_fail (BS_IS_TRACKED_PATH (self), TRUE);
 
   return g_atomic_int_get (&self->closed);
+}
+
+/**
+ * bs_tracked_path_get_writable: (get-property writable)
+ * @self: a tracked path
+ *
+ * Gets whether the path can be changed, as far as was known when it was last tracked.
+ *
+ * What a read-only medium, a snapshot or somebody else's folder holds can be read;
+ * changes of it fail with %G_IO_ERROR_READ_ONLY or %G_IO_ERROR_PERMISSION_DENIED. Tracked
+ * again by a name that can be written, the path becomes writable.
+ *
+ * Returns: whether it is writable
+ */
+gboolean
+bs_tracked_path_get_writable (BsTrackedPath *self)
+{
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (self), FALSE);
+
+  return g_atomic_int_get (&self->writable);
+}
+
+/**
+ * bs_tracked_path_get_moved: (get-property moved)
+ * @self: a tracked path
+ *
+ * Gets whether an operation has failed with %BS_ERROR_MOVED, because the name of the
+ * path does not lead there any more, and none has found it again since. Does no I/O.
+ *
+ * Returns: whether the path was moved
+ */
+gboolean
+bs_tracked_path_get_moved (BsTrackedPath *self)
+{
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (self), FALSE);
+
+  return g_atomic_int_get (&self->moved);
 }
 
 /**

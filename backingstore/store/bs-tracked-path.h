@@ -19,6 +19,10 @@ guint64    bs_tracked_path_get_n_keys   (BsTrackedPath *self);
 BS_AVAILABLE_IN_1_0
 gboolean   bs_tracked_path_get_closed   (BsTrackedPath *self);
 BS_AVAILABLE_IN_1_0
+gboolean   bs_tracked_path_get_writable (BsTrackedPath *self);
+BS_AVAILABLE_IN_1_0
+gboolean   bs_tracked_path_get_moved    (BsTrackedPath *self);
+BS_AVAILABLE_IN_1_0
 gboolean   bs_tracked_path_contains_key (BsTrackedPath *self, const char *key);
 BS_AVAILABLE_IN_1_0
 char     **bs_tracked_path_list_keys    (BsTrackedPath *self) G_GNUC_WARN_UNUSED_RESULT;

@@ -5,6 +5,9 @@
 
 G_BEGIN_DECLS
 
+/* The error for a child of the process that made the store. No lock is taken before it is
+ * asked for. */
+GError *bs_admission_check_fork (BsBackingStore *store, const BsRequest *request) G_GNUC_WARN_UNUSED_RESULT;
 /* Lets a request in, or returns why it is refused: the store is closed, the tracked
  * path is another store's, or the blocking call could only wait for itself. A
  * request is counted before it is admitted. */

@@ -20,6 +20,17 @@ refuse (const BsRequest *request, GQuark domain, int code, const char *why)
 }
 
 GError *
+bs_admission_check_fork (BsBackingStore *store, const BsRequest *request)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (bs_fork_check (store->n_forks, &error))
+    return NULL;
+
+  return refuse (request, error->domain, error->code, error->message);
+}
+
+GError *
 bs_admission_check (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
 {
   /* Closing again joins the close that is under way. */

@@ -23,8 +23,7 @@ refusal_to_error (const BsRequest *request, BsAskedState state)
     case BS_ASKED_CANCELLED:
       return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
     case BS_ASKED_IN_COMMIT:
-      return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                 "a blocking call from inside a commit function that the path's saves wait for would wait for itself");
+      return bs_path_queue_in_commit_error (request->kind, file);
     case BS_ASKED_NOTHING:
       return NULL;
     case BS_ASKED_WAITS:
@@ -113,11 +112,12 @@ bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
   gboolean counted = request->kind != BS_KIND_CLOSE;
   guint stripe = get_stripe (request);
   BsStoreOperation *operation;
-  GError *error = NULL;
+  GError *error = bs_admission_check_fork (store, request);
 
+  counted = counted && error == NULL;
   if (counted)
     bs_task_count_begin (store->count, stripe);
-  if (!request->internal)
+  if (error == NULL && !request->internal)
     error = bs_admission_check (store, request, waiter);
   if (error != NULL)
     {
@@ -143,14 +143,16 @@ static gpointer
 ask_on_stack (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GError **error)
 {
   guint stripe = get_stripe (request);
-  GError *refusal = NULL;
+  GError *refusal = bs_admission_check_fork (store, request);
+  gboolean counted = refusal == NULL;
   BsKeyOperation operation;
   gpointer answer;
   BsWaiter waiter;
 
   bs_waiter_init_on_stack (&waiter, store->backing_executor, delivery);
-  bs_task_count_begin (store->count, stripe);
-  if (!request->internal)
+  if (counted)
+    bs_task_count_begin (store->count, stripe);
+  if (refusal == NULL && !request->internal)
     refusal = bs_admission_check (store, request, &waiter);
   waiter.answered_here = refusal != NULL;
   if (refusal != NULL)
@@ -158,7 +160,8 @@ ask_on_stack (BsBackingStore *store, const BsRequest *request, const BsDelivery 
   else
     ask_admitted (store, request, &waiter, store->prepare (store, request, &waiter, &operation));
   answer = bs_waiter_wait (&waiter, error);
-  bs_task_count_end (store->count, stripe);
+  if (counted)
+    bs_task_count_end (store->count, stripe);
 
   return answer;
 }

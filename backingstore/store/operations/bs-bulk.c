@@ -213,7 +213,7 @@ take_chunk (Bulk *self, guint n_keys, guint *n_parts)
 
   if (self->has_pinned)
     {
-      g_autoptr (GError) error = bs_key_queue_pinned_error (&self->pinned, self->operation.tracked->file);
+      g_autoptr (GError) error = bs_key_queue_pinned_error (&self->pinned, bs_tracked_path_peek_file (self->operation.tracked));
 
       note_error (self, error);
       self->has_pinned = FALSE;
@@ -288,7 +288,7 @@ call_all (Bulk *self, guint n_parts)
   for (guint i = 0; i < n_parts; i++)
     bs_key_table_add (table, &self->parts[i].operation.key, self->parts[i].operation.hash);
 
-  file = self->operation.tracked->file;
+  file = self->operation.tracked->path->file;
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
   if (registers)
     done = bs_backing_register_keys (backing, file, keys, self->operation.cancellable, NULL);
@@ -458,7 +458,7 @@ bulk_step (Bulk *self)
         return FALSE;
       if (g_cancellable_is_cancelled (self->operation.cancellable))
         {
-          g_autoptr (GError) error = bs_operation_error (self->operation.kind, NULL, self->operation.tracked->file,
+          g_autoptr (GError) error = bs_operation_error (self->operation.kind, NULL, bs_tracked_path_peek_file (self->operation.tracked),
                                                          G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
 
           note_error (self, error);
@@ -596,7 +596,7 @@ bs_bulk_drop_tokens (BsBackingStore *store, BsToken **tokens, gsize n_tokens)
   BsStoreOperation *operation;
   Bulk *self;
 
-  if (n_tokens == 0)
+  if (n_tokens == 0 || bs_store_is_in_child (store))
     return;
 
   self = bulk_new (store, BS_KIND_DROP_TOKENS, BS_KIND_DELETE, NULL, G_PRIORITY_LOW);

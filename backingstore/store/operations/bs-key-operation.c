@@ -14,7 +14,7 @@
 static GFile *
 get_file (BsKeyOperation *self)
 {
-  return self->operation.tracked != NULL ? self->operation.tracked->file : NULL;
+  return self->operation.tracked != NULL ? self->operation.tracked->path->file : NULL;
 }
 
 static BsPath *
@@ -165,7 +165,7 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
   if (!usable)
     return FALSE;
 
-  healed = bs_backing_invoke_register_key (operation->store->backing, tracked->file, &self->key, operation->cancellable, NULL);
+  healed = bs_backing_invoke_register_key (operation->store->backing, tracked->path->file, &self->key, operation->cancellable, NULL);
 
   g_mutex_lock (&self->shard->mutex);
   bs_path_return_key_ticket (tracked->path, &tracked->members, shard, operation, &deferred);
@@ -290,6 +290,8 @@ bs_key_operation_call (BsKeyOperation *self, GCancellable *cancellable, GError *
       g_assert_not_reached ();
     }
   bs_call_scope_pop (&scope);
+  if (*error != NULL && self->operation.tracked != NULL)
+    bs_paths_note_error (self->operation.tracked, *error);
 
   return bytes;
 }
@@ -333,7 +335,7 @@ execute (BsKeyOperation *self, GBytes **bytes, GError **error)
   BsStoreOperation *operation = &self->operation;
 
   if (self->need == BS_NEED_MISSING)
-    *error = bs_key_queue_missing_error (operation->kind, &self->key, get_file (self));
+    *error = bs_key_queue_missing_error (operation->kind, &self->key, bs_tracked_path_peek_file (operation->tracked));
   if (self->need != BS_NEED_CALL)
     return FALSE;
   if (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST)
@@ -558,6 +560,9 @@ bs_token_drop (BsBackingStore *store, BsToken *token)
   BsShard *shard = bs_store_get_shard (store, hash);
   BsDeferred deferred = { NULL, };
   BsKeyOperation *last;
+
+  if (bs_store_is_in_child (store))
+    return;
 
   g_mutex_lock (&shard->mutex);
   if (--token->n_holders == 0)

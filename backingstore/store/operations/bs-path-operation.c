@@ -3,6 +3,7 @@
 
 #include "bs-path-operation-private.h"
 
+#include "base/bs-backing-private.h"
 #include "base/bs-key-set-private.h"
 #include "store/operations/bs-paths-private.h"
 #include "store/threads/bs-call-scope-private.h"
@@ -37,14 +38,17 @@ enqueue_track (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
   BsPath *path = self->path;
   BsTrackedPath *tracked = self->found;
   BsStoreOperation *joined;
+  BsPath *awaited;
 
   /* The object found before may have been untracked since. */
   if (tracked != NULL && path->state == BS_PATH_TRACKED && !g_atomic_int_get (&tracked->members.refusing))
     return (BsAsked) { BS_ASKED_NOTHING, .value = tracked };
-  if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, path))
-    return (BsAsked) { BS_ASKED_IN_COMMIT, };
 
   joined = bs_path_queue_find_joinable (path, BS_KIND_TRACK, NULL);
+  awaited = joined != NULL ? ((BsPathOperation *) joined)->awaited : NULL;
+  if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, awaited != NULL ? awaited : path))
+    return (BsAsked) { BS_ASKED_IN_COMMIT, };
+
   if (joined == NULL)
     {
       append (self);
@@ -110,6 +114,18 @@ path_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
   return join (self, joined, waiter, deferred);
 }
 
+/* Takes the operation out of the queue. Under the path's mutex. */
+static void
+take_out (BsPathOperation *self, BsDeferred *deferred)
+{
+  BsPath *path = self->path;
+
+  if (self->operation.kind == BS_KIND_UNTRACK || self->operation.kind == BS_KIND_RELEASE)
+    self->woken = g_steal_pointer (&path->awaiting);
+  bs_path_queue_remove (path, &self->operation);
+  bs_path_queue_dispatch (path, deferred);
+}
+
 /* Answers the waiters. Drops the queue's reference. */
 static void
 end (BsPathOperation *self, gpointer value, const GError *error)
@@ -119,11 +135,13 @@ end (BsPathOperation *self, gpointer value, const GError *error)
   BsDeferred deferred = { NULL, };
   BsWaiter *waiters;
 
+  if (operation->tracked != NULL)
+    bs_paths_note_error (operation->tracked, error);
+
   g_mutex_lock (&path->mutex);
   operation->state = BS_OPERATION_DONE;
   waiters = bs_store_operation_steal_waiters (operation);
-  bs_path_queue_remove (path, operation);
-  bs_path_queue_dispatch (path, &deferred);
+  take_out (self, &deferred);
   g_mutex_unlock (&path->mutex);
 
   bs_deferred_answer (&deferred, waiters, value, error);
@@ -162,24 +180,83 @@ tickets_are_returned (BsPathOperation *self)
 }
 
 static void
-run_track (BsPathOperation *self)
+release (BsBackingStore *store, BsPath *path, GCancellable *cancellable, GError **error)
+{
+  BsCallScope scope;
+
+  bs_call_scope_push (&scope, store, BS_SCOPE_BACKING);
+  bs_backing_release_path (store->backing, path->file, cancellable, error);
+  bs_call_scope_pop (&scope);
+}
+
+/* Asks the backing where the name leads now. Returns the path there, pinned. */
+static BsPath *
+open_path (BsPathOperation *self, gboolean *writable, GError **error)
 {
   BsBackingStore *store = self->operation.store;
-  BsPath *path = self->path;
-  g_autoptr (GObject) held = NULL;
-  BsTrackedPath *tracked = NULL;
-  g_autoptr (BsKeySet) found = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GFile) file = NULL;
   BsCallScope scope;
+
+  bs_call_scope_push (&scope, store, BS_SCOPE_BACKING);
+  file = bs_backing_invoke_open_path (store->backing, self->path->file, writable, self->operation.cancellable, error);
+  bs_call_scope_pop (&scope);
+
+  return file != NULL ? bs_paths_pin_opened (store, self->path, file) : NULL;
+}
+
+static void
+close_path (BsPathOperation *self, BsPath *path)
+{
+  bs_paths_unpin (self->operation.store, path, 1);
+  bs_path_unref (path);
+}
+
+/* Nothing else runs at the path. */
+static BsTrackedPath *
+scan (BsPathOperation *self, BsPath *path, gboolean writable, GError **error)
+{
+  BsBackingStore *store = self->operation.store;
+  g_autoptr (BsKeySet) found = bs_key_set_new ();
+  BsTrackedPath *tracked;
+  BsCallScope scope;
+  gboolean scanned;
+
+  bs_call_scope_push (&scope, store, BS_SCOPE_BACKING);
+  scanned = bs_backing_sanitize_path (store->backing, path->file, found, self->operation.cancellable, error);
+  bs_call_scope_pop (&scope);
+  if (!scanned)
+    return NULL;
+
+  tracked = store->new_tracked_path (store, path, self->path->file, writable, bs_key_set_get_table (found));
+  g_mutex_lock (&path->mutex);
+  path->state = BS_PATH_TRACKED;
+  g_weak_ref_set (&path->tracked, tracked);
+  g_mutex_unlock (&path->mutex);
+
+  return tracked;
+}
+
+static BsPathState
+get_state (BsPath *path)
+{
   BsPathState state;
 
   g_mutex_lock (&path->mutex);
   state = path->state;
   g_mutex_unlock (&path->mutex);
+
+  return state;
+}
+
+/* The name is all there is to the path. */
+static void
+track_name (BsPathOperation *self, gboolean writable)
+{
+  BsPath *path = self->path;
   /* An untrack may have been asked since. */
-  if (state != BS_PATH_UNTRACKED)
-    held = g_weak_ref_get (&path->tracked);
-  tracked = (BsTrackedPath *) held;
+  BsPathState state = get_state (path);
+  BsTrackedPath *tracked = state != BS_PATH_UNTRACKED ? g_weak_ref_get (&path->tracked) : NULL;
+  g_autoptr (GError) error = NULL;
 
   if (state != BS_PATH_UNTRACKED && tracked == NULL)
     {
@@ -190,33 +267,154 @@ run_track (BsPathOperation *self)
     }
 
   if (tracked == NULL)
-    {
-      found = bs_key_set_new ();
-      bs_call_scope_push (&scope, store, BS_SCOPE_BACKING);
-      bs_backing_sanitize_path (store->backing, path->file, found, self->operation.cancellable, &error);
-      bs_call_scope_pop (&scope);
-    }
-  if (tracked == NULL && error == NULL)
-    {
-      tracked = store->new_tracked_path (store, path, bs_key_set_get_table (found));
-      held = G_OBJECT (tracked);
-      g_mutex_lock (&path->mutex);
-      path->state = BS_PATH_TRACKED;
-      g_weak_ref_set (&path->tracked, tracked);
-      g_mutex_unlock (&path->mutex);
-    }
+    tracked = scan (self, path, writable, &error);
 
   end (self, tracked, error);
+  g_clear_object (&tracked);
+}
+
+/* Takes out the blocking waiters that the path waits for in turn: each inside the
+ * commit function of a save there. Under the name's mutex. */
+static BsWaiter *
+steal_waiters_in_commit (BsPathOperation *self, BsPath *path)
+{
+  BsWaiter **link = &self->operation.waiters;
+  BsWaiter *stolen = NULL;
+
+  while (*link != NULL)
+    {
+      BsWaiter *waiter = *link;
+
+      if (waiter->cancelled || bs_wait_graph_move (&waiter->wait, path))
+        {
+          link = &waiter->next;
+          continue;
+        }
+      *link = waiter->next;
+      waiter->operation = NULL;
+      waiter->next = stolen;
+      stolen = waiter;
+      self->operation.n_wanted--;
+    }
+
+  return stolen;
+}
+
+/* Keeps others from running at an untracked path. FALSE where the operation has to wait
+ * for those that do, or to look again: it is put back then. */
+static gboolean
+claim (BsPathOperation *self, BsPath *path, BsPathState state)
+{
+  BsPath *name = self->path;
+  g_autoptr (GError) error = NULL;
+  BsWaiter *in_commit = NULL;
+
+  g_mutex_lock (&path->mutex);
+  if (path->state == state && bs_path_queue_claim (path, &self->operation))
+    {
+      g_mutex_unlock (&path->mutex);
+      return TRUE;
+    }
+
+  if (path->state == state)
+    {
+      bs_path_queue_await (path, name);
+      bs_store_operation_boost (path->queue.tail, g_atomic_int_get (&self->operation.priority));
+    }
+  g_mutex_lock (&name->mutex);
+  if (path->state == state)
+    {
+      self->awaited = path;
+      in_commit = steal_waiters_in_commit (self, path);
+    }
+  g_mutex_unlock (&path->mutex);
+  put_back_and_unlock (self);
+
+  error = bs_path_queue_in_commit_error (BS_KIND_TRACK, name->file);
+  bs_store_operation_answer (in_commit, NULL, error);
+  return FALSE;
 }
 
 static void
-release (BsPathOperation *self, GCancellable *cancellable, GError **error)
+unclaim (BsPath *path)
 {
-  BsCallScope scope;
+  BsDeferred deferred = { NULL, };
+  GPtrArray *names;
 
-  bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  bs_backing_release_path (self->operation.store->backing, self->path->file, cancellable, error);
-  bs_call_scope_pop (&scope);
+  g_mutex_lock (&path->mutex);
+  names = bs_path_queue_unclaim (path, &deferred);
+  g_mutex_unlock (&path->mutex);
+
+  bs_deferred_run (&deferred);
+  bs_path_queue_wake (names);
+}
+
+/* The path may have been released after the backing had told of it, and another one
+ * stands for the directory now: asked once more while the path is claimed, the backing
+ * tells for certain. FALSE where it does not lead there. */
+static gboolean
+scan_claimed (BsPathOperation *self, BsPath *path, BsTrackedPath **tracked, GError **error)
+{
+  gboolean writable;
+  BsPath *again = open_path (self, &writable, error);
+  gboolean same = again == path;
+
+  if (same)
+    *tracked = scan (self, path, writable, error);
+  else
+    release (self->operation.store, path, NULL, NULL);
+  unclaim (path);
+  if (again != NULL)
+    close_path (self, again);
+
+  return same;
+}
+
+/* The name leads to a path that may have others. */
+static void
+track_opened (BsPathOperation *self, BsPath *path, gboolean writable)
+{
+  BsPathState state = get_state (path);
+  BsTrackedPath *tracked = state == BS_PATH_TRACKED ? g_weak_ref_get (&path->tracked) : NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (tracked != NULL)
+    {
+      bs_paths_set_name (tracked, self->path->file, writable);
+    }
+  else if (!claim (self, path, state))
+    {
+      return;
+    }
+  else if (!scan_claimed (self, path, &tracked, &error) && error == NULL)
+    {
+      g_mutex_lock (&self->path->mutex);
+      put_back_and_unlock (self);
+      return;
+    }
+
+  end (self, tracked, error);
+  g_clear_object (&tracked);
+}
+
+static void
+run_track (BsPathOperation *self)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean writable;
+  BsPath *path = open_path (self, &writable, &error);
+
+  if (path == NULL)
+    {
+      end (self, NULL, error);
+      return;
+    }
+
+  if (path == self->path)
+    track_name (self, writable);
+  else
+    track_opened (self, path, writable);
+  close_path (self, path);
 }
 
 static void
@@ -230,7 +428,7 @@ run_untrack (BsPathOperation *self)
   do
     {
       g_clear_error (&error);
-      release (self, cancellable, &error);
+      release (operation->store, self->path, cancellable, &error);
 
       g_mutex_lock (&self->path->mutex);
       again = error != NULL && cancellable != NULL && bs_store_operation_is_wanted_again (operation);
@@ -255,7 +453,7 @@ run_release (BsPathOperation *self)
   BsBackingStore *store = self->operation.store;
   GError *error = NULL;
 
-  release (self, self->operation.cancellable, &error);
+  release (store, self->path, self->operation.cancellable, &error);
   if (error != NULL)
     bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL, BS_OPERATION_RELEASE_PATH, error);
 
@@ -264,6 +462,46 @@ run_release (BsPathOperation *self)
   g_mutex_unlock (&self->path->mutex);
 
   end (self, NULL, NULL);
+}
+
+/* Whether the name leads to the path. */
+static gboolean
+check (BsPathOperation *self, GError **error)
+{
+  BsStoreOperation *operation = &self->operation;
+
+  if (!bs_backing_invoke_check_path (operation->store->backing, self->path->file, operation->cancellable, error))
+    return FALSE;
+
+  bs_paths_set_moved (operation->tracked, FALSE);
+  return TRUE;
+}
+
+/* Only a save asks, and has pinned the keys: no operation deletes them meanwhile. */
+static void
+find_missing (BsPathOperation *self, GError **error)
+{
+  BsStoreOperation *operation = &self->operation;
+  g_autoptr (BsKeySet) expected = bs_key_set_new ();
+  g_autoptr (BsKeySet) missing = bs_key_set_new ();
+
+  bs_members_copy_pinned (self->members, bs_key_set_get_table (expected));
+  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expected, missing, operation->cancellable, error))
+    bs_members_note_missing (self->members, bs_key_set_get_table (missing));
+}
+
+static void
+run_check (BsPathOperation *self)
+{
+  g_autoptr (GError) error = NULL;
+  BsCallScope scope;
+
+  bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
+  if (check (self, &error) && self->find_missing)
+    find_missing (self, &error);
+  bs_call_scope_pop (&scope);
+
+  end (self, NULL, error);
 }
 
 static void
@@ -282,11 +520,14 @@ run_sync (BsPathOperation *self)
     }
 
   bs_call_scope_push (&scope, operation->store, BS_SCOPE_BACKING);
-  bs_backing_sync_persisted (operation->store->backing, self->path->file, operation->cancellable, &error);
+  if (bs_backing_sync_persisted (operation->store->backing, self->path->file, operation->cancellable, &error) &&
+      g_atomic_int_get (&operation->tracked->moved))
+    check (self, &error);
   bs_call_scope_pop (&scope);
 
-  /* Before any waiter is answered, so that a persist tried again reaches the backing. */
-  if (error != NULL)
+  /* Before any waiter is answered, so that a persist tried again reaches the backing. A
+   * path that has moved was not touched. */
+  if (error != NULL && !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED))
     bs_members_doubt_all (self->members, bs_tickets_peek_last_ticket (&self->path->tickets));
   end (self, NULL, error);
 }
@@ -345,6 +586,9 @@ path_operation_run (BsStoreOperation *operation)
     case BS_KIND_WRITE_ROOT:
       run_write_root (self);
       break;
+    case BS_KIND_CHECK:
+      run_check (self);
+      break;
     default:
       g_assert_not_reached ();
     }
@@ -363,8 +607,7 @@ path_operation_drop (BsStoreOperation *operation, BsDeferred *deferred)
       self->path->state = BS_PATH_TRACKED;
       g_atomic_int_set (&self->members->refusing, FALSE);
     }
-  bs_path_queue_remove (self->path, operation);
-  bs_path_queue_dispatch (self->path, deferred);
+  take_out (self, deferred);
   bs_deferred_add_dropped (deferred, operation);
 }
 
@@ -373,6 +616,7 @@ path_operation_free (BsStoreOperation *operation)
 {
   BsPathOperation *self = (BsPathOperation *) operation;
 
+  bs_path_queue_wake (g_steal_pointer (&self->woken));
   /* Drop the table entry if this was the last operation. */
   bs_paths_unpin (operation->store, self->path, self->pins);
   bs_path_unref (self->path);
@@ -437,6 +681,8 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
       self->internal = request->internal;
       if (request->kind == BS_KIND_WRITE_ROOT)
         self->root = g_bytes_ref (request->root);
+      else if (request->kind == BS_KIND_CHECK)
+        self->find_missing = request->find_missing;
     }
 
   return &self->operation;
@@ -445,10 +691,15 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
 void
 bs_path_operation_release (BsBackingStore *store, BsPath *path)
 {
-  BsPathOperation *self = path_operation_new (store, bs_path_ref (path), BS_KIND_RELEASE, NULL, G_PRIORITY_DEFAULT);
-  BsStoreOperation *operation = &self->operation;
   BsDeferred deferred = { NULL, };
+  BsStoreOperation *operation;
+  BsPathOperation *self;
 
+  if (bs_store_is_in_child (store))
+    return;
+
+  self = path_operation_new (store, bs_path_ref (path), BS_KIND_RELEASE, NULL, G_PRIORITY_DEFAULT);
+  operation = &self->operation;
   operation->counted = TRUE;
   bs_task_count_begin (store->count, 0);
 

@@ -8,8 +8,13 @@ G_BEGIN_DECLS
 /* The store's table of paths. A path stays in it while it is tracked, while it has
  * operations in its queue, and while it is pinned. */
 
-/* Finds or makes the path, and pins it. */
+GHashTable *bs_paths_new_table    (void) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Finds or makes the path with that name, and pins it. */
 BsPath    *bs_paths_pin          (BsBackingStore *store, GFile *file) G_GNUC_WARN_UNUSED_RESULT;
+/* The same for the path that the backing has opened by the name, which may be the name
+ * itself. */
+BsPath    *bs_paths_pin_opened   (BsBackingStore *store, BsPath *name, GFile *opened) G_GNUC_WARN_UNUSED_RESULT;
 /* Takes back that many pins, and removes a path that is needed no more. */
 void       bs_paths_unpin        (BsBackingStore *store, BsPath *path, guint n_pins);
 
@@ -17,6 +22,11 @@ void       bs_paths_unpin        (BsBackingStore *store, BsPath *path, guint n_p
 GPtrArray *bs_paths_list_tracked (BsBackingStore *store) G_GNUC_WARN_UNUSED_RESULT;
 /* The path was released: sets and notifies the property. */
 void       bs_paths_set_closed   (BsTrackedPath *tracked);
+/* The path was found by that name: sets and notifies the properties that this changes. */
+void       bs_paths_set_name     (BsTrackedPath *tracked, GFile *file, gboolean writable);
+void       bs_paths_set_moved    (BsTrackedPath *tracked, gboolean moved);
+/* A call at the path has failed: is it because the name leads elsewhere? */
+void       bs_paths_note_error   (BsTrackedPath *tracked, const GError *error);
 /* The store closes: releases and closes every tracked path. Nothing else runs. */
 void       bs_paths_release_all  (BsBackingStore *store, GCancellable *cancellable, GError **error);
 

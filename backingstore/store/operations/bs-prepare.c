@@ -28,6 +28,7 @@ bs_prepare (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, B
     case BS_KIND_SYNC:
     case BS_KIND_LOAD_ROOT:
     case BS_KIND_WRITE_ROOT:
+    case BS_KIND_CHECK:
       return bs_path_operation_new (store, request, waiter->priority);
     case BS_KIND_SAVE:
       return bs_save_operation_new (store, request, waiter);

@@ -44,6 +44,7 @@ typedef struct
     gboolean only_to_delete;  /* DELETE_PERSISTED: the key only where a save is to delete it */
     GFile *file;              /* TRACK */
     GBytes *root;             /* WRITE_ROOT */
+    gboolean find_missing;    /* CHECK: also find keys that a save has pinned, and that are missing */
     BsKeySet *keys;           /* DELETE_KEYS: copied */
     guint64 n_keys;           /* DELETE_NOT_SAVED */
     BsSavePlan *plan;         /* SAVE: its contents are taken over */

@@ -3,6 +3,7 @@
 
 #include "bs-save-operation-private.h"
 
+#include "base/bs-backing-private.h"
 #include "store/operations/bs-ask-private.h"
 #include "store/operations/bs-save-names-private.h"
 #include "store/operations/bs-store-private.h"
@@ -22,8 +23,10 @@
 typedef enum
 {
   PHASE_QUEUED,
+  PHASE_CHECK,                /* may find names that are missing */
   PHASE_PERSIST,
   PHASE_SYNC,
+  PHASE_CHECK_AGAIN,          /* before a commit function; the root blob is written with a check */
   PHASE_COMMIT,
   PHASE_DELETE,
   PHASE_UNDO,
@@ -43,6 +46,7 @@ typedef struct
   Phase phase;
   gboolean awaits_turn;       /* and is counted as such */
   BsSaveNames names;
+  guint n_there;              /* names that were there when the save began */
   guint64 n_to_delete;        /* in the end, before any operation asked for one of them */
   GError *error;              /* owned; why the save has failed */
 } SaveOperation;
@@ -190,6 +194,17 @@ stop_awaiting_turn (SaveOperation *self)
   self->awaits_turn = FALSE;
 }
 
+static void
+fail_for_missing (SaveOperation *self, const BsSaveName *name)
+{
+  gboolean meanwhile = self->phase > PHASE_CHECK;
+
+  self->error = bs_operation_error (BS_KIND_SAVE, &name->key, bs_tracked_path_peek_file (self->operation.tracked), BS_ERROR,
+                                    meanwhile ? BS_ERROR_CORRUPT : BS_ERROR_NOT_FOUND,
+                                    meanwhile ? "it is to be kept, and was found to be bad or missing meanwhile"
+                                              : "it is to be kept, and there is no such key");
+}
+
 /* The save's turn has come. From now on no operation deletes the keys that it names. */
 static void
 begin (SaveOperation *self)
@@ -197,14 +212,13 @@ begin (SaveOperation *self)
   g_autofree guint *order = g_new (guint, self->plan.n_names);
   guint first[BS_N_SHARDS + 1] = { 0, };
   const BsSaveName *missing = NULL;
-  guint n_there = 0;
 
   g_atomic_int_set (&self->members->names_changed, FALSE);
   self->names.todo = g_new (guint, self->plan.n_names);
   sort_by_shard (self, order, first);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
-      const BsSaveName *missing_here = begin_shard (self, i, order + first[i], first[i + 1] - first[i], &n_there);
+      const BsSaveName *missing_here = begin_shard (self, i, order + first[i], first[i + 1] - first[i], &self->n_there);
 
       if (missing_here != NULL)
         missing = missing_here;
@@ -212,16 +226,15 @@ begin (SaveOperation *self)
   stop_awaiting_turn (self);
 
   if (missing != NULL)
-    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->path->file, BS_ERROR, BS_ERROR_NOT_FOUND,
-                                      "the save is to keep the key, and the path has no such key");
-  if (n_there > 0)
-    self->plan.progress (self->plan.data, n_there);
+    fail_for_missing (self, missing);
+  if (self->n_there > 0)
+    self->plan.progress (self->plan.data, self->n_there);
 }
 
 /* Looks at the names once more where a call has changed one that is, or was, at the
- * path. TRUE if there is something to persist. */
+ * path; so many have counted as being there. TRUE if there is something to persist. */
 static gboolean
-look_again (SaveOperation *self)
+look_again (SaveOperation *self, guint n_counted)
 {
   const BsSaveName *missing = NULL;
   g_autofree guint *todo = NULL;
@@ -251,12 +264,10 @@ look_again (SaveOperation *self)
     }
 
   if (missing != NULL)
-    self->error = bs_operation_error (BS_KIND_SAVE, &missing->key, self->path->file, BS_ERROR, BS_ERROR_CORRUPT,
-                                      "the save is to keep the blob, which was found to be bad or missing meanwhile");
-  if (n_there < self->plan.n_names)
-    self->plan.progress (self->plan.data, -(int) (self->plan.n_names - n_there));
-  if (n_todo > 0)
-    bs_save_names_reset (&self->names, g_steal_pointer (&todo), n_todo);
+    fail_for_missing (self, missing);
+  if (n_there != n_counted)
+    self->plan.progress (self->plan.data, (int) n_there - (int) n_counted);
+  bs_save_names_reset (&self->names, g_steal_pointer (&todo), n_todo);
 
   return n_todo > 0;
 }
@@ -308,6 +319,10 @@ start_phase (SaveOperation *self, BsWaiter *waiter)
 {
   switch (self->phase)
     {
+    case PHASE_CHECK:
+    case PHASE_CHECK_AGAIN:
+      ask (self, (BsRequest) { .kind = BS_KIND_CHECK, .find_missing = self->phase == PHASE_CHECK }, waiter);
+      break;
     case PHASE_PERSIST:
       bs_save_names_start (&self->names, waiter);
       break;
@@ -337,14 +352,15 @@ static void
 check_cancelled (SaveOperation *self)
 {
   if (self->error == NULL && g_cancellable_is_cancelled (self->operation.cancellable))
-    self->error = bs_operation_error (BS_KIND_SAVE, NULL, self->path->file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+    self->error = bs_operation_error (BS_KIND_SAVE, NULL, bs_tracked_path_peek_file (self->operation.tracked),
+                                      G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
 }
 
 /* Takes the error over. */
 static void
 fail (SaveOperation *self, GError *error)
 {
-  g_autofree char *name = g_file_get_parse_name (self->path->file);
+  g_autofree char *name = g_file_get_parse_name (bs_tracked_path_peek_file (self->operation.tracked));
 
   self->error = error;
   g_prefix_error (&self->error, "Saving at %s: ", name);
@@ -358,6 +374,25 @@ report (SaveOperation *self, GError *error)
   BsBackingStore *store = self->operation.store;
 
   bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, error);
+}
+
+/* Leaves out phases in which there is nothing to do. */
+static Phase
+next_phase (SaveOperation *self)
+{
+  gboolean checks = bs_backing_checks_paths (self->operation.store->backing);
+  Phase next = self->phase + 1;
+
+  if (next == PHASE_CHECK && !checks)
+    next++;
+  if (next == PHASE_PERSIST && self->names.n_todo == 0)
+    next++;
+  if (next == PHASE_CHECK_AGAIN && (!checks || self->plan.commit == NULL))
+    next++;
+  if (next == PHASE_DELETE && self->n_to_delete == 0)
+    next = PHASE_END;
+
+  return next;
 }
 
 /* Decides which phase follows the one that has ended. Takes the error over. */
@@ -377,13 +412,16 @@ end_phase (SaveOperation *self, GError *error)
       return;
     }
 
-  sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
+                !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED);
   if (error != NULL)
     fail (self, error);
   else if (self->phase == PHASE_QUEUED)
     begin (self);
+  else if (self->phase == PHASE_CHECK)
+    look_again (self, self->n_there);
   else if (self->phase == PHASE_SYNC)
-    again = look_again (self);
+    again = look_again (self, self->plan.n_names);
   else if (self->phase == PHASE_COMMIT)
     self->plan.committed (self->plan.data);
   if (self->phase < PHASE_COMMIT)
@@ -395,12 +433,8 @@ end_phase (SaveOperation *self, GError *error)
     self->phase = PHASE_END;
   else if (again)
     self->phase = PHASE_PERSIST;
-  else if (self->phase == PHASE_QUEUED && self->names.n_todo == 0)
-    self->phase = PHASE_SYNC;
-  else if (self->phase == PHASE_COMMIT && self->n_to_delete == 0)
-    self->phase = PHASE_END;
   else
-    self->phase++;
+    self->phase = next_phase (self);
 }
 
 static gpointer

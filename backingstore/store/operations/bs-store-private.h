@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/bs-backing.h"
+#include "base/bs-fork-private.h"
 #include "store/operations/bs-request-private.h"
 #include "store/queues/bs-key-queue-private.h"
 #include "store/queues/bs-members-private.h"
@@ -39,7 +40,9 @@ struct _BsBackingStore
   guint background_error;       /* the signal */
   BsStoreOperation *(*prepare) (BsBackingStore *self, const BsRequest *request, BsWaiter *waiter, BsKeyOperation *memory);
   void (*discard) (const BsRequest *request);
-  BsTrackedPath *(*new_tracked_path) (BsBackingStore *self, BsPath *path, const BsKeyTable *found);
+  BsTrackedPath *(*new_tracked_path) (BsBackingStore *self, BsPath *path, GFile *file, gboolean writable, const BsKeyTable *found);
+
+  guint n_forks;                /* of the process that made it: a child leaves everything as it is */
 
   int max_threads;              /* atomic */
   int state;                    /* atomic BsState */
@@ -48,7 +51,7 @@ struct _BsBackingStore
   BsShard *shards;              /* owned; BS_N_SHARDS of them */
 
   GMutex paths_mutex;
-  GHashTable *paths;            /* URI → BsPath, under paths_mutex */
+  GHashTable *paths;            /* set of BsPath, under paths_mutex */
 
   GMutex operations_mutex;      /* the lock of the operations that are in no queue */
 };
@@ -60,13 +63,24 @@ struct _BsTrackedPath
   /* constant */
   BsBackingStore *store;        /* owned */
   BsPath *path;                 /* owned */
-  GFile *file;                  /* owned */
+  GPtrArray *names;             /* owned; all files that it ever had, which callers may have borrowed: under the path's mutex */
+
+  GFile *file;                  /* atomic; borrowed from `names`: the last name. The backing is given the path's file */
+  int writable;                 /* atomic */
+  int moved;                    /* atomic: the name leads elsewhere */
 
   BsMembers members;
 
   int n_keys_pending;           /* atomic: a notification is under way */
   int closed;                   /* atomic */
 };
+
+/* The last name of the path, for messages; nullable. */
+static inline GFile *
+bs_tracked_path_peek_file (BsTrackedPath *self)
+{
+  return self != NULL ? g_atomic_pointer_get (&self->file) : NULL;
+}
 
 /* The path of a request, for messages; nullable. */
 static inline GFile *
@@ -75,7 +89,15 @@ bs_request_get_file (const BsRequest *request)
   if (request->kind == BS_KIND_TRACK)
     return request->file;
 
-  return request->tracked != NULL ? request->tracked->file : NULL;
+  return bs_tracked_path_peek_file (request->tracked);
+}
+
+/* A forked child of the process that made the store: other threads may have held any of
+ * its locks, and none of them exists. */
+static inline gboolean
+bs_store_is_in_child (BsBackingStore *store)
+{
+  return G_UNLIKELY (store->n_forks != bs_n_forks);
 }
 
 static inline BsShard *

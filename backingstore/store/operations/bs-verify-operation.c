@@ -96,7 +96,7 @@ verify_done (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, con
 static GError *
 dup_error (VerifyOperation *self, guint64 n_done, gboolean complete)
 {
-  GFile *file = self->operation.tracked->file;
+  GFile *file = bs_tracked_path_peek_file (self->operation.tracked);
   g_autofree char *why = NULL;
 
   if (!complete)

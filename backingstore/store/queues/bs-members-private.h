@@ -80,6 +80,10 @@ void          bs_members_settle_doubt  (BsMembers *self, const BsKey *key, guint
  * `last_bulk` is the last ticket of the path's own list. */
 void          bs_members_doubt_all     (BsMembers *self, guint64 last_bulk);
 void          bs_members_unset_all     (BsMembers *self, BsMemberFlags flags);
+/* The keys that are present and pinned. */
+void          bs_members_copy_pinned   (BsMembers *self, BsKeyTable *keys);
+/* Another program has removed the keys. */
+void          bs_members_note_missing  (BsMembers *self, const BsKeyTable *keys);
 /* One save more awaits its turn, or one fewer: with the last one the claims go. */
 void          bs_members_await_turn    (BsMembers *self);
 void          bs_members_stop_awaiting_turn (BsMembers *self);

@@ -217,6 +217,42 @@ bs_members_unset_all (BsMembers *self, BsMemberFlags flags)
 }
 
 void
+bs_members_copy_pinned (BsMembers *self, BsKeyTable *keys)
+{
+  const guint8 both = BS_MEMBER_PRESENT | BS_MEMBER_PINNED;
+
+  for (guint i = 0; i < BS_N_SHARDS; i++)
+    {
+      BsKeyTable *table = &self->shards[i].keys;
+      BsKeyTableIter iter = { 0, };
+      const BsKey *key;
+
+      g_mutex_lock (&self->locks[i].mutex);
+      while (self->shards[i].n_flagged[__builtin_ctz (BS_MEMBER_PINNED)] > 0 && bs_key_table_iter_next (table, &iter, &key))
+        if ((*bs_key_table_iter_get_marks (table, &iter) & both) == both)
+          bs_key_table_add (keys, key, bs_key_hash (key));
+      g_mutex_unlock (&self->locks[i].mutex);
+    }
+}
+
+void
+bs_members_note_missing (BsMembers *self, const BsKeyTable *keys)
+{
+  BsKeyTableIter iter = { 0, };
+  const BsKey *key;
+
+  while (bs_key_table_iter_next (keys, &iter, &key))
+    {
+      guint64 hash = bs_key_hash (key);
+      GMutex *mutex = &self->locks[bs_shard_index (hash)].mutex;
+
+      g_mutex_lock (mutex);
+      bs_members_note_absent (self, key, hash);
+      g_mutex_unlock (mutex);
+    }
+}
+
+void
 bs_members_await_turn (BsMembers *self)
 {
   g_atomic_int_inc (&self->n_awaiting_turn);

@@ -18,14 +18,18 @@ typedef enum
 } BsPathState;
 
 /* A path, tracked or not: the object that tracks it, and the operations on the path
- * as a whole that wait for their turn. */
+ * as a whole that wait for their turn.
+ *
+ * A path is first of all a name, by which it is asked for. Where the backing finds out
+ * that the name leads to a directory that may have other names, that directory is a
+ * path of its own, and the name has nothing but operations that track it. */
 struct _BsPath
 {
   gatomicrefcount ref_count;
 
   /* constant */
-  GFile *file;                  /* owned */
-  char *uri;                    /* owned */
+  GFile *file;                  /* owned; the very object that the backing is given */
+  char *uri;                    /* owned; NULL where the backing has made the file: no other object stands for the path */
 
   guint n_pins;                 /* under the store's paths_mutex: operations that keep it in the table */
 
@@ -36,13 +40,14 @@ struct _BsPath
   GWeakRef tracked;             /* not read under the mutex: that may run a binding's code */
   BsOperationList queue;
   BsOperationList saves;        /* the first one runs */
-  BsStoreOperation *running;    /* borrowed: the READY or RUNNING one of the queue */
+  BsStoreOperation *running;    /* borrowed: the READY or RUNNING one of the queue, or a TRACK of a name */
   BsStoreOperation *closing;    /* borrowed: the sync in the queue */
   BsStoreOperation *gathering;  /* owned: a sync that is not in the queue yet */
   BsTickets tickets;            /* of operations on many keys */
   BsStoreOperation *counting;   /* borrowed: the SYNC or UNTRACK that waits for tickets */
   guint n_awaited;              /* lists whose tickets it waits for */
   guint n_counts;               /* counts of awaited lists that were begun: the last one's number */
+  GPtrArray *awaiting;          /* owned, nullable: names whose TRACK waits for this path */
 };
 
 /* An operation on a path as a whole. */
@@ -56,14 +61,18 @@ typedef struct
   gboolean pins;                /* keeps the path in the store's table */
   gboolean internal;            /* part of an earlier operation: no path refuses it */
   GBytes *root;                 /* WRITE_ROOT: owned */
+  gboolean find_missing;        /* CHECK */
   BsTrackedPath *found;         /* TRACK: owned; the object that tracks the path, nullable */
 
   guint64 *barriers;            /* SYNC: owned; the last tickets that it covers, those of the shards and the path's */
   guint count;                  /* SYNC, UNTRACK: its number, once the awaited lists were counted */
   gboolean awaits_release;      /* TRACK: the former object is being finalized */
+  BsPath *awaited;              /* TRACK: borrowed, only to compare: the path behind the name that it waits for */
+  GPtrArray *woken;             /* UNTRACK, RELEASE: owned, nullable; names whose TRACK waits no more */
 } BsPathOperation;
 
-BsPath           *bs_path_new              (GFile *file) G_GNUC_WARN_UNUSED_RESULT;
+/* Takes the file over. */
+BsPath           *bs_path_new              (GFile *file, gboolean is_name) G_GNUC_WARN_UNUSED_RESULT;
 BsPath           *bs_path_ref              (BsPath *path);
 void              bs_path_unref            (BsPath *path);
 
@@ -85,6 +94,16 @@ BsStoreOperation *bs_path_queue_obtain_sync   (BsPath *path, BsPathOperation *sy
 /* The gathering sync becomes the closing one unless another is. */
 void              bs_path_queue_close_sync    (BsPath *path);
 gboolean          bs_path_queue_is_idle       (BsPath *path);
+GError           *bs_path_queue_in_commit_error (BsOperationKind kind, GFile *file) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Keeps every other operation from running at an untracked path, for a TRACK of a name
+ * that leads there. FALSE where one runs. */
+gboolean          bs_path_queue_claim         (BsPath *path, BsStoreOperation *track);
+/* Returns the names that wait for the path, to be woken with no lock held. */
+GPtrArray        *bs_path_queue_unclaim       (BsPath *path, BsDeferred *deferred) G_GNUC_WARN_UNUSED_RESULT;
+void              bs_path_queue_await         (BsPath *path, BsPath *name);
+/* Takes the array over; no lock held. */
+void              bs_path_queue_wake          (GPtrArray *names);
 
 /* An operation on a path has a ticket from when it is asked until it is done. FALSE
  * where the path refuses new operations and this one is not internal. Under the

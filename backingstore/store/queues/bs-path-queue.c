@@ -12,13 +12,13 @@
 #define N_LISTS (BS_N_SHARDS + 1)
 
 BsPath *
-bs_path_new (GFile *file)
+bs_path_new (GFile *file, gboolean is_name)
 {
   BsPath *path = g_new0 (BsPath, 1);
 
   g_atomic_ref_count_init (&path->ref_count);
-  path->file = g_object_ref (file);
-  path->uri = g_file_get_uri (file);
+  path->file = file;
+  path->uri = is_name ? g_file_get_uri (file) : NULL;
   g_mutex_init (&path->mutex);
   g_weak_ref_init (&path->tracked, NULL);
 
@@ -38,7 +38,7 @@ bs_path_unref (BsPath *path)
   if (!g_atomic_ref_count_dec (&path->ref_count))
     return;
 
-  g_assert (bs_path_queue_is_idle (path) && path->saves.head == NULL && path->tickets.first == NULL);
+  g_assert (bs_path_queue_is_idle (path) && path->saves.head == NULL && path->tickets.first == NULL && path->awaiting == NULL);
   g_object_unref (path->file);
   g_free (path->uri);
   g_weak_ref_clear (&path->tracked);
@@ -50,6 +50,13 @@ gboolean
 bs_path_queue_is_idle (BsPath *path)
 {
   return path->queue.head == NULL && path->gathering == NULL;
+}
+
+GError *
+bs_path_queue_in_commit_error (BsOperationKind kind, GFile *file)
+{
+  return bs_operation_error (kind, NULL, file, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                             "called from inside a commit function that the path's saves wait for, it would wait for itself");
 }
 
 /* An operation may always run until it has counted the tickets that it awaits. */
@@ -75,6 +82,8 @@ is_eligible (BsPath *path, BsPathOperation *self)
   switch ((int) self->operation.kind)
     {
     case BS_KIND_TRACK:
+      if (self->awaited != NULL)
+        return FALSE;
       return path->state == BS_PATH_UNTRACKED ||
              (!self->awaits_release && (path->state == BS_PATH_TRACKED || is_before_untrack (&self->operation)));
     case BS_KIND_SYNC:
@@ -124,6 +133,55 @@ void
 bs_path_queue_dispatch (BsPath *path, BsDeferred *deferred)
 {
   bs_path_queue_advance (path, NULL, deferred);
+}
+
+gboolean
+bs_path_queue_claim (BsPath *path, BsStoreOperation *track)
+{
+  if (path->state != BS_PATH_UNTRACKED || path->running != NULL)
+    return FALSE;
+
+  path->running = track;
+  return TRUE;
+}
+
+GPtrArray *
+bs_path_queue_unclaim (BsPath *path, BsDeferred *deferred)
+{
+  path->running = NULL;
+  bs_path_queue_dispatch (path, deferred);
+
+  return g_steal_pointer (&path->awaiting);
+}
+
+void
+bs_path_queue_await (BsPath *path, BsPath *name)
+{
+  if (path->awaiting == NULL)
+    path->awaiting = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_path_unref);
+  g_ptr_array_add (path->awaiting, bs_path_ref (name));
+}
+
+void
+bs_path_queue_wake (GPtrArray *names)
+{
+  if (names == NULL)
+    return;
+
+  for (guint i = 0; i < names->len; i++)
+    {
+      BsPath *name = g_ptr_array_index (names, i);
+      BsDeferred deferred = { NULL, };
+
+      g_mutex_lock (&name->mutex);
+      for (BsStoreOperation *operation = name->queue.head; operation != NULL; operation = operation->next)
+        ((BsPathOperation *) operation)->awaited = NULL;
+      bs_path_queue_dispatch (name, &deferred);
+      g_mutex_unlock (&name->mutex);
+
+      bs_deferred_run (&deferred);
+    }
+  g_ptr_array_unref (names);
 }
 
 /* The last ticket of a list so far. */

@@ -3,6 +3,8 @@
 
 #include "store/threads/bs-notifier-private.h"
 
+#include "base/bs-fork-private.h"
+
 /* The time for which changes are gathered before they are told, in milliseconds. */
 #define DELAY 10
 
@@ -28,6 +30,7 @@ struct _BsNotifier
   gatomicrefcount n_owners;
 
   GMainContext *context;  /* owned; constant */
+  guint n_forks;          /* constant: a forked child says nothing for its parent */
   GWeakRef reporter;      /* of all reports: GLib allows no more than 65535 weak references to an object */
 
   GMutex mutex;
@@ -78,6 +81,7 @@ bs_notifier_new (void)
   g_atomic_ref_count_init (&notifier->n_owners);
   g_mutex_init (&notifier->mutex);
   notifier->context = g_main_context_ref_thread_default ();
+  notifier->n_forks = bs_n_forks;
   g_weak_ref_init (&notifier->reporter, NULL);
   notifier->notices = g_ptr_array_new_with_free_func (notice_unref);
   notifier->queued = g_hash_table_new (notice_hash, notice_equal);
@@ -154,6 +158,9 @@ tell (gpointer data)
   BsNotifier *notifier = data;
   g_autoptr (GPtrArray) notices = g_ptr_array_new_with_free_func (notice_unref);
 
+  if (notifier->n_forks != bs_n_forks)
+    return G_SOURCE_REMOVE;
+
   g_mutex_lock (&notifier->mutex);
   g_clear_pointer (&notifier->source, g_source_unref);
   g_ptr_array_extend_and_steal (notices, g_steal_pointer (&notifier->notices));
@@ -170,6 +177,12 @@ tell (gpointer data)
 static void
 add (BsNotifier *notifier, Notice *notice)
 {
+  if (notifier->n_forks != bs_n_forks)
+    {
+      notice_unref (notice);
+      return;
+    }
+
   g_mutex_lock (&notifier->mutex);
   g_ptr_array_add (notifier->notices, notice);
   if (notice->pspec != NULL && notice->pending == NULL)
@@ -235,7 +248,8 @@ take (BsNotifier *notifier, GObject *object)
 void
 bs_notifier_forget (BsNotifier *notifier, GObject *object)
 {
-  g_ptr_array_unref (take (notifier, object));
+  if (notifier->n_forks == bs_n_forks)
+    g_ptr_array_unref (take (notifier, object));
 }
 
 void
@@ -243,7 +257,7 @@ bs_notifier_tell_now (BsNotifier *notifier, GMainContext *context, GObject *obje
 {
   g_autoptr (GPtrArray) notices = NULL;
 
-  if (context != notifier->context)
+  if (context != notifier->context || notifier->n_forks != bs_n_forks)
     return;
 
   notices = take (notifier, object);
@@ -254,6 +268,9 @@ void
 bs_notifier_notify (BsNotifier *notifier, GObject *object, GParamSpec *pspec, int *pending)
 {
   Notice *notice;
+
+  if (notifier->n_forks != bs_n_forks)
+    return;
 
   if (pending != NULL)
     {

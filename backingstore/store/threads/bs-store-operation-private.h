@@ -41,6 +41,7 @@ typedef enum
   BS_KIND_SYNC,
   BS_KIND_LOAD_ROOT,
   BS_KIND_WRITE_ROOT,
+  BS_KIND_CHECK,
   BS_KIND_SAVE,
   /* in no queue */
   BS_KIND_REGISTER_ALL,

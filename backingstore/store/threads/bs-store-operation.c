@@ -72,6 +72,7 @@ kind_title (BsOperationKind kind)
     [BS_KIND_SYNC] = "Syncing the path",
     [BS_KIND_LOAD_ROOT] = "Loading the root blob",
     [BS_KIND_WRITE_ROOT] = "Replacing the root blob",
+    [BS_KIND_CHECK] = "Checking the path",
     [BS_KIND_SAVE] = "Saving",
     [BS_KIND_REGISTER_ALL] = "Registering all keys",
     [BS_KIND_DELETE_KEYS] = "Deleting persisted keys",

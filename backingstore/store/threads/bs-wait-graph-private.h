@@ -19,6 +19,9 @@ struct _BsWaitEdge
 /* FALSE where this thread could only wait for itself. `edge` is zeroed memory,
  * in use until bs_wait_graph_leave(). May be called under a path's lock. */
 gboolean bs_wait_graph_enter (BsWaitEdge *edge, gconstpointer path);
+/* The blocking call of that edge waits for another path, and may be another thread's.
+ * FALSE where it could only wait for itself. */
+gboolean bs_wait_graph_move  (BsWaitEdge *edge, gconstpointer path);
 void     bs_wait_graph_leave (BsWaitEdge *edge);
 
 G_END_DECLS

@@ -64,6 +64,24 @@ bs_wait_graph_enter (BsWaitEdge *edge, gconstpointer path)
   return awaited == NULL;
 }
 
+gboolean
+bs_wait_graph_move (BsWaitEdge *edge, gconstpointer path)
+{
+  gconstpointer awaited = path;
+
+  if (edge->saving == NULL)
+    return TRUE;
+
+  g_mutex_lock (&edges_mutex);
+  while (awaited != NULL && awaited != edge->saving)
+    awaited = find_awaited (awaited);
+  if (awaited == NULL)
+    edge->awaited = path;
+  g_mutex_unlock (&edges_mutex);
+
+  return awaited == NULL;
+}
+
 void
 bs_wait_graph_leave (BsWaitEdge *edge)
 {
