@@ -146,7 +146,7 @@ test_names (Case *self, gconstpointer data)
   g_assert_true (by_link == self->tracked);
   assert_name (self->tracked, linked);
   run_until (n_notified > 0);
-  /* What a caller was given stays valid. */
+  /* The file that a caller was given stays valid. */
   g_assert_cmpstr (g_file_peek_path (first), ==, self->files.path_name);
 
   by_spelling = track (self, spelled);
