@@ -4,6 +4,9 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -91,6 +94,7 @@ static struct
   int (*fsetxattr) (int, const char *, const void *, size_t, int);
   int (*fstatfs) (int, struct statfs *);
   int (*flock) (int, int);
+  int (*openat) (int, const char *, int, ...);
 } library;
 
 void
@@ -103,6 +107,7 @@ file_calls_init (void)
   *(void **) &library.fsetxattr = dlsym (RTLD_NEXT, "fsetxattr");
   *(void **) &library.fstatfs = dlsym (RTLD_NEXT, sizeof (off_t) == 8 ? "fstatfs64" : "fstatfs");
   *(void **) &library.flock = dlsym (RTLD_NEXT, "flock");
+  *(void **) &library.openat = dlsym (RTLD_NEXT, "openat64");
   calls.calls = g_ptr_array_new_with_free_func (g_free);
 }
 
@@ -126,6 +131,33 @@ linkat (int from_fd,
         int flags)
 {
   return enter_call ("linkat", from) ? library.linkat (from_fd, from, to_fd, to, flags) : -1;
+}
+
+/* Only a call that is to fail is looked at: all others are too many to be put in a list. */
+int
+openat (int fd,
+        const char *path,
+        int flags,
+        ...)
+{
+  va_list arguments;
+  gboolean fails;
+  mode_t mode;
+
+  va_start (arguments, flags);
+  mode = flags & (O_CREAT | O_TMPFILE) ? va_arg (arguments, mode_t) : 0;
+  va_end (arguments);
+
+  g_mutex_lock (&calls.mutex);
+  fails = calls.failing != NULL && g_str_has_prefix (calls.failing, "openat ") && strcmp (calls.failing + strlen ("openat "), path) == 0;
+  if (fails)
+    {
+      g_clear_pointer (&calls.failing, g_free);
+      errno = calls.code;
+    }
+  g_mutex_unlock (&calls.mutex);
+
+  return fails ? -1 : library.openat (fd, path, flags, mode);
 }
 
 int

@@ -74,7 +74,8 @@ static struct
 static void
 swap_folder (void)
 {
-  const char *path = g_steal_pointer (&swap.path);
+  /* Scratch is swept on a thread of its own. */
+  const char *path = __atomic_exchange_n (&swap.path, NULL, __ATOMIC_ACQ_REL);
 
   if (path == NULL)
     return;

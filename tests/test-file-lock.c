@@ -132,8 +132,8 @@ write_many (Fixture *fixture)
   write_blob (fixture, fixture->key);
 }
 
-/* The leftovers of a killed process go while its successor works, whose own blobs stay:
- * that of a key which was there before, too. */
+/* Blobs that a killed process left go while its successor works, whose own blobs
+ * stay: that of a key which was there before, too. */
 static void
 test_leftovers (Fixture *fixture,
                 gconstpointer data)

@@ -482,6 +482,45 @@ test_recovery_fails (Fixture *fixture,
   g_assert_false (is_marked (fixture));
 }
 
+static gpointer
+fail_in_thread (gpointer user_data)
+{
+  g_error_free (sync_error (user_data));
+
+  return NULL;
+}
+
+/* In one folder: few changes, of which more are files than are synced side by side. */
+#define N_IN_FOLDER 200
+
+static GPtrArray *
+persist_in_one_folder (Fixture *fixture)
+{
+  GPtrArray *keys = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; i < N_IN_FOLDER; i++)
+    {
+      char *key = bs_key_generate ();
+
+      memcpy (key, "ab", 2);
+      g_ptr_array_add (keys, key);
+      write_blob (fixture, key);
+      persist_blob (fixture, key);
+    }
+  forget_calls ();
+
+  return keys;
+}
+
+static guint
+count_synced (const char *key)
+{
+  g_autofree char *hex = get_hex (key);
+  g_autofree char *call = g_strconcat ("fsync ", hex, NULL);
+
+  return count_calls (call);
+}
+
 /* The next sync fails for the same reason, and says so, though it calls nothing. */
 static void
 test_says_why_again (Fixture *fixture,
@@ -501,6 +540,192 @@ test_says_why_again (Fixture *fixture,
     }
 }
 
+/* An error in any of the batches is that of its file alone. */
+static void
+test_batches (Fixture *fixture,
+              gconstpointer data)
+{
+  static const guint victims[] = { 60, 128, N_IN_FOLDER - 1 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (victims); i++)
+    {
+      g_autoptr (GPtrArray) keys = persist_in_one_folder (fixture);
+      const char *victim = keys->pdata[victims[i]];
+      g_autofree char *hex = get_hex (victim);
+      g_autoptr (GError) error = NULL;
+
+      fail_once ("fsync", hex, EIO);
+      error = sync_error (fixture);
+      g_assert_nonnull (strstr (error->message, "1 blobs"));
+      g_assert_nonnull (strstr (error->message, victim));
+      for (guint j = 0; j < keys->len; j++)
+        g_assert_cmpuint (count_synced (keys->pdata[j]), ==, 1);
+      g_assert_cmpuint (count_calls ("syncfs persisted"), ==, 0);
+
+      persist_blob (fixture, victim);
+      g_assert_cmpuint (count_rewritten (fixture), ==, i + 1);
+      sync_path (fixture);
+      for (guint j = 0; j < keys->len; j++)
+        delete_blob (fixture, keys->pdata[j]);
+      sync_path (fixture);
+    }
+}
+
+/* Descriptors run out within a batch: each file is synced once all the same. */
+static void
+test_batches_few_descriptors (Fixture *fixture,
+                              gconstpointer data)
+{
+  for (guint n_left = 3; n_left < 60; n_left += 19)
+    {
+      g_autoptr (GPtrArray) keys = persist_in_one_folder (fixture);
+      g_autoptr (GError) error = NULL;
+      GArray *taken = take_descriptors (n_left);
+
+      bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error);
+      give_descriptors (taken);
+      g_assert_no_error (error);
+      g_assert_cmpuint (count_calls ("syncfs persisted"), ==, 0);
+      for (guint j = 0; j < keys->len; j++)
+        g_assert_cmpuint (count_synced (keys->pdata[j]), ==, 1);
+      g_assert_false (is_marked (fixture));
+    }
+}
+
+/* In user space nothing takes the place of opening each file. */
+static void
+test_no_descriptors_in_user_space (Fixture *fixture,
+                                   gconstpointer data)
+{
+  g_autoptr (GPtrArray) keys = persist_in_one_folder (fixture);
+  g_autoptr (GError) error = NULL;
+  GArray *taken;
+
+  pretend_type (0x65735546);
+  taken = take_descriptors (0);
+  error = sync_error (fixture);
+  give_descriptors (taken);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+  g_assert_true (is_marked (fixture));
+
+  /* None has failed for that: the next one syncs them. */
+  sync_path (fixture);
+  for (guint j = 0; j < keys->len; j++)
+    g_assert_cmpuint (count_synced (keys->pdata[j]), ==, 1);
+  g_assert_cmpuint (count_rewritten (fixture), ==, 0);
+  pretend_type (0);
+}
+
+/* syncfs() reports one error for copied blobs too, and for those that were added while it
+ * ran. */
+static void
+test_file_system_fails_for_all (Fixture *fixture,
+                                gconstpointer data)
+{
+  g_autoptr (GPtrArray) keys = persist_many (fixture);
+  g_autofree char *copied = write_other (fixture);
+  g_autofree char *late = write_other (fixture);
+  g_autofree char *hex = get_hex (copied);
+  g_autoptr (GError) error = NULL;
+  GThread *thread;
+  guint before;
+
+  fail_once ("linkat", hex, EXDEV);
+  persist_blob (fixture, copied);
+  fail_once ("syncfs", "persisted", EIO);
+  hold_call ("syncfs persisted");
+  thread = g_thread_new ("sync", fail_in_thread, fixture);
+  wait_until_held ();
+  persist_blob (fixture, late);
+  hold_call (NULL);
+  g_thread_join (thread);
+
+  error = sync_error (fixture);
+  g_assert_error (error, G_IO_ERROR, (int) g_io_error_from_errno (EIO));
+  g_assert_nonnull (strstr (error->message, g_strerror (EIO)));
+  g_assert_nonnull (strstr (error->message, "302 blobs"));
+
+  before = count_rewritten (fixture);
+  persist_blob (fixture, copied);
+  persist_blob (fixture, late);
+  g_assert_cmpuint (count_rewritten (fixture), ==, before + 2);
+  for (guint i = 0; i < keys->len; i++)
+    persist_blob (fixture, keys->pdata[i]);
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+}
+
+/* A blob that a verification has set aside is found after a power cut. */
+static void
+test_quarantine_synced (Fixture *fixture,
+                        gconstpointer data)
+{
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+  cut_short (blob, 10);
+  g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  if (error == NULL)
+    {
+      g_test_skip ("This file system has no extended attributes");
+      return;
+    }
+  g_clear_error (&error);
+
+  forget_calls ();
+  fail_once ("fsync", ".quarantine", EIO);
+  error = sync_error (fixture);
+  g_assert_error (error, G_IO_ERROR, (int) g_io_error_from_errno (EIO));
+  g_assert_cmpuint (count_calls ("fsync .quarantine"), ==, 1);
+  sync_path (fixture);
+  g_assert_cmpuint (count_calls ("fsync .quarantine"), ==, 2);
+  sync_path (fixture);
+  g_assert_cmpuint (count_calls ("fsync .quarantine"), ==, 2);
+}
+
+/* The errors of a lock and a marker that can't be had say what the system said. */
+static void
+test_error_codes (Fixture *fixture,
+                  gconstpointer data)
+{
+  static const struct
+  {
+    const char *name;
+    int code;
+    GQuark (*domain) (void);
+    int error;
+  } calls[] = {
+    { ".lock", EACCES, g_io_error_quark, G_IO_ERROR_PERMISSION_DENIED },
+    { ".lock", EROFS, g_io_error_quark, G_IO_ERROR_READ_ONLY },
+    { ".lock", ENOSPC, g_io_error_quark, G_IO_ERROR_NO_SPACE },
+    { ".lock", EDQUOT, g_io_error_quark, G_IO_ERROR_NO_SPACE },
+    { ".lock", ENXIO, bs_error_quark, BS_ERROR_FOREIGN },
+    { ".lock", EISDIR, bs_error_quark, BS_ERROR_FOREIGN },
+    { ".backingstore", EACCES, g_io_error_quark, G_IO_ERROR_PERMISSION_DENIED },
+    { ".backingstore", EMFILE, g_io_error_quark, G_IO_ERROR_TOO_MANY_OPEN_FILES },
+    { ".backingstore", ENODEV, bs_error_quark, BS_ERROR_FOREIGN },
+    { ".backingstore", ELOOP, bs_error_quark, BS_ERROR_FOREIGN },
+  };
+  g_autofree char *name = g_build_filename (fixture->directory, "codes", NULL);
+  g_autoptr (GFile) file = g_file_new_for_path (name);
+
+  g_assert_cmpuint (count_listed (fixture->backing, file), ==, 0);
+  bs_backing_release_path (fixture->backing, file, NULL, NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_test_message ("%s: %s", calls[i].name, g_strerror (calls[i].code));
+      fail_once ("openat", calls[i].name, calls[i].code);
+      error = sanitize_error (fixture->backing, file);
+      g_assert_error (error, calls[i].domain (), calls[i].error);
+      g_assert_nonnull (strstr (error->message, name));
+    }
+}
+
 int
 main (int argc,
       char *argv[])
@@ -516,6 +741,12 @@ main (int argc,
     { "folder-fails", test_folder_fails },
     { "folder-moved", test_folder_moved },
     { "folder-moved-many", test_folder_moved_many },
+    { "batches", test_batches },
+    { "batches-few-descriptors", test_batches_few_descriptors },
+    { "no-descriptors-in-user-space", test_no_descriptors_in_user_space },
+    { "file-system-fails-for-all", test_file_system_fails_for_all },
+    { "quarantine", test_quarantine_synced },
+    { "error-codes", test_error_codes },
     { "file-system-fails", test_file_system_fails },
     { "file-system-fails-few-descriptors", test_file_system_fails_few_descriptors },
     { "two-paths", test_two_paths },

@@ -33,7 +33,7 @@
  * A rule with a key concerns calls for that key, bulk calls whose set has it
  * included; one without concerns every call of the operation.
  *
- * It is safe to use from any thread. No lock is held while a call waits or is
+ * A fault backing is safe to use from any thread. No lock is held while a call waits or is
  * in the backing inside.
  */
 

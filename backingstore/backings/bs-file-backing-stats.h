@@ -24,7 +24,7 @@ G_BEGIN_DECLS
  * @quarantined: bad blobs set aside
  * @foreign: files seen in persisted paths that are not ours, and were left alone
  *
- * What a file backing has done since it was made.
+ * The figures of a file backing since it was made.
  */
 typedef struct
 {

@@ -41,18 +41,24 @@
  * or around it. Files in a store that are not its own are left alone.
  *
  * One backing at a time has a directory: another one, in this process or a
- * different one, gets %BS_ERROR_BUSY. A persisted directory that can't
- * be written, on a read-only medium or for want of permission, is open for reading: no
- * lock is taken there and nothing made, and changes fail with %G_IO_ERROR_READ_ONLY or
- * %G_IO_ERROR_PERMISSION_DENIED. A persisted path is a directory and not a name: one that is renamed or replaced
- * while it is in use fails with %BS_ERROR_MOVED when it is synced or its root is written,
- * and from then on when it is changed, until its name leads to it again. A scratch
- * directory that is renamed goes on being used where it is now. A persisted path is let go by
+ * different one, gets %BS_ERROR_BUSY. Where the file system has no locks, opening it
+ * fails with %G_IO_ERROR_NOT_SUPPORTED. A persisted path is let go by
  * [method@Backing.release_path], all of them by [method@Backing.close].
  *
- * What an earlier process left in a scratch directory is removed when the
- * directory is first used. Only where blobs stood in it before it was marked is
- * it never emptied, since they may be the only copy; it stays without a marker.
+ * A persisted directory that can't be written, on a read-only medium or for want of
+ * permission, is open for reading: no lock is taken there and nothing made, and changes
+ * fail with %G_IO_ERROR_READ_ONLY or %G_IO_ERROR_PERMISSION_DENIED.
+ *
+ * A persisted path is a directory and not a name. Where the directory was renamed, replaced
+ * or removed while it is in use, or another machine has opened it meanwhile, syncing it or
+ * writing its root fails with %BS_ERROR_MOVED, and from then on each change, until the
+ * name leads to it again.
+ *
+ * Blobs that an earlier process left in a scratch directory are removed in the
+ * background, once the directory is first used. Only where blobs stood in it
+ * before it was marked, or another machine may be using it, is it never
+ * emptied, since they may be the only copy. A scratch directory that is renamed
+ * goes on being used where it is now; one that is removed is made again.
  *
  * Directories are made with mode 0700 and files with 0600, whatever the umask. In a
  * persisted directory that its owner has opened to others new files and folders have the
@@ -67,7 +73,8 @@
  * [method@Backing.verify_persisted] does that at a path, and moves a bad blob to
  * the folder `.quarantine` there; so does [method@Backing.sanitize_path], for each
  * blob, if the path was changed and not synced when it was last used. A blob
- * without the attribute, as another program leaves it, is taken as it is.
+ * without the attribute, as another program leaves it, is taken as it is. So is one whose
+ * file was written again later, as when a backup is restored in place.
  *
  * ## When it is durable
  *
@@ -94,12 +101,13 @@
  * - %BS_ERROR_FOREIGN, %BS_ERROR_BUSY as above;
  * - %BS_ERROR_NOT_SUPPORTED if a [iface@Gio.File] has no local path, or the
  *   directory was written by a newer version;
+ * - %BS_ERROR_MOVED as above;
  * - %BS_ERROR_CLOSED after [method@Backing.close].
  *
  * A child of a fork cannot use the backing of its parent: its calls fail with
  * %BS_ERROR_CLOSED, and closing or dropping it there removes nothing.
  *
- * It is safe to use from any thread. Every directory keeps some file
+ * A file backing is safe to use from any thread. Every directory keeps some file
  * descriptors open, all of them together at most a quarter of what the process
  * may have.
  */

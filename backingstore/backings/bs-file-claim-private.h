@@ -57,8 +57,9 @@ bs_file_claim_get_path (const BsFileClaim *self)
 
 /* Gives the directory another name. One thread at a time. */
 void     bs_file_claim_set_path   (BsFileClaim *self, const char *path);
-/* Whether the name leads to the directory, and the lock in it is ours. */
-gboolean bs_file_claim_is_current (const BsFileClaim *self);
+/* Returns 0 if the name leads to the directory, and the lock in it is ours; ESTALE if not;
+ * another errno if that can't be found out. */
+int      bs_file_claim_check      (const BsFileClaim *self);
 
 /* For an errno of the library or the system, about a file in the directory. */
 void     bs_file_claim_set_error  (const BsFileClaim *self, int code, GError **error);

@@ -20,7 +20,7 @@ static const char *const markers[] = {
   [BS_FILE_DIRECTORY_PERSISTED] = "backingstore 1 persisted\n",
 };
 
-/* What a directory without a marker holds. */
+/* The contents of a directory without a marker. */
 typedef struct
 {
   gboolean has_blobs;
@@ -477,7 +477,6 @@ adopt_claim (BsFileClaim *self,
   bs_file_lock_close (&self->lock);
   self->lock = other->lock;
   bs_file_lock_init (&other->lock);
-  self->n_forks = other->n_forks;
   self->identity = other->identity;
   self->marked = other->marked;
   g_atomic_int_set (&self->refusal, other->refusal);
@@ -533,18 +532,21 @@ bs_file_claim_drop (BsFileClaim *self)
   self->fd = -1;
 }
 
-gboolean
-bs_file_claim_is_current (const BsFileClaim *self)
+int
+bs_file_claim_check (const BsFileClaim *self)
 {
-  const char *path = bs_file_claim_get_path (self);
   struct stat named;
   struct stat held;
 
   /* Both are asked now: file systems give numbers again, or change them. */
-  if (stat (path, &named) != 0 || fstat (self->fd, &held) != 0 || held.st_nlink == 0 || !is_same_file (&named, &held))
-    return FALSE;
+  if (stat (bs_file_claim_get_path (self), &named) != 0)
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? ESTALE : errno;
+  if (fstat (self->fd, &held) != 0)
+    return errno;
+  if (held.st_nlink == 0 || !is_same_file (&named, &held))
+    return ESTALE;
 
-  return self->lock.fd < 0 || bs_file_lock_is_held (&self->lock, self->fd);
+  return self->lock.fd < 0 || bs_file_lock_is_held (&self->lock, self->fd) ? 0 : ESTALE;
 }
 
 GIOErrorEnum

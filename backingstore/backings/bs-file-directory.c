@@ -346,14 +346,26 @@ bs_file_directory_get_refusal (BsFileDirectory *self)
   return g_atomic_int_get (&self->claim.refusal);
 }
 
+/* The lock may be replaced by another thread, which has the mutex. */
+static int
+check_current (BsFileDirectory *self)
+{
+  int code;
+
+  g_mutex_lock (&self->mutex);
+  code = bs_file_claim_check (&self->claim);
+  g_mutex_unlock (&self->mutex);
+
+  if (code == 0 || code == ESTALE)
+    g_atomic_int_set (&self->moved, code != 0);
+
+  return code;
+}
+
 gboolean
 bs_file_directory_is_current (BsFileDirectory *self)
 {
-  gboolean current = bs_file_claim_is_current (&self->claim);
-
-  g_atomic_int_set (&self->moved, !current);
-
-  return current;
+  return check_current (self) == 0;
 }
 
 gboolean
@@ -361,9 +373,16 @@ bs_file_directory_check_moved (BsFileDirectory *self,
                                GError **error)
 {
   g_autofree char *name = NULL;
+  int code = check_current (self);
 
-  if (bs_file_directory_is_current (self))
+  if (code == 0)
     return TRUE;
+
+  if (code != ESTALE)
+    {
+      bs_file_directory_set_error (self, code, error);
+      return FALSE;
+    }
 
   name = g_filename_display_name (bs_file_claim_get_path (&self->claim));
   g_set_error (error, BS_ERROR, BS_ERROR_MOVED, "%s does not lead to the directory that was opened: it was renamed, replaced or removed", name);

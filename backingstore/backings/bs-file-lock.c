@@ -229,7 +229,7 @@ bs_file_lock_is_held (const BsFileLock *self,
                       int directory_fd)
 {
   char holder[MAX_HOLDER];
-  gboolean held = FALSE;
+  gboolean held;
   int fd;
 
   if (!is_named (self->fd, directory_fd))
@@ -239,11 +239,13 @@ bs_file_lock_is_held (const BsFileLock *self,
 
   /* Read anew: another machine has a page cache of its own. */
   fd = TEMP_FAILURE_RETRY (openat (directory_fd, BS_FILE_LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (fd < 0 && errno != EMFILE && errno != ENFILE && errno != ENOMEM)
+    return FALSE;
+
+  /* Without a descriptor ours has to do. */
+  held = read_holder (fd >= 0 ? fd : self->fd, holder) && strcmp (holder, self->holder) == 0;
   if (fd >= 0)
-    {
-      held = read_holder (fd, holder) && strcmp (holder, self->holder) == 0;
-      close (fd);
-    }
+    close (fd);
 
   return held;
 }

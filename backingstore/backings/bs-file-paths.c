@@ -9,7 +9,7 @@
 #include <glib/gstdio.h>
 #include <unistd.h>
 
-/* What a path that was opened by its directory carries. */
+/* The data that a path opened by its directory carries. */
 static G_DEFINE_QUARK (bs-file-directory, directory)
 
 void

@@ -12,7 +12,7 @@
  *
  * A backing that keeps everything in memory.
  *
- * It is meant for tests, for applications that want the pool without a disk,
+ * A memory backing is meant for tests, for applications that want the pool without a disk,
  * and as the shortest complete example of a [iface@Backing]: all its virtual
  * functions behave as the interface says.
  *
@@ -25,7 +25,7 @@
  *
  * Blobs are not copied: the bytes that were written are the ones that are read.
  *
- * It is safe to use from any thread.
+ * A memory backing is safe to use from any thread.
  */
 
 typedef struct

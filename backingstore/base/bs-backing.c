@@ -856,9 +856,9 @@ bs_backing_sanitize_path (BsBacking *self,
  * Makes durable what was done at a path: when it returns, everything that was
  * persisted and deleted there before the call survives a power cut.
  *
- * Blocks, in the calling thread. Fails with a %G_IO_ERROR of the system, or
- * %G_IO_ERROR_CANCELLED. What it should have covered is not durable then, and
- * need not become so at the next call.
+ * Blocks, in the calling thread. Fails with %BS_ERROR_MOVED if @path leads elsewhere by
+ * now, a %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED. What it should have covered
+ * is not durable then, and need not become so at the next call.
  *
  * Returns: %TRUE on success, %FALSE with @error set
  */
@@ -969,8 +969,9 @@ bs_backing_delete_persisted_keys (BsBacking *self,
  * power cut, and an interruption before that leaves the old root or the new one, whole.
  *
  * Blocks, in the calling thread. Fails with %BS_ERROR_NOT_SUPPORTED if the
- * backing does not implement it, %G_IO_ERROR_NO_SPACE or another %G_IO_ERROR of
- * the system, or %G_IO_ERROR_CANCELLED.
+ * backing does not implement it, %BS_ERROR_MOVED if @path leads elsewhere by now,
+ * %G_IO_ERROR_NO_SPACE or another %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
  *
  * Returns: %TRUE on success, %FALSE with @error set
  */

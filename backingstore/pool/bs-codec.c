@@ -20,7 +20,7 @@
  *
  * ## What a codec must promise
  *
- * What `decode` makes of the bytes that `encode` made of an object stands for
+ * The result of `decode`, from the bytes that `encode` made of an object, stands for
  * that object. An object that a pool holds must not be changed: give the item a
  * new one with [method@Item.replace_object]. A function that fails sets an
  * error. One that returns %NULL without an error, as a function written in

@@ -27,7 +27,7 @@ BsTrim        *bs_trim_new             (BsCache *cache, guint64 target, int prio
 void           bs_trim_unref           (BsTrim *self);
 /* Takes over a reference on the trim. */
 BsDelivery     bs_trim_delivery        (BsTrim *self);
-/* What that delivers, for a delivery that does more. */
+/* The function of that delivery, for one that does more. */
 gpointer       bs_trim_deliver         (gpointer trim, gpointer value, GError **error);
 /* To be followed by bs_cache_settle(). */
 void           bs_trim_start           (BsTrim *self, BsWaiter *waiter);

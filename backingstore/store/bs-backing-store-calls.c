@@ -690,7 +690,7 @@ bs_backing_store_wait_finished_finish (BsBackingStore *self, GAsyncResult *resul
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Refuses new work with %BS_ERROR_CLOSED, finishes what was asked, and releases
+ * Refuses new work with %BS_ERROR_CLOSED, finishes earlier work, and releases
  * the paths and the backing.
  *
  * Content in memory stays loadable; content in primary storage may be gone.

@@ -377,7 +377,7 @@ bs_task_tracker_wait_blocking (BsTaskTracker *self, const char *operation, GCanc
       bs_executor_get_current () == self->executor)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                   "%s: called from inside one of the store's tasks, it would wait for itself", operation);
+                   "%s: a blocking call from inside one of the store's tasks would wait for itself", operation);
       return FALSE;
     }
 

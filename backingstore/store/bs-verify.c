@@ -341,7 +341,7 @@ begin (BsVerify *self, BsVerifyRun *run)
 static GError *
 busy_error (BsVerify *self)
 {
-  return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, bs_tracked_path_peek_file (self->tracked), BS_ERROR, BS_ERROR_BUSY, "it is running");
+  return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, bs_tracked_path_peek_file (self->tracked), BS_ERROR, BS_ERROR_BUSY, "this verification is running");
 }
 
 /**

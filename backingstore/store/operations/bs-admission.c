@@ -37,7 +37,7 @@ bs_admission_check (BsBackingStore *store, const BsRequest *request, BsWaiter *w
   if (request->kind == BS_KIND_CLOSE)
     {
       if (waiter->blocking && bs_admission_is_inside (store))
-        return refuse (request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "called from inside one of the store's tasks, it would wait for itself");
+        return refuse (request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "a blocking call from inside one of the store's tasks would wait for itself");
       return NULL;
     }
 
@@ -46,9 +46,9 @@ bs_admission_check (BsBackingStore *store, const BsRequest *request, BsWaiter *w
   if (request->tracked != NULL && request->tracked->store != store)
     return refuse (request, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the tracked path belongs to another store");
   if (waiter->blocking && bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL)
-    return refuse (request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "called from inside a function of the same store's backing, it would wait for itself");
+    return refuse (request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "a blocking call from inside a function of the same store's backing would wait for itself");
   if (request->kind == BS_KIND_SAVE && waiter->blocking && !bs_wait_graph_enter (&waiter->wait, request->tracked->path))
-    return refuse (request, BS_ERROR, BS_ERROR_BUSY, "called from inside a commit function, it would wait for that function's own save");
+    return refuse (request, BS_ERROR, BS_ERROR_BUSY, "a blocking call from inside a commit function would wait for that function's own save");
 
   return NULL;
 }

@@ -22,14 +22,13 @@ refusal_to_error (const BsRequest *request, BsAskedState state)
       return bs_key_queue_pinned_error (key, file);
     case BS_ASKED_CANCELLED:
       return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
-    case BS_ASKED_RUNNING:
-      return bs_operation_error (request->kind, key, file, BS_ERROR, BS_ERROR_BUSY, "it is running");
     case BS_ASKED_IN_COMMIT:
       return bs_path_queue_in_commit_error (request->kind, file);
     case BS_ASKED_NOTHING:
       return NULL;
     case BS_ASKED_WAITS:
     case BS_ASKED_STARTS:
+    case BS_ASKED_RUNS:
     default:
       g_assert_not_reached ();
     }
@@ -73,7 +72,7 @@ ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter,
   BsDeferred deferred = { NULL, };
   BsAsked asked = enqueue (operation, waiter, &deferred);
 
-  if (asked.state == BS_ASKED_WAITS || asked.state == BS_ASKED_STARTS)
+  if (asked.state == BS_ASKED_WAITS || asked.state == BS_ASKED_STARTS || asked.state == BS_ASKED_RUNS)
     {
       if (may_await_functions (request, waiter))
         bs_executor_lend_place (store->function_executor, store);
@@ -87,7 +86,7 @@ ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter,
     }
 
   /* An operation on the stack may be gone once it has run. */
-  if (asked.state == BS_ASKED_STARTS && asked.start->state == BS_OPERATION_RUNNING)
+  if (asked.state == BS_ASKED_RUNS)
     asked.start->klass->run (asked.start);
   else if (asked.state == BS_ASKED_STARTS)
     bs_store_operation_start (asked.start, waiter);
@@ -98,7 +97,7 @@ ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter,
 static gboolean
 is_on_key (const BsRequest *request)
 {
-  return request->kind <= BS_KIND_VERIFY;
+  return request->kind <= BS_KIND_LAST_ON_KEY;
 }
 
 static guint

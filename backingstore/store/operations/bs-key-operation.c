@@ -37,13 +37,12 @@ start (BsKeyOperation *self, BsWaiter *waiter)
 
   self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
-  if (waiter->blocking && !bs_executor_is_context (operation->executor))
-    {
-      bs_store_operation_begin (operation, waiter);
-      waiter->answered_here = waiter->on_stack;
-    }
+  if (!waiter->blocking || bs_executor_is_context (operation->executor))
+    return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
 
-  return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  bs_store_operation_begin (operation, waiter);
+  waiter->answered_here = waiter->on_stack;
+  return (BsAsked) { BS_ASKED_RUNS, bs_store_operation_ref (operation) };
 }
 
 static BsAsked

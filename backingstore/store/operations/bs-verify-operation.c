@@ -244,7 +244,7 @@ verify_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDefer
   operation->state = BS_OPERATION_READY;
   /* The operation's own work is short, and calls no function. */
   bs_store_operation_begin (operation, waiter->blocking ? waiter : NULL);
-  return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  return (BsAsked) { BS_ASKED_RUNS, bs_store_operation_ref (operation) };
 }
 
 static const BsStoreOperationClass verify_operation_class = {

@@ -268,5 +268,5 @@ bs_key_queue_missing_error (BsOperationKind kind, const BsKey *key, GFile *file)
 GError *
 bs_key_queue_pinned_error (const BsKey *key, GFile *file)
 {
-  return bs_operation_error (BS_KIND_DELETE_PERSISTED, key, file, BS_ERROR, BS_ERROR_BUSY, "a running save names it");
+  return bs_operation_error (BS_KIND_DELETE_PERSISTED, key, file, BS_ERROR, BS_ERROR_BUSY, "a running save names the key");
 }

@@ -188,7 +188,7 @@ bs_executor_get_current (void)
   return current_executor;
 }
 
-/* Starts runners for what is ready, at most `n_ready` of them. */
+/* Starts runners for ready entries, at most `n_ready` of them. */
 static void
 start_runners (BsExecutor *executor, guint n_ready)
 {

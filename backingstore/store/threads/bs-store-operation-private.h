@@ -33,6 +33,7 @@ typedef enum
   BS_KIND_PERSIST,
   BS_KIND_DELETE_PERSISTED,
   BS_KIND_VERIFY,
+  BS_KIND_LAST_ON_KEY = BS_KIND_VERIFY,
   /* in a path's queue */
   BS_KIND_TRACK,
   BS_KIND_UNTRACK,
@@ -58,27 +59,27 @@ typedef enum
 {
   BS_ASKED_WAITS,           /* the waiter has joined an operation; the answer comes later */
   BS_ASKED_STARTS,          /* likewise, and an operation's turn is now */
+  BS_ASKED_RUNS,            /* likewise, and this thread runs it: it has begun */
   BS_ASKED_NOTHING,         /* nothing is to be done: a success */
   BS_ASKED_MISSING,         /* the path has no such key */
   BS_ASKED_NOT_HELD,        /* no item holds the blob any more */
   BS_ASKED_CLOSED,          /* the tracked path is closed */
   BS_ASKED_PINNED,          /* a running save names the key */
   BS_ASKED_CANCELLED,
-  BS_ASKED_RUNNING,         /* the object runs already */
   BS_ASKED_IN_COMMIT,       /* the blocking call could only wait for its own commit function */
 } BsAskedState;
 
 typedef struct
 {
   BsAskedState state;
-  BsStoreOperation *start;  /* STARTS: owned */
+  BsStoreOperation *start;  /* STARTS, RUNS: owned */
   gpointer value;           /* NOTHING: the result, borrowed */
 } BsAsked;
 
 typedef struct
 {
   /* Puts a new operation where it waits for its turn, or joins the waiter to
-   * another one. Under the operation's lock. A STARTS gets a reference. */
+   * another one. Under the operation's lock. STARTS and RUNS get a reference. */
   BsAsked (*enqueue) (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred);
   /* The operation becomes RUNNING. Under its lock; nullable. */
   void    (*begin)   (BsStoreOperation *operation);

@@ -7,13 +7,13 @@
 #include "store/threads/bs-call-scope-private.h"
 #include "store/threads/bs-deferred-private.h"
 
-/* Every asynchronous answer goes through a source in the task's context, even
- * on the thread that owns it: returning a GTask there would run the callback
- * at once, inside whatever blocking call is on the stack. The source also lets go
- * of the task and of the callback's data in that context.
+/* Every asynchronous answer goes through a source in the task's context, even on the
+ * thread that owns it: returning a GTask there would run the callback at once, inside
+ * any blocking call on the stack. The source also lets go of the task and of the
+ * callback's data in that context.
  *
- * Answers for one context and priority share a source while there are any, so
- * that a loop with much to do is woken once for many. */
+ * Answers for one context and priority share a source while there are any, so that a
+ * loop with much to do is woken once for many. */
 
 /* The number of answers that a source gives before others get their turn. */
 #define MOST_AT_ONCE 32
@@ -472,10 +472,26 @@ wait_until_done (BsWaiter *waiter)
     }
 }
 
+static gpointer
+take_answer (BsWaiter *waiter, GError **error)
+{
+  if (waiter->error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&waiter->error));
+      return NULL;
+    }
+
+  return waiter->delivery.value_free != NULL ? g_steal_pointer (&waiter->value) : GINT_TO_POINTER (TRUE);
+}
+
 gpointer
 bs_waiter_wait (BsWaiter *waiter, GError **error)
 {
-  gpointer result;
+  gpointer answer;
+
+  /* The waiter was answered on its own thread: nothing of it was used but the answer. */
+  if (waiter->on_stack && waiter->answered_here)
+    return take_answer (waiter, error);
 
   if (!waiter->answered_here)
     wait_until_done (waiter);
@@ -483,17 +499,11 @@ bs_waiter_wait (BsWaiter *waiter, GError **error)
   bs_wait_graph_leave (&waiter->wait);
   disconnect (waiter);
   free_context_data (waiter);
-
-  if (waiter->delivery.value_free != NULL)
-    result = g_steal_pointer (&waiter->value);
-  else
-    result = GINT_TO_POINTER (waiter->error == NULL);
-  if (waiter->error != NULL)
-    g_propagate_error (error, g_steal_pointer (&waiter->error));
+  answer = take_answer (waiter, error);
 
   if (waiter->on_stack)
     waiter_clear (waiter);
   else
     bs_waiter_unref (waiter);
-  return result;
+  return answer;
 }
