@@ -146,7 +146,7 @@ test_names (Case *self, gconstpointer data)
   g_assert_true (by_link == self->tracked);
   assert_name (self->tracked, linked);
   run_until (n_notified > 0);
-  /* What a caller was given stays valid. */
+  /* The file that a caller was given stays valid. */
   g_assert_cmpstr (g_file_peek_path (first), ==, self->files.path_name);
 
   by_spelling = track (self, spelled);
@@ -280,6 +280,36 @@ test_missing (Case *self, gconstpointer data)
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
   g_assert_false (bs_tracked_path_contains_key (self->tracked, key));
   save_ok (self, self->tracked, self->item);
+  g_assert_true (exists (name));
+}
+
+/* A cleaner of temporary folders has removed scratch. */
+static void
+test_scratch_gone (Case *self, gconstpointer data)
+{
+  gboolean saves = GPOINTER_TO_INT (data);
+  g_autoptr (BsItem) item = insert (self, "second");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autofree char *scratch_name = get_blob_name (self->files.primary_name, key);
+  g_autofree char *name = get_blob_name (self->files.path_name, key);
+  g_autoptr (GError) error = NULL;
+
+  bs_item_write (item, NULL, &error);
+  g_assert_no_error (error);
+  delete_scratch (&self->files, key);
+  g_assert_false (exists (scratch_name));
+  if (saves)
+    {
+      save_ok (self, self->tracked, item);
+    }
+  else
+    {
+      bs_item_persist (item, self->tracked, NULL, &error);
+      g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+      g_clear_error (&error);
+      bs_item_persist (item, self->tracked, NULL, &error);
+      g_assert_no_error (error);
+    }
   g_assert_true (exists (name));
 }
 
@@ -516,6 +546,8 @@ main (int argc, char *argv[])
   g_test_add ("/tracked-path/moved-during-save/root", Case, GINT_TO_POINTER (FALSE), begin, test_moved_during_save, end);
   g_test_add ("/tracked-path/moved-during-save/commit", Case, GINT_TO_POINTER (TRUE), begin, test_moved_during_save, end);
   g_test_add ("/tracked-path/missing", Case, NULL, begin, test_missing, end);
+  g_test_add ("/tracked-path/scratch-gone/persist", Case, GINT_TO_POINTER (FALSE), begin, test_scratch_gone, end);
+  g_test_add ("/tracked-path/scratch-gone/save", Case, GINT_TO_POINTER (TRUE), begin, test_scratch_gone, end);
   g_test_add ("/tracked-path/read-only", Case, NULL, begin, test_read_only, end);
   g_test_add ("/tracked-path/at-once/shared", Case, NULL, begin, test_at_once, end);
   g_test_add ("/tracked-path/at-once/fails", Case, "fails", begin, test_at_once, end);

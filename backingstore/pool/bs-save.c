@@ -62,6 +62,12 @@
  * that is found bad from that step on is missing in the new document, as if it was
  * found after the save; [method@Verify.dup_bad_keys] lists it.
  *
+ * When its turn comes, and once more before its one step, a save looks whether the name
+ * of the path still leads there. If not it fails with %BS_ERROR_MOVED and the document
+ * stays as it is; see [class@TrackedPath]. A blob that another program has removed from
+ * the path is persisted again if an item stands for it, and is a %BS_ERROR_NOT_FOUND if
+ * it is to be kept.
+ *
  * [method@BackingStore.untrack_path] and [method@BackingStore.close] wait for
  * the saves that were run before, [method@BackingStore.sync] does not.
  *

@@ -257,7 +257,7 @@ bs_tracked_path_get_closed (BsTrackedPath *self)
  *
  * Gets whether the path can be changed, as far as was known when it was last tracked.
  *
- * What a read-only medium, a snapshot or somebody else's folder holds can be read;
+ * A path on a read-only medium, in a snapshot or in somebody else's folder can be read;
  * changes of it fail with %G_IO_ERROR_READ_ONLY or %G_IO_ERROR_PERMISSION_DENIED. Tracked
  * again by a name that can be written, the path becomes writable.
  *

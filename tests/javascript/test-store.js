@@ -135,6 +135,32 @@ for (const [kind, newBacking] of Object.entries(KINDS)) {
     });
 }
 
+test('a directory that is renamed', async directory => {
+    const store = Bs.BackingStore.new(KINDS.file(directory));
+    const path = directory.get_child('kept');
+    const renamed = directory.get_child('renamed');
+    const tracked = await store.track_path_async(path, DEFAULT, null);
+    const save = Bs.Save.new(store, tracked);
+    save.add_item(Bs.Pool.new(store, 100).insert(bytes('content')));
+    assert(tracked.writable);
+    assert(!tracked.moved);
+
+    path.move(renamed, Gio.FileCopyFlags.NONE, null, null);
+    let notified = emission(tracked, 'notify::moved');
+    await assertFails(Bs.Error, Bs.Error.MOVED, () => save.run_async(DEFAULT, null));
+    await notified;
+    assert(tracked.moved);
+    assert(await store.track_path_async(path, DEFAULT, null) !== tracked);
+
+    notified = emission(tracked, 'notify::file');
+    assert(await store.track_path_async(renamed, DEFAULT, null) === tracked);
+    await notified;
+    assert(tracked.file.equal(renamed));
+    assert(!tracked.get_moved());
+    await save.run_async(DEFAULT, null);
+    await store.close_async(DEFAULT, null);
+});
+
 test('files of a next process', async directory => {
     let store = Bs.BackingStore.new(KINDS.file(directory));
     const path = directory.get_child('kept');

@@ -246,6 +246,32 @@ class FileStoreTest(BackingKind, StoreTestCase):
         self.assertEqual(os.listdir(foreign), ['letter'])
         store.close(None)
 
+    def test_renamed(self):
+        store = Bs.BackingStore.new(self.new_backing())
+        tracked = store.track_path(self.file('kept'), None)
+        item = Bs.Pool.new(store, 100).insert(GLib.Bytes.new(b'kept'))
+        self.assertIs(tracked.props.moved, False)
+        self.assertIs(tracked.get_writable(), True)
+        seen = []
+        for name in 'moved', 'file':
+            tracked.connect('notify::' + name, lambda _tracked, pspec: seen.append(pspec.name))
+
+        os.rename(self.file('kept').get_path(), self.file('renamed').get_path())
+        save = Bs.Save.new(store, tracked)
+        save.add_item(item)
+        self.assert_error(Bs.error_quark(), Bs.Error.MOVED, save.run, None)
+        self.assertTrue(tracked.props.moved)
+        run_until(lambda: seen == ['moved'])
+        other = store.track_path(self.file('kept'), None)
+        self.assertIsNot(other, tracked)
+
+        self.assertIs(store.track_path(self.file('renamed'), None), tracked)
+        self.assertFalse(tracked.get_moved())
+        self.assertTrue(tracked.props.file.equal(self.file('renamed')))
+        run_until(lambda: set(seen[1:]) == {'moved', 'file'})
+        save.run(None)
+        store.close(None)
+
     def test_busy(self):
         store = Bs.BackingStore.new(self.new_backing())
         tracked = store.track_path(self.file('kept'), None)
@@ -439,7 +465,9 @@ class PropertiesTest(StoreTestCase):
     def test_tracked_path(self):
         store = Bs.BackingStore.new(Bs.MemoryBacking.new())
         tracked = store.track_path(self.file('kept'), None)
-        seen, threads = self.watch(tracked, 'n-keys', 'closed')
+        self.assertIs(tracked.props.writable, True)
+        self.assertIs(tracked.props.moved, False)
+        seen, threads = self.watch(tracked, 'n-keys', 'closed', 'writable', 'moved', 'file')
         items = [Bs.Pool.new(store, 100).insert(GLib.Bytes.new(b'x')) for _ in range(5)]
         for persist in [Call(item.persist_async, tracked, DEFAULT, None) for item in items]:
             persist.result()

@@ -187,6 +187,34 @@ async void errors () throws GLib.Error {
     yield other.close_async ();
 }
 
+async void renamed () throws GLib.Error {
+    var directory = new TestDirectory ();
+    var path = directory.file.get_child ("kept");
+    var other_path = directory.file.get_child ("renamed");
+    var store = new Bs.BackingStore (new Bs.FileBacking (directory.file.get_child ("scratch")));
+    var tracked = yield store.track_path_async (path);
+    var save = new Bs.Save (store, tracked);
+    save.add_item (new Bs.Pool (store, 100).insert (bytes ("content")));
+    assert (tracked.writable);
+    assert (!tracked.moved);
+
+    path.move (other_path, NONE);
+    try {
+        yield save.run_async ();
+        assert_not_reached ();
+    } catch (Bs.Error e) {
+        assert (e is Bs.Error.MOVED);
+    }
+    assert (tracked.moved);
+    assert ((yield store.track_path_async (path)) != tracked);
+    assert ((yield store.track_path_async (other_path)) == tracked);
+    yield notification (tracked, "file");
+    assert (tracked.file.equal (other_path));
+    assert (!tracked.get_moved ());
+    yield save.run_async ();
+    yield store.close_async ();
+}
+
 async void files_of_a_next_process () throws GLib.Error {
     var directory = new TestDirectory ();
     var path = directory.file.get_child ("kept");
@@ -531,6 +559,11 @@ int main (string[] args) {
     GLib.Test.add_func ("/store/errors", () => {
         var loop = new TestLoop ();
         errors.begin ((object, result) => loop.end (() => errors.end (result)));
+        loop.run ();
+    });
+    GLib.Test.add_func ("/store/renamed", () => {
+        var loop = new TestLoop ();
+        renamed.begin ((object, result) => loop.end (() => renamed.end (result)));
         loop.run ();
     });
     GLib.Test.add_func ("/store/files-of-a-next-process", () => {

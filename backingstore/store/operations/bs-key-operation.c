@@ -231,8 +231,8 @@ note_write (BsKeyOperation *self, const GError *error)
   g_mutex_unlock (&self->shard->mutex);
 }
 
-/* Primary storage may have the very file that was found to be bad: the content is
- * written anew if it is in memory. */
+/* Primary storage may have the very file that was found to be bad, or may have lost the
+ * blob: the content is written anew if it is in memory. */
 static void
 call_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
 {
@@ -242,7 +242,8 @@ call_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
 
   if (bs_backing_invoke_persist (backing, get_file (self), &self->key, cancellable, &local_error))
     return;
-  if (self->content == NULL || self->written || !g_error_matches (local_error, BS_ERROR, BS_ERROR_CORRUPT))
+  if (self->content == NULL || self->written ||
+      !(g_error_matches (local_error, BS_ERROR, BS_ERROR_CORRUPT) || g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND)))
     {
       g_propagate_error (error, g_steal_pointer (&local_error));
       return;
@@ -371,7 +372,9 @@ bs_key_operation_end (BsKeyOperation *self, gboolean called, guint64 ticket, gbo
       bs_key_queue_note (operation->kind, &self->key, self->hash, self->token, self->members, error);
       if (error == NULL && (operation->kind == BS_KIND_PERSIST || operation->kind == BS_KIND_DELETE_PERSISTED))
         bs_members_settle_doubt (self->members, &self->key, self->hash, ticket, of_bulk);
-      if (error != NULL && self->members != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT))
+      if (error != NULL && self->members != NULL &&
+          (g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT) ||
+           (operation->kind == BS_KIND_PERSIST && g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))))
         g_atomic_int_set (&operation->store->corruption_seen, TRUE);
     }
 

@@ -27,6 +27,7 @@ typedef struct
 
   GMutex mutex;
   GError *error;              /* owned; the first one; under the mutex */
+  BsKeyTable rewritten;       /* names that primary storage had lost; under the mutex */
   int failed;                 /* atomic: there is an error */
 } BsSaveNames;
 

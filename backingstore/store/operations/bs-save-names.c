@@ -80,6 +80,26 @@ note_error (BsSaveNames *self, const GError *error)
   g_atomic_int_set (&self->failed, TRUE);
 }
 
+/* Primary storage has lost the blob, which is in memory: the request writes it anew, once. */
+static gboolean
+write_again (BsSaveNames *self, guint64 item, const GError *error, BsRequest *request)
+{
+  const BsSaveName *name = get_name (self, item);
+  gboolean first;
+
+  if (name->token == NULL || !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  first = bs_key_table_add (&self->rewritten, &name->key, bs_key_hash (&name->key));
+  g_mutex_unlock (&self->mutex);
+  if (!first)
+    return FALSE;
+
+  make_request (self, item, request);
+  return request->content != NULL;
+}
+
 static gboolean
 names_done (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, const GError *error, BsRequest *request)
 {
@@ -87,6 +107,8 @@ names_done (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, cons
 
   if (error != NULL)
     {
+      if (write_again (self, item, error, request))
+        return TRUE;
       note_error (self, error);
       return FALSE;
     }
@@ -141,6 +163,7 @@ bs_save_names_init (BsSaveNames *self, BsStoreOperation *operation, const BsSave
   bs_batch_init (&self->batch, &names_class, operation);
   self->plan = plan;
   bs_key_table_init (&self->uncertain, 0);
+  bs_key_table_init (&self->rewritten, 0);
   g_mutex_init (&self->mutex);
 }
 
@@ -172,6 +195,7 @@ bs_save_names_clear (BsSaveNames *self)
   drop_tokens (self);
   g_free (self->todo);
   bs_key_table_clear (&self->uncertain);
+  bs_key_table_clear (&self->rewritten);
   g_clear_error (&self->error);
   g_mutex_clear (&self->mutex);
   bs_batch_clear (&self->batch);

@@ -201,8 +201,8 @@ fail_for_missing (SaveOperation *self, const BsSaveName *name)
 
   self->error = bs_operation_error (BS_KIND_SAVE, &name->key, bs_tracked_path_peek_file (self->operation.tracked), BS_ERROR,
                                     meanwhile ? BS_ERROR_CORRUPT : BS_ERROR_NOT_FOUND,
-                                    meanwhile ? "it is to be kept, and was found to be bad or missing meanwhile"
-                                              : "it is to be kept, and there is no such key");
+                                    meanwhile ? "the save is to keep the blob, which was found to be bad or missing meanwhile"
+                                              : "the save is to keep the key, and the path has no such key");
 }
 
 /* The save's turn has come. From now on no operation deletes the keys that it names. */

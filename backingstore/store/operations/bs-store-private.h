@@ -46,7 +46,7 @@ struct _BsBackingStore
 
   int max_threads;              /* atomic */
   int state;                    /* atomic BsState */
-  int corruption_seen;          /* atomic: some blob at a path was found to be bad */
+  int corruption_seen;          /* atomic: some blob at a path was found to be bad, or one in primary storage to be gone */
 
   BsShard *shards;              /* owned; BS_N_SHARDS of them */
 

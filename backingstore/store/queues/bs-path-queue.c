@@ -56,7 +56,7 @@ GError *
 bs_path_queue_in_commit_error (BsOperationKind kind, GFile *file)
 {
   return bs_operation_error (kind, NULL, file, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                             "called from inside a commit function that the path's saves wait for, it would wait for itself");
+                             "a blocking call from inside a commit function that the path's saves wait for would wait for itself");
 }
 
 /* An operation may always run until it has counted the tickets that it awaits. */
