@@ -20,7 +20,7 @@ static const char *const markers[] = {
   [BS_FILE_DIRECTORY_PERSISTED] = "backingstore 1 persisted\n",
 };
 
-/* What a directory without a marker holds. */
+/* The contents of a directory without a marker. */
 typedef struct
 {
   gboolean has_blobs;
