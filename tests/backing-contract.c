@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "backing-contract.h"
 
@@ -33,10 +34,7 @@ make_test_directory (void)
 }
 
 static int
-remove_visited (const char *path,
-                const struct stat *status,
-                int type,
-                struct FTW *where)
+remove_visited (const char *path, const struct stat *status, int type, struct FTW *where)
 {
   return remove (path);
 }
@@ -48,8 +46,7 @@ remove_test_directory (const char *path)
 }
 
 GBytes *
-make_test_bytes (gsize size,
-                 guint seed)
+make_test_bytes (gsize size, guint seed)
 {
   guint8 *data = g_malloc (size);
 
@@ -60,9 +57,7 @@ make_test_bytes (gsize size,
 }
 
 void
-assert_reads (BsBacking *backing,
-              const char *key,
-              GBytes *expected)
+assert_reads (BsBacking *backing, const char *key, GBytes *expected)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = bs_backing_read (backing, key, NULL, &error);
@@ -73,8 +68,7 @@ assert_reads (BsBacking *backing,
 }
 
 void
-assert_does_not_read (BsBacking *backing,
-                      const char *key)
+assert_does_not_read (BsBacking *backing, const char *key)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = bs_backing_read (backing, key, NULL, &error);
@@ -85,8 +79,7 @@ assert_does_not_read (BsBacking *backing,
 }
 
 BsKeySet *
-list_path (BsBacking *backing,
-           GFile *path)
+list_path (BsBacking *backing, GFile *path)
 {
   g_autoptr (GError) error = NULL;
   BsKeySet *found = bs_key_set_new ();
@@ -98,9 +91,7 @@ list_path (BsBacking *backing,
 }
 
 static void
-assert_listed (Fixture *fixture,
-               const char *key,
-               guint64 n_keys)
+assert_listed (Fixture *fixture, const char *key, guint64 n_keys)
 {
   g_autoptr (BsKeySet) found = list_path (fixture->backing, fixture->path);
 
@@ -110,8 +101,7 @@ assert_listed (Fixture *fixture,
 }
 
 static char *
-write_new (BsBacking *backing,
-           GBytes *bytes)
+write_new (BsBacking *backing, GBytes *bytes)
 {
   g_autoptr (GError) error = NULL;
   char *key = bs_key_generate ();
@@ -123,8 +113,7 @@ write_new (BsBacking *backing,
 }
 
 static void
-set_up (Fixture *fixture,
-        gconstpointer data)
+set_up (Fixture *fixture, gconstpointer data)
 {
   const BackingKind *kind = data;
   g_autofree char *primary = NULL;
@@ -140,8 +129,7 @@ set_up (Fixture *fixture,
 }
 
 static void
-tear_down (Fixture *fixture,
-           gconstpointer data)
+tear_down (Fixture *fixture, gconstpointer data)
 {
   g_assert_finalize_object (fixture->backing);
   g_object_unref (fixture->primary);
@@ -152,8 +140,7 @@ tear_down (Fixture *fixture,
 }
 
 static void
-test_write (Fixture *fixture,
-            gconstpointer data)
+test_write (Fixture *fixture, gconstpointer data)
 {
   static const gsize sizes[] = { 0, 1, 4096, 4097, 3 * 1024 * 1024 };
 
@@ -175,8 +162,7 @@ test_write (Fixture *fixture,
 }
 
 static void
-test_delete_key (Fixture *fixture,
-                 gconstpointer data)
+test_delete_key (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = make_test_bytes (100, 1);
@@ -200,8 +186,7 @@ test_delete_key (Fixture *fixture,
 }
 
 static void
-test_persist (Fixture *fixture,
-              gconstpointer data)
+test_persist (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
@@ -238,8 +223,7 @@ test_persist (Fixture *fixture,
 }
 
 static void
-test_register (Fixture *fixture,
-               gconstpointer data)
+test_register (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
@@ -267,8 +251,7 @@ test_register (Fixture *fixture,
 }
 
 static void
-test_delete_persisted (Fixture *fixture,
-                       gconstpointer data)
+test_delete_persisted (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
@@ -281,7 +264,8 @@ test_delete_persisted (Fixture *fixture,
   g_assert_true (bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error));
   for (guint i = 0; i < 2; i++)
     {
-      g_assert_true (bs_backing_delete_persisted (fixture->backing, fixture->path, key, NULL, &error));
+      g_assert_true (
+        bs_backing_delete_persisted (fixture->backing, fixture->path, key, NULL, &error));
       g_assert_no_error (error);
       assert_listed (fixture, NULL, 0);
     }
@@ -293,8 +277,7 @@ test_delete_persisted (Fixture *fixture,
 }
 
 static void
-test_bulk (Fixture *fixture,
-           gconstpointer data)
+test_bulk (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
@@ -319,7 +302,8 @@ test_bulk (Fixture *fixture,
 
   for (guint i = 0; i < 2; i++)
     {
-      g_assert_true (bs_backing_register_keys (fixture->backing, fixture->path, keys, NULL, &error));
+      g_assert_true (
+        bs_backing_register_keys (fixture->backing, fixture->path, keys, NULL, &error));
       g_assert_no_error (error);
     }
   for (guint i = 0; i < strings->len; i++)
@@ -337,7 +321,8 @@ test_bulk (Fixture *fixture,
 
   for (guint i = 0; i < 2; i++)
     {
-      g_assert_true (bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error));
+      g_assert_true (
+        bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error));
       g_assert_no_error (error);
       assert_listed (fixture, NULL, 0);
     }
@@ -345,8 +330,7 @@ test_bulk (Fixture *fixture,
 }
 
 static void
-test_root (Fixture *fixture,
-           gconstpointer data)
+test_root (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) root = NULL;
@@ -375,8 +359,7 @@ test_root (Fixture *fixture,
 }
 
 static void
-test_restart (Fixture *fixture,
-              gconstpointer data)
+test_restart (Fixture *fixture, gconstpointer data)
 {
   const BackingKind *kind = data;
   g_autoptr (GError) error = NULL;
@@ -418,8 +401,7 @@ test_restart (Fixture *fixture,
 }
 
 static void
-test_two_paths (Fixture *fixture,
-                gconstpointer data)
+test_two_paths (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
@@ -467,8 +449,7 @@ use_in_thread (gpointer data)
 }
 
 static void
-test_threads (Fixture *fixture,
-              gconstpointer data)
+test_threads (Fixture *fixture, gconstpointer data)
 {
   GThread *threads[8];
 

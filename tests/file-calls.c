@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "file-calls.h"
 
@@ -17,25 +18,25 @@ static struct
 {
   GMutex mutex;
   GCond cond;
-  GPtrArray *calls;             /* "fsync ab", "syncfs persisted" */
-  char *failing;                /* a call that fails once, or NULL */
+  GPtrArray *calls; /* "fsync ab", "syncfs persisted" */
+  char *failing;    /* a call that fails once, or NULL */
   int code;
-  gboolean no_attributes;       /* atomic */
-  int no_locks;                 /* atomic: errno, or 0 */
-  int type;                     /* atomic: of file systems, or 0 */
-  char *held;                   /* a call that waits, or NULL */
+  gboolean no_attributes; /* atomic */
+  int no_locks;           /* atomic: errno, or 0 */
+  int type;               /* atomic: of file systems, or 0 */
+  char *held;             /* a call that waits, or NULL */
   gboolean is_held;
 } calls;
 
 /* The names of temporary files end in something random. */
 static gboolean
-matches (const char *call,
-         const char *wanted)
+matches (const char *call, const char *wanted)
 {
   if (wanted == NULL)
     return FALSE;
 
-  return g_str_has_suffix (wanted, "-") ? g_str_has_prefix (call, wanted) : g_str_equal (call, wanted);
+  return g_str_has_suffix (wanted, "-") ? g_str_has_prefix (call, wanted)
+                                        : g_str_equal (call, wanted);
 }
 
 /* Called with the mutex held. */
@@ -52,8 +53,7 @@ wait_while_held (const char *call)
 
 /* FALSE with errno if it is to fail. */
 static gboolean
-enter_call (const char *name,
-            const char *file)
+enter_call (const char *name, const char *file)
 {
   char *call = g_strdup_printf ("%s %s", name, file);
   gboolean fails;
@@ -74,8 +74,7 @@ enter_call (const char *name,
 }
 
 static gboolean
-enter_call_on (const char *name,
-               int fd)
+enter_call_on (const char *name, int fd)
 {
   g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", fd);
   g_autofree char *path = g_file_read_link (link, NULL);
@@ -124,21 +123,14 @@ syncfs (int fd)
 }
 
 int
-linkat (int from_fd,
-        const char *from,
-        int to_fd,
-        const char *to,
-        int flags)
+linkat (int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
   return enter_call ("linkat", from) ? library.linkat (from_fd, from, to_fd, to, flags) : -1;
 }
 
 /* Only a call that is to fail is looked at: all others are too many to be put in a list. */
 int
-openat (int fd,
-        const char *path,
-        int flags,
-        ...)
+openat (int fd, const char *path, int flags, ...)
 {
   va_list arguments;
   gboolean fails;
@@ -149,7 +141,8 @@ openat (int fd,
   va_end (arguments);
 
   g_mutex_lock (&calls.mutex);
-  fails = calls.failing != NULL && g_str_has_prefix (calls.failing, "openat ") && strcmp (calls.failing + strlen ("openat "), path) == 0;
+  fails = calls.failing != NULL && g_str_has_prefix (calls.failing, "openat ") &&
+          strcmp (calls.failing + strlen ("openat "), path) == 0;
   if (fails)
     {
       g_clear_pointer (&calls.failing, g_free);
@@ -161,9 +154,7 @@ openat (int fd,
 }
 
 int
-mkdirat (int fd,
-         const char *path,
-         mode_t mode)
+mkdirat (int fd, const char *path, mode_t mode)
 {
   g_autofree char *call = g_strdup_printf ("mkdirat %s", path);
   int result = library.mkdirat (fd, path, mode);
@@ -178,11 +169,7 @@ mkdirat (int fd,
 }
 
 int
-fsetxattr (int fd,
-           const char *name,
-           const void *value,
-           size_t size,
-           int flags)
+fsetxattr (int fd, const char *name, const void *value, size_t size, int flags)
 {
   if (g_atomic_int_get (&calls.no_attributes))
     {
@@ -194,8 +181,7 @@ fsetxattr (int fd,
 }
 
 int
-fstatfs (int fd,
-         struct statfs *status)
+fstatfs (int fd, struct statfs *status)
 {
   int result = library.fstatfs (fd, status);
 
@@ -206,8 +192,7 @@ fstatfs (int fd,
 }
 
 int
-flock (int fd,
-       int operation)
+flock (int fd, int operation)
 {
   int code = g_atomic_int_get (&calls.no_locks);
 
@@ -231,9 +216,7 @@ pretend_type (guint32 type)
 }
 
 void
-fail_once (const char *name,
-           const char *file,
-           int code)
+fail_once (const char *name, const char *file, int code)
 {
   g_mutex_lock (&calls.mutex);
   g_assert_null (calls.failing);

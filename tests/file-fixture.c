@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "file-fixture.h"
 
@@ -27,8 +28,7 @@ create (GFile *directory)
 }
 
 void
-set_up (Fixture *fixture,
-        gconstpointer data)
+set_up (Fixture *fixture, gconstpointer data)
 {
   alarm (100);
   fixture->directory = make_test_directory ();
@@ -42,8 +42,7 @@ set_up (Fixture *fixture,
 }
 
 void
-tear_down (Fixture *fixture,
-           gconstpointer data)
+tear_down (Fixture *fixture, gconstpointer data)
 {
   if (fixture->backing != NULL)
     g_assert_finalize_object (fixture->backing);
@@ -67,8 +66,7 @@ restart_backing (Fixture *fixture)
 }
 
 void
-move_primary (Fixture *fixture,
-              const char *name)
+move_primary (Fixture *fixture, const char *name)
 {
   g_clear_object (&fixture->backing);
   g_free (fixture->primary_name);
@@ -79,8 +77,7 @@ move_primary (Fixture *fixture,
 }
 
 void
-move_path (Fixture *fixture,
-           const char *name)
+move_path (Fixture *fixture, const char *name)
 {
   g_free (fixture->path_name);
   fixture->path_name = g_strdup (name);
@@ -89,8 +86,7 @@ move_path (Fixture *fixture,
 }
 
 void
-write_blob (Fixture *fixture,
-            const char *key)
+write_blob (Fixture *fixture, const char *key)
 {
   g_autoptr (GError) error = NULL;
 
@@ -99,8 +95,7 @@ write_blob (Fixture *fixture,
 }
 
 void
-persist_blob (Fixture *fixture,
-              const char *key)
+persist_blob (Fixture *fixture, const char *key)
 {
   g_autoptr (GError) error = NULL;
 
@@ -118,8 +113,7 @@ sync_path (Fixture *fixture)
 }
 
 void
-delete_scratch (Fixture *fixture,
-                const char *key)
+delete_scratch (Fixture *fixture, const char *key)
 {
   g_autoptr (GError) error = NULL;
 
@@ -128,8 +122,7 @@ delete_scratch (Fixture *fixture,
 }
 
 void
-register_blob (Fixture *fixture,
-               const char *key)
+register_blob (Fixture *fixture, const char *key)
 {
   g_autoptr (GError) error = NULL;
 
@@ -139,8 +132,7 @@ register_blob (Fixture *fixture,
 }
 
 guint64
-count_listed (BsBacking *backing,
-              GFile *path)
+count_listed (BsBacking *backing, GFile *path)
 {
   g_autoptr (BsKeySet) found = list_path (backing, path);
 
@@ -148,8 +140,7 @@ count_listed (BsBacking *backing,
 }
 
 GError *
-sanitize_error (BsBacking *backing,
-                GFile *path)
+sanitize_error (BsBacking *backing, GFile *path)
 {
   g_autoptr (BsKeySet) found = bs_key_set_new ();
   GError *error = NULL;
@@ -161,10 +152,7 @@ sanitize_error (BsBacking *backing,
 }
 
 void
-assert_transfers (BsBacking *backing,
-                  guint64 linked,
-                  guint64 reflinked,
-                  guint64 copied)
+assert_transfers (BsBacking *backing, guint64 linked, guint64 reflinked, guint64 copied)
 {
   g_autoptr (BsFileBackingStats) stats = bs_file_backing_get_stats (BS_FILE_BACKING (backing));
 
@@ -182,8 +170,7 @@ count_foreign (BsBacking *backing)
 }
 
 char *
-get_blob_name (const char *directory,
-               const char *key)
+get_blob_name (const char *directory, const char *key)
 {
   g_auto (GStrv) parts = g_strsplit (key, "-", -1);
   g_autofree char *hex = g_strjoinv ("", parts);
@@ -193,8 +180,7 @@ get_blob_name (const char *directory,
 }
 
 char *
-get_shard_name (const char *directory,
-                const char *key)
+get_shard_name (const char *directory, const char *key)
 {
   const char shard[3] = { key[0], key[1], '\0' };
 
@@ -202,8 +188,7 @@ get_shard_name (const char *directory,
 }
 
 void
-plant (const char *path,
-       const char *content)
+plant (const char *path, const char *content)
 {
   g_autofree char *folder = g_path_get_dirname (path);
   g_autoptr (GError) error = NULL;
@@ -214,9 +199,7 @@ plant (const char *path,
 }
 
 void
-plant_in (const char *directory,
-          const char *name,
-          const char *content)
+plant_in (const char *directory, const char *name, const char *content)
 {
   g_autofree char *path = g_build_filename (directory, name, NULL);
 
@@ -232,8 +215,7 @@ exists (const char *path)
 }
 
 gboolean
-exists_in (const char *directory,
-           const char *name)
+exists_in (const char *directory, const char *name)
 {
   g_autofree char *path = g_build_filename (directory, name, NULL);
 
@@ -268,8 +250,7 @@ get_time (const char *path)
 }
 
 void
-set_time (const char *path,
-          struct timespec time)
+set_time (const char *path, struct timespec time)
 {
   const struct timespec times[] = { { .tv_nsec = UTIME_OMIT }, time };
 
@@ -277,8 +258,7 @@ set_time (const char *path,
 }
 
 void
-flip (const char *path,
-      goffset at)
+flip (const char *path, goffset at)
 {
   struct timespec time = get_time (path);
   int fd = open (path, O_RDWR | O_CLOEXEC);
@@ -292,8 +272,7 @@ flip (const char *path,
 }
 
 void
-cut_short (const char *path,
-           goffset size)
+cut_short (const char *path, goffset size)
 {
   struct timespec time = get_time (path);
 
@@ -332,8 +311,7 @@ count_files (const char *directory)
 }
 
 static void
-describe_attributes (const char *path,
-                     GString *line)
+describe_attributes (const char *path, GString *line)
 {
   char names[4096];
   gssize size = llistxattr (path, names, sizeof names);
@@ -342,16 +320,15 @@ describe_attributes (const char *path,
     {
       char value[4096];
       gssize length = lgetxattr (path, names + at, value, sizeof value);
-      g_autofree char *sum = g_compute_checksum_for_data (G_CHECKSUM_SHA256, (guchar *) value, MAX (length, 0));
+      g_autofree char *sum =
+        g_compute_checksum_for_data (G_CHECKSUM_SHA256, (guchar *) value, MAX (length, 0));
 
       g_string_append_printf (line, " %s=%s", names + at, sum);
     }
 }
 
 static void
-describe_content (const char *path,
-                  const GStatBuf *status,
-                  GString *line)
+describe_content (const char *path, const GStatBuf *status, GString *line)
 {
   g_autofree char *content = NULL;
   g_autofree char *sum = NULL;
@@ -362,7 +339,8 @@ describe_content (const char *path,
       content = g_file_read_link (path, NULL);
       g_string_append_printf (line, " -> %s", content);
     }
-  else if (S_ISREG (status->st_mode) && status->st_size <= MAX_CONTENT && g_file_get_contents (path, &content, &size, NULL))
+  else if (S_ISREG (status->st_mode) && status->st_size <= MAX_CONTENT &&
+           g_file_get_contents (path, &content, &size, NULL))
     {
       sum = g_compute_checksum_for_data (G_CHECKSUM_SHA256, (guchar *) content, size);
       g_string_append_printf (line, " %s", sum);
@@ -370,8 +348,7 @@ describe_content (const char *path,
 }
 
 static void
-describe (const char *path,
-          GPtrArray *lines)
+describe (const char *path, GPtrArray *lines)
 {
   GString *line = g_string_new (path);
   g_autoptr (GDir) dir = NULL;
@@ -379,9 +356,9 @@ describe (const char *path,
   const char *name;
 
   g_assert_cmpint (g_lstat (path, &status), ==, 0);
-  g_string_append_printf (line, " %o %u:%u %lx %ld %ld %ld.%09ld %ld.%09ld",
-                          status.st_mode, status.st_uid, status.st_gid,
-                          (long) status.st_rdev, (long) status.st_nlink, (long) status.st_size,
+  g_string_append_printf (line, " %o %u:%u %lx %ld %ld %ld.%09ld %ld.%09ld", status.st_mode,
+                          status.st_uid, status.st_gid, (long) status.st_rdev,
+                          (long) status.st_nlink, (long) status.st_size,
                           (long) status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
                           (long) status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
   describe_attributes (path, line);
@@ -399,8 +376,7 @@ describe (const char *path,
 }
 
 static int
-compare_lines (gconstpointer a,
-               gconstpointer b)
+compare_lines (gconstpointer a, gconstpointer b)
 {
   return strcmp (*(char *const *) a, *(char *const *) b);
 }
@@ -418,8 +394,7 @@ snapshot (const char *directory)
 }
 
 void
-assert_unchanged (const char *directory,
-                  const char *before)
+assert_unchanged (const char *directory, const char *before)
 {
   g_autofree char *after = snapshot (directory);
   g_auto (GStrv) old_lines = g_strsplit (before, "\n", -1);
@@ -432,8 +407,7 @@ assert_unchanged (const char *directory,
 }
 
 void
-run_and_crash (void (*func) (Fixture *fixture),
-               Fixture *fixture)
+run_and_crash (void (*func) (Fixture *fixture), Fixture *fixture)
 {
   int status;
   pid_t pid = fork ();
@@ -449,8 +423,7 @@ run_and_crash (void (*func) (Fixture *fixture),
 }
 
 void
-run_apart (void (*func) (Fixture *fixture),
-           Fixture *fixture)
+run_apart (void (*func) (Fixture *fixture), Fixture *fixture)
 {
   int status;
   pid_t pid = fork ();
@@ -467,8 +440,7 @@ run_apart (void (*func) (Fixture *fixture),
 }
 
 GPid
-run_and_stay (void (*func) (Fixture *fixture),
-              Fixture *fixture)
+run_and_stay (void (*func) (Fixture *fixture), Fixture *fixture)
 {
   int ends[2];
   char ready = 0;
@@ -553,8 +525,7 @@ skip_unless_root (void)
 }
 
 GError *
-persist_error (Fixture *fixture,
-               const char *key)
+persist_error (Fixture *fixture, const char *key)
 {
   GError *error = NULL;
 
@@ -565,8 +536,7 @@ persist_error (Fixture *fixture,
 }
 
 void
-delete_blob (Fixture *fixture,
-             const char *key)
+delete_blob (Fixture *fixture, const char *key)
 {
   g_autoptr (GError) error = NULL;
 
@@ -587,7 +557,8 @@ write_other (Fixture *fixture)
 guint64
 count_rewritten (Fixture *fixture)
 {
-  g_autoptr (BsFileBackingStats) stats = bs_file_backing_get_stats (BS_FILE_BACKING (fixture->backing));
+  g_autoptr (BsFileBackingStats) stats =
+    bs_file_backing_get_stats (BS_FILE_BACKING (fixture->backing));
 
   return stats->rewritten;
 }

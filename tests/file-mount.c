@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "file-mount.h"
 
@@ -28,7 +29,7 @@ typedef struct
   guint megabytes;     /* the least that mkfs takes */
   const char *options; /* of the mount, or NULL */
   const char *const command[10];
-  const char *server;  /* a program for kernels that lack it, or NULL */
+  const char *server; /* a program for kernels that lack it, or NULL */
 } Kind;
 
 /* Images are sparse: what is not written takes no room. */
@@ -65,9 +66,7 @@ mount_init (void)
 
 G_GNUC_PRINTF (2, 3)
 static gboolean
-skip (Mount *self,
-      const char *format,
-      ...)
+skip (Mount *self, const char *format, ...)
 {
   g_autofree char *reason = NULL;
   g_autofree char *message = NULL;
@@ -112,8 +111,7 @@ find_program (const char *name)
 }
 
 static gboolean
-make_image (Mount *self,
-            guint megabytes)
+make_image (Mount *self, guint megabytes)
 {
   const Kind *kind = self->kind;
   g_autofree char *program = find_program (kind->command[0]);
@@ -145,8 +143,7 @@ make_image (Mount *self,
 
 /* Returns the device, open: it is gone once nobody has it. */
 static int
-attach_loop (const char *image,
-             char name[32])
+attach_loop (const char *image, char name[32])
 {
   struct loop_config config = { .info.lo_flags = LO_FLAGS_AUTOCLEAR };
   int control = open ("/dev/loop-control", O_RDWR | O_CLOEXEC);
@@ -195,7 +192,10 @@ start_server (Mount *self)
 {
   g_autofree char *program = find_program (self->kind->server);
   /* Debugging keeps it in the foreground, where it can be told to go with us. */
-  const char *const arguments[] = { program, "-d", self->image != NULL && self->device[0] == '\0' ? self->image : self->device, self->path, NULL };
+  const char *const arguments[] = { program, "-d",
+                                    self->image != NULL && self->device[0] == '\0' ? self->image
+                                                                                   : self->device,
+                                    self->path, NULL };
   GStatBuf before;
   GStatBuf now;
 
@@ -204,7 +204,8 @@ start_server (Mount *self)
 
   g_assert_cmpint (g_stat (self->path, &before), ==, 0);
   if (!g_spawn_async (NULL, (char **) arguments, NULL,
-                      G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+                      G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL |
+                        G_SPAWN_STDERR_TO_DEV_NULL,
                       end_with_parent, NULL, &self->server, NULL))
     return skip (self, "%s could not be run", program);
 
@@ -242,8 +243,7 @@ mount_image (Mount *self)
 }
 
 static gboolean
-mount_memory (Mount *self,
-              guint megabytes)
+mount_memory (Mount *self, guint megabytes)
 {
   g_autofree char *options = g_strdup_printf ("size=%um", megabytes);
 
@@ -279,8 +279,7 @@ release (Mount *self)
 }
 
 static char *
-make_mount_point (const char *directory,
-                  const char *name)
+make_mount_point (const char *directory, const char *name)
 {
   static guint n_mounts;
   g_autofree char *unique = g_strdup_printf ("%s-%u", name, ++n_mounts);
@@ -292,9 +291,7 @@ make_mount_point (const char *directory,
 }
 
 Mount *
-mount_new (const char *directory,
-           const char *type,
-           guint megabytes)
+mount_new (const char *directory, const char *type, guint megabytes)
 {
   Mount *self = g_new0 (Mount, 1);
   gboolean mounted;
@@ -357,8 +354,7 @@ mount_again (Mount *self)
 }
 
 Mount *
-mount_bind (Mount *self,
-            const char *directory)
+mount_bind (Mount *self, const char *directory)
 {
   Mount *other = g_new0 (Mount, 1);
 
@@ -370,15 +366,13 @@ mount_bind (Mount *self,
 }
 
 int
-mount_remount (Mount *self,
-               const char *options)
+mount_remount (Mount *self, const char *options)
 {
   return mount ("none", self->path, "none", MS_REMOUNT, options);
 }
 
 int
-mount_move_over (Mount *self,
-                 const char *path)
+mount_move_over (Mount *self, const char *path)
 {
   int result = mount (self->place, path, "none", MS_MOVE, NULL);
 
@@ -396,7 +390,8 @@ remove_image (const char *image)
 {
   const char *const arguments[] = { "rm", "-rf", image, NULL };
 
-  g_assert_true (g_spawn_sync (NULL, (char **) arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL));
+  g_assert_true (g_spawn_sync (NULL, (char **) arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+                               NULL, NULL, NULL, NULL));
 }
 
 void
@@ -439,8 +434,7 @@ mount_shut_down (Mount *self)
 }
 
 static int
-open_probe (Mount *self,
-            char **name)
+open_probe (Mount *self, char **name)
 {
   int fd;
 

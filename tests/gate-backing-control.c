@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "gate-backing-private.h"
 
 #include <signal.h>
@@ -72,7 +73,8 @@ find_exactly (GateBackingPrivate *self, BsOperation operation, const char *key, 
     {
       Gate *gate = g_ptr_array_index (self->gates, i);
 
-      if (!gate->open && gate->operation == operation && gate->point == point && g_strcmp0 (gate->key, key) == 0)
+      if (!gate->open && gate->operation == operation && gate->point == point &&
+          g_strcmp0 (gate->key, key) == 0)
         return gate;
     }
 
@@ -116,7 +118,11 @@ gate_backing_set_stubborn (GateBacking *backing, gboolean stubborn)
 }
 
 void
-gate_backing_wait_held (GateBacking *backing, BsOperation operation, const char *key, GatePoint point, guint n)
+gate_backing_wait_held (GateBacking *backing,
+                        BsOperation operation,
+                        const char *key,
+                        GatePoint point,
+                        guint n)
 {
   GateBackingPrivate *self = gate_backing_get_private (backing);
 
@@ -127,7 +133,10 @@ gate_backing_wait_held (GateBacking *backing, BsOperation operation, const char 
 }
 
 guint
-gate_backing_get_n_held (GateBacking *backing, BsOperation operation, const char *key, GatePoint point)
+gate_backing_get_n_held (GateBacking *backing,
+                         BsOperation operation,
+                         const char *key,
+                         GatePoint point)
 {
   GateBackingPrivate *self = gate_backing_get_private (backing);
   guint n_held;
@@ -139,7 +148,13 @@ gate_backing_get_n_held (GateBacking *backing, BsOperation operation, const char
 }
 
 static void
-add_failure (GateBacking *backing, BsOperation operation, const char *key, GatePoint point, guint nth, gboolean silent, int io_error)
+add_failure (GateBacking *backing,
+             BsOperation operation,
+             const char *key,
+             GatePoint point,
+             guint nth,
+             gboolean silent,
+             int io_error)
 {
   GateBackingPrivate *self = gate_backing_get_private (backing);
   Failure *failure = g_new0 (Failure, 1);
@@ -156,7 +171,12 @@ add_failure (GateBacking *backing, BsOperation operation, const char *key, GateP
 }
 
 void
-gate_backing_fail (GateBacking *self, BsOperation operation, const char *key, GatePoint point, guint nth, int io_error)
+gate_backing_fail (GateBacking *self,
+                   BsOperation operation,
+                   const char *key,
+                   GatePoint point,
+                   guint nth,
+                   int io_error)
 {
   add_failure (self, operation, key, point, nth, FALSE, io_error);
 }
@@ -168,7 +188,11 @@ gate_backing_fail_silently (GateBacking *self, BsOperation operation)
 }
 
 void
-gate_backing_set_hook (GateBacking *backing, BsOperation operation, GatePoint point, GateHook hook, gpointer data)
+gate_backing_set_hook (GateBacking *backing,
+                       BsOperation operation,
+                       GatePoint point,
+                       GateHook hook,
+                       gpointer data)
 {
   GateBackingPrivate *self = gate_backing_get_private (backing);
 
@@ -201,7 +225,8 @@ gate_backing_count (GateBacking *backing, BsOperation operation, const char *key
       Event *event = &g_array_index (self->log, Event, i);
 
       /* A bulk call stands there once for each of its keys, and once for itself. */
-      if ((operation == BS_OPERATION_REGISTER_KEYS || operation == BS_OPERATION_DELETE_PERSISTED_KEYS) &&
+      if ((operation == BS_OPERATION_REGISTER_KEYS ||
+           operation == BS_OPERATION_DELETE_PERSISTED_KEYS) &&
           key == NULL && event->key != NULL)
         continue;
       if (gate_matches (event->operation, event->key, operation, key))
@@ -246,7 +271,8 @@ gate_backing_dup_log (GateBacking *backing, const char *key)
       Event *event = &g_array_index (self->log, Event, i);
 
       if (key == NULL || g_strcmp0 (event->key, key) == 0)
-        g_string_append_printf (string, "%s%s", string->len > 0 ? " " : "", gate_operation_names[event->operation]);
+        g_string_append_printf (string, "%s%s", string->len > 0 ? " " : "",
+                                gate_operation_names[event->operation]);
     }
   g_mutex_unlock (&self->mutex);
   return g_string_free (string, FALSE);
@@ -328,7 +354,8 @@ gate_backing_put_persisted (GateBacking *backing, GFile *path, const char *key, 
   GateBackingPrivate *self = gate_backing_get_private (backing);
 
   g_mutex_lock (&self->mutex);
-  g_hash_table_insert (gate_place_get (self, path)->blobs, g_strdup (key), g_bytes_new (content, strlen (content)));
+  g_hash_table_insert (gate_place_get (self, path)->blobs, g_strdup (key),
+                       g_bytes_new (content, strlen (content)));
   g_mutex_unlock (&self->mutex);
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "gate-backing-private.h"
 
 const char *const gate_operation_names[N_OPERATIONS] = {
@@ -27,10 +28,14 @@ struct _GateSingleBacking
 static void backing_iface_init (BsBackingInterface *iface);
 static void single_iface_init (BsBackingInterface *iface);
 
-G_DEFINE_TYPE_WITH_CODE (GateBacking, gate_backing, G_TYPE_OBJECT,
+G_DEFINE_TYPE_WITH_CODE (GateBacking,
+                         gate_backing,
+                         G_TYPE_OBJECT,
                          G_ADD_PRIVATE (GateBacking)
-                         G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, backing_iface_init))
-G_DEFINE_FINAL_TYPE_WITH_CODE (GateSingleBacking, gate_single_backing, GATE_TYPE_BACKING,
+                           G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, backing_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (GateSingleBacking,
+                               gate_single_backing,
+                               GATE_TYPE_BACKING,
                                G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, single_iface_init))
 
 GateBackingPrivate *
@@ -48,7 +53,8 @@ gate_matches (BsOperation operation, const char *key, BsOperation wanted, const 
 static void
 complain (GateBackingPrivate *self, BsOperation operation, const char *key, const char *what)
 {
-  g_ptr_array_add (self->violations, g_strdup_printf ("%s %s: %s", gate_operation_names[operation], key != NULL ? key : "", what));
+  g_ptr_array_add (self->violations, g_strdup_printf ("%s %s: %s", gate_operation_names[operation],
+                                                      key != NULL ? key : "", what));
 }
 
 static void
@@ -76,7 +82,8 @@ gate_place_get (GateBackingPrivate *self, GFile *path)
     }
 
   place = g_new0 (Place, 1);
-  place->blobs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  place->blobs =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
   place->dirty = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   place->bad = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_hash_table_insert (self->places, uri, place);
@@ -180,7 +187,8 @@ find_gate (GateBackingPrivate *self, BsOperation operation, const char *key, Gat
     {
       Gate *gate = g_ptr_array_index (self->gates, i);
 
-      if (!gate->open && gate->point == point && gate_matches (operation, key, gate->operation, gate->key))
+      if (!gate->open && gate->point == point &&
+          gate_matches (operation, key, gate->operation, gate->key))
         return gate;
     }
 
@@ -193,7 +201,8 @@ gate_await (GateBackingPrivate *self, const char *what, BsOperation operation, c
   gint64 end = g_get_monotonic_time () + watchdog_get_seconds () * G_TIME_SPAN_SECOND;
 
   if (!g_cond_wait_until (&self->cond, &self->mutex, end))
-    g_error ("The watchdog has waited long enough: %s, %s %s", what, gate_operation_names[operation], key != NULL ? key : "");
+    g_error ("The watchdog has waited long enough: %s, %s %s", what,
+             gate_operation_names[operation], key != NULL ? key : "");
 }
 
 /* The mutex is held. FALSE when the call was cancelled before its effect. */
@@ -241,7 +250,8 @@ pass_failure (Call *call, GatePoint point, GError **error)
     {
       Failure *failure = g_ptr_array_index (self->failures, i);
 
-      if (failure->point != point || !gate_matches (call->operation, call->key, failure->operation, failure->key))
+      if (failure->point != point ||
+          !gate_matches (call->operation, call->key, failure->operation, failure->key))
         continue;
       if (++failure->n_seen != failure->nth && failure->nth != 0)
         continue;
@@ -351,9 +361,16 @@ copy_bytes (GBytes *bytes)
 }
 
 static gboolean
-gate_write (BsBacking *backing, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error)
+gate_write (BsBacking *backing,
+            const char *key,
+            GBytes *bytes,
+            GCancellable *cancellable,
+            GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_WRITE, .key = key, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_WRITE,
+                .key = key,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (success && g_hash_table_contains (call.self->primary, key))
@@ -369,7 +386,10 @@ gate_write (BsBacking *backing, const char *key, GBytes *bytes, GCancellable *ca
 static GBytes *
 gate_read (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_READ, .key = key, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_READ,
+                .key = key,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
   GBytes *bytes = NULL;
 
@@ -390,7 +410,10 @@ gate_read (BsBacking *backing, const char *key, GCancellable *cancellable, GErro
 static gboolean
 gate_delete_key (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_DELETE_KEY, .key = key, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_DELETE_KEY,
+                .key = key,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (success)
@@ -410,9 +433,17 @@ register_one (Call *call, const char *key, GError **error)
 }
 
 static gboolean
-gate_register_key (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+gate_register_key (BsBacking *backing,
+                   GFile *path,
+                   const char *key,
+                   GCancellable *cancellable,
+                   GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_REGISTER_KEY, .path = path, .key = key, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_REGISTER_KEY,
+                .path = path,
+                .key = key,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (success)
@@ -425,13 +456,22 @@ touch (Call *call, const char *key)
 {
   guint64 serial = ++call->self->serial;
 
-  g_hash_table_insert (gate_place_get (call->self, call->path)->dirty, g_strdup (key), g_memdup2 (&serial, sizeof serial));
+  g_hash_table_insert (gate_place_get (call->self, call->path)->dirty, g_strdup (key),
+                       g_memdup2 (&serial, sizeof serial));
 }
 
 static gboolean
-gate_persist (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+gate_persist (BsBacking *backing,
+              GFile *path,
+              const char *key,
+              GCancellable *cancellable,
+              GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_PERSIST, .path = path, .key = key, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_PERSIST,
+                .path = path,
+                .key = key,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (success)
@@ -440,7 +480,8 @@ gate_persist (BsBacking *backing, GFile *path, const char *key, GCancellable *ca
 
       if (bytes != NULL)
         {
-          g_hash_table_insert (gate_place_get (call.self, path)->blobs, g_strdup (key), g_bytes_ref (bytes));
+          g_hash_table_insert (gate_place_get (call.self, path)->blobs, g_strdup (key),
+                               g_bytes_ref (bytes));
           touch (&call, key);
         }
       else
@@ -459,9 +500,17 @@ delete_one (Call *call, const char *key)
 }
 
 static gboolean
-gate_delete_persisted (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+gate_delete_persisted (BsBacking *backing,
+                       GFile *path,
+                       const char *key,
+                       GCancellable *cancellable,
+                       GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_DELETE_PERSISTED, .path = path, .key = key, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_DELETE_PERSISTED,
+                .path = path,
+                .key = key,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (success)
@@ -470,9 +519,16 @@ gate_delete_persisted (BsBacking *backing, GFile *path, const char *key, GCancel
 }
 
 static gboolean
-gate_sanitize_path (BsBacking *backing, GFile *path, BsKeySet *found, GCancellable *cancellable, GError **error)
+gate_sanitize_path (BsBacking *backing,
+                    GFile *path,
+                    BsKeySet *found,
+                    GCancellable *cancellable,
+                    GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_SANITIZE_PATH, .path = path, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_SANITIZE_PATH,
+                .path = path,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
   Place *place = gate_place_get (call.self, path);
 
@@ -496,7 +552,10 @@ gate_sanitize_path (BsBacking *backing, GFile *path, BsKeySet *found, GCancellab
 static gboolean
 gate_sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_SYNC_PERSISTED, .path = path, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_SYNC_PERSISTED,
+                .path = path,
+                .cancellable = cancellable };
   guint64 serial = 0;
   gboolean success;
 
@@ -522,7 +581,7 @@ gate_sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable,
 typedef struct
 {
   Call *call;
-  GError *error;      /* owned */
+  GError *error; /* owned */
 } BulkRegister;
 
 static void
@@ -534,9 +593,17 @@ register_of_bulk (const char *key, gpointer data)
 }
 
 static gboolean
-gate_register_keys (BsBacking *backing, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error)
+gate_register_keys (BsBacking *backing,
+                    GFile *path,
+                    BsKeySet *keys,
+                    GCancellable *cancellable,
+                    GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_REGISTER_KEYS, .path = path, .keys = keys, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_REGISTER_KEYS,
+                .path = path,
+                .keys = keys,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
   BulkRegister bulk = { &call, NULL };
 
@@ -557,9 +624,17 @@ delete_of_bulk (const char *key, gpointer data)
 }
 
 static gboolean
-gate_delete_persisted_keys (BsBacking *backing, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error)
+gate_delete_persisted_keys (BsBacking *backing,
+                            GFile *path,
+                            BsKeySet *keys,
+                            GCancellable *cancellable,
+                            GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_DELETE_PERSISTED_KEYS, .path = path, .keys = keys, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_DELETE_PERSISTED_KEYS,
+                .path = path,
+                .keys = keys,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (success)
@@ -568,9 +643,16 @@ gate_delete_persisted_keys (BsBacking *backing, GFile *path, BsKeySet *keys, GCa
 }
 
 static gboolean
-gate_write_root (BsBacking *backing, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error)
+gate_write_root (BsBacking *backing,
+                 GFile *path,
+                 GBytes *bytes,
+                 GCancellable *cancellable,
+                 GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_WRITE_ROOT, .path = path, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_WRITE_ROOT,
+                .path = path,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (success)
@@ -586,7 +668,10 @@ gate_write_root (BsBacking *backing, GFile *path, GBytes *bytes, GCancellable *c
 static GBytes *
 gate_read_root (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_READ_ROOT, .path = path, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_READ_ROOT,
+                .path = path,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
   GBytes *bytes = NULL;
 
@@ -604,9 +689,17 @@ gate_read_root (BsBacking *backing, GFile *path, GCancellable *cancellable, GErr
 }
 
 static gboolean
-gate_verify_persisted (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+gate_verify_persisted (BsBacking *backing,
+                       GFile *path,
+                       const char *key,
+                       GCancellable *cancellable,
+                       GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_VERIFY_PERSISTED, .path = path, .key = key, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_VERIFY_PERSISTED,
+                .path = path,
+                .key = key,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (success)
@@ -630,7 +723,10 @@ gate_verify_persisted (BsBacking *backing, GFile *path, const char *key, GCancel
 static gboolean
 gate_release_path (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_RELEASE_PATH, .path = path, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_RELEASE_PATH,
+                .path = path,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (success)
@@ -641,7 +737,9 @@ gate_release_path (BsBacking *backing, GFile *path, GCancellable *cancellable, G
 static gboolean
 gate_close (BsBacking *backing, GCancellable *cancellable, GError **error)
 {
-  Call call = { .backing = GATE_BACKING (backing), .operation = BS_OPERATION_CLOSE, .cancellable = cancellable };
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_CLOSE,
+                .cancellable = cancellable };
   gboolean success = call_begin (&call, error);
 
   if (call.self->n_parallel > 1)
@@ -703,7 +801,8 @@ gate_backing_init (GateBacking *backing)
 {
   GateBackingPrivate *self = gate_backing_get_private (backing);
 
-  self->primary = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  self->primary =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
   self->places = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, place_free);
   self->busy = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->gates = g_ptr_array_new_with_free_func (gate_free);
@@ -761,4 +860,3 @@ gate_backing_new_single (void)
 {
   return g_object_new (GATE_TYPE_SINGLE_BACKING, NULL);
 }
-

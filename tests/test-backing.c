@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "base/bs-backing-private.h"
 
 #define KEY "0123abcd-4567-89ef-cdab-0f1e2d3c4b5a"
@@ -36,15 +37,13 @@ struct _TestBacking
 
 static void test_backing_iface_init (BsBackingInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (TestBacking, test_backing, G_TYPE_OBJECT,
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestBacking,
+                               test_backing,
+                               G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, test_backing_iface_init))
 
 static gboolean
-answer (BsBacking *backing,
-        BsOperation operation,
-        GFile *path,
-        const char *key,
-        GError **error)
+answer (BsBacking *backing, BsOperation operation, GFile *path, const char *key, GError **error)
 {
   TestBacking *self = TEST_BACKING (backing);
   Behaviour behaviour = self->behaviour;
@@ -80,12 +79,10 @@ test_backing_write (BsBacking *backing,
 }
 
 static GBytes *
-test_backing_read (BsBacking *backing,
-                   const char *key,
-                   GCancellable *cancellable,
-                   GError **error)
+test_backing_read (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
 {
-  return answer (backing, BS_OPERATION_READ, NULL, key, error) ? g_bytes_new_static ("blob", 4) : NULL;
+  return answer (backing, BS_OPERATION_READ, NULL, key, error) ? g_bytes_new_static ("blob", 4)
+                                                               : NULL;
 }
 
 static gboolean
@@ -181,12 +178,11 @@ test_backing_write_root (BsBacking *backing,
 }
 
 static GBytes *
-test_backing_read_root (BsBacking *backing,
-                        GFile *path,
-                        GCancellable *cancellable,
-                        GError **error)
+test_backing_read_root (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
 {
-  return answer (backing, BS_OPERATION_READ_ROOT, path, NULL, error) ? g_bytes_new_static ("root", 4) : NULL;
+  return answer (backing, BS_OPERATION_READ_ROOT, path, NULL, error)
+           ? g_bytes_new_static ("root", 4)
+           : NULL;
 }
 
 static gboolean
@@ -209,9 +205,7 @@ test_backing_release_path (BsBacking *backing,
 }
 
 static gboolean
-test_backing_close (BsBacking *backing,
-                    GCancellable *cancellable,
-                    GError **error)
+test_backing_close (BsBacking *backing, GCancellable *cancellable, GError **error)
 {
   return answer (backing, BS_OPERATION_CLOSE, NULL, NULL, error);
 }
@@ -271,7 +265,9 @@ struct _TestWrapper
 
 static void test_wrapper_iface_init (BsBackingInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (TestWrapper, test_wrapper, G_TYPE_OBJECT,
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestWrapper,
+                               test_wrapper,
+                               G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, test_wrapper_iface_init))
 
 static gboolean
@@ -285,10 +281,7 @@ test_wrapper_write (BsBacking *backing,
 }
 
 static GBytes *
-test_wrapper_read (BsBacking *backing,
-                   const char *key,
-                   GCancellable *cancellable,
-                   GError **error)
+test_wrapper_read (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
 {
   return bs_backing_read (TEST_WRAPPER (backing)->inner, key, cancellable, error);
 }
@@ -397,7 +390,9 @@ test_nothing_iface_init (BsBackingInterface *iface)
 {
 }
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (TestNothing, test_nothing, G_TYPE_OBJECT,
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestNothing,
+                               test_nothing,
+                               G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, test_nothing_iface_init))
 
 static void
@@ -445,8 +440,7 @@ typedef struct
 } Fixture;
 
 static void
-set_up (Fixture *fixture,
-        gconstpointer data)
+set_up (Fixture *fixture, gconstpointer data)
 {
   fixture->path = g_file_new_for_path (PATH);
   fixture->keys = bs_key_set_new ();
@@ -455,8 +449,7 @@ set_up (Fixture *fixture,
 }
 
 static void
-tear_down (Fixture *fixture,
-           gconstpointer data)
+tear_down (Fixture *fixture, gconstpointer data)
 {
   g_assert_finalize_object (fixture->path);
   g_assert_finalize_object (fixture->keys);
@@ -524,15 +517,12 @@ call (Fixture *fixture,
 static char *
 prefix_of (BsOperation operation)
 {
-  return g_strconcat (operations[operation].name,
-                      operations[operation].takes_key ? " " KEY : "",
-                      operations[operation].takes_path ? " at " PATH : "",
-                      ": ", NULL);
+  return g_strconcat (operations[operation].name, operations[operation].takes_key ? " " KEY : "",
+                      operations[operation].takes_path ? " at " PATH : "", ": ", NULL);
 }
 
 static void
-test_arguments (Fixture *fixture,
-                gconstpointer data)
+test_arguments (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
 
@@ -561,8 +551,7 @@ test_arguments (Fixture *fixture,
 }
 
 static void
-test_content (Fixture *fixture,
-              gconstpointer data)
+test_content (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
   g_autoptr (BsKeySet) found = bs_key_set_new ();
@@ -578,8 +567,7 @@ test_content (Fixture *fixture,
 }
 
 static void
-test_failure (Fixture *fixture,
-              gconstpointer data)
+test_failure (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
 
@@ -600,8 +588,7 @@ test_failure (Fixture *fixture,
 }
 
 static void
-test_silent_failure (Fixture *fixture,
-                     gconstpointer data)
+test_silent_failure (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
 
@@ -609,7 +596,8 @@ test_silent_failure (Fixture *fixture,
   for (BsOperation op = 0; op < N_OPERATIONS; op++)
     {
       g_autofree char *prefix = prefix_of (op);
-      g_autofree char *function = g_strconcat ("TestBacking.", operations[op].name, " returned without", NULL);
+      g_autofree char *function =
+        g_strconcat ("TestBacking.", operations[op].name, " returned without", NULL);
       g_autoptr (GError) error = NULL;
 
       g_assert_false (call (fixture, backing, op, KEY, NULL, &error));
@@ -617,7 +605,8 @@ test_silent_failure (Fixture *fixture,
       g_assert_true (g_str_has_prefix (error->message, prefix));
       g_assert_nonnull (strstr (error->message, function));
       g_assert_nonnull (strstr (error->message, "GLib.Error"));
-      g_assert_cmpint (strstr (error->message, "return True") != NULL, ==, !operations[op].gives_bytes);
+      g_assert_cmpint (strstr (error->message, "return True") != NULL, ==,
+                       !operations[op].gives_bytes);
 
       g_assert_false (call (fixture, backing, op, KEY, NULL, NULL));
     }
@@ -625,8 +614,7 @@ test_silent_failure (Fixture *fixture,
 }
 
 static void
-test_success_with_error (Fixture *fixture,
-                         gconstpointer data)
+test_success_with_error (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
 
@@ -643,8 +631,7 @@ test_success_with_error (Fixture *fixture,
 }
 
 static void
-test_invalid_key (Fixture *fixture,
-                  gconstpointer data)
+test_invalid_key (Fixture *fixture, gconstpointer data)
 {
   const char *bad[] = { NULL, "", "no key", KEY "0", "{" KEY "}", "\xff" };
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
@@ -668,8 +655,7 @@ test_invalid_key (Fixture *fixture,
 
 /* The default functions too look first. */
 static void
-test_cancelled (Fixture *fixture,
-                gconstpointer data)
+test_cancelled (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
   TestWrapper *wrapper = g_object_new (TEST_TYPE_WRAPPER, NULL);
@@ -685,7 +671,8 @@ test_cancelled (Fixture *fixture,
         {
           g_autoptr (GError) error = NULL;
 
-          g_assert_false (call (fixture, i == 0 ? (gpointer) backing : wrapper, op, KEY, cancellable, &error));
+          g_assert_false (
+            call (fixture, i == 0 ? (gpointer) backing : wrapper, op, KEY, cancellable, &error));
           g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
           g_assert_true (g_str_has_prefix (error->message, prefix));
         }
@@ -697,15 +684,15 @@ test_cancelled (Fixture *fixture,
 }
 
 static void
-test_missing (Fixture *fixture,
-              gconstpointer data)
+test_missing (Fixture *fixture, gconstpointer data)
 {
   TestNothing *nothing = g_object_new (TEST_TYPE_NOTHING, NULL);
 
   for (BsOperation op = 0; op < N_OPERATIONS; op++)
     {
       g_autofree char *prefix = prefix_of (op);
-      g_autofree char *message = g_strconcat (prefix, "TestNothing does not implement ", operations[op].name, NULL);
+      g_autofree char *message =
+        g_strconcat (prefix, "TestNothing does not implement ", operations[op].name, NULL);
       g_autoptr (GError) error = NULL;
       gboolean done = call (fixture, nothing, op, KEY, NULL, &error);
 
@@ -733,8 +720,7 @@ test_missing (Fixture *fixture,
 }
 
 static void
-test_implements (Fixture *fixture,
-                 gconstpointer data)
+test_implements (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
   TestWrapper *wrapper = g_object_new (TEST_TYPE_WRAPPER, NULL);
@@ -742,7 +728,8 @@ test_implements (Fixture *fixture,
   for (BsOperation op = 0; op < N_OPERATIONS; op++)
     {
       g_assert_true (bs_backing_implements (BS_BACKING (backing), op));
-      g_assert_cmpint (bs_backing_implements (BS_BACKING (wrapper), op), ==, operations[op].required);
+      g_assert_cmpint (bs_backing_implements (BS_BACKING (wrapper), op), ==,
+                       operations[op].required);
     }
   g_assert_finalize_object (wrapper);
   g_assert_finalize_object (backing);
@@ -750,8 +737,7 @@ test_implements (Fixture *fixture,
 
 /* The message comes through unchanged: nothing is said twice. */
 static void
-test_wrapped (Fixture *fixture,
-              gconstpointer data)
+test_wrapped (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
   TestWrapper *wrapper = g_object_new (TEST_TYPE_WRAPPER, NULL);
@@ -760,7 +746,8 @@ test_wrapped (Fixture *fixture,
   wrapper->inner = g_object_ref (BS_BACKING (backing));
   outer->inner = g_object_ref (BS_BACKING (wrapper));
   for (BsOperation op = 0; op < N_OPERATIONS; op++)
-    for (Behaviour behaviour = FAIL; operations[op].required && behaviour <= FAIL_SILENTLY; behaviour++)
+    for (Behaviour behaviour = FAIL; operations[op].required && behaviour <= FAIL_SILENTLY;
+         behaviour++)
       {
         g_autoptr (GError) direct = NULL;
         g_autoptr (GError) wrapped = NULL;
@@ -779,8 +766,7 @@ test_wrapped (Fixture *fixture,
 #define N_BULK 10
 
 static void
-test_one_by_one (Fixture *fixture,
-                 gconstpointer data)
+test_one_by_one (Fixture *fixture, gconstpointer data)
 {
   const BsOperation bulk[] = { BS_OPERATION_REGISTER_KEYS, BS_OPERATION_DELETE_PERSISTED_KEYS };
   const BsOperation single[] = { BS_OPERATION_REGISTER_KEY, BS_OPERATION_DELETE_PERSISTED };
@@ -814,8 +800,9 @@ test_one_by_one (Fixture *fixture,
       g_assert_false (call (fixture, wrapper, bulk[i], NULL, cancellable, &error));
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
       g_assert_cmpuint (backing->n_calls, ==, 4);
-      expected = g_strdup_printf ("%s at " PATH ": 3 of 10 done: %s %s at " PATH ": the disk is full",
-                                  operations[bulk[i]].name, operations[single[i]].name, backing->key);
+      expected =
+        g_strdup_printf ("%s at " PATH ": 3 of 10 done: %s %s at " PATH ": the disk is full",
+                         operations[bulk[i]].name, operations[single[i]].name, backing->key);
       g_assert_cmpstr (error->message, ==, expected);
       g_clear_error (&error);
       backing->failing_call = 0;
@@ -843,8 +830,7 @@ test_one_by_one (Fixture *fixture,
 }
 
 static void
-test_no_keys (Fixture *fixture,
-              gconstpointer data)
+test_no_keys (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
   TestWrapper *wrapper = g_object_new (TEST_TYPE_WRAPPER, NULL);
@@ -860,8 +846,7 @@ test_no_keys (Fixture *fixture,
 
 /* A path that is no UTF-8, and one that is no file. */
 static void
-test_paths (Fixture *fixture,
-            gconstpointer data)
+test_paths (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
   g_autoptr (GFile) odd = g_file_new_for_path ("/odd/\xff\n");
@@ -880,15 +865,13 @@ test_paths (Fixture *fixture,
 }
 
 static void
-add_test (const char *path,
-          void (*func) (Fixture *fixture, gconstpointer data))
+add_test (const char *path, void (*func) (Fixture *fixture, gconstpointer data))
 {
   g_test_add (path, Fixture, NULL, set_up, func, tear_down);
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 

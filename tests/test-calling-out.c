@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* No lock is held while calling out. Whatever is called looks at the very key,
@@ -9,7 +10,7 @@ typedef struct
   char *key;
   BsItem *item;
   Answer answers[4];
-  int n;            /* atomic */
+  int n; /* atomic */
 } Visitor;
 
 static void
@@ -38,7 +39,8 @@ visit (Visitor *self)
       persist_async (fixture, self->item, NULL, &self->answers[0]);
       delete_async (fixture, self->key, NULL, &self->answers[1]);
       sync_async (fixture, NULL, &self->answers[2]);
-      bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &self->answers[3]);
+      bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL,
+                                         answer_cb, &self->answers[3]);
     }
 }
 
@@ -63,7 +65,8 @@ visit_finish (Visitor *self)
 static void
 test_calls_in_vfuncs (Fixture *fixture, gconstpointer data)
 {
-  for (BsOperation operation = BS_OPERATION_WRITE; operation <= BS_OPERATION_RELEASE_PATH; operation++)
+  for (BsOperation operation = BS_OPERATION_WRITE; operation <= BS_OPERATION_RELEASE_PATH;
+       operation++)
     for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
       {
         g_autoptr (BsItem) item = insert_persisted (fixture, "a");
@@ -71,11 +74,17 @@ test_calls_in_vfuncs (Fixture *fixture, gconstpointer data)
         g_autoptr (GListModel) model = NULL;
         g_autoptr (BsKeySet) keys = bs_key_set_new ();
         g_autoptr (BsTrackedPath) other = NULL;
-        Visitor visitor = { fixture, bs_item_dup_key (item), item, };
+        Visitor visitor = {
+          fixture,
+          bs_item_dup_key (item),
+          item,
+        };
         g_autofree char *other_key = put_key (fixture, "b");
         g_autofree char *third_key = put_key (fixture, "c");
         g_autoptr (BsItem) registered = NULL;
-        Answer answer = { 0, };
+        Answer answer = {
+          0,
+        };
 
         gate_backing_set_hook (fixture->gates, operation, point, visit_hook, &visitor);
         registered = bs_pool_register (fixture->pool, fixture->tracked, other_key, NULL, NULL);
@@ -84,16 +93,19 @@ test_calls_in_vfuncs (Fixture *fixture, gconstpointer data)
         bs_key_set_add (keys, third_key, NULL);
         model = bs_pool_register_all (fixture->pool, fixture->tracked, NULL, NULL);
         g_clear_object (&model);
-        bs_item_persist_async (item, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+        bs_item_persist_async (item, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                               &answer);
         answer_ok (&answer);
-        bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+        bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys,
+                                                      G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
         answer_ok (&answer);
         delete_async (fixture, visitor.key, NULL, &answer);
         answer_ok (&answer);
         sync_async (fixture, NULL, &answer);
         answer_ok (&answer);
         other = track (fixture, file);
-        bs_backing_store_untrack_path_async (fixture->store, other, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+        bs_backing_store_untrack_path_async (fixture->store, other, G_PRIORITY_DEFAULT, NULL,
+                                             answer_cb, &answer);
         answer_ok (&answer);
         /* A dropped blob may be deleted just now, which visits once more. */
         settle (fixture);
@@ -106,7 +118,11 @@ test_calls_in_vfuncs (Fixture *fixture, gconstpointer data)
 }
 
 static void
-visit_error_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
+visit_error_cb (BsBackingStore *store,
+                const char *key,
+                BsOperation operation,
+                GError *error,
+                gpointer data)
 {
   visit (data);
 }
@@ -132,13 +148,20 @@ test_calls_in_handlers (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   BsItem *doomed = insert_written (fixture, "doomed");
-  Visitor visitor = { fixture, bs_item_dup_key (item), item, };
+  Visitor visitor = {
+    fixture,
+    bs_item_dup_key (item),
+    item,
+  };
   BsTaskTracker *tracker = bs_backing_store_get_task_tracker (fixture->store);
-  Answer delete = { 0, };
+  Answer delete = {
+    0,
+  };
   gulong id;
 
   g_signal_connect (fixture->store, "background-error", G_CALLBACK (visit_error_cb), &visitor);
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_FAILED);
   g_object_unref (doomed);
   wait_until (g_atomic_int_get (&visitor.n) > 0);
   g_signal_handlers_disconnect_by_data (fixture->store, &visitor);
@@ -157,7 +180,8 @@ test_calls_in_handlers (Fixture *fixture, gconstpointer data)
   bs_item_persist (item, fixture->tracked, NULL, NULL);
   gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, visitor.key, GATE_BEFORE);
   delete_async (fixture, visitor.key, cancellable, &delete);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, visitor.key, GATE_BEFORE, 1);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, visitor.key, GATE_BEFORE,
+                          1);
   g_signal_connect (cancellable, "cancelled", G_CALLBACK (visit_cancelled_cb), &visitor);
   g_cancellable_cancel (cancellable);
   answer_cancelled (&delete);
@@ -181,8 +205,14 @@ static void
 test_calls_in_toggles (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *key = put_key (fixture, "a");
-  Visitor visitor = { fixture, key, NULL, };
-  Answer answer = { 0, };
+  Visitor visitor = {
+    fixture,
+    key,
+    NULL,
+  };
+  Answer answer = {
+    0,
+  };
   g_autoptr (BsItem) item = insert_written (fixture, "b");
 
   g_object_add_toggle_ref (G_OBJECT (fixture->tracked), toggle_cb, &visitor);
@@ -193,9 +223,11 @@ test_calls_in_toggles (Fixture *fixture, gconstpointer data)
   answer_ok (&answer);
   sync_async (fixture, NULL, &answer);
   answer_ok (&answer);
-  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
+  g_assert_true (
+    bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
   g_assert_true (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, NULL));
-  bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL,
+                                     answer_cb, &answer);
   g_object_unref (answer_pointer (&answer));
   settle (fixture);
   g_assert_cmpint (g_atomic_int_get (&visitor.n), >, 0);

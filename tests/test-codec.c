@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool-fixture.h"
 
 #include "pool/bs-pool-private.h"
@@ -10,10 +11,10 @@ G_DECLARE_FINAL_TYPE (TestText, test_text, TEST, TEXT, GObject)
 struct _TestText
 {
   GObject parent_instance;
-  char *text;           /* owned */
+  char *text; /* owned */
 };
 
-static int n_texts;     /* atomic; alive */
+static int n_texts; /* atomic; alive */
 
 G_DEFINE_FINAL_TYPE (TestText, test_text, G_TYPE_OBJECT)
 
@@ -79,24 +80,27 @@ struct _TestCodec
 {
   GObject parent_instance;
 
-  int modes[N_FUNCTIONS];       /* atomic Mode */
-  int counts[N_FUNCTIONS];      /* atomic; calls begun */
-  const char *bad;              /* constant; only this text meets the modes */
+  int modes[N_FUNCTIONS];  /* atomic Mode */
+  int counts[N_FUNCTIONS]; /* atomic; calls begun */
+  const char *bad;         /* constant; only this text meets the modes */
 
   void (*inside) (TestCodec *self, Function function);
   gpointer inside_data;
-  GThread *only_thread;         /* where set, functions run there and nowhere else */
-  guint64 lie;                  /* what measure says, if is_lying */
+  GThread *only_thread; /* where set, functions run there and nowhere else */
+  guint64 lie;          /* what measure says, if is_lying */
   gboolean is_lying;
 
   GMutex mutex;
   GCond cond;
-  gboolean is_held[N_FUNCTIONS];        /* under the mutex */
+  gboolean is_held[N_FUNCTIONS]; /* under the mutex */
 };
 
 static void test_codec_iface_init (BsCodecInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (TestCodec, test_codec, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_CODEC, test_codec_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestCodec,
+                               test_codec,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_CODEC, test_codec_iface_init))
 
 static void
 hold (TestCodec *self, Function function)
@@ -210,7 +214,10 @@ static void
 test_empty_codec_iface_init (BsCodecInterface *iface)
 {
 }
-G_DEFINE_FINAL_TYPE_WITH_CODE (TestEmptyCodec, test_empty_codec, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_CODEC, test_empty_codec_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestEmptyCodec,
+                               test_empty_codec,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_CODEC, test_empty_codec_iface_init))
 static void
 test_empty_codec_class_init (TestEmptyCodecClass *klass)
 {
@@ -638,14 +645,16 @@ test_merged (void)
   copy = bs_item_copy (item);
   bs_fault_backing_hold (fixture.fault, BS_OPERATION_READ);
   for (guint i = 0; i < G_N_ELEMENTS (results); i++)
-    bs_item_load_object_async (i % 2 ? item : copy, G_PRIORITY_DEFAULT, NULL, store_result, &results[i]);
+    bs_item_load_object_async (i % 2 ? item : copy, G_PRIORITY_DEFAULT, NULL, store_result,
+                               &results[i]);
   wait_until (count (&fixture, BS_OPERATION_READ) == 1);
   bs_fault_backing_release (fixture.fault, BS_OPERATION_READ);
 
   for (guint i = 0; i < G_N_ELEMENTS (results); i++)
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (GObject) object = bs_item_load_object_finish (i % 2 ? item : copy, wait_result (&results[i]), &error);
+      g_autoptr (GObject) object =
+        bs_item_load_object_finish (i % 2 ? item : copy, wait_result (&results[i]), &error);
 
       g_assert_no_error (error);
       assert_text (object, "hello");
@@ -704,7 +713,11 @@ test_first_decode_wins (void)
 }
 
 static void
-background_error_cb (BsBackingStore *store, const char *key, BsOperation operation, const GError *error, gpointer user_data)
+background_error_cb (BsBackingStore *store,
+                     const char *key,
+                     BsOperation operation,
+                     const GError *error,
+                     gpointer user_data)
 {
   guint *n_errors = user_data;
 
@@ -851,7 +864,7 @@ typedef struct
   Fixture *fixture;
   BsItem *present;
   BsItem *absent;
-  int n_refused;        /* atomic */
+  int n_refused; /* atomic */
 } Inside;
 
 static void
@@ -895,7 +908,9 @@ test_calls_back (gconstpointer data)
   g_autoptr (GBytes) still_held = NULL;
   g_autoptr (GAsyncResult) result = NULL;
   g_autoptr (GError) error = NULL;
-  Inside inside = { NULL, };
+  Inside inside = {
+    NULL,
+  };
   TestCodec *codec;
   GObject *object;
   Fixture fixture;
@@ -1020,7 +1035,8 @@ test_change_while_decoding (void)
     {
       g_autoptr (GError) error = NULL;
       g_autoptr (GObject) object = NULL;
-      g_autoptr (BsItem) source = BS_ITEM (g_async_result_get_source_object (wait_result (&results[i])));
+      g_autoptr (BsItem) source =
+        BS_ITEM (g_async_result_get_source_object (wait_result (&results[i])));
 
       object = bs_item_load_object_finish (source, results[i], &error);
       g_assert_no_error (error);
@@ -1041,7 +1057,7 @@ typedef struct
 {
   Fixture *fixture;
   BsItem *item;
-  int done;             /* atomic */
+  int done; /* atomic */
 } Elsewhere;
 
 static gpointer
@@ -1079,7 +1095,9 @@ test_main_context (void)
 {
   g_autoptr (GAsyncResult) result = NULL;
   g_autoptr (GError) error = NULL;
-  Elsewhere elsewhere = { NULL, };
+  Elsewhere elsewhere = {
+    NULL,
+  };
   TestCodec *codec;
   GThread *thread;
   GObject *object;
@@ -1358,8 +1376,8 @@ typedef struct
   Fixture *fixture;
   BsItem *item;
   GThread *thread;
-  GError *error;        /* owned */
-  int n_calls;          /* atomic */
+  GError *error; /* owned */
+  int n_calls;   /* atomic */
 } Farewell;
 
 static void
@@ -1375,7 +1393,9 @@ trim_when_gone (gpointer data, GObject *where_the_object_was)
 static void
 test_trim_when_gone (void)
 {
-  Farewell farewell = { NULL, };
+  Farewell farewell = {
+    NULL,
+  };
   BsItem *items[3];
   TestCodec *codec;
   Fixture fixture;
@@ -1428,7 +1448,9 @@ static void
 test_wait_when_gone (void)
 {
   GObject *object = make_text ("hello");
-  Farewell farewell = { NULL, };
+  Farewell farewell = {
+    NULL,
+  };
   GAsyncResult *result = NULL;
   g_autoptr (GError) error = NULL;
   TestCodec *codec;
@@ -1477,7 +1499,9 @@ persist_when_gone (gpointer data, GObject *where_the_object_was)
 static void
 test_wait_for_next_when_gone (void)
 {
-  Farewell farewell = { NULL, };
+  Farewell farewell = {
+    NULL,
+  };
   g_autofree char *key = NULL;
   GAsyncResult *result = NULL;
   g_autoptr (GError) error = NULL;
@@ -1505,7 +1529,8 @@ test_wait_for_next_when_gone (void)
   g_object_unref (object);
   g_assert_cmpint (g_atomic_int_get (&farewell.n_calls), ==, 0);
 
-  bs_item_persist_async (farewell.item, fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  bs_item_persist_async (farewell.item, fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result,
+                         &result);
   bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
   g_assert_true (bs_item_persist_finish (farewell.item, wait_result (&result), &error));
   g_assert_no_error (error);
@@ -1658,7 +1683,7 @@ typedef struct
 {
   Fixture *fixture;
   BsItem *item;
-  int n_toggles;        /* atomic */
+  int n_toggles; /* atomic */
 } Toggle;
 
 static void
@@ -1677,7 +1702,9 @@ static void
 test_toggles (void)
 {
   GObject *object = make_text ("hello");
-  Toggle toggle = { NULL, };
+  Toggle toggle = {
+    NULL,
+  };
   TestCodec *codec;
   Fixture fixture;
 
@@ -1714,8 +1741,8 @@ typedef struct
 {
   Fixture *fixture;
   GMutex mutex;
-  BsItem *items[N_STRESS_ITEMS];        /* under the mutex */
-  guint64 n_hits;                       /* atomic; at least */
+  BsItem *items[N_STRESS_ITEMS]; /* under the mutex */
+  guint64 n_hits;                /* atomic; at least */
 } Stress;
 
 static BsItem *
@@ -1733,7 +1760,8 @@ stress_pick (Stress *self, GRand *random)
 static BsItem *
 stress_make (Stress *self, GRand *random)
 {
-  return g_rand_boolean (random) ? insert (self->fixture->pool, 100, 's') : insert_text (self->fixture, "ssssssssss");
+  return g_rand_boolean (random) ? insert (self->fixture->pool, 100, 's')
+                                 : insert_text (self->fixture, "ssssssssss");
 }
 
 static void
@@ -1820,7 +1848,9 @@ test_stress (void)
 {
   g_autoptr (GRand) random = g_rand_new_with_seed (g_test_rand_int ());
   GThread *threads[N_STRESS_THREADS];
-  Stress stress = { NULL, };
+  Stress stress = {
+    NULL,
+  };
   TestCodec *codec;
   Fixture fixture;
 
@@ -1903,9 +1933,11 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/merged", test_merged);
   g_test_add_func ("/codec/first-decode-wins", test_first_decode_wins);
   g_test_add_data_func ("/codec/encode-fails", GINT_TO_POINTER (FAIL), test_encode_fails);
-  g_test_add_data_func ("/codec/encode-fails-silently", GINT_TO_POINTER (FAIL_SILENTLY), test_encode_fails);
+  g_test_add_data_func ("/codec/encode-fails-silently", GINT_TO_POINTER (FAIL_SILENTLY),
+                        test_encode_fails);
   g_test_add_data_func ("/codec/decode-fails", GINT_TO_POINTER (FAIL), test_decode_fails);
-  g_test_add_data_func ("/codec/decode-fails-silently", GINT_TO_POINTER (FAIL_SILENTLY), test_decode_fails);
+  g_test_add_data_func ("/codec/decode-fails-silently", GINT_TO_POINTER (FAIL_SILENTLY),
+                        test_decode_fails);
   g_test_add_func ("/codec/lies", test_lies);
   g_test_add_data_func ("/codec/calls-back", GINT_TO_POINTER (FALSE), test_calls_back);
   g_test_add_data_func ("/codec/calls-back-in-context", GINT_TO_POINTER (TRUE), test_calls_back);
@@ -1916,8 +1948,10 @@ main (int argc, char **argv)
   g_test_add_data_func ("/codec/other-kind", GINT_TO_POINTER (FALSE), test_other_kind);
   g_test_add_data_func ("/codec/other-kind-async", GINT_TO_POINTER (TRUE), test_other_kind);
   g_test_add_func ("/codec/other-kind-fails", test_other_kind_fails);
-  g_test_add_data_func ("/codec/other-kind-while-closing", GINT_TO_POINTER (FALSE), test_other_kind_while_closing);
-  g_test_add_data_func ("/codec/other-kind-while-closing-async", GINT_TO_POINTER (TRUE), test_other_kind_while_closing);
+  g_test_add_data_func ("/codec/other-kind-while-closing", GINT_TO_POINTER (FALSE),
+                        test_other_kind_while_closing);
+  g_test_add_data_func ("/codec/other-kind-while-closing-async", GINT_TO_POINTER (TRUE),
+                        test_other_kind_while_closing);
   g_test_add_func ("/codec/other-kind-is-waited-for", test_other_kind_is_waited_for);
   g_test_add_func ("/codec/trim-when-gone", test_trim_when_gone);
   g_test_add_func ("/codec/wait-when-gone", test_wait_when_gone);

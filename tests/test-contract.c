@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* Points of the thread contract that no interleaving shows, by their numbers. */
@@ -27,7 +28,8 @@ caller_cb (GObject *source, GAsyncResult *result, gpointer data)
   Caller *self = data;
 
   self->early |= !self->returned;
-  self->elsewhere |= g_thread_self () != self->thread || g_main_context_get_thread_default () != self->context;
+  self->elsewhere |=
+    g_thread_self () != self->thread || g_main_context_get_thread_default () != self->context;
   self->n_callbacks++;
 }
 
@@ -37,33 +39,46 @@ caller_destroy (gpointer data)
   Caller *self = data;
 
   self->early |= !self->returned;
-  self->elsewhere |= g_thread_self () != self->thread || g_main_context_get_thread_default () != self->context;
+  self->elsewhere |=
+    g_thread_self () != self->thread || g_main_context_get_thread_default () != self->context;
   self->n_destroyed++;
 }
 
 #define CALLS_EACH 14
 
 static void
-ask_everything (Fixture *fixture, BsItem *item, const char *key, Caller *caller, GCancellable *cancellable)
+ask_everything (Fixture *fixture,
+                BsItem *item,
+                const char *key,
+                Caller *caller,
+                GCancellable *cancellable)
 {
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   BsBackingStore *store = fixture->store;
   int priority = G_PRIORITY_DEFAULT;
 
   bs_key_set_add (keys, key, NULL);
-  bs_backing_store_track_path_async (store, fixture->file, priority, cancellable, caller_cb, caller);
+  bs_backing_store_track_path_async (store, fixture->file, priority, cancellable, caller_cb,
+                                     caller);
   bs_item_persist_async (item, fixture->tracked, priority, cancellable, caller_cb, caller);
   bs_item_write_async (item, priority, cancellable, caller_cb, caller);
   bs_item_load_async (item, priority, cancellable, caller_cb, caller);
-  bs_pool_register_async (fixture->pool, fixture->tracked, key, priority, cancellable, caller_cb, caller);
-  bs_pool_register_all_async (fixture->pool, fixture->tracked, priority, cancellable, caller_cb, caller);
+  bs_pool_register_async (fixture->pool, fixture->tracked, key, priority, cancellable, caller_cb,
+                          caller);
+  bs_pool_register_all_async (fixture->pool, fixture->tracked, priority, cancellable, caller_cb,
+                              caller);
   bs_pool_trim_async (fixture->pool, G_MAXINT64, priority, cancellable, caller_cb, caller);
   bs_backing_store_sync_async (store, fixture->tracked, priority, cancellable, caller_cb, caller);
-  bs_backing_store_load_root_async (store, fixture->tracked, priority, cancellable, caller_cb, caller);
-  bs_backing_store_delete_persisted_async (store, fixture->tracked, key, priority, cancellable, caller_cb, caller);
-  bs_backing_store_delete_persisted_keys_async (store, fixture->tracked, keys, priority, cancellable, caller_cb, caller);
-  bs_backing_store_delete_persisted_async (store, fixture->tracked, "nonsense", priority, cancellable, caller_cb, caller);
-  bs_backing_store_run_in_thread_async (store, nothing, caller, caller_destroy, priority, cancellable, caller_cb, caller);
+  bs_backing_store_load_root_async (store, fixture->tracked, priority, cancellable, caller_cb,
+                                    caller);
+  bs_backing_store_delete_persisted_async (store, fixture->tracked, key, priority, cancellable,
+                                           caller_cb, caller);
+  bs_backing_store_delete_persisted_keys_async (store, fixture->tracked, keys, priority,
+                                                cancellable, caller_cb, caller);
+  bs_backing_store_delete_persisted_async (store, fixture->tracked, "nonsense", priority,
+                                           cancellable, caller_cb, caller);
+  bs_backing_store_run_in_thread_async (store, nothing, caller, caller_destroy, priority,
+                                        cancellable, caller_cb, caller);
   bs_backing_store_wait_finished_async (store, priority, cancellable, caller_cb, caller);
 }
 
@@ -85,7 +100,10 @@ ask_in_thread (gpointer data)
   g_main_context_push_thread_default (context);
   for (guint when = 0; when < 3; when++)
     {
-      Caller caller = { g_thread_self (), context, };
+      Caller caller = {
+        g_thread_self (),
+        context,
+      };
       g_autoptr (BsItem) item = insert (fixture, "a");
       g_autofree char *key = bs_item_dup_key (item);
       g_autoptr (GCancellable) mine = g_cancellable_new ();
@@ -114,7 +132,9 @@ static void
 test_callbacks (Fixture *fixture, gconstpointer data)
 {
   GThread *threads[4];
-  Asker asker = { fixture, };
+  Asker asker = {
+    fixture,
+  };
 
   for (guint i = 0; i < 4; i++)
     threads[i] = g_thread_new ("asker", ask_in_thread, &asker);
@@ -161,10 +181,16 @@ flood_cb (GObject *source, GAsyncResult *result, gpointer data)
 static void
 test_flood (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[200] = { 0, };
-  Flood flood = { answers, G_N_ELEMENTS (answers), };
+  Answer answers[200] = {
+    0,
+  };
+  Flood flood = {
+    answers,
+    G_N_ELEMENTS (answers),
+  };
 
-  bs_backing_store_sync_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, flood_cb, &flood);
+  bs_backing_store_sync_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, flood_cb,
+                               &flood);
   for (guint i = 1; i < flood.n; i++)
     sync_async (fixture, NULL, &answers[i]);
   g_idle_add_full (G_PRIORITY_DEFAULT, flood_idle, &flood, NULL);
@@ -187,19 +213,30 @@ test_cancelled_before (Fixture *fixture, gconstpointer data)
   BsBackingStore *store = fixture->store;
   BsTrackedPath *tracked = fixture->tracked;
   gpointer results[10];
-  GError *errors[10] = { NULL, };
+  GError *errors[10] = {
+    NULL,
+  };
   guint n = 0;
 
   bs_key_set_add (keys, key, NULL);
   g_cancellable_cancel (cancellable);
   gate_backing_reset_log (fixture->gates);
   results[n] = bs_backing_store_track_path (store, file, cancellable, &errors[n]), n++;
-  results[n] = GINT_TO_POINTER (bs_backing_store_sync (store, tracked, cancellable, &errors[n])), n++;
-  results[n] = GINT_TO_POINTER (bs_backing_store_delete_persisted (store, tracked, key, cancellable, &errors[n])), n++;
-  results[n] = GINT_TO_POINTER (bs_backing_store_delete_persisted_keys (store, tracked, keys, cancellable, &errors[n])), n++;
-  results[n] = GINT_TO_POINTER (bs_backing_store_run_in_thread (store, nothing, NULL, NULL, cancellable, &errors[n])), n++;
+  results[n] = GINT_TO_POINTER (bs_backing_store_sync (store, tracked, cancellable, &errors[n])),
+  n++;
+  results[n] = GINT_TO_POINTER (
+    bs_backing_store_delete_persisted (store, tracked, key, cancellable, &errors[n])),
+  n++;
+  results[n] = GINT_TO_POINTER (
+    bs_backing_store_delete_persisted_keys (store, tracked, keys, cancellable, &errors[n])),
+  n++;
+  results[n] = GINT_TO_POINTER (
+    bs_backing_store_run_in_thread (store, nothing, NULL, NULL, cancellable, &errors[n])),
+  n++;
   results[n] = bs_backing_store_load_root (store, tracked, cancellable, &errors[n]), n++;
-  results[n] = GINT_TO_POINTER (bs_backing_store_untrack_path (store, tracked, cancellable, &errors[n])), n++;
+  results[n] =
+    GINT_TO_POINTER (bs_backing_store_untrack_path (store, tracked, cancellable, &errors[n])),
+  n++;
   results[n] = GINT_TO_POINTER (bs_item_persist (item, tracked, cancellable, &errors[n])), n++;
   results[n] = bs_item_load (written, cancellable, &errors[n]), n++;
   results[n] = GINT_TO_POINTER (bs_backing_store_close (store, cancellable, &errors[n])), n++;
@@ -259,9 +296,11 @@ test_threads (Fixture *fixture, gconstpointer data)
 
   persist_async (fixture, item, NULL, &answer);
   answer_ok (&answer);
-  g_assert_true (gate_backing_get_thread (fixture->gates, BS_OPERATION_PERSIST) != g_thread_self ());
+  g_assert_true (gate_backing_get_thread (fixture->gates, BS_OPERATION_PERSIST) !=
+                 g_thread_self ());
   g_assert_true (gate_backing_get_thread (fixture->gates, BS_OPERATION_WRITE) != g_thread_self ());
-  bs_backing_store_run_in_thread_async (fixture->store, note_thread, &function_thread, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_backing_store_run_in_thread_async (fixture->store, note_thread, &function_thread, NULL,
+                                        G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
   answer_ok (&answer);
   g_assert_true (function_thread != NULL && function_thread != g_thread_self ());
   task = g_task_new (NULL, NULL, answer_cb, &answer);
@@ -274,8 +313,10 @@ test_threads (Fixture *fixture, gconstpointer data)
 
   /* A blocking call whose key is free runs right here. */
   g_assert_true (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, NULL));
-  g_assert_true (gate_backing_get_thread (fixture->gates, BS_OPERATION_SYNC_PERSISTED) == g_thread_self ());
-  g_assert_true (bs_backing_store_run_in_thread (fixture->store, note_thread, &function_thread, NULL, NULL, NULL));
+  g_assert_true (gate_backing_get_thread (fixture->gates, BS_OPERATION_SYNC_PERSISTED) ==
+                 g_thread_self ());
+  g_assert_true (bs_backing_store_run_in_thread (fixture->store, note_thread, &function_thread,
+                                                 NULL, NULL, NULL));
   g_assert_true (function_thread == g_thread_self ());
 
   for (guint i = 0; i < 60; i++)
@@ -289,7 +330,9 @@ test_slow_key (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) slow = insert (fixture, "slow");
   g_autofree char *slow_key = bs_item_dup_key (slow);
-  Answer waiting[40] = { 0, };
+  Answer waiting[40] = {
+    0,
+  };
 
   bs_backing_store_set_max_threads (fixture->store, 2);
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, slow_key, GATE_BEFORE);
@@ -302,7 +345,9 @@ test_slow_key (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 20; i++)
     {
       g_autoptr (BsItem) item = insert (fixture, "quick");
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
       persist_async (fixture, item, NULL, &answer);
       answer_ok (&answer);
@@ -324,7 +369,9 @@ test_no_ops (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (BsItem) again = NULL;
   g_autoptr (GError) error = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   bs_key_set_add (keys, nowhere, NULL);
   gate_backing_reset_log (fixture->gates);
@@ -333,10 +380,12 @@ test_no_ops (Fixture *fixture, gconstpointer data)
   answer_ok (&answer);
   bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
   answer_ok (&answer);
-  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, nowhere, NULL, &error));
+  g_assert_true (
+    bs_backing_store_delete_persisted (fixture->store, fixture->tracked, nowhere, NULL, &error));
   delete_async (fixture, nowhere, NULL, &answer);
   answer_ok (&answer);
-  g_assert_true (bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, keys, NULL, &error));
+  g_assert_true (
+    bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, keys, NULL, &error));
   again = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (gate_backing_count_all (fixture->gates), ==, 0);
@@ -353,7 +402,9 @@ test_merging (Fixture *fixture, gconstpointer data)
       g_autofree char *key = bs_item_dup_key (item);
       g_autofree char *registered_key = put_key (fixture, "b");
       Answer persists[5] = { 0, }, registers[5] = { 0, };
-      Plug plug = { 0, };
+      Plug plug = {
+        0,
+      };
 
       if (!running)
         plug_in (&plug, fixture);
@@ -376,7 +427,9 @@ test_merging (Fixture *fixture, gconstpointer data)
         }
       settle (fixture);
       g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, key), ==, 1);
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_REGISTER_KEY, registered_key), ==, 1);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_REGISTER_KEY,
+                                            registered_key),
+                        ==, 1);
       g_assert_false (gate_backing_has_primary (fixture->gates, registered_key));
     }
 }
@@ -430,11 +483,14 @@ test_lanes (Fixture *fixture, gconstpointer data)
   gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE, n_threads);
   g_assert_cmpuint (gate_backing_get_max_parallel (fixture->gates), ==, n_threads);
   /* The lane is full; yet these run. */
-  bs_backing_store_run_in_thread_async (fixture->store, stand_at_gate, fixture, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &function);
+  bs_backing_store_run_in_thread_async (fixture->store, stand_at_gate, fixture, NULL,
+                                        G_PRIORITY_DEFAULT, NULL, answer_cb, &function);
   answer_ok (&function);
-  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
+  g_assert_true (
+    bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
   g_assert_no_error (error);
-  g_assert_cmpuint (gate_backing_get_n_held (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE), ==, n_threads);
+  g_assert_cmpuint (gate_backing_get_n_held (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE),
+                    ==, n_threads);
 
   /* More threads come at once, fewer in time. */
   bs_backing_store_set_max_threads (fixture->store, n_threads + 3);
@@ -461,7 +517,9 @@ test_priorities (Fixture *fixture, gconstpointer data)
   Answer writes[4] = { 0, }, raise = { 0, }, between = { 0, }, behind = { 0, };
   g_autofree char *log = NULL;
   g_autoptr (GString) order = g_string_new (NULL);
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
 
   bs_backing_store_set_max_threads (fixture->store, 1);
   fixture->n_threads = 1;
@@ -474,7 +532,8 @@ test_priorities (Fixture *fixture, gconstpointer data)
     }
   /* A better caller joins the third; the fourth, and another, are in the way of one. */
   bs_item_write_async (items[2], G_PRIORITY_DEFAULT, NULL, answer_cb, &raise);
-  bs_backing_store_delete_persisted_async (fixture->store, fixture->tracked, keys[3], G_PRIORITY_LOW, NULL, answer_cb, &between);
+  bs_backing_store_delete_persisted_async (fixture->store, fixture->tracked, keys[3],
+                                           G_PRIORITY_LOW, NULL, answer_cb, &between);
   bs_item_persist_async (items[3], fixture->tracked, G_PRIORITY_HIGH, NULL, answer_cb, &behind);
   gate_backing_reset_log (fixture->gates);
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, keys[0], GATE_BEFORE);
@@ -503,11 +562,20 @@ test_priorities (Fixture *fixture, gconstpointer data)
 static void
 test_many_priorities (Fixture *fixture, gconstpointer data)
 {
-  enum { N = 30 };
+  enum
+  {
+    N = 30
+  };
   BsItem *items[N];
   char *keys[N];
-  Answer writes[N] = { { 0, }, };
-  Plug plug = { 0, };
+  Answer writes[N] = {
+    {
+      0,
+    },
+  };
+  Plug plug = {
+    0,
+  };
 
   bs_backing_store_set_max_threads (fixture->store, 1);
   fixture->n_threads = 1;
@@ -529,7 +597,8 @@ test_many_priorities (Fixture *fixture, gconstpointer data)
         {
           gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, keys[i], GATE_BEFORE, 1);
           for (guint later = i + 1; later < N; later++)
-            g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE, keys[later]), ==, 0);
+            g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE, keys[later]),
+                              ==, 0);
           gate_backing_release (fixture->gates, BS_OPERATION_WRITE, keys[i], GATE_BEFORE);
         }
       for (guint i = 0; i < N; i++)
@@ -550,14 +619,17 @@ test_sync_lends (Fixture *fixture, gconstpointer data)
   g_autofree char *waited_for_key = bs_item_dup_key (waited_for);
   g_autofree char *third_key = bs_item_dup_key (third);
   Answer persist = { 0, }, write = { 0, }, sync = { 0, };
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
 
   bs_backing_store_set_max_threads (fixture->store, 1);
   fixture->n_threads = 1;
   plug_in (&plug, fixture);
   bs_item_write_async (third, G_PRIORITY_DEFAULT, NULL, answer_cb, &write);
   bs_item_persist_async (waited_for, fixture->tracked, G_PRIORITY_LOW, NULL, answer_cb, &persist);
-  bs_backing_store_sync_async (fixture->store, fixture->tracked, G_PRIORITY_HIGH, NULL, answer_cb, &sync);
+  bs_backing_store_sync_async (fixture->store, fixture->tracked, G_PRIORITY_HIGH, NULL, answer_cb,
+                               &sync);
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, third_key, GATE_BEFORE);
   plug_out (&plug, fixture);
   answer_ok (&sync);
@@ -596,10 +668,12 @@ crowd_blocking (gpointer data)
       bs_item_persist (self->item, self->fixture->tracked, NULL, &error);
       break;
     case 1:
-      bs_backing_store_delete_persisted (self->fixture->store, self->fixture->tracked, self->key, NULL, &error);
+      bs_backing_store_delete_persisted (self->fixture->store, self->fixture->tracked, self->key,
+                                         NULL, &error);
       break;
     case 2:
-      object = G_OBJECT (bs_pool_register (self->fixture->pool, self->fixture->tracked, self->key, NULL, &error));
+      object = G_OBJECT (
+        bs_pool_register (self->fixture->pool, self->fixture->tracked, self->key, NULL, &error));
       if (g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
         g_clear_error (&error);
       break;
@@ -640,7 +714,7 @@ test_crowd (Fixture *fixture, gconstpointer data)
     {
       GCancellable *cancellable = g_cancellable_new ();
 
-      crowd[i] = (Crowd) { fixture, item, key, i, &go };
+      crowd[i] = (Crowd){ fixture, item, key, i, &go };
       g_ptr_array_add (cancellables, cancellable);
       switch (i % 10)
         {
@@ -664,18 +738,22 @@ test_crowd (Fixture *fixture, gconstpointer data)
           sync_async (fixture, cancellable, &answers[i]);
           break;
         case 7:
-          bs_backing_store_run_in_thread_async (fixture->store, crowd_function, &crowd[i], NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
+          bs_backing_store_run_in_thread_async (fixture->store, crowd_function, &crowd[i], NULL,
+                                                G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
           break;
         case 8:
           {
             g_autoptr (BsKeySet) keys = bs_key_set_new ();
 
             bs_key_set_add (keys, key, NULL);
-            bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys, G_PRIORITY_DEFAULT, cancellable, answer_cb, &answers[i]);
+            bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys,
+                                                          G_PRIORITY_DEFAULT, cancellable,
+                                                          answer_cb, &answers[i]);
           }
           break;
         default:
-          bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_LOW, cancellable, answer_cb, &answers[i]);
+          bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_LOW, cancellable,
+                                      answer_cb, &answers[i]);
           break;
         }
       if (i == N_CALLERS / 2)
@@ -749,7 +827,7 @@ test_track_from_eight_threads (Fixture *fixture, gconstpointer data)
 
       for (guint j = 0; j < 8; j++)
         {
-          trackers[j] = (Tracker) { fixture, g_file_new_for_uri (uri), NULL, &go };
+          trackers[j] = (Tracker){ fixture, g_file_new_for_uri (uri), NULL, &go };
           threads[j] = g_thread_new ("tracker", track_in_thread, &trackers[j]);
         }
       for (guint j = 0; j < 8; j++)
@@ -758,7 +836,8 @@ test_track_from_eight_threads (Fixture *fixture, gconstpointer data)
         {
           g_assert_nonnull (trackers[j].tracked);
           g_assert_true (trackers[j].tracked == trackers[0].tracked);
-          g_assert_true (g_file_equal (bs_tracked_path_get_file (trackers[j].tracked), trackers[j].file));
+          g_assert_true (
+            g_file_equal (bs_tracked_path_get_file (trackers[j].tracked), trackers[j].file));
         }
       for (guint j = 0; j < 8; j++)
         {

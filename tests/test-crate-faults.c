@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* Mistakes of the crate file_backed under fault, which the library does not make.
  * Here are those that need a pool on real files; the others stand beside their kind:
@@ -54,9 +55,7 @@ background_error (BsBackingStore *store,
 }
 
 static void
-session_begin (Session *session,
-               Fixture *fixture,
-               BsCodec *codec)
+session_begin (Session *session, Fixture *fixture, BsCodec *codec)
 {
   g_autoptr (GError) error = NULL;
 
@@ -82,8 +81,7 @@ settle (Session *session)
 }
 
 static void
-session_end (Session *session,
-             Fixture *fixture)
+session_end (Session *session, Fixture *fixture)
 {
   g_autoptr (GError) error = NULL;
 
@@ -101,8 +99,7 @@ session_end (Session *session,
 }
 
 static void
-assert_loads (BsItem *item,
-              GBytes *expected)
+assert_loads (BsItem *item, GBytes *expected)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = bs_item_load (item, NULL, &error);
@@ -121,8 +118,7 @@ evict_all (Session *session)
 }
 
 static BsItem *
-insert_persisted (Session *session,
-                  GBytes *bytes)
+insert_persisted (Session *session, GBytes *bytes)
 {
   g_autoptr (GError) error = NULL;
   BsItem *item = bs_pool_insert (session->pool, bytes);
@@ -143,10 +139,10 @@ sync_tracked (Session *session)
 }
 
 static void
-test_failed_read (Fixture *fixture,
-                  gconstpointer data)
+test_failed_read (Fixture *fixture, gconstpointer data)
 {
-  g_autoptr (GError) failure = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_FAILED, "so the test wants it");
+  g_autoptr (GError) failure =
+    g_error_new_literal (G_IO_ERROR, G_IO_ERROR_FAILED, "so the test wants it");
   g_autoptr (GBytes) changed = make_test_bytes (300, 9);
   g_autoptr (GError) error = NULL;
   g_autoptr (BsItem) item = NULL;
@@ -189,9 +185,7 @@ typedef struct
 
 /* Keys are random, but of 256 folders one comes up soon. */
 static BsItem *
-insert_in_shard_of (BsPool *pool,
-                    BsItem *parent,
-                    GBytes *bytes)
+insert_in_shard_of (BsPool *pool, BsItem *parent, GBytes *bytes)
 {
   g_autofree char *parent_key = bs_item_dup_key (parent);
 
@@ -206,10 +200,7 @@ insert_in_shard_of (BsPool *pool,
 }
 
 static gboolean
-store_family (BsBackingStore *store,
-              GCancellable *cancellable,
-              gpointer data,
-              GError **error)
+store_family (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
 {
   Family *family = data;
   Session *session = family->session;
@@ -221,8 +212,7 @@ store_family (BsBackingStore *store,
 }
 
 static void
-test_child_in_task (Fixture *fixture,
-                    gconstpointer data)
+test_child_in_task (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) parent = NULL;
   g_autoptr (GError) error = NULL;
@@ -250,15 +240,18 @@ G_DECLARE_FINAL_TYPE (TestFamilyCodec, test_family_codec, TEST, FAMILY_CODEC, GO
 struct _TestFamilyCodec
 {
   GObject parent_instance;
-  BsPool *pool;      /* not owned */
-  BsItem *parent;    /* not owned */
+  BsPool *pool;        /* not owned */
+  BsItem *parent;      /* not owned */
   GPtrArray *children; /* of BsItem, owned */
   guint n_encoded;
 };
 
 static void test_family_codec_iface_init (BsCodecInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (TestFamilyCodec, test_family_codec, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_CODEC, test_family_codec_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestFamilyCodec,
+                               test_family_codec,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_CODEC, test_family_codec_iface_init))
 
 static GBytes *
 test_family_codec_encode (BsCodec *codec,
@@ -283,17 +276,13 @@ test_family_codec_encode (BsCodec *codec,
 }
 
 static GObject *
-test_family_codec_decode (BsCodec *codec,
-                          GBytes *bytes,
-                          GCancellable *cancellable,
-                          GError **error)
+test_family_codec_decode (BsCodec *codec, GBytes *bytes, GCancellable *cancellable, GError **error)
 {
   return g_object_new (G_TYPE_OBJECT, NULL);
 }
 
 static guint64
-test_family_codec_measure (BsCodec *codec,
-                           GObject *object)
+test_family_codec_measure (BsCodec *codec, GObject *object)
 {
   return 100;
 }
@@ -327,8 +316,7 @@ test_family_codec_init (TestFamilyCodec *self)
 }
 
 static void
-test_child_in_encoder (Fixture *fixture,
-                       gconstpointer data)
+test_child_in_encoder (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (TestFamilyCodec) codec = g_object_new (TEST_TYPE_FAMILY_CODEC, NULL);
   g_autoptr (GObject) object = g_object_new (G_TYPE_OBJECT, NULL);
@@ -356,8 +344,7 @@ test_child_in_encoder (Fixture *fixture,
 }
 
 static void
-test_missing_scratch (Fixture *fixture,
-                      gconstpointer data)
+test_missing_scratch (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (BsItem) item = NULL;
@@ -403,8 +390,7 @@ test_missing_scratch (Fixture *fixture,
 
 /* Saves after a hand that is not ours has removed a blob. */
 static void
-test_stray_unlink (Fixture *fixture,
-                   gconstpointer data)
+test_stray_unlink (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsKeySet) old_keys = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
@@ -437,7 +423,8 @@ test_stray_unlink (Fixture *fixture,
       sync_tracked (&session);
       bs_backing_store_delete_persisted (session.store, session.tracked, keys[0], NULL, &error);
       g_assert_no_error (error);
-      bs_backing_store_delete_persisted_keys (session.store, session.tracked, old_keys, NULL, &error);
+      bs_backing_store_delete_persisted_keys (session.store, session.tracked, old_keys, NULL,
+                                              &error);
       g_assert_no_error (error);
       sync_tracked (&session);
       g_assert_cmpuint (bs_tracked_path_get_n_keys (session.tracked), ==, 10);
@@ -456,8 +443,7 @@ write_and_persist (Fixture *fixture)
 }
 
 static void
-test_crash_leaves_scratch (Fixture *fixture,
-                           gconstpointer data)
+test_crash_leaves_scratch (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
   g_autoptr (GError) error = NULL;
@@ -477,8 +463,7 @@ test_crash_leaves_scratch (Fixture *fixture,
 
 /* Every listed key can be registered, and no other name is listed. */
 static void
-test_odd_names (Fixture *fixture,
-                gconstpointer data)
+test_odd_names (Fixture *fixture, gconstpointer data)
 {
   static const char *const names[] = {
     "ab/abcdef01-2345-6789-abcd-ef0123456789",
@@ -510,8 +495,7 @@ test_odd_names (Fixture *fixture,
 }
 
 static void
-test_second_tracked_path (Fixture *fixture,
-                          gconstpointer data)
+test_second_tracked_path (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *slash = g_strconcat (fixture->path_name, "/", NULL);
   g_autofree char *detour = g_build_filename (fixture->path_name, "..", "persisted", ".", NULL);
@@ -525,7 +509,8 @@ test_second_tracked_path (Fixture *fixture,
     {
       g_autoptr (GFile) file = g_file_new_for_path (names[i]);
       g_autoptr (GError) error = NULL;
-      g_autoptr (BsTrackedPath) second = bs_backing_store_track_path (session.store, file, NULL, &error);
+      g_autoptr (BsTrackedPath) second =
+        bs_backing_store_track_path (session.store, file, NULL, &error);
 
       g_assert_no_error (error);
       g_assert_true (second == session.tracked);
@@ -538,8 +523,7 @@ test_second_tracked_path (Fixture *fixture,
 
 /* Everything is on its way out, and the disk does not answer. */
 static void
-test_reading_what_is_evicted (Fixture *fixture,
-                              gconstpointer data)
+test_reading_what_is_evicted (Fixture *fixture, gconstpointer data)
 {
   BsItem *items[20];
   Session session;
@@ -567,8 +551,7 @@ test_reading_what_is_evicted (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include <string.h>
 #include <unistd.h>
@@ -17,8 +18,7 @@ create (GFile *directory)
 }
 
 static BsBacking *
-restart (BsBacking *backing,
-         GFile *directory)
+restart (BsBacking *backing, GFile *directory)
 {
   return backing;
 }
@@ -37,8 +37,7 @@ typedef struct
 } Fixture;
 
 static void
-set_up (Fixture *fixture,
-        gconstpointer data)
+set_up (Fixture *fixture, gconstpointer data)
 {
   alarm (60);
   fixture->backing = create (NULL);
@@ -50,8 +49,7 @@ set_up (Fixture *fixture,
 }
 
 static void
-tear_down (Fixture *fixture,
-           gconstpointer data)
+tear_down (Fixture *fixture, gconstpointer data)
 {
   g_assert_finalize_object (fixture->backing);
   g_object_unref (fixture->path);
@@ -63,10 +61,7 @@ tear_down (Fixture *fixture,
 
 /* Every virtual function, with the fixture's key. */
 static gboolean
-call (Fixture *fixture,
-      BsOperation operation,
-      GCancellable *cancellable,
-      GError **error)
+call (Fixture *fixture, BsOperation operation, GCancellable *cancellable, GError **error)
 {
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (GBytes) bytes = NULL;
@@ -132,8 +127,7 @@ static const BsOperation all[] = {
 };
 
 static void
-test_each_operation_fails (Fixture *fixture,
-                           gconstpointer data)
+test_each_operation_fails (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < G_N_ELEMENTS (all); i++)
     {
@@ -152,8 +146,7 @@ test_each_operation_fails (Fixture *fixture,
 }
 
 static void
-test_nth (Fixture *fixture,
-          gconstpointer data)
+test_nth (Fixture *fixture, gconstpointer data)
 {
   static const gboolean fails[] = { FALSE, TRUE, FALSE, TRUE, FALSE, FALSE };
 
@@ -170,8 +163,7 @@ test_nth (Fixture *fixture,
 }
 
 static void
-test_always_until_cleared (Fixture *fixture,
-                           gconstpointer data)
+test_always_until_cleared (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) busy = g_error_new_literal (BS_ERROR, BS_ERROR_BUSY, "it is busy");
   g_autoptr (GError) error = NULL;
@@ -192,8 +184,7 @@ test_always_until_cleared (Fixture *fixture,
 }
 
 static void
-test_key (Fixture *fixture,
-          gconstpointer data)
+test_key (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
@@ -208,12 +199,15 @@ test_key (Fixture *fixture,
   g_clear_error (&error);
 
   /* In bulk: when the set has the key. */
-  bs_fault_backing_fail (fixture->fault, BS_OPERATION_DELETE_PERSISTED_KEYS, fixture->key, 1, fixture->full);
+  bs_fault_backing_fail (fixture->fault, BS_OPERATION_DELETE_PERSISTED_KEYS, fixture->key, 1,
+                         fixture->full);
   bs_key_set_add (keys, other, NULL);
-  g_assert_true (bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error));
+  g_assert_true (
+    bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error));
   g_assert_no_error (error);
   bs_key_set_add (keys, fixture->key, NULL);
-  g_assert_false (bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error));
+  g_assert_false (
+    bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
 }
 
@@ -238,9 +232,7 @@ call_thread (gpointer data)
 }
 
 static Call *
-start_call (Fixture *fixture,
-            BsOperation operation,
-            GCancellable *cancellable)
+start_call (Fixture *fixture, BsOperation operation, GCancellable *cancellable)
 {
   Call *self = g_new0 (Call, 1);
   guint n_before = bs_fault_backing_get_count (fixture->fault, operation);
@@ -270,8 +262,7 @@ end_call (Call *self)
 }
 
 static void
-test_hold (Fixture *fixture,
-           gconstpointer data)
+test_hold (Fixture *fixture, gconstpointer data)
 {
   BsFaultBacking *inside;
   Call *calls[4];
@@ -310,8 +301,7 @@ test_hold (Fixture *fixture,
 }
 
 static void
-test_held_call_fails (Fixture *fixture,
-                      gconstpointer data)
+test_held_call_fails (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   Call *held;
@@ -326,8 +316,7 @@ test_held_call_fails (Fixture *fixture,
 }
 
 static void
-test_cancel (Fixture *fixture,
-             gconstpointer data)
+test_cancel (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
@@ -349,8 +338,7 @@ test_cancel (Fixture *fixture,
 }
 
 static void
-test_delay (Fixture *fixture,
-            gconstpointer data)
+test_delay (Fixture *fixture, gconstpointer data)
 {
   gint64 start = g_get_monotonic_time ();
   Call *slow;
@@ -367,8 +355,7 @@ test_delay (Fixture *fixture,
 }
 
 static void
-test_properties (Fixture *fixture,
-                 gconstpointer data)
+test_properties (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsBacking) inner = NULL;
 
@@ -378,8 +365,7 @@ test_properties (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A directory that somebody prepared to hurt us: whatever stands in it, nothing
  * outside it is touched, no call hangs or ends the process, and no call says that
@@ -48,8 +49,7 @@ static struct
 
 /* In place of the C library's: there is no other moment between two calls. */
 int
-fstat (int fd,
-       struct stat *status)
+fstat (int fd, struct stat *status)
 {
   int result = fstatat (fd, "", status, AT_EMPTY_PATH);
 
@@ -85,11 +85,7 @@ swap_folder (void)
 }
 
 int
-linkat (int from_fd,
-        const char *from,
-        int to_fd,
-        const char *to,
-        int flags)
+linkat (int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
   swap_folder ();
 
@@ -97,9 +93,7 @@ linkat (int from_fd,
 }
 
 int
-unlinkat (int fd,
-          const char *name,
-          int flags)
+unlinkat (int fd, const char *name, int flags)
 {
   swap_folder ();
 
@@ -143,8 +137,8 @@ typedef enum
 } Thing;
 
 static const char *const thing_names[N_THINGS] = {
-  "link-to-file", "link-to-folder", "link-to-nothing", "hard-link",
-  "fifo", "socket", "folder", "full-folder", "zero-device", "block-device",
+  "link-to-file", "link-to-folder", "link-to-nothing", "hard-link",   "fifo",
+  "socket",       "folder",         "full-folder",     "zero-device", "block-device",
 };
 
 typedef struct
@@ -165,8 +159,7 @@ typedef struct
 } Outside;
 
 static void
-outside_init (Outside *outside,
-              Fixture *fixture)
+outside_init (Outside *outside, Fixture *fixture)
 {
   g_autofree char *folder = NULL;
 
@@ -200,9 +193,7 @@ outside_check (Outside *outside)
 }
 
 static char *
-get_spot_name (const Spot *spot,
-               const char *directory,
-               const char *key)
+get_spot_name (const Spot *spot, const char *directory, const char *key)
 {
   if (spot->name != NULL)
     return g_build_filename (directory, spot->name, NULL);
@@ -223,9 +214,7 @@ make_socket (const char *path)
 }
 
 static void
-make_thing (const char *path,
-            Thing thing,
-            const char *outside)
+make_thing (const char *path, Thing thing, const char *outside)
 {
   g_autofree char *folder = g_path_get_dirname (path);
   g_autofree char *file = g_build_filename (outside, "file", NULL);
@@ -276,8 +265,7 @@ make_thing (const char *path,
 
 /* Every call there is; which of them fail is not the point. */
 static void
-use_all (Fixture *fixture,
-         const char *damaged)
+use_all (Fixture *fixture, const char *damaged)
 {
   BsBacking *backing = fixture->backing;
   GFile *path = fixture->path;
@@ -336,8 +324,7 @@ make_store (Fixture *fixture)
 }
 
 static void
-test_attack (Fixture *fixture,
-             gconstpointer data)
+test_attack (Fixture *fixture, gconstpointer data)
 {
   const Attack *attack = data;
   const char *directory = attack->in_scratch ? fixture->primary_name : fixture->path_name;
@@ -370,8 +357,7 @@ test_attack (Fixture *fixture,
 
 /* The content of another file of the same user; it is ours to read, and no more. */
 static void
-test_hard_link (Fixture *fixture,
-                gconstpointer data)
+test_hard_link (Fixture *fixture, gconstpointer data)
 {
   const Attack *attack = data;
   const char *directory = attack->in_scratch ? fixture->primary_name : fixture->path_name;
@@ -414,8 +400,7 @@ assert_read_fails (Fixture *fixture)
 
 /* A thing that cannot be a blob is not read as one, wherever it stands. */
 static void
-test_no_blob (Fixture *fixture,
-              gconstpointer data)
+test_no_blob (Fixture *fixture, gconstpointer data)
 {
   Thing thing = GPOINTER_TO_INT (data);
   g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
@@ -444,7 +429,8 @@ test_no_blob (Fixture *fixture,
   /* Registering looks at no content. */
   bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL);
   assert_read_fails (fixture);
-  g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
 
   /* In the listing it is no blob either. */
@@ -469,7 +455,8 @@ verify_in_thread (gpointer data)
   g_autoptr (GError) error = NULL;
 
   /* Without a hash there is nothing wrong with one that can be read, and a hole can. */
-  if (!bs_backing_verify_persisted (self->fixture->backing, self->fixture->path, self->fixture->key, self->cancellable, &error) &&
+  if (!bs_backing_verify_persisted (self->fixture->backing, self->fixture->path, self->fixture->key,
+                                    self->cancellable, &error) &&
       !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
   g_atomic_int_set (&self->done, TRUE);
@@ -505,8 +492,7 @@ verify_and_cancel (Fixture *fixture)
 
 /* Larger than all memory, and than any disk. */
 static void
-test_sparse (Fixture *fixture,
-             gconstpointer data)
+test_sparse (Fixture *fixture, gconstpointer data)
 {
   gboolean in_path = GPOINTER_TO_INT (data);
   g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 4);
@@ -567,9 +553,7 @@ test_sparse (Fixture *fixture,
 }
 
 static void
-check_cut (Fixture *fixture,
-           gsize size,
-           gsize new_size)
+check_cut (Fixture *fixture, gsize size, gsize new_size)
 {
   g_autoptr (GBytes) whole = make_test_bytes (size, 2);
   g_autoptr (GBytes) bytes = NULL;
@@ -592,8 +576,7 @@ check_cut (Fixture *fixture,
 }
 
 static void
-test_cut_short (Fixture *fixture,
-                gconstpointer data)
+test_cut_short (Fixture *fixture, gconstpointer data)
 {
   check_cut (fixture, 100001, 100000);
   check_cut (fixture, 100002, 0);
@@ -604,8 +587,7 @@ test_cut_short (Fixture *fixture,
 
 /* Bytes that were handed out are there to stay. */
 static void
-test_cut_after_load (Fixture *fixture,
-                     gconstpointer data)
+test_cut_after_load (Fixture *fixture, gconstpointer data)
 {
   static const gsize sizes[] = { 5000, 300000, 3 * 1024 * 1024, 20 * 1024 * 1024 };
 
@@ -669,8 +651,7 @@ restore (Fixture *fixture)
 }
 
 static void
-test_attribute (Fixture *fixture,
-                gconstpointer data)
+test_attribute (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   g_autofree char *attribute = NULL;
@@ -703,9 +684,11 @@ test_attribute (Fixture *fixture,
   /* Every length, of its beginning and of anything. */
   for (guint i = 0; i < sizeof garbage; i++)
     garbage[i] = g_rand_int (random);
-  for (gssize length = 0; length <= 2 * size; length += tests_are_whole () || length >= size - 1 ? 1 : 3)
+  for (gssize length = 0; length <= 2 * size;
+       length += tests_are_whole () || length >= size - 1 ? 1 : 3)
     {
-      g_assert_cmpint (setxattr (blob, attribute, length <= size ? value : garbage, length, 0), ==, 0);
+      g_assert_cmpint (setxattr (blob, attribute, length <= size ? value : garbage, length, 0), ==,
+                       0);
       if (!reads_or_fails (fixture))
         restore (fixture);
       delete_scratch (fixture, fixture->key);
@@ -716,8 +699,7 @@ test_attribute (Fixture *fixture,
 
 /* The blob changes and the attribute does not: that is what it is for. */
 static void
-test_flipped_bit (Fixture *fixture,
-                  gconstpointer data)
+test_flipped_bit (Fixture *fixture, gconstpointer data)
 {
   static const goffset offsets[] = { 0, 1, 2500, 4998, 4999 };
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
@@ -737,7 +719,8 @@ test_flipped_bit (Fixture *fixture,
 
       flip (blob, offsets[i]);
       g_assert_false (reads_or_fails (fixture));
-      g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+      g_assert_false (
+        bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
       g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
       g_assert_false (exists (blob));
       g_assert_true (exists_in (fixture->path_name, ".quarantine"));
@@ -749,13 +732,13 @@ test_flipped_bit (Fixture *fixture,
 
 /* A hostile set of names in the quarantine does not keep a bad blob in place. */
 static void
-test_full_quarantine (Fixture *fixture,
-                      gconstpointer data)
+test_full_quarantine (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   g_autofree char *hex = g_path_get_basename (blob);
   g_autofree char *attribute = NULL;
-  g_autofree char *taken = g_build_filename (fixture->path_name, ".quarantine", hex, "theirs", NULL);
+  g_autofree char *taken =
+    g_build_filename (fixture->path_name, ".quarantine", hex, "theirs", NULL);
 
   restore (fixture);
   attribute = find_attribute (blob);
@@ -771,7 +754,8 @@ test_full_quarantine (Fixture *fixture,
       g_autoptr (GError) error = NULL;
 
       cut_short (blob, 100);
-      g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+      g_assert_false (
+        bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
       g_assert_nonnull (error);
       g_assert_true (exists (taken));
       restore (fixture);
@@ -791,13 +775,12 @@ get_peak_kilobytes (void)
 }
 
 static void
-test_marker (Fixture *fixture,
-             gconstpointer data)
+test_marker (Fixture *fixture, gconstpointer data)
 {
   static const struct
   {
     const char *content;
-    gsize size; /* of the content, or 0 for all of it */
+    gsize size;   /* of the content, or 0 for all of it */
     goffset hole; /* so long is the file */
     int code;
   } markers[] = {
@@ -866,8 +849,7 @@ check_modes (const char *path)
 }
 
 static void
-test_modes (Fixture *fixture,
-            gconstpointer data)
+test_modes (Fixture *fixture, gconstpointer data)
 {
   mode_t old = umask (GPOINTER_TO_UINT (data));
   g_autofree char *damaged = make_store (fixture);
@@ -894,8 +876,7 @@ test_modes (Fixture *fixture,
 
 /* Folders that were there before say nothing of the umask. */
 static void
-test_modes_in_old_folder (Fixture *fixture,
-                          gconstpointer data)
+test_modes_in_old_folder (Fixture *fixture, gconstpointer data)
 {
   const gboolean marked = GPOINTER_TO_INT (data);
   const char *key = "abcdef01-2345-6789-abcd-ef0123456789";
@@ -919,8 +900,7 @@ test_modes_in_old_folder (Fixture *fixture,
 
 /* A copy must not have the mode of its source, which others could read. */
 static void
-test_mode_of_a_copy (Fixture *fixture,
-                     gconstpointer data)
+test_mode_of_a_copy (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 4);
   g_autofree char *path_name = NULL;
@@ -961,8 +941,7 @@ make_odd_key (GRand *random)
 }
 
 static void
-try_key (Fixture *fixture,
-         const char *key)
+try_key (Fixture *fixture, const char *key)
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (fixture->backing);
   BsBacking *backing = fixture->backing;
@@ -1004,11 +983,19 @@ try_key (Fixture *fixture,
 }
 
 static void
-test_odd_keys (Fixture *fixture,
-               gconstpointer data)
+test_odd_keys (Fixture *fixture, gconstpointer data)
 {
   static const char *const keys[] = {
-    "", ".", "..", "/", "../../outside", "/etc/passwd", ".lock", ".backingstore", "root", ".dirty",
+    "",
+    ".",
+    "..",
+    "/",
+    "../../outside",
+    "/etc/passwd",
+    ".lock",
+    ".backingstore",
+    "root",
+    ".dirty",
     "ab/abcdef0123456789abcdef01234567",
     "../abcdef0123456789abcdef0123456",
     "abcdef01-2345-6789-abcd-ef012345678/",
@@ -1070,8 +1057,7 @@ assert_denied (GError **error)
 }
 
 static void
-test_unreadable (Fixture *fixture,
-                 gconstpointer data)
+test_unreadable (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
   g_autofree char *persisted_shard = get_shard_name (fixture->path_name, fixture->key);
@@ -1108,8 +1094,7 @@ test_unreadable (Fixture *fixture,
 
 /* The error says why a directory cannot be used, by its code too. */
 static void
-test_unreadable_lock (Fixture *fixture,
-                      gconstpointer data)
+test_unreadable_lock (Fixture *fixture, gconstpointer data)
 {
   static const char *const names[] = { ".lock", ".backingstore" };
   g_autofree char *lock = g_build_filename (fixture->path_name, ".lock", NULL);
@@ -1142,8 +1127,7 @@ test_unreadable_lock (Fixture *fixture,
 }
 
 static void
-test_unwritable (Fixture *fixture,
-                 gconstpointer data)
+test_unwritable (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *scratch_shard = get_shard_name (fixture->primary_name, fixture->key);
   g_autofree char *persisted_shard = get_shard_name (fixture->path_name, fixture->key);
@@ -1161,7 +1145,8 @@ test_unwritable (Fixture *fixture,
   persist_blob (fixture, fixture->key);
 
   g_assert_cmpint (g_chmod (persisted_shard, 0500), ==, 0);
-  g_assert_false (bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
   assert_denied (&error);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
 
@@ -1172,7 +1157,8 @@ test_unwritable (Fixture *fixture,
   g_assert_cmpint (g_chmod (scratch_shard, 0700), ==, 0);
   delete_scratch (fixture, fixture->key);
   g_assert_cmpint (g_chmod (scratch_shard, 0500), ==, 0);
-  g_assert_false (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
   assert_denied (&error);
   g_assert_false (bs_backing_write (fixture->backing, fixture->key, fixture->bytes, NULL, &error));
   assert_denied (&error);
@@ -1183,7 +1169,8 @@ test_unwritable (Fixture *fixture,
 
   /* The path itself, once it is in use. */
   g_assert_cmpint (g_chmod (fixture->path_name, 0500), ==, 0);
-  g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_false (
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
   assert_denied (&error);
   g_assert_cmpint (g_chmod (fixture->path_name, 0700), ==, 0);
 
@@ -1194,8 +1181,7 @@ test_unwritable (Fixture *fixture,
 /* A folder for all, with blobs of somebody else's: they can be read where their
  * mode says so, by copy where the system links no file of others, and not deleted. */
 static void
-test_sticky (Fixture *fixture,
-             gconstpointer data)
+test_sticky (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *shard = get_shard_name (fixture->path_name, fixture->key);
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
@@ -1208,7 +1194,8 @@ test_sticky (Fixture *fixture,
     return;
 
   plant (blob, "");
-  g_assert_true (g_file_set_contents (blob, g_bytes_get_data (fixture->bytes, NULL), g_bytes_get_size (fixture->bytes), NULL));
+  g_assert_true (g_file_set_contents (blob, g_bytes_get_data (fixture->bytes, NULL),
+                                      g_bytes_get_size (fixture->bytes), NULL));
   plant (secret_blob, "secret");
   g_assert_cmpint (g_chmod (blob, 0644), ==, 0);
   g_assert_cmpint (g_chmod (secret_blob, 0600), ==, 0);
@@ -1219,7 +1206,8 @@ test_sticky (Fixture *fixture,
 
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 2);
   register_blob (fixture, fixture->key);
-  g_assert_false (bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
   assert_denied (&error);
   g_assert_true (exists (blob));
 
@@ -1239,8 +1227,7 @@ test_sticky (Fixture *fixture,
 /* Nor is it followed where there are too many folders for each to have a descriptor
  * of its own. */
 static void
-test_swapped_folder_process (Fixture *fixture,
-                             gconstpointer data)
+test_swapped_folder_process (Fixture *fixture, gconstpointer data)
 {
   const struct rlimit few = { 40, 40 };
   const char *key = "abcdef01-2345-6789-abcd-ef0123456789";
@@ -1314,16 +1301,16 @@ add_attacks (GPtrArray *attacks)
           attack->in_scratch = variant & 1;
           attack->in_use = (variant & 2) != 0;
           g_ptr_array_add (attacks, attack);
-          path = g_strdup_printf ("/file-attack/%s/%s/%s/%s", spots[i].test_name, thing_names[thing],
-                                  attack->in_scratch ? "scratch" : "path",
+          path = g_strdup_printf ("/file-attack/%s/%s/%s/%s", spots[i].test_name,
+                                  thing_names[thing], attack->in_scratch ? "scratch" : "path",
                                   attack->in_use ? "in-use" : "before");
-          g_test_add (path, Fixture, attack, set_up, thing == HARD_LINK ? test_hard_link : test_attack, tear_down);
+          g_test_add (path, Fixture, attack, set_up,
+                      thing == HARD_LINK ? test_hard_link : test_attack, tear_down);
         }
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

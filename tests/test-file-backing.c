@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,7 @@
 #include "file-fixture.h"
 
 static BsBacking *
-restart (BsBacking *backing,
-         GFile *directory)
+restart (BsBacking *backing, GFile *directory)
 {
   g_object_unref (backing);
 
@@ -22,13 +22,14 @@ restart (BsBacking *backing,
 static const BackingKind kind = { "/file-backing", create, restart };
 
 static void
-test_layout (Fixture *fixture,
-             gconstpointer data)
+test_layout (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   const char *key = "ABcdef01-2345-6789-abcd-ef0123456789";
-  g_autofree char *blob = g_build_filename (fixture->primary_name, "ab", "abcdef0123456789abcdef0123456789", NULL);
-  g_autofree char *persisted = g_build_filename (fixture->path_name, "ab", "abcdef0123456789abcdef0123456789", NULL);
+  g_autofree char *blob =
+    g_build_filename (fixture->primary_name, "ab", "abcdef0123456789abcdef0123456789", NULL);
+  g_autofree char *persisted =
+    g_build_filename (fixture->path_name, "ab", "abcdef0123456789abcdef0123456789", NULL);
   g_autofree char *root = g_build_filename (fixture->path_name, "root", NULL);
   g_autofree char *marker = g_build_filename (fixture->path_name, ".backingstore", NULL);
   g_autofree char *content = NULL;
@@ -37,7 +38,8 @@ test_layout (Fixture *fixture,
   g_assert_false (exists (fixture->primary_name));
   write_blob (fixture, key);
   g_assert_true (g_file_get_contents (blob, &content, &size, NULL));
-  g_assert_cmpmem (content, size, g_bytes_get_data (fixture->bytes, NULL), g_bytes_get_size (fixture->bytes));
+  g_assert_cmpmem (content, size, g_bytes_get_data (fixture->bytes, NULL),
+                   g_bytes_get_size (fixture->bytes));
   g_clear_pointer (&content, g_free);
 
   persist_blob (fixture, key);
@@ -46,7 +48,8 @@ test_layout (Fixture *fixture,
   bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (g_file_get_contents (root, &content, &size, NULL));
-  g_assert_cmpmem (content, size, g_bytes_get_data (fixture->bytes, NULL), g_bytes_get_size (fixture->bytes));
+  g_assert_cmpmem (content, size, g_bytes_get_data (fixture->bytes, NULL),
+                   g_bytes_get_size (fixture->bytes));
   g_clear_pointer (&content, g_free);
 
   g_assert_true (g_file_get_contents (marker, &content, NULL, NULL));
@@ -82,8 +85,7 @@ check_modes (const char *directory)
 }
 
 static void
-test_modes (Fixture *fixture,
-            gconstpointer data)
+test_modes (Fixture *fixture, gconstpointer data)
 {
   static const mode_t masks[] = { 0, 022, 0777 };
 
@@ -110,8 +112,7 @@ test_modes (Fixture *fixture,
 
 /* Which on most mounts is noted by the first reading after a change. */
 static void
-test_time_of_access (Fixture *fixture,
-                     gconstpointer data)
+test_time_of_access (Fixture *fixture, gconstpointer data)
 {
   const struct timespec times[] = { { .tv_sec = 1000 }, { .tv_sec = 2000 } };
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
@@ -130,8 +131,7 @@ test_time_of_access (Fixture *fixture,
 }
 
 static void
-test_vanished_folders (Fixture *fixture,
-                       gconstpointer data)
+test_vanished_folders (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *scratch_shard = get_shard_name (fixture->primary_name, fixture->key);
   g_autofree char *path_shard = get_shard_name (fixture->path_name, fixture->key);
@@ -143,10 +143,12 @@ test_vanished_folders (Fixture *fixture,
       persist_blob (fixture, fixture->key);
 
       remove_test_directory (path_shard);
-      g_assert_false (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
+      g_assert_false (
+        bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
       g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
       g_clear_error (&error);
-      g_assert_true (bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+      g_assert_true (
+        bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
       g_assert_no_error (error);
       persist_blob (fixture, fixture->key);
       g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
@@ -194,8 +196,7 @@ test_vanished_folders (Fixture *fixture,
 
 /* A scratch directory that is renamed while it is in use is used where it is now. */
 static void
-test_renamed_scratch (Fixture *fixture,
-                      gconstpointer data)
+test_renamed_scratch (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *new_primary = g_strconcat (fixture->primary_name, "-renamed", NULL);
   g_autofree char *other = NULL;
@@ -215,8 +216,7 @@ test_renamed_scratch (Fixture *fixture,
 }
 
 static void
-test_stray_unlink (Fixture *fixture,
-                   gconstpointer data)
+test_stray_unlink (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
   g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
@@ -226,7 +226,8 @@ test_stray_unlink (Fixture *fixture,
   persist_blob (fixture, fixture->key);
 
   g_assert_cmpint (g_unlink (persisted), ==, 0);
-  g_assert_true (bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_true (
+    bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_no_error (error);
   persist_blob (fixture, fixture->key);
 
@@ -262,8 +263,7 @@ use_all (Fixture *fixture)
 
 /* `used` says whether our calls have been in the folder before. */
 static void
-check_planted_links (Fixture *fixture,
-                     gboolean used)
+check_planted_links (Fixture *fixture, gboolean used)
 {
   const char *const directories[] = { fixture->path_name, fixture->primary_name };
   g_autofree char *outside = g_build_filename (fixture->directory, "outside", NULL);
@@ -315,16 +315,14 @@ check_planted_links (Fixture *fixture,
 }
 
 static void
-test_symbolic_links (Fixture *fixture,
-                     gconstpointer data)
+test_symbolic_links (Fixture *fixture, gconstpointer data)
 {
   check_planted_links (fixture, FALSE);
   check_planted_links (fixture, TRUE);
 }
 
 static void
-test_wrong_thing_in_place (Fixture *fixture,
-                           gconstpointer data)
+test_wrong_thing_in_place (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
   g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
@@ -348,7 +346,8 @@ test_wrong_thing_in_place (Fixture *fixture,
   g_assert_null (bytes);
   g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
   g_clear_error (&error);
-  g_assert_false (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
   g_clear_error (&error);
   g_assert_cmpint (g_rmdir (scratch), ==, 0);
@@ -360,14 +359,14 @@ test_wrong_thing_in_place (Fixture *fixture,
   g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
   g_clear_error (&error);
   delete_scratch (fixture, fixture->key);
-  g_assert_false (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
 }
 
 /* The wrappers let no such call through; a cancellable may fire right behind them. */
 static void
-test_cancelled (Fixture *fixture,
-                gconstpointer data)
+test_cancelled (Fixture *fixture, gconstpointer data)
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (fixture->backing);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
@@ -381,7 +380,8 @@ test_cancelled (Fixture *fixture,
   bs_key_set_add (keys, persisted, NULL);
   g_cancellable_cancel (cancellable);
 
-  g_assert_false (iface->write (fixture->backing, fixture->key, fixture->bytes, cancellable, &error));
+  g_assert_false (
+    iface->write (fixture->backing, fixture->key, fixture->bytes, cancellable, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&error);
   assert_does_not_read (fixture->backing, fixture->key);
@@ -391,15 +391,18 @@ test_cancelled (Fixture *fixture,
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&error);
 
-  g_assert_false (iface->delete_persisted_keys (fixture->backing, fixture->path, keys, cancellable, &error));
+  g_assert_false (
+    iface->delete_persisted_keys (fixture->backing, fixture->path, keys, cancellable, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&error);
 
-  g_assert_false (iface->write_root (fixture->backing, fixture->path, fixture->bytes, cancellable, &error));
+  g_assert_false (
+    iface->write_root (fixture->backing, fixture->path, fixture->bytes, cancellable, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&error);
 
-  g_assert_false (iface->sanitize_path (fixture->backing, fixture->path, keys, cancellable, &error));
+  g_assert_false (
+    iface->sanitize_path (fixture->backing, fixture->path, keys, cancellable, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&error);
 
@@ -409,10 +412,11 @@ test_cancelled (Fixture *fixture,
 
 /* Only the wrappers check keys. */
 static void
-test_no_key_leads_outside (Fixture *fixture,
-                           gconstpointer data)
+test_no_key_leads_outside (Fixture *fixture, gconstpointer data)
 {
-  static const char *const keys[] = { "", "../../outside", "/etc/passwd", "ab/abcdef0123456789abcdef01234567", "abcdef01-2345-6789-abcd-ef012345678/" };
+  static const char *const keys[] = { "", "../../outside", "/etc/passwd",
+                                      "ab/abcdef0123456789abcdef01234567",
+                                      "abcdef01-2345-6789-abcd-ef012345678/" };
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (fixture->backing);
 
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
@@ -425,8 +429,7 @@ test_no_key_leads_outside (Fixture *fixture,
 }
 
 static void
-test_closed (Fixture *fixture,
-             gconstpointer data)
+test_closed (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
@@ -462,8 +465,7 @@ test_closed (Fixture *fixture,
 }
 
 static void
-test_not_local (Fixture *fixture,
-                gconstpointer data)
+test_not_local (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) remote = g_file_new_for_uri ("nowhere://host/path");
   g_autoptr (BsBacking) backing = create (remote);
@@ -487,8 +489,7 @@ test_not_local (Fixture *fixture,
 }
 
 static void
-test_temporary (Fixture *fixture,
-                gconstpointer data)
+test_temporary (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *parent = g_build_filename (g_get_user_cache_dir (), "backingstore", NULL);
@@ -525,8 +526,7 @@ test_temporary (Fixture *fixture,
 }
 
 static void
-test_properties (Fixture *fixture,
-                 gconstpointer data)
+test_properties (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) directory = NULL;
   g_autoptr (BsFileBackingStats) stats = NULL;
@@ -560,14 +560,14 @@ close_backing (Fixture *fixture)
 }
 
 /* The call has an `error` to set. */
-#define assert_forked(call) \
-  G_STMT_START \
-    { \
-      g_autoptr (GError) error = NULL; \
-      g_assert_false (call); \
-      g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED); \
-      g_assert_nonnull (strstr (error->message, "forked")); \
-    } \
+#define assert_forked(call)                                                                        \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    g_autoptr (GError) error = NULL;                                                               \
+    g_assert_false (call);                                                                         \
+    g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);                                             \
+    g_assert_nonnull (strstr (error->message, "forked"));                                          \
+  }                                                                                                \
   G_STMT_END
 
 static void
@@ -590,8 +590,7 @@ use_backing (Fixture *fixture)
 
 /* A forked child can't use its copy of the object, nor harm its parent's blobs with it. */
 static void
-test_fork (Fixture *fixture,
-           gconstpointer data)
+test_fork (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *before = NULL;
 
@@ -615,8 +614,7 @@ test_fork (Fixture *fixture,
 
 /* Not even what has nothing in it yet. */
 static void
-test_fork_temporary (Fixture *fixture,
-                     gconstpointer data)
+test_fork_temporary (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *name = NULL;
   g_autoptr (GError) error = NULL;
@@ -631,8 +629,7 @@ test_fork_temporary (Fixture *fixture,
 }
 
 static void
-test_few_descriptors_process (Fixture *fixture,
-                              gconstpointer data)
+test_few_descriptors_process (Fixture *fixture, gconstpointer data)
 {
   const struct rlimit few = { 40, 40 };
   g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
@@ -677,8 +674,7 @@ test_few_descriptors (void)
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

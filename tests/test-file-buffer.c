@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include <string.h>
 #include <sys/mman.h>
@@ -13,8 +14,7 @@
 #define N_ROUNDS 300
 
 static GBytes *
-make_bytes (gsize size,
-            guint8 byte)
+make_bytes (gsize size, guint8 byte)
 {
   guint8 *data = bs_file_buffer_new (size);
 
@@ -39,7 +39,8 @@ get_mapped (void)
 static void
 test_pages (void)
 {
-  static const gsize sizes[] = { 128 * KIB, 4 * MIB - 64 * KIB, 4 * MIB, 5 * MIB + 64 * KIB, 64 * MIB, 100 * MIB };
+  static const gsize sizes[] = { 128 * KIB,          4 * MIB - 64 * KIB, 4 * MIB,
+                                 5 * MIB + 64 * KIB, 64 * MIB,           100 * MIB };
   const gsize before = get_mapped ();
 
   for (guint i = 0; i < 10 * G_N_ELEMENTS (sizes); i++)
@@ -128,8 +129,7 @@ test_threads (void)
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
   alarm (100);

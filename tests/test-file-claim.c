@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -13,8 +14,7 @@
 
 /* A directory as the crate file_backed leaves it: no marker. */
 static void
-test_adopts (Fixture *fixture,
-             gconstpointer data)
+test_adopts (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   g_autofree char *empty = g_build_filename (fixture->path_name, "00", NULL);
@@ -37,8 +37,7 @@ test_adopts (Fixture *fixture,
 
 /* A copy that lost its dot files. */
 static void
-test_adopts_copy (Fixture *fixture,
-                  gconstpointer data)
+test_adopts_copy (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   g_autofree char *lone_name = g_build_filename (fixture->directory, "lone", NULL);
@@ -64,7 +63,8 @@ test_adopts_copy (Fixture *fixture,
   root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpmem (g_bytes_get_data (root, NULL), g_bytes_get_size (root), "names", 5);
-  g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL));
+  g_assert_true (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL));
   assert_reads (fixture->backing, fixture->key, content);
 
   /* A file of that name alone may be anybody's. */
@@ -76,8 +76,7 @@ test_adopts_copy (Fixture *fixture,
 
 /* A lock or a marker of another kind says whose the directory is not. */
 static void
-test_odd_kinds (Fixture *fixture,
-                gconstpointer data)
+test_odd_kinds (Fixture *fixture, gconstpointer data)
 {
   static const char *const names[] = { ".lock", ".backingstore" };
 
@@ -112,14 +111,14 @@ test_odd_kinds (Fixture *fixture,
 
 /* Nobody knows whose the blobs in a scratch directory without a marker are. */
 static void
-test_adopted_scratch_is_kept (Fixture *fixture,
-                              gconstpointer data)
+test_adopted_scratch_is_kept (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other = bs_key_generate ();
   g_autofree char *kept = get_blob_name (fixture->primary_name, other);
   g_autofree char *stale = get_blob_name (fixture->primary_name, fixture->key);
   g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
-  g_autofree char *content = g_strndup (g_bytes_get_data (fixture->bytes, NULL), g_bytes_get_size (fixture->bytes));
+  g_autofree char *content =
+    g_strndup (g_bytes_get_data (fixture->bytes, NULL), g_bytes_get_size (fixture->bytes));
   g_autoptr (GBytes) whole = g_bytes_new_static ("whole", 5);
   g_autoptr (GError) error = NULL;
 
@@ -142,9 +141,7 @@ test_adopted_scratch_is_kept (Fixture *fixture,
 }
 
 static void
-refuse (Fixture *fixture,
-        const char *name,
-        const char *content)
+refuse (Fixture *fixture, const char *name, const char *content)
 {
   g_autofree char *foreign_name = g_build_filename (fixture->directory, "foreign", NULL);
   g_autofree char *blob = get_blob_name (foreign_name, fixture->key);
@@ -181,8 +178,7 @@ refuse (Fixture *fixture,
 }
 
 static void
-test_refuses_foreign (Fixture *fixture,
-                      gconstpointer data)
+test_refuses_foreign (Fixture *fixture, gconstpointer data)
 {
   write_blob (fixture, fixture->key);
 
@@ -206,8 +202,7 @@ test_refuses_foreign (Fixture *fixture,
 }
 
 static void
-test_refuses_newer_version (Fixture *fixture,
-                            gconstpointer data)
+test_refuses_newer_version (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *before = NULL;
@@ -222,8 +217,7 @@ test_refuses_newer_version (Fixture *fixture,
 }
 
 static void
-test_leaves_foreign_files (Fixture *fixture,
-                           gconstpointer data)
+test_leaves_foreign_files (Fixture *fixture, gconstpointer data)
 {
   static const char *const names[] = {
     "notes.txt",
@@ -235,7 +229,8 @@ test_leaves_foreign_files (Fixture *fixture,
     "folder/file",
   };
   g_autoptr (GError) error = NULL;
-  g_autofree char *fifo = g_build_filename (fixture->path_name, "ab", "abcdef0123456789abcdef0123456780", NULL);
+  g_autofree char *fifo =
+    g_build_filename (fixture->path_name, "ab", "abcdef0123456789abcdef0123456780", NULL);
 
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
   write_blob (fixture, fixture->key);
@@ -264,8 +259,7 @@ test_leaves_foreign_files (Fixture *fixture,
 }
 
 static void
-test_removes_leftovers (Fixture *fixture,
-                        gconstpointer data)
+test_removes_leftovers (Fixture *fixture, gconstpointer data)
 {
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
   plant_in (fixture->path_name, ".tmp-abcdef0123456789abcdef0123456789", "half");
@@ -275,8 +269,7 @@ test_removes_leftovers (Fixture *fixture,
 }
 
 static void
-test_busy (Fixture *fixture,
-           gconstpointer data)
+test_busy (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other_name = g_build_filename (fixture->directory, "other", NULL);
   g_autofree char *alias_name = g_build_filename (fixture->directory, "alias", NULL);
@@ -329,8 +322,7 @@ test_busy (Fixture *fixture,
 
 /* A failed opening keeps no lock. */
 static void
-test_failed_path_is_free (Fixture *fixture,
-                          gconstpointer data)
+test_failed_path_is_free (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other_name = g_build_filename (fixture->directory, "other", NULL);
   g_autoptr (GFile) other_primary = g_file_new_for_path (other_name);
@@ -355,8 +347,7 @@ write_and_persist (Fixture *fixture)
 }
 
 static void
-test_crash (Fixture *fixture,
-            gconstpointer data)
+test_crash (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
 
@@ -371,8 +362,7 @@ test_crash (Fixture *fixture,
 
 /* The leftovers of a first opening that did not get to the marker. */
 static void
-test_crash_before_marker (Fixture *fixture,
-                          gconstpointer data)
+test_crash_before_marker (Fixture *fixture, gconstpointer data)
 {
   plant_in (fixture->path_name, ".lock", "");
   plant_in (fixture->path_name, ".tmp-abcdef0123456789abcdef0123456789", "backingst");
@@ -385,8 +375,7 @@ test_crash_before_marker (Fixture *fixture,
 }
 
 static void
-test_kinds_are_kept_apart (Fixture *fixture,
-                           gconstpointer data)
+test_kinds_are_kept_apart (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (BsBacking) wrong = create (fixture->path);
@@ -432,9 +421,7 @@ test_kinds_are_kept_apart (Fixture *fixture,
 }
 
 static void
-assert_not_openable (Fixture *fixture,
-                     GFile *path,
-                     GIOErrorEnum code)
+assert_not_openable (Fixture *fixture, GFile *path, GIOErrorEnum code)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (BsBacking) scratch = create (path);
@@ -450,8 +437,7 @@ assert_not_openable (Fixture *fixture,
 }
 
 static void
-test_not_a_directory (Fixture *fixture,
-                      gconstpointer data)
+test_not_a_directory (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *below_name = g_build_filename (fixture->path_name, "below", "more", NULL);
   g_autoptr (GFile) below = g_file_new_for_path (below_name);
@@ -467,8 +453,7 @@ test_not_a_directory (Fixture *fixture,
 
 /* It can be read, and no more. */
 static GError *
-persist_to_error (Fixture *fixture,
-                  GFile *path)
+persist_to_error (Fixture *fixture, GFile *path)
 {
   g_autofree char *key = write_other (fixture);
   GError *error = NULL;
@@ -480,8 +465,7 @@ persist_to_error (Fixture *fixture,
 }
 
 static void
-test_permissions (Fixture *fixture,
-                  gconstpointer data)
+test_permissions (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *locked_name = g_build_filename (fixture->directory, "locked", NULL);
   g_autofree char *within_name = g_build_filename (locked_name, "within", NULL);
@@ -513,7 +497,8 @@ test_permissions (Fixture *fixture,
 
       /* The same for one that was a store before. */
       g_assert_cmpint (g_chmod (store_name, modes[i]), ==, 0);
-      error = modes[i] != 0500 ? sanitize_error (fixture->backing, store) : persist_to_error (fixture, store);
+      error = modes[i] != 0500 ? sanitize_error (fixture->backing, store)
+                               : persist_to_error (fixture, store);
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
       bs_backing_release_path (fixture->backing, store, NULL, NULL);
     }
@@ -536,8 +521,7 @@ persist_to_read_only_error (Fixture *fixture)
 }
 
 static void
-test_read_only (Fixture *fixture,
-                gconstpointer data)
+test_read_only (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 0);
   g_autofree char *name = NULL;
@@ -558,7 +542,8 @@ test_read_only (Fixture *fixture,
   blob = get_blob_name (name, fixture->key);
   write_blob (fixture, fixture->key);
   persist_blob (fixture, fixture->key);
-  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL));
+  g_assert_true (
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL));
   restart_backing (fixture);
 
   /* With a mark and what a crash leaves: nothing of that goes. */
@@ -573,24 +558,26 @@ test_read_only (Fixture *fixture,
   g_assert_true (g_bytes_equal (root, fixture->bytes));
   register_blob (fixture, fixture->key);
   sync_path (fixture);
-  g_assert_true (bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_true (
+    bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_no_error (error);
 
   error = persist_to_read_only_error (fixture);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
-  g_assert_false (bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
-  g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_false (
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   assert_unchanged (name, before);
   g_clear_object (&fixture->backing);
 }
 
 static void
-test_vanished_path (Fixture *fixture,
-                    gconstpointer data)
+test_vanished_path (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
 
@@ -615,8 +602,7 @@ test_vanished_path (Fixture *fixture,
 }
 
 static void
-test_planted_marker_and_lock (Fixture *fixture,
-                              gconstpointer data)
+test_planted_marker_and_lock (Fixture *fixture, gconstpointer data)
 {
   static const char *const names[] = { ".backingstore", ".lock", "root" };
   g_autofree char *outside = g_build_filename (fixture->directory, "outside", NULL);
@@ -670,8 +656,7 @@ use_temporary (Fixture *fixture)
 }
 
 static void
-test_temporary_after_crash (Fixture *fixture,
-                            gconstpointer data)
+test_temporary_after_crash (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *parent = g_build_filename (g_get_user_cache_dir (), "backingstore", NULL);
   g_autofree char *mine = g_build_filename (parent, "backingstore-mine", NULL);
@@ -697,8 +682,7 @@ test_temporary_after_crash (Fixture *fixture,
 }
 
 static void
-drop_without_descriptors (Fixture *fixture,
-                          guint n_left)
+drop_without_descriptors (Fixture *fixture, guint n_left)
 {
   GArray *taken = take_descriptors (n_left);
 
@@ -708,8 +692,7 @@ drop_without_descriptors (Fixture *fixture,
 
 /* One whose files could not be removed stays what it is, for the next one to find. */
 static void
-test_temporary_few_descriptors (Fixture *fixture,
-                                gconstpointer data)
+test_temporary_few_descriptors (Fixture *fixture, gconstpointer data)
 {
   BsBacking *unused = fixture->backing;
 
@@ -731,8 +714,7 @@ test_temporary_few_descriptors (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +28,7 @@ skip_without_attributes (const char *path)
 }
 
 static void
-set_up_written (Fixture *fixture,
-                gconstpointer data)
+set_up_written (Fixture *fixture, gconstpointer data)
 {
   set_up (fixture, data);
   write_blob (fixture, fixture->key);
@@ -38,8 +38,7 @@ set_up_written (Fixture *fixture,
 
 /* The format, written down a second time. */
 static void
-assert_attribute (const char *path,
-                  GBytes *bytes)
+assert_attribute (const char *path, GBytes *bytes)
 {
   struct timespec time = get_time (path);
   guint64 nanoseconds = time.tv_sec * G_GINT64_CONSTANT (1000000000) + time.tv_nsec;
@@ -61,8 +60,7 @@ assert_attribute (const char *path,
 }
 
 static void
-assert_hash (const guint8 *data,
-             gsize size)
+assert_hash (const guint8 *data, gsize size)
 {
   BsFileDigest digest;
   BsFileHasher hasher;
@@ -96,8 +94,7 @@ test_hash (void)
 }
 
 static void
-assert_reads_corrupt (Fixture *fixture,
-                      const char *key)
+assert_reads_corrupt (Fixture *fixture, const char *key)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = bs_backing_read (fixture->backing, key, NULL, &error);
@@ -109,16 +106,13 @@ assert_reads_corrupt (Fixture *fixture,
 }
 
 static gboolean
-verify (Fixture *fixture,
-        const char *key,
-        GError **error)
+verify (Fixture *fixture, const char *key, GError **error)
 {
   return bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, error);
 }
 
 static void
-assert_verifies (Fixture *fixture,
-                 const char *key)
+assert_verifies (Fixture *fixture, const char *key)
 {
   g_autoptr (GError) error = NULL;
 
@@ -127,9 +121,7 @@ assert_verifies (Fixture *fixture,
 }
 
 static void
-assert_verifies_not (Fixture *fixture,
-                     const char *key,
-                     int code)
+assert_verifies_not (Fixture *fixture, const char *key, int code)
 {
   g_autoptr (GError) error = NULL;
 
@@ -141,8 +133,7 @@ assert_verifies_not (Fixture *fixture,
 
 /* Of all sizes around the chunks that are hashed. */
 static void
-test_attribute (Fixture *fixture,
-                gconstpointer data)
+test_attribute (Fixture *fixture, gconstpointer data)
 {
   static const gsize sizes[] = { 0, 1, 100, 4096, 262143, 262144, 262145, 1000000 };
 
@@ -183,8 +174,7 @@ test_attribute (Fixture *fixture,
 /* As a backup that keeps no attributes does: the content is written over, and the
  * attribute stays. */
 static void
-restore (const char *path,
-         GBytes *content)
+restore (const char *path, GBytes *content)
 {
   int fd = open (path, O_WRONLY | O_TRUNC | O_CLOEXEC);
   struct timespec time = get_time (path);
@@ -200,8 +190,7 @@ restore (const char *path,
 }
 
 static void
-test_restored (Fixture *fixture,
-               gconstpointer data)
+test_restored (Fixture *fixture, gconstpointer data)
 {
   static const gsize sizes[] = { 1, 4096, 5000, 300000, 5000000 };
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
@@ -226,15 +215,15 @@ test_restored (Fixture *fixture,
       restore (blob, content);
       assert_verifies (fixture, fixture->key);
       delete_scratch (fixture, fixture->key);
-      g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL));
+      g_assert_true (
+        bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL));
       assert_reads (fixture->backing, fixture->key, content);
     }
 }
 
 /* Its copy has a digest of its own. */
 static void
-test_restored_copy (Fixture *fixture,
-                    gconstpointer data)
+test_restored_copy (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
@@ -252,7 +241,8 @@ test_restored_copy (Fixture *fixture,
 
   restore (blob, content);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
-  g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL));
+  g_assert_true (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, NULL));
   g_free (scratch);
   scratch = get_blob_name (primary, fixture->key);
   assert_reads (fixture->backing, fixture->key, content);
@@ -263,12 +253,10 @@ test_restored_copy (Fixture *fixture,
 
 /* The hash of nothing, from the specification. */
 static void
-test_empty (Fixture *fixture,
-            gconstpointer data)
+test_empty (Fixture *fixture, gconstpointer data)
 {
   static const guint8 expected[24] = {
-    [0] = 2,
-    [16] = 0xc2, 0x94, 0xd3, 0x38, 0x05, 0x80, 0x06, 0x2d,
+    [0] = 2, [16] = 0xc2, 0x94, 0xd3, 0x38, 0x05, 0x80, 0x06, 0x2d,
   };
   g_autofree char *key = bs_key_generate ();
   g_autofree char *scratch = get_blob_name (fixture->primary_name, key);
@@ -288,8 +276,7 @@ test_empty (Fixture *fixture,
 }
 
 static void
-test_other_attributes (Fixture *fixture,
-                       gconstpointer data)
+test_other_attributes (Fixture *fixture, gconstpointer data)
 {
   static const struct
   {
@@ -344,8 +331,7 @@ test_other_attributes (Fixture *fixture,
 }
 
 static void
-test_quarantine (Fixture *fixture,
-                 gconstpointer data)
+test_quarantine (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
@@ -398,8 +384,7 @@ test_quarantine (Fixture *fixture,
 
 /* One that can't be set aside stays where it is. */
 static void
-test_no_quarantine (Fixture *fixture,
-                    gconstpointer data)
+test_no_quarantine (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   g_autofree char *outside = g_build_filename (fixture->directory, "outside", NULL);
@@ -429,8 +414,7 @@ test_no_quarantine (Fixture *fixture,
 }
 
 static void
-test_root (Fixture *fixture,
-           gconstpointer data)
+test_root (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *root = g_build_filename (fixture->path_name, "root", NULL);
   g_autoptr (GBytes) bytes = NULL;
@@ -456,8 +440,7 @@ test_root (Fixture *fixture,
 
 /* A copy carries the attribute, and nothing bad is copied. */
 static void
-test_copies (Fixture *fixture,
-             gconstpointer data)
+test_copies (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = mount_new (fixture->directory, "ext4", 16);
   g_autofree char *path_name = NULL;
@@ -504,8 +487,7 @@ test_copies (Fixture *fixture,
 
 /* A bad one in the place of what is persisted does not count as that. */
 static void
-test_bad_in_place (Fixture *fixture,
-                   gconstpointer data)
+test_bad_in_place (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *key = bs_key_generate ();
   g_autofree char *blob = get_blob_name (fixture->path_name, key);
@@ -536,8 +518,7 @@ test_bad_in_place (Fixture *fixture,
 /* A blob that was found bad is the scratch file's too: persisting it again must
  * not bring it back. */
 static void
-test_bad_everywhere (Fixture *fixture,
-                     gconstpointer data)
+test_bad_everywhere (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
   g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
@@ -564,8 +545,7 @@ test_bad_everywhere (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

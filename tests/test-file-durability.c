@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -23,8 +24,7 @@ get_hex (const char *key)
 }
 
 static void
-set_up_calls (Fixture *fixture,
-              gconstpointer data)
+set_up_calls (Fixture *fixture, gconstpointer data)
 {
   set_up (fixture, data);
   write_blob (fixture, fixture->key);
@@ -33,8 +33,7 @@ set_up_calls (Fixture *fixture,
 }
 
 static void
-tear_down_calls (Fixture *fixture,
-                 gconstpointer data)
+tear_down_calls (Fixture *fixture, gconstpointer data)
 {
   refuse_attributes (FALSE);
   tear_down (fixture, data);
@@ -48,8 +47,7 @@ is_marked (Fixture *fixture)
 
 /* The mark is durable before the first name, and goes with the sync. */
 static void
-test_mark (Fixture *fixture,
-           gconstpointer data)
+test_mark (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other = write_other (fixture);
   g_autofree char *hex = get_hex (fixture->key);
@@ -81,8 +79,7 @@ test_mark (Fixture *fixture,
 
 /* Where nothing is added no mark is needed, for which the disk may have no room. */
 static void
-test_nothing_added (Fixture *fixture,
-                    gconstpointer data)
+test_nothing_added (Fixture *fixture, gconstpointer data)
 {
   persist_blob (fixture, fixture->key);
   sync_path (fixture);
@@ -101,8 +98,7 @@ test_nothing_added (Fixture *fixture,
 /* Our own mark is no sign of a crash: each file is looked at, and the file system
  * synced, where another one left it. */
 static void
-test_own_mark (Fixture *fixture,
-               gconstpointer data)
+test_own_mark (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other = write_other (fixture);
 
@@ -139,8 +135,7 @@ persist_in_thread (gpointer data)
 
 /* While one makes the mark durable all the others wait for it. */
 static void
-test_mark_is_shared (Fixture *fixture,
-                     gconstpointer data)
+test_mark_is_shared (Fixture *fixture, gconstpointer data)
 {
   Persist persists[N_THREADS];
   GThread *threads[N_THREADS];
@@ -174,8 +169,7 @@ test_mark_is_shared (Fixture *fixture,
 
 /* A sync does what it must, and no more. */
 static void
-test_sync_calls (Fixture *fixture,
-                 gconstpointer data)
+test_sync_calls (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *hex = get_hex (fixture->key);
   const char shard[] = { hex[0], hex[1], '\0' };
@@ -223,8 +217,7 @@ persist_many (Fixture *fixture)
 }
 
 static void
-test_many (Fixture *fixture,
-           gconstpointer data)
+test_many (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) keys = persist_many (fixture);
 
@@ -246,8 +239,7 @@ sync_in_thread (gpointer data)
 
 /* A blob added during a sync belongs to the next one. */
 static void
-test_change_during_sync (Fixture *fixture,
-                         gconstpointer data)
+test_change_during_sync (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other = write_other (fixture);
   g_autofree char *hex = get_hex (fixture->key);
@@ -273,10 +265,10 @@ test_change_during_sync (Fixture *fixture,
 
 /* A folder that somebody else is just making is no less new for that. */
 static void
-test_folder_of_two (Fixture *fixture,
-                    gconstpointer data)
+test_folder_of_two (Fixture *fixture, gconstpointer data)
 {
-  static const char *const keys[] = { "abcdef01-2345-6789-abcd-ef0123456780", "abcdef01-2345-6789-abcd-ef0123456781" };
+  static const char *const keys[] = { "abcdef01-2345-6789-abcd-ef0123456780",
+                                      "abcdef01-2345-6789-abcd-ef0123456781" };
   Persist first = { fixture, (char *) keys[0] };
   GThread *thread;
 
@@ -299,8 +291,7 @@ test_folder_of_two (Fixture *fixture,
 
 /* Without a hash nobody could tell a half from a whole. */
 static void
-test_without_attributes (Fixture *fixture,
-                         gconstpointer data)
+test_without_attributes (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *key = NULL;
   g_autofree char *hex = NULL;
@@ -336,8 +327,7 @@ test_without_attributes (Fixture *fixture,
 
 /* A blob that is there and not durable yet stays so if persisting it again fails. */
 static void
-test_persist_again_fails (Fixture *fixture,
-                          gconstpointer data)
+test_persist_again_fails (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other = NULL;
   g_autofree char *hex = get_hex (fixture->key);
@@ -385,8 +375,7 @@ persist_some (Fixture *fixture)
 }
 
 static char *
-get_some (Fixture *fixture,
-          guint i)
+get_some (Fixture *fixture, guint i)
 {
   g_autofree char *key = g_strdup_printf ("abcdef01-2345-6789-abcd-ef012345678%u", i);
 
@@ -395,8 +384,7 @@ get_some (Fixture *fixture,
 
 /* As a power cut leaves them: one whole, one short, one with another content. */
 static void
-test_power_cut (Fixture *fixture,
-                gconstpointer data)
+test_power_cut (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *quarantine = g_build_filename (fixture->path_name, ".quarantine", NULL);
   g_autofree char *shortened = get_some (fixture, 1);
@@ -431,8 +419,7 @@ test_power_cut (Fixture *fixture,
 
 /* A blob that could not be looked at for want of a descriptor does not count as whole. */
 static void
-test_power_cut_few_descriptors (Fixture *fixture,
-                                gconstpointer data)
+test_power_cut_few_descriptors (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *shortened = get_some (fixture, 1);
 
@@ -448,7 +435,8 @@ test_power_cut_few_descriptors (Fixture *fixture,
       GArray *taken = take_descriptors (n_left);
       g_autoptr (BsKeySet) found = bs_key_set_new ();
       g_autoptr (GError) error = NULL;
-      gboolean sanitized = bs_backing_sanitize_path (fixture->backing, fixture->path, found, NULL, &error);
+      gboolean sanitized =
+        bs_backing_sanitize_path (fixture->backing, fixture->path, found, NULL, &error);
 
       give_descriptors (taken);
       g_assert_false (sanitized);
@@ -465,8 +453,7 @@ test_power_cut_few_descriptors (Fixture *fixture,
 
 /* Only where the mark stands is each file looked at. */
 static void
-test_clean_is_listed (Fixture *fixture,
-                      gconstpointer data)
+test_clean_is_listed (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *shortened = get_some (fixture, 1);
 
@@ -481,8 +468,7 @@ test_clean_is_listed (Fixture *fixture,
 
 /* A stranger's directory is made durable before it is ours. */
 static void
-test_adoption (Fixture *fixture,
-               gconstpointer data)
+test_adoption (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other_name = g_build_filename (fixture->directory, "other", NULL);
   g_autofree char *blob = get_blob_name (other_name, fixture->key);
@@ -499,8 +485,7 @@ test_adoption (Fixture *fixture,
 
 /* A new directory is not durable before its parent is. */
 static void
-test_new_directory (Fixture *fixture,
-                    gconstpointer data)
+test_new_directory (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *name = g_build_filename (fixture->directory, "outer", "inner", NULL);
   g_autofree char *directory = g_path_get_basename (fixture->directory);
@@ -514,8 +499,7 @@ test_new_directory (Fixture *fixture,
 
 /* syncfs() of a file system in user space reaches nobody: each file is synced. */
 static void
-test_many_in_user_space (Fixture *fixture,
-                         gconstpointer data)
+test_many_in_user_space (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) keys = NULL;
 
@@ -539,8 +523,7 @@ test_many_in_user_space (Fixture *fixture,
 /* More are changed than is known by name, as after a crash; and blobs of another program
  * are adopted. */
 static void
-test_unknown_in_user_space (Fixture *fixture,
-                            gconstpointer data)
+test_unknown_in_user_space (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < 2; i++)
     {
@@ -569,8 +552,7 @@ test_unknown_in_user_space (Fixture *fixture,
 
 /* Shared folders of virtual machines have no sync for folders. */
 static void
-test_folders_without_sync (Fixture *fixture,
-                           gconstpointer data)
+test_folders_without_sync (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   const char *name = strrchr (blob, '/') + 1;
@@ -591,7 +573,8 @@ test_folders_without_sync (Fixture *fixture,
     }
 
   fail_once ("fsync", "persisted", EINVAL);
-  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_true (
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
   g_assert_no_error (error);
 
   /* A file that says so is not durable. */
@@ -603,8 +586,7 @@ test_folders_without_sync (Fixture *fixture,
 
 /* However a file system says that it has no locks. */
 static void
-test_no_locks (Fixture *fixture,
-               gconstpointer data)
+test_no_locks (Fixture *fixture, gconstpointer data)
 {
   static const int codes[] = { ENOSYS, ENOLCK, EOPNOTSUPP };
 
@@ -629,8 +611,7 @@ test_no_locks (Fixture *fixture,
 
 /* However a sandbox says no to a link. */
 static void
-test_link_refused (Fixture *fixture,
-                   gconstpointer data)
+test_link_refused (Fixture *fixture, gconstpointer data)
 {
   static const int codes[] = { EACCES, EPERM, EXDEV, EMLINK, EOPNOTSUPP, ENOSYS };
 
@@ -652,8 +633,7 @@ test_link_refused (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A persisted path is a directory, not a name. */
 
@@ -12,8 +13,7 @@
 #include <unistd.h>
 
 static GFile *
-open_named (Fixture *fixture,
-            const char *name)
+open_named (Fixture *fixture, const char *name)
 {
   g_autoptr (GFile) file = g_file_new_for_path (name);
   g_autoptr (BsKeySet) found = bs_key_set_new ();
@@ -30,9 +30,7 @@ open_named (Fixture *fixture,
 }
 
 static void
-persist_at (Fixture *fixture,
-            GFile *path,
-            const char *key)
+persist_at (Fixture *fixture, GFile *path, const char *key)
 {
   g_autoptr (GError) error = NULL;
 
@@ -43,9 +41,7 @@ persist_at (Fixture *fixture,
 }
 
 static void
-write_root_at (Fixture *fixture,
-               GFile *path,
-               const char *content)
+write_root_at (Fixture *fixture, GFile *path, const char *content)
 {
   g_autoptr (GBytes) root = g_bytes_new (content, strlen (content));
   g_autoptr (GError) error = NULL;
@@ -56,9 +52,7 @@ write_root_at (Fixture *fixture,
 
 /* Nothing at the path can be changed or declared safe any more, and nothing is. */
 static void
-assert_moved (Fixture *fixture,
-              GFile *path,
-              const char *place)
+assert_moved (Fixture *fixture, GFile *path, const char *place)
 {
   g_autofree char *other = write_other (fixture);
   g_autofree char *before = snapshot (place);
@@ -88,8 +82,7 @@ assert_moved (Fixture *fixture,
 }
 
 static void
-assert_works (Fixture *fixture,
-              GFile *path)
+assert_works (Fixture *fixture, GFile *path)
 {
   g_autofree char *other = write_other (fixture);
   g_autoptr (GError) error = NULL;
@@ -102,8 +95,7 @@ assert_works (Fixture *fixture,
 
 /* The document is renamed while it is open, and another one made under its old name. */
 static void
-test_renamed (Fixture *fixture,
-              gconstpointer data)
+test_renamed (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *aside = g_strconcat (fixture->path_name, "-renamed", NULL);
   g_autoptr (GFile) path = NULL;
@@ -135,8 +127,7 @@ test_renamed (Fixture *fixture,
 
 /* Its old name leads to it again. */
 static void
-test_renamed_back (Fixture *fixture,
-                   gconstpointer data)
+test_renamed_back (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *aside = g_strconcat (fixture->path_name, "-renamed", NULL);
   g_autoptr (GFile) path = NULL;
@@ -151,8 +142,7 @@ test_renamed_back (Fixture *fixture,
 }
 
 static void
-test_exchanged (Fixture *fixture,
-                gconstpointer data)
+test_exchanged (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other_name = g_strconcat (fixture->path_name, "-other", NULL);
   g_autofree char *aside = g_strconcat (fixture->path_name, "-aside", NULL);
@@ -180,8 +170,7 @@ test_exchanged (Fixture *fixture,
 
 /* Nothing is left of it. */
 static void
-test_removed (Fixture *fixture,
-              gconstpointer data)
+test_removed (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) path = NULL;
   g_autoptr (GFile) other = NULL;
@@ -212,8 +201,7 @@ test_removed (Fixture *fixture,
 
 /* Changed on the way by another machine, which a kernel's own lock does not stop. */
 static void
-test_lock_replaced (Fixture *fixture,
-                    gconstpointer data)
+test_lock_replaced (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *lock = g_build_filename (fixture->path_name, ".lock", NULL);
   g_autoptr (GFile) path = NULL;
@@ -228,8 +216,7 @@ test_lock_replaced (Fixture *fixture,
 
 /* One directory by any of its names. */
 static void
-test_names (Fixture *fixture,
-            gconstpointer data)
+test_names (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *link = g_strconcat (fixture->path_name, "-link", NULL);
   g_autofree char *spelled = g_strconcat (fixture->directory, "/.//primary/../persisted/", NULL);
@@ -253,8 +240,7 @@ test_names (Fixture *fixture,
 }
 
 static void
-test_bind_mount (Fixture *fixture,
-                 gconstpointer data)
+test_bind_mount (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) memory = mount_new (fixture->directory, "tmpfs", 0);
   g_autoptr (Mount) bound = NULL;
@@ -282,8 +268,7 @@ test_bind_mount (Fixture *fixture,
 
 /* By one name it can be read, by the other written. */
 static void
-test_writable_by_name (Fixture *fixture,
-                       gconstpointer data)
+test_writable_by_name (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) memory = mount_new (fixture->directory, "tmpfs", 0);
   g_autoptr (Mount) bound = NULL;
@@ -307,7 +292,9 @@ test_writable_by_name (Fixture *fixture,
   persist_at (fixture, path, fixture->key);
   g_assert_true (bs_backing_release_path (fixture->backing, path, NULL, NULL));
   g_clear_object (&path);
-  g_assert_cmpint (mount ("none", mount_get_path (bound), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
+  g_assert_cmpint (mount ("none", mount_get_path (bound), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY,
+                          NULL),
+                   ==, 0);
 
   file = g_file_new_for_path (bound_name);
   path = bs_backing_invoke_open_path (fixture->backing, file, &writable, NULL, &error);
@@ -329,8 +316,7 @@ test_writable_by_name (Fixture *fixture,
 
 /* Released, a path is nothing that is remembered. */
 static void
-test_released (Fixture *fixture,
-               gconstpointer data)
+test_released (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) path = NULL;
   g_autoptr (GFile) again = NULL;
@@ -348,14 +334,13 @@ test_released (Fixture *fixture,
 }
 
 static BsKeySet *
-find_missing (Fixture *fixture,
-              GFile *path,
-              BsKeySet *expected)
+find_missing (Fixture *fixture, GFile *path, BsKeySet *expected)
 {
   BsKeySet *missing = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (bs_backing_invoke_find_missing (fixture->backing, path, expected, missing, NULL, &error));
+  g_assert_true (
+    bs_backing_invoke_find_missing (fixture->backing, path, expected, missing, NULL, &error));
   g_assert_no_error (error);
 
   return missing;
@@ -363,8 +348,7 @@ find_missing (Fixture *fixture,
 
 /* Another program removes blobs of an open document: each time that is found. */
 static void
-test_missing (Fixture *fixture,
-              gconstpointer data)
+test_missing (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) path = open_named (fixture, fixture->path_name);
   g_autoptr (BsKeySet) expected = bs_key_set_new ();
@@ -409,8 +393,7 @@ test_missing (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* How far a lock reaches, and what is left alone where it does not. */
 
@@ -25,8 +26,7 @@ read_lock (const char *directory)
 }
 
 static void
-write_lock (const char *directory,
-            const char *content)
+write_lock (const char *directory, const char *content)
 {
   g_autofree char *name = g_build_filename (directory, ".lock", NULL);
   int fd = open (name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -37,8 +37,7 @@ write_lock (const char *directory,
 
 /* The holder's own name is in it as long as the directory is open. */
 static void
-test_holder (Fixture *fixture,
-             gconstpointer data)
+test_holder (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *first = NULL;
   g_autofree char *second = NULL;
@@ -59,12 +58,12 @@ test_holder (Fixture *fixture,
 
 /* Scratch of another machine, which this one's lock does not stop. */
 static void
-test_other_machine (Fixture *fixture,
-                    gconstpointer data)
+test_other_machine (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other = bs_key_generate ();
   g_autofree char *theirs = get_blob_name (fixture->primary_name, other);
-  g_autofree char *half = g_build_filename (fixture->path_name, ".tmp-abcdef0123456789abcdef0123456789", NULL);
+  g_autofree char *half =
+    g_build_filename (fixture->path_name, ".tmp-abcdef0123456789abcdef0123456789", NULL);
 
   plant_in (fixture->primary_name, ".backingstore", "backingstore 1 scratch\n");
   plant (theirs, "in use");
@@ -101,8 +100,7 @@ write_and_persist (Fixture *fixture)
 
 /* After a power cut: on a disk of this machine nobody else can be. */
 static void
-test_other_boot (Fixture *fixture,
-                 gconstpointer data)
+test_other_boot (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->primary_name, fixture->key);
   g_autofree char *other = bs_key_generate ();
@@ -135,8 +133,7 @@ write_many (Fixture *fixture)
 /* Blobs that a killed process left go while its successor works, whose own blobs
  * stay: that of a key which was there before, too. */
 static void
-test_leftovers (Fixture *fixture,
-                gconstpointer data)
+test_leftovers (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GBytes) content = g_bytes_new_static ("new", 3);
@@ -158,8 +155,7 @@ test_leftovers (Fixture *fixture,
 
 /* Closed before they are gone. */
 static void
-test_leftovers_closed (Fixture *fixture,
-                       gconstpointer data)
+test_leftovers_closed (Fixture *fixture, gconstpointer data)
 {
   run_and_crash (write_many, fixture);
   write_blob (fixture, fixture->key);
@@ -169,8 +165,7 @@ test_leftovers_closed (Fixture *fixture,
 
 /* Another machine has opened the document meanwhile. */
 static void
-test_overtaken (Fixture *fixture,
-                gconstpointer data)
+test_overtaken (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other = NULL;
   g_autofree char *lock = NULL;
@@ -185,7 +180,8 @@ test_overtaken (Fixture *fixture,
   g_assert_false (bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   g_clear_error (&error);
-  g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_false (
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   g_clear_error (&error);
   error = persist_error (fixture, other);
@@ -198,8 +194,7 @@ test_overtaken (Fixture *fixture,
 }
 
 static void
-assert_busy (Fixture *fixture,
-             GFile *path)
+assert_busy (Fixture *fixture, GFile *path)
 {
   g_autofree char *name = g_strconcat (fixture->primary_name, "-other", NULL);
   g_autoptr (GFile) scratch = g_file_new_for_path (name);
@@ -210,8 +205,7 @@ assert_busy (Fixture *fixture,
 }
 
 static void
-link_all (const char *from,
-          const char *to)
+link_all (const char *from, const char *to)
 {
   g_autoptr (GDir) dir = g_dir_open (from, 0, NULL);
   const char *name;
@@ -231,8 +225,7 @@ link_all (const char *from,
 
 /* A backup by hard links, as of cp -al, of an open document. */
 static void
-test_linked_copy (Fixture *fixture,
-                  gconstpointer data)
+test_linked_copy (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *copy_name = g_strconcat (fixture->path_name, "-copy", NULL);
   g_autoptr (GFile) copy = g_file_new_for_path (copy_name);
@@ -250,14 +243,14 @@ test_linked_copy (Fixture *fixture,
   sync_path (fixture);
   g_assert_true (bs_backing_write_root (fixture->backing, copy, fixture->bytes, NULL, &error));
   g_assert_no_error (error);
-  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_true (
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
   g_assert_no_error (error);
 }
 
 /* A lock file that is removed does not let a second process in. */
 static void
-test_removed_lock (Fixture *fixture,
-                   gconstpointer data)
+test_removed_lock (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *lock = g_build_filename (fixture->path_name, ".lock", NULL);
 
@@ -269,8 +262,7 @@ test_removed_lock (Fixture *fixture,
 
 /* As a cleaner of temporary folders asks. */
 static void
-test_directory (Fixture *fixture,
-                gconstpointer data)
+test_directory (Fixture *fixture, gconstpointer data)
 {
   const char *const names[] = { fixture->primary_name, fixture->path_name };
   int fds[2];
@@ -296,8 +288,7 @@ test_directory (Fixture *fixture,
 
 /* A cleaner removes the cache with all in it. What was there is gone, and no more. */
 static void
-test_removed_scratch (Fixture *fixture,
-                      gconstpointer data)
+test_removed_scratch (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *gone = NULL;
   g_autoptr (BsBacking) other = create (fixture->primary);
@@ -349,8 +340,7 @@ write_while_removed (gpointer user_data)
 }
 
 static void
-test_removed_scratch_threads (Fixture *fixture,
-                              gconstpointer data)
+test_removed_scratch_threads (Fixture *fixture, gconstpointer data)
 {
   GThread *threads[3];
 
@@ -361,7 +351,9 @@ test_removed_scratch_threads (Fixture *fixture,
     {
       const char *const arguments[] = { "rm", "-rf", fixture->primary_name, NULL };
 
-      g_assert_true (g_spawn_sync (NULL, (char **) arguments, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL, NULL, NULL, NULL));
+      g_assert_true (g_spawn_sync (NULL, (char **) arguments, NULL,
+                                   G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL,
+                                   NULL, NULL, NULL, NULL));
     }
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     g_thread_join (threads[i]);
@@ -370,8 +362,7 @@ test_removed_scratch_threads (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

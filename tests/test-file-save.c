@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A pool, saves and verifications on real files that go bad, or that the disk
  * does not take. */
@@ -24,8 +25,7 @@ typedef struct
 } Session;
 
 static void
-session_begin (Session *session,
-               Fixture *fixture)
+session_begin (Session *session, Fixture *fixture)
 {
   g_autoptr (GError) error = NULL;
 
@@ -59,9 +59,7 @@ session_end (Session *session)
 }
 
 static BsItem *
-insert_persisted (Session *session,
-                  GBytes *bytes,
-                  char **key)
+insert_persisted (Session *session, GBytes *bytes, char **key)
 {
   g_autoptr (GError) error = NULL;
   BsItem *item = bs_pool_insert (session->pool, bytes);
@@ -85,8 +83,7 @@ trim_all (Session *session)
 
 /* In place: whatever else has this file has it too. */
 static void
-spoil (Fixture *fixture,
-       const char *key)
+spoil (Fixture *fixture, const char *key)
 {
   g_autofree char *name = get_blob_name (fixture->path_name, key);
   struct timespec time = get_time (name);
@@ -113,8 +110,7 @@ verify (Session *session)
 /* A blob was set aside, and scratch has the same file. What is still in memory is
  * written anew; what is not is lost. */
 static void
-test_bad_blob (Fixture *fixture,
-               gconstpointer data)
+test_bad_blob (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < 8; i++)
     {
@@ -140,12 +136,14 @@ test_bad_blob (Fixture *fixture,
 
       save = bs_save_new (session.store, session.tracked);
       bs_save_add_item (save, item);
-      success = saves ? bs_save_run (save, NULL, &error) : bs_item_persist (item, session.tracked, NULL, &error);
+      success = saves ? bs_save_run (save, NULL, &error)
+                      : bs_item_persist (item, session.tracked, NULL, &error);
       g_assert_cmpint (success, ==, in_memory);
       if (in_memory)
         {
           g_assert_no_error (error);
-          g_assert_true (bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, NULL));
+          g_assert_true (
+            bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, NULL));
           g_clear_pointer (&loaded, g_bytes_unref);
           trim_all (&session);
           loaded = bs_item_load (item, NULL, &error);
@@ -176,8 +174,7 @@ save_ok (BsSave *save)
 
 /* A document of one key, and a save that names it. */
 static BsSave *
-save_document (Session *session,
-               Fixture *fixture)
+save_document (Session *session, Fixture *fixture)
 {
   BsSave *save = bs_save_new (session->store, session->tracked);
   g_autoptr (BsItem) item = NULL;
@@ -194,9 +191,7 @@ save_document (Session *session,
 /* Blobs that the application has persisted besides, and then a sync failed. The
  * error does not say which file could not be written. */
 static void
-persist_in_vain (Session *session,
-                 Fixture *fixture,
-                 guint n_failures)
+persist_in_vain (Session *session, Fixture *fixture, guint n_failures)
 {
   for (guint i = 0; i < N_MANY; i++)
     {
@@ -213,8 +208,7 @@ persist_in_vain (Session *session,
 }
 
 static void
-keep_all (BsSave *save,
-          BsTrackedPath *tracked)
+keep_all (BsSave *save, BsTrackedPath *tracked)
 {
   g_auto (GStrv) keys = bs_tracked_path_list_keys (tracked);
 
@@ -231,8 +225,7 @@ typedef struct
 /* A save writes anew what it keeps. What it does not name is in its way, as the
  * error says, until that is persisted again, or found to be whole. */
 static void
-test_sync_fails (Fixture *fixture,
-                 gconstpointer data)
+test_sync_fails (Fixture *fixture, gconstpointer data)
 {
   const Variant *variant = data;
   g_autoptr (BsSave) document = NULL;
@@ -271,8 +264,7 @@ test_sync_fails (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const Variant once = { 1, FALSE };
   static const Variant twice = { 2, FALSE };
@@ -284,7 +276,8 @@ main (int argc,
   g_test_add ("/file-save/bad-blob", Fixture, NULL, set_up, test_bad_blob, tear_down);
   g_test_add ("/file-save/sync-fails/once", Fixture, &once, set_up, test_sync_fails, tear_down);
   g_test_add ("/file-save/sync-fails/twice", Fixture, &twice, set_up, test_sync_fails, tear_down);
-  g_test_add ("/file-save/sync-fails/tracked-anew", Fixture, &tracked_anew, set_up, test_sync_fails, tear_down);
+  g_test_add ("/file-save/sync-fails/tracked-anew", Fixture, &tracked_anew, set_up, test_sync_fails,
+              tear_down);
   result = g_test_run ();
   file_calls_clear ();
 

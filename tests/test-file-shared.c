@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A document that several people have in a folder that is open to all of them. */
 
@@ -69,10 +70,7 @@ typedef void (*Func) (Fixture *fixture, gconstpointer data);
 
 /* With scratch of the user's own. */
 static void
-run_as (Fixture *fixture,
-        uid_t user,
-        Func func,
-        gconstpointer data)
+run_as (Fixture *fixture, uid_t user, Func func, gconstpointer data)
 {
   g_autofree char *scratch = g_strdup_printf ("%s/scratch-%u", fixture->directory, (guint) user);
   int status;
@@ -97,8 +95,7 @@ run_as (Fixture *fixture,
 }
 
 static void
-save (Fixture *fixture,
-      gconstpointer data)
+save (Fixture *fixture, gconstpointer data)
 {
   const char *key = data;
   g_autoptr (GError) error = NULL;
@@ -113,8 +110,7 @@ save (Fixture *fixture,
 }
 
 static void
-load (Fixture *fixture,
-      gconstpointer data)
+load (Fixture *fixture, gconstpointer data)
 {
   const char *key = data;
   g_autoptr (GError) error = NULL;
@@ -128,8 +124,7 @@ load (Fixture *fixture,
 }
 
 static void
-drop_others (Fixture *fixture,
-             gconstpointer data)
+drop_others (Fixture *fixture, gconstpointer data)
 {
   count_listed (fixture->backing, fixture->path);
   delete_blob (fixture, data);
@@ -137,8 +132,7 @@ drop_others (Fixture *fixture,
 }
 
 static void
-test_shared (Fixture *fixture,
-             gconstpointer data)
+test_shared (Fixture *fixture, gconstpointer data)
 {
   const Sharing sharing = GPOINTER_TO_INT (data);
   g_autofree char *first = bs_key_generate ();
@@ -151,7 +145,9 @@ test_shared (Fixture *fixture,
   g_clear_object (&fixture->backing);
   g_assert_cmpint (chmod (fixture->directory, 0755), ==, 0);
   g_mkdir (fixture->path_name, 0770);
-  g_assert_cmpint (chown (fixture->path_name, FIRST, sharing == SHARED_BY_GROUP ? THEIR_GROUP : FIRST), ==, 0);
+  g_assert_cmpint (chown (fixture->path_name, FIRST,
+                          sharing == SHARED_BY_GROUP ? THEIR_GROUP : FIRST),
+                   ==, 0);
   g_assert_cmpint (chmod (fixture->path_name, sharing == SHARED_BY_GROUP ? 02770 : 0770), ==, 0);
   if (sharing == SHARED_BY_ACL && !set_acl (fixture->path_name))
     {
@@ -171,8 +167,7 @@ test_shared (Fixture *fixture,
 
 /* A user who may only read can read new files like the old ones; scratch stays private. */
 static void
-test_for_reading (Fixture *fixture,
-                  gconstpointer data)
+test_for_reading (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   g_autofree char *shard = get_shard_name (fixture->path_name, fixture->key);
@@ -192,13 +187,14 @@ test_for_reading (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add ("/file-shared/by-group", Fixture, GINT_TO_POINTER (SHARED_BY_GROUP), set_up, test_shared, tear_down);
-  g_test_add ("/file-shared/by-acl", Fixture, GINT_TO_POINTER (SHARED_BY_ACL), set_up, test_shared, tear_down);
+  g_test_add ("/file-shared/by-group", Fixture, GINT_TO_POINTER (SHARED_BY_GROUP), set_up,
+              test_shared, tear_down);
+  g_test_add ("/file-shared/by-acl", Fixture, GINT_TO_POINTER (SHARED_BY_ACL), set_up, test_shared,
+              tear_down);
   g_test_add ("/file-shared/for-reading", Fixture, NULL, set_up, test_for_reading, tear_down);
 
   return g_test_run ();

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -20,8 +21,7 @@ get_hex (const char *key)
 }
 
 static void
-set_up_calls (Fixture *fixture,
-              gconstpointer data)
+set_up_calls (Fixture *fixture, gconstpointer data)
 {
   set_up (fixture, data);
   write_blob (fixture, fixture->key);
@@ -30,8 +30,7 @@ set_up_calls (Fixture *fixture,
 }
 
 static void
-tear_down_calls (Fixture *fixture,
-                 gconstpointer data)
+tear_down_calls (Fixture *fixture, gconstpointer data)
 {
   refuse_attributes (FALSE);
   tear_down (fixture, data);
@@ -55,9 +54,7 @@ sync_error (Fixture *fixture)
 }
 
 static void
-assert_same_file (Fixture *fixture,
-                  const char *key,
-                  gboolean same)
+assert_same_file (Fixture *fixture, const char *key, gboolean same)
 {
   g_autofree char *scratch = get_blob_name (fixture->primary_name, key);
   g_autofree char *persisted = get_blob_name (fixture->path_name, key);
@@ -69,8 +66,7 @@ assert_same_file (Fixture *fixture,
 }
 
 static void
-test_mark_fails (Fixture *fixture,
-                 gconstpointer data)
+test_mark_fails (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
 
@@ -101,8 +97,7 @@ persist_many (Fixture *fixture)
 
 /* An error of fsync() is not forgotten because the next one succeeds. */
 static void
-test_file_fails (Fixture *fixture,
-                 gconstpointer data)
+test_file_fails (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other = write_other (fixture);
   g_autofree char *hex = get_hex (fixture->key);
@@ -156,8 +151,7 @@ test_file_fails (Fixture *fixture,
 
 /* Writing it anew may fail as well: the disk is full, or the user's part of it. */
 static void
-test_rewriting_fails (Fixture *fixture,
-                      gconstpointer data)
+test_rewriting_fails (Fixture *fixture, gconstpointer data)
 {
   const int codes[] = { ENOSPC, EDQUOT };
   g_autofree char *hex = get_hex (fixture->key);
@@ -186,8 +180,7 @@ test_rewriting_fails (Fixture *fixture,
 }
 
 static void
-test_deletion_heals (Fixture *fixture,
-                     gconstpointer data)
+test_deletion_heals (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *other = write_other (fixture);
   g_autofree char *hex = get_hex (fixture->key);
@@ -214,8 +207,7 @@ test_deletion_heals (Fixture *fixture,
 }
 
 static void
-test_folder_fails (Fixture *fixture,
-                   gconstpointer data)
+test_folder_fails (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *hex = get_hex (fixture->key);
   const char shard[] = { hex[0], hex[1], '\0' };
@@ -263,10 +255,10 @@ test_folder_fails (Fixture *fixture,
 
 /* Blobs put into a folder that was then moved away are not at the path. */
 static void
-test_folder_moved (Fixture *fixture,
-                   gconstpointer data)
+test_folder_moved (Fixture *fixture, gconstpointer data)
 {
-  static const char *const others[] = { "abcdef01-2345-6789-abcd-ef0123456781", "abcdef01-2345-6789-abcd-ef0123456782" };
+  static const char *const others[] = { "abcdef01-2345-6789-abcd-ef0123456781",
+                                        "abcdef01-2345-6789-abcd-ef0123456782" };
   const gboolean many = data != NULL;
   g_autofree char *folder = get_shard_name (fixture->path_name, others[0]);
   g_autofree char *aside = g_build_filename (fixture->directory, "aside", NULL);
@@ -298,16 +290,14 @@ test_folder_moved (Fixture *fixture,
 }
 
 static void
-test_folder_moved_many (Fixture *fixture,
-                        gconstpointer data)
+test_folder_moved_many (Fixture *fixture, gconstpointer data)
 {
   test_folder_moved (fixture, GINT_TO_POINTER (TRUE));
 }
 
 /* Nobody knows which file it was, so that it may have been any. */
 static void
-test_file_system_fails (Fixture *fixture,
-                        gconstpointer data)
+test_file_system_fails (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *early = write_other (fixture);
   g_autofree char *in_scratch = write_other (fixture);
@@ -347,8 +337,7 @@ test_file_system_fails (Fixture *fixture,
 
 /* Nor can it be asked what is there: then no later sync is to be believed. */
 static void
-test_file_system_fails_few_descriptors (Fixture *fixture,
-                                        gconstpointer data)
+test_file_system_fails_few_descriptors (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) keys = persist_many (fixture);
   g_autofree char *late = NULL;
@@ -383,8 +372,7 @@ test_file_system_fails_few_descriptors (Fixture *fixture,
 
 /* Two names of one file: the system reports its error to the first only. */
 static void
-test_two_paths (Fixture *fixture,
-                gconstpointer data)
+test_two_paths (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *hex = get_hex (fixture->key);
   g_autofree char *other_name = g_build_filename (fixture->directory, "other", NULL);
@@ -415,8 +403,7 @@ test_two_paths (Fixture *fixture,
 }
 
 static void
-test_root_fails (Fixture *fixture,
-                 gconstpointer data)
+test_root_fails (Fixture *fixture, gconstpointer data)
 {
   static const char *const files[] = { ".tmp-", "persisted" };
   g_autoptr (GBytes) other = make_test_bytes (100, 2);
@@ -468,8 +455,7 @@ persist_some (Fixture *fixture)
 
 /* If what was found can't be made durable, the mark stays. */
 static void
-test_recovery_fails (Fixture *fixture,
-                     gconstpointer data)
+test_recovery_fails (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
 
@@ -523,8 +509,7 @@ count_synced (const char *key)
 
 /* The next sync fails for the same reason, and says so, though it calls nothing. */
 static void
-test_says_why_again (Fixture *fixture,
-                     gconstpointer data)
+test_says_why_again (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *hex = get_hex (fixture->key);
   g_autoptr (GError) error = NULL;
@@ -542,8 +527,7 @@ test_says_why_again (Fixture *fixture,
 
 /* An error in any of the batches is that of its file alone. */
 static void
-test_batches (Fixture *fixture,
-              gconstpointer data)
+test_batches (Fixture *fixture, gconstpointer data)
 {
   static const guint victims[] = { 60, 128, N_IN_FOLDER - 1 };
 
@@ -573,8 +557,7 @@ test_batches (Fixture *fixture,
 
 /* Descriptors run out within a batch: each file is synced once all the same. */
 static void
-test_batches_few_descriptors (Fixture *fixture,
-                              gconstpointer data)
+test_batches_few_descriptors (Fixture *fixture, gconstpointer data)
 {
   for (guint n_left = 3; n_left < 60; n_left += 19)
     {
@@ -594,8 +577,7 @@ test_batches_few_descriptors (Fixture *fixture,
 
 /* In user space nothing takes the place of opening each file. */
 static void
-test_no_descriptors_in_user_space (Fixture *fixture,
-                                   gconstpointer data)
+test_no_descriptors_in_user_space (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) keys = persist_in_one_folder (fixture);
   g_autoptr (GError) error = NULL;
@@ -619,8 +601,7 @@ test_no_descriptors_in_user_space (Fixture *fixture,
 /* syncfs() reports one error for copied blobs too, and for those that were added while it
  * ran. */
 static void
-test_file_system_fails_for_all (Fixture *fixture,
-                                gconstpointer data)
+test_file_system_fails_for_all (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) keys = persist_many (fixture);
   g_autofree char *copied = write_other (fixture);
@@ -657,8 +638,7 @@ test_file_system_fails_for_all (Fixture *fixture,
 
 /* A blob that a verification has set aside is found after a power cut. */
 static void
-test_quarantine_synced (Fixture *fixture,
-                        gconstpointer data)
+test_quarantine_synced (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
   g_autoptr (GError) error = NULL;
@@ -666,7 +646,8 @@ test_quarantine_synced (Fixture *fixture,
   persist_blob (fixture, fixture->key);
   sync_path (fixture);
   cut_short (blob, 10);
-  g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
   if (error == NULL)
     {
       g_test_skip ("This file system has no extended attributes");
@@ -687,8 +668,7 @@ test_quarantine_synced (Fixture *fixture,
 
 /* The errors of a lock and a marker that can't be had say what the system said. */
 static void
-test_error_codes (Fixture *fixture,
-                  gconstpointer data)
+test_error_codes (Fixture *fixture, gconstpointer data)
 {
   static const struct
   {
@@ -727,8 +707,7 @@ test_error_codes (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* The file backing on real file systems, each with its own idea of links, room
  * and names. */
@@ -31,9 +32,7 @@ is_slow (void)
 }
 
 static Mount *
-begin (Fixture *fixture,
-       const char *type,
-       guint megabytes)
+begin (Fixture *fixture, const char *type, guint megabytes)
 {
   if (is_slow ())
     {
@@ -45,8 +44,7 @@ begin (Fixture *fixture,
 }
 
 static void
-place_primary (Fixture *fixture,
-               Mount *mount)
+place_primary (Fixture *fixture, Mount *mount)
 {
   g_autofree char *name = g_build_filename (mount_get_path (mount), "primary", NULL);
 
@@ -54,8 +52,7 @@ place_primary (Fixture *fixture,
 }
 
 static void
-place_path (Fixture *fixture,
-            Mount *mount)
+place_path (Fixture *fixture, Mount *mount)
 {
   g_autofree char *name = g_build_filename (mount_get_path (mount), "persisted", NULL);
 
@@ -64,12 +61,10 @@ place_path (Fixture *fixture,
 
 /* How `n` blobs get from one directory to another. */
 static void
-assert_way (BsBacking *backing,
-            gboolean links,
-            gboolean reflinks,
-            guint64 n)
+assert_way (BsBacking *backing, gboolean links, gboolean reflinks, guint64 n)
 {
-  assert_transfers (backing, links ? n : 0, !links && reflinks ? n : 0, !links && !reflinks ? n : 0);
+  assert_transfers (backing, links ? n : 0, !links && reflinks ? n : 0,
+                    !links && !reflinks ? n : 0);
 }
 
 /* Why they did not get there by link: `n` of them, and none for another reason. */
@@ -82,9 +77,7 @@ typedef enum
 } Reason;
 
 static void
-assert_reason (BsBacking *backing,
-               Reason reason,
-               guint64 n)
+assert_reason (BsBacking *backing, Reason reason, guint64 n)
 {
   g_autoptr (BsFileBackingStats) stats = bs_file_backing_get_stats (BS_FILE_BACKING (backing));
 
@@ -103,9 +96,7 @@ typedef struct
 } Session;
 
 static void
-session_begin (Session *session,
-               Fixture *fixture,
-               guint64 max_bytes)
+session_begin (Session *session, Fixture *fixture, guint64 max_bytes)
 {
   g_autoptr (GError) error = NULL;
 
@@ -116,8 +107,7 @@ session_begin (Session *session,
 }
 
 static void
-session_end (Session *session,
-             Fixture *fixture)
+session_end (Session *session, Fixture *fixture)
 {
   g_autoptr (GError) error = NULL;
 
@@ -138,8 +128,7 @@ get_size (guint i)
 }
 
 static void
-write_first_half (Session *session,
-                  char **keys)
+write_first_half (Session *session, char **keys)
 {
   g_autoptr (GError) error = NULL;
 
@@ -160,8 +149,7 @@ write_first_half (Session *session,
 }
 
 static void
-read_them_all (Session *session,
-               char **keys)
+read_them_all (Session *session, char **keys)
 {
   g_autoptr (GError) error = NULL;
 
@@ -169,7 +157,8 @@ read_them_all (Session *session,
   for (guint i = 0; i < N_BLOBS; i++)
     {
       g_autoptr (GBytes) expected = make_test_bytes (get_size (i), i);
-      g_autoptr (BsItem) item = bs_pool_register (session->pool, session->tracked, keys[i], NULL, &error);
+      g_autoptr (BsItem) item =
+        bs_pool_register (session->pool, session->tracked, keys[i], NULL, &error);
       g_autoptr (GBytes) bytes = NULL;
 
       g_assert_no_error (error);
@@ -180,8 +169,7 @@ read_them_all (Session *session,
 }
 
 static void
-delete_them_all (Session *session,
-                 char **keys)
+delete_them_all (Session *session, char **keys)
 {
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
@@ -200,8 +188,7 @@ delete_them_all (Session *session,
 }
 
 static void
-verify_them_all (Fixture *fixture,
-                 char **keys)
+verify_them_all (Fixture *fixture, char **keys)
 {
   g_autoptr (GError) error = NULL;
 
@@ -214,9 +201,7 @@ verify_them_all (Fixture *fixture,
 
 /* A bit flips on the disk while nobody looks. */
 static void
-check_damage (Fixture *fixture,
-              const char *key,
-              gboolean attributes)
+check_damage (Fixture *fixture, const char *key, gboolean attributes)
 {
   g_autofree char *blob = get_blob_name (fixture->path_name, key);
   g_autoptr (GError) error = NULL;
@@ -228,7 +213,8 @@ check_damage (Fixture *fixture,
   after = get_time (blob);
   if (attributes && after.tv_sec == time.tv_sec && after.tv_nsec == time.tv_nsec)
     {
-      g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, &error));
+      g_assert_false (
+        bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, &error));
       g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
       g_assert_false (exists (blob));
     }
@@ -242,10 +228,7 @@ check_damage (Fixture *fixture,
 }
 
 static void
-run_cycle (Fixture *fixture,
-           Mount *mount,
-           Reason reason,
-           gboolean reflinks)
+run_cycle (Fixture *fixture, Mount *mount, Reason reason, gboolean reflinks)
 {
   gboolean links = reason == NO_REASON;
   gboolean attributes = mount_has_attributes (mount);
@@ -292,8 +275,7 @@ run_cycle (Fixture *fixture,
 }
 
 static void
-test_alone (Fixture *fixture,
-            gconstpointer data)
+test_alone (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
 
@@ -302,13 +284,13 @@ test_alone (Fixture *fixture,
 
   place_primary (fixture, mount);
   place_path (fixture, mount);
-  run_cycle (fixture, mount, mount_has_links (mount) ? NO_REASON : NOT_PERMITTED, mount_has_reflinks (mount));
+  run_cycle (fixture, mount, mount_has_links (mount) ? NO_REASON : NOT_PERMITTED,
+             mount_has_reflinks (mount));
 }
 
 /* Scratch on the computer, the path on something else. */
 static void
-test_across (Fixture *fixture,
-             gconstpointer data)
+test_across (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
 
@@ -322,8 +304,7 @@ test_across (Fixture *fixture,
 /* Links go from one place to another where neither the file system nor the place
  * is another; extents are shared within a file system. */
 static void
-test_two_places (Fixture *fixture,
-                 gconstpointer data)
+test_two_places (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autoptr (Mount) other = NULL;
@@ -381,8 +362,7 @@ count_free_bytes (Mount *mount)
 
 /* A transfer counted as a reflink takes no room. */
 static void
-test_reflinks_take_no_room (Fixture *fixture,
-                            gconstpointer data)
+test_reflinks_take_no_room (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autoptr (Mount) other = NULL;
@@ -434,8 +414,7 @@ make_subvolume (const char *path)
 }
 
 static void
-test_subvolumes (Fixture *fixture,
-                 gconstpointer data)
+test_subvolumes (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, "btrfs", 0);
 
@@ -450,8 +429,7 @@ test_subvolumes (Fixture *fixture,
 }
 
 static gboolean
-set_immutable (const char *path,
-               gboolean immutable)
+set_immutable (const char *path, gboolean immutable)
 {
   int flags = 0;
   int fd = open (path, O_RDONLY | O_CLOEXEC);
@@ -469,8 +447,7 @@ set_immutable (const char *path,
 
 /* EPERM, from the system and not from the file system. */
 static void
-test_immutable (Fixture *fixture,
-                gconstpointer data)
+test_immutable (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autofree char *scratch = NULL;
@@ -493,8 +470,7 @@ test_immutable (Fixture *fixture,
 }
 
 static guint
-make_links_in_folders (Mount *mount,
-                       const char *name)
+make_links_in_folders (Mount *mount, const char *name)
 {
   guint n_links = 0;
 
@@ -524,8 +500,7 @@ make_links_in_folders (Mount *mount,
  * each of its new links, all of them each time, if it or anything near was or will
  * be synced alone in the same transaction; so they have one of their own. */
 static guint
-make_links (Mount *mount,
-            const char *name)
+make_links (Mount *mount, const char *name)
 {
   guint n_links;
 
@@ -537,8 +512,7 @@ make_links (Mount *mount,
 }
 
 static void
-test_link_limit (Fixture *fixture,
-                 gconstpointer data)
+test_link_limit (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 64);
   g_autofree char *scratch = NULL;
@@ -577,8 +551,7 @@ test_link_limit (Fixture *fixture,
 
 /* The same on the way back. */
 static void
-test_link_limit_of_persisted (Fixture *fixture,
-                              gconstpointer data)
+test_link_limit_of_persisted (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 64);
   g_autofree char *blob = NULL;
@@ -613,8 +586,7 @@ assert_no_space (GError **error)
 
 /* No room for scratch. */
 static void
-test_full_scratch (Fixture *fixture,
-                   gconstpointer data)
+test_full_scratch (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autofree char *before = bs_key_generate ();
@@ -649,19 +621,20 @@ test_full_scratch (Fixture *fixture,
 
   /* Bringing it back is by copy. */
   mount_fill (mount);
-  g_assert_false (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
   assert_no_space (&error);
   assert_does_not_read (fixture->backing, fixture->key);
   mount_make_room (mount);
-  g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_true (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_no_error (error);
   assert_reads (fixture->backing, fixture->key, large);
   g_clear_object (&fixture->backing);
 }
 
 static void
-check_root (Fixture *fixture,
-            GBytes *expected)
+check_root (Fixture *fixture, GBytes *expected)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
@@ -672,8 +645,7 @@ check_root (Fixture *fixture,
 
 /* No room at the path, for a copy or a root. */
 static void
-test_full_path (Fixture *fixture,
-                gconstpointer data)
+test_full_path (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autofree char *before = bs_key_generate ();
@@ -700,7 +672,8 @@ test_full_path (Fixture *fixture,
   mount_fill (mount);
   for (guint i = 0; i < 3; i++)
     {
-      g_assert_false (bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, &error));
+      g_assert_false (
+        bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, &error));
       assert_no_space (&error);
       g_assert_false (exists (blob));
       g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, large, NULL, &error));
@@ -726,7 +699,8 @@ test_full_path (Fixture *fixture,
   restart_backing (fixture);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 2);
   g_assert_cmpuint (count_foreign (fixture->backing), ==, 0);
-  g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_true (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
   assert_reads (fixture->backing, fixture->key, large);
   register_blob (fixture, before);
   g_clear_object (&fixture->backing);
@@ -734,8 +708,7 @@ test_full_path (Fixture *fixture,
 
 /* Room for no attribute, and at times for no folder. */
 static void
-test_full_linked (Fixture *fixture,
-                  gconstpointer data)
+test_full_linked (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
@@ -786,8 +759,7 @@ test_full_linked (Fixture *fixture,
 
 /* Blocks are left, but nothing new can have a name. What is there can be deleted. */
 static void
-test_no_inodes (Fixture *fixture,
-                gconstpointer data)
+test_no_inodes (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, "tmpfs", 0);
   g_autofree char *options = NULL;
@@ -834,8 +806,7 @@ assert_all_load (GPtrArray *items)
 
 /* A pool whose disk is full keeps what it can't write. */
 static void
-test_full_pool (Fixture *fixture,
-                gconstpointer data)
+test_full_pool (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_object_unref);
@@ -886,8 +857,7 @@ test_full_pool (Fixture *fixture,
 
 /* The file system finds an error in itself and takes no more. */
 static void
-test_turns_read_only (Fixture *fixture,
-                      gconstpointer data)
+test_turns_read_only (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autofree char *late = bs_key_generate ();
@@ -919,13 +889,15 @@ test_turns_read_only (Fixture *fixture,
   g_assert_false (bs_backing_persist (fixture->backing, fixture->path, written, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
-  g_assert_false (bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
   g_assert_false (bs_backing_delete_key (fixture->backing, fixture->key, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
-  g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_false (
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
 
@@ -947,8 +919,7 @@ test_turns_read_only (Fixture *fixture,
 
 /* The disk is gone, and a sync may not say that all is well. */
 static void
-test_shut_down (Fixture *fixture,
-                gconstpointer data)
+test_shut_down (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autofree char *lost = bs_key_generate ();
@@ -1001,8 +972,7 @@ test_shut_down (Fixture *fixture,
 
 /* Names in which only the case differs are one name here. */
 static void
-test_case_insensitive (Fixture *fixture,
-                       gconstpointer data)
+test_case_insensitive (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   const char *key = "abcdef01-2345-6789-abcd-ef0123456789";
@@ -1035,8 +1005,7 @@ test_case_insensitive (Fixture *fixture,
 
 /* Another file system comes over the path while it is in use. */
 static void
-test_mounted_over (Fixture *fixture,
-                   gconstpointer data)
+test_mounted_over (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, "tmpfs", 0);
   g_autoptr (GError) error = NULL;
@@ -1069,8 +1038,7 @@ test_mounted_over (Fixture *fixture,
 
 /* Somebody puts another directory, or something else, in the place of ours. */
 static void
-test_replaced (Fixture *fixture,
-               gconstpointer data)
+test_replaced (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = begin (fixture, data, 0);
   g_autofree char *aside = NULL;
@@ -1157,8 +1125,7 @@ static const Test tests[] = {
 };
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   mount_init ();
   g_test_init (&argc, &argv, NULL);
@@ -1173,8 +1140,9 @@ main (int argc,
       do
         {
           const char *type = tests[i].types[j];
-          g_autofree char *path = type != NULL ? g_strdup_printf ("/file-systems/%s/%s", tests[i].name, type)
-                                               : g_strdup_printf ("/file-systems/%s", tests[i].name);
+          g_autofree char *path = type != NULL
+                                    ? g_strdup_printf ("/file-systems/%s/%s", tests[i].name, type)
+                                    : g_strdup_printf ("/file-systems/%s", tests[i].name);
 
           g_test_add (path, Fixture, type, set_up, tests[i].func, tear_down);
           j++;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +17,7 @@
 #include "file-mount.h"
 
 static void
-test_other_file_system (Fixture *fixture,
-                        gconstpointer data)
+test_other_file_system (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 0);
   g_autofree char *path_name = NULL;
@@ -68,8 +68,7 @@ test_other_file_system (Fixture *fixture,
 }
 
 static void
-test_full_primary (Fixture *fixture,
-                   gconstpointer data)
+test_full_primary (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 0);
   g_autofree char *primary_name = NULL;
@@ -114,15 +113,18 @@ test_full_primary (Fixture *fixture,
     g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
 
     plant (persisted, "");
-    g_assert_true (g_file_set_contents (persisted, g_bytes_get_data (large, NULL), g_bytes_get_size (large), NULL));
+    g_assert_true (g_file_set_contents (persisted, g_bytes_get_data (large, NULL),
+                                        g_bytes_get_size (large), NULL));
   }
   mount_fill (mount);
-  g_assert_false (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_false (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
   g_clear_error (&error);
   g_assert_cmpuint (count_files (primary_name), ==, 3);
   mount_make_room (mount);
-  g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_true (
+    bs_backing_register_key (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_no_error (error);
   assert_reads (fixture->backing, fixture->key, large);
 
@@ -130,8 +132,7 @@ test_full_primary (Fixture *fixture,
 }
 
 static void
-test_full_path (Fixture *fixture,
-                gconstpointer data)
+test_full_path (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 0);
   g_autofree char *path_name = NULL;
@@ -178,8 +179,7 @@ test_full_path (Fixture *fixture,
 }
 
 static gboolean
-set_immutable (const char *path,
-               gboolean immutable)
+set_immutable (const char *path, gboolean immutable)
 {
   int flags = 0;
   int fd = open (path, O_RDONLY | O_CLOEXEC);
@@ -197,8 +197,7 @@ set_immutable (const char *path,
 
 /* The system links no file that must not change: EPERM. */
 static void
-test_link_not_permitted (Fixture *fixture,
-                         gconstpointer data)
+test_link_not_permitted (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->primary_name, fixture->key);
   g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
@@ -214,7 +213,8 @@ test_link_not_permitted (Fixture *fixture,
 
   g_assert_cmpint (get_inode (persisted), !=, get_inode (blob));
   {
-    g_autoptr (BsFileBackingStats) stats = bs_file_backing_get_stats (BS_FILE_BACKING (fixture->backing));
+    g_autoptr (BsFileBackingStats) stats =
+      bs_file_backing_get_stats (BS_FILE_BACKING (fixture->backing));
 
     g_assert_cmpuint (stats->linked, ==, 0);
     g_assert_cmpuint (stats->copied + stats->reflinked, ==, 1);
@@ -223,8 +223,7 @@ test_link_not_permitted (Fixture *fixture,
 
 /* ext4 allows 65,000 links. */
 static void
-test_too_many_links (Fixture *fixture,
-                     gconstpointer data)
+test_too_many_links (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *blob = get_blob_name (fixture->primary_name, fixture->key);
   g_autofree char *links = g_build_filename (fixture->directory, "links", NULL);
@@ -258,10 +257,13 @@ test_too_many_links (Fixture *fixture,
 static gboolean
 enter_sandbox (void)
 {
-  const struct landlock_ruleset_attr attributes = { .handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_CHAR };
+  const struct landlock_ruleset_attr attributes = {
+    .handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_CHAR
+  };
   int fd = syscall (SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
 
-  return fd >= 0 && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall (SYS_landlock_restrict_self, fd, 0) == 0;
+  return fd >= 0 && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         syscall (SYS_landlock_restrict_self, fd, 0) == 0;
 }
 
 #define NO_SANDBOX 77
@@ -283,7 +285,8 @@ use_in_sandbox (Fixture *fixture)
   assert_transfers (fixture->backing, 0, 0, 1);
   delete_scratch (fixture, fixture->key);
   register_blob (fixture, fixture->key);
-  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+  g_assert_true (
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
   g_assert_no_error (error);
 
   /* A bad blob is set aside. */
@@ -299,8 +302,7 @@ use_in_sandbox (Fixture *fixture)
 }
 
 static void
-test_sandbox (Fixture *fixture,
-              gconstpointer data)
+test_sandbox (Fixture *fixture, gconstpointer data)
 {
   int status;
   pid_t pid;
@@ -326,8 +328,7 @@ test_sandbox (Fixture *fixture,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   static const struct
   {

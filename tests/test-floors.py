@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Checks which files of the library lead to which: none upwards, none in a circle.
 
 A file is bs-thing.c with bs-thing.h and bs-thing-private.h. An arrow leads from it to

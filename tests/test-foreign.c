@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* Directories that are somebody else's, and stores that are somebody else's at
  * the moment. */
@@ -17,12 +18,12 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define assert_foreign(error)                              \
-  G_STMT_START                                             \
-  {                                                        \
-    g_assert_error (error, BS_ERROR, BS_ERROR_FOREIGN);    \
-    g_clear_error (&error);                                \
-  }                                                        \
+#define assert_foreign(error)                                                                      \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    g_assert_error (error, BS_ERROR, BS_ERROR_FOREIGN);                                            \
+    g_clear_error (&error);                                                                        \
+  }                                                                                                \
   G_STMT_END
 
 static void
@@ -82,13 +83,13 @@ make_home (const char *directory)
 }
 
 static gboolean
-run_command (const char *const *arguments,
-             const char *directory)
+run_command (const char *const *arguments, const char *directory)
 {
   int status = 0;
 
   return g_spawn_sync (directory, (char **) arguments, NULL,
-                       G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+                       G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL |
+                         G_SPAWN_STDERR_TO_DEV_NULL,
                        NULL, NULL, NULL, NULL, &status, NULL) &&
          g_spawn_check_wait_status (status, NULL);
 }
@@ -110,7 +111,8 @@ make_checkout (const char *directory)
   const char *const commands[][12] = {
     { "git", "init", "-q", NULL },
     { "git", "add", ".", NULL },
-    { "git", "-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "-q", "-m", "first", NULL },
+    { "git", "-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "-q", "-m", "first",
+      NULL },
   };
 
   for (guint i = 0; i < 20; i++)
@@ -205,7 +207,8 @@ make_one_file_among_blobs (const char *directory)
 static gboolean
 make_one_link_among_blobs (const char *directory)
 {
-  g_autofree char *name = g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456789", NULL);
+  g_autofree char *name =
+    g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456789", NULL);
 
   plant_blobs (directory);
   plant_in (directory, "ab/abcdef0123456789abcdef0123456780", "a blob");
@@ -237,7 +240,7 @@ typedef struct
 {
   const char *name;
   gboolean (*make) (const char *directory);
-  const char *within;   /* the folder that is taken for a store, or NULL */
+  const char *within; /* the folder that is taken for a store, or NULL */
   gboolean whole_only;
 } Place;
 
@@ -269,9 +272,7 @@ typedef struct
 } Made;
 
 static gboolean
-make_place (Fixture *fixture,
-            const Place *place,
-            Made *made)
+make_place (Fixture *fixture, const Place *place, Made *made)
 {
   made->whole = g_build_filename (fixture->directory, "theirs", NULL);
   g_assert_cmpint (g_mkdir (made->whole, 0755), ==, 0);
@@ -298,8 +299,7 @@ clear_made (Made *made)
 }
 
 static void
-use_as_path (Fixture *fixture,
-             Made *made)
+use_as_path (Fixture *fixture, Made *made)
 {
   BsBacking *backing = fixture->backing;
   g_autoptr (GFile) path = g_file_new_for_path (made->name);
@@ -342,8 +342,7 @@ use_as_path (Fixture *fixture,
 }
 
 static void
-test_as_path (Fixture *fixture,
-              gconstpointer data)
+test_as_path (Fixture *fixture, gconstpointer data)
 {
   Made made;
 
@@ -356,8 +355,7 @@ test_as_path (Fixture *fixture,
 }
 
 static void
-test_as_scratch (Fixture *fixture,
-                 gconstpointer data)
+test_as_scratch (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (BsKeySet) found = bs_key_set_new ();
@@ -372,7 +370,8 @@ test_as_scratch (Fixture *fixture,
   bs_key_set_add (keys, fixture->key, NULL);
   for (guint i = 0; i < 2; i++)
     {
-      g_assert_false (bs_backing_write (fixture->backing, fixture->key, fixture->bytes, NULL, &error));
+      g_assert_false (
+        bs_backing_write (fixture->backing, fixture->key, fixture->bytes, NULL, &error));
       g_assert_nonnull (strstr (error->message, made.name));
       assert_foreign (error);
       bytes = bs_backing_read (fixture->backing, fixture->key, NULL, &error);
@@ -380,9 +379,11 @@ test_as_scratch (Fixture *fixture,
       g_assert_null (bytes);
       g_assert_false (bs_backing_delete_key (fixture->backing, fixture->key, NULL, &error));
       assert_foreign (error);
-      g_assert_false (bs_backing_sanitize_path (fixture->backing, fixture->path, found, NULL, &error));
+      g_assert_false (
+        bs_backing_sanitize_path (fixture->backing, fixture->path, found, NULL, &error));
       assert_foreign (error);
-      g_assert_false (bs_backing_register_keys (fixture->backing, fixture->path, keys, NULL, &error));
+      g_assert_false (
+        bs_backing_register_keys (fixture->backing, fixture->path, keys, NULL, &error));
       assert_foreign (error);
       assert_unchanged (made.whole, made.before);
     }
@@ -401,8 +402,7 @@ test_as_scratch (Fixture *fixture,
 
 /* The same as an application does it. */
 static void
-test_in_a_pool (Fixture *fixture,
-                gconstpointer data)
+test_in_a_pool (Fixture *fixture, gconstpointer data)
 {
   Made made;
   g_autoptr (GFile) theirs = NULL;
@@ -422,7 +422,8 @@ test_in_a_pool (Fixture *fixture,
       g_autoptr (BsTrackedPath) tracked = NULL;
       g_autoptr (GBytes) bytes = NULL;
 
-      tracked = bs_backing_store_track_path (store, as_scratch ? fixture->path : theirs, NULL, &error);
+      tracked =
+        bs_backing_store_track_path (store, as_scratch ? fixture->path : theirs, NULL, &error);
       assert_foreign (error);
       g_assert_null (tracked);
 
@@ -468,10 +469,14 @@ static const char *const foreign_names[] = {
 static guint
 plant_foreign (const char *directory)
 {
-  g_autofree char *fifo = g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456780", NULL);
-  g_autofree char *sock = g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456781", NULL);
-  g_autofree char *link_name = g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456782", NULL);
-  g_autofree char *folder = g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456783", NULL);
+  g_autofree char *fifo =
+    g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456780", NULL);
+  g_autofree char *sock =
+    g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456781", NULL);
+  g_autofree char *link_name =
+    g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456782", NULL);
+  g_autofree char *folder =
+    g_build_filename (directory, "ab", "abcdef0123456789abcdef0123456783", NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (foreign_names); i++)
     plant_in (directory, foreign_names[i], "mine");
@@ -510,8 +515,7 @@ describe_foreign (const char *directory)
 }
 
 static void
-test_within_a_path (Fixture *fixture,
-                    gconstpointer data)
+test_within_a_path (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsKeySet) keys = NULL;
   g_autoptr (GError) error = NULL;
@@ -535,7 +539,8 @@ test_within_a_path (Fixture *fixture,
   g_assert_cmpuint (bs_key_set_get_n_keys (keys), ==, 600);
   g_assert_cmpuint (count_foreign (fixture->backing), ==, n_foreign);
 
-  g_assert_true (bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error));
+  g_assert_true (
+    bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error));
   g_assert_no_error (error);
   sync_path (fixture);
   restart_backing (fixture);
@@ -557,8 +562,7 @@ write_some (Fixture *fixture)
 }
 
 static void
-test_within_scratch (Fixture *fixture,
-                     gconstpointer data)
+test_within_scratch (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *before = NULL;
   g_autofree char *after = NULL;
@@ -633,16 +637,14 @@ write_and_persist (Fixture *fixture)
 
 /* Each from this process and from another one. */
 static void
-expect_both (void (*expect) (Fixture *fixture),
-             Fixture *fixture)
+expect_both (void (*expect) (Fixture *fixture), Fixture *fixture)
 {
   expect (fixture);
   run_apart (expect, fixture);
 }
 
 static void
-test_lock_release_path (Fixture *fixture,
-                        gconstpointer data)
+test_lock_release_path (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
 
@@ -662,8 +664,7 @@ test_lock_release_path (Fixture *fixture,
 }
 
 static void
-test_lock_close (Fixture *fixture,
-                 gconstpointer data)
+test_lock_close (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
 
@@ -675,8 +676,7 @@ test_lock_close (Fixture *fixture,
 }
 
 static void
-test_lock_last_unref (Fixture *fixture,
-                      gconstpointer data)
+test_lock_last_unref (Fixture *fixture, gconstpointer data)
 {
   write_and_persist (fixture);
   expect_both (expect_busy_path, fixture);
@@ -686,8 +686,7 @@ test_lock_last_unref (Fixture *fixture,
 }
 
 static void
-test_lock_killed (Fixture *fixture,
-                  gconstpointer data)
+test_lock_killed (Fixture *fixture, gconstpointer data)
 {
   GPid pid = run_and_stay (write_and_persist, fixture);
 
@@ -712,8 +711,7 @@ drop_copy (Fixture *fixture)
 
 /* A child has copies of the descriptors, and no say in what they lock. */
 static void
-test_lock_child (Fixture *fixture,
-                 gconstpointer data)
+test_lock_child (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   GPid child;
@@ -736,8 +734,7 @@ test_lock_child (Fixture *fixture,
 
 /* Two stores, as two parts of one application may have made them. */
 static void
-test_two_stores (Fixture *fixture,
-                      gconstpointer data)
+test_two_stores (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *second_name = g_build_filename (fixture->directory, "second", NULL);
   g_autoptr (GFile) second_primary = g_file_new_for_path (second_name);
@@ -789,8 +786,7 @@ add (const char *prefix,
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A forked child can do nothing with its parent's store, does not wait for its threads,
  * and leaves everything as it is. */
@@ -13,7 +14,7 @@ typedef struct
   BsBackingStore *store;
   BsPool *pool;
   BsTrackedPath *tracked;
-  BsItem *item;           /* in scratch alone */
+  BsItem *item; /* in scratch alone */
   char *key;
   guint n_notified;
 } Case;
@@ -44,7 +45,8 @@ begin (Case *self, gconstpointer data)
   g_assert_no_error (error);
   bs_pool_trim (self->pool, 0, NULL, &error);
   g_assert_no_error (error);
-  g_signal_connect (bs_backing_store_get_task_tracker (self->store), "notify", G_CALLBACK (notify_cb), NULL);
+  g_signal_connect (bs_backing_store_get_task_tracker (self->store), "notify",
+                    G_CALLBACK (notify_cb), NULL);
 }
 
 /* The parent's blob is there, and it can save. */
@@ -76,15 +78,15 @@ end (Case *self, gconstpointer data)
   tear_down (&self->files, NULL);
 }
 
-#define assert_refused(call)                             \
-  G_STMT_START                                           \
-  {                                                      \
-    g_autoptr (GError) error = NULL;                     \
-                                                         \
-    g_assert_false (call);                               \
-    g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);   \
-    g_assert_nonnull (strstr (error->message, "forked"));  \
-  }                                                      \
+#define assert_refused(call)                                                                       \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    g_autoptr (GError) error = NULL;                                                               \
+                                                                                                   \
+    g_assert_false (call);                                                                         \
+    g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);                                             \
+    g_assert_nonnull (strstr (error->message, "forked"));                                          \
+  }                                                                                                \
   G_STMT_END
 
 static gboolean
@@ -103,20 +105,26 @@ call_blocking (Fixture *fixture)
 
   g_assert_true (bs_key_set_add (keys, current->key, NULL));
   bs_save_add_item (save, current->item);
-  assert_refused (bs_backing_store_track_path (current->store, fixture->path, NULL, &error) != NULL);
+  assert_refused (bs_backing_store_track_path (current->store, fixture->path, NULL, &error) !=
+                  NULL);
   assert_refused (bs_backing_store_untrack_path (current->store, current->tracked, NULL, &error));
   assert_refused (bs_backing_store_sync (current->store, current->tracked, NULL, &error));
-  assert_refused (bs_backing_store_load_root (current->store, current->tracked, NULL, &error) != NULL);
-  assert_refused (bs_backing_store_delete_persisted (current->store, current->tracked, current->key, NULL, &error));
-  assert_refused (bs_backing_store_delete_persisted_keys (current->store, current->tracked, keys, NULL, &error));
-  assert_refused (bs_backing_store_run_in_thread (current->store, run_nothing, NULL, NULL, NULL, &error));
+  assert_refused (bs_backing_store_load_root (current->store, current->tracked, NULL, &error) !=
+                  NULL);
+  assert_refused (bs_backing_store_delete_persisted (current->store, current->tracked, current->key,
+                                                     NULL, &error));
+  assert_refused (
+    bs_backing_store_delete_persisted_keys (current->store, current->tracked, keys, NULL, &error));
+  assert_refused (
+    bs_backing_store_run_in_thread (current->store, run_nothing, NULL, NULL, NULL, &error));
   assert_refused (bs_item_load (current->item, NULL, &error) != NULL);
   assert_refused (bs_item_write (item, NULL, &error));
   assert_refused (bs_item_persist (current->item, current->tracked, NULL, &error));
   assert_refused (bs_save_run (save, NULL, &error));
   assert_refused (bs_verify_run (verify, NULL, &error));
   assert_refused (bs_backing_store_wait_finished (current->store, NULL, &error));
-  assert_refused (bs_task_tracker_wait (bs_backing_store_get_task_tracker (current->store), NULL, &error));
+  assert_refused (
+    bs_task_tracker_wait (bs_backing_store_get_task_tracker (current->store), NULL, &error));
   assert_refused (bs_backing_store_close (current->store, NULL, &error));
 }
 
@@ -132,9 +140,12 @@ call_async (Fixture *fixture)
 {
   guint n_done = 0;
 
-  bs_backing_store_sync_async (current->store, current->tracked, G_PRIORITY_DEFAULT, NULL, done_cb, &n_done);
-  bs_backing_store_untrack_path_async (current->store, current->tracked, G_PRIORITY_DEFAULT, NULL, done_cb, &n_done);
-  bs_item_persist_async (current->item, current->tracked, G_PRIORITY_DEFAULT, NULL, done_cb, &n_done);
+  bs_backing_store_sync_async (current->store, current->tracked, G_PRIORITY_DEFAULT, NULL, done_cb,
+                               &n_done);
+  bs_backing_store_untrack_path_async (current->store, current->tracked, G_PRIORITY_DEFAULT, NULL,
+                                       done_cb, &n_done);
+  bs_item_persist_async (current->item, current->tracked, G_PRIORITY_DEFAULT, NULL, done_cb,
+                         &n_done);
   bs_backing_store_wait_finished_async (current->store, G_PRIORITY_DEFAULT, NULL, done_cb, &n_done);
   bs_backing_store_close_async (current->store, G_PRIORITY_DEFAULT, NULL, done_cb, &n_done);
   g_assert_cmpuint (n_done, ==, 0);

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Checks that clang-format would leave every .c file below some folders as it is.
 
 With --apply in front, it formats them instead.

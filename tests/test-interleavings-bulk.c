@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* Interleavings of bulk calls, with a backing that has them and one that has not. */
@@ -41,8 +42,10 @@ count_deleted (Fixture *fixture, char *keys[N_KEYS])
   return n;
 }
 
-#define bulk_async(fixture, keys, cancellable, answer) \
-  bs_backing_store_delete_persisted_keys_async ((fixture)->store, (fixture)->tracked, keys, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer)
+#define bulk_async(fixture, keys, cancellable, answer)                                             \
+  bs_backing_store_delete_persisted_keys_async ((fixture)->store, (fixture)->tracked, keys,        \
+                                                G_PRIORITY_DEFAULT, cancellable, answer_cb,        \
+                                                answer)
 
 /* The key that a bulk comes to last is busy while the bulk is at the others,
  * and the other way round for another bulk. */
@@ -59,7 +62,8 @@ test_crossing (Fixture *fixture, gconstpointer data)
   gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_BEFORE);
   bulk_async (fixture, set, NULL, &bulks[0]);
   bulk_async (fixture, set, NULL, &bulks[1]);
-  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &all);
+  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                              &all);
   gate_backing_release_all (fixture->gates);
   answer_ok (&bulks[0]);
   answer_ok (&bulks[1]);
@@ -70,8 +74,11 @@ test_crossing (Fixture *fixture, gconstpointer data)
   settle (fixture);
   for (guint i = 0; i < N_KEYS; i++)
     {
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, keys[i]) +
-                          gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, keys[i]), ==, 1);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED,
+                                            keys[i]) +
+                          gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS,
+                                              keys[i]),
+                        ==, 1);
       g_assert_true (is_forgotten (fixture->store, keys[i]));
     }
   free_keys (keys);
@@ -89,7 +96,9 @@ cross (gpointer data)
 {
   Crosser *self = data;
 
-  self->success = bs_backing_store_delete_persisted_keys (self->fixture->store, self->fixture->tracked, self->set, NULL, NULL);
+  self->success =
+    bs_backing_store_delete_persisted_keys (self->fixture->store, self->fixture->tracked, self->set,
+                                            NULL, NULL);
   return NULL;
 }
 
@@ -148,7 +157,8 @@ test_then_single (Fixture *fixture, gconstpointer data)
   key = hold_bulk (fixture, keys);
   item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
   /* One call a key, whatever the backing has. */
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_BEFORE, 0, G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_BEFORE, 0,
+                     G_IO_ERROR_FAILED);
   gate_backing_reset_log (fixture->gates);
   bulk_async (fixture, set, NULL, &bulk);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1);
@@ -179,7 +189,8 @@ test_cancelled_with_a_joiner (Fixture *fixture, gconstpointer data)
 
   put_keys (fixture, keys, set);
   gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL, GATE_BEFORE);
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_BEFORE, 0, G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_BEFORE, 0,
+                     G_IO_ERROR_FAILED);
   bulk_async (fixture, set, cancellable, &bulk);
   /* Its first key. */
   gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL, GATE_BEFORE, 1);
@@ -209,8 +220,12 @@ test_cancelled (Fixture *fixture, gconstpointer data)
       g_autoptr (BsKeySet) set = bs_key_set_new ();
       g_autoptr (GError) error = NULL;
       char *keys[N_KEYS];
-      Answer bulk = { 0, };
-      Plug plug = { 0, };
+      Answer bulk = {
+        0,
+      };
+      Plug plug = {
+        0,
+      };
 
       put_keys (fixture, keys, set);
       if (i == 0)
@@ -226,10 +241,12 @@ test_cancelled (Fixture *fixture, gconstpointer data)
       else
         {
           gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL, GATE_BEFORE);
-          gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_BEFORE, 0, G_IO_ERROR_FAILED);
+          gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_BEFORE,
+                             0, G_IO_ERROR_FAILED);
           gate_backing_set_stubborn (fixture->gates, i == 2);
           bulk_async (fixture, set, cancellable, &bulk);
-          gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL, GATE_BEFORE, 1);
+          gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL, GATE_BEFORE,
+                                  1);
           g_cancellable_cancel (cancellable);
           gate_backing_release_all (fixture->gates);
           error = answer_dup_error (&bulk);
@@ -284,12 +301,16 @@ test_fails_midway (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
   char *keys[N_KEYS];
-  Answer bulk = { 0, };
+  Answer bulk = {
+    0,
+  };
 
   put_keys (fixture, keys, set);
   /* One key can't be deleted; so a bulk call fails too, after some of its effect. */
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_AFTER, 0, G_IO_ERROR_FAILED);
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, keys[7], GATE_BEFORE, 0, G_IO_ERROR_BUSY);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_AFTER, 0,
+                     G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, keys[7], GATE_BEFORE, 0,
+                     G_IO_ERROR_BUSY);
   bulk_async (fixture, set, NULL, &bulk);
   error = answer_dup_error (&bulk);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
@@ -315,8 +336,10 @@ test_register_all_fails (Fixture *fixture, gconstpointer data)
   char *keys[N_KEYS];
 
   put_keys (fixture, keys, set);
-  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEYS, NULL, GATE_BEFORE, 0, G_IO_ERROR_FAILED);
-  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, keys[7], GATE_BEFORE, 0, G_IO_ERROR_BUSY);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEYS, NULL, GATE_BEFORE, 0,
+                     G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, keys[7], GATE_BEFORE, 0,
+                     G_IO_ERROR_BUSY);
   model = bs_pool_register_all (fixture->pool, fixture->tracked, NULL, &error);
   g_assert_null (model);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
@@ -372,8 +395,12 @@ test_drop_all (Fixture *fixture, gconstpointer data)
   g_autoptr (GListModel) model = NULL;
   g_autoptr (BsItem) item = NULL;
   char *keys[N_KEYS];
-  Answer registered = { 0, };
-  Plug plug = { 0, };
+  Answer registered = {
+    0,
+  };
+  Plug plug = {
+    0,
+  };
 
   put_keys (fixture, keys, set);
   model = bs_pool_register_all (fixture->pool, fixture->tracked, NULL, NULL);
@@ -400,7 +427,8 @@ test_single_joins_register_all (Fixture *fixture, gconstpointer data)
   Answer all = { 0, }, one = { 0, };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
-  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &all);
+  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                              &all);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1);
   register_async (fixture, key, NULL, &one);
   gate_backing_release (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
@@ -418,7 +446,11 @@ test_single_joins_register_all (Fixture *fixture, gconstpointer data)
 }
 
 static void
-count_report_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
+count_report_cb (BsBackingStore *store,
+                 const char *key,
+                 BsOperation operation,
+                 GError *error,
+                 gpointer data)
 {
   BsKeySet *reported = data;
 
@@ -435,14 +467,18 @@ test_drop_all_fails (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   g_autoptr (BsKeySet) reported = bs_key_set_new ();
   g_autoptr (GListModel) model = NULL;
-  Answer all = { 0, };
+  Answer all = {
+    0,
+  };
   char *keys[N_KEYS];
 
   put_keys (fixture, keys, set);
   g_signal_connect (fixture->store, "background-error", G_CALLBACK (count_report_cb), reported);
-  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &all);
+  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                              &all);
   model = answer_pointer (&all);
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE, 0, G_IO_ERROR_BUSY);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE, 0,
+                     G_IO_ERROR_BUSY);
   g_clear_object (&model);
   wait_until (bs_key_set_get_n_keys (reported) == N_KEYS);
   settle (fixture);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* Interleavings on one key. */
@@ -78,7 +79,8 @@ test_waiter_cancelled_in_a_race (Fixture *fixture, gconstpointer data)
       /* The answer is the truth, unless the backing call was cut short. */
       if (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key) == 0)
         g_assert_false (deleted);
-      g_assert_cmpint (gate_backing_has_persisted (fixture->gates, fixture->file, key), ==, !deleted);
+      g_assert_cmpint (gate_backing_has_persisted (fixture->gates, fixture->file, key), ==,
+                       !deleted);
       answer_clear (&waiter);
     }
 }
@@ -90,7 +92,9 @@ test_blocking_waiter_cancelled (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autofree char *key = put_key (fixture, "a");
-      Answer registered = { 0, };
+      Answer registered = {
+        0,
+      };
       g_autoptr (BsItem) item = NULL;
       GThread *thread;
       Blocking waiter;
@@ -110,7 +114,8 @@ test_blocking_waiter_cancelled (Fixture *fixture, gconstpointer data)
       item = answer_pointer (&registered);
       g_thread_join (thread);
       settle (fixture);
-      g_assert_cmpint (gate_backing_has_persisted (fixture->gates, fixture->file, key), ==, !waiter.success);
+      g_assert_cmpint (gate_backing_has_persisted (fixture->gates, fixture->file, key), ==,
+                       !waiter.success);
     }
 }
 
@@ -200,7 +205,9 @@ test_persist_behind_queued_delete (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
   Answer delete = { 0, }, persist = { 0, };
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
 
   gate_backing_reset_log (fixture->gates);
   plug_in (&plug, fixture);
@@ -222,9 +229,13 @@ leave_merged (Fixture *fixture, gboolean running, gboolean cancel[3])
 {
   g_autofree char *key = put_key (fixture, "a");
   GCancellable *cancellables[3];
-  Answer answers[3] = { 0, };
+  Answer answers[3] = {
+    0,
+  };
   gboolean all = cancel[0] && cancel[1] && cancel[2];
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
 
   if (running)
     gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
@@ -257,7 +268,8 @@ leave_merged (Fixture *fixture, gboolean running, gboolean cancel[3])
     if (!cancel[i])
       answer_ok (&answers[i]);
   settle (fixture);
-  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key), ==, all && !running ? 0 : 1);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key), ==,
+                    all && !running ? 0 : 1);
   g_assert_cmpint (gate_backing_has_persisted (fixture->gates, fixture->file, key), ==, all);
   g_assert_true (is_forgotten (fixture->store, key));
   for (guint i = 0; i < 3; i++)
@@ -302,7 +314,9 @@ test_blocking_runner_leaves (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer other = { 0, };
+  Answer other = {
+    0,
+  };
   Blocking runner;
 
   gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
@@ -328,7 +342,8 @@ test_ask_again_before_fired_returns (Fixture *fixture, gconstpointer data)
 
   gate_backing_set_stubborn (fixture->gates, TRUE);
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
-  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, GATE_AFTER, 1, G_IO_ERROR_CANCELLED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, GATE_AFTER, 1,
+                     G_IO_ERROR_CANCELLED);
   persist_async (fixture, item, cancellable, &first);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1);
   g_cancellable_cancel (cancellable);
@@ -348,7 +363,9 @@ test_fired_call_succeeds (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   gate_backing_set_stubborn (fixture->gates, TRUE);
   gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
@@ -366,8 +383,12 @@ test_last_drop_deletion_queued (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer registered = { 0, };
-  Plug plug = { 0, };
+  Answer registered = {
+    0,
+  };
+  Plug plug = {
+    0,
+  };
 
   plug_in (&plug, fixture);
   g_clear_object (&item);
@@ -385,7 +406,9 @@ test_last_drop_deletion_running (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer registered = { 0, };
+  Answer registered = {
+    0,
+  };
 
   for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
     {
@@ -412,7 +435,11 @@ typedef struct
 } Report;
 
 static void
-report_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
+report_cb (BsBackingStore *store,
+           const char *key,
+           BsOperation operation,
+           GError *error,
+           gpointer data)
 {
   Report *report = data;
 
@@ -436,7 +463,9 @@ report_clear (Report *report)
 static void
 test_last_drop_deletion_failed (Fixture *fixture, gconstpointer data)
 {
-  Report report = { 0, };
+  Report report = {
+    0,
+  };
 
   g_signal_connect (fixture->store, "background-error", G_CALLBACK (report_cb), &report);
   for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
@@ -477,8 +506,12 @@ test_register_cancelled (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) running = g_cancellable_new ();
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer registered = { 0, };
-  Plug plug = { 0, };
+  Answer registered = {
+    0,
+  };
+  Plug plug = {
+    0,
+  };
 
   /* The deletion that it would have stopped goes on. */
   plug_in (&plug, fixture);
@@ -508,7 +541,8 @@ test_register_cancelled (Fixture *fixture, gconstpointer data)
   gate_backing_reset_log (fixture->gates);
   gate_backing_set_stubborn (fixture->gates, TRUE);
   gate_backing_hold (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_AFTER);
-  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_AFTER, 1, G_IO_ERROR_CANCELLED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_AFTER, 1,
+                     G_IO_ERROR_CANCELLED);
   register_async (fixture, key, running, &registered);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_AFTER, 1);
   g_cancellable_cancel (running);
@@ -536,7 +570,8 @@ test_fails_after_effect_then_opposite (Fixture *fixture, gconstpointer data)
     {
       /* A persist that failed has persisted. */
       gate_backing_reset_log (fixture->gates);
-      gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, GATE_AFTER, 1, G_IO_ERROR_FAILED);
+      gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, GATE_AFTER, 1,
+                         G_IO_ERROR_FAILED);
       gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
       persist_async (fixture, item, NULL, &first);
       gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1);
@@ -558,7 +593,8 @@ test_fails_after_effect_then_opposite (Fixture *fixture, gconstpointer data)
       persist_async (fixture, item, NULL, &first);
       answer_ok (&first);
       gate_backing_reset_log (fixture->gates);
-      gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_AFTER, 1, G_IO_ERROR_FAILED);
+      gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_AFTER, 1,
+                         G_IO_ERROR_FAILED);
       gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
       delete_async (fixture, key, NULL, &first);
       gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1);
@@ -585,13 +621,16 @@ test_same_again_after_failure (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_written (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
     {
       gate_backing_reset_log (fixture->gates);
       gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, point, 1, G_IO_ERROR_NO_SPACE);
-      gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, point, 1, G_IO_ERROR_NO_SPACE);
+      gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, point, 1,
+                         G_IO_ERROR_NO_SPACE);
       persist_async (fixture, item, NULL, &answer);
       answer_fails (&answer, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
       persist_async (fixture, item, NULL, &answer);
@@ -614,7 +653,9 @@ test_write_again_after_failure (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (BsItem) item = insert (fixture, "a");
       g_autofree char *key = bs_item_dup_key (item);
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
       gate_backing_fail (fixture->gates, BS_OPERATION_WRITE, key, point, 1, G_IO_ERROR_NO_SPACE);
       persist_async (fixture, item, NULL, &answer);
@@ -638,7 +679,9 @@ test_write_behind_queued_at_last_drop (Fixture *fixture, gconstpointer data)
   g_autoptr (BsPool) pool = bs_pool_new (fixture->store, 1000);
   g_autoptr (GBytes) bytes = g_bytes_new_static ("leaves", 6);
   g_autofree char *key = NULL;
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
   BsItem *item;
 
   plug_in (&plug, fixture);
@@ -687,7 +730,9 @@ test_during_write_behind (Fixture *fixture, gconstpointer data)
       g_autoptr (GBytes) replacement = g_bytes_new_static ("new", 3);
       Answer load = { 0, }, persist = { 0, };
       g_autoptr (GBytes) bytes = NULL;
-      Plug plug = { 0, };
+      Plug plug = {
+        0,
+      };
 
       bs_pool_set_max_bytes (fixture->pool, 1000);
       if (queued)
@@ -764,7 +809,8 @@ test_read_register_read (Fixture *fixture, gconstpointer data)
       const gboolean registers = i == 1;
       g_autoptr (BsPool) pool = bs_pool_new (fixture->store, G_MAXINT64);
       g_autofree char *key = put_key (fixture, "a");
-      g_autoptr (BsItem) first = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
+      g_autoptr (BsItem) first =
+        bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
       g_autoptr (BsItem) second = bs_pool_register (pool, fixture->tracked, key, NULL, NULL);
       g_autoptr (BsItem) third = NULL;
       Answer loads[2] = { { 0, }, }, registered = { 0, };
@@ -788,7 +834,8 @@ test_read_register_read (Fixture *fixture, gconstpointer data)
         {
           answer_fails (&loads[1], G_IO_ERROR, G_IO_ERROR_BUSY);
         }
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, key), ==, registers ? 2 : 1);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, key), ==,
+                        registers ? 2 : 1);
       g_clear_object (&second);
       assert_goes (g_steal_pointer (&pool));
     }
@@ -805,7 +852,8 @@ test_register_after_lost_read (Fixture *fixture, gconstpointer data)
   g_autoptr (GError) error = NULL;
 
   gate_backing_lose_primary (fixture->gates, key);
-  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1,
+                     G_IO_ERROR_BUSY);
   gate_backing_reset_log (fixture->gates);
   g_assert_null (bs_item_load (item, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
@@ -829,7 +877,8 @@ test_persist_after_failed_register (Fixture *fixture, gconstpointer data)
 
   gate_backing_put_persisted (fixture->gates, file, key, "a");
   tracked = track (fixture, file);
-  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1,
+                     G_IO_ERROR_BUSY);
   gate_backing_reset_log (fixture->gates);
   g_assert_null (bs_pool_register (fixture->pool, tracked, key, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* Interleavings on one path: syncs, and who tracks it. */
@@ -66,7 +67,8 @@ test_during_waiting_sync (Fixture *fixture, gconstpointer data)
       answer_ok (&syncs[0]);
       g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, first_key));
       g_assert_false (answer_is_there (&syncs[1]));
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL), ==, 1);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL), ==,
+                        1);
       gate_backing_release (fixture->gates, BS_OPERATION_PERSIST, second_key, GATE_BEFORE);
     }
   else
@@ -142,7 +144,8 @@ test_cancel_gathering_sync (Fixture *fixture, gconstpointer data)
       answer_ok (&persists[0]);
       answer_ok (&persists[1]);
       settle (fixture);
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL), ==, both ? 0 : 1);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL), ==,
+                        both ? 0 : 1);
     }
 }
 
@@ -212,9 +215,12 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer answers[2] = { 0, };
+  Answer answers[2] = {
+    0,
+  };
 
-  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1, G_IO_ERROR_NO_SPACE);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_NO_SPACE);
   gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
   sync_async (fixture, NULL, &answers[0]);
   sync_async (fixture, NULL, &answers[1]);
@@ -229,9 +235,12 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
 static void
 fail_sync (Fixture *fixture)
 {
-  Answer sync = { 0, };
+  Answer sync = {
+    0,
+  };
 
-  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_FAILED);
   sync_async (fixture, NULL, &sync);
   answer_fails (&sync, G_IO_ERROR, G_IO_ERROR_FAILED);
   gate_backing_clear (fixture->gates);
@@ -245,7 +254,9 @@ persist_again (Fixture *fixture, BsItem *item)
   g_autofree char *key = bs_item_dup_key (item);
   guint n = gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, key);
   g_autoptr (GError) error = NULL;
-  Answer persist = { 0, };
+  Answer persist = {
+    0,
+  };
 
   persist_async (fixture, item, NULL, &persist);
   answer_ok (&persist);
@@ -259,7 +270,9 @@ delete_again (Fixture *fixture, const char *key)
 {
   guint n = gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key);
   g_autoptr (GError) error = NULL;
-  Answer delete = { 0, };
+  Answer delete = {
+    0,
+  };
 
   bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error);
   g_assert_no_error (error);
@@ -279,7 +292,9 @@ test_again_after_failed_sync (Fixture *fixture, gconstpointer data)
   g_autofree char *first_key = bs_item_dup_key (first);
   g_autofree char *deleted = put_key (fixture, "deleted");
   g_autoptr (GError) error = NULL;
-  Answer sync = { 0, };
+  Answer sync = {
+    0,
+  };
 
   g_assert_cmpuint (delete_again (fixture, deleted), ==, 1);
   g_assert_cmpuint (persist_again (fixture, first), ==, 0);
@@ -320,7 +335,8 @@ test_bulk_after_failed_sync (Fixture *fixture, gconstpointer data)
     {
       bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, keys, NULL, &error);
       g_assert_no_error (error);
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key), ==, 1);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key), ==,
+                        1);
     }
 }
 
@@ -329,7 +345,9 @@ static void
 test_failed_again_after_failed_sync (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
-  Answer persist = { 0, };
+  Answer persist = {
+    0,
+  };
 
   fail_sync (fixture);
   gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
@@ -350,7 +368,8 @@ test_during_failing_sync (Fixture *fixture, gconstpointer data)
   Answer syncs[4] = { 0, }, persists[2] = { 0, };
 
   bs_backing_store_set_max_threads (fixture->store, 3);
-  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_FAILED);
   gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, after_key, GATE_AFTER);
   sync_async (fixture, NULL, &syncs[0]);
@@ -420,7 +439,8 @@ test_untrack_after_syncs (Fixture *fixture, gconstpointer data)
   sync_async (fixture, NULL, &syncs[0]);
   persist_async (fixture, second, NULL, &persists[1]);
   sync_async (fixture, NULL, &syncs[1]);
-  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untrack);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                       answer_cb, &untrack);
   persist_async (fixture, first, NULL, &late);
   answer_fails (&late, BS_ERROR, BS_ERROR_CLOSED);
   sync_async (fixture, NULL, &late);
@@ -448,7 +468,9 @@ test_untrack_during_bulk (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) busy = insert_persisted (fixture, "a");
   g_autofree char *busy_key = bs_item_dup_key (busy);
   Answer delete = { 0, }, bulk = { 0, }, untrack = { 0, }, load = { 0, };
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
 
   bs_key_set_add (keys, busy_key, NULL);
   plug_in (&plug, fixture);
@@ -456,8 +478,10 @@ test_untrack_during_bulk (Fixture *fixture, gconstpointer data)
   bs_item_write_async (busy, G_PRIORITY_DEFAULT, NULL, answer_cb, &load);
   delete_async (fixture, busy_key, NULL, &delete);
   persist_async (fixture, busy, NULL, &load);
-  bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys, G_PRIORITY_HIGH, NULL, answer_cb, &bulk);
-  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untrack);
+  bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys,
+                                                G_PRIORITY_HIGH, NULL, answer_cb, &bulk);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                       answer_cb, &untrack);
   plug_out (&plug, fixture);
 
   answer_ok (&delete);
@@ -479,12 +503,16 @@ test_untrack_cancelled_or_failed (Fixture *fixture, gconstpointer data)
   /* Before its turn: it stays open, and whoever waited for the path has it. */
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
   persist_async (fixture, item, NULL, &persist);
-  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb, &untrack);
-  bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &tracked);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT,
+                                       cancellable, answer_cb, &untrack);
+  bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL,
+                                     answer_cb, &tracked);
   if (fixture->n_threads > 1)
     {
       g_autoptr (BsItem) other = insert (fixture, "b");
-      Answer write = { 0, };
+      Answer write = {
+        0,
+      };
 
       /* When this is through, the scan would be as well, had it been begun. */
       bs_item_write_async (other, G_PRIORITY_LOW, NULL, answer_cb, &write);
@@ -500,8 +528,10 @@ test_untrack_cancelled_or_failed (Fixture *fixture, gconstpointer data)
   g_clear_object (&again);
   answer_ok (&persist);
 
-  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
-  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untrack);
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_BUSY);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                       answer_cb, &untrack);
   answer_fails (&untrack, G_IO_ERROR, G_IO_ERROR_BUSY);
   g_assert_false (bs_tracked_path_get_closed (fixture->tracked));
   sync_async (fixture, NULL, &persist);
@@ -526,13 +556,18 @@ test_track_before_untrack (Fixture *fixture, gconstpointer data)
       g_autoptr (BsTrackedPath) again = NULL;
       Answer first = { 0, }, untracks[2] = { { 0, }, }, tracked = { 0, };
       BsOperation operation = i == 0 ? BS_OPERATION_PERSIST : BS_OPERATION_READ_ROOT;
-      Plug plug = { { NULL, }, };
+      Plug plug = {
+        {
+          NULL,
+        },
+      };
 
       gate_backing_hold (fixture->gates, operation, NULL, GATE_BEFORE);
       if (i == 0)
         persist_async (fixture, item, NULL, &first);
       else
-        bs_backing_store_load_root_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &first);
+        bs_backing_store_load_root_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT,
+                                          NULL, answer_cb, &first);
       gate_backing_wait_held (fixture->gates, operation, NULL, GATE_BEFORE, 1);
       if (i == 0 && fixture->n_threads == 2)
         {
@@ -541,11 +576,14 @@ test_track_before_untrack (Fixture *fixture, gconstpointer data)
           fixture->n_threads = 2;
         }
       gate_backing_reset_log (fixture->gates);
-      bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb, &untracks[0]);
-      bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &tracked);
+      bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT,
+                                           cancellable, answer_cb, &untracks[0]);
+      bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL,
+                                         answer_cb, &tracked);
       g_cancellable_cancel (cancellable);
       answer_cancelled (&untracks[0]);
-      bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracks[1]);
+      bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT,
+                                           NULL, answer_cb, &untracks[1]);
       gate_backing_release (fixture->gates, operation, NULL, GATE_BEFORE);
       if (plug.n > 0)
         plug_out (&plug, fixture);
@@ -555,15 +593,18 @@ test_track_before_untrack (Fixture *fixture, gconstpointer data)
       answer_wait (&first);
       answer_clear (&first);
       g_assert_true (bs_tracked_path_get_closed (again));
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), ==, 0);
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), ==,
+                        0);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==,
+                        1);
       g_clear_object (&fixture->tracked);
       fixture->tracked = track (fixture, fixture->file);
     }
 }
 
-#define untrack_async(fixture, cancellable, answer) \
-  bs_backing_store_untrack_path_async ((fixture)->store, (fixture)->tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer)
+#define untrack_async(fixture, cancellable, answer)                                                \
+  bs_backing_store_untrack_path_async ((fixture)->store, (fixture)->tracked, G_PRIORITY_DEFAULT,   \
+                                       cancellable, answer_cb, answer)
 
 /* Everybody leaves while the path is being released, and somebody asks again before
  * that has ended: the one has nothing to do with the other's leaving. */
@@ -580,7 +621,8 @@ test_untrack_again (Fixture *fixture, gconstpointer data)
       gate_backing_set_stubborn (fixture->gates, TRUE);
       gate_backing_hold (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE);
       if (i == 0)
-        gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1, G_IO_ERROR_CANCELLED);
+        gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1,
+                           G_IO_ERROR_CANCELLED);
       untrack_async (fixture, cancellable, &first);
       gate_backing_wait_held (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1);
       g_cancellable_cancel (cancellable);
@@ -607,9 +649,11 @@ test_track_while_untracking (Fixture *fixture, gconstpointer data)
   Answer untrack = { 0, }, tracked = { 0, };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE);
-  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untrack);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                       answer_cb, &untrack);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1);
-  bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &tracked);
+  bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL,
+                                     answer_cb, &tracked);
   gate_backing_release (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE);
   answer_ok (&untrack);
   again = answer_pointer (&tracked);
@@ -621,7 +665,9 @@ test_track_while_untracking (Fixture *fixture, gconstpointer data)
 static void
 test_last_unref_against_track (Fixture *fixture, gconstpointer data)
 {
-  Answer tracked = { 0, };
+  Answer tracked = {
+    0,
+  };
 
   for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
     {
@@ -629,7 +675,8 @@ test_last_unref_against_track (Fixture *fixture, gconstpointer data)
       gate_backing_hold (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, point);
       assert_goes (g_steal_pointer (&fixture->tracked));
       gate_backing_wait_held (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, point, 1);
-      bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &tracked);
+      bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL,
+                                         answer_cb, &tracked);
       g_assert_false (answer_is_there (&tracked));
       gate_backing_release (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, point);
       fixture->tracked = answer_pointer (&tracked);
@@ -641,12 +688,17 @@ test_last_unref_against_track (Fixture *fixture, gconstpointer data)
 static void
 test_last_unref_with_release_queued (Fixture *fixture, gconstpointer data)
 {
-  Answer tracked = { 0, };
-  Plug plug = { 0, };
+  Answer tracked = {
+    0,
+  };
+  Plug plug = {
+    0,
+  };
 
   plug_in (&plug, fixture);
   assert_goes (g_steal_pointer (&fixture->tracked));
-  bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL, answer_cb, &tracked);
+  bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL,
+                                     answer_cb, &tracked);
   plug_out (&plug, fixture);
   fixture->tracked = answer_pointer (&tracked);
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), <=, 1);
@@ -677,7 +729,8 @@ race_track (gpointer data)
 
   g_atomic_int_inc (racer->go);
   spin_until (g_atomic_int_get (racer->go) == 2);
-  racer->tracked = bs_backing_store_track_path (racer->fixture->store, racer->fixture->file, NULL, NULL);
+  racer->tracked =
+    bs_backing_store_track_path (racer->fixture->store, racer->fixture->file, NULL, NULL);
   return NULL;
 }
 
@@ -715,10 +768,12 @@ test_leave_scan_then_track (Fixture *fixture, gconstpointer data)
       gate_backing_set_stubborn (fixture->gates, stubborn);
       gate_backing_hold (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
       for (guint i = 0; i < 2; i++)
-        bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, cancellable, answer_cb, &leavers[i]);
+        bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, cancellable,
+                                           answer_cb, &leavers[i]);
       gate_backing_wait_held (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE, 1);
       g_cancellable_cancel (cancellable);
-      bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, NULL, answer_cb, &late);
+      bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                         &late);
       gate_backing_release (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
 
       second = answer_pointer (&late);
@@ -736,7 +791,8 @@ test_leave_scan_then_track (Fixture *fixture, gconstpointer data)
             }
           answer_clear (&leavers[i]);
         }
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), <=, 2);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL), <=,
+                        2);
       gate_backing_set_stubborn (fixture->gates, FALSE);
     }
 }
@@ -750,8 +806,10 @@ test_one_of_a_scan_leaves (Fixture *fixture, gconstpointer data)
   Answer leaver = { 0, }, stayer = { 0, };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
-  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, cancellable, answer_cb, &leaver);
-  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, NULL, answer_cb, &stayer);
+  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, cancellable,
+                                     answer_cb, &leaver);
+  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                     &stayer);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE, 1);
   g_cancellable_cancel (cancellable);
   answer_cancelled (&leaver);
@@ -766,11 +824,16 @@ test_leave_queued_scan (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Answer leaver = { 0, };
-  Plug plug = { 0, };
+  Answer leaver = {
+    0,
+  };
+  Plug plug = {
+    0,
+  };
 
   plug_in (&plug, fixture);
-  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, cancellable, answer_cb, &leaver);
+  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, cancellable,
+                                     answer_cb, &leaver);
   g_cancellable_cancel (cancellable);
   answer_cancelled (&leaver);
   plug_out (&plug, fixture);
@@ -783,12 +846,16 @@ test_failed_scan (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
   g_autoptr (BsTrackedPath) tracked = NULL;
-  Answer answers[2] = { 0, };
+  Answer answers[2] = {
+    0,
+  };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
-  gate_backing_fail (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE, 1, G_IO_ERROR_PERMISSION_DENIED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_PERMISSION_DENIED);
   for (guint i = 0; i < 2; i++)
-    bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
+    bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                       &answers[i]);
   gate_backing_release (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
   for (guint i = 0; i < 2; i++)
     answer_fails (&answers[i], G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
@@ -797,7 +864,11 @@ test_failed_scan (Fixture *fixture, gconstpointer data)
 }
 
 static void
-release_report_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
+release_report_cb (BsBackingStore *store,
+                   const char *key,
+                   BsOperation operation,
+                   GError *error,
+                   gpointer data)
 {
   g_assert_null (key);
   g_assert_cmpint (operation, ==, BS_OPERATION_RELEASE_PATH);
@@ -813,7 +884,8 @@ test_last_unref_release_fails (Fixture *fixture, gconstpointer data)
   guint n_reports = 0;
 
   g_signal_connect (fixture->store, "background-error", G_CALLBACK (release_report_cb), &n_reports);
-  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_AFTER, 1, G_IO_ERROR_BUSY);
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_AFTER, 1,
+                     G_IO_ERROR_BUSY);
   assert_goes (g_steal_pointer (&fixture->tracked));
   wait_until (n_reports == 1);
   fixture->tracked = track (fixture, fixture->file);
@@ -831,7 +903,8 @@ test_close_release_fails (Fixture *fixture, gconstpointer data)
   g_autoptr (GError) error = NULL;
 
   gate_backing_reset_log (fixture->gates);
-  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_BUSY);
   g_assert_false (bs_backing_store_close (fixture->store, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 2);
@@ -877,7 +950,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/sync/failed", test_failed_sync);
   test_add ("/interleavings/sync/again-after-failed-sync", test_again_after_failed_sync);
   test_add ("/interleavings/sync/bulk-after-failed-sync", test_bulk_after_failed_sync);
-  test_add ("/interleavings/sync/failed-again-after-failed-sync", test_failed_again_after_failed_sync);
+  test_add ("/interleavings/sync/failed-again-after-failed-sync",
+            test_failed_again_after_failed_sync);
   test_add ("/interleavings/sync/during-failing-sync", test_during_failing_sync);
   test_add ("/interleavings/sync/again-after-cancelled-sync", test_again_after_cancelled_sync);
   test_add ("/interleavings/untrack/after-syncs", test_untrack_after_syncs);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* Interleavings of saves. In each, the old document is the blobs "one" and "two"
@@ -41,7 +42,7 @@ save_ok (BsSave *save)
   g_assert_true (success);
 }
 
-#define save_async(save, cancellable, answer) \
+#define save_async(save, cancellable, answer)                                                      \
   bs_save_run_async (save, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer)
 
 static void
@@ -79,10 +80,12 @@ static void
 assert_root (Fixture *fixture, const char *expected)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) root = bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error);
+  g_autoptr (GBytes) root =
+    bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error);
 
   g_assert_no_error (error);
-  g_assert_cmpmem (g_bytes_get_data (root, NULL), g_bytes_get_size (root), expected, strlen (expected));
+  g_assert_cmpmem (g_bytes_get_data (root, NULL), g_bytes_get_size (root), expected,
+                   strlen (expected));
 }
 
 static gboolean
@@ -118,9 +121,9 @@ assert_new (Document *document, Fixture *fixture)
 typedef struct
 {
   BsOperation operation;
-  guint key;            /* which of the document's, or more than 2 */
+  guint key; /* which of the document's, or more than 2 */
   GatePoint point;
-  gboolean committed;   /* by then */
+  gboolean committed; /* by then */
 } Stop;
 
 static const Stop stops[] = {
@@ -151,14 +154,17 @@ hold_at (const Stop *stop, Document *document, Fixture *fixture)
 static void
 wait_at (const Stop *stop, Document *document, Fixture *fixture)
 {
-  gate_backing_wait_held (fixture->gates, stop->operation, stop_key (stop, document), stop->point, 1);
+  gate_backing_wait_held (fixture->gates, stop->operation, stop_key (stop, document), stop->point,
+                          1);
 }
 
 static void
 test_order (Fixture *fixture, gconstpointer data)
 {
   Document document;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   for (guint blocking = 0; blocking < 2; blocking++)
     {
@@ -188,7 +194,9 @@ test_two_at_once (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < G_N_ELEMENTS (stops); i++)
     {
-      Answer answers[2] = { 0, };
+      Answer answers[2] = {
+        0,
+      };
       g_autoptr (BsItem) four = insert (fixture, "four");
       g_autofree char *key = bs_item_dup_key (four);
       g_autoptr (BsSave) next = NULL;
@@ -219,7 +227,7 @@ typedef struct
 {
   BsSave *save;
   GCancellable *cancellable;
-  GError *error;        /* owned */
+  GError *error; /* owned */
   gboolean success;
 } Saver;
 
@@ -239,7 +247,9 @@ test_two_at_once_blocking (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (BsItem) four = insert (fixture, "four");
   g_autofree char *key = bs_item_dup_key (four);
-  Saver savers[3] = { 0, };
+  Saver savers[3] = {
+    0,
+  };
   GThread *threads[3];
   Document document;
 
@@ -279,7 +289,9 @@ test_queue_cancelled (Fixture *fixture, gconstpointer data)
   for (guint which = 1; which < 16; which++)
     {
       GCancellable *cancellables[4];
-      Answer answers[4] = { 0, };
+      Answer answers[4] = {
+        0,
+      };
       BsSave *saves[4];
       Document document;
       guint last = 4;
@@ -353,14 +365,16 @@ test_delete (Fixture *fixture, gconstpointer data)
         {
           delete_async (fixture, document.keys[j + 1], NULL, &named[j]);
           answer_fails (&named[j], BS_ERROR, BS_ERROR_BUSY);
-          blocking_start (&blocking, fixture, blocking_delete_persisted, document.keys[j + 1], NULL);
+          blocking_start (&blocking, fixture, blocking_delete_persisted, document.keys[j + 1],
+                          NULL);
           blocking_join (&blocking);
           g_assert_error (blocking.error, BS_ERROR, BS_ERROR_BUSY);
           g_assert_nonnull (strstr (blocking.error->message, document.keys[j + 1]));
           g_assert_nonnull (strstr (blocking.error->message, "gate:///path"));
           g_clear_error (&blocking.error);
         }
-      g_assert_false (bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, set, NULL, &error));
+      g_assert_false (bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, set,
+                                                              NULL, &error));
       g_assert_error (error, BS_ERROR, BS_ERROR_BUSY);
       g_assert_nonnull (strstr (error->message, "1 of 3"));
       g_assert_false (gate_backing_has_persisted (fixture->gates, fixture->file, key));
@@ -408,7 +422,8 @@ test_persist (Fixture *fixture, gconstpointer data)
           answer_ok (&others[1]);
         }
       answer_ok (&others[2]);
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, document.keys[2]), ==, 1);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, document.keys[2]),
+                        ==, 1);
       assert_root (fixture, "new");
       g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, key));
       g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 3);
@@ -434,7 +449,8 @@ test_persist_unnamed (Fixture *fixture, gconstpointer data)
       Document document;
 
       /* Both in one call would have no gate of their own. */
-      if (i % 2 == 1 && stop->operation == BS_OPERATION_DELETE_PERSISTED && !GATE_IS_SINGLE_BACKING (fixture->gates))
+      if (i % 2 == 1 && stop->operation == BS_OPERATION_DELETE_PERSISTED &&
+          !GATE_IS_SINGLE_BACKING (fixture->gates))
         continue;
 
       document_set_up (&document, fixture);
@@ -469,7 +485,8 @@ test_persist_again (Fixture *fixture, gconstpointer data)
   Document document;
 
   document_set_up (&document, fixture);
-  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1, G_IO_ERROR_NO_SPACE);
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1,
+                     G_IO_ERROR_NO_SPACE);
   persist_async (fixture, four, NULL, &other);
   answer_fails (&other, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE);
@@ -499,7 +516,11 @@ test_before_turn (Fixture *fixture, gconstpointer data)
       g_autofree char *early_key = NULL;
       g_autofree char *late_key = NULL;
       Answer first = { 0, }, answer = { 0, };
-      Plug plug = { { NULL, }, };
+      Plug plug = {
+        {
+          NULL,
+        },
+      };
       Document document;
 
       document_set_up (&document, fixture);
@@ -511,7 +532,8 @@ test_before_turn (Fixture *fixture, gconstpointer data)
           gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
           bs_save_add_item (save, early);
           save_async (save, NULL, &first);
-          gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+          gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE,
+                                  1);
         }
       else
         {
@@ -558,7 +580,9 @@ test_replace (Fixture *fixture, gconstpointer data)
     {
       const Stop *stop = &stops[i / 2];
       g_autoptr (GBytes) bytes = make_bytes ("other");
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       Document document;
 
       document_set_up (&document, fixture);
@@ -580,7 +604,8 @@ test_replace (Fixture *fixture, gconstpointer data)
         g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
       for (guint j = 1; j < 3; j++)
         {
-          g_autoptr (BsItem) item = bs_pool_register (fixture->pool, fixture->tracked, document.keys[j], NULL, NULL);
+          g_autoptr (BsItem) item =
+            bs_pool_register (fixture->pool, fixture->tracked, document.keys[j], NULL, NULL);
 
           assert_content (item, j == 1 ? "two" : "three");
         }
@@ -596,7 +621,9 @@ test_cancel (Fixture *fixture, gconstpointer data)
     {
       const Stop *stop = &stops[i / 2];
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       Document document;
       gboolean done;
 
@@ -621,7 +648,9 @@ test_cancel (Fixture *fixture, gconstpointer data)
           answer_cancelled (&answer);
           assert_old (&document, fixture);
           g_assert_cmpfloat (bs_save_get_fraction (document.save), <, 1.0);
-          g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL), ==, 0);
+          g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED,
+                                                NULL),
+                            ==, 0);
         }
 
       gate_backing_set_stubborn (fixture->gates, FALSE);
@@ -637,7 +666,9 @@ test_cancel_blocking (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (stops); i++)
     {
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      Saver saver = { 0, };
+      Saver saver = {
+        0,
+      };
       Document document;
       GThread *thread;
 
@@ -678,7 +709,9 @@ test_verify (Fixture *fixture, gconstpointer data)
       g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
       g_autoptr (BsSave) save = NULL;
       Answer answer = { 0, }, checked = { 0, };
-      Saver saver = { 0, };
+      Saver saver = {
+        0,
+      };
       GThread *thread = NULL;
       Document document;
 
@@ -740,7 +773,8 @@ test_sync_fails (Fixture *fixture, gconstpointer data)
   Document document;
 
   document_set_up (&document, fixture);
-  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 1, G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 1,
+                     G_IO_ERROR_FAILED);
   gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER);
   sync_async (fixture, NULL, &sync);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 1);
@@ -756,7 +790,11 @@ test_sync_fails (Fixture *fixture, gconstpointer data)
 }
 
 static void
-background_error_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, gpointer data)
+background_error_cb (BsBackingStore *store,
+                     const char *key,
+                     BsOperation operation,
+                     GError *error,
+                     gpointer data)
 {
   guint *n_errors = data;
 
@@ -773,14 +811,18 @@ test_error (Fixture *fixture, gconstpointer data)
     {
       const Stop *stop = &stops[i];
       g_autoptr (GError) error = NULL;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       Document document;
       guint n_errors = 0;
       gulong id;
 
       document_set_up (&document, fixture);
-      id = g_signal_connect (fixture->store, "background-error", G_CALLBACK (background_error_cb), &n_errors);
-      gate_backing_fail (fixture->gates, stop->operation, stop_key (stop, &document), stop->point, 0, G_IO_ERROR_NO_SPACE);
+      id = g_signal_connect (fixture->store, "background-error", G_CALLBACK (background_error_cb),
+                             &n_errors);
+      gate_backing_fail (fixture->gates, stop->operation, stop_key (stop, &document), stop->point,
+                         0, G_IO_ERROR_NO_SPACE);
       save_async (document.save, NULL, &answer);
       if (stop->operation == BS_OPERATION_DELETE_PERSISTED)
         {
@@ -798,8 +840,12 @@ test_error (Fixture *fixture, gconstpointer data)
             assert_root (fixture, "old");
           g_assert_true (has (fixture, document.keys[0]));
           g_assert_true (has (fixture, document.keys[1]));
-          g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0]), ==, 0);
-          g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[1]), ==, 0);
+          g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED,
+                                                document.keys[0]),
+                            ==, 0);
+          g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED,
+                                                document.keys[1]),
+                            ==, 0);
         }
       g_signal_handler_disconnect (fixture->store, id);
 
@@ -835,7 +881,8 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
       Document document;
 
       document_set_up (&document, fixture);
-      gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 0, G_IO_ERROR_FAILED);
+      gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 0,
+                         G_IO_ERROR_FAILED);
       hold_at (&stop, &document, fixture);
       save_async (document.save, NULL, &answer);
       wait_at (&stop, &document, fixture);
@@ -850,7 +897,8 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
       assert_root (fixture, "old");
       g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, document.keys[0]));
       g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, document.keys[1]));
-      g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, document.keys[2]) == cases[i].persists);
+      g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, document.keys[2]) ==
+                     cases[i].persists);
 
       gate_backing_clear (fixture->gates);
       save_ok (document.save);
@@ -875,12 +923,15 @@ static void
 test_failed_sync_beside_write (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Document document;
   GThread *thread;
 
   document_set_up (&document, fixture);
-  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 0, G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 0,
+                     G_IO_ERROR_FAILED);
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, document.keys[2], GATE_BEFORE);
   thread = g_thread_new ("write", blocking_write, document.items[2]);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, document.keys[2], GATE_BEFORE, 1);
@@ -904,11 +955,15 @@ test_failed_undo (Fixture *fixture, gconstpointer data)
   Document document;
 
   document_set_up (&document, fixture);
-  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 1, G_IO_ERROR_NO_SPACE);
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[2], GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 1,
+                     G_IO_ERROR_NO_SPACE);
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[2], GATE_BEFORE,
+                     1, G_IO_ERROR_BUSY);
   g_assert_false (bs_save_run (document.save, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
-  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[2]), ==, 1);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED,
+                                        document.keys[2]),
+                    ==, 1);
   gate_backing_clear (fixture->gates);
   document_tear_down (&document, fixture);
 }
@@ -927,7 +982,8 @@ test_failed_persist (Fixture *fixture, gconstpointer data)
       bs_save_add_item (save, item);
     }
   bs_save_set_max_parallel (save, 1);
-  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, 0, G_IO_ERROR_NO_SPACE);
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, 0,
+                     G_IO_ERROR_NO_SPACE);
   g_assert_false (bs_save_run (save, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, NULL), ==, 1);
@@ -958,7 +1014,8 @@ test_kept_gone_meanwhile (Fixture *fixture, gconstpointer data)
   save_async (save, NULL, &saved);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
   gate_backing_lose_persisted (fixture->gates, file, key);
-  bs_pool_register_async (fixture->pool, tracked, key, G_PRIORITY_DEFAULT, NULL, answer_cb, &registered);
+  bs_pool_register_async (fixture->pool, tracked, key, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                          &registered);
   answer_fails (&registered, BS_ERROR, BS_ERROR_NOT_FOUND);
   gate_backing_release (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
   answer_fails (&saved, BS_ERROR, BS_ERROR_NOT_FOUND);
@@ -1028,12 +1085,14 @@ test_keep_behind_delete (Fixture *fixture, gconstpointer data)
   document_set_up (&document, fixture);
   gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0], GATE_BEFORE);
   delete_async (fixture, document.keys[0], NULL, &deleted);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0], GATE_BEFORE, 1);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0],
+                          GATE_BEFORE, 1);
   bs_save_keep_key (save, document.keys[0]);
   bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
   save_async (save, NULL, &saved);
   wait_until (count_callers (fixture->store, document.keys[0]) == 2);
-  gate_backing_release (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0], GATE_BEFORE);
+  gate_backing_release (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0],
+                        GATE_BEFORE);
   answer_ok (&deleted);
   answer_fails (&saved, BS_ERROR, BS_ERROR_NOT_FOUND);
   assert_root (fixture, "old");
@@ -1052,7 +1111,8 @@ test_leftovers (Fixture *fixture, gconstpointer data)
 
       document_set_up (&document, fixture);
       other = save_new (fixture, "old", document.items[0], document.items[1]);
-      gate_backing_fail (fixture->gates, stops[i].operation, stop_key (&stops[i], &document), stops[i].point, 0, G_IO_ERROR_FAILED);
+      gate_backing_fail (fixture->gates, stops[i].operation, stop_key (&stops[i], &document),
+                         stops[i].point, 0, G_IO_ERROR_FAILED);
       success = bs_save_run (document.save, NULL, NULL);
       g_assert_false (success);
       gate_backing_clear (fixture->gates);
@@ -1073,10 +1133,13 @@ test_after_failed_sync (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (BsSave) save = NULL;
       Document document;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
       document_set_up (&document, fixture);
-      gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+      gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1,
+                         G_IO_ERROR_FAILED);
       g_assert_false (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, NULL));
       gate_backing_reset_log (fixture->gates);
 
@@ -1096,7 +1159,9 @@ test_after_failed_sync (Fixture *fixture, gconstpointer data)
               answer_ok (&answer);
             }
           for (guint i = 0; i < 2; i++)
-            g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, document.keys[i]), ==, 1);
+            g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_PERSIST,
+                                                  document.keys[i]),
+                              ==, 1);
           assert_old (&document, fixture);
         }
 
@@ -1119,9 +1184,11 @@ test_deleted_before (Fixture *fixture, gconstpointer data)
       document_set_up (&document, fixture);
       keeper = save_new (fixture, "new", document.items[2], NULL);
       bs_save_keep_key (keeper, document.keys[1]);
-      gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[1], GATE_BEFORE);
+      gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[1],
+                         GATE_BEFORE);
       delete_async (fixture, document.keys[1], NULL, &deleted);
-      gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[1], GATE_BEFORE, 1);
+      gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[1],
+                              GATE_BEFORE, 1);
       save_async (keep ? keeper : document.save, NULL, &answer);
       gate_backing_release_all (fixture->gates);
       answer_ok (&deleted);
@@ -1151,7 +1218,9 @@ test_keep_uncertain (Fixture *fixture, gconstpointer data)
       gboolean gone = i / 2;
       g_autoptr (BsSave) keeper = NULL;
       g_autoptr (GError) error = NULL;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       Document document;
       gboolean success;
 
@@ -1159,8 +1228,10 @@ test_keep_uncertain (Fixture *fixture, gconstpointer data)
       g_clear_object (&document.items[1]);
       g_clear_object (&document.save);
       settle (fixture);
-      gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[1], gone ? GATE_AFTER : GATE_BEFORE, 1, G_IO_ERROR_FAILED);
-      g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, document.keys[1], NULL, NULL));
+      gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[1],
+                         gone ? GATE_AFTER : GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+      g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked,
+                                                         document.keys[1], NULL, NULL));
       gate_backing_clear (fixture->gates);
       gate_backing_reset_log (fixture->gates);
 
@@ -1231,7 +1302,8 @@ test_untrack (Fixture *fixture, gconstpointer data)
       save_async (document.save, NULL, &answers[0]);
       save_async (next, NULL, &answers[1]);
       wait_at (&stops[i], &document, fixture);
-      bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracked);
+      bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT,
+                                           NULL, answer_cb, &untracked);
       g_assert_false (answer_is_there (&untracked));
       g_clear_object (&document.save);
       document.save = save_new (fixture, "late", document.items[0], NULL);
@@ -1264,10 +1336,12 @@ test_untrack_again (Fixture *fixture, gconstpointer data)
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE);
   save_async (document.save, NULL, &answer);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
-  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracks[0]);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                       answer_cb, &untracks[0]);
   gate_backing_release (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE, 1);
-  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracks[1]);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                       answer_cb, &untracks[1]);
   g_assert_false (answer_is_there (&untracks[1]));
   gate_backing_release_all (fixture->gates);
   answer_ok (&answer);
@@ -1314,9 +1388,13 @@ test_last_references (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < G_N_ELEMENTS (stops); i++)
     {
-      Fixture own = { 0, };
+      Fixture own = {
+        0,
+      };
       Document document;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
       fixture_set_up (&own, data);
       document_set_up (&document, &own);
@@ -1331,7 +1409,8 @@ test_last_references (Fixture *fixture, gconstpointer data)
       g_clear_object (&own.store);
       gate_backing_release_all (own.gates);
       answer_ok (&answer);
-      wait_until (gate_backing_get_n_primary (own.gates) == 0 && gate_backing_count (own.gates, BS_OPERATION_RELEASE_PATH, NULL) == 1);
+      wait_until (gate_backing_get_n_primary (own.gates) == 0 &&
+                  gate_backing_count (own.gates, BS_OPERATION_RELEASE_PATH, NULL) == 1);
       g_assert_false (gate_backing_has_persisted (own.gates, own.file, document.keys[0]));
       for (guint j = 0; j < 3; j++)
         g_free (document.keys[j]);
@@ -1350,7 +1429,7 @@ typedef struct
   GCancellable *cancellable;
   GThread *thread;
   GThread *destroyer;
-  int n_calls;          /* atomic */
+  int n_calls; /* atomic */
 } Committer;
 
 static gboolean
@@ -1421,10 +1500,12 @@ call_back (BsSave *save, gpointer data, GError **error)
   g_assert_false (bs_save_run (save, NULL, &local_error));
   g_assert_error (local_error, BS_ERROR, BS_ERROR_BUSY);
   g_clear_error (&local_error);
-  g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, self->document->keys[1], NULL, &local_error));
+  g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked,
+                                                     self->document->keys[1], NULL, &local_error));
   g_assert_error (local_error, BS_ERROR, BS_ERROR_BUSY);
   g_clear_error (&local_error);
-  g_assert_false (bs_backing_store_untrack_path (fixture->store, fixture->tracked, NULL, &local_error));
+  g_assert_false (
+    bs_backing_store_untrack_path (fixture->store, fixture->tracked, NULL, &local_error));
   g_assert_error (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
   g_clear_error (&local_error);
   g_assert_false (bs_backing_store_wait_finished (fixture->store, NULL, &local_error));
@@ -1469,7 +1550,9 @@ test_commit (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 4; i++)
     {
       gboolean blocking = i % 2;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       Committer committer;
       Document document;
 
@@ -1504,7 +1587,9 @@ test_commit_fails (Fixture *fixture, gconstpointer data)
     {
       gboolean silent = i / 2;
       g_autoptr (GError) error = NULL;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       Committer committer;
       Document document;
 
@@ -1530,7 +1615,8 @@ test_commit_fails (Fixture *fixture, gconstpointer data)
           g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
         }
       assert_old (&document, fixture);
-      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL), ==, 0);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL),
+                        ==, 0);
       document_tear_down (&document, fixture);
     }
 }
@@ -1538,7 +1624,9 @@ test_commit_fails (Fixture *fixture, gconstpointer data)
 static void
 test_save_in_commit (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Committer committer;
   Document document;
 
@@ -1559,7 +1647,7 @@ typedef struct
   Fixture *fixture;
   BsTrackedPath *tracked[2];
   GError *errors[2];
-  int n_inside;         /* atomic */
+  int n_inside; /* atomic */
 } Crossing;
 
 static gboolean
@@ -1594,8 +1682,15 @@ test_crossing_commits (Fixture *fixture, gconstpointer data)
   BsCommitFunc funcs[2] = { cross_from_first, cross_from_second };
   g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
   g_autoptr (BsTrackedPath) other = track (fixture, file);
-  Crossing crossing = { fixture, { fixture->tracked, other }, { NULL, }, 0 };
-  Answer answers[2] = { 0, };
+  Crossing crossing = { fixture,
+                        { fixture->tracked, other },
+                        {
+                          NULL,
+                        },
+                        0 };
+  Answer answers[2] = {
+    0,
+  };
 
   for (guint i = 0; i < 2; i++)
     {
@@ -1622,8 +1717,10 @@ track_again (BsSave *save, gpointer data, GError **error)
   Committer *self = data;
   g_autoptr (GError) local_error = NULL;
 
-  bs_backing_store_untrack_path_async (self->fixture->store, self->fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &self->answer);
-  g_assert_null (bs_backing_store_track_path (self->fixture->store, self->fixture->file, NULL, &local_error));
+  bs_backing_store_untrack_path_async (self->fixture->store, self->fixture->tracked,
+                                       G_PRIORITY_DEFAULT, NULL, answer_cb, &self->answer);
+  g_assert_null (
+    bs_backing_store_track_path (self->fixture->store, self->fixture->file, NULL, &local_error));
   g_assert_error (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
   return TRUE;
 }
@@ -1631,7 +1728,9 @@ track_again (BsSave *save, gpointer data, GError **error)
 static void
 test_untrack_in_commit (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Committer committer;
   Document document;
 
@@ -1666,11 +1765,14 @@ wait_for_task (BsSave *save, gpointer data, GError **error)
 {
   Committer *self = data;
   g_autoptr (GMainContext) context = g_main_context_new ();
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   gboolean success;
 
   g_main_context_push_thread_default (context);
-  bs_backing_store_run_in_thread_async (self->fixture->store, nothing_to_do, NULL, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_backing_store_run_in_thread_async (self->fixture->store, nothing_to_do, NULL, NULL,
+                                        G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
   while (answer.n_calls == 0)
     g_main_context_iteration (context, TRUE);
   g_main_context_pop_thread_default (context);
@@ -1692,7 +1794,8 @@ test_all_threads_save (Fixture *fixture, gconstpointer data)
   save_async (document.save, NULL, &answer);
   wait_at (&stops[4], &document, fixture);
   for (guint i = 0; i < 8; i++)
-    bs_backing_store_run_in_thread_async (fixture->store, save_in_task, fixture, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
+    bs_backing_store_run_in_thread_async (fixture->store, save_in_task, fixture, NULL,
+                                          G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
   gate_backing_release_all (fixture->gates);
   answer_ok (&answer);
   for (guint i = 0; i < 8; i++)
@@ -1715,7 +1818,9 @@ test_cancel_in_commit (Fixture *fixture, gconstpointer data)
   for (guint blocking = 0; blocking < 2; blocking++)
     {
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       Committer committer;
       Document document;
 
@@ -1750,7 +1855,9 @@ test_max_parallel (Fixture *fixture, gconstpointer data)
       guint max_parallel = i / 2 ? 3 : 1;
       g_autoptr (BsSave) save = save_new (fixture, "root", NULL, NULL);
       Saver saver = { .save = save };
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       GThread *thread = NULL;
 
       for (guint j = 0; j < 50; j++)
@@ -1767,7 +1874,8 @@ test_max_parallel (Fixture *fixture, gconstpointer data)
         thread = g_thread_new ("save", saver_thread, &saver);
       else
         save_async (save, NULL, &answer);
-      gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, max_parallel);
+      gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE,
+                              max_parallel);
       gate_backing_release_all (fixture->gates);
       if (thread != NULL)
         g_thread_join (thread);
@@ -1786,7 +1894,9 @@ static void
 test_blocking_with_busy_threads (Fixture *fixture, gconstpointer data)
 {
   Document document;
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
 
   document_set_up (&document, fixture);
   bs_save_set_max_parallel (document.save, 1);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* Operations asked while a blocking call, with its operation on the stack, runs on its
@@ -54,7 +55,9 @@ static BsKeyOperation
 peek_last (Fixture *fixture, const char *string)
 {
   BsShard *shard = shard_of (fixture, string);
-  BsKeyOperation copy = { 0, };
+  BsKeyOperation copy = {
+    0,
+  };
   BsKeyOperation *last;
   BsKey key;
 
@@ -88,7 +91,9 @@ begin (Short *self, Fixture *fixture, BsOperation operation, BsItem *item)
   self->key = bs_item_dup_key (item);
   gate_backing_reset_log (fixture->gates);
   gate_backing_hold (fixture->gates, operation, self->key, GATE_BEFORE);
-  blocking_start (&self->call, fixture, operation == BS_OPERATION_PERSIST ? blocking_persist : blocking_delete_persisted, self->key, NULL);
+  blocking_start (&self->call, fixture,
+                  operation == BS_OPERATION_PERSIST ? blocking_persist : blocking_delete_persisted,
+                  self->key, NULL);
   gate_backing_wait_held (fixture->gates, operation, self->key, GATE_BEFORE, 1);
 }
 
@@ -143,7 +148,9 @@ test_nobody (Fixture *fixture, gconstpointer data)
 static void
 test_same (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[3] = { { 0, } };
+  Answer answers[3] = { {
+    0,
+  } };
   Short self;
 
   begin_persist (&self, fixture);
@@ -168,7 +175,9 @@ test_same (Fixture *fixture, gconstpointer data)
 static void
 test_opposite (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Short self;
 
   begin_persist (&self, fixture);
@@ -205,7 +214,9 @@ test_opposite_blocking (Fixture *fixture, gconstpointer data)
 static void
 test_register (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Short self;
 
   begin_delete (&self, fixture);
@@ -221,7 +232,9 @@ test_load (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GError) error = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Short self;
 
   begin_delete (&self, fixture);
@@ -238,12 +251,15 @@ static void
 test_bulk_delete (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Short self;
 
   begin_persist (&self, fixture);
   bs_key_set_add (keys, self.key, NULL);
-  bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys,
+                                                G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
   spin_until (count_callers (fixture->store, self.key) == 1);
   end (&self, "persist delete_persisted");
   answer_ok (&answer);
@@ -254,11 +270,14 @@ static void
 test_bulk_register (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GListModel) list = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Short self;
 
   begin_delete (&self, fixture);
-  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                              &answer);
   spin_until (count_callers (fixture->store, self.key) == 1);
   end (&self, "delete_persisted");
   list = answer_pointer (&answer);
@@ -308,7 +327,9 @@ static void
 test_save (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsSave) save = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Short self;
 
   begin_delete (&self, fixture);
@@ -329,7 +350,9 @@ test_neighbour (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) neighbour = NULL;
   g_autofree char *key = NULL;
   g_autoptr (GError) error = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Short self;
 
   begin_persist (&self, fixture);
@@ -356,7 +379,8 @@ test_failure (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (GError) error = NULL;
 
-      gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, i == 0 ? GATE_BEFORE : GATE_AFTER, 1, G_IO_ERROR_NO_SPACE);
+      gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key,
+                         i == 0 ? GATE_BEFORE : GATE_AFTER, 1, G_IO_ERROR_NO_SPACE);
       g_assert_false (bs_item_persist (item, fixture->tracked, NULL, &error));
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
       g_clear_error (&error);
@@ -365,7 +389,8 @@ test_failure (Fixture *fixture, gconstpointer data)
       bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error);
       g_assert_no_error (error);
     }
-  assert_log (fixture, key, "write persist persist delete_persisted persist persist delete_persisted");
+  assert_log (fixture, key,
+              "write persist persist delete_persisted persist persist delete_persisted");
 }
 
 /* The whole path waits for it. */
@@ -417,7 +442,8 @@ test_sync_behind_many (Fixture *fixture, gconstpointer data)
       if (i < G_N_ELEMENTS (persists) - 1)
         {
           g_assert_false (answer_is_there (&sync));
-          g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL), ==, 0);
+          g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL),
+                            ==, 0);
         }
     }
   answer_ok (&sync);
@@ -468,7 +494,9 @@ test_sync_cancelled_while_looking (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   BsShard *last = &fixture->store->shards[BS_N_SHARDS - 1];
   Answer cancelled = { 0, }, sync = { 0, };
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
   Short self;
 
   begin (&self, fixture, BS_OPERATION_PERSIST, insert_in (fixture, last, FALSE));
@@ -494,11 +522,14 @@ static void
 test_untrack (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   Short self;
 
   begin_persist (&self, fixture);
-  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                       answer_cb, &answer);
   g_assert_false (answer_is_there (&answer));
   g_assert_false (bs_item_persist (self.item, fixture->tracked, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
@@ -512,12 +543,15 @@ static void
 test_finished (Fixture *fixture, gconstpointer data)
 {
   BsTaskTracker *tracker = bs_backing_store_get_task_tracker (fixture->store);
-  Answer finished = { 0, };
+  Answer finished = {
+    0,
+  };
   Short self;
 
   begin_persist (&self, fixture);
   g_assert_cmpuint (bs_task_tracker_get_n_tasks (tracker), ==, 1);
-  bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &finished);
+  bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                        &finished);
   g_assert_false (answer_is_there (&finished));
   gate_backing_release_all (fixture->gates);
   blocking_ok (&self.call);
@@ -531,7 +565,9 @@ static void
 test_close (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  Answer closed = { 0, };
+  Answer closed = {
+    0,
+  };
   Short self;
 
   begin_persist (&self, fixture);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 #include <dlfcn.h>
@@ -40,25 +41,31 @@ ask_and_wait (BsBackingStore *store, GCancellable *cancellable, gpointer data, G
 {
   g_autoptr (GMainContext) context = g_main_context_new ();
   Fixture *fixture = data;
-  Answer sync = { 0, };
+  Answer sync = {
+    0,
+  };
   gboolean success;
 
   g_main_context_push_thread_default (context);
   sync_async (fixture, NULL, &sync);
   await_in_thread (&sync, context);
-  success = sync.thread == g_thread_self () && g_task_propagate_boolean (G_TASK (sync.result), error);
+  success =
+    sync.thread == g_thread_self () && g_task_propagate_boolean (G_TASK (sync.result), error);
   answer_clear (&sync);
   g_main_context_pop_thread_default (context);
   return success;
 }
 
-#define run_async(fixture, func, data, cancellable, answer) \
-  bs_backing_store_run_in_thread_async ((fixture)->store, func, data, NULL, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer)
+#define run_async(fixture, func, data, cancellable, answer)                                        \
+  bs_backing_store_run_in_thread_async ((fixture)->store, func, data, NULL, G_PRIORITY_DEFAULT,    \
+                                        cancellable, answer_cb, answer)
 
 static void
 test_ask_and_wait (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[10] = { 0, };
+  Answer answers[10] = {
+    0,
+  };
 
   /* More than there are threads, so that each of them is inside one. */
   for (guint i = 0; i < 10; i++)
@@ -68,11 +75,16 @@ test_ask_and_wait (Fixture *fixture, gconstpointer data)
 }
 
 static gboolean
-ask_for_function_and_wait (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+ask_for_function_and_wait (BsBackingStore *store,
+                           GCancellable *cancellable,
+                           gpointer data,
+                           GError **error)
 {
   g_autoptr (GMainContext) context = g_main_context_new ();
   Fixture *fixture = data;
-  Answer inner = { 0, };
+  Answer inner = {
+    0,
+  };
   gboolean success;
 
   g_main_context_push_thread_default (context);
@@ -88,7 +100,9 @@ ask_for_function_and_wait (BsBackingStore *store, GCancellable *cancellable, gpo
 static void
 test_ask_for_function_and_wait (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[6] = { 0, };
+  Answer answers[6] = {
+    0,
+  };
 
   for (guint i = 0; i < 6; i++)
     run_async (fixture, ask_for_function_and_wait, fixture, NULL, &answers[i]);
@@ -119,7 +133,9 @@ run_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GEr
 static void
 test_function_inside_function (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[6] = { 0, };
+  Answer answers[6] = {
+    0,
+  };
   int n = 0;
 
   for (guint i = 0; i < 6; i++)
@@ -138,7 +154,10 @@ block_in_sync (BsBackingStore *store, GCancellable *cancellable, gpointer data, 
 }
 
 static gboolean
-block_in_everything (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+block_in_everything (BsBackingStore *store,
+                     GCancellable *cancellable,
+                     gpointer data,
+                     GError **error)
 {
   Fixture *fixture = data;
   g_autoptr (BsItem) item = insert (fixture, "inside");
@@ -146,8 +165,7 @@ block_in_everything (BsBackingStore *store, GCancellable *cancellable, gpointer 
   g_autoptr (BsTrackedPath) tracked = NULL;
 
   tracked = bs_backing_store_track_path (store, fixture->file, cancellable, error);
-  return tracked == fixture->tracked &&
-         bs_item_persist (item, tracked, cancellable, error) &&
+  return tracked == fixture->tracked && bs_item_persist (item, tracked, cancellable, error) &&
          bs_backing_store_sync (store, tracked, cancellable, error) &&
          bs_backing_store_delete_persisted (store, tracked, key, cancellable, error) &&
          bs_backing_store_sync (store, tracked, cancellable, error);
@@ -161,7 +179,9 @@ test_sync_behind_unstarted (Fixture *fixture, gconstpointer data)
   BsItem *items[6];
   Answer persists[6] = { 0, }, functions[6] = { 0, };
   Blocking outsiders[4];
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
 
   for (guint i = 0; i < 6; i++)
     items[i] = insert_written (fixture, "a");
@@ -169,7 +189,8 @@ test_sync_behind_unstarted (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 6; i++)
     persist_async (fixture, items[i], NULL, &persists[i]);
   for (guint i = 0; i < 6; i++)
-    run_async (fixture, i % 2 == 0 ? block_in_sync : block_in_everything, fixture, NULL, &functions[i]);
+    run_async (fixture, i % 2 == 0 ? block_in_sync : block_in_everything, fixture, NULL,
+               &functions[i]);
   for (guint i = 0; i < 4; i++)
     blocking_start (&outsiders[i], fixture, blocking_sync, NULL, NULL);
   for (guint i = 0; i < 6; i++)
@@ -194,7 +215,10 @@ wait_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GE
 }
 
 static gboolean
-wait_tracker_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+wait_tracker_inside (BsBackingStore *store,
+                     GCancellable *cancellable,
+                     gpointer data,
+                     GError **error)
 {
   return bs_task_tracker_wait (bs_backing_store_get_task_tracker (store), cancellable, error);
 }
@@ -213,11 +237,14 @@ test_wait_inside_function (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
     {
       g_autoptr (GError) error = NULL;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
       run_async (fixture, funcs[i], NULL, NULL, &answer);
       answer_fails (&answer, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
-      g_assert_false (bs_backing_store_run_in_thread (fixture->store, funcs[i], NULL, NULL, NULL, &error));
+      g_assert_false (
+        bs_backing_store_run_in_thread (fixture->store, funcs[i], NULL, NULL, NULL, &error));
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
       bs_task_tracker_reopen (bs_backing_store_get_task_tracker (fixture->store));
     }
@@ -263,11 +290,15 @@ call_inside_vfunc (GateBacking *gates, BsOperation operation, const char *key, g
     return;
   bs_key_set_add (keys, other, NULL);
   g_assert_false (bs_backing_store_wait_finished (store, NULL, &self->errors[self->n++]));
-  g_assert_false (bs_task_tracker_wait (bs_backing_store_get_task_tracker (store), NULL, &self->errors[self->n++]));
+  g_assert_false (bs_task_tracker_wait (bs_backing_store_get_task_tracker (store), NULL,
+                                        &self->errors[self->n++]));
   g_assert_false (bs_backing_store_sync (store, tracked, NULL, &self->errors[self->n++]));
-  g_assert_false (bs_backing_store_delete_persisted (store, tracked, other, NULL, &self->errors[self->n++]));
-  g_assert_false (bs_backing_store_delete_persisted_keys (store, tracked, keys, NULL, &self->errors[self->n++]));
-  g_assert_false (bs_backing_store_run_in_thread (store, nothing, &n, NULL, NULL, &self->errors[self->n++]));
+  g_assert_false (
+    bs_backing_store_delete_persisted (store, tracked, other, NULL, &self->errors[self->n++]));
+  g_assert_false (
+    bs_backing_store_delete_persisted_keys (store, tracked, keys, NULL, &self->errors[self->n++]));
+  g_assert_false (
+    bs_backing_store_run_in_thread (store, nothing, &n, NULL, NULL, &self->errors[self->n++]));
   g_assert_false (bs_backing_store_close (store, NULL, &self->errors[self->n++]));
   g_assert_false (bs_item_persist (self->item, tracked, NULL, &self->errors[self->n++]));
 }
@@ -278,11 +309,19 @@ test_inside_vfunc (Fixture *fixture, gconstpointer data)
   for (guint blocking = 0; blocking < 2; blocking++)
     {
       g_autoptr (BsItem) item = insert (fixture, "a");
-      Inside inside = { fixture, item, { NULL, }, 0 };
+      Inside inside = { fixture,
+                        item,
+                        {
+                          NULL,
+                        },
+                        0 };
       g_autoptr (GError) error = NULL;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
-      gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_BEFORE, call_inside_vfunc, &inside);
+      gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_BEFORE, call_inside_vfunc,
+                             &inside);
       if (blocking)
         g_assert_true (bs_item_write (item, NULL, &error));
       else
@@ -322,12 +361,19 @@ test_inside_encoder (Fixture *fixture, gconstpointer data)
 {
   for (guint blocking = 0; blocking < 2; blocking++)
     {
-      Inside inside = { fixture, NULL, { NULL, }, 0 };
+      Inside inside = { fixture,
+                        NULL,
+                        {
+                          NULL,
+                        },
+                        0 };
       BsToken *token = bs_backing_store_new_token (fixture->store);
       BsContent *content = bs_content_new (encode_and_block, &inside, nothing_to_free);
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autoptr (GError) error = NULL;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       BsRequest request = { .kind = BS_KIND_WRITE, .token = token, .content = content };
 
       if (blocking)
@@ -336,7 +382,8 @@ test_inside_encoder (Fixture *fixture, gconstpointer data)
         }
       else
         {
-          bs_ask_async (fixture->store, &request, NULL, g_task_new (NULL, cancellable, answer_cb, &answer));
+          bs_ask_async (fixture->store, &request, NULL,
+                        g_task_new (NULL, cancellable, answer_cb, &answer));
           error = answer_dup_error (&answer);
         }
       bs_content_unref (content);
@@ -354,7 +401,8 @@ ask_inside_vfunc (GateBacking *gates, BsOperation operation, const char *key, gp
   Inside *self = data;
 
   if (self->n++ == 0)
-    bs_backing_store_sync_async (self->fixture->store, self->fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, (Answer *) self->item);
+    bs_backing_store_sync_async (self->fixture->store, self->fixture->tracked, G_PRIORITY_DEFAULT,
+                                 NULL, answer_cb, (Answer *) self->item);
 }
 
 static void
@@ -362,9 +410,15 @@ test_async_inside_vfunc (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
   Answer write = { 0, }, sync = { 0, };
-  Inside inside = { fixture, (BsItem *) &sync, { NULL, }, 0 };
+  Inside inside = { fixture,
+                    (BsItem *) &sync,
+                    {
+                      NULL,
+                    },
+                    0 };
 
-  gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_BEFORE, ask_inside_vfunc, &inside);
+  gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_BEFORE, ask_inside_vfunc,
+                         &inside);
   bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &write);
   answer_ok (&write);
   answer_ok (&sync);
@@ -386,7 +440,9 @@ test_function_drops_last_token (Fixture *fixture, gconstpointer data)
     {
       BsItem *item = insert_written (fixture, "a");
       g_autofree char *key = bs_item_dup_key (item);
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
       run_async (fixture, drop_item, item, NULL, &answer);
       settle (fixture);
@@ -408,7 +464,8 @@ count_when_gone (gpointer data, GObject *object)
 {
   Counted *self = data;
 
-  self->n_tasks = bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (self->fixture->store));
+  self->n_tasks =
+    bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (self->fixture->store));
   g_atomic_int_inc (&self->n);
 }
 
@@ -419,8 +476,12 @@ test_counted_until_references_are_gone (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
   BsTrackedPath *other = track (fixture, file);
-  Counted counted = { fixture, };
-  Answer sync = { 0, };
+  Counted counted = {
+    fixture,
+  };
+  Answer sync = {
+    0,
+  };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
   bs_backing_store_sync_async (fixture->store, other, G_PRIORITY_DEFAULT, NULL, answer_cb, &sync);
@@ -449,7 +510,9 @@ static void
 test_last_unref_in_function (Fixture *fixture, gconstpointer data)
 {
   GWeakRef weak;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   GObject *alive;
 
   g_weak_ref_init (&weak, fixture->store);
@@ -492,7 +555,8 @@ drop_all_in_callback (gpointer data)
   Worker *self = data;
 
   g_main_context_push_thread_default (self->context);
-  bs_item_persist_async (self->item, self->fixture->tracked, G_PRIORITY_DEFAULT, NULL, drop_all_cb, self);
+  bs_item_persist_async (self->item, self->fixture->tracked, G_PRIORITY_DEFAULT, NULL, drop_all_cb,
+                         self);
   while (!g_atomic_int_get (&self->done))
     g_main_context_iteration (self->context, TRUE);
   g_main_context_pop_thread_default (self->context);
@@ -503,7 +567,13 @@ static void
 test_last_unrefs_in_a_workers_callback (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GMainContext) context = g_main_context_new ();
-  Worker worker = { fixture, insert (fixture, "a"), context, { 0, }, FALSE };
+  Worker worker = { fixture,
+                    insert (fixture, "a"),
+                    context,
+                    {
+                      0,
+                    },
+                    FALSE };
   GWeakRef weak;
   GObject *alive;
 
@@ -525,7 +595,9 @@ test_drop_with_outstanding_work (Fixture *fixture, gconstpointer data)
 {
   BsItem *item = insert (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer answers[20] = { 0, };
+  Answer answers[20] = {
+    0,
+  };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE);
   for (guint i = 0; i < 20; i += 4)
@@ -560,7 +632,8 @@ call_store_in_notify (gpointer data)
   Notify *self = data;
 
   self->thread = g_thread_self ();
-  self->success = bs_backing_store_delete_persisted (self->fixture->store, self->fixture->tracked, self->key, NULL, &self->error);
+  self->success = bs_backing_store_delete_persisted (self->fixture->store, self->fixture->tracked,
+                                                     self->key, NULL, &self->error);
   g_atomic_int_inc (&self->n);
 }
 
@@ -577,12 +650,20 @@ test_destroy_notify_calls_store (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Notify notify = { fixture, key, };
-  Answer answer = { 0, };
-  Answer blockers[2] = { 0, };
+  Notify notify = {
+    fixture,
+    key,
+  };
+  Answer answer = {
+    0,
+  };
+  Answer blockers[2] = {
+    0,
+  };
 
   /* After it has run. */
-  bs_backing_store_run_in_thread_async (fixture->store, nothing_much, &notify, call_store_in_notify, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_backing_store_run_in_thread_async (fixture->store, nothing_much, &notify, call_store_in_notify,
+                                        G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
   answer_ok (&answer);
   wait_until (notify.n == 1);
   g_assert_true (notify.success);
@@ -590,7 +671,8 @@ test_destroy_notify_calls_store (Fixture *fixture, gconstpointer data)
 
   /* Cancelled before it could, on another thread. */
   g_cancellable_cancel (cancellable);
-  bs_backing_store_run_in_thread_async (fixture->store, nothing_much, &notify, call_store_in_notify, G_PRIORITY_DEFAULT, cancellable, answer_cb, &answer);
+  bs_backing_store_run_in_thread_async (fixture->store, nothing_much, &notify, call_store_in_notify,
+                                        G_PRIORITY_DEFAULT, cancellable, answer_cb, &answer);
   g_assert_cmpint (notify.n, ==, 1);
   answer_cancelled (&answer);
   wait_until (notify.n == 2);
@@ -603,7 +685,8 @@ test_destroy_notify_calls_store (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < fixture->n_threads; i++)
     run_async (fixture, block_in_sync, fixture, NULL, &blockers[i]);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
-  bs_backing_store_run_in_thread_async (fixture->store, nothing_much, &notify, call_store_in_notify, G_PRIORITY_LOW, cancellable, answer_cb, &answer);
+  bs_backing_store_run_in_thread_async (fixture->store, nothing_much, &notify, call_store_in_notify,
+                                        G_PRIORITY_LOW, cancellable, answer_cb, &answer);
   g_thread_join (g_thread_new ("cancel", cancel_in_thread, cancellable));
   g_assert_cmpint (notify.n, ==, 2);
   answer_cancelled (&answer);
@@ -614,7 +697,8 @@ test_destroy_notify_calls_store (Fixture *fixture, gconstpointer data)
     answer_ok (&blockers[i]);
 
   /* A blocking call's, on its own thread. */
-  g_assert_true (bs_backing_store_run_in_thread (fixture->store, nothing_much, &notify, call_store_in_notify, NULL, NULL));
+  g_assert_true (bs_backing_store_run_in_thread (fixture->store, nothing_much, &notify,
+                                                 call_store_in_notify, NULL, NULL));
   g_assert_cmpint (notify.n, ==, 4);
   g_assert_true (notify.thread == g_thread_self ());
 }
@@ -624,10 +708,15 @@ static void
 test_content_notify_calls_store (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *key = put_key (fixture, "a");
-  Notify notify = { fixture, key, };
+  Notify notify = {
+    fixture,
+    key,
+  };
   GBytes *bytes = g_bytes_new_with_free_func ("content", 7, call_store_in_notify, &notify);
   BsItem *item = bs_pool_insert (fixture->pool, bytes);
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   g_bytes_unref (bytes);
   persist_async (fixture, item, NULL, &answer);
@@ -687,7 +776,9 @@ test_cancelled_when_asked (Fixture *fixture, gconstpointer data)
       g_autoptr (BsKeySet) keys = bs_key_set_new ();
       g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
       g_autoptr (GCancellable) cancellable = NULL;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
       int n = 0;
 
       bs_key_set_add (keys, key, NULL);
@@ -695,7 +786,9 @@ test_cancelled_when_asked (Fixture *fixture, gconstpointer data)
       if (i == 0)
         run_async (fixture, nothing, &n, cancellable, &answer);
       else if (i == 1)
-        bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys, G_PRIORITY_DEFAULT, cancellable, answer_cb, &answer);
+        bs_backing_store_delete_persisted_keys_async (fixture->store, fixture->tracked, keys,
+                                                      G_PRIORITY_DEFAULT, cancellable, answer_cb,
+                                                      &answer);
       else
         bs_verify_run_async (verify, G_PRIORITY_DEFAULT, cancellable, answer_cb, &answer);
       g_assert_true (g_cancellable_is_cancelled (cancellable));
@@ -711,10 +804,10 @@ test_cancelled_when_asked (Fixture *fixture, gconstpointer data)
 typedef struct
 {
   Fixture *fixture;
-  int n_inside;         /* atomic */
-  int is_committing;    /* atomic */
-  int may_ask;          /* atomic */
-  int is_helped;        /* atomic */
+  int n_inside;      /* atomic */
+  int is_committing; /* atomic */
+  int may_ask;       /* atomic */
+  int is_helped;     /* atomic */
 } Chain;
 
 static gboolean
@@ -773,7 +866,8 @@ run_chain (Fixture *fixture, BsTaskFunc func, gboolean is_untracked)
   bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, answer_cb, &saved);
   wait_until (g_atomic_int_get (&chain.is_committing));
   if (is_untracked)
-    bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untracked);
+    bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                         answer_cb, &untracked);
   g_assert_false (g_atomic_int_get (&chain.is_helped));
   g_atomic_int_set (&chain.may_ask, TRUE);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include <backingstore/backingstore.h>
 #include <glib/gstdio.h>
 
@@ -128,7 +129,8 @@ assert_files (const char *directory, char **index)
       expected = make_content (number);
       g_file_get_contents (path, &content, &size, &error);
       g_assert_no_error (error);
-      g_assert_cmpmem (content, size, g_bytes_get_data (expected, NULL), g_bytes_get_size (expected));
+      g_assert_cmpmem (content, size, g_bytes_get_data (expected, NULL),
+                       g_bytes_get_size (expected));
     }
 }
 

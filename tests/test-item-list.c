@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool-fixture.h"
 
 #include <malloc.h>
@@ -24,8 +25,8 @@ struct _TestBacking
   gboolean is_stopped;
   guint n_waiting;
 
-  int n_bulk;           /* atomic */
-  int n_single;         /* atomic */
+  int n_bulk;   /* atomic */
+  int n_single; /* atomic */
 };
 
 static void
@@ -58,7 +59,11 @@ test_backing_get_n_waiting (TestBacking *self)
 }
 
 static gboolean
-test_backing_write (BsBacking *backing, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error)
+test_backing_write (BsBacking *backing,
+                    const char *key,
+                    GBytes *bytes,
+                    GCancellable *cancellable,
+                    GError **error)
 {
   return TRUE;
 }
@@ -79,27 +84,42 @@ test_backing_read (BsBacking *backing, const char *key, GCancellable *cancellabl
 }
 
 static gboolean
-test_backing_delete_key (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
+test_backing_delete_key (BsBacking *backing,
+                         const char *key,
+                         GCancellable *cancellable,
+                         GError **error)
 {
   return TRUE;
 }
 
 static gboolean
-test_backing_register_key (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+test_backing_register_key (BsBacking *backing,
+                           GFile *path,
+                           const char *key,
+                           GCancellable *cancellable,
+                           GError **error)
 {
   g_atomic_int_inc (&TEST_BACKING (backing)->n_single);
   return TRUE;
 }
 
 static gboolean
-test_backing_register_keys (BsBacking *backing, GFile *path, BsKeySet *set, GCancellable *cancellable, GError **error)
+test_backing_register_keys (BsBacking *backing,
+                            GFile *path,
+                            BsKeySet *set,
+                            GCancellable *cancellable,
+                            GError **error)
 {
   g_atomic_int_inc (&TEST_BACKING (backing)->n_bulk);
   return TRUE;
 }
 
 static gboolean
-test_backing_sanitize_path (BsBacking *backing, GFile *path, BsKeySet *found, GCancellable *cancellable, GError **error)
+test_backing_sanitize_path (BsBacking *backing,
+                            GFile *path,
+                            BsKeySet *found,
+                            GCancellable *cancellable,
+                            GError **error)
 {
   for (guint i = 0; i < n_keys; i++)
     if (!bs_key_set_add (found, keys[i], error))
@@ -119,7 +139,9 @@ test_backing_iface_init (BsBackingInterface *iface)
   iface->sanitize_path = test_backing_sanitize_path;
 }
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (TestBacking, test_backing, G_TYPE_OBJECT,
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestBacking,
+                               test_backing,
+                               G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, test_backing_iface_init))
 
 static void
@@ -150,7 +172,7 @@ typedef struct
   BsPool *pool;
   BsTrackedPath *tracked;
   GListModel *all;
-  gsize bytes_per_key;          /* 0 where that is not known */
+  gsize bytes_per_key; /* 0 where that is not known */
   guint n_changed;
 } Scale;
 
@@ -178,7 +200,8 @@ scale_set_up (Scale *scale)
   g_assert_cmpuint (bs_tracked_path_get_n_keys (scale->tracked), ==, n_keys);
 
   before = mallinfo2 ().uordblks + mallinfo2 ().hblkhd;
-  bs_pool_register_all_async (scale->pool, scale->tracked, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  bs_pool_register_all_async (scale->pool, scale->tracked, G_PRIORITY_DEFAULT, NULL, store_result,
+                              &result);
   g_assert_null (result);
   scale->all = bs_pool_register_all_finish (scale->pool, wait_result (&result), &error);
   g_assert_no_error (error);
@@ -256,7 +279,8 @@ test_never_blocks (void)
       items[i] = g_list_model_get_item (scale.all, i);
       bs_item_load_async (BS_ITEM (items[i]), G_PRIORITY_DEFAULT, NULL, store_result, &loads[i]);
     }
-  wait_until (test_backing_get_n_waiting (scale.backing) == bs_backing_store_get_max_threads (scale.store));
+  wait_until (test_backing_get_n_waiting (scale.backing) ==
+              bs_backing_store_get_max_threads (scale.store));
 
   for (guint i = 0; i < 10000; i++)
     {
@@ -275,7 +299,8 @@ test_never_blocks (void)
   for (guint i = 0; i < G_N_ELEMENTS (items); i++)
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (GBytes) bytes = bs_item_load_finish (BS_ITEM (items[i]), wait_result (&loads[i]), &error);
+      g_autoptr (GBytes) bytes =
+        bs_item_load_finish (BS_ITEM (items[i]), wait_result (&loads[i]), &error);
       g_autofree char *key = bs_item_dup_key (BS_ITEM (items[i]));
 
       g_assert_no_error (error);

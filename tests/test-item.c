@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool-fixture.h"
 
 /* An item whose content is in the backing and not in memory. */
@@ -80,7 +81,8 @@ test_shared_read (void)
   for (guint i = 0; i < G_N_ELEMENTS (results); i++)
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (GBytes) bytes = bs_item_load_finish (i % 2 ? item : copy, wait_result (&results[i]), &error);
+      g_autoptr (GBytes) bytes =
+        bs_item_load_finish (i % 2 ? item : copy, wait_result (&results[i]), &error);
 
       g_assert_no_error (error);
       if (first == NULL)
@@ -269,7 +271,8 @@ test_change_during (gconstpointer data)
   bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &written);
   bs_item_persist_async (item, fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result, &persisted);
   bs_item_load_async (evicted, G_PRIORITY_DEFAULT, NULL, store_result, &loaded);
-  wait_until (count (&fixture, BS_OPERATION_WRITE) == 2 && count (&fixture, BS_OPERATION_READ) == 1);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) == 2 &&
+              count (&fixture, BS_OPERATION_READ) == 1);
 
   if (!drop)
     {
@@ -287,11 +290,14 @@ test_change_during (gconstpointer data)
   wait_result (&written);
   wait_result (&persisted);
   wait_result (&loaded);
-  g_assert_true (bs_item_write_finish (BS_ITEM (g_task_get_source_object (G_TASK (written))), written, &error));
+  g_assert_true (
+    bs_item_write_finish (BS_ITEM (g_task_get_source_object (G_TASK (written))), written, &error));
   g_assert_no_error (error);
-  g_assert_true (bs_item_persist_finish (BS_ITEM (g_task_get_source_object (G_TASK (persisted))), persisted, &error));
+  g_assert_true (bs_item_persist_finish (BS_ITEM (g_task_get_source_object (G_TASK (persisted))),
+                                         persisted, &error));
   g_assert_no_error (error);
-  bytes = bs_item_load_finish (BS_ITEM (g_task_get_source_object (G_TASK (loaded))), loaded, &error);
+  bytes =
+    bs_item_load_finish (BS_ITEM (g_task_get_source_object (G_TASK (loaded))), loaded, &error);
   g_assert_no_error (error);
   assert_filled (bytes, 200, 'c');
   g_assert_true (bs_tracked_path_contains_key (fixture.tracked, key));
@@ -547,7 +553,8 @@ test_cancel (void)
   g_assert_null (bs_item_load_finish (item, wait_result (&result), &error));
   assert_cancelled (&error, item, "Loading key");
   g_clear_object (&result);
-  bs_item_persist_async (item, fixture.tracked, G_PRIORITY_DEFAULT, cancelled, store_result, &result);
+  bs_item_persist_async (item, fixture.tracked, G_PRIORITY_DEFAULT, cancelled, store_result,
+                         &result);
   g_assert_null (result);
   g_assert_false (bs_item_persist_finish (item, wait_result (&result), &error));
   g_assert_nonnull (strstr (error->message, "memory:///persisted"));
@@ -745,7 +752,7 @@ typedef struct
 {
   BsItem **items;
   GThread *thread;
-  int *is_over;         /* atomic */
+  int *is_over; /* atomic */
 } Busy;
 
 #define N_CONTENDED 2
@@ -801,7 +808,7 @@ test_contended (void)
     items[i] = insert (fixture.pool, 100, 'a');
   for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
     {
-      busy[i] = (Busy) { .items = items, .is_over = &is_over };
+      busy[i] = (Busy){ .items = items, .is_over = &is_over };
       busy[i].thread = g_thread_new ("busy", funcs[i], &busy[i]);
     }
 
@@ -836,8 +843,10 @@ main (int argc, char *argv[])
   g_test_add_func ("/item/replace", test_replace);
   g_test_add_data_func ("/item/replace-during", GINT_TO_POINTER (FALSE), test_change_during);
   g_test_add_data_func ("/item/drop-during", GINT_TO_POINTER (TRUE), test_change_during);
-  g_test_add_data_func ("/item/replace-during-eviction", GINT_TO_POINTER (FALSE), test_change_during_eviction);
-  g_test_add_data_func ("/item/drop-during-eviction", GINT_TO_POINTER (TRUE), test_change_during_eviction);
+  g_test_add_data_func ("/item/replace-during-eviction", GINT_TO_POINTER (FALSE),
+                        test_change_during_eviction);
+  g_test_add_data_func ("/item/drop-during-eviction", GINT_TO_POINTER (TRUE),
+                        test_change_during_eviction);
   g_test_add_func ("/item/write", test_write);
   g_test_add_func ("/item/write-error", test_write_error);
   g_test_add_func ("/item/persist", test_persist);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "base/bs-key-set-private.h"
 
 #define N_SHARDS 64
@@ -11,8 +12,7 @@ key_hash (gconstpointer key)
 }
 
 static gboolean
-key_equal (gconstpointer a,
-           gconstpointer b)
+key_equal (gconstpointer a, gconstpointer b)
 {
   return bs_key_equal (a, b);
 }
@@ -34,15 +34,13 @@ random_key (void)
 }
 
 static gboolean
-add (BsKeyTable *table,
-     const BsKey *key)
+add (BsKeyTable *table, const BsKey *key)
 {
   return bs_key_table_add (table, key, bs_key_hash (key));
 }
 
 static gboolean
-contains (const BsKeyTable *table,
-          const BsKey *key)
+contains (const BsKeyTable *table, const BsKey *key)
 {
   return bs_key_table_contains (table, key, bs_key_hash (key));
 }
@@ -73,8 +71,7 @@ assert_whole (const BsKeyTable *table)
 }
 
 static void
-assert_like_model (const BsKeyTable *table,
-                   GHashTable *model)
+assert_like_model (const BsKeyTable *table, GHashTable *model)
 {
   GHashTableIter iter;
   gpointer key;
@@ -194,8 +191,7 @@ test_memory (void)
 }
 
 static void
-fill (BsKeyTable *table,
-      guint n_keys)
+fill (BsKeyTable *table, guint n_keys)
 {
   for (guint i = 0; i < n_keys; i++)
     {
@@ -206,8 +202,7 @@ fill (BsKeyTable *table,
 }
 
 static gsize
-fill_shards (const BsKeyTable *table,
-             BsKeyTable *shards)
+fill_shards (const BsKeyTable *table, BsKeyTable *shards)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
@@ -229,8 +224,7 @@ fill_shards (const BsKeyTable *table,
 }
 
 static void
-assert_in_shards (const BsKeyTable *table,
-                  const BsKeyTable *shards)
+assert_in_shards (const BsKeyTable *table, const BsKeyTable *shards)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
@@ -289,9 +283,10 @@ test_shards_of_new (void)
       bs_key_table_reserve (&shards[i], n_keys[i]);
     }
 
-  iter = (BsKeyTableIter) { 0 };
+  iter = (BsKeyTableIter){ 0 };
   while (bs_key_table_iter_next (&table, &iter, &key))
-    bs_key_table_add_new (&shards[bs_key_hash (key) >> (64 - SHARD_SHIFT)], key, bs_key_hash (key), 0);
+    bs_key_table_add_new (&shards[bs_key_hash (key) >> (64 - SHARD_SHIFT)], key, bs_key_hash (key),
+                          0);
   assert_in_shards (&table, shards);
   for (guint i = 0; i < N_SHARDS; i++)
     {
@@ -460,9 +455,7 @@ test_iteration (void)
 }
 
 static void
-count_notify (GObject *object,
-              GParamSpec *pspec,
-              gpointer data)
+count_notify (GObject *object, GParamSpec *pspec, gpointer data)
 {
   guint *n_notified = data;
 
@@ -530,8 +523,7 @@ typedef struct
 } Walk;
 
 static void
-count_nested (const char *key,
-              gpointer data)
+count_nested (const char *key, gpointer data)
 {
   Walk *walk = data;
 
@@ -539,8 +531,7 @@ count_nested (const char *key,
 }
 
 static void
-change_while_walking (const char *key,
-                      gpointer data)
+change_while_walking (const char *key, gpointer data)
 {
   Walk *walk = data;
   g_autofree char *another = bs_key_generate ();
@@ -588,8 +579,7 @@ test_change_while_walking (void)
 }
 
 static void
-drop_while_walking (const char *key,
-                    gpointer data)
+drop_while_walking (const char *key, gpointer data)
 {
   BsKeySet **set = data;
 
@@ -643,15 +633,15 @@ test_set_model (void)
 
   for (guint i = 0; i < 1000; i++)
     {
-      g_assert_cmpint (bs_key_set_contains_key (set, pool[i]), ==, g_hash_table_contains (model, pool[i]));
+      g_assert_cmpint (bs_key_set_contains_key (set, pool[i]), ==,
+                       g_hash_table_contains (model, pool[i]));
       g_free (pool[i]);
     }
   g_assert_finalize_object (set);
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 

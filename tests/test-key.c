@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +17,8 @@ test_valid (void)
     "0123abcd456789efcdab0f1e2d3c4b5a",
     "0123ABCD456789EFCDAB0F1E2D3C4B5A",
   };
-  const guint8 bytes[] = { 0x01, 0x23, 0xab, 0xcd, 0x45, 0x67, 0x89, 0xef, 0xcd, 0xab, 0x0f, 0x1e, 0x2d, 0x3c, 0x4b, 0x5a };
+  const guint8 bytes[] = { 0x01, 0x23, 0xab, 0xcd, 0x45, 0x67, 0x89, 0xef,
+                           0xcd, 0xab, 0x0f, 0x1e, 0x2d, 0x3c, 0x4b, 0x5a };
 
   for (guint i = 0; i < G_N_ELEMENTS (spellings); i++)
     {
@@ -285,8 +287,7 @@ test_hash (void)
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* A store whose functions run in one main context and nowhere else. */
@@ -43,13 +44,15 @@ test_before_any_loop (Fixture *fixture, gconstpointer data)
 
   g_assert_true (bs_backing_store_get_main_context (fixture->store) == g_main_context_default ());
   g_assert_true (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error));
-  g_assert_true (bs_backing_store_run_in_thread (fixture->store, note_thread, &thread, NULL, NULL, &error));
+  g_assert_true (
+    bs_backing_store_run_in_thread (fixture->store, note_thread, &thread, NULL, NULL, &error));
   g_assert_true (thread == g_thread_self ());
   model = bs_pool_register_all (fixture->pool, fixture->tracked, NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (g_list_model_get_n_items (model), ==, 1);
   bs_key_set_add (keys, key, NULL);
-  g_assert_true (bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, keys, NULL, &error));
+  g_assert_true (
+    bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, keys, NULL, &error));
   g_clear_object (&item);
   g_clear_object (&model);
   settle (fixture);
@@ -66,7 +69,8 @@ test_async (Fixture *fixture, gconstpointer data)
 
   persist_async (fixture, item, NULL, &persist);
   sync_async (fixture, NULL, &sync);
-  bs_backing_store_run_in_thread_async (fixture->store, note_thread, &thread, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &run);
+  bs_backing_store_run_in_thread_async (fixture->store, note_thread, &thread, NULL,
+                                        G_PRIORITY_DEFAULT, NULL, answer_cb, &run);
   /* Nothing runs before the context does. */
   g_assert_cmpuint (gate_backing_count_all (fixture->gates), ==, 0);
   g_assert_null (thread);
@@ -85,9 +89,11 @@ block_from_elsewhere (gpointer data)
   GThread *thread = NULL;
 
   self->success = bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &self->error) &&
-                  bs_backing_store_run_in_thread (fixture->store, note_thread, &thread, NULL, NULL, &self->error) &&
+                  bs_backing_store_run_in_thread (fixture->store, note_thread, &thread, NULL, NULL,
+                                                  &self->error) &&
                   thread != g_thread_self () &&
-                  bs_backing_store_delete_persisted (fixture->store, fixture->tracked, self->key, NULL, &self->error);
+                  bs_backing_store_delete_persisted (fixture->store, fixture->tracked, self->key,
+                                                     NULL, &self->error);
   g_atomic_int_set (&self->done, TRUE);
   return NULL;
 }
@@ -170,13 +176,19 @@ quit_loop (gpointer loop)
 static void
 test_context_elsewhere (void)
 {
-  Fixture fixture = { 0, };
-  Elsewhere elsewhere = { &fixture, };
+  Fixture fixture = {
+    0,
+  };
+  Elsewhere elsewhere = {
+    &fixture,
+  };
   g_autoptr (GSource) quit = g_idle_source_new ();
   g_autoptr (GSource) begun = g_idle_source_new ();
   int runs = FALSE;
   g_autoptr (GError) error = NULL;
-  Answer persist = { 0, };
+  Answer persist = {
+    0,
+  };
   GThread *thread = NULL;
   BsItem *item;
 
@@ -187,7 +199,8 @@ test_context_elsewhere (void)
   elsewhere.thread = g_thread_new ("context", run_loop, &elsewhere);
   spin_until (g_atomic_int_get (&runs));
   fixture_start (&fixture, &one_thread, elsewhere.context);
-  g_assert_true (gate_backing_get_thread (fixture.gates, BS_OPERATION_SANITIZE_PATH) == elsewhere.thread);
+  g_assert_true (gate_backing_get_thread (fixture.gates, BS_OPERATION_SANITIZE_PATH) ==
+                 elsewhere.thread);
 
   item = insert (&fixture, "a");
   persist_async (&fixture, item, NULL, &persist);
@@ -195,7 +208,8 @@ test_context_elsewhere (void)
   g_assert_true (persist.thread == g_thread_self ());
   answer_ok (&persist);
   g_assert_true (bs_backing_store_sync (fixture.store, fixture.tracked, NULL, &error));
-  g_assert_true (bs_backing_store_run_in_thread (fixture.store, note_thread, &thread, NULL, NULL, &error));
+  g_assert_true (
+    bs_backing_store_run_in_thread (fixture.store, note_thread, &thread, NULL, NULL, &error));
   g_assert_true (thread == elsewhere.thread);
   for (BsOperation operation = BS_OPERATION_WRITE; operation <= BS_OPERATION_CLOSE; operation++)
     {
@@ -224,18 +238,22 @@ make_store (gpointer data)
 static void
 test_made_elsewhere (void)
 {
-  Fixture fixture = { 0, };
+  Fixture fixture = {
+    0,
+  };
   g_autoptr (GError) error = NULL;
 
   g_assert_true (g_main_context_acquire (NULL));
   g_main_context_release (NULL);
   g_thread_join (g_thread_new ("maker", make_store, &fixture));
-  g_assert_true (gate_backing_get_thread (fixture.gates, BS_OPERATION_SANITIZE_PATH) != g_thread_self ());
+  g_assert_true (gate_backing_get_thread (fixture.gates, BS_OPERATION_SANITIZE_PATH) !=
+                 g_thread_self ());
 
   /* As in a callback: the owner runs it itself. */
   g_assert_true (g_main_context_acquire (NULL));
   g_assert_true (bs_backing_store_sync (fixture.store, fixture.tracked, NULL, &error));
-  g_assert_true (gate_backing_get_thread (fixture.gates, BS_OPERATION_SYNC_PERSISTED) == g_thread_self ());
+  g_assert_true (gate_backing_get_thread (fixture.gates, BS_OPERATION_SYNC_PERSISTED) ==
+                 g_thread_self ());
   g_main_context_release (NULL);
   fixture_tear_down (&fixture, NULL);
 }
@@ -258,7 +276,8 @@ nest_in_vfunc (GateBacking *gates, BsOperation operation, const char *key, gpoin
 
   if (self->n++ > 0)
     return;
-  bs_item_persist_async (self->item, self->fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &self->answer);
+  bs_item_persist_async (self->item, self->fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                         &self->answer);
   sync_async (self->fixture, NULL, &self->sync);
   while (self->answer.n_calls == 0)
     g_main_context_iteration (NULL, TRUE);
@@ -280,7 +299,8 @@ nest_and_block_in_vfunc (GateBacking *gates, BsOperation operation, const char *
 
   if (self->n++ > 0)
     return;
-  bs_item_persist_async (self->item, self->fixture->tracked, G_PRIORITY_DEFAULT, NULL, block_in_nested_cb, self);
+  bs_item_persist_async (self->item, self->fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                         block_in_nested_cb, self);
   while (self->answer.n_calls == 0)
     g_main_context_iteration (NULL, TRUE);
 }
@@ -292,11 +312,17 @@ test_nested_in_vfunc (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (BsItem) outer = insert_written (fixture, "outer");
       g_autoptr (BsItem) inner = insert_written (fixture, "inner");
-      Nested nested = { fixture, inner, };
+      Nested nested = {
+        fixture,
+        inner,
+      };
       gboolean blocks = kind % 2 != 0;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
-      gate_backing_set_hook (fixture->gates, BS_OPERATION_PERSIST, GATE_BEFORE, blocks ? nest_and_block_in_vfunc : nest_in_vfunc, &nested);
+      gate_backing_set_hook (fixture->gates, BS_OPERATION_PERSIST, GATE_BEFORE,
+                             blocks ? nest_and_block_in_vfunc : nest_in_vfunc, &nested);
       if (kind < 2)
         {
           persist_async (fixture, outer, NULL, &answer);
@@ -322,7 +348,9 @@ static void
 nest_in_callback_cb (GObject *source, GAsyncResult *result, gpointer data)
 {
   Nested *self = data;
-  Answer inner = { 0, };
+  Answer inner = {
+    0,
+  };
 
   answer_cb (source, result, &self->answer);
   sync_async (self->fixture, NULL, &inner);
@@ -337,9 +365,13 @@ static void
 test_nested_in_callback (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
-  Nested nested = { fixture, item, };
+  Nested nested = {
+    fixture,
+    item,
+  };
 
-  bs_backing_store_sync_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, nest_in_callback_cb, &nested);
+  bs_backing_store_sync_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                               nest_in_callback_cb, &nested);
   wait_until (nested.n == 1);
   g_assert_no_error (nested.error);
   answer_ok (&nested.answer);
@@ -353,13 +385,16 @@ test_wait_finished_here (Fixture *fixture, gconstpointer data)
 {
   BsItem *items[10];
   Answer persists[10] = { 0, }, runs[10] = { 0, };
-  GThread *threads[10] = { NULL, };
+  GThread *threads[10] = {
+    NULL,
+  };
 
   for (guint i = 0; i < 10; i++)
     {
       items[i] = insert (fixture, "a");
       persist_async (fixture, items[i], NULL, &persists[i]);
-      bs_backing_store_run_in_thread_async (fixture->store, note_thread, &threads[i], NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &runs[i]);
+      bs_backing_store_run_in_thread_async (fixture->store, note_thread, &threads[i], NULL,
+                                            G_PRIORITY_DEFAULT, NULL, answer_cb, &runs[i]);
       g_object_unref (items[i]);
     }
   settle (fixture);
@@ -411,7 +446,8 @@ test_blocking_completes_others (Fixture *fixture, gconstpointer data)
     ;
   delete_async (fixture, key, NULL, &delete);
   persist_async (fixture, item, NULL, &persist);
-  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
+  g_assert_true (
+    bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
   g_assert_true (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error));
   assert_log (fixture, key, "delete_persisted");
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, NULL), ==, 1);
@@ -439,22 +475,31 @@ wait_in_function (BsBackingStore *store, GCancellable *cancellable, gpointer dat
 static void
 test_functions_block (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[10] = { 0, };
+  Answer answers[10] = {
+    0,
+  };
 
   for (guint i = 0; i < 10; i++)
-    bs_backing_store_run_in_thread_async (fixture->store, block_in_function, fixture, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
+    bs_backing_store_run_in_thread_async (fixture->store, block_in_function, fixture, NULL,
+                                          G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
   for (guint i = 0; i < 10; i++)
     answer_ok (&answers[i]);
-  bs_backing_store_run_in_thread_async (fixture->store, wait_in_function, NULL, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[0]);
+  bs_backing_store_run_in_thread_async (fixture->store, wait_in_function, NULL, NULL,
+                                        G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[0]);
   answer_fails (&answers[0], G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
   bs_task_tracker_reopen (bs_backing_store_get_task_tracker (fixture->store));
   assert_all_here (fixture);
 }
 
 static gboolean
-wait_in_nested_loop (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+wait_in_nested_loop (BsBackingStore *store,
+                     GCancellable *cancellable,
+                     gpointer data,
+                     GError **error)
 {
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   gboolean success;
 
   sync_async ((Fixture *) data, NULL, &answer);
@@ -468,10 +513,13 @@ wait_in_nested_loop (BsBackingStore *store, GCancellable *cancellable, gpointer 
 static void
 test_function_runs_nested_loop (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[5] = { 0, };
+  Answer answers[5] = {
+    0,
+  };
 
   for (guint i = 0; i < 5; i++)
-    bs_backing_store_run_in_thread_async (fixture->store, wait_in_nested_loop, fixture, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
+    bs_backing_store_run_in_thread_async (fixture->store, wait_in_nested_loop, fixture, NULL,
+                                          G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
   for (guint i = 0; i < 5; i++)
     answer_ok (&answers[i]);
   assert_all_here (fixture);
@@ -492,7 +540,9 @@ static void
 test_last_unref_elsewhere (Fixture *fixture, gconstpointer data)
 {
   BsItem *item = insert_persisted (fixture, "a");
-  Answer sync = { 0, };
+  Answer sync = {
+    0,
+  };
   GWeakRef weak;
   GObject *alive;
 
@@ -517,7 +567,9 @@ test_cancel_queued (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   delete_async (fixture, key, cancellable, &answer);
   g_cancellable_cancel (cancellable);
@@ -533,7 +585,9 @@ test_close_cancelled (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   BsItem *item = insert_written (fixture, "a");
-  Answer close = { 0, };
+  Answer close = {
+    0,
+  };
 
   settle (fixture);
   gate_backing_reset_log (fixture->gates);
@@ -606,9 +660,12 @@ test_function_inside_save (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (BsSave) save = save_of_three (fixture);
       g_autoptr (GError) error = NULL;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
-      bs_backing_store_run_in_thread_async (fixture->store, functions[i], fixture, NULL, G_PRIORITY_HIGH, NULL, answer_cb, &answer);
+      bs_backing_store_run_in_thread_async (fixture->store, functions[i], fixture, NULL,
+                                            G_PRIORITY_HIGH, NULL, answer_cb, &answer);
       g_assert_true (bs_save_run (save, NULL, &error));
       g_assert_no_error (error);
       answer_ok (&answer);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include <backingstore/backings/bs-memory-backing.h>
 
@@ -11,8 +12,7 @@ create (GFile *directory)
 }
 
 static BsBacking *
-restart (BsBacking *backing,
-         GFile *directory)
+restart (BsBacking *backing, GFile *directory)
 {
   return backing;
 }
@@ -108,7 +108,8 @@ test_bytes_are_dropped_unlocked (void)
 static void
 test_against_model (void)
 {
-  g_autoptr (GHashTable) model = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  g_autoptr (GHashTable) model =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
   g_autoptr (BsMemoryBacking) memory = bs_memory_backing_new ();
   g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
   BsBacking *backing = BS_BACKING (memory);
@@ -131,7 +132,8 @@ test_against_model (void)
         {
           g_autoptr (GBytes) bytes = make_test_bytes (8, i);
 
-          g_assert_true (bs_backing_write (backing, key, bytes, NULL, &error) == (expected == NULL));
+          g_assert_true (bs_backing_write (backing, key, bytes, NULL, &error) ==
+                         (expected == NULL));
           if (expected == NULL)
             g_hash_table_insert (model, g_strdup (key), g_bytes_ref (bytes));
         }
@@ -145,8 +147,7 @@ test_against_model (void)
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool-fixture.h"
 
 /* A low-memory-monitor of our own, on a bus of our own that GIO takes for the
@@ -21,14 +22,17 @@ start_service (void)
   g_test_dbus_up (bus);
   g_setenv ("DBUS_SYSTEM_BUS_ADDRESS", g_test_dbus_get_bus_address (bus), TRUE);
 
-  service = g_dbus_connection_new_for_address_sync (g_test_dbus_get_bus_address (bus),
-                                                    G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                                    G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                                    NULL, NULL, &error);
+  service =
+    g_dbus_connection_new_for_address_sync (g_test_dbus_get_bus_address (bus),
+                                            G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                              G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                            NULL, NULL, &error);
   g_assert_no_error (error);
-  reply = g_dbus_connection_call_sync (service, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                       "RequestName", g_variant_new ("(su)", "org.freedesktop.LowMemoryMonitor", 0u),
-                                       G_VARIANT_TYPE ("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
+  reply =
+    g_dbus_connection_call_sync (service, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                 "org.freedesktop.DBus", "RequestName",
+                                 g_variant_new ("(su)", "org.freedesktop.LowMemoryMonitor", 0u),
+                                 G_VARIANT_TYPE ("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
   g_assert_no_error (error);
 }
 
@@ -67,8 +71,9 @@ emit_warning (guint8 level)
 {
   g_autoptr (GError) error = NULL;
 
-  g_dbus_connection_emit_signal (service, NULL, "/org/freedesktop/LowMemoryMonitor", "org.freedesktop.LowMemoryMonitor",
-                                 "LowMemoryWarning", g_variant_new ("(y)", level), &error);
+  g_dbus_connection_emit_signal (service, NULL, "/org/freedesktop/LowMemoryMonitor",
+                                 "org.freedesktop.LowMemoryMonitor", "LowMemoryWarning",
+                                 g_variant_new ("(y)", level), &error);
   g_assert_no_error (error);
   g_dbus_connection_flush_sync (service, NULL, &error);
   g_assert_no_error (error);
@@ -99,7 +104,8 @@ probe_set_up (Probe *probe)
 
   memset (probe, 0, sizeof *probe);
   probe->monitor = g_memory_monitor_dup_default ();
-  probe->handler = g_signal_connect (probe->monitor, "low-memory-warning", G_CALLBACK (probe_cb), probe);
+  probe->handler =
+    g_signal_connect (probe->monitor, "low-memory-warning", G_CALLBACK (probe_cb), probe);
 
   /* The monitor finds its service when it pleases: knock until it answers, and
    * wait for the last of those knocks. */
@@ -114,8 +120,9 @@ probe_set_up (Probe *probe)
     g_autoptr (GVariant) reply = NULL;
 
     /* Signals emitted before this call are in the main context when it ends. */
-    reply = g_dbus_connection_call_sync (ours, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                         "GetId", NULL, NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+    reply = g_dbus_connection_call_sync (ours, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                         "org.freedesktop.DBus", "GetId", NULL, NULL,
+                                         G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
     g_assert_nonnull (reply);
   }
   while (g_main_context_iteration (NULL, FALSE))
@@ -195,8 +202,13 @@ test_first_in_other_context (void)
 static void
 test_levels (void)
 {
-  const struct { guint8 level; guint64 remains; } steps[] = {
-    { 0, 1000 }, { LOW - 1, 1000 }, { LOW, 500 }, { MEDIUM - 1, 500 }, { MEDIUM, 200 }, { CRITICAL - 1, 200 }, { CRITICAL, 0 },
+  const struct
+  {
+    guint8 level;
+    guint64 remains;
+  } steps[] = {
+    { 0, 1000 },     { LOW - 1, 1000 },     { LOW, 500 },    { MEDIUM - 1, 500 },
+    { MEDIUM, 200 }, { CRITICAL - 1, 200 }, { CRITICAL, 0 },
   };
   BsItem *items[10];
   Fixture fixture;
@@ -273,7 +285,8 @@ test_property (void)
   fixture_wait_finished (&fixture);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
 
-  g_signal_connect (fixture.pool, "notify::trim-on-low-memory", G_CALLBACK (notify_cb), &n_notified);
+  g_signal_connect (fixture.pool, "notify::trim-on-low-memory", G_CALLBACK (notify_cb),
+                    &n_notified);
   g_object_set (fixture.pool, "trim-on-low-memory", TRUE, NULL);
   g_object_set (fixture.pool, "trim-on-low-memory", TRUE, NULL);
   wait_until (n_notified > 0);
@@ -313,8 +326,8 @@ test_stalled_disk (void)
   assert_all_loadable (items, 10);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
   /* Two trims, and the writes under way. */
-  g_assert_cmpuint (bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (fixture.store)), <=,
-                    2 + bs_backing_store_get_max_threads (fixture.store));
+  g_assert_cmpuint (bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (fixture.store)),
+                    <=, 2 + bs_backing_store_get_max_threads (fixture.store));
 
   bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
   wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
@@ -411,7 +424,7 @@ typedef struct
 {
   Fixture *fixture;
   GMemoryMonitor *monitor;
-  int *n_running;       /* atomic */
+  int *n_running; /* atomic */
 } Coming;
 
 static gpointer
@@ -462,7 +475,7 @@ test_threads (void)
 
   fixture_set_up (&fixture, 1000);
   insert_many (&fixture, items, 10);
-  coming = (Coming) { &fixture, g_memory_monitor_dup_default (), &n_running };
+  coming = (Coming){ &fixture, g_memory_monitor_dup_default (), &n_running };
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("come and go", come_and_go_thread, &coming);
   emitter = g_thread_new ("emit", emit_thread, &coming);

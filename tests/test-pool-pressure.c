@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool-fixture.h"
 
 #include <errno.h>
@@ -76,11 +77,11 @@ mount_small_disk (const char *size)
   g_autofree char *options = g_strdup_printf ("size=%s", size);
   g_autofree char *path = g_dir_make_tmp ("backingstore-XXXXXX", NULL);
 
-  if (unshare (CLONE_NEWNS) != 0 ||
-      mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
+  if (unshare (CLONE_NEWNS) != 0 || mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
       mount ("tmpfs", path, "tmpfs", 0, options) != 0)
     {
-      g_autofree char *reason = g_strdup_printf ("No small disk could be mounted: %s", g_strerror (errno));
+      g_autofree char *reason =
+        g_strdup_printf ("No small disk could be mounted: %s", g_strerror (errno));
 
       g_test_skip (reason);
       g_rmdir (path);
@@ -94,15 +95,20 @@ typedef struct
 {
   GHashTable *keys;
   guint n;
-  guint n_others;       /* that do not say that the disk is full */
+  guint n_others; /* that do not say that the disk is full */
 } Reports;
 
 static void
-background_error_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, Reports *reports)
+background_error_cb (BsBackingStore *store,
+                     const char *key,
+                     BsOperation operation,
+                     GError *error,
+                     Reports *reports)
 {
   reports->n++;
   g_hash_table_add (reports->keys, g_strdup (key));
-  if (operation != BS_OPERATION_WRITE || !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE) ||
+  if (operation != BS_OPERATION_WRITE ||
+      !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE) ||
       strstr (error->message, key) == NULL)
     reports->n_others++;
 }
@@ -162,7 +168,8 @@ test_full_disk (void)
   n_attempts = count (&fixture, BS_OPERATION_WRITE);
   wait_until (count (&fixture, BS_OPERATION_WRITE) >= n_attempts + 5);
   n_attempts = count (&fixture, BS_OPERATION_WRITE);
-  most = most_attempts_after (g_get_monotonic_time () - start, bs_backing_store_get_max_threads (fixture.store));
+  most = most_attempts_after (g_get_monotonic_time () - start,
+                              bs_backing_store_get_max_threads (fixture.store));
   {
     g_autoptr (BsPoolStats) stats = bs_pool_get_stats (fixture.pool);
 
@@ -278,7 +285,7 @@ typedef struct
   BsPool *pool;
   BsItem **items;
   guint32 seed;
-  int *n_running;       /* atomic */
+  int *n_running; /* atomic */
 } Busy;
 
 static gpointer
@@ -324,7 +331,7 @@ test_changing_budget (void)
   insert_many (fixture.pool, items, N_SHARED, 100);
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     {
-      busy[i] = (Busy) { fixture.pool, items, g_test_rand_int (), &n_running };
+      busy[i] = (Busy){ fixture.pool, items, g_test_rand_int (), &n_running };
       threads[i] = g_thread_new ("busy", busy_thread, &busy[i]);
     }
   while (g_atomic_int_get (&n_running) > 0)
@@ -339,7 +346,8 @@ test_changing_budget (void)
   bs_pool_set_max_bytes (fixture.pool, 1000);
   fixture_wait_finished (&fixture);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 1000);
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100 * bs_pool_get_n_resident (fixture.pool));
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==,
+                    100 * bs_pool_get_n_resident (fixture.pool));
   wait_until (bs_pool_get_memory_in_use (fixture.pool) == 0);
   g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, N_SHARED);
 
@@ -358,7 +366,7 @@ test_changing_budget (void)
 
 typedef struct
 {
-  int *n_bytes;         /* atomic */
+  int *n_bytes; /* atomic */
   gsize size;
   char data[];
 } Counted;
@@ -446,9 +454,11 @@ test_figures (void)
     {
       count_step (fixture.pool, items, held, &n_bytes, rand);
       fixture_wait_finished (&fixture);
-      wait_until (bs_pool_get_memory_use (fixture.pool) + bs_pool_get_memory_in_use (fixture.pool) ==
+      wait_until (bs_pool_get_memory_use (fixture.pool) +
+                    bs_pool_get_memory_in_use (fixture.pool) ==
                   (guint) g_atomic_int_get (&n_bytes));
-      g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, bs_pool_get_max_bytes (fixture.pool));
+      g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=,
+                        bs_pool_get_max_bytes (fixture.pool));
     }
 
   for (guint i = 0; i < N_COUNTED; i++)
@@ -485,7 +495,9 @@ test_all_held (void)
   g_assert_true (bs_pool_trim (fixture.pool, 100 * KILOBYTE, NULL, &error));
   g_assert_no_error (error);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 100 * KILOBYTE);
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool) + bs_pool_get_memory_in_use (fixture.pool), ==, N_HELD * KILOBYTE);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool) +
+                      bs_pool_get_memory_in_use (fixture.pool),
+                    ==, N_HELD * KILOBYTE);
   g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, N_HELD);
 
   /* The same bytes again, whatever the pool has let go of. */
@@ -497,7 +509,9 @@ test_all_held (void)
       g_assert_true (g_bytes_get_data (again, NULL) == g_bytes_get_data (held[i], NULL));
     }
   g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 0);
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool) + bs_pool_get_memory_in_use (fixture.pool), ==, N_HELD * KILOBYTE);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool) +
+                      bs_pool_get_memory_in_use (fixture.pool),
+                    ==, N_HELD * KILOBYTE);
 
   for (guint i = 0; i < N_HELD; i++)
     g_bytes_unref (held[i]);
@@ -581,7 +595,8 @@ test_change_during_everything (gconstpointer data)
   for (guint i = 0; i < 10; i++)
     {
       bs_item_write_async (items[i], G_PRIORITY_DEFAULT, NULL, store_result, &writes[i]);
-      bs_item_persist_async (items[i], fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result, &persists[i]);
+      bs_item_persist_async (items[i], fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result,
+                             &persists[i]);
       bs_item_load_async (registered[i], G_PRIORITY_DEFAULT, NULL, store_result, &loads[i]);
     }
   wait_until (count (&fixture, BS_OPERATION_WRITE) >= 11);
@@ -656,8 +671,10 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool-pressure/figures", test_figures);
   g_test_add_func ("/pool-pressure/all-held", test_all_held);
   g_test_add_func ("/pool-pressure/producer", test_producer);
-  g_test_add_data_func ("/pool-pressure/replace-during-everything", GINT_TO_POINTER (FALSE), test_change_during_everything);
-  g_test_add_data_func ("/pool-pressure/drop-during-everything", GINT_TO_POINTER (TRUE), test_change_during_everything);
+  g_test_add_data_func ("/pool-pressure/replace-during-everything", GINT_TO_POINTER (FALSE),
+                        test_change_during_everything);
+  g_test_add_data_func ("/pool-pressure/drop-during-everything", GINT_TO_POINTER (TRUE),
+                        test_change_during_everything);
 
   return g_test_run ();
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool-fixture.h"
 
 static void
@@ -11,7 +12,8 @@ test_properties (void)
 
   fixture_set_up (&fixture, 12345);
   g_object_get (fixture.pool, "store", &store, "max-bytes", &max_bytes, "memory-use", &memory_use,
-                "memory-in-use", &memory_in_use, "n-items", &n_items, "n-resident", &n_resident, NULL);
+                "memory-in-use", &memory_in_use, "n-items", &n_items, "n-resident", &n_resident,
+                NULL);
   g_assert_true (store == fixture.store);
   g_assert_true (bs_pool_get_store (fixture.pool) == fixture.store);
   g_assert_cmpuint (max_bytes, ==, 12345);
@@ -392,7 +394,11 @@ typedef struct
 } Errors;
 
 static void
-background_error_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, Errors *errors)
+background_error_cb (BsBackingStore *store,
+                     const char *key,
+                     BsOperation operation,
+                     GError *error,
+                     Errors *errors)
 {
   errors->n++;
   errors->thread = g_thread_self ();
@@ -464,7 +470,11 @@ test_full_disk (void)
 }
 
 static void
-count_error_cb (BsBackingStore *store, const char *key, BsOperation operation, GError *error, guint *n_errors)
+count_error_cb (BsBackingStore *store,
+                const char *key,
+                BsOperation operation,
+                GError *error,
+                guint *n_errors)
 {
   g_assert_cmpint (operation, ==, BS_OPERATION_DELETE_KEY);
   ++*n_errors;
@@ -495,7 +505,7 @@ test_many_errors (void)
   fixture_tear_down (&fixture);
 }
 
-static int n_live_errors;       /* atomic */
+static int n_live_errors; /* atomic */
 
 static void
 test_error_init (GError *error)
@@ -519,7 +529,8 @@ test_error_clear (GError *error)
 static void
 test_errors_of_no_interest (void)
 {
-  GQuark domain = g_error_domain_register_static ("test-error", sizeof (gpointer), test_error_init, test_error_copy, test_error_clear);
+  GQuark domain = g_error_domain_register_static ("test-error", sizeof (gpointer), test_error_init,
+                                                  test_error_copy, test_error_clear);
   g_autoptr (GError) error = g_error_new_literal (domain, 0, "so the test wants it");
   BsItem *items[10];
   Fixture fixture;
@@ -610,14 +621,16 @@ test_register (void)
   g_assert_cmpint (bs_item_get_size (item), ==, 100);
   assert_goes (item);
 
-  bs_pool_register_async (fixture.pool, fixture.tracked, key, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  bs_pool_register_async (fixture.pool, fixture.tracked, key, G_PRIORITY_DEFAULT, NULL,
+                          store_result, &result);
   g_assert_null (result);
   item = bs_pool_register_finish (fixture.pool, wait_result (&result), &error);
   g_assert_no_error (error);
   g_clear_object (&result);
 
   /* The blob is the item's now, whatever happens at the path. */
-  g_assert_true (bs_backing_store_delete_persisted (fixture.store, fixture.tracked, key, NULL, &error));
+  g_assert_true (
+    bs_backing_store_delete_persisted (fixture.store, fixture.tracked, key, NULL, &error));
   g_assert_no_error (error);
   g_clear_pointer (&bytes, g_bytes_unref);
   bytes = bs_item_load (item, NULL, &error);
@@ -630,7 +643,11 @@ test_register (void)
 }
 
 static void
-assert_register_fails (BsPool *pool, BsTrackedPath *tracked, const char *key, GQuark domain, int code)
+assert_register_fails (BsPool *pool,
+                       BsTrackedPath *tracked,
+                       const char *key,
+                       GQuark domain,
+                       int code)
 {
   g_autoptr (GAsyncResult) result = NULL;
   g_autoptr (GError) error = NULL;
@@ -661,7 +678,8 @@ test_register_errors (void)
   assert_register_fails (fixture.pool, fixture.tracked, "", BS_ERROR, BS_ERROR_INVALID_KEY);
   assert_register_fails (fixture.pool, fixture.tracked, "no key", BS_ERROR, BS_ERROR_INVALID_KEY);
   assert_register_fails (fixture.pool, fixture.tracked, unknown, BS_ERROR, BS_ERROR_NOT_FOUND);
-  assert_register_fails (fixture.pool, other.tracked, unknown, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+  assert_register_fails (fixture.pool, other.tracked, unknown, G_IO_ERROR,
+                         G_IO_ERROR_INVALID_ARGUMENT);
 
   g_cancellable_cancel (cancelled);
   g_assert_null (bs_pool_register (fixture.pool, fixture.tracked, unknown, cancelled, &error));
@@ -759,7 +777,8 @@ test_register_all (void)
   g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, n_deletes + N_ALL);
 
   /* And dropped without a single item made. */
-  bs_pool_register_all_async (fixture.pool, fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  bs_pool_register_all_async (fixture.pool, fixture.tracked, G_PRIORITY_DEFAULT, NULL, store_result,
+                              &result);
   g_assert_null (result);
   all = bs_pool_register_all_finish (fixture.pool, wait_result (&result), &error);
   g_assert_no_error (error);
@@ -958,7 +977,10 @@ test_drop_all_while_writing (void)
 }
 
 static gboolean
-drop_in_worker (BsBackingStore *store, GCancellable *cancellable, gpointer user_data, GError **error)
+drop_in_worker (BsBackingStore *store,
+                GCancellable *cancellable,
+                gpointer user_data,
+                GError **error)
 {
   GPtrArray *objects = user_data;
 
@@ -978,8 +1000,10 @@ test_drop_in_worker (void)
   for (guint i = 0; i < 10; i++)
     g_ptr_array_add (objects, insert (fixture.pool, 100, 'a'));
   g_ptr_array_add (objects, g_steal_pointer (&fixture.pool));
-  bs_backing_store_run_in_thread_async (fixture.store, drop_in_worker, objects, NULL, G_PRIORITY_DEFAULT, NULL, store_result, &result);
-  g_assert_true (bs_backing_store_run_in_thread_finish (fixture.store, wait_result (&result), &error));
+  bs_backing_store_run_in_thread_async (fixture.store, drop_in_worker, objects, NULL,
+                                        G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  g_assert_true (
+    bs_backing_store_run_in_thread_finish (fixture.store, wait_result (&result), &error));
   g_assert_no_error (error);
   g_clear_object (&result);
   fixture_wait_finished (&fixture);
@@ -1067,7 +1091,7 @@ struct _TestBacking
   BsItem *evicted;
   BsItem *made;
   GAsyncResult *trimmed;
-  int n_calls;          /* atomic */
+  int n_calls; /* atomic */
 };
 
 static void
@@ -1093,7 +1117,11 @@ inside_write (TestBacking *self)
 }
 
 static gboolean
-test_backing_write (BsBacking *backing, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error)
+test_backing_write (BsBacking *backing,
+                    const char *key,
+                    GBytes *bytes,
+                    GCancellable *cancellable,
+                    GError **error)
 {
   TestBacking *self = TEST_BACKING (backing);
 
@@ -1109,7 +1137,10 @@ test_backing_read (BsBacking *backing, const char *key, GCancellable *cancellabl
 }
 
 static gboolean
-test_backing_delete_key (BsBacking *backing, const char *key, GCancellable *cancellable, GError **error)
+test_backing_delete_key (BsBacking *backing,
+                         const char *key,
+                         GCancellable *cancellable,
+                         GError **error)
 {
   return bs_backing_delete_key (TEST_BACKING (backing)->inner, key, cancellable, error);
 }
@@ -1122,7 +1153,9 @@ test_backing_iface_init (BsBackingInterface *iface)
   iface->delete_key = test_backing_delete_key;
 }
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (TestBacking, test_backing, G_TYPE_OBJECT,
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestBacking,
+                               test_backing,
+                               G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, test_backing_iface_init))
 
 static void
@@ -1184,7 +1217,7 @@ test_from_inside_backing (void)
 typedef struct
 {
   Fixture *fixture;
-  BsItem *items[N_SHARED];      /* never replaced: item i is filled with its own letter */
+  BsItem *items[N_SHARED]; /* never replaced: item i is filled with its own letter */
   BsItem *changing;
   guint32 seed;
 } Stress;
@@ -1323,8 +1356,10 @@ test_made_by_hand (void)
 static void
 test_persist_rewriting_fails (void)
 {
-  g_autoptr (GError) corrupt = g_error_new_literal (BS_ERROR, BS_ERROR_CORRUPT, "so the test wants it");
-  g_autoptr (GError) full = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "so the test wants it");
+  g_autoptr (GError) corrupt =
+    g_error_new_literal (BS_ERROR, BS_ERROR_CORRUPT, "so the test wants it");
+  g_autoptr (GError) full =
+    g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "so the test wants it");
   g_autoptr (GError) error = NULL;
   g_autofree char *key = NULL;
   Fixture fixture;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool/bs-residency-private.h"
 
 #define N_NODES 400
@@ -7,7 +8,7 @@ typedef struct
 {
   BsResidency residency;
   BsResidencyNode nodes[N_NODES];
-  gboolean is_in[N_NODES];      /* what the owner knows */
+  gboolean is_in[N_NODES]; /* what the owner knows */
   guint64 bytes;
   guint64 n_operations;
 } Model;
@@ -74,7 +75,8 @@ assert_whole (Model *model)
     }
   g_assert_cmpuint (n_nodes, ==, 0);
 
-  g_assert_cmpuint (residency->small.bytes + residency->main.bytes + residency->misfits.bytes, ==, model->bytes);
+  g_assert_cmpuint (residency->small.bytes + residency->main.bytes + residency->misfits.bytes, ==,
+                    model->bytes);
   g_assert_cmpfloat (residency->small_share, >=, BS_RESIDENCY_MIN_SMALL);
   g_assert_cmpfloat (residency->small_share, <=, BS_RESIDENCY_MAX_SMALL);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool-fixture.h"
 
 static void
@@ -33,37 +34,38 @@ save_ok (BsSave *save)
 }
 
 /* All three forms of call say the same. */
-#define save_fails(save, domain, code, ...)                                                 \
-  G_STMT_START                                                                              \
-  {                                                                                         \
-    const char *__words[] = { __VA_ARGS__ };                                                \
-    for (guint __i = 0; __i < 2; __i++)                                                     \
-      {                                                                                     \
-        g_autoptr (GError) __error = NULL;                                                  \
-        g_autoptr (GAsyncResult) __result = NULL;                                           \
-                                                                                            \
-        if (__i == 0)                                                                       \
-          {                                                                                 \
-            g_assert_false (bs_save_run (save, NULL, &__error));                            \
-          }                                                                                 \
-        else                                                                                \
-          {                                                                                 \
-            bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, store_result, &__result);    \
-            g_assert_null (__result);                                                       \
-            g_assert_false (bs_save_run_finish (save, wait_result (&__result), &__error));  \
-          }                                                                                 \
-        g_assert_error (__error, domain, code);                                             \
-        for (guint __j = 0; __j < G_N_ELEMENTS (__words); __j++)                            \
-          g_assert_nonnull (strstr (__error->message, __words[__j]));                       \
-      }                                                                                     \
-  }                                                                                         \
+#define save_fails(save, domain, code, ...)                                                        \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    const char *__words[] = { __VA_ARGS__ };                                                       \
+    for (guint __i = 0; __i < 2; __i++)                                                            \
+      {                                                                                            \
+        g_autoptr (GError) __error = NULL;                                                         \
+        g_autoptr (GAsyncResult) __result = NULL;                                                  \
+                                                                                                   \
+        if (__i == 0)                                                                              \
+          {                                                                                        \
+            g_assert_false (bs_save_run (save, NULL, &__error));                                   \
+          }                                                                                        \
+        else                                                                                       \
+          {                                                                                        \
+            bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, store_result, &__result);           \
+            g_assert_null (__result);                                                              \
+            g_assert_false (bs_save_run_finish (save, wait_result (&__result), &__error));         \
+          }                                                                                        \
+        g_assert_error (__error, domain, code);                                                    \
+        for (guint __j = 0; __j < G_N_ELEMENTS (__words); __j++)                                   \
+          g_assert_nonnull (strstr (__error->message, __words[__j]));                              \
+      }                                                                                            \
+  }                                                                                                \
   G_STMT_END
 
 static void
 assert_root (Fixture *fixture, gsize size, char fill)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) root = bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error);
+  g_autoptr (GBytes) root =
+    bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error);
 
   g_assert_no_error (error);
   assert_filled (root, size, fill);
@@ -96,7 +98,7 @@ contains (Fixture *fixture, BsItem *item)
 
 typedef struct
 {
-  GThread *thread;      /* where they came */
+  GThread *thread; /* where they came */
   guint n;
   double last;
 } Notices;
@@ -121,13 +123,15 @@ test_properties (Fixture *fixture, gconstpointer data)
   g_autoptr (BsTrackedPath) tracked = NULL;
   g_autoptr (GAsyncResult) result = NULL;
   g_autoptr (GError) error = NULL;
-  Notices notices = { 0, };
+  Notices notices = {
+    0,
+  };
   guint64 n_total, n_done;
   guint max_parallel;
   double fraction;
 
-  g_object_get (save, "store", &store, "tracked", &tracked, "n-total", &n_total, "n-done", &n_done, "fraction", &fraction,
-                "max-parallel", &max_parallel, NULL);
+  g_object_get (save, "store", &store, "tracked", &tracked, "n-total", &n_total, "n-done", &n_done,
+                "fraction", &fraction, "max-parallel", &max_parallel, NULL);
   g_assert_true (store == fixture->store);
   g_assert_true (tracked == fixture->tracked);
   g_assert_true (bs_save_get_store (save) == store);
@@ -228,9 +232,13 @@ test_keeps_and_deletes (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (stats->bytes_out, ==, 10);
 
   /* A blob that is there costs no call. */
-  n_calls = count (fixture, BS_OPERATION_PERSIST) + count (fixture, BS_OPERATION_REGISTER_KEY) + count (fixture, BS_OPERATION_WRITE);
+  n_calls = count (fixture, BS_OPERATION_PERSIST) + count (fixture, BS_OPERATION_REGISTER_KEY) +
+            count (fixture, BS_OPERATION_WRITE);
   save_ok (save);
-  g_assert_cmpuint (n_calls, ==, count (fixture, BS_OPERATION_PERSIST) + count (fixture, BS_OPERATION_REGISTER_KEY) + count (fixture, BS_OPERATION_WRITE));
+  g_assert_cmpuint (n_calls, ==,
+                    count (fixture, BS_OPERATION_PERSIST) +
+                      count (fixture, BS_OPERATION_REGISTER_KEY) +
+                      count (fixture, BS_OPERATION_WRITE));
 
   key = bs_item_dup_key (first);
   for (char *c = key; *c != '\0'; c++)
@@ -291,10 +299,12 @@ test_other_store (Fixture *fixture, gconstpointer data)
   fixture_track (&other);
   with_item = bs_save_new (other.store, other.tracked);
   bs_save_add_item (with_item, item);
-  save_fails (with_item, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "memory:///persisted", "another store");
+  save_fails (with_item, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "memory:///persisted",
+              "another store");
   with_path = bs_save_new (fixture->store, other.tracked);
   bs_save_add_item (with_path, item);
-  save_fails (with_path, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "memory:///persisted", "another store");
+  save_fails (with_path, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "memory:///persisted",
+              "another store");
   g_clear_object (&with_item);
   g_clear_object (&with_path);
   fixture_tear_down (&other);
@@ -317,7 +327,9 @@ static void
 test_root_and_commit (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsSave) save = save_new (fixture);
-  GThread *threads[3] = { NULL, };
+  GThread *threads[3] = {
+    NULL,
+  };
 
   set_root (save, 1, 'r');
   bs_save_set_commit_func (save, commit, &threads[0], destroyed);
@@ -407,7 +419,8 @@ test_run_again (Fixture *fixture, gconstpointer data)
 static void
 test_retry (Fixture *fixture, gconstpointer data)
 {
-  const BsOperation operations[] = { BS_OPERATION_WRITE, BS_OPERATION_PERSIST, BS_OPERATION_SYNC_PERSISTED, BS_OPERATION_WRITE_ROOT };
+  const BsOperation operations[] = { BS_OPERATION_WRITE, BS_OPERATION_PERSIST,
+                                     BS_OPERATION_SYNC_PERSISTED, BS_OPERATION_WRITE_ROOT };
 
   for (guint i = 0; i < G_N_ELEMENTS (operations); i++)
     {
@@ -567,7 +580,9 @@ test_cancelled_before (Fixture *fixture, gconstpointer data)
           g_assert_false (bs_save_run_finish (save, wait_result (&result), &error));
         }
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-      g_assert_cmpuint (count (fixture, BS_OPERATION_PERSIST) + count (fixture, BS_OPERATION_SYNC_PERSISTED), ==, 0);
+      g_assert_cmpuint (count (fixture, BS_OPERATION_PERSIST) +
+                          count (fixture, BS_OPERATION_SYNC_PERSISTED),
+                        ==, 0);
     }
 }
 
@@ -608,7 +623,7 @@ commit_in_context (BsSave *save, GCancellable *cancellable, gpointer data, GErro
 typedef struct
 {
   BsSave *save;
-  gint done;            /* atomic */
+  gint done; /* atomic */
 } SaveElsewhere;
 
 static gpointer

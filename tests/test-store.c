@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* Promises of a store that hold under any interleaving: properties, errors, bad
@@ -21,7 +22,8 @@ assert_usable (Fixture *fixture)
   g_assert_true (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error));
   g_assert_no_error (error);
   g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, key));
-  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
+  g_assert_true (
+    bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
   g_assert_no_error (error);
 }
 
@@ -39,7 +41,8 @@ test_properties (Fixture *fixture, gconstpointer data)
   g_autoptr (BsBacking) backing = NULL;
   guint max_threads, n = 0;
 
-  g_object_get (fixture->store, "backing", &backing, "main-context", &context, "max-threads", &max_threads, "task-tracker", &tracker, NULL);
+  g_object_get (fixture->store, "backing", &backing, "main-context", &context, "max-threads",
+                &max_threads, "task-tracker", &tracker, NULL);
   g_assert_true (backing == BS_BACKING (fixture->gates));
   g_assert_true (bs_backing_store_get_backing (fixture->store) == backing);
   g_assert_null (context);
@@ -107,7 +110,8 @@ remove_while_listing (const char *key, gpointer data)
 {
   Fixture *fixture = data;
 
-  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
+  g_assert_true (
+    bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
 }
 
 static void
@@ -137,17 +141,21 @@ test_load_root (Fixture *fixture, gconstpointer data)
   g_autoptr (GBytes) root = g_bytes_new_static ("root", 4);
   g_autoptr (GBytes) loaded = NULL, again = NULL;
   g_autoptr (GError) error = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   g_assert_null (bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
   g_assert_nonnull (strstr (error->message, "gate:///path"));
   g_clear_error (&error);
-  g_assert_true (bs_backing_write_root (BS_BACKING (fixture->gates), fixture->file, root, NULL, &error));
+  g_assert_true (
+    bs_backing_write_root (BS_BACKING (fixture->gates), fixture->file, root, NULL, &error));
   loaded = bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (g_bytes_equal (loaded, root));
-  bs_backing_store_load_root_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_backing_store_load_root_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                    answer_cb, &answer);
   again = answer_pointer (&answer);
   g_assert_true (g_bytes_equal (again, root));
 }
@@ -160,13 +168,13 @@ static const char *const invalid_keys[] = {
   "nonsense",
   "../../../etc/passwd",
   "/",
-  "0123456789abcdef0123456789abcde",                /* too short */
-  "0123456789abcdef0123456789abcdef0",              /* too long */
+  "0123456789abcdef0123456789abcde",   /* too short */
+  "0123456789abcdef0123456789abcdef0", /* too long */
   "0123456789abcdef0123456789abcdeg",
   "01234567-89ab-cdef-0123-456789abcde",
   "01234567-89ab-cdef-0123-456789abcdef0",
   "01234567-89ab-cdef-0123-456789abcdeg",
-  "0123456-789ab-cdef-0123-456789abcdef",           /* hyphens elsewhere */
+  "0123456-789ab-cdef-0123-456789abcdef", /* hyphens elsewhere */
   "01234567-89abcdef-0123-456789abcdef",
   "01234567--89ab-cdef-0123-456789abcde",
   "{01234567-89ab-cdef-0123-456789abcdef}",
@@ -174,7 +182,7 @@ static const char *const invalid_keys[] = {
   " 01234567-89ab-cdef-0123-456789abcdef",
   "01234567-89ab-cdef-0123-456789abcdef\n",
   "01234567_89ab_cdef_0123_456789abcdef",
-  "0123456789abcdef0123456789abcd\xc3\xa9",         /* 32 bytes */
+  "0123456789abcdef0123456789abcd\xc3\xa9", /* 32 bytes */
   "\xff\xfe\xfd",
   "%s%s%s%n",
 };
@@ -187,9 +195,12 @@ test_invalid_keys (Fixture *fixture, gconstpointer data)
       const char *key = invalid_keys[i];
       g_autoptr (BsKeySet) keys = bs_key_set_new ();
       g_autoptr (GError) error = NULL;
-      Answer answer = { 0, };
+      Answer answer = {
+        0,
+      };
 
-      g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
+      g_assert_false (
+        bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
       g_assert_error (error, BS_ERROR, BS_ERROR_INVALID_KEY);
       g_assert_true (g_utf8_validate (error->message, -1, NULL));
       g_clear_error (&error);
@@ -220,30 +231,42 @@ test_key_spellings (Fixture *fixture, gconstpointer data)
   g_autofree char *item_key = bs_item_dup_key (item);
 
   g_assert_cmpstr (item_key, ==, key);
-  g_assert_true (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, upper, NULL, NULL));
+  g_assert_true (
+    bs_backing_store_delete_persisted (fixture->store, fixture->tracked, upper, NULL, NULL));
   g_assert_false (gate_backing_has_persisted (fixture->gates, fixture->file, key));
 }
 
 /* Each operation on a tracked path fails alike, in each form. */
 static void
-assert_path_refused (Fixture *fixture, BsTrackedPath *tracked, GQuark domain, int code, gboolean untrack)
+assert_path_refused (Fixture *fixture,
+                     BsTrackedPath *tracked,
+                     GQuark domain,
+                     int code,
+                     gboolean untrack)
 {
-  const char *titles[] = { "Syncing", "Deleting persisted key", "Deleting persisted keys", "Loading the root", "Persisting key",
-                           "Registering key", "Registering all keys", "Untracking" };
+  const char *titles[] = {
+    "Syncing",        "Deleting persisted key", "Deleting persisted keys", "Loading the root",
+    "Persisting key", "Registering key",        "Registering all keys",    "Untracking"
+  };
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   BsBackingStore *store = fixture->store;
   int priority = G_PRIORITY_DEFAULT;
-  GError *errors[8] = { NULL, };
-  Answer answers[8] = { 0, };
+  GError *errors[8] = {
+    NULL,
+  };
+  Answer answers[8] = {
+    0,
+  };
   guint n = 0;
 
   bs_key_set_add (keys, key, NULL);
   gate_backing_reset_log (fixture->gates);
   g_assert_false (bs_backing_store_sync (store, tracked, NULL, &errors[n++]));
   g_assert_false (bs_backing_store_delete_persisted (store, tracked, key, NULL, &errors[n++]));
-  g_assert_false (bs_backing_store_delete_persisted_keys (store, tracked, keys, NULL, &errors[n++]));
+  g_assert_false (
+    bs_backing_store_delete_persisted_keys (store, tracked, keys, NULL, &errors[n++]));
   g_assert_null (bs_backing_store_load_root (store, tracked, NULL, &errors[n++]));
   g_assert_false (bs_item_persist (item, tracked, NULL, &errors[n++]));
   g_assert_null (bs_pool_register (fixture->pool, tracked, key, NULL, &errors[n++]));
@@ -262,8 +285,10 @@ assert_path_refused (Fixture *fixture, BsTrackedPath *tracked, GQuark domain, in
 
   n = 0;
   bs_backing_store_sync_async (store, tracked, priority, NULL, answer_cb, &answers[n++]);
-  bs_backing_store_delete_persisted_async (store, tracked, key, priority, NULL, answer_cb, &answers[n++]);
-  bs_backing_store_delete_persisted_keys_async (store, tracked, keys, priority, NULL, answer_cb, &answers[n++]);
+  bs_backing_store_delete_persisted_async (store, tracked, key, priority, NULL, answer_cb,
+                                           &answers[n++]);
+  bs_backing_store_delete_persisted_keys_async (store, tracked, keys, priority, NULL, answer_cb,
+                                                &answers[n++]);
   bs_backing_store_load_root_async (store, tracked, priority, NULL, answer_cb, &answers[n++]);
   bs_item_persist_async (item, tracked, priority, NULL, answer_cb, &answers[n++]);
   bs_pool_register_async (fixture->pool, tracked, key, priority, NULL, answer_cb, &answers[n++]);
@@ -290,7 +315,9 @@ test_closed_path (Fixture *fixture, gconstpointer data)
 static void
 test_path_of_another_store (Fixture *fixture, gconstpointer data)
 {
-  Fixture other = { 0, };
+  Fixture other = {
+    0,
+  };
 
   fixture_start (&other, &one_thread, NULL);
   assert_path_refused (fixture, other.tracked, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, TRUE);
@@ -301,13 +328,13 @@ test_path_of_another_store (Fixture *fixture, gconstpointer data)
 }
 
 /* A programmer's error is said, and does nothing. */
-#define assert_critical(call)                                                                \
-  G_STMT_START                                                                               \
-  {                                                                                          \
-    g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, "*assertion*failed*");      \
-    g_assert_false ((call) != 0);                                                            \
-    g_test_assert_expected_messages ();                                                      \
-  }                                                                                          \
+#define assert_critical(call)                                                                      \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, "*assertion*failed*");            \
+    g_assert_false ((call) != 0);                                                                  \
+    g_test_assert_expected_messages ();                                                            \
+  }                                                                                                \
   G_STMT_END
 
 static void
@@ -372,7 +399,8 @@ test_silent_failures (Fixture *fixture, gconstpointer data)
       if (operation == BS_OPERATION_REGISTER_KEYS)
         g_assert_null (bs_pool_register_all (fixture->pool, fixture->tracked, NULL, &error));
       else if (operation == BS_OPERATION_DELETE_PERSISTED_KEYS)
-        g_assert_false (bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, keys, NULL, &error));
+        g_assert_false (bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked,
+                                                                keys, NULL, &error));
       else if (operation == BS_OPERATION_SANITIZE_PATH)
         g_assert_null (bs_backing_store_track_path (fixture->store, file, NULL, &error));
       else if (operation == BS_OPERATION_READ_ROOT)
@@ -380,7 +408,8 @@ test_silent_failures (Fixture *fixture, gconstpointer data)
       else if (operation == BS_OPERATION_SYNC_PERSISTED)
         g_assert_false (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error));
       else if (operation == BS_OPERATION_DELETE_PERSISTED)
-        g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
+        g_assert_false (
+          bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
       else if (operation == BS_OPERATION_REGISTER_KEY)
         g_assert_null (bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error));
       else if (operation == BS_OPERATION_READ)
@@ -396,7 +425,8 @@ test_silent_failures (Fixture *fixture, gconstpointer data)
       g_assert_error (error, BS_ERROR, BS_ERROR_FAILED);
       g_assert_nonnull (strstr (error->message, "GateBacking"));
       operations = g_type_class_ref (BS_TYPE_OPERATION);
-      name = g_strdelimit (g_strdup (g_enum_get_value (operations, operation)->value_nick), "-", '_');
+      name =
+        g_strdelimit (g_strdup (g_enum_get_value (operations, operation)->value_nick), "-", '_');
       if (g_str_has_suffix (name, "_keys"))
         name[strlen (name) - 1] = '\0';
       if (operation != BS_OPERATION_DELETE_PERSISTED_KEYS)
@@ -416,7 +446,8 @@ test_messages (Fixture *fixture, gconstpointer data)
   g_autofree char *missing = bs_key_generate ();
   g_autoptr (GError) error = NULL;
 
-  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, 1, G_IO_ERROR_NO_SPACE);
+  gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_NO_SPACE);
   g_assert_false (bs_item_persist (item, fixture->tracked, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
   g_assert_nonnull (strstr (error->message, "persist"));
@@ -424,7 +455,8 @@ test_messages (Fixture *fixture, gconstpointer data)
   g_assert_nonnull (strstr (error->message, "gate:///path"));
   g_clear_error (&error);
 
-  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_FAILED);
   g_assert_false (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error));
   g_assert_nonnull (strstr (error->message, "sync_persisted"));
   g_assert_nonnull (strstr (error->message, "gate:///path"));
@@ -469,19 +501,26 @@ test_functions (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
   GCancellable *seen = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
   GTask *task;
 
-  g_assert_false (bs_backing_store_run_in_thread (fixture->store, fail_silently, NULL, NULL, NULL, &error));
+  g_assert_false (
+    bs_backing_store_run_in_thread (fixture->store, fail_silently, NULL, NULL, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_FAILED);
   g_clear_error (&error);
-  g_assert_false (bs_backing_store_run_in_thread (fixture->store, fail_loudly, NULL, NULL, NULL, &error));
+  g_assert_false (
+    bs_backing_store_run_in_thread (fixture->store, fail_loudly, NULL, NULL, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
-  bs_backing_store_run_in_thread_async (fixture->store, fail_silently, NULL, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_backing_store_run_in_thread_async (fixture->store, fail_silently, NULL, NULL,
+                                        G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
   answer_fails (&answer, BS_ERROR, BS_ERROR_FAILED);
-  bs_backing_store_run_in_thread_async (fixture->store, fail_loudly, NULL, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  bs_backing_store_run_in_thread_async (fixture->store, fail_loudly, NULL, NULL, G_PRIORITY_DEFAULT,
+                                        NULL, answer_cb, &answer);
   answer_fails (&answer, G_IO_ERROR, G_IO_ERROR_BUSY);
-  bs_backing_store_run_in_thread_async (fixture->store, return_cancelled, &seen, NULL, G_PRIORITY_DEFAULT, cancellable, answer_cb, &answer);
+  bs_backing_store_run_in_thread_async (fixture->store, return_cancelled, &seen, NULL,
+                                        G_PRIORITY_DEFAULT, cancellable, answer_cb, &answer);
   answer_ok (&answer);
   g_assert_true (seen == cancellable);
 
@@ -522,7 +561,8 @@ test_missing_scratch_heals (Fixture *fixture, gconstpointer data)
   lost_key = bs_item_dup_key (lost);
   bs_pool_set_max_bytes (fixture->pool, 0);
   gate_backing_lose_primary (fixture->gates, lost_key);
-  wait_until (bs_pool_get_memory_in_use (fixture->pool) == 0 && bs_pool_get_memory_use (fixture->pool) == 0);
+  wait_until (bs_pool_get_memory_in_use (fixture->pool) == 0 &&
+              bs_pool_get_memory_use (fixture->pool) == 0);
   g_assert_null (bs_item_load (lost, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
   g_object_unref (lost);
@@ -539,11 +579,13 @@ test_listed_but_unreadable (Fixture *fixture, gconstpointer data)
   g_autoptr (GError) error = NULL;
   g_autoptr (BsItem) item = NULL;
 
-  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1, G_IO_ERROR_PERMISSION_DENIED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1,
+                     G_IO_ERROR_PERMISSION_DENIED);
   g_assert_null (bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
   g_clear_error (&error);
-  gate_backing_fail (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE, 1, G_IO_ERROR_PERMISSION_DENIED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE, 1,
+                     G_IO_ERROR_PERMISSION_DENIED);
   item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, &error);
   g_assert_no_error (error);
   g_assert_null (bs_item_load (item, NULL, &error));
@@ -569,10 +611,13 @@ store_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, G
 static void
 test_store_inside_task (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[200] = { 0, };
+  Answer answers[200] = {
+    0,
+  };
 
   for (guint i = 0; i < 200; i++)
-    bs_backing_store_run_in_thread_async (fixture->store, store_inside, fixture, NULL, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
+    bs_backing_store_run_in_thread_async (fixture->store, store_inside, fixture, NULL,
+                                          G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[i]);
   for (guint i = 0; i < 200; i++)
     answer_ok (&answers[i]);
   g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 200);
@@ -599,8 +644,10 @@ test_track_names_path (Fixture *fixture, gconstpointer data)
   g_clear_error (&error);
 
   gate_backing_hold (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
-  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, NULL, answer_cb, &stays);
-  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, late, answer_cb, &leaves);
+  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                     &stays);
+  bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, late, answer_cb,
+                                     &leaves);
   g_cancellable_cancel (late);
   left = answer_dup_error (&leaves);
   g_assert_error (left, G_IO_ERROR, G_IO_ERROR_CANCELLED);
@@ -621,12 +668,15 @@ assert_store_closed (Fixture *fixture)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autoptr (GError) error = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   g_assert_null (bs_backing_store_track_path (fixture->store, fixture->file, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
   g_clear_error (&error);
-  g_assert_false (bs_backing_store_run_in_thread (fixture->store, nothing, NULL, NULL, NULL, &error));
+  g_assert_false (
+    bs_backing_store_run_in_thread (fixture->store, nothing, NULL, NULL, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
   g_clear_error (&error);
   bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
@@ -640,7 +690,9 @@ test_close (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
-  Answer close = { 0, };
+  Answer close = {
+    0,
+  };
 
   g_assert_true (bs_backing_store_close (fixture->store, NULL, &error));
   g_assert_no_error (error);
@@ -722,7 +774,8 @@ test_close_again_after_cancel (Fixture *fixture, gconstpointer data)
 
   gate_backing_set_stubborn (fixture->gates, TRUE);
   gate_backing_hold (fixture->gates, BS_OPERATION_CLOSE, NULL, GATE_BEFORE);
-  gate_backing_fail (fixture->gates, BS_OPERATION_CLOSE, NULL, GATE_BEFORE, 1, G_IO_ERROR_CANCELLED);
+  gate_backing_fail (fixture->gates, BS_OPERATION_CLOSE, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_CANCELLED);
   bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable, answer_cb, &first);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_CLOSE, NULL, GATE_BEFORE, 1);
   g_cancellable_cancel (cancellable);
@@ -740,7 +793,8 @@ test_close_reports (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
 
-  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_BUSY);
   g_assert_false (bs_backing_store_close (fixture->store, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
   assert_store_closed (fixture);
@@ -774,11 +828,15 @@ test_close_while_others_knock (void)
 {
   for (guint i = 0; i < 30; i++)
     {
-      Fixture fixture = { 0, };
+      Fixture fixture = {
+        0,
+      };
       Knocker knocker = { &fixture, FALSE };
       g_autoptr (GError) error = NULL;
       GThread *threads[3];
-      Answer close = { 0, };
+      Answer close = {
+        0,
+      };
 
       fixture_start (&fixture, &one_thread, NULL);
       for (guint j = 0; j < 3; j++)
@@ -809,7 +867,9 @@ test_context_not_run (void)
 {
   GMainContext *context = g_main_context_new ();
   g_autoptr (GSource) witness = g_idle_source_new ();
-  Fixture fixture = { 0, };
+  Fixture fixture = {
+    0,
+  };
   int context_is_gone = FALSE;
 
   g_source_set_callback (witness, NULL, &context_is_gone, set_flag);
@@ -865,8 +925,10 @@ test_no_notify_without_change (Fixture *fixture, gconstpointer data)
   /* A key that is there is persisted, and one that is not is deleted, both by a call too. */
   bs_item_persist (item, fixture->tracked, NULL, &error);
   g_assert_no_error (error);
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
-  g_assert_false (bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1,
+                     G_IO_ERROR_BUSY);
+  g_assert_false (
+    bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, NULL));
   gate_backing_reset_log (fixture->gates);
   bs_item_persist (item, fixture->tracked, NULL, &error);
   g_assert_no_error (error);
@@ -879,7 +941,8 @@ test_no_notify_without_change (Fixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   assert_log (fixture, other, "write persist delete_persisted");
 
-  bs_backing_store_set_max_threads (fixture->store, bs_backing_store_get_max_threads (fixture->store));
+  bs_backing_store_set_max_threads (fixture->store,
+                                    bs_backing_store_get_max_threads (fixture->store));
   bs_task_tracker_reopen (tracker);
   bs_pool_set_max_bytes (fixture->pool, bs_pool_get_max_bytes (fixture->pool));
   bs_pool_set_trim_on_low_memory (fixture->pool, bs_pool_get_trim_on_low_memory (fixture->pool));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "gate-backing-private.h"
 #include "store-fixture.h"
 
@@ -36,7 +37,7 @@ typedef struct
 
   BsItem *items[N_ITEMS];
   guint n_contents;
-  GPtrArray *answers;     /* owned Answer */
+  GPtrArray *answers; /* owned Answer */
   GPtrArray *cancellables;
 } Worker;
 
@@ -70,7 +71,10 @@ check_root (GateBacking *gates, BsOperation operation, const char *key, gpointer
 }
 
 static const BsOperation checked[] = {
-  BS_OPERATION_PERSIST, BS_OPERATION_DELETE_PERSISTED, BS_OPERATION_DELETE_PERSISTED_KEYS, BS_OPERATION_WRITE_ROOT,
+  BS_OPERATION_PERSIST,
+  BS_OPERATION_DELETE_PERSISTED,
+  BS_OPERATION_DELETE_PERSISTED_KEYS,
+  BS_OPERATION_WRITE_ROOT,
 };
 
 /* Cancelled, or as the test wants it; or about a key that a save names. */
@@ -78,7 +82,8 @@ static void
 assert_fair (const GError *error)
 {
   if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
-      !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY) && !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND) &&
+      !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY) &&
+      !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND) &&
       !g_error_matches (error, BS_ERROR, BS_ERROR_BUSY))
     g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
 }
@@ -196,8 +201,10 @@ move_stranger (Worker *self, BsTrackedPath *tracked)
   g_autoptr (BsItem) item = make_item (self);
   g_autofree char *key = bs_item_dup_key (item);
 
-  bs_item_persist_async (item, tracked, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
-  bs_backing_store_delete_persisted_async (self->fixture->store, tracked, key, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+  bs_item_persist_async (item, tracked, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb,
+                         answer_new (self));
+  bs_backing_store_delete_persisted_async (self->fixture->store, tracked, key, G_PRIORITY_DEFAULT,
+                                           pick_cancellable (self), answer_cb, answer_new (self));
 }
 
 static void
@@ -243,7 +250,8 @@ operate (Worker *self)
       move_stranger (self, tracked);
       break;
     case SYNC:
-      bs_backing_store_sync_async (self->fixture->store, tracked, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+      bs_backing_store_sync_async (self->fixture->store, tracked, G_PRIORITY_DEFAULT,
+                                   pick_cancellable (self), answer_cb, answer_new (self));
       break;
     case N_KINDS:
     default:
@@ -251,7 +259,9 @@ operate (Worker *self)
     }
 
   if (self->cancellables->len > 0 && g_rand_int_range (self->rand, 0, 4) == 0)
-    g_cancellable_cancel (g_ptr_array_index (self->cancellables, g_rand_int_range (self->rand, 0, self->cancellables->len)));
+    g_cancellable_cancel (
+      g_ptr_array_index (self->cancellables,
+                         g_rand_int_range (self->rand, 0, self->cancellables->len)));
   if (g_rand_int_range (self->rand, 0, 4) == 0)
     g_main_context_iteration (self->context, FALSE);
 }
@@ -318,16 +328,23 @@ static void
 inject_failures (Fixture *fixture)
 {
   static const BsOperation operations[] = {
-    BS_OPERATION_WRITE, BS_OPERATION_REGISTER_KEY, BS_OPERATION_PERSIST, BS_OPERATION_DELETE_PERSISTED,
-    BS_OPERATION_DELETE_PERSISTED_KEYS, BS_OPERATION_SYNC_PERSISTED, BS_OPERATION_WRITE_ROOT,
+    BS_OPERATION_WRITE,
+    BS_OPERATION_REGISTER_KEY,
+    BS_OPERATION_PERSIST,
+    BS_OPERATION_DELETE_PERSISTED,
+    BS_OPERATION_DELETE_PERSISTED_KEYS,
+    BS_OPERATION_SYNC_PERSISTED,
+    BS_OPERATION_WRITE_ROOT,
   };
 
   for (guint i = 0; i < 10; i++)
     {
       BsOperation operation = operations[g_test_rand_int_range (0, G_N_ELEMENTS (operations))];
-      GatePoint point = operation == BS_OPERATION_WRITE_ROOT ? GATE_BEFORE : g_test_rand_int_range (0, 2);
+      GatePoint point =
+        operation == BS_OPERATION_WRITE_ROOT ? GATE_BEFORE : g_test_rand_int_range (0, 2);
 
-      gate_backing_fail (fixture->gates, operation, NULL, point, g_test_rand_int_range (1, 30), G_IO_ERROR_BUSY);
+      gate_backing_fail (fixture->gates, operation, NULL, point, g_test_rand_int_range (1, 30),
+                         G_IO_ERROR_BUSY);
     }
 }
 
@@ -337,7 +354,9 @@ check_round (Fixture *fixture, Worker *workers, BsTrackedPath **paths)
 {
   gate_backing_clear (fixture->gates);
   settle (fixture);
-  g_assert_cmpuint (bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (fixture->store)), ==, 0);
+  g_assert_cmpuint (bs_task_tracker_get_n_tasks (
+                      bs_backing_store_get_task_tracker (fixture->store)),
+                    ==, 0);
   gate_backing_assert_contract (fixture->gates);
   check_root (fixture->gates, BS_OPERATION_CLOSE, NULL, NULL);
   for (guint i = 0; i < N_PATHS; i++)
@@ -351,10 +370,12 @@ check_round (Fixture *fixture, Worker *workers, BsTrackedPath **paths)
       g_assert_true (success);
       root = bs_backing_store_load_root (fixture->store, paths[i], NULL, &error);
       g_assert_no_error (error);
-      g_assert_cmpuint (g_bytes_get_size (root) / KEY_LENGTH, ==, bs_tracked_path_get_n_keys (paths[i]));
+      g_assert_cmpuint (g_bytes_get_size (root) / KEY_LENGTH, ==,
+                        bs_tracked_path_get_n_keys (paths[i]));
       for (guint j = 0; j < BS_N_SHARDS; j++)
         for (guint k = 0; k < BS_N_MEMBER_FLAGS; k++)
-          if ((1 << k) & (BS_MEMBER_PINNED | BS_MEMBER_ADDED | BS_MEMBER_CLAIMED | BS_MEMBER_TO_DELETE))
+          if ((1 << k) &
+              (BS_MEMBER_PINNED | BS_MEMBER_ADDED | BS_MEMBER_CLAIMED | BS_MEMBER_TO_DELETE))
             g_assert_cmpuint (paths[i]->members.shards[j].n_flagged[k], ==, 0);
     }
   check_root (fixture->gates, BS_OPERATION_CLOSE, NULL, NULL);
@@ -376,7 +397,8 @@ stress (Fixture *fixture, gboolean cancels, gboolean fails)
 
       watchdog_start ();
       for (guint i = 0; i < G_N_ELEMENTS (checked); i++)
-        gate_backing_set_hook (fixture->gates, checked[i], GATE_AFTER, check_root, GINT_TO_POINTER (fails));
+        gate_backing_set_hook (fixture->gates, checked[i], GATE_AFTER, check_root,
+                               GINT_TO_POINTER (fails));
       if (fails)
         inject_failures (fixture);
       for (guint i = 0; i < N_THREADS; i++)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* Random operations from several threads against a model. Run with the seed
  * that it prints (--seed) to see the same operations again; -m slow for long. */
 
 #define N_THREADS 4
-#define N_OWN 4         /* items that only one thread uses */
-#define N_SHARED 4      /* items that all use */
+#define N_OWN 4    /* items that only one thread uses */
+#define N_SHARED 4 /* items that all use */
 #define N_PATHS 2
-#define N_PASSING 2     /* paths that are tracked and untracked */
+#define N_PASSING 2 /* paths that are tracked and untracked */
 
 typedef enum
 {
@@ -34,7 +35,7 @@ typedef struct
   guint item;
   guint path;
   gboolean adds;
-  Answer *answer;         /* owned; NULL when it was a blocking call */
+  Answer *answer; /* owned; NULL when it was a blocking call */
   gboolean success;
 } Step;
 
@@ -58,8 +59,8 @@ typedef struct
   BsItem *own[N_OWN];
   char *own_keys[N_OWN];
   Possible possible[N_OWN][N_PATHS];
-  GArray *steps;          /* of Step */
-  GPtrArray *answers;     /* owned Answer, of everything else */
+  GArray *steps;      /* of Step */
+  GPtrArray *answers; /* owned Answer, of everything else */
   GPtrArray *cancellables;
 } Worker;
 
@@ -75,19 +76,22 @@ static void
 assert_fair (const GError *error)
 {
   if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
-      !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND) && !g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT) &&
-      !g_error_matches (error, BS_ERROR, BS_ERROR_CLOSED) && !g_error_matches (error, BS_ERROR, BS_ERROR_BUSY))
+      !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND) &&
+      !g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT) &&
+      !g_error_matches (error, BS_ERROR, BS_ERROR_CLOSED) &&
+      !g_error_matches (error, BS_ERROR, BS_ERROR_BUSY))
     g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
 }
 
 /* The operation that the leaver cancels next. */
-static gpointer leaving;      /* owned, nullable; atomic */
-static int leaver_stops;      /* atomic */
+static gpointer leaving; /* owned, nullable; atomic */
+static int leaver_stops; /* atomic */
 
 static void
 let_leave (GCancellable *cancellable)
 {
-  g_autoptr (GCancellable) former = g_atomic_pointer_exchange (&leaving, cancellable != NULL ? g_object_ref (cancellable) : NULL);
+  g_autoptr (GCancellable) former =
+    g_atomic_pointer_exchange (&leaving, cancellable != NULL ? g_object_ref (cancellable) : NULL);
 }
 
 /* Cancels on a thread of its own, just when something is asked. */
@@ -157,9 +161,11 @@ change (Worker *self, gboolean adds, gboolean blocking)
     {
       step.answer = own ? g_new0 (Answer, 1) : answer_new (self);
       if (adds)
-        bs_item_persist_async (item, tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb, step.answer);
+        bs_item_persist_async (item, tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb,
+                               step.answer);
       else
-        bs_backing_store_delete_persisted_async (store, tracked, key, G_PRIORITY_DEFAULT, cancellable, answer_cb, step.answer);
+        bs_backing_store_delete_persisted_async (store, tracked, key, G_PRIORITY_DEFAULT,
+                                                 cancellable, answer_cb, step.answer);
     }
   if (own)
     g_array_append_val (self->steps, step);
@@ -182,9 +188,12 @@ change_many (Worker *self, gboolean blocking)
         bs_key_set_add (keys, key, NULL);
     }
   if (blocking)
-    bs_backing_store_delete_persisted_keys (self->fixture->store, tracked, keys, cancellable, &error);
+    bs_backing_store_delete_persisted_keys (self->fixture->store, tracked, keys, cancellable,
+                                            &error);
   else
-    bs_backing_store_delete_persisted_keys_async (self->fixture->store, tracked, keys, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer_new (self));
+    bs_backing_store_delete_persisted_keys_async (self->fixture->store, tracked, keys,
+                                                  G_PRIORITY_DEFAULT, cancellable, answer_cb,
+                                                  answer_new (self));
   assert_fair (error);
 }
 
@@ -212,14 +221,16 @@ save_there (Worker *self, BsTrackedPath *passing, gboolean blocking, GError **er
   if (blocking)
     bs_save_run (save, pick_cancellable (self), error);
   else
-    bs_save_run_async (save, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+    bs_save_run_async (save, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb,
+                       answer_new (self));
 }
 
 /* A path that others may untrack, or let go of, at any time. */
 static void
 come_and_go (Worker *self)
 {
-  g_autofree char *uri = g_strdup_printf ("gate:///coming/%u", g_rand_int_range (self->rand, 0, N_PASSING));
+  g_autofree char *uri =
+    g_strdup_printf ("gate:///coming/%u", g_rand_int_range (self->rand, 0, N_PASSING));
   g_autoptr (GFile) file = g_file_new_for_uri (uri);
   BsBackingStore *store = self->fixture->store;
   g_autoptr (GError) error = NULL;
@@ -237,22 +248,28 @@ come_and_go (Worker *self)
           if (blocking)
             bs_backing_store_untrack_path (store, passing, pick_cancellable (self), &error);
           else
-            bs_backing_store_untrack_path_async (store, passing, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+            bs_backing_store_untrack_path_async (store, passing, G_PRIORITY_DEFAULT,
+                                                 pick_cancellable (self), answer_cb,
+                                                 answer_new (self));
           break;
         case 1:
           if (blocking)
             bs_item_persist (item, passing, NULL, &error);
           else
-            bs_item_persist_async (item, passing, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+            bs_item_persist_async (item, passing, G_PRIORITY_DEFAULT, pick_cancellable (self),
+                                   answer_cb, answer_new (self));
           break;
         case 2:
           if (blocking)
             bs_backing_store_delete_persisted (store, passing, key, NULL, &error);
           else
-            bs_backing_store_delete_persisted_async (store, passing, key, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+            bs_backing_store_delete_persisted_async (store, passing, key, G_PRIORITY_DEFAULT,
+                                                     pick_cancellable (self), answer_cb,
+                                                     answer_new (self));
           break;
         case 3:
-          bs_backing_store_sync_async (store, passing, G_PRIORITY_DEFAULT, pick_cancellable (self), answer_cb, answer_new (self));
+          bs_backing_store_sync_async (store, passing, G_PRIORITY_DEFAULT, pick_cancellable (self),
+                                       answer_cb, answer_new (self));
           break;
         default:
           save_there (self, passing, blocking, &error);
@@ -290,25 +307,30 @@ operate (Worker *self)
       if (blocking)
         object = (GObject *) bs_pool_register (pool, tracked, key, NULL, &error);
       else
-        bs_pool_register_async (pool, tracked, key, priority, pick_cancellable (self), answer_cb, answer_new (self));
+        bs_pool_register_async (pool, tracked, key, priority, pick_cancellable (self), answer_cb,
+                                answer_new (self));
       break;
     case LOAD:
       if (blocking)
         bytes = bs_item_load (shared, NULL, &error);
       else
-        bs_item_load_async (shared, priority, pick_cancellable (self), answer_cb, answer_new (self));
+        bs_item_load_async (shared, priority, pick_cancellable (self), answer_cb,
+                            answer_new (self));
       break;
     case SYNC:
       if (blocking)
         bs_backing_store_sync (store, tracked, pick_cancellable (self), &error);
       else
-        bs_backing_store_sync_async (store, tracked, priority, pick_cancellable (self), answer_cb, answer_new (self));
+        bs_backing_store_sync_async (store, tracked, priority, pick_cancellable (self), answer_cb,
+                                     answer_new (self));
       break;
     case FUNCTION:
       if (blocking)
         bs_backing_store_run_in_thread (store, sync_inside, tracked, NULL, NULL, &error);
       else
-        bs_backing_store_run_in_thread_async (store, sync_inside, g_object_ref (tracked), g_object_unref, priority, pick_cancellable (self), answer_cb, answer_new (self));
+        bs_backing_store_run_in_thread_async (store, sync_inside, g_object_ref (tracked),
+                                              g_object_unref, priority, pick_cancellable (self),
+                                              answer_cb, answer_new (self));
       break;
     case DROP_AND_REGISTER:
       {
@@ -320,8 +342,10 @@ operate (Worker *self)
         if (bs_item_persist (item, tracked, NULL, &error))
           {
             g_clear_object (&item);
-            bs_pool_register_async (pool, tracked, short_key, priority, pick_cancellable (self), answer_cb, answer_new (self));
-            bs_backing_store_delete_persisted_async (store, tracked, short_key, priority, NULL, answer_cb, answer_new (self));
+            bs_pool_register_async (pool, tracked, short_key, priority, pick_cancellable (self),
+                                    answer_cb, answer_new (self));
+            bs_backing_store_delete_persisted_async (store, tracked, short_key, priority, NULL,
+                                                     answer_cb, answer_new (self));
           }
       }
       break;
@@ -329,7 +353,8 @@ operate (Worker *self)
       if (blocking)
         object = (GObject *) bs_pool_register_all (pool, tracked, NULL, &error);
       else
-        bs_pool_register_all_async (pool, tracked, priority, pick_cancellable (self), answer_cb, answer_new (self));
+        bs_pool_register_all_async (pool, tracked, priority, pick_cancellable (self), answer_cb,
+                                    answer_new (self));
       break;
     case TRIM:
       bs_pool_trim_async (pool, 0, priority, pick_cancellable (self), answer_cb, answer_new (self));
@@ -337,15 +362,19 @@ operate (Worker *self)
     case TRACK:
       if (blocking)
         {
-          object = (GObject *) bs_backing_store_track_path (store, bs_tracked_path_get_file (tracked), NULL, &error);
+          object =
+            (GObject *) bs_backing_store_track_path (store, bs_tracked_path_get_file (tracked),
+                                                     NULL, &error);
           g_assert_true (object == (GObject *) tracked);
         }
       else
         {
-          g_autofree char *uri = g_strdup_printf ("gate:///passing/%u", g_rand_int_range (self->rand, 0, 3));
+          g_autofree char *uri =
+            g_strdup_printf ("gate:///passing/%u", g_rand_int_range (self->rand, 0, 3));
           g_autoptr (GFile) file = g_file_new_for_uri (uri);
 
-          bs_backing_store_track_path_async (store, file, priority, pick_cancellable (self), answer_cb, answer_new (self));
+          bs_backing_store_track_path_async (store, file, priority, pick_cancellable (self),
+                                             answer_cb, answer_new (self));
         }
       break;
     case VERIFY:
@@ -355,7 +384,8 @@ operate (Worker *self)
         if (blocking)
           bs_verify_run (verify, pick_cancellable (self), &error);
         else
-          bs_verify_run_async (verify, priority, pick_cancellable (self), answer_cb, answer_new (self));
+          bs_verify_run_async (verify, priority, pick_cancellable (self), answer_cb,
+                               answer_new (self));
       }
       break;
     case COME_AND_GO:
@@ -368,7 +398,9 @@ operate (Worker *self)
   assert_fair (error);
 
   if (self->cancellables->len > 0 && g_rand_int_range (self->rand, 0, 4) == 0)
-    g_cancellable_cancel (g_ptr_array_index (self->cancellables, g_rand_int_range (self->rand, 0, self->cancellables->len)));
+    g_cancellable_cancel (
+      g_ptr_array_index (self->cancellables,
+                         g_rand_int_range (self->rand, 0, self->cancellables->len)));
   if (g_rand_int_range (self->rand, 0, 4) == 0)
     g_main_context_iteration (self->context, FALSE);
 }
@@ -457,7 +489,8 @@ check_worker (Worker *self)
 
         g_assert_true (self->possible[i][j] & (there ? MAYBE_PRESENT : MAYBE_ABSENT));
         if (self->possible[i][j] == MAYBE_PRESENT || self->possible[i][j] == MAYBE_ABSENT)
-          g_assert_cmpint (bs_tracked_path_contains_key (self->paths[j], self->own_keys[i]), ==, there);
+          g_assert_cmpint (bs_tracked_path_contains_key (self->paths[j], self->own_keys[i]), ==,
+                           there);
       }
 }
 
@@ -469,7 +502,9 @@ check_round (Fixture *fixture, Worker *workers, BsTrackedPath **paths, BsItem **
 
   gate_backing_clear (fixture->gates);
   settle (fixture);
-  g_assert_cmpuint (bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (fixture->store)), ==, 0);
+  g_assert_cmpuint (bs_task_tracker_get_n_tasks (
+                      bs_backing_store_get_task_tracker (fixture->store)),
+                    ==, 0);
   gate_backing_assert_contract (fixture->gates);
   for (guint i = 0; i < N_THREADS; i++)
     check_worker (&workers[i]);
@@ -494,7 +529,11 @@ check_round (Fixture *fixture, Worker *workers, BsTrackedPath **paths, BsItem **
 }
 
 static void
-worker_init (Worker *self, Fixture *fixture, BsTrackedPath **paths, BsItem **shared, guint n_operations)
+worker_init (Worker *self,
+             Fixture *fixture,
+             BsTrackedPath **paths,
+             BsItem **shared,
+             guint n_operations)
 {
   memset (self, 0, sizeof *self);
   self->fixture = fixture;
@@ -535,14 +574,23 @@ static void
 inject_failures (Fixture *fixture)
 {
   static const BsOperation operations[] = {
-    BS_OPERATION_WRITE, BS_OPERATION_REGISTER_KEY, BS_OPERATION_REGISTER_KEYS, BS_OPERATION_PERSIST,
-    BS_OPERATION_DELETE_PERSISTED, BS_OPERATION_DELETE_PERSISTED_KEYS, BS_OPERATION_SYNC_PERSISTED,
-    BS_OPERATION_SANITIZE_PATH, BS_OPERATION_WRITE_ROOT, BS_OPERATION_VERIFY_PERSISTED,
+    BS_OPERATION_WRITE,
+    BS_OPERATION_REGISTER_KEY,
+    BS_OPERATION_REGISTER_KEYS,
+    BS_OPERATION_PERSIST,
+    BS_OPERATION_DELETE_PERSISTED,
+    BS_OPERATION_DELETE_PERSISTED_KEYS,
+    BS_OPERATION_SYNC_PERSISTED,
+    BS_OPERATION_SANITIZE_PATH,
+    BS_OPERATION_WRITE_ROOT,
+    BS_OPERATION_VERIFY_PERSISTED,
   };
 
   for (guint i = 0; i < 10; i++)
-    gate_backing_fail (fixture->gates, operations[g_test_rand_int_range (0, G_N_ELEMENTS (operations))], NULL,
-                       g_test_rand_int_range (0, 2), g_test_rand_int_range (1, 40), G_IO_ERROR_BUSY);
+    gate_backing_fail (fixture->gates,
+                       operations[g_test_rand_int_range (0, G_N_ELEMENTS (operations))], NULL,
+                       g_test_rand_int_range (0, 2), g_test_rand_int_range (1, 40),
+                       G_IO_ERROR_BUSY);
 }
 
 /* `rounds` of them, and in the end nothing is left. */

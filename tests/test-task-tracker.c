@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 static BsTaskTracker *
@@ -13,7 +14,9 @@ test_counts (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) first = insert (fixture, "a");
   g_autoptr (BsItem) second = insert (fixture, "b");
   BsTaskTracker *tracker = get_tracker (fixture);
-  Answer answers[2] = { 0, };
+  Answer answers[2] = {
+    0,
+  };
   guint n_tasks;
 
   settle (fixture);
@@ -49,7 +52,9 @@ test_notify (Fixture *fixture, gconstpointer data)
   g_signal_connect (tracker, "notify::n-tasks", G_CALLBACK (last_n_tasks_cb), &told);
   for (guint i = 0; i < 20; i++)
     {
-      Answer answers[10] = { 0, };
+      Answer answers[10] = {
+        0,
+      };
 
       bs_task_tracker_hold (tracker);
       wait_until (told > 0);
@@ -111,7 +116,9 @@ static void
 test_reopened_while_waiting (Fixture *fixture, gconstpointer data)
 {
   BsTaskTracker *tracker = get_tracker (fixture);
-  Answer wait = { 0, };
+  Answer wait = {
+    0,
+  };
 
   bs_task_tracker_hold (tracker);
   bs_task_tracker_close (tracker);
@@ -127,11 +134,14 @@ static void
 test_hold (Fixture *fixture, gconstpointer data)
 {
   BsTaskTracker *tracker = get_tracker (fixture);
-  Answer waits[2] = { 0, };
+  Answer waits[2] = {
+    0,
+  };
 
   bs_task_tracker_hold (tracker);
   bs_task_tracker_hold (tracker);
-  bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &waits[0]);
+  bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                        &waits[0]);
   bs_task_tracker_wait_async (tracker, NULL, answer_cb, &waits[1]);
   bs_task_tracker_release (tracker);
   g_assert_false (answer_is_there (&waits[0]));
@@ -149,8 +159,10 @@ test_cancel (Fixture *fixture, gconstpointer data)
   Answer left = { 0, }, stays = { 0, };
 
   bs_task_tracker_hold (tracker);
-  bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, cancellable, answer_cb, &left);
-  bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &stays);
+  bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, cancellable, answer_cb,
+                                        &left);
+  bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                        &stays);
   g_cancellable_cancel (cancellable);
   answer_cancelled (&left);
   g_assert_false (bs_task_tracker_wait (tracker, cancellable, &error));
@@ -186,13 +198,16 @@ static void
 test_covers_deletions (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = NULL;
-  Answer wait = { 0, };
+  Answer wait = {
+    0,
+  };
 
   for (guint i = 0; i < 50; i++)
     {
       item = insert_written (fixture, "a");
       g_clear_object (&item);
-      bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &wait);
+      bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                            &wait);
       answer_ok (&wait);
       g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
       bs_task_tracker_reopen (get_tracker (fixture));

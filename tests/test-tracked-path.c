@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A tracked path is a directory, not a name: what a store makes of it. */
 
@@ -18,8 +19,8 @@ typedef struct
   BsPool *pool;
   BsTrackedPath *tracked;
   BsItem *item;
-  char *aside;        /* a free name beside the path's */
-  char *link;         /* leads to the path's parent */
+  char *aside; /* a free name beside the path's */
+  char *link;  /* leads to the path's parent */
 } Case;
 
 static BsTrackedPath *
@@ -123,19 +124,20 @@ count_cb (GObject *object, GParamSpec *pspec, gpointer data)
   (*(guint *) data)++;
 }
 
-#define run_until(condition)                   \
-  G_STMT_START                                 \
-  {                                            \
-    while (!(condition))                       \
-      g_main_context_iteration (NULL, FALSE);  \
-  }                                            \
+#define run_until(condition)                                                                       \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    while (!(condition))                                                                           \
+      g_main_context_iteration (NULL, FALSE);                                                      \
+  }                                                                                                \
   G_STMT_END
 
 static void
 test_names (Case *self, gconstpointer data)
 {
   g_autofree char *linked = get_linked_name (self);
-  g_autofree char *spelled = g_strconcat (self->files.path_name, "/../", strrchr (self->files.path_name, '/') + 1, NULL);
+  g_autofree char *spelled =
+    g_strconcat (self->files.path_name, "/../", strrchr (self->files.path_name, '/') + 1, NULL);
   g_autoptr (BsTrackedPath) by_link = NULL;
   g_autoptr (BsTrackedPath) by_spelling = NULL;
   GFile *first = bs_tracked_path_get_file (self->tracked);
@@ -337,7 +339,9 @@ test_read_only (Case *self, gconstpointer data)
   save_ok (self, tracked, self->item);
   g_assert_true (bs_backing_store_untrack_path (self->store, tracked, NULL, NULL));
   g_clear_object (&tracked);
-  g_assert_cmpint (mount ("none", mount_get_path (bound), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
+  g_assert_cmpint (mount ("none", mount_get_path (bound), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY,
+                          NULL),
+                   ==, 0);
 
   tracked = track (self, bound_name);
   g_assert_false (bs_tracked_path_get_writable (tracked));
@@ -372,7 +376,8 @@ tracked_cb (GObject *object, GAsyncResult *result, gpointer data)
 {
   Tracking *self = data;
 
-  self->tracked = bs_backing_store_track_path_finish (BS_BACKING_STORE (object), result, &self->error);
+  self->tracked =
+    bs_backing_store_track_path_finish (BS_BACKING_STORE (object), result, &self->error);
   self->done = TRUE;
 }
 
@@ -381,7 +386,8 @@ track_start (Case *self, Tracking *tracking, const char *name, GCancellable *can
 {
   g_autoptr (GFile) file = g_file_new_for_path (name);
 
-  bs_backing_store_track_path_async (self->store, file, G_PRIORITY_DEFAULT, cancellable, tracked_cb, tracking);
+  bs_backing_store_track_path_async (self->store, file, G_PRIORITY_DEFAULT, cancellable, tracked_cb,
+                                     tracking);
 }
 
 static void
@@ -400,7 +406,8 @@ test_at_once (Case *self, gconstpointer data)
   int code = g_strcmp0 (fails, "fails") == 0 ? G_IO_ERROR_NO_SPACE : G_IO_ERROR_CANCELLED;
   g_autofree char *linked = get_linked_name (self);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  g_autoptr (GError) wanted = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "so the test wants it");
+  g_autoptr (GError) wanted =
+    g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "so the test wants it");
   Tracking first = { NULL, }, second = { NULL, }, third = { NULL, };
   guint n_scans = bs_fault_backing_get_count (self->faults, BS_OPERATION_SANITIZE_PATH);
 
@@ -425,7 +432,8 @@ test_at_once (Case *self, gconstpointer data)
     g_assert_true (first.tracked == second.tracked);
   else
     g_assert_error (first.error, G_IO_ERROR, code);
-  g_assert_cmpuint (bs_fault_backing_get_count (self->faults, BS_OPERATION_SANITIZE_PATH), ==, n_scans + (fails != NULL ? 2 : 1));
+  g_assert_cmpuint (bs_fault_backing_get_count (self->faults, BS_OPERATION_SANITIZE_PATH), ==,
+                    n_scans + (fails != NULL ? 2 : 1));
 
   tracking_clear (&first);
   tracking_clear (&second);
@@ -455,7 +463,8 @@ test_during_release (Case *self, gconstpointer data)
 
   bs_fault_backing_hold (self->faults, BS_OPERATION_RELEASE_PATH);
   if (untracks)
-    bs_backing_store_untrack_path_async (self->store, self->tracked, G_PRIORITY_DEFAULT, NULL, done_cb, &done);
+    bs_backing_store_untrack_path_async (self->store, self->tracked, G_PRIORITY_DEFAULT, NULL,
+                                         done_cb, &done);
   else
     g_clear_object (&self->tracked);
   run_until (bs_fault_backing_get_count (self->faults, BS_OPERATION_RELEASE_PATH) > n_releases);
@@ -481,13 +490,17 @@ static void
 test_untrack_fails (Case *self, gconstpointer data)
 {
   g_autofree char *linked = get_linked_name (self);
-  g_autoptr (GError) wanted = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_BUSY, "so the test wants it");
-  Tracking tracking = { NULL, };
+  g_autoptr (GError) wanted =
+    g_error_new_literal (G_IO_ERROR, G_IO_ERROR_BUSY, "so the test wants it");
+  Tracking tracking = {
+    NULL,
+  };
   guint n_releases = bs_fault_backing_get_count (self->faults, BS_OPERATION_RELEASE_PATH);
 
   bs_fault_backing_hold (self->faults, BS_OPERATION_RELEASE_PATH);
   bs_fault_backing_fail (self->faults, BS_OPERATION_RELEASE_PATH, NULL, 1, wanted);
-  bs_backing_store_untrack_path_async (self->store, self->tracked, G_PRIORITY_DEFAULT, NULL, NULL, NULL);
+  bs_backing_store_untrack_path_async (self->store, self->tracked, G_PRIORITY_DEFAULT, NULL, NULL,
+                                       NULL);
   run_until (bs_fault_backing_get_count (self->faults, BS_OPERATION_RELEASE_PATH) > n_releases);
   track_start (self, &tracking, linked, NULL);
   bs_fault_backing_release (self->faults, BS_OPERATION_RELEASE_PATH);
@@ -512,7 +525,8 @@ track_in_commit (BsSave *save, GCancellable *cancellable, gpointer data, GError 
   g_autofree char *linked = get_linked_name (self);
   g_autoptr (GFile) file = g_file_new_for_path (linked);
 
-  bs_backing_store_untrack_path_async (self->store, self->tracked, G_PRIORITY_DEFAULT, NULL, done_cb, &in_commit->untracked);
+  bs_backing_store_untrack_path_async (self->store, self->tracked, G_PRIORITY_DEFAULT, NULL,
+                                       done_cb, &in_commit->untracked);
   g_assert_null (bs_backing_store_track_path (self->store, file, NULL, &in_commit->error));
 
   return TRUE;
@@ -522,7 +536,9 @@ track_in_commit (BsSave *save, GCancellable *cancellable, gpointer data, GError 
 static void
 test_in_commit (Case *self, gconstpointer data)
 {
-  InCommit in_commit = { self, };
+  InCommit in_commit = {
+    self,
+  };
   g_autoptr (BsSave) save = bs_save_new (self->store, self->tracked);
   g_autoptr (GError) error = NULL;
 
@@ -543,17 +559,23 @@ main (int argc, char *argv[])
   g_test_add ("/tracked-path/names", Case, NULL, begin, test_names, end);
   g_test_add ("/tracked-path/renamed", Case, NULL, begin, test_renamed, end);
   g_test_add ("/tracked-path/sync-moved", Case, NULL, begin, test_sync_moved, end);
-  g_test_add ("/tracked-path/moved-during-save/root", Case, GINT_TO_POINTER (FALSE), begin, test_moved_during_save, end);
-  g_test_add ("/tracked-path/moved-during-save/commit", Case, GINT_TO_POINTER (TRUE), begin, test_moved_during_save, end);
+  g_test_add ("/tracked-path/moved-during-save/root", Case, GINT_TO_POINTER (FALSE), begin,
+              test_moved_during_save, end);
+  g_test_add ("/tracked-path/moved-during-save/commit", Case, GINT_TO_POINTER (TRUE), begin,
+              test_moved_during_save, end);
   g_test_add ("/tracked-path/missing", Case, NULL, begin, test_missing, end);
-  g_test_add ("/tracked-path/scratch-gone/persist", Case, GINT_TO_POINTER (FALSE), begin, test_scratch_gone, end);
-  g_test_add ("/tracked-path/scratch-gone/save", Case, GINT_TO_POINTER (TRUE), begin, test_scratch_gone, end);
+  g_test_add ("/tracked-path/scratch-gone/persist", Case, GINT_TO_POINTER (FALSE), begin,
+              test_scratch_gone, end);
+  g_test_add ("/tracked-path/scratch-gone/save", Case, GINT_TO_POINTER (TRUE), begin,
+              test_scratch_gone, end);
   g_test_add ("/tracked-path/read-only", Case, NULL, begin, test_read_only, end);
   g_test_add ("/tracked-path/at-once/shared", Case, NULL, begin, test_at_once, end);
   g_test_add ("/tracked-path/at-once/fails", Case, "fails", begin, test_at_once, end);
   g_test_add ("/tracked-path/at-once/cancelled", Case, "cancelled", begin, test_at_once, end);
-  g_test_add ("/tracked-path/during-untrack", Case, GINT_TO_POINTER (TRUE), begin, test_during_release, end);
-  g_test_add ("/tracked-path/during-release", Case, GINT_TO_POINTER (FALSE), begin, test_during_release, end);
+  g_test_add ("/tracked-path/during-untrack", Case, GINT_TO_POINTER (TRUE), begin,
+              test_during_release, end);
+  g_test_add ("/tracked-path/during-release", Case, GINT_TO_POINTER (FALSE), begin,
+              test_during_release, end);
   g_test_add ("/tracked-path/untrack-fails", Case, NULL, begin, test_untrack_fails, end);
   g_test_add ("/tracked-path/in-commit", Case, NULL, begin, test_in_commit, end);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
 /* Verifications, beside everything else that may happen at the path. */
@@ -48,7 +49,9 @@ run_async (BsVerify *verify, GCancellable *cancellable, Answer *answer)
 static void
 run_ok (BsVerify *verify)
 {
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   run_async (verify, NULL, &answer);
   answer_ok (&answer);
@@ -93,7 +96,9 @@ find_key (Fixture *fixture, Place *place, gboolean called)
 static void
 test_good (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
 
   place_set_up (&place, fixture);
@@ -131,7 +136,9 @@ test_empty (Fixture *fixture, gconstpointer data)
 static void
 test_bad (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (BsItem) item = NULL;
@@ -175,15 +182,21 @@ test_bad (Fixture *fixture, gconstpointer data)
 static void
 test_impossible (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (BsItem) item = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   place_set_up (&place, fixture);
-  gate_backing_fail (fixture->gates, VERIFY, place.keys[5], GATE_BEFORE, 1, G_IO_ERROR_PERMISSION_DENIED);
-  gate_backing_fail (fixture->gates, VERIFY, place.keys[6], GATE_AFTER, 1, G_IO_ERROR_PERMISSION_DENIED);
+  gate_backing_fail (fixture->gates, VERIFY, place.keys[5], GATE_BEFORE, 1,
+                     G_IO_ERROR_PERMISSION_DENIED);
+  gate_backing_fail (fixture->gates, VERIFY, place.keys[6], GATE_AFTER, 1,
+                     G_IO_ERROR_PERMISSION_DENIED);
   gate_backing_spoil (fixture->gates, place.file, place.keys[7]);
   verify = bs_verify_new (fixture->store, place.tracked);
   run_async (verify, NULL, &answer);
@@ -192,7 +205,8 @@ test_impossible (Fixture *fixture, gconstpointer data)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
   g_assert_nonnull (strstr (error->message, "2 of 40 keys"));
   g_assert_nonnull (strstr (error->message, "gate:///verified"));
-  g_assert_true (strstr (error->message, place.keys[5]) != NULL || strstr (error->message, place.keys[6]) != NULL);
+  g_assert_true (strstr (error->message, place.keys[5]) != NULL ||
+                 strstr (error->message, place.keys[6]) != NULL);
   g_clear_error (&error);
   assert_figures (verify, N_KEYS, N_KEYS, 1);
   g_assert_cmpuint (count_checks (fixture), ==, N_KEYS);
@@ -215,7 +229,9 @@ test_bounded (Fixture *fixture, gconstpointer data)
   g_autoptr (BsTrackedPath) tracked = NULL;
   g_autoptr (BsVerify) verify = NULL;
   guint n_keys = 1500, n_queues = 0;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   for (guint i = 0; i < n_keys; i++)
     {
@@ -238,7 +254,9 @@ test_bounded (Fixture *fixture, gconstpointer data)
       g_mutex_unlock (&fixture->store->shards[i].mutex);
     }
   g_assert_cmpuint (n_queues, ==, fixture->n_threads);
-  g_assert_cmpuint (bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (fixture->store)), ==, 1 + fixture->n_threads);
+  g_assert_cmpuint (bs_task_tracker_get_n_tasks (
+                      bs_backing_store_get_task_tracker (fixture->store)),
+                    ==, 1 + fixture->n_threads);
   gate_backing_release (fixture->gates, VERIFY, NULL, GATE_BEFORE);
   answer_ok (&answer);
 
@@ -252,7 +270,9 @@ test_bounded (Fixture *fixture, gconstpointer data)
 static void
 test_beside_others (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (BsItem) item = NULL;
   Answer run = { 0, }, delete = { 0, }, persist = { 0, }, registered = { 0, };
@@ -265,8 +285,10 @@ test_beside_others (Fixture *fixture, gconstpointer data)
   run_async (verify, NULL, &run);
   gate_backing_wait_held (fixture->gates, VERIFY, NULL, GATE_BEFORE, fixture->n_threads);
   key = find_key (fixture, &place, TRUE);
-  bs_pool_register_async (fixture->pool, place.tracked, key, G_PRIORITY_DEFAULT, NULL, answer_cb, &registered);
-  bs_backing_store_delete_persisted_async (fixture->store, place.tracked, key, G_PRIORITY_DEFAULT, NULL, answer_cb, &delete);
+  bs_pool_register_async (fixture->pool, place.tracked, key, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                          &registered);
+  bs_backing_store_delete_persisted_async (fixture->store, place.tracked, key, G_PRIORITY_DEFAULT,
+                                           NULL, answer_cb, &delete);
   g_assert_false (answer_is_there (&delete));
   gate_backing_release (fixture->gates, VERIFY, NULL, GATE_BEFORE);
   item = answer_pointer (&registered);
@@ -281,7 +303,8 @@ test_beside_others (Fixture *fixture, gconstpointer data)
   gate_backing_reset_log (fixture->gates);
   gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_AFTER);
   bs_backing_store_set_max_threads (fixture->store, 3);
-  bs_backing_store_delete_persisted_async (fixture->store, place.tracked, key, G_PRIORITY_DEFAULT, NULL, answer_cb, &delete);
+  bs_backing_store_delete_persisted_async (fixture->store, place.tracked, key, G_PRIORITY_DEFAULT,
+                                           NULL, answer_cb, &delete);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_AFTER, 1);
   run_async (verify, NULL, &run);
   wait_until (bs_verify_get_n_done (verify) == N_KEYS - 1);
@@ -321,11 +344,15 @@ test_persist_behind_bad (Fixture *fixture, gconstpointer data)
 static void
 test_deleted_meanwhile (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
-  Answer run = { 0, };
+  Answer run = {
+    0,
+  };
   guint n_held = 0;
 
   place_set_up (&place, fixture);
@@ -380,7 +407,8 @@ test_all_gone (Fixture *fixture, gconstpointer data)
   run_async (verify, NULL, &run);
   gate_backing_wait_held (fixture->gates, VERIFY, NULL, GATE_BEFORE, fixture->n_threads);
   /* Keys whose deletion is held up are deleted when they have been checked. */
-  bs_backing_store_delete_persisted_keys_async (fixture->store, tracked, keys, G_PRIORITY_HIGH, NULL, answer_cb, &bulk);
+  bs_backing_store_delete_persisted_keys_async (fixture->store, tracked, keys, G_PRIORITY_HIGH,
+                                                NULL, answer_cb, &bulk);
   bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
   wait_until (bs_tracked_path_get_n_keys (tracked) == fixture->n_threads);
   gate_backing_release (fixture->gates, VERIFY, NULL, GATE_BEFORE);
@@ -397,7 +425,9 @@ test_all_gone (Fixture *fixture, gconstpointer data)
 static void
 test_sync_meanwhile (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   Answer run = { 0, }, sync = { 0, };
   const char *key;
@@ -410,7 +440,8 @@ test_sync_meanwhile (Fixture *fixture, gconstpointer data)
   run_async (verify, NULL, &run);
   gate_backing_wait_held (fixture->gates, VERIFY, NULL, GATE_BEFORE, fixture->n_threads);
   key = find_key (fixture, &place, TRUE);
-  bs_backing_store_sync_async (fixture->store, place.tracked, G_PRIORITY_HIGH, NULL, answer_cb, &sync);
+  bs_backing_store_sync_async (fixture->store, place.tracked, G_PRIORITY_HIGH, NULL, answer_cb,
+                               &sync);
   g_assert_false (answer_is_there (&sync));
 
   /* The next ones stand at a gate of their own. */
@@ -424,7 +455,8 @@ test_sync_meanwhile (Fixture *fixture, gconstpointer data)
   gate_backing_release (fixture->gates, VERIFY, NULL, GATE_BEFORE);
   answer_ok (&run);
   assert_figures (verify, N_KEYS, N_KEYS, N_KEYS);
-  bs_backing_store_sync_async (fixture->store, place.tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &sync);
+  bs_backing_store_sync_async (fixture->store, place.tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                               &sync);
   answer_ok (&sync);
   for (guint i = 0; i < N_KEYS; i++)
     g_assert_true (gate_backing_is_durable (fixture->gates, place.file, place.keys[i]));
@@ -433,7 +465,9 @@ test_sync_meanwhile (Fixture *fixture, gconstpointer data)
 static void
 test_untrack_meanwhile (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   Answer run = { 0, }, untrack = { 0, }, late = { 0, };
   g_autofree char *log = NULL;
@@ -443,8 +477,10 @@ test_untrack_meanwhile (Fixture *fixture, gconstpointer data)
   gate_backing_hold (fixture->gates, VERIFY, NULL, GATE_BEFORE);
   bs_verify_run_async (verify, G_PRIORITY_LOW, NULL, answer_cb, &run);
   gate_backing_wait_held (fixture->gates, VERIFY, NULL, GATE_BEFORE, fixture->n_threads);
-  bs_backing_store_untrack_path_async (fixture->store, place.tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untrack);
-  bs_backing_store_sync_async (fixture->store, place.tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &late);
+  bs_backing_store_untrack_path_async (fixture->store, place.tracked, G_PRIORITY_DEFAULT, NULL,
+                                       answer_cb, &untrack);
+  bs_backing_store_sync_async (fixture->store, place.tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                               &late);
   answer_fails (&late, BS_ERROR, BS_ERROR_CLOSED);
   gate_backing_release (fixture->gates, VERIFY, NULL, GATE_BEFORE);
   answer_ok (&run);
@@ -464,7 +500,9 @@ test_untrack_meanwhile (Fixture *fixture, gconstpointer data)
 static void
 test_untrack_cancelled (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   Answer run = { 0, }, untrack = { 0, };
@@ -475,7 +513,8 @@ test_untrack_cancelled (Fixture *fixture, gconstpointer data)
   gate_backing_hold (fixture->gates, VERIFY, NULL, GATE_BEFORE);
   run_async (verify, cancellable, &run);
   gate_backing_wait_held (fixture->gates, VERIFY, NULL, GATE_BEFORE, fixture->n_threads);
-  bs_backing_store_untrack_path_async (fixture->store, place.tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &untrack);
+  bs_backing_store_untrack_path_async (fixture->store, place.tracked, G_PRIORITY_DEFAULT, NULL,
+                                       answer_cb, &untrack);
   g_cancellable_cancel (cancellable);
   g_assert_false (answer_is_there (&untrack));
   gate_backing_release (fixture->gates, VERIFY, NULL, GATE_BEFORE);
@@ -487,7 +526,9 @@ test_untrack_cancelled (Fixture *fixture, gconstpointer data)
 static void
 test_close_meanwhile (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   Answer run = { 0, }, close = { 0, };
 
@@ -509,12 +550,18 @@ test_close_meanwhile (Fixture *fixture, gconstpointer data)
 static void
 test_cancelled_before (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
-  Answer run = { 0, };
-  Plug plug = { 0, };
+  Answer run = {
+    0,
+  };
+  Plug plug = {
+    0,
+  };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -545,10 +592,14 @@ test_cancelled_running (Fixture *fixture, gconstpointer data)
 {
   for (guint stubborn = 0; stubborn < 2; stubborn++)
     {
-      g_auto (Place) place = { NULL, };
+      g_auto (Place) place = {
+        NULL,
+      };
       g_autoptr (BsVerify) verify = NULL;
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      Answer run = { 0, };
+      Answer run = {
+        0,
+      };
 
       place_set_up (&place, fixture);
       for (guint i = 0; i < N_KEYS; i++)
@@ -566,7 +617,8 @@ test_cancelled_running (Fixture *fixture, gconstpointer data)
 
       /* Checks under way are waited for, and their findings count. */
       g_assert_cmpuint (count_checks (fixture), ==, fixture->n_threads);
-      assert_figures (verify, N_KEYS, stubborn ? fixture->n_threads : 0, stubborn ? fixture->n_threads : 0);
+      assert_figures (verify, N_KEYS, stubborn ? fixture->n_threads : 0,
+                      stubborn ? fixture->n_threads : 0);
       g_assert_cmpfloat (bs_verify_get_fraction (verify), <, 1.0);
       run_ok (verify);
       g_assert_cmpuint (bs_tracked_path_get_n_keys (place.tracked), ==, 0);
@@ -581,7 +633,9 @@ test_cancelled_late (Fixture *fixture, gconstpointer data)
   g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer run = { 0, };
+  Answer run = {
+    0,
+  };
 
   gate_backing_hold (fixture->gates, VERIFY, key, GATE_AFTER);
   run_async (verify, cancellable, &run);
@@ -596,7 +650,9 @@ test_cancelled_late (Fixture *fixture, gconstpointer data)
 static void
 test_busy (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GError) error = NULL;
   Answer run = { 0, }, second = { 0, };
@@ -624,7 +680,9 @@ test_two (Fixture *fixture, gconstpointer data)
   g_autoptr (BsVerify) second = bs_verify_new (fixture->store, fixture->tracked);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer runs[2] = { 0, };
+  Answer runs[2] = {
+    0,
+  };
 
   for (guint i = 0; i < 2; i++)
     {
@@ -665,9 +723,13 @@ run_in_callback (GObject *source, GAsyncResult *result, gpointer data)
 static void
 test_again_in_callback (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
-  Answer answer = { 0, };
+  Answer answer = {
+    0,
+  };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -680,9 +742,13 @@ test_again_in_callback (Fixture *fixture, gconstpointer data)
 static void
 test_last_reference (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   BsVerify *verify;
-  Answer run = { 0, };
+  Answer run = {
+    0,
+  };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -718,9 +784,13 @@ verify_in_thread (gpointer data)
 static void
 test_blocking (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
-  Answer tasks[6] = { 0, };
+  Answer tasks[6] = {
+    0,
+  };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -731,8 +801,10 @@ test_blocking (Fixture *fixture, gconstpointer data)
 
   /* Every thread is inside one. */
   for (guint i = 0; i < G_N_ELEMENTS (tasks); i++)
-    bs_backing_store_run_in_thread_async (fixture->store, verify_in_task, bs_verify_new (fixture->store, place.tracked), g_object_unref,
-                                          G_PRIORITY_DEFAULT, NULL, answer_cb, &tasks[i]);
+    bs_backing_store_run_in_thread_async (fixture->store, verify_in_task,
+                                          bs_verify_new (fixture->store, place.tracked),
+                                          g_object_unref, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                          &tasks[i]);
   for (guint i = 0; i < G_N_ELEMENTS (tasks); i++)
     answer_ok (&tasks[i]);
 }
@@ -751,9 +823,12 @@ test_in_function (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
-  Answer sync = { 0, };
+  Answer sync = {
+    0,
+  };
 
-  gate_backing_set_hook (fixture->gates, BS_OPERATION_SYNC_PERSISTED, GATE_BEFORE, verify_in_hook, verify);
+  gate_backing_set_hook (fixture->gates, BS_OPERATION_SYNC_PERSISTED, GATE_BEFORE, verify_in_hook,
+                         verify);
   sync_async (fixture, NULL, &sync);
   answer_ok (&sync);
   g_assert_cmpuint (count_checks (fixture), ==, 0);
@@ -765,9 +840,13 @@ test_in_function (Fixture *fixture, gconstpointer data)
 static void
 test_slow_key (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
-  Answer run = { 0, };
+  Answer run = {
+    0,
+  };
   Blocking blocking;
 
   place_set_up (&place, fixture);
@@ -788,12 +867,16 @@ test_slow_key (Fixture *fixture, gconstpointer data)
 static void
 test_priority (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = { NULL, };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (BsItem) item = insert (fixture, "a");
   Answer run = { 0, }, write = { 0, };
   g_autofree char *log = NULL;
-  Plug plug = { 0, };
+  Plug plug = {
+    0,
+  };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -812,7 +895,7 @@ test_priority (Fixture *fixture, gconstpointer data)
 typedef struct
 {
   GThread *thread;
-  double value;         /* of the property, when it was last notified */
+  double value; /* of the property, when it was last notified */
 } Watch;
 
 static void
@@ -830,10 +913,15 @@ notify_cb (BsVerify *verify, GParamSpec *pspec, gpointer data)
 static void
 test_notify (Fixture *fixture, gconstpointer data)
 {
-  const char *names[] = { "notify::n-total", "notify::n-done", "notify::n-bad", "notify::fraction" };
+  const char *names[] = { "notify::n-total", "notify::n-done", "notify::n-bad",
+                          "notify::fraction" };
   const double ends[] = { N_KEYS, N_KEYS, 1, 1 };
-  Watch watches[G_N_ELEMENTS (names)] = { 0, };
-  g_auto (Place) place = { NULL, };
+  Watch watches[G_N_ELEMENTS (names)] = {
+    0,
+  };
+  g_auto (Place) place = {
+    NULL,
+  };
   g_autoptr (BsVerify) verify = NULL;
   guint64 n_total, n_done, n_bad;
 
@@ -865,7 +953,9 @@ test_wrong_path (Fixture *fixture, gconstpointer data)
   g_autoptr (BsBackingStore) other = bs_backing_store_new (backing);
   g_autoptr (BsVerify) verify = bs_verify_new (other, fixture->tracked);
   g_autoptr (GError) error = NULL;
-  Answer run = { 0, };
+  Answer run = {
+    0,
+  };
 
   g_assert_false (bs_verify_run (verify, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
@@ -903,14 +993,20 @@ test_nothing_to_check (void)
 static void
 test_main_context (void)
 {
-  Fixture fixture = { NULL, };
+  Fixture fixture = {
+    NULL,
+  };
 
   fixture_start (&fixture, &two_threads, g_main_context_default ());
   {
-    g_auto (Place) place = { NULL, };
+    g_auto (Place) place = {
+      NULL,
+    };
     g_autoptr (BsVerify) verify = NULL;
     GThread *thread;
-    Answer tasks[3] = { 0, };
+    Answer tasks[3] = {
+      0,
+    };
 
     place_set_up (&place, &fixture);
     gate_backing_spoil (fixture.gates, place.file, place.keys[0]);
@@ -924,14 +1020,17 @@ test_main_context (void)
     g_assert_true (gate_backing_get_thread (fixture.gates, VERIFY) == g_thread_self ());
 
     thread = g_thread_new ("verify", verify_in_thread, verify);
-    wait_until (bs_verify_get_n_done (verify) == N_KEYS - 1 && count_checks (&fixture) == 3 * N_KEYS - 2);
+    wait_until (bs_verify_get_n_done (verify) == N_KEYS - 1 &&
+                count_checks (&fixture) == 3 * N_KEYS - 2);
     g_thread_join (thread);
     g_assert_true (gate_backing_get_thread (fixture.gates, VERIFY) == g_thread_self ());
 
     /* Functions of the application run there too. */
     for (guint i = 0; i < G_N_ELEMENTS (tasks); i++)
-      bs_backing_store_run_in_thread_async (fixture.store, verify_in_task, bs_verify_new (fixture.store, place.tracked), g_object_unref,
-                                            G_PRIORITY_DEFAULT, NULL, answer_cb, &tasks[i]);
+      bs_backing_store_run_in_thread_async (fixture.store, verify_in_task,
+                                            bs_verify_new (fixture.store, place.tracked),
+                                            g_object_unref, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                            &tasks[i]);
     for (guint i = 0; i < G_N_ELEMENTS (tasks); i++)
       answer_ok (&tasks[i]);
   }

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Checks that comments, documentation and messages open with a noun of the code.
 
 Arguments are folders. A pronoun as the subject sends the reader back to look for its noun.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool-fixture.h"
 
 /* Contents near their end in memory are written before they must leave. */
@@ -16,7 +17,11 @@ unref_items (BsItem **items, guint n)
 }
 
 static void
-count_report (BsBackingStore *store, const char *key, BsOperation operation, GError *error, guint *n)
+count_report (BsBackingStore *store,
+              const char *key,
+              BsOperation operation,
+              GError *error,
+              guint *n)
 {
   g_assert_cmpint (operation, ==, BS_OPERATION_WRITE);
   (*n)++;
@@ -177,7 +182,11 @@ test_failure (void)
 static void
 test_many_at_once (void)
 {
-  enum { N_THREADS = 16, N_MANY = 10 * N_ITEMS };
+  enum
+  {
+    N_THREADS = 16,
+    N_MANY = 10 * N_ITEMS
+  };
   BsItem *items[N_MANY];
   Fixture fixture;
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-blob-table-private.h"
 
@@ -7,16 +8,14 @@
 /* Key sets are read in the order of the high bits: a growing table indexed by those
  * would fill from one end and lengthen each probe. */
 static gsize
-get_place (const BsBlobTable *table,
-           const BsKey *key)
+get_place (const BsBlobTable *table, const BsKey *key)
 {
   return bs_key_hash (key) & table->mask;
 }
 
 /* Returns the place of the key, or the empty place where it belongs. */
 static gsize
-find_place (const BsBlobTable *table,
-            const BsKey *key)
+find_place (const BsBlobTable *table, const BsKey *key)
 {
   gsize place = get_place (table, key);
 
@@ -47,8 +46,7 @@ grow (BsBlobTable *table)
 
 /* The caller borrows the bytes. */
 GBytes *
-bs_blob_table_lookup (const BsBlobTable *table,
-                      const BsKey *key)
+bs_blob_table_lookup (const BsBlobTable *table, const BsKey *key)
 {
   if (table->entries == NULL)
     return NULL;
@@ -58,9 +56,7 @@ bs_blob_table_lookup (const BsBlobTable *table,
 
 /* Takes a reference to the bytes. FALSE, and nothing done, if the key is there. */
 gboolean
-bs_blob_table_add (BsBlobTable *table,
-                   const BsKey *key,
-                   GBytes *bytes)
+bs_blob_table_add (BsBlobTable *table, const BsKey *key, GBytes *bytes)
 {
   gsize place;
 
@@ -79,8 +75,7 @@ bs_blob_table_add (BsBlobTable *table,
 }
 
 GBytes *
-bs_blob_table_steal (BsBlobTable *table,
-                     const BsKey *key)
+bs_blob_table_steal (BsBlobTable *table, const BsKey *key)
 {
   GBytes *bytes;
   gsize place;
@@ -94,8 +89,7 @@ bs_blob_table_steal (BsBlobTable *table,
     return NULL;
 
   /* Close the gap: move up each entry that a search would not find across it. */
-  for (gsize next = (place + 1) & table->mask;
-       table->entries[next].bytes != NULL;
+  for (gsize next = (place + 1) & table->mask; table->entries[next].bytes != NULL;
        next = (next + 1) & table->mask)
     {
       gsize home = get_place (table, &table->entries[next].key);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-fault-backing.h"
 
@@ -83,7 +84,10 @@ static GParamSpec *properties[N_PROPS];
 
 static void bs_fault_backing_iface_init (BsBackingInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (BsFaultBacking, bs_fault_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_fault_backing_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (BsFaultBacking,
+                               bs_fault_backing,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_fault_backing_iface_init))
 
 static void
 rule_free (Rule *rule)
@@ -101,8 +105,7 @@ typedef struct
 
 /* Called in the thread that cancels. */
 static void
-wait_cancelled (GCancellable *cancellable,
-                gpointer user_data)
+wait_cancelled (GCancellable *cancellable, gpointer user_data)
 {
   Wait *wait = user_data;
 
@@ -113,17 +116,15 @@ wait_cancelled (GCancellable *cancellable,
 }
 
 static gboolean
-rule_matches (const Rule *rule,
-              BsOperation operation,
-              const BsKey *key,
-              BsKeySet *keys)
+rule_matches (const Rule *rule, BsOperation operation, const BsKey *key, BsKeySet *keys)
 {
   if (rule->operation != operation)
     return FALSE;
   if (!rule->has_key)
     return TRUE;
   if (keys != NULL)
-    return bs_key_table_contains (bs_key_set_get_table (keys), &rule->key, bs_key_hash (&rule->key));
+    return bs_key_table_contains (bs_key_set_get_table (keys), &rule->key,
+                                  bs_key_hash (&rule->key));
 
   return key != NULL && bs_key_equal (&rule->key, key);
 }
@@ -411,7 +412,8 @@ bs_fault_backing_find_missing (BsBacking *backing,
                                GCancellable *cancellable,
                                GError **error)
 {
-  return bs_backing_invoke_find_missing (get_inner (backing), path, expected, missing, cancellable, error);
+  return bs_backing_invoke_find_missing (get_inner (backing), path, expected, missing, cancellable,
+                                         error);
 }
 
 static gboolean
@@ -425,19 +427,14 @@ bs_fault_backing_release_path (BsBacking *backing,
 }
 
 static gboolean
-bs_fault_backing_close (BsBacking *backing,
-                        GCancellable *cancellable,
-                        GError **error)
+bs_fault_backing_close (BsBacking *backing, GCancellable *cancellable, GError **error)
 {
   return arrive (backing, BS_OPERATION_CLOSE, NULL, NULL, cancellable, error) &&
          bs_backing_close (get_inner (backing), cancellable, error);
 }
 
 static void
-bs_fault_backing_get_property (GObject *object,
-                               guint prop_id,
-                               GValue *value,
-                               GParamSpec *pspec)
+bs_fault_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
   BsFaultBacking *self = BS_FAULT_BACKING (object);
 
@@ -463,7 +460,8 @@ bs_fault_backing_set_property (GObject *object,
     {
     case PROP_INNER:
       /* Bindings may make an object without a backing inside. */
-      self->inner = g_value_get_object (value) != NULL ? g_value_dup_object (value) : BS_BACKING (bs_memory_backing_new ());
+      self->inner = g_value_get_object (value) != NULL ? g_value_dup_object (value)
+                                                       : BS_BACKING (bs_memory_backing_new ());
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -497,9 +495,9 @@ bs_fault_backing_class_init (BsFaultBackingClass *klass)
    *
    * The backing inside, a new [class@MemoryBacking] if none is given. It never changes.
    */
-  properties[PROP_INNER] =
-    g_param_spec_object ("inner", NULL, NULL, BS_TYPE_BACKING,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_INNER] = g_param_spec_object ("inner", NULL, NULL, BS_TYPE_BACKING,
+                                                G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
+                                                  G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
@@ -573,8 +571,7 @@ bs_fault_backing_get_inner (BsFaultBacking *self)
 }
 
 static Rule *
-rule_new (BsOperation operation,
-          const char *key)
+rule_new (BsOperation operation, const char *key)
 {
   Rule *rule = g_new0 (Rule, 1);
 
@@ -586,8 +583,7 @@ rule_new (BsOperation operation,
 
 /* Takes the rule over. */
 static void
-add_rule (BsFaultBacking *self,
-          Rule *rule)
+add_rule (BsFaultBacking *self, Rule *rule)
 {
   g_mutex_lock (&self->faults.mutex);
   g_ptr_array_add (self->faults.rules, rule);
@@ -665,8 +661,7 @@ bs_fault_backing_delay (BsFaultBacking *self,
  * [method@FaultBacking.release].
  */
 void
-bs_fault_backing_hold (BsFaultBacking *self,
-                       BsOperation operation)
+bs_fault_backing_hold (BsFaultBacking *self, BsOperation operation)
 {
   g_return_if_fail (BS_IS_FAULT_BACKING (self));
   g_return_if_fail ((guint) operation < N_OPERATIONS);
@@ -678,8 +673,7 @@ bs_fault_backing_hold (BsFaultBacking *self,
 
 /* Called with the mutex held. */
 static void
-open_gate (Faults *faults,
-           BsOperation operation)
+open_gate (Faults *faults, BsOperation operation)
 {
   faults->held[operation] = FALSE;
   faults->n_releases[operation]++;
@@ -694,8 +688,7 @@ open_gate (Faults *faults,
  * that have not yet noticed when it is closed again.
  */
 void
-bs_fault_backing_release (BsFaultBacking *self,
-                          BsOperation operation)
+bs_fault_backing_release (BsFaultBacking *self, BsOperation operation)
 {
   g_return_if_fail (BS_IS_FAULT_BACKING (self));
   g_return_if_fail ((guint) operation < N_OPERATIONS);
@@ -738,8 +731,7 @@ bs_fault_backing_clear (BsFaultBacking *self)
  * Returns: the number of calls since the backing was made
  */
 guint
-bs_fault_backing_get_count (BsFaultBacking *self,
-                            BsOperation operation)
+bs_fault_backing_get_count (BsFaultBacking *self, BsOperation operation)
 {
   guint count;
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-backing-stats.h"
 
-G_DEFINE_BOXED_TYPE (BsFileBackingStats, bs_file_backing_stats, bs_file_backing_stats_copy, bs_file_backing_stats_free)
+G_DEFINE_BOXED_TYPE (BsFileBackingStats,
+                     bs_file_backing_stats,
+                     bs_file_backing_stats_copy,
+                     bs_file_backing_stats_free)
 
 /**
  * bs_file_backing_stats_copy:

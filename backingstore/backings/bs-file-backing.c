@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-backing.h"
 
@@ -129,13 +130,14 @@ enum
 
 static GParamSpec *properties[N_PROPS];
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking, bs_file_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking,
+                               bs_file_backing,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init))
 
 /* Nothing is found in a directory that was removed: then the error is BS_ERROR_MOVED. */
 static gboolean
-set_missing_error (BsFileDirectory *directory,
-                   const char *message,
-                   GError **error)
+set_missing_error (BsFileDirectory *directory, const char *message, GError **error)
 {
   if (bs_file_directory_is_scratch (directory) || bs_file_directory_check_moved (directory, error))
     g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, message);
@@ -144,9 +146,7 @@ set_missing_error (BsFileDirectory *directory,
 }
 
 static gboolean
-set_key_error (BsFileDirectory *directory,
-               int code,
-               GError **error)
+set_key_error (BsFileDirectory *directory, int code, GError **error)
 {
   if (code == ENOENT)
     return set_missing_error (directory, "no such blob", error);
@@ -159,12 +159,10 @@ set_key_error (BsFileDirectory *directory,
 /* Changes go on in a directory that was moved until a sync, a root or a check has found
  * that out. */
 static BsFileDirectory *
-begin_change_at (BsFileBacking *self,
-                 GFile *path,
-                 GCancellable *cancellable,
-                 GError **error)
+begin_change_at (BsFileBacking *self, GFile *path, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory =
+    bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
   if (directory == NULL || !bs_file_directory_check_change (directory, error))
     return NULL;
@@ -261,12 +259,13 @@ delete_one (BsFileBacking *self,
 }
 
 static gboolean
-for_each_key (BsFileBacking *self,
-              BsFileDirectory *directory,
-              BsKeySet *keys,
-              gboolean (*func) (BsFileBacking *, BsFileDirectory *, const BsKey *, GCancellable *, GError **),
-              GCancellable *cancellable,
-              GError **error)
+for_each_key (
+  BsFileBacking *self,
+  BsFileDirectory *directory,
+  BsKeySet *keys,
+  gboolean (*func) (BsFileBacking *, BsFileDirectory *, const BsKey *, GCancellable *, GError **),
+  GCancellable *cancellable,
+  GError **error)
 {
   const BsKeyTable *table = bs_key_set_get_table (keys);
   BsKeyTableIter iter = { 0 };
@@ -282,7 +281,8 @@ for_each_key (BsFileBacking *self,
         continue;
 
       bs_key_print (key, string);
-      g_prefix_error (error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: %s: ", n_done, table->n_keys, string);
+      g_prefix_error (error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: %s: ", n_done,
+                      table->n_keys, string);
       return FALSE;
     }
 
@@ -312,9 +312,11 @@ bs_file_backing_register_keys (BsBacking *backing,
                                GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory =
+    bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  return directory != NULL && for_each_key (self, directory, keys, register_one, cancellable, error);
+  return directory != NULL &&
+         for_each_key (self, directory, keys, register_one, cancellable, error);
 }
 
 static gboolean
@@ -373,10 +375,12 @@ bs_file_backing_sanitize_path (BsBacking *backing,
                                GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory =
+    bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
   /* Another directory may stand at the path by now. */
-  if (directory != NULL && !bs_file_paths_is_opened (&self->paths, path) && !bs_file_directory_is_current (directory))
+  if (directory != NULL && !bs_file_paths_is_opened (&self->paths, path) &&
+      !bs_file_directory_is_current (directory))
     {
       bs_file_paths_forget (&self->paths, path);
       g_clear_pointer (&directory, bs_file_directory_unref);
@@ -399,7 +403,8 @@ bs_file_backing_sync_persisted (BsBacking *backing,
                                 GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory =
+    bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
   if (directory == NULL || !bs_file_directory_check_moved (directory, error))
     return FALSE;
@@ -415,13 +420,16 @@ bs_file_backing_write_root (BsBacking *backing,
                             GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory =
+    bs_file_paths_begin_at (&self->paths, path, cancellable, error);
   int code;
 
-  if (directory == NULL || !bs_file_directory_check_moved (directory, error) || !bs_file_directory_check_change (directory, error))
+  if (directory == NULL || !bs_file_directory_check_moved (directory, error) ||
+      !bs_file_directory_check_change (directory, error))
     return FALSE;
 
-  code = bs_file_replace (bs_file_directory_get_fd (directory), BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
+  code = bs_file_replace (bs_file_directory_get_fd (directory), BS_FILE_ROOT_NAME, bytes, TRUE,
+                          cancellable);
   if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 
@@ -435,7 +443,8 @@ bs_file_backing_read_root (BsBacking *backing,
                            GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory =
+    bs_file_paths_begin_at (&self->paths, path, cancellable, error);
   g_autoptr (GBytes) bytes = NULL;
   int code;
 
@@ -495,7 +504,8 @@ bs_file_backing_check_path (BsBacking *backing,
                             GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory =
+    bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
   return directory != NULL && bs_file_directory_check_moved (directory, error);
 }
@@ -509,13 +519,15 @@ bs_file_backing_find_missing (BsBacking *backing,
                               GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
-  g_autoptr (BsFileDirectory) directory = bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  g_autoptr (BsFileDirectory) directory =
+    bs_file_paths_begin_at (&self->paths, path, cancellable, error);
   int code;
 
   if (directory == NULL)
     return FALSE;
 
-  code = bs_file_find_missing (directory, bs_key_set_get_table (expected), bs_key_set_get_table (missing), cancellable);
+  code = bs_file_find_missing (directory, bs_key_set_get_table (expected),
+                               bs_key_set_get_table (missing), cancellable);
   if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 
@@ -534,9 +546,7 @@ bs_file_backing_release_path (BsBacking *backing,
 }
 
 static gboolean
-bs_file_backing_close (BsBacking *backing,
-                       GCancellable *cancellable,
-                       GError **error)
+bs_file_backing_close (BsBacking *backing, GCancellable *cancellable, GError **error)
 {
   bs_file_paths_close (&BS_FILE_BACKING (backing)->paths);
 
@@ -544,10 +554,7 @@ bs_file_backing_close (BsBacking *backing,
 }
 
 static void
-bs_file_backing_get_property (GObject *object,
-                              guint prop_id,
-                              GValue *value,
-                              GParamSpec *pspec)
+bs_file_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
   BsFileBacking *self = BS_FILE_BACKING (object);
 
@@ -573,8 +580,9 @@ bs_file_backing_set_property (GObject *object,
     {
     case PROP_DIRECTORY:
       /* Bindings may make an object without its directory: no local path at all. */
-      bs_file_paths_init (&self->paths,
-                          g_value_get_object (value) != NULL ? g_value_dup_object (value) : g_file_new_for_uri ("none:"));
+      bs_file_paths_init (&self->paths, g_value_get_object (value) != NULL
+                                          ? g_value_dup_object (value)
+                                          : g_file_new_for_uri ("none:"));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -607,7 +615,8 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
    */
   properties[PROP_DIRECTORY] =
     g_param_spec_object ("directory", NULL, NULL, G_TYPE_FILE,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
+                           G_PARAM_STATIC_STRINGS);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
@@ -687,7 +696,8 @@ BsFileBacking *
 bs_file_backing_new_temporary (GError **error)
 {
   g_autofree char *cache = g_build_filename (g_get_user_cache_dir (), "backingstore", NULL);
-  g_autofree char *path = g_build_filename (cache, BS_FILE_TEMPORARY_DIRECTORY_PREFIX "XXXXXX", NULL);
+  g_autofree char *path =
+    g_build_filename (cache, BS_FILE_TEMPORARY_DIRECTORY_PREFIX "XXXXXX", NULL);
   g_autoptr (GFile) directory = NULL;
   BsFileBacking *self;
 
@@ -700,8 +710,8 @@ bs_file_backing_new_temporary (GError **error)
           int code = errno;
 
           g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                       "cannot make a scratch directory in %s or %s: %s",
-                       cache, g_get_tmp_dir (), g_strerror (code));
+                       "cannot make a scratch directory in %s or %s: %s", cache, g_get_tmp_dir (),
+                       g_strerror (code));
           return NULL;
         }
     }
@@ -753,12 +763,17 @@ bs_file_backing_get_stats (BsFileBacking *self)
       stats.linked = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_LINKED);
       stats.reflinked = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_REFLINKED);
       stats.copied = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_COPIED);
-      stats.cross_device = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_CROSS_DEVICE);
-      stats.not_permitted = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_PERMITTED);
-      stats.too_many_links = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_TOO_MANY_LINKS);
-      stats.not_supported = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_SUPPORTED);
+      stats.cross_device =
+        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_CROSS_DEVICE);
+      stats.not_permitted =
+        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_PERMITTED);
+      stats.too_many_links =
+        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_TOO_MANY_LINKS);
+      stats.not_supported =
+        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_SUPPORTED);
       stats.rewritten = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_REWRITTEN);
-      stats.quarantined = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_QUARANTINED);
+      stats.quarantined =
+        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_QUARANTINED);
       stats.foreign = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_FOREIGN);
     }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-blob-private.h"
 
@@ -14,8 +15,7 @@
 #define MAX_SMALL (64 * 1024)
 
 static int
-check_regular (int blob_fd,
-               struct stat *status)
+check_regular (int blob_fd, struct stat *status)
 {
   if (fstat (blob_fd, status) != 0)
     return errno;
@@ -46,10 +46,7 @@ bs_file_open (BsFileDirectory *directory,
 }
 
 int
-bs_file_open_blob (BsFileDirectory *directory,
-                   const BsKey *key,
-                   int *blob_fd,
-                   struct stat *status)
+bs_file_open_blob (BsFileDirectory *directory, const BsKey *key, int *blob_fd, struct stat *status)
 {
   for (;;)
     {
@@ -67,9 +64,7 @@ bs_file_open_blob (BsFileDirectory *directory,
 
 /* Reads a file of which nothing is known, from its start. */
 static int
-load_unknown (int blob_fd,
-              GCancellable *cancellable,
-              GBytes **bytes)
+load_unknown (int blob_fd, GCancellable *cancellable, GBytes **bytes)
 {
   struct stat status;
   guint8 *data;
@@ -94,10 +89,7 @@ load_unknown (int blob_fd,
 }
 
 static int
-load_mismatch (int blob_fd,
-               const BsFileDigest *expected,
-               GCancellable *cancellable,
-               GBytes **bytes)
+load_mismatch (int blob_fd, const BsFileDigest *expected, GCancellable *cancellable, GBytes **bytes)
 {
   int code = bs_file_digest_mismatch (blob_fd, expected);
 
@@ -106,10 +98,7 @@ load_mismatch (int blob_fd,
 
 /* The blob is bad unless its size is that of the digest. */
 static int
-load_small (int blob_fd,
-            const BsFileDigest *expected,
-            GCancellable *cancellable,
-            GBytes **bytes)
+load_small (int blob_fd, const BsFileDigest *expected, GCancellable *cancellable, GBytes **bytes)
 {
   gsize size = expected->length;
   g_autofree guint8 *data = g_malloc (size + 1);
@@ -143,10 +132,7 @@ load_small (int blob_fd,
 }
 
 static int
-load_large (int blob_fd,
-            const BsFileDigest *expected,
-            GCancellable *cancellable,
-            GBytes **bytes)
+load_large (int blob_fd, const BsFileDigest *expected, GCancellable *cancellable, GBytes **bytes)
 {
   struct stat status;
   BsFileDigest actual;
@@ -175,9 +161,7 @@ load_large (int blob_fd,
 }
 
 static int
-load_open (int blob_fd,
-           GCancellable *cancellable,
-           GBytes **bytes)
+load_open (int blob_fd, GCancellable *cancellable, GBytes **bytes)
 {
   BsFileDigest expected;
   gboolean known;
@@ -219,8 +203,7 @@ bs_file_load_at (BsFileDirectory *directory,
 
 /* Removes the rest of a failed write before the key is used: its file is no blob. */
 int
-bs_file_clear_failed_write (BsFileDirectory *scratch,
-                            const BsKey *key)
+bs_file_clear_failed_write (BsFileDirectory *scratch, const BsKey *key)
 {
   if (!bs_file_keys_contains (bs_file_directory_get_failed_writes (scratch), key))
     return 0;
@@ -252,17 +235,15 @@ bs_file_load (BsFileDirectory *directory,
 }
 
 static int
-open_new (BsFileDirectory *directory,
-          const BsKey *key,
-          BsFileLocation *location,
-          int *fd)
+open_new (BsFileDirectory *directory, const BsKey *key, BsFileLocation *location, int *fd)
 {
   int code = bs_file_directory_locate (directory, key, TRUE, location);
 
   if (code != 0)
     return code;
 
-  *fd = TEMP_FAILURE_RETRY (openat (location->fd, location->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  *fd = TEMP_FAILURE_RETRY (openat (location->fd, location->name,
+                                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 
   return *fd < 0 ? errno : 0;
 }
@@ -309,8 +290,7 @@ bs_file_create (BsFileDirectory *directory,
 
 /* A missing blob counts as removed. */
 int
-bs_file_remove (BsFileDirectory *directory,
-                const BsKey *key)
+bs_file_remove (BsFileDirectory *directory, const BsKey *key)
 {
   for (;;)
     {
@@ -337,10 +317,7 @@ bs_file_remove (BsFileDirectory *directory,
 
 /* Skips holes: they are not on the disk, however large the file says that they are. */
 static int
-read_extents (int fd,
-              guint8 *chunk,
-              goffset size,
-              GCancellable *cancellable)
+read_extents (int fd, guint8 *chunk, goffset size, GCancellable *cancellable)
 {
   goffset at = 0;
   int code = 0;
@@ -364,9 +341,7 @@ read_extents (int fd,
 }
 
 int
-bs_file_check (int blob_fd,
-               goffset size,
-               GCancellable *cancellable)
+bs_file_check (int blob_fd, goffset size, GCancellable *cancellable)
 {
   g_autofree guint8 *chunk = NULL;
   BsFileDigest expected;
@@ -392,5 +367,7 @@ bs_file_check (int blob_fd,
 
   code = bs_file_read_through (blob_fd, chunk, size, &actual, cancellable);
 
-  return code == 0 && !bs_file_digest_equal (&actual, &expected) ? bs_file_digest_mismatch (blob_fd, &expected) : code;
+  return code == 0 && !bs_file_digest_equal (&actual, &expected)
+           ? bs_file_digest_mismatch (blob_fd, &expected)
+           : code;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-buffer-private.h"
 
@@ -36,8 +37,7 @@ bs_file_buffer_new (gsize size)
 }
 
 void
-bs_file_buffer_free (guint8 *data,
-                     gsize size)
+bs_file_buffer_free (guint8 *data, gsize size)
 {
   if (size < MIN_MAPPED)
     g_free (data);
@@ -55,8 +55,7 @@ free_mapping (gpointer user_data)
 }
 
 GBytes *
-bs_file_buffer_to_bytes (guint8 *data,
-                         gsize size)
+bs_file_buffer_to_bytes (guint8 *data, gsize size)
 {
   Mapping *mapping;
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-changes-private.h"
 
@@ -26,8 +27,7 @@ bs_file_keys_clear (BsFileKeys *self)
 }
 
 void
-bs_file_keys_add (BsFileKeys *self,
-                  const BsKey *key)
+bs_file_keys_add (BsFileKeys *self, const BsKey *key)
 {
   g_mutex_lock (&self->mutex);
   bs_key_table_add (&self->keys, key, bs_key_hash (key));
@@ -45,8 +45,7 @@ bs_file_keys_add_all (BsFileKeys *self)
 }
 
 void
-bs_file_keys_remove (BsFileKeys *self,
-                     const BsKey *key)
+bs_file_keys_remove (BsFileKeys *self, const BsKey *key)
 {
   if (!g_atomic_int_get (&self->any))
     return;
@@ -58,8 +57,7 @@ bs_file_keys_remove (BsFileKeys *self,
 }
 
 gboolean
-bs_file_keys_contains (BsFileKeys *self,
-                       const BsKey *key)
+bs_file_keys_contains (BsFileKeys *self, const BsKey *key)
 {
   gboolean contains;
 
@@ -86,8 +84,7 @@ bs_file_keys_is_all (BsFileKeys *self)
 }
 
 void
-bs_file_keys_copy (BsFileKeys *self,
-                   BsKeyTable *keys)
+bs_file_keys_copy (BsFileKeys *self, BsKeyTable *keys)
 {
   g_mutex_lock (&self->mutex);
   bs_key_table_copy (&self->keys, keys);
@@ -139,9 +136,7 @@ set_everything (BsFilePending *pending)
 }
 
 static void
-add_key (BsFilePending *pending,
-         BsKeyTable *table,
-         const BsKey *key)
+add_key (BsFilePending *pending, BsKeyTable *table, const BsKey *key)
 {
   if (pending->everything)
     return;
@@ -154,9 +149,7 @@ add_key (BsFilePending *pending,
 }
 
 void
-bs_file_pending_add (BsFilePending *self,
-                     const BsKey *key,
-                     BsFileChange change)
+bs_file_pending_add (BsFilePending *self, const BsKey *key, BsFileChange change)
 {
   if (change == BS_FILE_CHANGE_LINKED)
     add_key (self, &self->linked, key);
@@ -166,8 +159,7 @@ bs_file_pending_add (BsFilePending *self,
 
 /* The folder of the key has changed too. */
 static void
-remove_key (BsFilePending *pending,
-            const BsKey *key)
+remove_key (BsFilePending *pending, const BsKey *key)
 {
   guint64 hash = bs_key_hash (key);
 
@@ -196,11 +188,11 @@ bs_file_changes_clear (BsFileChanges *self)
 /* Any file of that name is a mark. A mark that could not be made durable is removed and
  * made anew the next time: a second fsync that succeeds proves nothing. */
 static int
-make_mark (int fd,
-           gboolean *made)
+make_mark (int fd, gboolean *made)
 {
   const mode_t mode = bs_file_get_mode (fd);
-  int mark_fd = TEMP_FAILURE_RETRY (openat (fd, BS_FILE_DIRTY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+  int mark_fd = TEMP_FAILURE_RETRY (
+    openat (fd, BS_FILE_DIRTY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   int code;
 
   *made = mark_fd >= 0;
@@ -222,8 +214,7 @@ make_mark (int fd,
 
 /* Called with the mutex held, and drops it meanwhile. */
 static int
-mark_locked (BsFileChanges *self,
-             int fd)
+mark_locked (BsFileChanges *self, int fd)
 {
   gboolean made;
   int code;
@@ -255,21 +246,20 @@ bs_file_changes_is_marked (BsFileChanges *self)
 }
 
 gboolean
-bs_file_changes_is_linked (BsFileChanges *self,
-                           const BsKey *key)
+bs_file_changes_is_linked (BsFileChanges *self, const BsKey *key)
 {
   gboolean linked;
 
   g_mutex_lock (&self->mutex);
-  linked = self->pending.everything || bs_key_table_contains (&self->pending.linked, key, bs_key_hash (key));
+  linked = self->pending.everything ||
+           bs_key_table_contains (&self->pending.linked, key, bs_key_hash (key));
   g_mutex_unlock (&self->mutex);
 
   return linked;
 }
 
 int
-bs_file_changes_begin (BsFileChanges *self,
-                       int fd)
+bs_file_changes_begin (BsFileChanges *self, int fd)
 {
   int code = 0;
 
@@ -289,9 +279,7 @@ bs_file_changes_begin (BsFileChanges *self,
 }
 
 void
-bs_file_changes_end (BsFileChanges *self,
-                     const BsKey *key,
-                     BsFileChange change)
+bs_file_changes_end (BsFileChanges *self, const BsKey *key, BsFileChange change)
 {
   g_mutex_lock (&self->mutex);
   self->n_adding--;
@@ -303,8 +291,7 @@ bs_file_changes_end (BsFileChanges *self,
 }
 
 void
-bs_file_changes_make_shard (BsFileChanges *self,
-                            guint shard)
+bs_file_changes_make_shard (BsFileChanges *self, guint shard)
 {
   g_mutex_lock (&self->mutex);
   bs_file_shard_set_add (&self->making, shard);
@@ -313,8 +300,7 @@ bs_file_changes_make_shard (BsFileChanges *self,
 
 /* Another thread may have made the same folder. */
 void
-bs_file_changes_made_shard (BsFileChanges *self,
-                            guint shard)
+bs_file_changes_made_shard (BsFileChanges *self, guint shard)
 {
   g_mutex_lock (&self->mutex);
   bs_file_shard_set_remove (&self->making, shard);
@@ -324,8 +310,7 @@ bs_file_changes_made_shard (BsFileChanges *self,
 }
 
 void
-bs_file_changes_removed (BsFileChanges *self,
-                         const BsKey *key)
+bs_file_changes_removed (BsFileChanges *self, const BsKey *key)
 {
   g_mutex_lock (&self->mutex);
   remove_key (&self->pending, key);
@@ -335,8 +320,7 @@ bs_file_changes_removed (BsFileChanges *self,
 }
 
 void
-bs_file_changes_set_aside (BsFileChanges *self,
-                           const BsKey *key)
+bs_file_changes_set_aside (BsFileChanges *self, const BsKey *key)
 {
   g_mutex_lock (&self->mutex);
   remove_key (&self->pending, key);
@@ -357,8 +341,7 @@ bs_file_changes_set_unknown (BsFileChanges *self)
 
 /* A folder in the making may exist already, with blobs in it. */
 void
-bs_file_changes_take (BsFileChanges *self,
-                      BsFilePending *taken)
+bs_file_changes_take (BsFileChanges *self, BsFilePending *taken)
 {
   g_mutex_lock (&self->mutex);
   *taken = self->pending;
@@ -372,9 +355,7 @@ bs_file_changes_take (BsFileChanges *self,
 }
 
 static void
-add_keys (BsFilePending *pending,
-          BsKeyTable *table,
-          const BsKeyTable *keys)
+add_keys (BsFilePending *pending, BsKeyTable *table, const BsKeyTable *keys)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
@@ -385,8 +366,7 @@ add_keys (BsFilePending *pending,
 
 /* Clears `taken`. */
 void
-bs_file_changes_restore (BsFileChanges *self,
-                         BsFilePending *taken)
+bs_file_changes_restore (BsFileChanges *self, BsFilePending *taken)
 {
   BsFilePending *pending = &self->pending;
 
@@ -408,8 +388,7 @@ bs_file_changes_restore (BsFileChanges *self,
 }
 
 static void
-set_failed_code (BsFileChanges *self,
-                 int code)
+set_failed_code (BsFileChanges *self, int code)
 {
   g_mutex_lock (&self->mutex);
   if (self->failed_code == 0 || !g_atomic_int_get (&self->failed.any))
@@ -418,17 +397,14 @@ set_failed_code (BsFileChanges *self,
 }
 
 void
-bs_file_changes_fail (BsFileChanges *self,
-                      const BsKey *key,
-                      int code)
+bs_file_changes_fail (BsFileChanges *self, const BsKey *key, int code)
 {
   set_failed_code (self, code);
   bs_file_keys_add (&self->failed, key);
 }
 
 void
-bs_file_changes_fail_all (BsFileChanges *self,
-                          int code)
+bs_file_changes_fail_all (BsFileChanges *self, int code)
 {
   set_failed_code (self, code);
   bs_file_keys_add_all (&self->failed);
@@ -437,8 +413,7 @@ bs_file_changes_fail_all (BsFileChanges *self,
 /* Removing the mark need not be durable, nor succeed: a mark that stands for nothing
  * costs time when the directory is opened, and no more. */
 void
-bs_file_changes_settle (BsFileChanges *self,
-                        int fd)
+bs_file_changes_settle (BsFileChanges *self, int fd)
 {
   g_mutex_lock (&self->mutex);
   if (self->mark_stands && self->n_adding == 0 && !self->marking && is_empty (&self->pending) &&
@@ -453,9 +428,7 @@ bs_file_changes_settle (BsFileChanges *self,
 }
 
 int
-bs_file_changes_find_mark (BsFileChanges *self,
-                           int fd,
-                           gboolean *stands)
+bs_file_changes_find_mark (BsFileChanges *self, int fd, gboolean *stands)
 {
   struct stat status;
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-claim-private.h"
 
@@ -30,11 +31,7 @@ typedef struct
 
 /* Returns EEXIST for an entry that a directory without a marker must not have. */
 static int
-check_entry (BsFileEntry kind,
-             int fd,
-             const char *name,
-             const BsKey *key,
-             gpointer user_data)
+check_entry (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
 {
   Layout *layout = user_data;
 
@@ -46,7 +43,8 @@ check_entry (BsFileEntry kind,
   /* An interrupted first opening leaves a lock and a temporary file at most. */
   layout->has_root |= strcmp (name, BS_FILE_ROOT_NAME) == 0;
 
-  return strcmp (name, BS_FILE_ROOT_NAME) == 0 || strcmp (name, BS_FILE_LOCK_NAME) == 0 ? 0 : EEXIST;
+  return strcmp (name, BS_FILE_ROOT_NAME) == 0 || strcmp (name, BS_FILE_LOCK_NAME) == 0 ? 0
+                                                                                        : EEXIST;
 }
 
 /* Whether the errno of opening says that something else than a file stands there: a
@@ -67,7 +65,8 @@ check_marker (BsFileClaim *self)
   guint version;
   struct stat status;
   int code = 0;
-  int fd = TEMP_FAILURE_RETRY (openat (self->fd, BS_FILE_MARKER_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  int fd = TEMP_FAILURE_RETRY (
+    openat (self->fd, BS_FILE_MARKER_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 
   if (fd < 0)
     return is_odd_kind (errno) ? EEXIST : errno;
@@ -104,8 +103,7 @@ write_marker (BsFileClaim *self)
 /* A new folder is not durable before its parent is. The file system of a parent that
  * may not be read is synced as a whole. */
 static int
-sync_parent (const char *path,
-             const char *parent)
+sync_parent (const char *path, const char *parent)
 {
   const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
   int fd = TEMP_FAILURE_RETRY (open (parent, flags));
@@ -135,7 +133,8 @@ make_folder (const char *path)
     return errno;
 
   /* The umask may have masked the owner's bits. */
-  if (fstatat (AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && (status.st_mode & 0700) != 0700)
+  if (fstatat (AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+      (status.st_mode & 0700) != 0700)
     fchmodat (AT_FDCWD, path, 0700, 0);
 
   return 0;
@@ -169,16 +168,14 @@ make_folders (const char *path)
 }
 
 static gboolean
-is_same_file (const struct stat *a,
-              const struct stat *b)
+is_same_file (const struct stat *a, const struct stat *b)
 {
   return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
 /* Whether the open folder is `other` or inside it. */
 static gboolean
-is_within (int fd,
-           const struct stat *other)
+is_within (int fd, const struct stat *other)
 {
   int at = openat (fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   gboolean within = FALSE;
@@ -205,9 +202,7 @@ is_within (int fd,
 }
 
 static gboolean
-set_foreign (BsFileClaim *self,
-             const char *reason,
-             GError **error)
+set_foreign (BsFileClaim *self, const char *reason, GError **error)
 {
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
@@ -217,15 +212,14 @@ set_foreign (BsFileClaim *self,
 }
 
 static gboolean
-check_apart (BsFileClaim *self,
-             const BsFileClaim *apart,
-             GError **error)
+check_apart (BsFileClaim *self, const BsFileClaim *apart, GError **error)
 {
   if (apart == NULL)
     return TRUE;
 
   if (is_within (self->fd, &apart->identity) || is_within (apart->fd, &self->identity))
-    return set_foreign (self, "and the scratch directory are one, or one is inside the other", error);
+    return set_foreign (self, "and the scratch directory are one, or one is inside the other",
+                        error);
 
   return TRUE;
 }
@@ -251,10 +245,12 @@ check_layout (BsFileClaim *self,
   *has_blobs = layout.has_blobs;
   /* A copy that lost its dot files has a root beside its folders. A file of that name
    * alone may be anybody's, and scratch has none. */
-  if (code == 0 && layout.has_root && (!layout.has_shards || self->kind == BS_FILE_DIRECTORY_SCRATCH))
+  if (code == 0 && layout.has_root &&
+      (!layout.has_shards || self->kind == BS_FILE_DIRECTORY_SCRATCH))
     code = EEXIST;
   if (code == EEXIST)
-    return set_foreign (self, "is not a store: the directory has no marker, and holds other files than blobs", error);
+    return set_foreign (
+      self, "is not a store: the directory has no marker, and holds other files than blobs", error);
   if (code != 0)
     {
       bs_file_claim_set_error (self, code, error);
@@ -265,9 +261,7 @@ check_layout (BsFileClaim *self,
 }
 
 static gboolean
-set_marker_error (BsFileClaim *self,
-                  int code,
-                  GError **error)
+set_marker_error (BsFileClaim *self, int code, GError **error)
 {
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
@@ -277,7 +271,8 @@ set_marker_error (BsFileClaim *self,
     return set_foreign (self, "is marked for another use than persisted blobs", error);
 
   if (code == ENOTSUP)
-    g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s was written by a newer version", name);
+    g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s was written by a newer version",
+                 name);
   else
     bs_file_claim_set_error (self, code, error);
 
@@ -285,16 +280,17 @@ set_marker_error (BsFileClaim *self,
 }
 
 static gboolean
-set_lock_error (BsFileClaim *self,
-                int code,
-                GError **error)
+set_lock_error (BsFileClaim *self, int code, GError **error)
 {
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == EWOULDBLOCK)
     g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s is in use by another store", name);
   else if (code == ENOLCK)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "the file system of %s has no locks, without which two programs would destroy each other's files", name);
+    g_set_error (
+      error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+      "the file system of %s has no locks, without which two programs would destroy each other's files",
+      name);
   else if (code == EEXIST || is_odd_kind (code))
     return set_foreign (self, "has another kind of file in the place of .lock", error);
   else
@@ -305,8 +301,7 @@ set_lock_error (BsFileClaim *self,
 
 /* Opens the directory itself, and makes it first if it may. */
 static int
-open_folder (BsFileClaim *self,
-             BsFileDirectoryMode mode)
+open_folder (BsFileClaim *self, BsFileDirectoryMode mode)
 {
   const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
@@ -328,8 +323,7 @@ open_folder (BsFileClaim *self,
 /* Blobs of another program carry no hash, so that a power cut could truncate them
  * unnoticed: they are made durable first. */
 static int
-adopt (BsFileClaim *self,
-       gboolean has_blobs)
+adopt (BsFileClaim *self, gboolean has_blobs)
 {
   int code = has_blobs ? bs_file_sync_all (self->fd, NULL) : 0;
 
@@ -338,10 +332,7 @@ adopt (BsFileClaim *self,
 
 /* Takes the lock, and marks the directory if it has no marker yet. */
 static gboolean
-take_over (BsFileClaim *self,
-           gboolean marked,
-           gboolean has_blobs,
-           GError **error)
+take_over (BsFileClaim *self, gboolean marked, gboolean has_blobs, GError **error)
 {
   int code;
 
@@ -353,7 +344,8 @@ take_over (BsFileClaim *self,
 
   /* An old lock file would open in a directory that can't be written to. */
   code = faccessat (self->fd, ".", W_OK, AT_EACCESS) != 0 ? errno : 0;
-  if (self->kind == BS_FILE_DIRECTORY_PERSISTED && (code == EROFS || code == EACCES || code == EPERM))
+  if (self->kind == BS_FILE_DIRECTORY_PERSISTED &&
+      (code == EROFS || code == EACCES || code == EPERM))
     {
       self->refusal = code;
       return TRUE;
@@ -421,9 +413,7 @@ take (BsFileClaim *self,
 }
 
 void
-bs_file_claim_init (BsFileClaim *self,
-                    BsFileDirectoryKind kind,
-                    const char *path)
+bs_file_claim_init (BsFileClaim *self, BsFileDirectoryKind kind, const char *path)
 {
   self->kind = kind;
   self->path = g_strdup (path);
@@ -441,8 +431,7 @@ bs_file_claim_clear (BsFileClaim *self)
 }
 
 void
-bs_file_claim_set_path (BsFileClaim *self,
-                        const char *path)
+bs_file_claim_set_path (BsFileClaim *self, const char *path)
 {
   char *old = self->path;
 
@@ -471,8 +460,7 @@ bs_file_claim_take (BsFileClaim *self,
 
 /* Takes over `other`, whose directory gets our descriptor's number. */
 static void
-adopt_claim (BsFileClaim *self,
-             BsFileClaim *other)
+adopt_claim (BsFileClaim *self, BsFileClaim *other)
 {
   bs_file_lock_close (&self->lock);
   self->lock = other->lock;
@@ -483,16 +471,15 @@ adopt_claim (BsFileClaim *self,
 }
 
 gboolean
-bs_file_claim_take_again (BsFileClaim *self,
-                          const char *path,
-                          GError **error)
+bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error)
 {
   BsFileClaim claim = { 0 };
   gboolean taken;
 
   bs_file_claim_init (&claim, self->kind, path);
   taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, error);
-  if (taken && claim.refusal == 0 && is_same_file (&claim.identity, &self->identity) && dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0)
+  if (taken && claim.refusal == 0 && is_same_file (&claim.identity, &self->identity) &&
+      dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0)
     adopt_claim (self, &claim);
   bs_file_claim_clear (&claim);
 
@@ -510,7 +497,8 @@ bs_file_claim_replace (BsFileClaim *self)
     return FALSE;
 
   bs_file_claim_init (&claim, self->kind, self->path);
-  taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, NULL) && dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0;
+  taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, NULL) &&
+          dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0;
   if (taken)
     adopt_claim (self, &claim);
   bs_file_claim_clear (&claim);
@@ -556,22 +544,25 @@ bs_file_get_error_code (int code)
 }
 
 void
-bs_file_claim_set_error (const BsFileClaim *self,
-                         int code,
-                         GError **error)
+bs_file_claim_set_error (const BsFileClaim *self, int code, GError **error)
 {
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == ECANCELED)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the operation was cancelled");
   else if (code == EBADMSG)
-    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "a file in %s is not a whole regular file", name);
+    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "a file in %s is not a whole regular file",
+                 name);
   else if (code == EILSEQ)
-    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "a file in %s has not the content that was written: its length or hash differs", name);
+    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT,
+                 "a file in %s has not the content that was written: its length or hash differs",
+                 name);
   else if (code == ESTALE)
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "a folder in %s was moved elsewhere while it was in use", name);
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
+                 "a folder in %s was moved elsewhere while it was in use", name);
   else if (code == ELOOP)
     g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "a symbolic link in %s is not followed", name);
   else
-    g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code), "%s: %s", name, g_strerror (code));
+    g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code), "%s: %s", name,
+                 g_strerror (code));
 }

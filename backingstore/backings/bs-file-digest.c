@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "config.h"
 
@@ -24,10 +25,10 @@
 typedef struct
 {
   guint8 version;
-  guint8 reserved[7];   /* zero */
+  guint8 reserved[7]; /* zero */
   guint64 length;
-  guint64 hash;         /* XXH3, 64 bits, seed 0 */
-  guint64 time;         /* not in version 1 */
+  guint64 hash; /* XXH3, 64 bits, seed 0 */
+  guint64 time; /* not in version 1 */
 } Attribute;
 
 G_STATIC_ASSERT (sizeof (Attribute) == 32);
@@ -61,13 +62,18 @@ release_vectors (void)
     release_upper_halves ();
 }
 #else
-static inline void prepare_vectors (void) {}
-static inline void release_vectors (void) {}
+static inline void
+prepare_vectors (void)
+{
+}
+static inline void
+release_vectors (void)
+{
+}
 #endif
 
 void
-bs_file_hasher_init (BsFileHasher *self,
-                     guint64 total)
+bs_file_hasher_init (BsFileHasher *self, guint64 total)
 {
   prepare_vectors ();
   self->state = NULL;
@@ -85,9 +91,7 @@ bs_file_hasher_init (BsFileHasher *self,
 }
 
 void
-bs_file_hasher_add (BsFileHasher *self,
-                    const guint8 *chunk,
-                    gsize size)
+bs_file_hasher_add (BsFileHasher *self, const guint8 *chunk, gsize size)
 {
   if (self->state != NULL)
     XXH3_64bits_update (self->state, chunk, size);
@@ -100,8 +104,7 @@ bs_file_hasher_add (BsFileHasher *self,
 
 /* Frees the state. */
 void
-bs_file_hasher_end (BsFileHasher *self,
-                    BsFileDigest *digest)
+bs_file_hasher_end (BsFileHasher *self, BsFileDigest *digest)
 {
   if (self->state != NULL)
     self->digest.hash = XXH3_64bits_digest (self->state);
@@ -132,9 +135,7 @@ load_long (int fd)
 }
 
 int
-bs_file_digest_load (int fd,
-                     BsFileDigest *digest,
-                     gboolean *known)
+bs_file_digest_load (int fd, BsFileDigest *digest, gboolean *known)
 {
   Attribute attribute = { 0 };
   const guint8 zeros[sizeof attribute.reserved] = { 0 };
@@ -175,8 +176,7 @@ get_time (int fd)
 }
 
 int
-bs_file_digest_mismatch (int fd,
-                         const BsFileDigest *digest)
+bs_file_digest_mismatch (int fd, const BsFileDigest *digest)
 {
   gint64 time = digest->time != 0 ? get_time (fd) : 0;
 
@@ -184,8 +184,7 @@ bs_file_digest_mismatch (int fd,
 }
 
 int
-bs_file_digest_store (int fd,
-                      const BsFileDigest *digest)
+bs_file_digest_store (int fd, const BsFileDigest *digest)
 {
   const Attribute attribute = {
     .version = ATTRIBUTE_VERSION,

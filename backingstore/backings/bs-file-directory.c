@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-directory-private.h"
 
@@ -47,10 +48,10 @@ struct _BsFileDirectory
 
   BsFileLeftovers leftovers; /* in a scratch directory */
 
-  BsFileShardTimes shard_times; /* in a persisted directory */
-  BsFileChanges changes; /* in a persisted directory */
-  BsFileKeys uncertain; /* in a scratch directory */
-  BsFileKeys failed_writes;     /* in a scratch directory */
+  BsFileShardTimes shard_times;   /* in a persisted directory */
+  BsFileChanges changes;          /* in a persisted directory */
+  BsFileKeys uncertain;           /* in a scratch directory */
+  BsFileKeys failed_writes;       /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
 };
 
@@ -76,9 +77,7 @@ bs_file_directory_has_leftovers (BsFileDirectory *self)
 
 /* The umask shows in a new folder alone. */
 static int
-note_kept (BsFileDirectory *self,
-           gboolean kept,
-           int code)
+note_kept (BsFileDirectory *self, gboolean kept, int code)
 {
   if (kept)
     g_atomic_int_set (&self->masks_owner, TRUE);
@@ -87,9 +86,7 @@ note_kept (BsFileDirectory *self,
 }
 
 static int
-sweep_shard (BsFileDirectory *self,
-             guint shard,
-             GCancellable *cancellable)
+sweep_shard (BsFileDirectory *self, guint shard, GCancellable *cancellable)
 {
   gboolean kept = FALSE;
   int code = bs_file_leftovers_sweep (&self->leftovers, self->claim.fd, shard, &kept, cancellable);
@@ -98,16 +95,15 @@ sweep_shard (BsFileDirectory *self,
 }
 
 void
-bs_file_directory_sweep (BsFileDirectory *self,
-                         GCancellable *cancellable)
+bs_file_directory_sweep (BsFileDirectory *self, GCancellable *cancellable)
 {
-  for (guint shard = 0; shard < BS_FILE_N_SHARDS && !g_cancellable_is_cancelled (cancellable); shard++)
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS && !g_cancellable_is_cancelled (cancellable);
+       shard++)
     sweep_shard (self, shard, cancellable);
 }
 
 static int
-empty_scratch (BsFileDirectory *self,
-               GCancellable *cancellable)
+empty_scratch (BsFileDirectory *self, GCancellable *cancellable)
 {
   gboolean kept = FALSE;
   int code = bs_file_leftovers_remove_all (self->claim.fd, &kept, cancellable);
@@ -167,9 +163,7 @@ open_locked (BsFileDirectory *self,
 }
 
 BsFileDirectory *
-bs_file_directory_new (BsFileDirectoryKind kind,
-                       const char *path,
-                       BsFileDirectory *apart)
+bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart)
 {
   BsFileDirectory *self = g_new0 (BsFileDirectory, 1);
 
@@ -254,20 +248,18 @@ bs_file_directory_is_open (BsFileDirectory *self)
 }
 
 gboolean
-bs_file_directory_check_fork (BsFileDirectory *self,
-                              GError **error)
+bs_file_directory_check_fork (BsFileDirectory *self, GError **error)
 {
   return bs_fork_check (self->claim.n_forks, error);
 }
 
 gboolean
-bs_file_directory_is_same (BsFileDirectory *self,
-                           const struct stat *status)
+bs_file_directory_is_same (BsFileDirectory *self, const struct stat *status)
 {
   struct stat ours;
 
-  return fstat (self->claim.fd, &ours) == 0 && ours.st_nlink > 0 &&
-         ours.st_dev == status->st_dev && ours.st_ino == status->st_ino;
+  return fstat (self->claim.fd, &ours) == 0 && ours.st_nlink > 0 && ours.st_dev == status->st_dev &&
+         ours.st_ino == status->st_ino;
 }
 
 int
@@ -299,8 +291,7 @@ bs_file_directory_is_current (BsFileDirectory *self)
 }
 
 gboolean
-bs_file_directory_check_moved (BsFileDirectory *self,
-                               GError **error)
+bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
 {
   g_autofree char *name = NULL;
   int code = check_current (self);
@@ -315,14 +306,15 @@ bs_file_directory_check_moved (BsFileDirectory *self,
     }
 
   name = g_filename_display_name (bs_file_claim_get_path (&self->claim));
-  g_set_error (error, BS_ERROR, BS_ERROR_MOVED, "%s does not lead to the directory that was opened: it was renamed, replaced or removed", name);
+  g_set_error (
+    error, BS_ERROR, BS_ERROR_MOVED,
+    "%s does not lead to the directory that was opened: it was renamed, replaced or removed", name);
 
   return FALSE;
 }
 
 gboolean
-bs_file_directory_check_change (BsFileDirectory *self,
-                                GError **error)
+bs_file_directory_check_change (BsFileDirectory *self, GError **error)
 {
   int code;
 
@@ -393,9 +385,7 @@ bs_file_directory_get_apart (BsFileDirectory *self)
 /* O_NOATIME saves the journal a transaction: the first reading after a change would note
  * its time in the inode. Only the owner of a file may ask for it. */
 int
-bs_file_directory_open_file (BsFileDirectory *self,
-                             int fd,
-                             const char *name)
+bs_file_directory_open_file (BsFileDirectory *self, int fd, const char *name)
 {
   if (!g_atomic_int_get (&self->refuses_noatime))
     {
@@ -410,8 +400,7 @@ bs_file_directory_open_file (BsFileDirectory *self,
 }
 
 gboolean
-bs_file_directory_shares_files (BsFileDirectory *self,
-                                BsFileDirectory *other)
+bs_file_directory_shares_files (BsFileDirectory *self, BsFileDirectory *other)
 {
   return self->claim.identity.st_dev == other->claim.identity.st_dev;
 }
@@ -429,9 +418,7 @@ bs_file_directory_takes_digests (BsFileDirectory *self)
 }
 
 int
-bs_file_directory_seal (BsFileDirectory *self,
-                        int fd,
-                        const BsFileDigest *digest)
+bs_file_directory_seal (BsFileDirectory *self, int fd, const BsFileDigest *digest)
 {
   int code = 0;
 
@@ -452,9 +439,7 @@ bs_file_directory_seal (BsFileDirectory *self,
 
 /* The scratch directory keeps the counts: it lives as long as the backing. */
 void
-bs_file_directory_count (BsFileDirectory *self,
-                         BsFileCount what,
-                         gsize n)
+bs_file_directory_count (BsFileDirectory *self, BsFileCount what, gsize n)
 {
   BsFileDirectory *keeper = self->apart != NULL ? self->apart : self;
 
@@ -462,16 +447,13 @@ bs_file_directory_count (BsFileDirectory *self,
 }
 
 gsize
-bs_file_directory_get_count (BsFileDirectory *self,
-                             BsFileCount what)
+bs_file_directory_get_count (BsFileDirectory *self, BsFileCount what)
 {
   return (gsize) g_atomic_pointer_get (&self->counts[what]);
 }
 
 void
-bs_file_directory_close_scratch (BsFileDirectory *self,
-                                 gboolean whole,
-                                 GCancellable *cancellable)
+bs_file_directory_close_scratch (BsFileDirectory *self, gboolean whole, GCancellable *cancellable)
 {
   int code = 0;
 
@@ -508,9 +490,7 @@ bs_file_directory_spares_leftovers (BsFileDirectory *self)
 /* Keeps the descriptor open, since another thread may be using it. Called with the mutex
  * held. */
 static void
-lose_shard_locked (BsFileDirectory *self,
-                   guint shard,
-                   int fd)
+lose_shard_locked (BsFileDirectory *self, guint shard, int fd)
 {
   if (!g_atomic_int_compare_and_exchange (&self->shards[shard], fd + 1, 0))
     return;
@@ -521,9 +501,7 @@ lose_shard_locked (BsFileDirectory *self,
 }
 
 static void
-lose_shard (BsFileDirectory *self,
-            guint shard,
-            int fd)
+lose_shard (BsFileDirectory *self, guint shard, int fd)
 {
   g_mutex_lock (&self->mutex);
   lose_shard_locked (self, shard, fd);
@@ -564,9 +542,7 @@ replace_scratch (BsFileDirectory *self)
 }
 
 static int
-make_shard (BsFileDirectory *self,
-            guint shard,
-            const char *name)
+make_shard (BsFileDirectory *self, guint shard, const char *name)
 {
   const gboolean persisted = !bs_file_directory_is_scratch (self);
   gboolean masked;
@@ -574,7 +550,8 @@ make_shard (BsFileDirectory *self,
 
   if (persisted)
     bs_file_changes_make_shard (&self->changes, shard);
-  code = bs_file_make_folder (self->claim.fd, name, persisted ? bs_file_get_folder_mode (self->claim.fd) : 0700, &masked);
+  code = bs_file_make_folder (self->claim.fd, name,
+                              persisted ? bs_file_get_folder_mode (self->claim.fd) : 0700, &masked);
   if (persisted)
     bs_file_changes_made_shard (&self->changes, shard);
   if (masked)
@@ -608,12 +585,11 @@ reserve_shard_fd (void)
 
 /* Opens the shard folder for good, or for the location alone if too many are open. */
 static int
-open_shard (BsFileDirectory *self,
-            BsFileLocation *location,
-            const char *name)
+open_shard (BsFileDirectory *self, BsFileLocation *location, const char *name)
 {
   const gboolean reserved = reserve_shard_fd ();
-  int fd = TEMP_FAILURE_RETRY (openat (self->claim.fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  int fd = TEMP_FAILURE_RETRY (
+    openat (self->claim.fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   int code = fd < 0 ? errno : 0;
 
   if (code == 0 && !reserved)
@@ -636,8 +612,7 @@ open_shard (BsFileDirectory *self,
 }
 
 static int
-check_shard (BsFileDirectory *self,
-             const char *name)
+check_shard (BsFileDirectory *self, const char *name)
 {
   char target;
 
@@ -656,8 +631,7 @@ bs_file_location_clear (BsFileLocation *self)
 }
 
 void
-bs_file_location_make_sibling (const BsFileLocation *self,
-                               char name[BS_FILE_SIBLING_SIZE])
+bs_file_location_make_sibling (const BsFileLocation *self, char name[BS_FILE_SIBLING_SIZE])
 {
   const gsize prefix = self->name == self->path ? 3 : 0;
 
@@ -726,9 +700,7 @@ bs_file_directory_locate (BsFileDirectory *self,
 /* Returns ENOENT if the path does not lead to the open shard folder. Its count of links
  * tells nothing: on an overlay file system it may be one for ever. */
 static int
-check_place (BsFileDirectory *self,
-             guint shard,
-             int fd)
+check_place (BsFileDirectory *self, guint shard, int fd)
 {
   struct stat ours;
   struct stat there;
@@ -742,8 +714,7 @@ check_place (BsFileDirectory *self,
 }
 
 gboolean
-bs_file_directory_lost (BsFileDirectory *self,
-                        const BsFileLocation *location)
+bs_file_directory_lost (BsFileDirectory *self, const BsFileLocation *location)
 {
   if (location->fd == self->claim.fd)
     {
@@ -762,9 +733,7 @@ bs_file_directory_lost (BsFileDirectory *self,
 }
 
 gboolean
-bs_file_directory_set_path (BsFileDirectory *self,
-                            const char *path,
-                            GError **error)
+bs_file_directory_set_path (BsFileDirectory *self, const char *path, GError **error)
 {
   gboolean taken = TRUE;
   gboolean was_refused;
@@ -782,14 +751,14 @@ bs_file_directory_set_path (BsFileDirectory *self,
 }
 
 gboolean
-bs_file_directory_has_moved (BsFileDirectory *self,
-                             guint shard)
+bs_file_directory_has_moved (BsFileDirectory *self, guint shard)
 {
   int fd = g_atomic_int_get (&self->shards[shard]) - 1;
   struct stat status;
 
   /* A removed folder holds no blobs. */
-  if (fd < 0 || check_place (self, shard, fd) != ENOENT || fstat (fd, &status) != 0 || status.st_nlink == 0)
+  if (fd < 0 || check_place (self, shard, fd) != ENOENT || fstat (fd, &status) != 0 ||
+      status.st_nlink == 0)
     return FALSE;
 
   lose_shard (self, shard, fd);
@@ -800,14 +769,13 @@ bs_file_directory_has_moved (BsFileDirectory *self,
 /* On ext4 one reservation costs less than reserving page by page during the write; other
  * file systems take longer. A full disk fails before anything is written. */
 int
-bs_file_directory_reserve (BsFileDirectory *self,
-                           int fd,
-                           gsize size)
+bs_file_directory_reserve (BsFileDirectory *self, int fd, gsize size)
 {
   if (size < MIN_RESERVED || !self->is_ext4)
     return 0;
 
-  if (TEMP_FAILURE_RETRY (fallocate (fd, FALLOC_FL_KEEP_SIZE, 0, size)) != 0 && (errno == ENOSPC || errno == EDQUOT))
+  if (TEMP_FAILURE_RETRY (fallocate (fd, FALLOC_FL_KEEP_SIZE, 0, size)) != 0 &&
+      (errno == ENOSPC || errno == EDQUOT))
     return errno;
 
   return 0;
@@ -820,9 +788,7 @@ bs_file_directory_masks_owner (BsFileDirectory *self)
 }
 
 void
-bs_file_directory_set_error (BsFileDirectory *self,
-                             int code,
-                             GError **error)
+bs_file_directory_set_error (BsFileDirectory *self, int code, GError **error)
 {
   bs_file_claim_set_error (&self->claim, code, error);
 }

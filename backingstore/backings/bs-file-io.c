@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-io-private.h"
 
@@ -11,9 +12,7 @@
 #include <unistd.h>
 
 static int
-write_chunk (int fd,
-             const guint8 *data,
-             gsize size)
+write_chunk (int fd, const guint8 *data, gsize size)
 {
   while (size > 0)
     {
@@ -32,9 +31,7 @@ write_chunk (int fd,
 
 /* EBADMSG if there is less than `size`. */
 static int
-read_chunk (int fd,
-            guint8 *data,
-            gsize size)
+read_chunk (int fd, guint8 *data, gsize size)
 {
   while (size > 0)
     {
@@ -138,8 +135,7 @@ bs_file_read_through (int fd,
 
 /* Some file systems report a full disk on closing. EINTR leaves nothing to close. */
 int
-bs_file_close_written (int fd,
-                       int code)
+bs_file_close_written (int fd, int code)
 {
   if (close (fd) != 0 && code == 0 && errno != EINTR)
     return errno;
@@ -177,9 +173,7 @@ bs_file_get_folder_mode (int folder_fd)
 
 /* By its descriptor: in an open directory others may put a link in its place meanwhile. */
 static int
-set_folder_mode (int folder_fd,
-                 mode_t mode,
-                 gboolean *masked)
+set_folder_mode (int folder_fd, mode_t mode, gboolean *masked)
 {
   g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", folder_fd);
   struct stat status;
@@ -195,10 +189,7 @@ set_folder_mode (int folder_fd,
 }
 
 int
-bs_file_make_folder (int fd,
-                     const char *name,
-                     mode_t mode,
-                     gboolean *masked)
+bs_file_make_folder (int fd, const char *name, mode_t mode, gboolean *masked)
 {
   int folder_fd;
   int code;
@@ -219,13 +210,12 @@ bs_file_make_folder (int fd,
 }
 
 int
-bs_file_open_temporary (int fd,
-                        const char *name,
-                        int *temporary_fd)
+bs_file_open_temporary (int fd, const char *name, int *temporary_fd)
 {
   const mode_t mode = bs_file_get_mode (fd);
 
-  *temporary_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+  *temporary_fd = TEMP_FAILURE_RETRY (
+    openat (fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (*temporary_fd < 0)
     return errno;
 
@@ -274,9 +264,7 @@ write_temporary (int fd,
 /* Renames over `name`, and back again if the folder can't be synced. A file system
  * without hard links keeps no old file to go back to. */
 static int
-rename_durably (int fd,
-                const char *temporary,
-                const char *name)
+rename_durably (int fd, const char *temporary, const char *name)
 {
   char old[BS_FILE_TEMPORARY_SIZE];
   gboolean has_old;
@@ -320,11 +308,7 @@ bs_file_replace (int fd,
 }
 
 static int
-sync_entry (BsFileEntry kind,
-            int fd,
-            const char *name,
-            const BsKey *key,
-            gpointer user_data)
+sync_entry (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
 {
   const gboolean folder = kind == BS_FILE_ENTRY_SHARD;
   int entry_fd;
@@ -347,8 +331,7 @@ sync_entry (BsFileEntry kind,
 }
 
 int
-bs_file_sync_all (int fd,
-                  GCancellable *cancellable)
+bs_file_sync_all (int fd, GCancellable *cancellable)
 {
   if (bs_file_system_is_local (fd))
     return TEMP_FAILURE_RETRY (syncfs (fd)) == 0 ? 0 : errno;
@@ -357,11 +340,7 @@ bs_file_sync_all (int fd,
 }
 
 int
-bs_file_copy (int source_fd,
-              goffset size,
-              int fd,
-              BsFileDigest *digest,
-              GCancellable *cancellable)
+bs_file_copy (int source_fd, goffset size, int fd, BsFileDigest *digest, GCancellable *cancellable)
 {
   g_autofree guint8 *chunk = g_malloc (BS_FILE_CHUNK_SIZE);
   BsFileDigest ignored;
@@ -373,7 +352,8 @@ bs_file_copy (int source_fd,
     {
       gsize part = MIN (size, BS_FILE_CHUNK_SIZE);
 
-      code = g_cancellable_is_cancelled (cancellable) ? ECANCELED : read_chunk (source_fd, chunk, part);
+      code =
+        g_cancellable_is_cancelled (cancellable) ? ECANCELED : read_chunk (source_fd, chunk, part);
       if (code == 0 && digest != NULL)
         bs_file_hasher_add (&hasher, chunk, part);
       if (code == 0)

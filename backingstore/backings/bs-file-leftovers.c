@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-leftovers-private.h"
 
@@ -15,15 +16,12 @@ typedef struct
 } Removal;
 
 static int
-remove_entry (BsFileEntry kind,
-              int fd,
-              const char *name,
-              const BsKey *key,
-              gpointer user_data)
+remove_entry (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
 {
   Removal *removal = user_data;
 
-  if ((kind == BS_FILE_ENTRY_BLOB || kind == BS_FILE_ENTRY_LEFTOVER) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+  if ((kind == BS_FILE_ENTRY_BLOB || kind == BS_FILE_ENTRY_LEFTOVER) &&
+      unlinkat (fd, name, 0) != 0 && errno != ENOENT)
     removal->code = errno;
 
   /* A folder with foreign files stays. */
@@ -35,11 +33,7 @@ remove_entry (BsFileEntry kind,
 
 /* Temporary files beside the folders go at once, since there are few. */
 static int
-find_entry (BsFileEntry kind,
-            int fd,
-            const char *name,
-            const BsKey *key,
-            gpointer user_data)
+find_entry (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
 {
   BsFileLeftovers *self = user_data;
 
@@ -48,7 +42,9 @@ find_entry (BsFileEntry kind,
 
   if (kind == BS_FILE_ENTRY_SHARD)
     {
-      g_atomic_int_set (&self->unswept[g_ascii_xdigit_value (name[0]) * 16 + g_ascii_xdigit_value (name[1])], TRUE);
+      g_atomic_int_set (&self->unswept[g_ascii_xdigit_value (name[0]) * 16 +
+                                       g_ascii_xdigit_value (name[1])],
+                        TRUE);
       self->any = TRUE;
     }
 
@@ -68,9 +64,7 @@ bs_file_leftovers_clear (BsFileLeftovers *self)
 }
 
 int
-bs_file_leftovers_find (BsFileLeftovers *self,
-                        int fd,
-                        GCancellable *cancellable)
+bs_file_leftovers_find (BsFileLeftovers *self, int fd, GCancellable *cancellable)
 {
   return bs_file_walk_top (fd, cancellable, find_entry, self);
 }
@@ -106,9 +100,7 @@ bs_file_leftovers_sweep (BsFileLeftovers *self,
 }
 
 int
-bs_file_leftovers_remove_all (int fd,
-                              gboolean *kept,
-                              GCancellable *cancellable)
+bs_file_leftovers_remove_all (int fd, gboolean *kept, GCancellable *cancellable)
 {
   Removal removal = { 0 };
   int code = bs_file_walk (fd, cancellable, remove_entry, &removal);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-lock-private.h"
 
@@ -39,7 +40,8 @@ get_system (void)
       g_autofree char *machine = read_word ("/etc/machine-id");
       g_autofree char *boot = read_word ("/proc/sys/kernel/random/boot_id");
 
-      g_once_init_leave (&system, (gsize) g_strdup_printf ("%s %s %s ", machine, g_get_host_name (), boot));
+      g_once_init_leave (&system,
+                         (gsize) g_strdup_printf ("%s %s %s ", machine, g_get_host_name (), boot));
     }
 
   return (const char *) system;
@@ -63,14 +65,14 @@ is_whole (const char *holder)
 {
   g_auto (GStrv) words = g_strsplit (holder, " ", -1);
 
-  return g_strv_length (words) == 4 && strlen (words[3]) == BS_KEY_HEX_LENGTH + 1 && g_str_has_suffix (holder, "\n");
+  return g_strv_length (words) == 4 && strlen (words[3]) == BS_KEY_HEX_LENGTH + 1 &&
+         g_str_has_suffix (holder, "\n");
 }
 
 /* A process of this boot has let go of its lock, or it could not be had. No process of
  * an earlier boot of this machine can still be there where no other machine can be. */
 static gboolean
-is_gone (const char *holder,
-         int directory_fd)
+is_gone (const char *holder, int directory_fd)
 {
   const char *system = get_system ();
   gsize size = strlen (system);
@@ -83,8 +85,7 @@ is_gone (const char *holder,
 }
 
 static gboolean
-read_holder (int fd,
-             char holder[MAX_HOLDER])
+read_holder (int fd, char holder[MAX_HOLDER])
 {
   gssize size = TEMP_FAILURE_RETRY (pread (fd, holder, MAX_HOLDER - 1, 0));
 
@@ -94,36 +95,34 @@ read_holder (int fd,
 }
 
 static gboolean
-write_holder (int fd,
-              const char *holder)
+write_holder (int fd, const char *holder)
 {
   const gsize size = strlen (holder);
 
-  return ftruncate (fd, 0) == 0 && TEMP_FAILURE_RETRY (pwrite (fd, holder, size, 0)) == (gssize) size;
+  return ftruncate (fd, 0) == 0 &&
+         TEMP_FAILURE_RETRY (pwrite (fd, holder, size, 0)) == (gssize) size;
 }
 
 static gboolean
-is_named (int fd,
-          int directory_fd)
+is_named (int fd, int directory_fd)
 {
   struct stat named;
   struct stat held;
 
-  return fstatat (directory_fd, BS_FILE_LOCK_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat (fd, &held) == 0 &&
-         named.st_dev == held.st_dev && named.st_ino == held.st_ino;
+  return fstatat (directory_fd, BS_FILE_LOCK_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         fstat (fd, &held) == 0 && named.st_dev == held.st_dev && named.st_ino == held.st_ino;
 }
 
 /* Opens the file by its name. One that has another name too is never changed: it may be
  * the lock of a copy, or any file that somebody has linked there. */
 static int
-open_file (int directory_fd,
-           int *fd,
-           gboolean *shared)
+open_file (int directory_fd, int *fd, gboolean *shared)
 {
   const mode_t mode = bs_file_get_mode (directory_fd);
   struct stat status;
 
-  *fd = TEMP_FAILURE_RETRY (openat (directory_fd, BS_FILE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode));
+  *fd = TEMP_FAILURE_RETRY (openat (directory_fd, BS_FILE_LOCK_NAME,
+                                    O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode));
   if (*fd < 0 || fstat (*fd, &status) != 0)
     return errno;
   if (!S_ISREG (status.st_mode))
@@ -164,8 +163,7 @@ replace_shared (int directory_fd)
 
 /* EAGAIN if another file has the name by now. */
 static int
-take_once (BsFileLock *self,
-           int directory_fd)
+take_once (BsFileLock *self, int directory_fd)
 {
   gboolean shared = FALSE;
   int code = open_file (directory_fd, &self->fd, &shared);
@@ -195,8 +193,7 @@ bs_file_lock_init (BsFileLock *self)
 }
 
 int
-bs_file_lock_take (BsFileLock *self,
-                   int directory_fd)
+bs_file_lock_take (BsFileLock *self, int directory_fd)
 {
   char holder[MAX_HOLDER];
   int code = 0;
@@ -225,8 +222,7 @@ bs_file_lock_take (BsFileLock *self,
 }
 
 gboolean
-bs_file_lock_is_held (const BsFileLock *self,
-                      int directory_fd)
+bs_file_lock_is_held (const BsFileLock *self, int directory_fd)
 {
   char holder[MAX_HOLDER];
   gboolean held;
@@ -238,7 +234,8 @@ bs_file_lock_is_held (const BsFileLock *self,
     return TRUE;
 
   /* Read anew: another machine has a page cache of its own. */
-  fd = TEMP_FAILURE_RETRY (openat (directory_fd, BS_FILE_LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  fd = TEMP_FAILURE_RETRY (
+    openat (directory_fd, BS_FILE_LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (fd < 0 && errno != EMFILE && errno != ENFILE && errno != ENOMEM)
     return FALSE;
 
@@ -263,8 +260,7 @@ bs_file_lock_close (BsFileLock *self)
 /* Closing alone does not unlock while a child has a copy of the descriptor. A holder that
  * may be somewhere else is named again. */
 void
-bs_file_lock_drop (BsFileLock *self,
-                   int directory_fd)
+bs_file_lock_drop (BsFileLock *self, int directory_fd)
 {
   if (self->fd >= 0)
     {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-pages-private.h"
 
@@ -32,8 +33,7 @@ static guint patience;    /* how many times the loss to skip */
 static gint64 small_cost; /* of small pages in the place of a huge one; 0 to measure it */
 
 static gboolean
-begin_huge (gsize size,
-            gint64 *small)
+begin_huge (gsize size, gint64 *small)
 {
   gboolean skip;
 
@@ -48,15 +48,13 @@ begin_huge (gsize size,
 
 /* `cost` is 0 before the first huge page. */
 static gboolean
-pays (gint64 cost,
-      gint64 small)
+pays (gint64 cost, gint64 small)
 {
   return cost <= small / 2;
 }
 
 static void
-end_huge (gint64 small,
-          gint64 cost)
+end_huge (gint64 small, gint64 cost)
 {
   G_LOCK (experience);
   if (pays (cost, small))
@@ -91,9 +89,7 @@ time_populate (guint8 *data)
  * bytes are populated. Pages that the system takes back later come again as small ones,
  * since nothing would measure their cost. */
 static gsize
-populate_huge (guint8 *data,
-               gsize size,
-               gint64 small)
+populate_huge (guint8 *data, gsize size, gint64 small)
 {
   gint64 cost = 0;
   gsize done = 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-paths-private.h"
 
@@ -10,11 +11,9 @@
 #include <unistd.h>
 
 /* The directory of a path that was opened by its directory. */
-static G_DEFINE_QUARK (bs-file-directory, directory)
+static G_DEFINE_QUARK (bs - file - directory, directory)
 
-void
-bs_file_paths_init (BsFilePaths *self,
-                    GFile *file)
+  void bs_file_paths_init (BsFilePaths *self, GFile *file)
 {
   g_mutex_init (&self->opening);
   g_mutex_init (&self->mutex);
@@ -22,9 +21,11 @@ bs_file_paths_init (BsFilePaths *self,
   self->n_forks = bs_n_forks;
   self->sweeping = g_cancellable_new ();
   self->opened = g_ptr_array_new_with_free_func (g_object_unref);
-  self->persisted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) bs_file_directory_unref);
+  self->persisted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                           (GDestroyNotify) bs_file_directory_unref);
   if (g_file_peek_path (file) != NULL)
-    self->primary = bs_file_directory_new (BS_FILE_DIRECTORY_SCRATCH, g_file_peek_path (file), NULL);
+    self->primary =
+      bs_file_directory_new (BS_FILE_DIRECTORY_SCRATCH, g_file_peek_path (file), NULL);
 }
 
 void
@@ -47,8 +48,7 @@ get_directory (GFile *path)
 }
 
 static gboolean
-set_not_local (GFile *file,
-               GError **error)
+set_not_local (GFile *file, GError **error)
 {
   g_autofree char *uri = g_file_get_uri (file);
 
@@ -67,21 +67,22 @@ set_closed (GError **error)
 
 /* Removes temporary directories whose processes are gone. */
 static void
-sweep_temporaries (BsFilePaths *self,
-                   GCancellable *cancellable)
+sweep_temporaries (BsFilePaths *self, GCancellable *cancellable)
 {
   g_autofree char *parent = g_path_get_dirname (g_file_peek_path (self->file));
   g_autoptr (GDir) siblings = g_dir_open (parent, 0, NULL);
   const char *name;
 
-  while (siblings != NULL && !g_cancellable_is_cancelled (cancellable) && (name = g_dir_read_name (siblings)) != NULL)
+  while (siblings != NULL && !g_cancellable_is_cancelled (cancellable) &&
+         (name = g_dir_read_name (siblings)) != NULL)
     {
       g_autofree char *path = g_build_filename (parent, name, NULL);
       g_autoptr (BsFileDirectory) sibling = NULL;
       GStatBuf status;
 
-      if (!g_str_has_prefix (name, BS_FILE_TEMPORARY_DIRECTORY_PREFIX) || g_str_equal (path, g_file_peek_path (self->file)) ||
-          g_lstat (path, &status) != 0 || !S_ISDIR (status.st_mode) || status.st_uid != geteuid ())
+      if (!g_str_has_prefix (name, BS_FILE_TEMPORARY_DIRECTORY_PREFIX) ||
+          g_str_equal (path, g_file_peek_path (self->file)) || g_lstat (path, &status) != 0 ||
+          !S_ISDIR (status.st_mode) || status.st_uid != geteuid ())
         continue;
 
       sibling = bs_file_directory_new (BS_FILE_DIRECTORY_SCRATCH, path, NULL);
@@ -108,7 +109,8 @@ static void
 start_sweeper (BsFilePaths *self)
 {
   g_mutex_lock (&self->mutex);
-  if (!self->closed && self->sweeper == NULL && (self->temporary || bs_file_directory_has_leftovers (self->primary)))
+  if (!self->closed && self->sweeper == NULL &&
+      (self->temporary || bs_file_directory_has_leftovers (self->primary)))
     self->sweeper = g_thread_try_new ("backing-sweeper", run_sweeper, self, NULL);
   g_mutex_unlock (&self->mutex);
 }
@@ -124,9 +126,7 @@ stop_sweeper (BsFilePaths *self)
 }
 
 static gboolean
-open_primary (BsFilePaths *self,
-              GCancellable *cancellable,
-              GError **error)
+open_primary (BsFilePaths *self, GCancellable *cancellable, GError **error)
 {
   if (self->primary == NULL)
     return set_not_local (self->file, error);
@@ -143,9 +143,7 @@ open_primary (BsFilePaths *self,
 }
 
 gboolean
-bs_file_paths_begin (BsFilePaths *self,
-                     GCancellable *cancellable,
-                     GError **error)
+bs_file_paths_begin (BsFilePaths *self, GCancellable *cancellable, GError **error)
 {
   gboolean closed;
 
@@ -161,8 +159,7 @@ bs_file_paths_begin (BsFilePaths *self,
 
 /* The path that has this directory, if any. */
 static GFile *
-find_opened (BsFilePaths *self,
-             const struct stat *status)
+find_opened (BsFilePaths *self, const struct stat *status)
 {
   GFile *found = NULL;
 
@@ -181,8 +178,7 @@ find_opened (BsFilePaths *self,
 
 /* For a call by name beside a store that has opened the path. */
 static BsFileDirectory *
-find_opened_by_name (BsFilePaths *self,
-                     const char *name)
+find_opened_by_name (BsFilePaths *self, const char *name)
 {
   g_autoptr (GFile) opened = NULL;
   struct stat status;
@@ -194,10 +190,7 @@ find_opened_by_name (BsFilePaths *self,
 }
 
 BsFileDirectory *
-bs_file_paths_begin_at (BsFilePaths *self,
-                        GFile *file,
-                        GCancellable *cancellable,
-                        GError **error)
+bs_file_paths_begin_at (BsFilePaths *self, GFile *file, GCancellable *cancellable, GError **error)
 {
   g_autoptr (BsFileDirectory) directory = NULL;
   const char *path = g_file_peek_path (file);
@@ -247,8 +240,7 @@ bs_file_paths_begin_at (BsFilePaths *self,
 }
 
 gboolean
-bs_file_paths_is_opened (BsFilePaths *self,
-                         GFile *path)
+bs_file_paths_is_opened (BsFilePaths *self, GFile *path)
 {
   gboolean opened;
 
@@ -260,8 +252,7 @@ bs_file_paths_is_opened (BsFilePaths *self,
 }
 
 void
-bs_file_paths_forget (BsFilePaths *self,
-                      GFile *file)
+bs_file_paths_forget (BsFilePaths *self, GFile *file)
 {
   const char *path = g_file_peek_path (file);
   g_autoptr (GMutexLocker) locker = NULL;
@@ -283,8 +274,7 @@ bs_file_paths_forget (BsFilePaths *self,
 
 /* Takes the directory that calls by name have opened, or a new one. */
 static BsFileDirectory *
-take_named (BsFilePaths *self,
-            const char *name)
+take_named (BsFilePaths *self, const char *name)
 {
   g_autoptr (BsFileDirectory) directory = NULL;
   g_autofree char *key = NULL;
@@ -293,7 +283,8 @@ take_named (BsFilePaths *self,
   if (!self->closed)
     g_hash_table_steal_extended (self->persisted, name, (gpointer *) &key, (gpointer *) &directory);
   g_mutex_unlock (&self->mutex);
-  if (directory != NULL && bs_file_directory_is_open (directory) && bs_file_directory_is_current (directory))
+  if (directory != NULL && bs_file_directory_is_open (directory) &&
+      bs_file_directory_is_current (directory))
     return g_steal_pointer (&directory);
 
   return bs_file_directory_new (BS_FILE_DIRECTORY_PERSISTED, name, self->primary);
@@ -301,10 +292,7 @@ take_named (BsFilePaths *self,
 
 /* A new path. Called with the opening mutex held. */
 static GFile *
-open_new (BsFilePaths *self,
-          const char *name,
-          GCancellable *cancellable,
-          GError **error)
+open_new (BsFilePaths *self, const char *name, GCancellable *cancellable, GError **error)
 {
   g_autoptr (BsFileDirectory) directory = take_named (self, name);
   GFile *path = NULL;
@@ -316,7 +304,8 @@ open_new (BsFilePaths *self,
   if (!self->closed)
     {
       path = g_file_new_for_path (name);
-      g_object_set_qdata_full (G_OBJECT (path), directory_quark (), g_steal_pointer (&directory), (GDestroyNotify) bs_file_directory_unref);
+      g_object_set_qdata_full (G_OBJECT (path), directory_quark (), g_steal_pointer (&directory),
+                               (GDestroyNotify) bs_file_directory_unref);
       g_ptr_array_add (self->opened, g_object_ref (path));
     }
   g_mutex_unlock (&self->mutex);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-presence-private.h"
 
@@ -22,11 +23,7 @@ typedef struct
 } Search;
 
 static int
-add_present (BsFileEntry kind,
-             int fd,
-             const char *name,
-             const BsKey *key,
-             gpointer user_data)
+add_present (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
 {
   Search *search = user_data;
 
@@ -43,19 +40,16 @@ get_time (const struct stat *status)
 }
 
 static gboolean
-is_seen (const BsFileShardTimes *seen,
-         guint shard,
-         const struct stat *status)
+is_seen (const BsFileShardTimes *seen, guint shard, const struct stat *status)
 {
-  return seen->times[shard] != 0 && seen->times[shard] == get_time (status) && seen->inodes[shard] == status->st_ino;
+  return seen->times[shard] != 0 && seen->times[shard] == get_time (status) &&
+         seen->inodes[shard] == status->st_ino;
 }
 
 /* The status is from before the folder was listed. A change that may leave it the same time
  * keeps the folder unseen. */
 static void
-set_seen (BsFileDirectory *directory,
-          guint shard,
-          const struct stat *status)
+set_seen (BsFileDirectory *directory, guint shard, const struct stat *status)
 {
   const gboolean local = bs_file_system_is_local (bs_file_directory_get_fd (directory));
   const gint64 granularity = local ? LOCAL_GRANULARITY : OTHER_GRANULARITY;
@@ -68,9 +62,7 @@ set_seen (BsFileDirectory *directory,
 
 /* Lists the folder if it may have changed since it was last listed. */
 static int
-look_at_shard (Search *search,
-               guint shard,
-               GCancellable *cancellable)
+look_at_shard (Search *search, guint shard, GCancellable *cancellable)
 {
   const int fd = bs_file_directory_get_fd (search->directory);
   struct stat status;
@@ -98,9 +90,7 @@ look_at_shard (Search *search,
 }
 
 static void
-add_missing (const Search *search,
-             const BsKeyTable *expected,
-             BsKeyTable *missing)
+add_missing (const Search *search, const BsKeyTable *expected, BsKeyTable *missing)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;

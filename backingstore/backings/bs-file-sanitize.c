@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-sanitize-private.h"
 
@@ -41,13 +42,13 @@ is_bad (int code)
 }
 
 static int
-open_quarantine (int fd,
-                 int *quarantine_fd)
+open_quarantine (int fd, int *quarantine_fd)
 {
   const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
   gboolean masked;
-  int code = bs_file_make_folder (fd, BS_FILE_QUARANTINE_NAME, bs_file_get_folder_mode (fd), &masked);
+  int code =
+    bs_file_make_folder (fd, BS_FILE_QUARANTINE_NAME, bs_file_get_folder_mode (fd), &masked);
 
   if (code != 0 && code != EEXIST)
     return code;
@@ -59,13 +60,11 @@ open_quarantine (int fd,
 
 /* A sandbox may allow no rename between folders. */
 static int
-copy_aside (int fd,
-            const char *name,
-            int quarantine_fd,
-            const char *aside)
+copy_aside (int fd, const char *name, int quarantine_fd, const char *aside)
 {
   struct stat status;
-  int source_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  int source_fd =
+    TEMP_FAILURE_RETRY (openat (fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   int aside_fd = -1;
   int code = 0;
 
@@ -95,10 +94,7 @@ copy_aside (int fd,
 /* A random part of the name keeps earlier files in the quarantine: not every file
  * system can rename without replacing. */
 int
-bs_file_set_aside (BsFileDirectory *directory,
-                   const BsKey *key,
-                   int fd,
-                   const char *name)
+bs_file_set_aside (BsFileDirectory *directory, const BsKey *key, int fd, const char *name)
 {
   char aside[BS_KEY_HEX_LENGTH + 1 + BS_KEY_HEX_LENGTH + 1];
   BsKey random;
@@ -128,10 +124,7 @@ bs_file_set_aside (BsFileDirectory *directory,
 }
 
 static int
-check_at (BsFileDirectory *directory,
-          int fd,
-          const char *name,
-          GCancellable *cancellable)
+check_at (BsFileDirectory *directory, int fd, const char *name, GCancellable *cancellable)
 {
   struct stat status;
   int blob_fd;
@@ -193,11 +186,7 @@ is_shortage (int code)
  * stays, since its content may not be lost. A blob that was not checked is an error,
  * since the mark would go. */
 static int
-inspect (Listing *listing,
-         int fd,
-         const char *name,
-         const BsKey *key,
-         gboolean *keep)
+inspect (Listing *listing, int fd, const char *name, const BsKey *key, gboolean *keep)
 {
   int code = check_at (listing->directory, fd, name, listing->cancellable);
 
@@ -217,8 +206,7 @@ add_waiting (Listing *listing)
 }
 
 static void
-add_found (Listing *listing,
-           const BsKey *key)
+add_found (Listing *listing, const BsKey *key)
 {
   guint64 hash = bs_key_hash (key);
 
@@ -238,15 +226,12 @@ count_folder (Listing *listing)
     return;
 
   add_waiting (listing);
-  bs_key_table_reserve (listing->found, listing->found->n_keys * N_FOLDERS / N_FOLDERS_COUNTED * 33 / 32);
+  bs_key_table_reserve (listing->found,
+                        listing->found->n_keys * N_FOLDERS / N_FOLDERS_COUNTED * 33 / 32);
 }
 
 static int
-list_entry (BsFileEntry kind,
-            int fd,
-            const char *name,
-            const BsKey *key,
-            gpointer user_data)
+list_entry (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
 {
   Listing *listing = user_data;
   gboolean keep = TRUE;
@@ -262,7 +247,8 @@ list_entry (BsFileEntry kind,
       break;
 
     case BS_FILE_ENTRY_LEFTOVER:
-      if (!bs_file_directory_spares_leftovers (listing->directory) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
+      if (!bs_file_directory_spares_leftovers (listing->directory) && unlinkat (fd, name, 0) != 0 &&
+          errno != ENOENT)
         code = errno;
       break;
 
@@ -292,7 +278,9 @@ bs_file_sanitize (BsFileDirectory *directory,
 {
   BsFileChanges *changes = bs_file_directory_get_changes (directory);
   int fd = bs_file_directory_get_fd (directory);
-  Listing listing = { .directory = directory, .found = bs_key_set_get_table (found), .cancellable = cancellable };
+  Listing listing = { .directory = directory,
+                      .found = bs_key_set_get_table (found),
+                      .cancellable = cancellable };
   int code;
 
   code = bs_file_changes_find_mark (changes, fd, &listing.checks_files);

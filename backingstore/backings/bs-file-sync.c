@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-sync-private.h"
 
@@ -28,8 +29,8 @@ typedef struct
   BsFileKeys *uncertain;
   int fd;
   BsFilePending taken;
-  BsFilePending again;          /* for the next sync */
-  int code;                     /* of the first failure */
+  BsFilePending again; /* for the next sync */
+  int code;            /* of the first failure */
 } Sync;
 
 typedef struct
@@ -39,17 +40,14 @@ typedef struct
 } OpenBlob;
 
 static void
-set_code (Sync *sync,
-          int code)
+set_code (Sync *sync, int code)
 {
   if (sync->code == 0)
     sync->code = code;
 }
 
 static void
-fail_file (Sync *sync,
-           const BsKey *key,
-           int code)
+fail_file (Sync *sync, const BsKey *key, int code)
 {
   set_code (sync, code);
   bs_file_changes_fail (sync->changes, key, code);
@@ -58,10 +56,7 @@ fail_file (Sync *sync,
 
 /* Fails the keys whose folder is in the set, or all keys. */
 static void
-fail_keys (Sync *sync,
-           const BsKeyTable *keys,
-           const BsFileShardSet *shards,
-           int code)
+fail_keys (Sync *sync, const BsKeyTable *keys, const BsFileShardSet *shards, int code)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
@@ -77,9 +72,7 @@ fail_keys (Sync *sync,
 /* The next sync tries a file again that could not be opened, unless another kind of
  * file stands in its place. */
 static void
-failed_to_open (Sync *sync,
-                const BsKey *key,
-                int code)
+failed_to_open (Sync *sync, const BsKey *key, int code)
 {
   if (code == EBADMSG || code == ELOOP)
     {
@@ -93,9 +86,7 @@ failed_to_open (Sync *sync,
 
 /* A missing blob was deleted meanwhile, by this process or another. */
 static int
-open_linked (Sync *sync,
-             const BsKey *key,
-             OpenBlob *blob)
+open_linked (Sync *sync, const BsKey *key, OpenBlob *blob)
 {
   struct stat status;
   int code = bs_file_open_blob (sync->directory, key, &blob->fd, &status);
@@ -123,9 +114,7 @@ open_linked (Sync *sync,
 
 /* Starts to write all files before it waits for any. */
 static void
-sync_batch (Sync *sync,
-            const OpenBlob *batch,
-            guint n_blobs)
+sync_batch (Sync *sync, const OpenBlob *batch, guint n_blobs)
 {
   for (guint i = 0; i < n_blobs && n_blobs > 1; i++)
     sync_file_range (batch[i].fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -195,11 +184,10 @@ find_moved (Sync *sync)
 /* Returns ENOENT if the folder and all in it has vanished. `opened` says whether it
  * came to an fsync. */
 static int
-sync_folder (Sync *sync,
-             const char *name,
-             gboolean *opened)
+sync_folder (Sync *sync, const char *name, gboolean *opened)
 {
-  int fd = TEMP_FAILURE_RETRY (openat (sync->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  int fd =
+    TEMP_FAILURE_RETRY (openat (sync->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   int code = 0;
 
   *opened = fd >= 0;
@@ -214,9 +202,7 @@ sync_folder (Sync *sync,
 
 /* Leaves the names to the next sync. */
 static void
-keep_keys (Sync *sync,
-           const BsKeyTable *keys,
-           const BsFileShardSet *shards)
+keep_keys (Sync *sync, const BsKeyTable *keys, const BsFileShardSet *shards)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
@@ -308,11 +294,7 @@ typedef struct
 } Failing;
 
 static int
-fail_entry (BsFileEntry kind,
-            int fd,
-            const char *name,
-            const BsKey *key,
-            gpointer user_data)
+fail_entry (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
 {
   const Failing *failing = user_data;
 
@@ -325,14 +307,14 @@ fail_entry (BsFileEntry kind,
 /* The error does not name the file: it may be any that was not durable yet, also one in
  * scratch alone, or one added meanwhile. */
 static void
-fail_everything (Sync *sync,
-                 int code)
+fail_everything (Sync *sync, int code)
 {
   Failing failing = { sync, code };
   BsFilePending meanwhile;
 
   if (bs_file_directory_shares_files (sync->directory, sync->scratch) &&
-      bs_file_walk (bs_file_directory_get_fd (sync->scratch), NULL, add_uncertain_entry, sync->uncertain) != 0)
+      bs_file_walk (bs_file_directory_get_fd (sync->scratch), NULL, add_uncertain_entry,
+                    sync->uncertain) != 0)
     bs_file_keys_add_all (sync->uncertain);
 
   bs_file_changes_take (sync->changes, &meanwhile);
@@ -357,11 +339,7 @@ sync_file_system (Sync *sync)
 }
 
 static int
-sync_entry (BsFileEntry kind,
-            int fd,
-            const char *name,
-            const BsKey *key,
-            gpointer user_data)
+sync_entry (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
 {
   Sync *sync = user_data;
   OpenBlob blob;
@@ -376,7 +354,8 @@ sync_entry (BsFileEntry kind,
     sync_batch (sync, &blob, 1);
 
   /* One that is a failure of its own, or gone, need not stop the others. */
-  return code == EMFILE || code == ENFILE || (kind == BS_FILE_ENTRY_SHARD && code != ENOENT) ? code : 0;
+  return code == EMFILE || code == ENFILE || (kind == BS_FILE_ENTRY_SHARD && code != ENOENT) ? code
+                                                                                             : 0;
 }
 
 /* Where syncfs() may reach nobody, each file and folder is synced by itself. */
@@ -409,8 +388,7 @@ put_off (Sync *sync)
 /* Forgets failed keys that another program removed. Returns how many are left, and one
  * of them. */
 static guint64
-count_failed (Sync *sync,
-              BsKey *one)
+count_failed (Sync *sync, BsKey *one)
 {
   BsKeyTable keys = { 0 };
   BsKeyTableIter iter = { 0 };
@@ -441,8 +419,7 @@ count_failed (Sync *sync,
 }
 
 static gboolean
-report (Sync *sync,
-        GError **error)
+report (Sync *sync, GError **error)
 {
   char string[BS_KEY_STRING_SIZE];
   guint64 n_failed = 0;
@@ -471,15 +448,15 @@ report (Sync *sync,
 
   bs_key_print (&key, string);
   g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code),
-               "%" G_GUINT64_FORMAT " blobs are not durable, and must be persisted again or deleted; one is %s: %s",
+               "%" G_GUINT64_FORMAT
+               " blobs are not durable, and must be persisted again or deleted; one is %s: %s",
                n_failed, string, g_strerror (code));
 
   return FALSE;
 }
 
 gboolean
-bs_file_sync (BsFileDirectory *directory,
-              GError **error)
+bs_file_sync (BsFileDirectory *directory, GError **error)
 {
   Sync sync = { 0 };
   gboolean synced;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-transfer-private.h"
 
@@ -15,8 +16,8 @@
 
 typedef enum
 {
-  COPY_SHARED,  /* by reflink if possible */
-  COPY_ANEW,    /* the bytes themselves */
+  COPY_SHARED, /* by reflink if possible */
+  COPY_ANEW,   /* the bytes themselves */
 } CopyKind;
 
 /* Fills a new file of the target from an open one, digest included. The bytes of a copy
@@ -150,8 +151,7 @@ copy_instead (BsFileDirectory *source,
 
 /* Whether the errno says that there can be no link. */
 static gboolean
-is_refusal (int code,
-            BsFileCount *why)
+is_refusal (int code, BsFileCount *why)
 {
   switch (code)
     {
@@ -208,9 +208,7 @@ try_link (BsFileDirectory *source,
 /* Compares a blob with the one at the target already. Blobs never change, so that they
  * are the same unless a crash truncated one of them. */
 static int
-compare_present (const BsFileLocation *from,
-                 const BsFileLocation *to,
-                 gboolean *same)
+compare_present (const BsFileLocation *from, const BsFileLocation *to, gboolean *same)
 {
   struct stat source_status;
   struct stat target_status;
@@ -232,8 +230,7 @@ compare_present (const BsFileLocation *from,
 
 /* Whether the target has the key, asked when the source has not. */
 static gboolean
-is_present (BsFileDirectory *target,
-            const BsKey *key)
+is_present (BsFileDirectory *target, const BsKey *key)
 {
   g_auto (BsFileLocation) location = { 0 };
   struct stat status;
@@ -246,8 +243,7 @@ is_present (BsFileDirectory *target,
 /* A blob without a digest must be durable before it gets its name: nobody would notice
  * if a power cut truncated it. */
 static int
-sync_without_digest (BsFileDirectory *scratch,
-                     const BsKey *key)
+sync_without_digest (BsFileDirectory *scratch, const BsKey *key)
 {
   BsFileDigest digest;
   struct stat status;
@@ -275,16 +271,13 @@ sync_without_digest (BsFileDirectory *scratch,
 /* Replaces the scratch file, which the disk may not have, by the new one: a persist to
  * another path must not link the old file. */
 static void
-refresh_scratch (BsFileDirectory *persisted,
-                 BsFileDirectory *scratch,
-                 const BsKey *key)
+refresh_scratch (BsFileDirectory *persisted, BsFileDirectory *scratch, const BsKey *key)
 {
   char temporary[BS_FILE_SIBLING_SIZE];
   g_auto (BsFileLocation) from = { 0 };
   g_auto (BsFileLocation) to = { 0 };
 
-  if (!is_present (scratch, key) ||
-      bs_file_directory_locate (persisted, key, FALSE, &from) != 0 ||
+  if (!is_present (scratch, key) || bs_file_directory_locate (persisted, key, FALSE, &from) != 0 ||
       bs_file_directory_locate (scratch, key, FALSE, &to) != 0)
     return;
 
@@ -414,9 +407,7 @@ persist_by_ladder (BsFileDirectory *scratch,
 /* A persisted blob that has not failed is durable, unless the next sync has still to
  * find out. */
 static gboolean
-must_write_anew (BsFileDirectory *scratch,
-                 BsFileDirectory *persisted,
-                 const BsKey *key)
+must_write_anew (BsFileDirectory *scratch, BsFileDirectory *persisted, const BsKey *key)
 {
   BsFileChanges *changes = bs_file_directory_get_changes (persisted);
 
@@ -429,9 +420,7 @@ must_write_anew (BsFileDirectory *scratch,
 
 /* Whether nothing is to do. */
 static gboolean
-is_persisted (BsFileDirectory *scratch,
-              BsFileDirectory *persisted,
-              const BsKey *key)
+is_persisted (BsFileDirectory *scratch, BsFileDirectory *persisted, const BsKey *key)
 {
   g_auto (BsFileLocation) from = { 0 };
   g_auto (BsFileLocation) to = { 0 };

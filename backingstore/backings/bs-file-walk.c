@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-file-walk-private.h"
 
@@ -13,9 +14,8 @@
 static gboolean
 is_shard_name (const char *name)
 {
-  return g_ascii_isxdigit (name[0]) && !g_ascii_isupper (name[0]) &&
-         g_ascii_isxdigit (name[1]) && !g_ascii_isupper (name[1]) &&
-         name[2] == '\0';
+  return g_ascii_isxdigit (name[0]) && !g_ascii_isupper (name[0]) && g_ascii_isxdigit (name[1]) &&
+         !g_ascii_isupper (name[1]) && name[2] == '\0';
 }
 
 static gboolean
@@ -29,8 +29,7 @@ is_temporary_name (const char *name)
 
 /* Returns the DT_ of the entry, without following symbolic links. */
 static guchar
-get_entry_type (int fd,
-                const struct dirent64 *entry)
+get_entry_type (int fd, const struct dirent64 *entry)
 {
   struct stat status;
 
@@ -91,9 +90,7 @@ typedef struct
 } Walk;
 
 static int
-classify_in_shard (int fd,
-                   const struct dirent64 *entry,
-                   gpointer user_data)
+classify_in_shard (int fd, const struct dirent64 *entry, gpointer user_data)
 {
   const Walk *walk = user_data;
   BsKey key;
@@ -109,11 +106,10 @@ classify_in_shard (int fd,
 }
 
 static int
-walk_shard (int fd,
-            const char *name,
-            Walk *walk)
+walk_shard (int fd, const char *name, Walk *walk)
 {
-  int shard_fd = TEMP_FAILURE_RETRY (openat (fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  int shard_fd =
+    TEMP_FAILURE_RETRY (openat (fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   int code;
 
   if (shard_fd < 0)
@@ -131,7 +127,8 @@ walk_shard (int fd,
 static gboolean
 is_our_name (const char *name)
 {
-  static const char *const names[] = { BS_FILE_MARKER_NAME, BS_FILE_LOCK_NAME, BS_FILE_DIRTY_NAME, BS_FILE_ROOT_NAME };
+  static const char *const names[] = { BS_FILE_MARKER_NAME, BS_FILE_LOCK_NAME, BS_FILE_DIRTY_NAME,
+                                       BS_FILE_ROOT_NAME };
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
@@ -143,9 +140,7 @@ is_our_name (const char *name)
 }
 
 static int
-classify (int fd,
-          const struct dirent64 *entry,
-          gpointer user_data)
+classify (int fd, const struct dirent64 *entry, gpointer user_data)
 {
   Walk *walk = user_data;
   const char *name = entry->d_name;
@@ -153,7 +148,8 @@ classify (int fd,
   BsFileEntry kind = BS_FILE_ENTRY_FOREIGN;
 
   if (type == DT_DIR && is_shard_name (name))
-    return walk->top ? walk->func (BS_FILE_ENTRY_SHARD, fd, name, NULL, walk->user_data) : walk_shard (fd, name, walk);
+    return walk->top ? walk->func (BS_FILE_ENTRY_SHARD, fd, name, NULL, walk->user_data)
+                     : walk_shard (fd, name, walk);
 
   if (type == DT_REG && is_temporary_name (name))
     kind = BS_FILE_ENTRY_LEFTOVER;
@@ -178,8 +174,7 @@ bs_file_walk_shard (int fd,
 }
 
 static int
-walk_directory (int fd,
-                Walk *walk)
+walk_directory (int fd, Walk *walk)
 {
   int code;
   /* Other threads share the position of `fd`. */
@@ -195,10 +190,7 @@ walk_directory (int fd,
 }
 
 int
-bs_file_walk_top (int fd,
-                  GCancellable *cancellable,
-                  BsFileWalkFunc func,
-                  gpointer user_data)
+bs_file_walk_top (int fd, GCancellable *cancellable, BsFileWalkFunc func, gpointer user_data)
 {
   Walk walk = { func, user_data, cancellable, NULL, TRUE };
 
@@ -206,10 +198,7 @@ bs_file_walk_top (int fd,
 }
 
 int
-bs_file_walk (int fd,
-              GCancellable *cancellable,
-              BsFileWalkFunc func,
-              gpointer user_data)
+bs_file_walk (int fd, GCancellable *cancellable, BsFileWalkFunc func, gpointer user_data)
 {
   Walk walk = { func, user_data, cancellable, NULL, FALSE };
 

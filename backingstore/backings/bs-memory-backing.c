@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-memory-backing.h"
 
@@ -49,7 +50,11 @@ struct _BsMemoryBacking
 
 static void bs_memory_backing_iface_init (BsBackingInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (BsMemoryBacking, bs_memory_backing, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_memory_backing_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (BsMemoryBacking,
+                               bs_memory_backing,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING,
+                                                      bs_memory_backing_iface_init))
 
 static void
 memory_path_free (MemoryPath *path)
@@ -61,16 +66,14 @@ memory_path_free (MemoryPath *path)
 
 /* Returns NULL for a path that was never used. Called with the mutex held. */
 static MemoryPath *
-find_path (BsMemoryBacking *self,
-           GFile *file)
+find_path (BsMemoryBacking *self, GFile *file)
 {
   return g_hash_table_lookup (self->paths, file);
 }
 
 /* Called with the mutex held. */
 static MemoryPath *
-ensure_path (BsMemoryBacking *self,
-             GFile *file)
+ensure_path (BsMemoryBacking *self, GFile *file)
 {
   MemoryPath *path = find_path (self, file);
 
@@ -90,10 +93,7 @@ set_not_found (GError **error)
 }
 
 static gboolean
-register_one (BsMemoryBacking *self,
-              MemoryPath *path,
-              const BsKey *key,
-              GError **error)
+register_one (BsMemoryBacking *self, MemoryPath *path, const BsKey *key, GError **error)
 {
   GBytes *bytes = NULL;
 
@@ -111,9 +111,7 @@ register_one (BsMemoryBacking *self,
 }
 
 static void
-delete_one (BsMemoryBacking *self,
-            MemoryPath *path,
-            const BsKey *key)
+delete_one (BsMemoryBacking *self, MemoryPath *path, const BsKey *key)
 {
   g_autoptr (GBytes) bytes = NULL;
 
@@ -220,7 +218,8 @@ bs_memory_backing_register_keys (BsBacking *backing,
         continue;
 
       bs_key_print (key, string);
-      g_prefix_error (error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: %s: ", n_done, table->n_keys, string);
+      g_prefix_error (error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: %s: ", n_done,
+                      table->n_keys, string);
       return FALSE;
     }
 
@@ -380,9 +379,7 @@ bs_memory_backing_read_root (BsBacking *backing,
 }
 
 static gboolean
-bs_memory_backing_close (BsBacking *backing,
-                         GCancellable *cancellable,
-                         GError **error)
+bs_memory_backing_close (BsBacking *backing, GCancellable *cancellable, GError **error)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (backing);
   BsBlobTable primary;
@@ -441,8 +438,8 @@ static void
 bs_memory_backing_init (BsMemoryBacking *self)
 {
   g_mutex_init (&self->mutex);
-  self->paths = g_hash_table_new_full (g_file_hash, (GEqualFunc) g_file_equal,
-                                       g_object_unref, (GDestroyNotify) memory_path_free);
+  self->paths = g_hash_table_new_full (g_file_hash, (GEqualFunc) g_file_equal, g_object_unref,
+                                       (GDestroyNotify) memory_path_free);
 }
 
 /**

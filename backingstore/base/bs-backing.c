@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-backing-private.h"
 
 #include "bs-error-private.h"
@@ -97,10 +98,25 @@
 
 G_DEFINE_INTERFACE (BsBacking, bs_backing, G_TYPE_OBJECT)
 
-typedef gboolean (*PathFunc) (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
-typedef gboolean (*StringAtPathFunc) (BsBacking *self, GFile *path, const char *key, GCancellable *cancellable, GError **error);
-typedef gboolean (*KeyAtPathFunc) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
-typedef gboolean (*KeysAtPathFunc) (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
+typedef gboolean (*PathFunc) (BsBacking *self,
+                              GFile *path,
+                              GCancellable *cancellable,
+                              GError **error);
+typedef gboolean (*StringAtPathFunc) (BsBacking *self,
+                                      GFile *path,
+                                      const char *key,
+                                      GCancellable *cancellable,
+                                      GError **error);
+typedef gboolean (*KeyAtPathFunc) (BsBacking *self,
+                                   GFile *path,
+                                   const BsKey *key,
+                                   GCancellable *cancellable,
+                                   GError **error);
+typedef gboolean (*KeysAtPathFunc) (BsBacking *self,
+                                    GFile *path,
+                                    BsKeySet *keys,
+                                    GCancellable *cancellable,
+                                    GError **error);
 
 /* One call of a virtual function. */
 typedef struct
@@ -119,17 +135,26 @@ static const struct
   [BS_OPERATION_WRITE] = { "write", G_STRUCT_OFFSET (BsBackingInterface, write) },
   [BS_OPERATION_READ] = { "read", G_STRUCT_OFFSET (BsBackingInterface, read) },
   [BS_OPERATION_DELETE_KEY] = { "delete_key", G_STRUCT_OFFSET (BsBackingInterface, delete_key) },
-  [BS_OPERATION_REGISTER_KEY] = { "register_key", G_STRUCT_OFFSET (BsBackingInterface, register_key) },
-  [BS_OPERATION_REGISTER_KEYS] = { "register_keys", G_STRUCT_OFFSET (BsBackingInterface, register_keys) },
+  [BS_OPERATION_REGISTER_KEY] = { "register_key",
+                                  G_STRUCT_OFFSET (BsBackingInterface, register_key) },
+  [BS_OPERATION_REGISTER_KEYS] = { "register_keys",
+                                   G_STRUCT_OFFSET (BsBackingInterface, register_keys) },
   [BS_OPERATION_PERSIST] = { "persist", G_STRUCT_OFFSET (BsBackingInterface, persist) },
-  [BS_OPERATION_DELETE_PERSISTED] = { "delete_persisted", G_STRUCT_OFFSET (BsBackingInterface, delete_persisted) },
-  [BS_OPERATION_DELETE_PERSISTED_KEYS] = { "delete_persisted_keys", G_STRUCT_OFFSET (BsBackingInterface, delete_persisted_keys) },
-  [BS_OPERATION_SANITIZE_PATH] = { "sanitize_path", G_STRUCT_OFFSET (BsBackingInterface, sanitize_path) },
-  [BS_OPERATION_SYNC_PERSISTED] = { "sync_persisted", G_STRUCT_OFFSET (BsBackingInterface, sync_persisted) },
+  [BS_OPERATION_DELETE_PERSISTED] = { "delete_persisted",
+                                      G_STRUCT_OFFSET (BsBackingInterface, delete_persisted) },
+  [BS_OPERATION_DELETE_PERSISTED_KEYS] = { "delete_persisted_keys",
+                                           G_STRUCT_OFFSET (BsBackingInterface,
+                                                            delete_persisted_keys) },
+  [BS_OPERATION_SANITIZE_PATH] = { "sanitize_path",
+                                   G_STRUCT_OFFSET (BsBackingInterface, sanitize_path) },
+  [BS_OPERATION_SYNC_PERSISTED] = { "sync_persisted",
+                                    G_STRUCT_OFFSET (BsBackingInterface, sync_persisted) },
   [BS_OPERATION_WRITE_ROOT] = { "write_root", G_STRUCT_OFFSET (BsBackingInterface, write_root) },
   [BS_OPERATION_READ_ROOT] = { "read_root", G_STRUCT_OFFSET (BsBackingInterface, read_root) },
-  [BS_OPERATION_VERIFY_PERSISTED] = { "verify_persisted", G_STRUCT_OFFSET (BsBackingInterface, verify_persisted) },
-  [BS_OPERATION_RELEASE_PATH] = { "release_path", G_STRUCT_OFFSET (BsBackingInterface, release_path) },
+  [BS_OPERATION_VERIFY_PERSISTED] = { "verify_persisted",
+                                      G_STRUCT_OFFSET (BsBackingInterface, verify_persisted) },
+  [BS_OPERATION_RELEASE_PATH] = { "release_path",
+                                  G_STRUCT_OFFSET (BsBackingInterface, release_path) },
   [BS_OPERATION_CLOSE] = { "close", G_STRUCT_OFFSET (BsBackingInterface, close) },
 };
 
@@ -147,8 +172,7 @@ bs_operation_get_name (BsOperation operation)
 }
 
 gboolean
-bs_backing_implements (BsBacking *self,
-                       BsOperation operation)
+bs_backing_implements (BsBacking *self, BsOperation operation)
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
 
@@ -160,8 +184,7 @@ bs_backing_implements (BsBacking *self,
 /* Puts "persist KEY at PATH: " before the message, unless a backing that this one wraps
  * has done so. */
 static void
-name_call (const Call *call,
-           GError **error)
+name_call (const Call *call, GError **error)
 {
   g_autoptr (GString) name = g_string_new (operations[call->operation].name);
 
@@ -185,9 +208,7 @@ name_call (const Call *call,
 }
 
 static gboolean
-call_failed (const Call *call,
-             GError *local,
-             GError **error)
+call_failed (const Call *call, GError *local, GError **error)
 {
   name_call (call, &local);
   g_propagate_error (error, local);
@@ -195,9 +216,7 @@ call_failed (const Call *call,
 }
 
 static gboolean
-call_cancelled (const Call *call,
-                GCancellable *cancellable,
-                GError **error)
+call_cancelled (const Call *call, GCancellable *cancellable, GError **error)
 {
   GError *local = NULL;
 
@@ -209,10 +228,7 @@ call_cancelled (const Call *call,
 }
 
 static gboolean
-call_begin (const Call *call,
-            gboolean implemented,
-            GCancellable *cancellable,
-            GError **error)
+call_begin (const Call *call, gboolean implemented, GCancellable *cancellable, GError **error)
 {
   if (call_cancelled (call, cancellable, error))
     return FALSE;
@@ -220,8 +236,7 @@ call_begin (const Call *call,
     return TRUE;
 
   return call_failed (call,
-                      g_error_new (BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                                   "%s does not implement %s",
+                      g_error_new (BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s does not implement %s",
                                    G_OBJECT_TYPE_NAME (call->self),
                                    operations[call->operation].name),
                       error);
@@ -229,11 +244,7 @@ call_begin (const Call *call,
 
 /* Takes over `local`, the error of the virtual function. */
 static gboolean
-call_end (const Call *call,
-          gboolean success,
-          const char *forgotten,
-          GError *local,
-          GError **error)
+call_end (const Call *call, gboolean success, const char *forgotten, GError *local, GError **error)
 {
   if (G_LIKELY (success))
     {
@@ -242,8 +253,8 @@ call_end (const Call *call,
     }
 
   if (local == NULL)
-    bs_error_set_silent (&local, G_OBJECT_TYPE_NAME (call->self),
-                         operations[call->operation].name, forgotten);
+    bs_error_set_silent (&local, G_OBJECT_TYPE_NAME (call->self), operations[call->operation].name,
+                         forgotten);
   return call_failed (call, local, error);
 }
 
@@ -354,7 +365,8 @@ invoke_one_by_one (BsBacking *self,
 
       if (!invoke (self, path, key, cancellable, &local))
         {
-          g_prefix_error (&local, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: ", n_done, n_keys);
+          g_prefix_error (&local, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: ", n_done,
+                          n_keys);
           return call_failed (&call, local, error);
         }
     }
@@ -463,9 +475,9 @@ bs_backing_invoke_register_key (BsBacking *self,
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
 
-  return invoke_with_key_at_path (self, BS_OPERATION_REGISTER_KEY,
-                                  iface->register_key, get_key_funcs (iface)->register_key,
-                                  path, key, cancellable, error);
+  return invoke_with_key_at_path (self, BS_OPERATION_REGISTER_KEY, iface->register_key,
+                                  get_key_funcs (iface)->register_key, path, key, cancellable,
+                                  error);
 }
 
 gboolean
@@ -477,9 +489,8 @@ bs_backing_invoke_persist (BsBacking *self,
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
 
-  return invoke_with_key_at_path (self, BS_OPERATION_PERSIST,
-                                  iface->persist, get_key_funcs (iface)->persist,
-                                  path, key, cancellable, error);
+  return invoke_with_key_at_path (self, BS_OPERATION_PERSIST, iface->persist,
+                                  get_key_funcs (iface)->persist, path, key, cancellable, error);
 }
 
 gboolean
@@ -491,9 +502,9 @@ bs_backing_invoke_delete_persisted (BsBacking *self,
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
 
-  return invoke_with_key_at_path (self, BS_OPERATION_DELETE_PERSISTED,
-                                  iface->delete_persisted, get_key_funcs (iface)->delete_persisted,
-                                  path, key, cancellable, error);
+  return invoke_with_key_at_path (self, BS_OPERATION_DELETE_PERSISTED, iface->delete_persisted,
+                                  get_key_funcs (iface)->delete_persisted, path, key, cancellable,
+                                  error);
 }
 
 static gboolean
@@ -516,9 +527,10 @@ bs_backing_invoke_verify_persisted (BsBacking *self,
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
 
   return invoke_with_key_at_path (self, BS_OPERATION_VERIFY_PERSISTED,
-                                  iface->verify_persisted != NULL ? iface->verify_persisted : nothing_to_verify,
-                                  get_key_funcs (iface)->verify_persisted,
-                                  path, key, cancellable, error);
+                                  iface->verify_persisted != NULL ? iface->verify_persisted
+                                                                  : nothing_to_verify,
+                                  get_key_funcs (iface)->verify_persisted, path, key, cancellable,
+                                  error);
 }
 
 /* Both are part of preparing a path, and called so in messages. */
@@ -555,7 +567,8 @@ bs_backing_invoke_check_path (BsBacking *self,
 {
   PathFunc func = get_key_funcs (BS_BACKING_GET_IFACE (self))->check_path;
 
-  return func == NULL || invoke_at_path (self, BS_OPERATION_SANITIZE_PATH, func, path, cancellable, error);
+  return func == NULL ||
+         invoke_at_path (self, BS_OPERATION_SANITIZE_PATH, func, path, cancellable, error);
 }
 
 gboolean
@@ -589,11 +602,7 @@ bs_backing_checks_paths (BsBacking *self)
 }
 
 static gboolean
-parse_key (BsOperation operation,
-           GFile *path,
-           const char *string,
-           BsKey *key,
-           GError **error)
+parse_key (BsOperation operation, GFile *path, const char *string, BsKey *key, GError **error)
 {
   g_autofree char *where = NULL;
   g_autofree char *what = NULL;
@@ -659,10 +668,7 @@ bs_backing_write (BsBacking *self,
  * Returns: (transfer full): the content, or %NULL with @error set
  */
 GBytes *
-bs_backing_read (BsBacking *self,
-                 const char *key,
-                 GCancellable *cancellable,
-                 GError **error)
+bs_backing_read (BsBacking *self, const char *key, GCancellable *cancellable, GError **error)
 {
   BsKey parsed;
 
@@ -692,10 +698,7 @@ bs_backing_read (BsBacking *self,
  *   set
  */
 gboolean
-bs_backing_delete_key (BsBacking *self,
-                       const char *key,
-                       GCancellable *cancellable,
-                       GError **error)
+bs_backing_delete_key (BsBacking *self, const char *key, GCancellable *cancellable, GError **error)
 {
   BsKey parsed;
 
@@ -842,8 +845,8 @@ bs_backing_sanitize_path (BsBacking *self,
   g_return_val_if_fail (BS_IS_KEY_SET (found), FALSE);
 
   return invoke_with_keys_at_path (self, BS_OPERATION_SANITIZE_PATH,
-                                   BS_BACKING_GET_IFACE (self)->sanitize_path,
-                                   path, found, cancellable, error);
+                                   BS_BACKING_GET_IFACE (self)->sanitize_path, path, found,
+                                   cancellable, error);
 }
 
 /**
@@ -863,17 +866,13 @@ bs_backing_sanitize_path (BsBacking *self,
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_sync_persisted (BsBacking *self,
-                           GFile *path,
-                           GCancellable *cancellable,
-                           GError **error)
+bs_backing_sync_persisted (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error)
 {
   g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
   g_return_val_if_fail (G_IS_FILE (path), FALSE);
 
   return invoke_at_path (self, BS_OPERATION_SYNC_PERSISTED,
-                         BS_BACKING_GET_IFACE (self)->sync_persisted,
-                         path, cancellable, error);
+                         BS_BACKING_GET_IFACE (self)->sync_persisted, path, cancellable, error);
 }
 
 /**
@@ -910,10 +909,10 @@ bs_backing_register_keys (BsBacking *self,
 
   iface = BS_BACKING_GET_IFACE (self);
   if (iface->register_keys != NULL)
-    return invoke_with_keys_at_path (self, BS_OPERATION_REGISTER_KEYS, iface->register_keys,
-                                     path, keys, cancellable, error);
-  return invoke_one_by_one (self, BS_OPERATION_REGISTER_KEYS, bs_backing_invoke_register_key,
-                            path, keys, cancellable, error);
+    return invoke_with_keys_at_path (self, BS_OPERATION_REGISTER_KEYS, iface->register_keys, path,
+                                     keys, cancellable, error);
+  return invoke_one_by_one (self, BS_OPERATION_REGISTER_KEYS, bs_backing_invoke_register_key, path,
+                            keys, cancellable, error);
 }
 
 /**
@@ -949,10 +948,10 @@ bs_backing_delete_persisted_keys (BsBacking *self,
 
   iface = BS_BACKING_GET_IFACE (self);
   if (iface->delete_persisted_keys != NULL)
-    return invoke_with_keys_at_path (self, BS_OPERATION_DELETE_PERSISTED_KEYS, iface->delete_persisted_keys,
-                                     path, keys, cancellable, error);
-  return invoke_one_by_one (self, BS_OPERATION_DELETE_PERSISTED_KEYS, bs_backing_invoke_delete_persisted,
-                            path, keys, cancellable, error);
+    return invoke_with_keys_at_path (self, BS_OPERATION_DELETE_PERSISTED_KEYS,
+                                     iface->delete_persisted_keys, path, keys, cancellable, error);
+  return invoke_one_by_one (self, BS_OPERATION_DELETE_PERSISTED_KEYS,
+                            bs_backing_invoke_delete_persisted, path, keys, cancellable, error);
 }
 
 /**
@@ -1016,10 +1015,7 @@ bs_backing_write_root (BsBacking *self,
  * Returns: (transfer full): the content, or %NULL with @error set
  */
 GBytes *
-bs_backing_read_root (BsBacking *self,
-                      GFile *path,
-                      GCancellable *cancellable,
-                      GError **error)
+bs_backing_read_root (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error)
 {
   const Call call = { self, BS_OPERATION_READ_ROOT, path, NULL };
   BsBackingInterface *iface;
@@ -1074,10 +1070,7 @@ bs_backing_verify_persisted (BsBacking *self,
 }
 
 static gboolean
-nothing_to_release (BsBacking *self,
-                    GFile *path,
-                    GCancellable *cancellable,
-                    GError **error)
+nothing_to_release (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error)
 {
   return TRUE;
 }
@@ -1098,10 +1091,7 @@ nothing_to_release (BsBacking *self,
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_release_path (BsBacking *self,
-                         GFile *path,
-                         GCancellable *cancellable,
-                         GError **error)
+bs_backing_release_path (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error)
 {
   PathFunc func;
 
@@ -1109,8 +1099,7 @@ bs_backing_release_path (BsBacking *self,
   g_return_val_if_fail (G_IS_FILE (path), FALSE);
 
   func = BS_BACKING_GET_IFACE (self)->release_path;
-  return invoke_at_path (self, BS_OPERATION_RELEASE_PATH,
-                         func != NULL ? func : nothing_to_release,
+  return invoke_at_path (self, BS_OPERATION_RELEASE_PATH, func != NULL ? func : nothing_to_release,
                          path, cancellable, error);
 }
 
@@ -1130,9 +1119,7 @@ bs_backing_release_path (BsBacking *self,
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_close (BsBacking *self,
-                  GCancellable *cancellable,
-                  GError **error)
+bs_backing_close (BsBacking *self, GCancellable *cancellable, GError **error)
 {
   const Call call = { self, BS_OPERATION_CLOSE, NULL, NULL };
   BsBackingInterface *iface;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-error-private.h"
 
 /**
@@ -28,12 +29,10 @@ bs_error_set_silent (GError **error,
                      const char *function,
                      const char *forgotten)
 {
-  g_set_error (error, BS_ERROR, BS_ERROR_FAILED,
-               "%s%s%s returned without success and without an error; a function written in Python does "
-               "that when it raises something other than GLib.Error, one in Python or JavaScript when it "
-               "forgets %s",
-               type_name != NULL ? type_name : "",
-               type_name != NULL ? "." : "",
-               function,
-               forgotten);
+  g_set_error (
+    error, BS_ERROR, BS_ERROR_FAILED,
+    "%s%s%s returned without success and without an error; a function written in Python does "
+    "that when it raises something other than GLib.Error, one in Python or JavaScript when it "
+    "forgets %s",
+    type_name != NULL ? type_name : "", type_name != NULL ? "." : "", function, forgotten);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-fork-private.h"
 
 #include "bs-error.h"
@@ -20,8 +21,7 @@ watch_forks (void)
 }
 
 gboolean
-bs_fork_check (guint n_forks,
-               GError **error)
+bs_fork_check (guint n_forks, GError **error)
 {
   if (G_LIKELY (n_forks == bs_n_forks))
     return TRUE;

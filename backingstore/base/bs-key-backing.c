@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-key-backing-private.h"
 
 static const BsKeyBackingFuncs *
@@ -21,10 +22,7 @@ parse_and_write (BsBacking *self,
 }
 
 static GBytes *
-parse_and_read (BsBacking *self,
-                const char *string,
-                GCancellable *cancellable,
-                GError **error)
+parse_and_read (BsBacking *self, const char *string, GCancellable *cancellable, GError **error)
 {
   BsKey key;
 
@@ -46,18 +44,14 @@ parse_and_delete_key (BsBacking *self,
          get_funcs (self)->delete_key (self, &key, cancellable, error);
 }
 
-#define DEFINE_PARSE_AND(name) \
-  static gboolean \
-  parse_and_##name (BsBacking *self, \
-                    GFile *path, \
-                    const char *string, \
-                    GCancellable *cancellable, \
-                    GError **error) \
-  { \
-    BsKey key; \
-\
-    return bs_key_parse_error (string, #name, &key, error) && \
-           get_funcs (self)->name (self, path, &key, cancellable, error); \
+#define DEFINE_PARSE_AND(name)                                                                     \
+  static gboolean parse_and_##name (BsBacking *self, GFile *path, const char *string,              \
+                                    GCancellable *cancellable, GError **error)                     \
+  {                                                                                                \
+    BsKey key;                                                                                     \
+                                                                                                   \
+    return bs_key_parse_error (string, #name, &key, error) &&                                      \
+           get_funcs (self)->name (self, path, &key, cancellable, error);                          \
   }
 
 DEFINE_PARSE_AND (register_key)
@@ -66,8 +60,7 @@ DEFINE_PARSE_AND (delete_persisted)
 DEFINE_PARSE_AND (verify_persisted)
 
 void
-bs_key_backing_init_interface (BsBackingInterface *iface,
-                               const BsKeyBackingFuncs *funcs)
+bs_key_backing_init_interface (BsBackingInterface *iface, const BsKeyBackingFuncs *funcs)
 {
   iface->key_funcs = funcs;
   iface->write = parse_and_write;

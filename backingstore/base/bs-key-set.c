@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-key-set-private.h"
 
 /**
@@ -76,10 +77,7 @@ bs_key_set_get_table (BsKeySet *self)
 }
 
 static void
-bs_key_set_get_property (GObject *object,
-                         guint prop_id,
-                         GValue *value,
-                         GParamSpec *pspec)
+bs_key_set_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
   BsKeySet *self = BS_KEY_SET (object);
 
@@ -119,8 +117,7 @@ bs_key_set_class_init (BsKeySetClass *klass)
    * into a set that it is given to fill may go unnotified.
    */
   properties[PROP_N_KEYS] =
-    g_param_spec_uint64 ("n-keys", NULL, NULL,
-                         0, G_MAXUINT64, 0,
+    g_param_spec_uint64 ("n-keys", NULL, NULL, 0, G_MAXUINT64, 0,
                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
@@ -160,9 +157,7 @@ bs_key_set_new (void)
  * Returns: %TRUE if the key is in the set now, %FALSE with @error set
  */
 gboolean
-bs_key_set_add (BsKeySet *self,
-                const char *key,
-                GError **error)
+bs_key_set_add (BsKeySet *self, const char *key, GError **error)
 {
   BsKey parsed;
 
@@ -186,8 +181,7 @@ bs_key_set_add (BsKeySet *self,
  * Returns: whether it was there; what is not a key never is
  */
 gboolean
-bs_key_set_remove (BsKeySet *self,
-                   const char *key)
+bs_key_set_remove (BsKeySet *self, const char *key)
 {
   BsKey parsed;
 
@@ -212,8 +206,7 @@ bs_key_set_remove (BsKeySet *self,
  * Returns: whether it is there; what is not a key never is
  */
 gboolean
-bs_key_set_contains_key (BsKeySet *self,
-                         const char *key)
+bs_key_set_contains_key (BsKeySet *self, const char *key)
 {
   BsKey parsed;
 
@@ -279,9 +272,7 @@ bs_key_set_list_keys (BsKeySet *self)
  * not change the set: nothing goes wrong when it does, but the set is copied.
  */
 void
-bs_key_set_foreach_key (BsKeySet *self,
-                        BsKeyFunc func,
-                        gpointer user_data)
+bs_key_set_foreach_key (BsKeySet *self, BsKeyFunc func, gpointer user_data)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;

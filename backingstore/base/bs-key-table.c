@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-key-table-private.h"
 
 /* The places of the table stand in groups of eight. Each place has a control
@@ -49,16 +50,13 @@ stride (const BsKeyTable *table)
 }
 
 static inline guint32
-group_at (const BsKeyTable *table,
-          guint64 hash)
+group_at (const BsKeyTable *table, guint64 hash)
 {
   return ((hash >> 32) * table->n_groups) >> 32;
 }
 
 static inline void
-search_begin (Search *search,
-              const BsKeyTable *table,
-              guint64 hash)
+search_begin (Search *search, const BsKeyTable *table, guint64 hash)
 {
   search->hash = hash << table->shift;
   search->group = group_at (table, search->hash);
@@ -66,8 +64,7 @@ search_begin (Search *search,
 }
 
 static inline void
-search_next (Search *search,
-             const BsKeyTable *table)
+search_next (Search *search, const BsKeyTable *table)
 {
   search->n_steps++;
   if (G_LIKELY (search->n_steps % RUN_LENGTH != 0 || search->n_steps >= RUN_LENGTH * N_RUNS))
@@ -83,8 +80,7 @@ search_next (Search *search,
 }
 
 static inline guint64
-load_group (const BsKeyTable *table,
-            guint64 group)
+load_group (const BsKeyTable *table, guint64 group)
 {
   guint64 controls;
 
@@ -95,9 +91,7 @@ load_group (const BsKeyTable *table,
 /* Always the whole group: the next load of it would wait for a single byte to
  * arrive in the cache. */
 static inline void
-set_control (BsKeyTable *table,
-             guint64 place,
-             guint8 control)
+set_control (BsKeyTable *table, guint64 place, guint8 control)
 {
   guint shift = place % GROUP_SIZE * 8;
   guint64 controls = load_group (table, place / GROUP_SIZE);
@@ -116,8 +110,7 @@ control_of (guint64 hash)
 
 /* May have bits too many above a right one; all of them of full places. */
 static inline guint64
-match_full (guint64 controls,
-            guint8 control)
+match_full (guint64 controls, guint8 control)
 {
   guint64 difference = controls ^ (LOW_BITS * control);
 
@@ -137,32 +130,25 @@ match_empty_or_deleted (guint64 controls)
 }
 
 static inline guint64
-place_of (guint64 group,
-          guint64 matches)
+place_of (guint64 group, guint64 matches)
 {
   return group * GROUP_SIZE + __builtin_ctzll (matches) / 8;
 }
 
 static inline guint8 *
-control_at (const BsKeyTable *table,
-            guint64 place)
+control_at (const BsKeyTable *table, guint64 place)
 {
   return table->control + place / GROUP_SIZE * stride (table) + place % GROUP_SIZE;
 }
 
 static inline guint8 *
-marks_at (const BsKeyTable *table,
-          guint64 place)
+marks_at (const BsKeyTable *table, guint64 place)
 {
   return control_at (table, place) + GROUP_SIZE;
 }
 
 static inline void
-put (BsKeyTable *table,
-     guint64 place,
-     const BsKey *key,
-     guint64 hash,
-     guint8 marks)
+put (BsKeyTable *table, guint64 place, const BsKey *key, guint64 hash, guint8 marks)
 {
   set_control (table, place, control_of (hash));
   table->keys[place] = *key;
@@ -179,11 +165,7 @@ groups_for (guint64 n_keys)
 /* Puts the key into the first place from its home on, and gives up on the way to a
  * group before `first`. Returns the place, or -1. */
 static gint64
-settle (BsKeyTable *table,
-        const BsKey *key,
-        guint64 hash,
-        guint8 marks,
-        guint32 first)
+settle (BsKeyTable *table, const BsKey *key, guint64 hash, guint8 marks, guint32 first)
 {
   Search search;
 
@@ -207,9 +189,7 @@ typedef struct
 } Entry;
 
 static guint
-take_group (BsKeyTable *table,
-            guint32 group,
-            Entry entries[GROUP_SIZE])
+take_group (BsKeyTable *table, guint32 group, Entry entries[GROUP_SIZE])
 {
   guint64 matches = load_group (table, group) & HIGH_BITS;
   guint n = 0;
@@ -227,17 +207,13 @@ take_group (BsKeyTable *table,
 }
 
 static inline void
-set_n_keys (BsKeyTable *table,
-            guint64 n_keys)
+set_n_keys (BsKeyTable *table, guint64 n_keys)
 {
   __atomic_store_n (&table->n_keys, n_keys, __ATOMIC_RELAXED);
 }
 
 static void
-set_memory (BsKeyTable *table,
-            guint8 *control,
-            BsKey *keys,
-            guint32 n_groups)
+set_memory (BsKeyTable *table, guint8 *control, BsKey *keys, guint32 n_groups)
 {
   __atomic_store_n (&table->control, control, __ATOMIC_RELAXED);
   __atomic_store_n (&table->keys, keys, __ATOMIC_RELAXED);
@@ -248,8 +224,7 @@ set_memory (BsKeyTable *table,
  * to the first, since keys move to the back. A key that would go to a group
  * whose turn is still to come waits until the end. */
 static void
-rehash (BsKeyTable *table,
-        guint32 n_old_groups)
+rehash (BsKeyTable *table, guint32 n_old_groups)
 {
   g_autoptr (GArray) waiting = NULL;
 
@@ -260,7 +235,8 @@ rehash (BsKeyTable *table,
 
       for (guint i = 0; i < n; i++)
         {
-          if (settle (table, &entries[i].key, bs_key_hash (&entries[i].key), entries[i].marks, group) >= 0)
+          if (settle (table, &entries[i].key, bs_key_hash (&entries[i].key), entries[i].marks,
+                      group) >= 0)
             continue;
           if (waiting == NULL)
             waiting = g_array_new (FALSE, FALSE, sizeof (Entry));
@@ -277,8 +253,7 @@ rehash (BsKeyTable *table,
 }
 
 static void
-resize (BsKeyTable *table,
-        guint64 n_groups)
+resize (BsKeyTable *table, guint64 n_groups)
 {
   guint32 n_old_groups = table->n_groups;
   guint8 *control;
@@ -289,7 +264,8 @@ resize (BsKeyTable *table,
   control = g_realloc (table->control, n_groups * stride (table));
   memset (control + (gsize) n_old_groups * stride (table), EMPTY,
           (n_groups - n_old_groups) * stride (table));
-  set_memory (table, control, g_realloc (table->keys, n_groups * GROUP_SIZE * sizeof (BsKey)), n_groups);
+  set_memory (table, control, g_realloc (table->keys, n_groups * GROUP_SIZE * sizeof (BsKey)),
+              n_groups);
   table->n_free = n_groups * GROUP_CAPACITY - table->n_keys;
   rehash (table, n_old_groups);
 }
@@ -300,23 +276,21 @@ resize (BsKeyTable *table,
 static void
 make_room (BsKeyTable *table)
 {
-  guint64 n_keys = table->n_keys < MANY_KEYS ? table->n_keys * 2
-                                             : table->n_keys + table->n_keys / 9 * 2;
+  guint64 n_keys =
+    table->n_keys < MANY_KEYS ? table->n_keys * 2 : table->n_keys + table->n_keys / 9 * 2;
 
   resize (table, MAX (table->n_groups, groups_for (n_keys)));
 }
 
 void
-bs_key_table_init (BsKeyTable *table,
-                   guint shift)
+bs_key_table_init (BsKeyTable *table, guint shift)
 {
   memset (table, 0, sizeof *table);
   table->shift = shift;
 }
 
 void
-bs_key_table_init_with_marks (BsKeyTable *table,
-                              guint shift)
+bs_key_table_init_with_marks (BsKeyTable *table, guint shift)
 {
   bs_key_table_init (table, shift);
   table->has_marks = TRUE;
@@ -334,8 +308,7 @@ bs_key_table_clear (BsKeyTable *table)
 
 /* `copy` must not be initialised. */
 void
-bs_key_table_copy (const BsKeyTable *table,
-                   BsKeyTable *copy)
+bs_key_table_copy (const BsKeyTable *table, BsKeyTable *copy)
 {
   *copy = *table;
   if (table->keys == NULL)
@@ -346,8 +319,7 @@ bs_key_table_copy (const BsKeyTable *table,
 }
 
 void
-bs_key_table_reserve (BsKeyTable *table,
-                      guint64 n_keys)
+bs_key_table_reserve (BsKeyTable *table, guint64 n_keys)
 {
   guint64 n_groups = groups_for (n_keys);
 
@@ -359,10 +331,7 @@ bs_key_table_reserve (BsKeyTable *table,
  * not ask for costs nothing. */
 G_ALWAYS_INLINE
 static inline gint64
-look_up (const BsKeyTable *table,
-         const BsKey *key,
-         guint64 hash,
-         gint64 *place)
+look_up (const BsKeyTable *table, const BsKey *key, guint64 hash, gint64 *place)
 {
   Search search;
 
@@ -394,10 +363,7 @@ look_up (const BsKeyTable *table,
 /* Adds a key that is not there, at `place` if that is 0 or more and may be filled.
  * Returns its place. */
 static gint64
-add_at (BsKeyTable *table,
-        gint64 place,
-        const BsKey *key,
-        guint64 hash)
+add_at (BsKeyTable *table, gint64 place, const BsKey *key, guint64 hash)
 {
   set_n_keys (table, table->n_keys + 1);
   if (place >= 0 && (table->n_free > 0 || *control_at (table, place) == DELETED))
@@ -413,9 +379,7 @@ add_at (BsKeyTable *table,
 
 /* Whether the key is new. */
 gboolean
-bs_key_table_add (BsKeyTable *table,
-                  const BsKey *key,
-                  guint64 hash)
+bs_key_table_add (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
   gint64 place;
 
@@ -427,9 +391,7 @@ bs_key_table_add (BsKeyTable *table,
 }
 
 guint8 *
-bs_key_table_find_marks (BsKeyTable *table,
-                         const BsKey *key,
-                         guint64 hash)
+bs_key_table_find_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
   gint64 unused;
   gint64 place = look_up (table, key, hash, &unused);
@@ -438,9 +400,7 @@ bs_key_table_find_marks (BsKeyTable *table,
 }
 
 guint8 *
-bs_key_table_obtain_marks (BsKeyTable *table,
-                           const BsKey *key,
-                           guint64 hash)
+bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
   gint64 free_place;
   gint64 place = look_up (table, key, hash, &free_place);
@@ -452,10 +412,7 @@ bs_key_table_obtain_marks (BsKeyTable *table,
 
 /* The key must not be in the table, and room must be reserved for it. */
 void
-bs_key_table_add_new (BsKeyTable *table,
-                      const BsKey *key,
-                      guint64 hash,
-                      guint8 marks)
+bs_key_table_add_new (BsKeyTable *table, const BsKey *key, guint64 hash, guint8 marks)
 {
   set_n_keys (table, table->n_keys + 1);
   table->n_free--;
@@ -463,8 +420,7 @@ bs_key_table_add_new (BsKeyTable *table,
 }
 
 static void
-remove_at (BsKeyTable *table,
-           gint64 place)
+remove_at (BsKeyTable *table, gint64 place)
 {
   set_n_keys (table, table->n_keys - 1);
   if (match_empty (load_group (table, place / GROUP_SIZE)) != 0)
@@ -490,9 +446,7 @@ remove_at (BsKeyTable *table,
 
 /* Whether the key was there. */
 gboolean
-bs_key_table_remove (BsKeyTable *table,
-                     const BsKey *key,
-                     guint64 hash)
+bs_key_table_remove (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
   gint64 unused;
   gint64 place = look_up (table, key, hash, &unused);
@@ -505,8 +459,7 @@ bs_key_table_remove (BsKeyTable *table,
 }
 
 void
-bs_key_table_remove_marked (BsKeyTable *table,
-                            const guint8 *marks)
+bs_key_table_remove_marked (BsKeyTable *table, const guint8 *marks)
 {
   guint64 offset = marks - table->control;
 
@@ -514,9 +467,7 @@ bs_key_table_remove_marked (BsKeyTable *table,
 }
 
 gboolean
-bs_key_table_contains (const BsKeyTable *table,
-                       const BsKey *key,
-                       guint64 hash)
+bs_key_table_contains (const BsKeyTable *table, const BsKey *key, guint64 hash)
 {
   gint64 unused;
 
@@ -526,9 +477,7 @@ bs_key_table_contains (const BsKeyTable *table,
 /* The key it gives may be removed before the next call. After any other change
  * it goes on without harm, but may leave keys out and give others twice. */
 gboolean
-bs_key_table_iter_next (const BsKeyTable *table,
-                        BsKeyTableIter *iter,
-                        const BsKey **key)
+bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key)
 {
   guint64 group = iter->next / GROUP_SIZE;
   guint64 wanted = HIGH_BITS << (iter->next % GROUP_SIZE * 8);

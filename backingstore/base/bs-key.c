@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-key-private.h"
 
 #include "bs-fork-private.h"
@@ -23,8 +24,7 @@ typedef struct
 static GPrivate random_pool = G_PRIVATE_INIT (g_free);
 
 static void
-fetch_random (gpointer bytes,
-              gsize size)
+fetch_random (gpointer bytes, gsize size)
 {
   guint8 *at = bytes;
   gsize done = 0;
@@ -83,8 +83,7 @@ bs_key_init_random (BsKey *key)
 /* The eight digits of `value`, the first one in the highest byte;
  * `letters` has a one for each that is a letter. */
 static inline guint64
-spell (guint32 value,
-       guint64 *letters)
+spell (guint32 value, guint64 *letters)
 {
   guint64 nibbles = value;
 
@@ -110,9 +109,7 @@ decode (guint64 digits)
  * may be no difference but in the case of letters, and in file names not even
  * that. */
 static gboolean
-parse_digits (const char *string,
-              gboolean canonical,
-              BsKey *key)
+parse_digits (const char *string, gboolean canonical, BsKey *key)
 {
   guint32 values[4];
   guint64 wrong = 0;
@@ -137,8 +134,7 @@ parse_digits (const char *string,
 
 /* Leaves `key` alone when it fails. */
 gboolean
-bs_key_parse (const char *string,
-              BsKey *key)
+bs_key_parse (const char *string, BsKey *key)
 {
   char hex[BS_KEY_HEX_LENGTH];
   gsize length;
@@ -164,17 +160,13 @@ bs_key_parse (const char *string,
 
 /* Only what bs_key_print_hex() prints: lower-case, no hyphens, nothing behind. */
 gboolean
-bs_key_parse_hex (const char *hex,
-                  BsKey *key)
+bs_key_parse_hex (const char *hex, BsKey *key)
 {
   return strnlen (hex, BS_KEY_HEX_LENGTH + 1) == BS_KEY_HEX_LENGTH && parse_digits (hex, TRUE, key);
 }
 
 gboolean
-bs_key_parse_error (const char *string,
-                    const char *operation,
-                    BsKey *key,
-                    GError **error)
+bs_key_parse_error (const char *string, const char *operation, BsKey *key, GError **error)
 {
   g_autofree char *start = NULL;
   g_autofree char *escaped = NULL;
@@ -190,16 +182,15 @@ bs_key_parse_error (const char *string,
 
   start = g_strndup (string, LONGEST_QUOTE);
   escaped = g_strescape (start, NULL);
-  g_set_error (error, BS_ERROR, BS_ERROR_INVALID_KEY,
-               "%s: \"%s\"%s is not a key: it takes 32 hexadecimal digits, with hyphens after 8, 12, 16 and 20 or none",
-               operation, escaped,
-               strnlen (string, LONGEST_QUOTE + 1) > LONGEST_QUOTE ? "…" : "");
+  g_set_error (
+    error, BS_ERROR, BS_ERROR_INVALID_KEY,
+    "%s: \"%s\"%s is not a key: it takes 32 hexadecimal digits, with hyphens after 8, 12, 16 and 20 or none",
+    operation, escaped, strnlen (string, LONGEST_QUOTE + 1) > LONGEST_QUOTE ? "…" : "");
   return FALSE;
 }
 
 static inline void
-print_digits (const BsKey *key,
-              char *hex)
+print_digits (const BsKey *key, char *hex)
 {
   for (guint i = 0; i < 2; i++)
     {
@@ -214,16 +205,14 @@ print_digits (const BsKey *key,
 }
 
 void
-bs_key_print_hex (const BsKey *key,
-                  char hex[BS_KEY_HEX_LENGTH + 1])
+bs_key_print_hex (const BsKey *key, char hex[BS_KEY_HEX_LENGTH + 1])
 {
   print_digits (key, hex);
   hex[BS_KEY_HEX_LENGTH] = '\0';
 }
 
 void
-bs_key_print (const BsKey *key,
-              char string[BS_KEY_STRING_SIZE])
+bs_key_print (const BsKey *key, char string[BS_KEY_STRING_SIZE])
 {
   char hex[BS_KEY_HEX_LENGTH];
 

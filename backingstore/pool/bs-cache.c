@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-cache-private.h"
@@ -166,8 +167,8 @@ unlist_locked (BsCache *self, BsEntry *entry)
 /* An entry and its payload have parted: both are dropped after unlocking. */
 typedef struct
 {
-  BsReference reference;      /* the entry's; 0: none */
-  BsPayload *payload;         /* a reference; NULL: dead already */
+  BsReference reference; /* the entry's; 0: none */
+  BsPayload *payload;    /* a reference; NULL: dead already */
 } Detached;
 
 static Detached
@@ -244,7 +245,9 @@ BsToken *
 bs_cache_release_entry (BsCache *self, BsEntry *entry)
 {
   BsToken *token = entry->token;
-  Detached detached = { 0, };
+  Detached detached = {
+    0,
+  };
 
   if (!g_atomic_int_dec_and_test (&entry->ref_count))
     return NULL;
@@ -289,7 +292,8 @@ bs_cache_set_size (BsCache *self, BsEntry *entry, BsReference reference, guint64
   gboolean is_of_interest;
 
   g_mutex_lock (&self->lock);
-  is_of_interest = entry->payload == bs_reference_get_object_reference (reference)->payload && !entry->is_size_known;
+  is_of_interest = entry->payload == bs_reference_get_object_reference (reference)->payload &&
+                   !entry->is_size_known;
   if (is_of_interest)
     {
       BsPlace place = entry->place;
@@ -398,9 +402,16 @@ bs_cache_find (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back)
 /* Takes the reference over. Another payload goes: bytes give way to an object, and
  * an object that is gone to another one. */
 static Detached
-install_locked (BsCache *self, BsEntry *entry, BsPayload *payload, BsReference reference, guint64 size, gboolean *size_changed)
+install_locked (BsCache *self,
+                BsEntry *entry,
+                BsPayload *payload,
+                BsReference reference,
+                guint64 size,
+                gboolean *size_changed)
 {
-  Detached detached = { 0, };
+  Detached detached = {
+    0,
+  };
   guint64 old_size = entry->node.size;
   gboolean was_size_known = entry->is_size_known;
 
@@ -419,17 +430,26 @@ install_locked (BsCache *self, BsEntry *entry, BsPayload *payload, BsReference r
 static gboolean
 may_install_locked (BsEntry *entry, BsKind kind)
 {
-  return kind == BS_KIND_OBJECT || entry->payload == NULL || bs_payload_get_kind (entry->payload) == kind;
+  return kind == BS_KIND_OBJECT || entry->payload == NULL ||
+         bs_payload_get_kind (entry->payload) == kind;
 }
 
 gpointer
-bs_cache_adopt (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, guint64 size, guint64 n_read, gboolean *size_changed)
+bs_cache_adopt (BsCache *self,
+                BsEntry *entry,
+                BsKind kind,
+                gpointer content,
+                guint64 size,
+                guint64 n_read,
+                gboolean *size_changed)
 {
   BsPayload *payload = payload_new (self, kind, content);
   BsReference reference = bs_reference_new (payload, content);
   BsReference winner = 0;
   BsPayload *dead = NULL;
-  Detached detached = { 0, };
+  Detached detached = {
+    0,
+  };
   gboolean is_installed = FALSE, came_back;
 
   *size_changed = FALSE;
@@ -489,7 +509,9 @@ bs_cache_dup_unwritten (BsCache *self, BsEntry *entry)
   g_mutex_unlock (&self->lock);
 
   /* The reference keeps the payload. */
-  return reference != 0 ? bs_content_new_for_reference (payload, reference, self->codec, &entry->key) : NULL;
+  return reference != 0
+           ? bs_content_new_for_reference (payload, reference, self->codec, &entry->key)
+           : NULL;
 }
 
 BsContent *
@@ -516,7 +538,8 @@ dup_content (BsCache *self, BsEntry *entry)
   payload = entry->payload;
   if (entry->place != BS_PLACE_OUT)
     reference = bs_reference_dup (bs_entry_get_reference (entry));
-  else if (payload != NULL && bs_payload_get_kind (payload) == BS_KIND_BYTES && bs_payload_try_ref (payload))
+  else if (payload != NULL && bs_payload_get_kind (payload) == BS_KIND_BYTES &&
+           bs_payload_try_ref (payload))
     evicted = payload;
   g_mutex_unlock (&self->lock);
 

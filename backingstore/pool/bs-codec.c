@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-codec.h"
 
 #include "base/bs-error-private.h"
@@ -51,7 +52,12 @@ bs_codec_default_init (BsCodecInterface *iface)
 
 /* Returns the result of a function, or sets an error. */
 static gpointer
-check_result (BsCodec *self, const char *function, gboolean implemented, gpointer result, GError *local_error, GError **error)
+check_result (BsCodec *self,
+              const char *function,
+              gboolean implemented,
+              gpointer result,
+              GError *local_error,
+              GError **error)
 {
   if (result != NULL)
     {
@@ -60,7 +66,8 @@ check_result (BsCodec *self, const char *function, gboolean implemented, gpointe
     }
 
   if (!implemented)
-    g_set_error (&local_error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s does not implement %s", G_OBJECT_TYPE_NAME (self), function);
+    g_set_error (&local_error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s does not implement %s",
+                 G_OBJECT_TYPE_NAME (self), function);
   else if (local_error == NULL)
     bs_error_set_silent (&local_error, G_OBJECT_TYPE_NAME (self), function, BS_FORGOT_RESULT);
   g_propagate_prefixed_error (error, local_error, "%s: ", function);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-counter-private.h"
@@ -32,7 +33,8 @@ take_cell (void)
         {
           cell++;
         }
-      else if (__atomic_compare_exchange_n (&taken_cells, &taken, taken | (1u << cell), FALSE, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+      else if (__atomic_compare_exchange_n (&taken_cells, &taken, taken | (1u << cell), FALSE,
+                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         {
           this_cell = cell;
           g_private_set (&cell_returner, GUINT_TO_POINTER (cell));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-eviction-private.h"
@@ -13,12 +14,12 @@
  * any more. */
 typedef struct
 {
-  BsCache *cache;               /* owned */
-  BsPayload *payload;           /* a reference */
-  BsReference reference;        /* owned, until the write is started */
+  BsCache *cache;        /* owned */
+  BsPayload *payload;    /* a reference */
+  BsReference reference; /* owned, until the write is started */
   BsKey key;
-  BsWriteQueue *queue;          /* NULL: written behind, the entry stays where it is meanwhile */
-  guint n_failures;             /* the queue's at the start */
+  BsWriteQueue *queue; /* NULL: written behind, the entry stays where it is meanwhile */
+  guint n_failures;    /* the queue's at the start */
 } EvictionWrite;
 
 /* Work collected under the lock, for after unlocking. */
@@ -27,13 +28,13 @@ typedef struct
   BsReference evicted[MAX_EVICTIONS];
   guint n_evicted;
 
-  BsEntry *entries[MAX_WRITES];         /* references */
+  BsEntry *entries[MAX_WRITES]; /* references */
   EvictionWrite *writes[MAX_WRITES];
   guint n_writes;
   int priority;
 
-  GPtrArray *reached;                   /* of BsWaiter, references: trims that are down to their target; nullable */
-  GError *trim_error;                   /* owned; why no trim that is left can succeed */
+  GPtrArray *reached; /* of BsWaiter, references: trims that are down to their target; nullable */
+  GError *trim_error; /* owned; why no trim that is left can succeed */
   gboolean again;
 } Round;
 
@@ -107,7 +108,8 @@ eviction_write_succeed_locked (EvictionWrite *self, BsEntry *entry)
   bs_cache_mark_clean_locked (cache, entry);
 
   /* An entry that was used, or for which there is room by now, stays. */
-  if (entry->was_used || !is_over_locked (cache, bs_cache_get_target_locked (cache), &cache->writing))
+  if (entry->was_used ||
+      !is_over_locked (cache, bs_cache_get_target_locked (cache), &cache->writing))
     {
       readmit_locked (cache, entry);
       return 0;
@@ -124,7 +126,8 @@ note_trouble_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
   BsCache *cache = self->cache;
   gboolean is_first = entry->trouble == BS_TROUBLE_NONE;
 
-  entry->trouble = g_atomic_int_get (&self->payload->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
+  entry->trouble =
+    g_atomic_int_get (&self->payload->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
   if (entry->trouble == BS_TROUBLE_CODEC)
     {
       g_clear_error (&cache->codec_error);
@@ -185,7 +188,7 @@ write_behind_end_locked (EvictionWrite *self, BsEntry *entry, const GError *erro
 /* Work left when a write has ended, for after unlocking. */
 typedef struct
 {
-  BsReference evicted;  /* to be dropped; 0: none */
+  BsReference evicted; /* to be dropped; 0: none */
   gboolean report;
   gboolean fail_trims;
 } WriteEnd;
@@ -195,7 +198,9 @@ eviction_write_end_locked (EvictionWrite *self, const GError *error)
 {
   /* Without an entry, nothing may have been written at all. */
   BsEntry *entry = self->payload->entry;
-  WriteEnd end = { 0, };
+  WriteEnd end = {
+    0,
+  };
 
   if (self->queue == NULL)
     {
@@ -302,12 +307,15 @@ count_writing (const BsCache *self)
 }
 
 static void
-choose_writes_locked (BsCache *self, BsWriteQueue *queue, guint64 target, guint max_writes, gint64 now, Round *round)
+choose_writes_locked (BsCache *self,
+                      BsWriteQueue *queue,
+                      guint64 target,
+                      guint max_writes,
+                      gint64 now,
+                      Round *round)
 {
-  while (is_over_locked (self, target, &self->writing) &&
-         count_writing (self) < max_writes &&
-         !bs_link_is_empty (&queue->entries) &&
-         bs_write_queue_may_write (queue, now))
+  while (is_over_locked (self, target, &self->writing) && count_writing (self) < max_writes &&
+         !bs_link_is_empty (&queue->entries) && bs_write_queue_may_write (queue, now))
     {
       BsEntry *entry;
 
@@ -340,9 +348,8 @@ choose_writes_locked (BsCache *self, BsWriteQueue *queue, guint64 target, guint 
 static gboolean
 may_write_behind_locked (BsCache *self, guint max_writes)
 {
-  return !self->is_behind_paused &&
-         self->write_queues[BS_TROUBLE_NONE].pause == 0 && self->write_queues[BS_TROUBLE_BACKING].pause == 0 &&
-         count_writing (self) < max_writes &&
+  return !self->is_behind_paused && self->write_queues[BS_TROUBLE_NONE].pause == 0 &&
+         self->write_queues[BS_TROUBLE_BACKING].pause == 0 && count_writing (self) < max_writes &&
          bs_residency_is_ageing (&self->residency);
 }
 
@@ -387,12 +394,16 @@ static void
 start_write (BsCache *self, BsEntry *entry, EvictionWrite *write, Round *round)
 {
   /* The write is freed as soon as it has ended. */
-  g_autoptr (BsContent) content = bs_content_new_for_reference (write->payload, write->reference, self->codec, &write->key);
-  BsDelivery delivery = { .func = eviction_write_deliver, .data = write, .data_free = eviction_write_free };
+  g_autoptr (BsContent) content =
+    bs_content_new_for_reference (write->payload, write->reference, self->codec, &write->key);
+  BsDelivery delivery = { .func = eviction_write_deliver,
+                          .data = write,
+                          .data_free = eviction_write_free };
   BsRequest request = { .kind = BS_KIND_WRITE, .token = entry->token, .content = content };
   BsToken *token;
 
-  bs_ask_in_background (self->store, &request, &delivery, write->queue != NULL ? round->priority : G_PRIORITY_LOW, NULL);
+  bs_ask_in_background (self->store, &request, &delivery,
+                        write->queue != NULL ? round->priority : G_PRIORITY_LOW, NULL);
 
   token = bs_cache_release_entry (self, entry);
   if (token != NULL)
@@ -441,7 +452,9 @@ is_stuck_locked (const BsCache *self, gint64 now)
 static gboolean
 is_balanced_locked (BsCache *self, guint max_writes)
 {
-  const BsAmount nothing = { 0, };
+  const BsAmount nothing = {
+    0,
+  };
 
   return !is_over_locked (self, self->max_bytes, &nothing) && bs_link_is_empty (&self->trims) &&
          !may_write_behind_locked (self, max_writes);
@@ -556,7 +569,7 @@ bs_cache_drop_entry (BsCache *self, BsEntry *entry)
 typedef struct
 {
   GSource source;
-  BsCache *cache;       /* owned */
+  BsCache *cache; /* owned */
 } RetrySource;
 
 static gboolean

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-item-private.h"
@@ -27,8 +28,8 @@ measure (BsPool *pool, BsKind kind, gpointer content)
 
 typedef struct
 {
-  BsItemRequest *request;       /* owned */
-  BsReference reference;        /* owned */
+  BsItemRequest *request; /* owned */
+  BsReference reference;  /* owned */
 } Measurement;
 
 /* Called in the store's main context. */
@@ -38,7 +39,8 @@ measure_cb (gpointer data)
   Measurement *self = data;
   BsItem *item = self->request->item;
   BsCache *cache = bs_item_get_cache (item);
-  gint64 size = measure (item->pool, BS_KIND_OBJECT, bs_reference_get_object_reference (self->reference)->object);
+  gint64 size = measure (item->pool, BS_KIND_OBJECT,
+                         bs_reference_get_object_reference (self->reference)->object);
 
   if (size >= 0 && bs_cache_set_size (cache, self->request->entry, self->reference, size))
     {
@@ -84,7 +86,8 @@ insert (BsPool *pool, BsKind kind, gpointer content, BsReference *unmeasured)
 {
   BsEntry *entry = bs_entry_new (bs_backing_store_new_token (bs_pool_get_store (pool)), FALSE);
 
-  *unmeasured = bs_cache_insert (bs_pool_get_cache (pool), entry, kind, content, measure (pool, kind, content));
+  *unmeasured =
+    bs_cache_insert (bs_pool_get_cache (pool), entry, kind, content, measure (pool, kind, content));
   return entry;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-item-list-private.h"
@@ -21,20 +22,22 @@ struct _BsItemList
   GObject parent_instance;
 
   /* constant */
-  BsPool *pool;         /* owned */
+  BsPool *pool; /* owned */
   guint n_places;
 
   GMutex lock;
 
   /* under the lock */
-  gpointer *places;     /* BsToken (a token), or BsEntry (a reference) with the lowest bit set */
-  GHashTable *made;     /* position → Made */
-  guint sweep_at;       /* size of `made` that calls for a sweep */
+  gpointer *places; /* BsToken (a token), or BsEntry (a reference) with the lowest bit set */
+  GHashTable *made; /* position → Made */
+  guint sweep_at;   /* size of `made` that calls for a sweep */
 };
 
 static void bs_item_list_model_init (GListModelInterface *iface);
 
-G_DEFINE_FINAL_TYPE_WITH_CODE (BsItemList, bs_item_list, G_TYPE_OBJECT,
+G_DEFINE_FINAL_TYPE_WITH_CODE (BsItemList,
+                               bs_item_list,
+                               G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (G_TYPE_LIST_MODEL, bs_item_list_model_init))
 
 #define FIRST_SWEEP 64
@@ -137,7 +140,7 @@ swap_made (BsItemList *self, guint position, Made *seen, Made *made)
 typedef struct
 {
   guint position;
-  Made *made;           /* a reference */
+  Made *made; /* a reference */
 } Candidate;
 
 static void

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-item-private.h"
@@ -89,8 +90,8 @@ check_codec (BsItem *self, BsKind kind, GError **error)
   if (kind != BS_KIND_OBJECT || bs_pool_get_codec (self->pool) != NULL)
     return TRUE;
 
-  g_propagate_error (error, bs_item_error (self, BS_KIND_READ, NULL, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                                           "the pool has no codec"));
+  g_propagate_error (error, bs_item_error (self, BS_KIND_READ, NULL, BS_ERROR,
+                                           BS_ERROR_NOT_SUPPORTED, "the pool has no codec"));
   return FALSE;
 }
 
@@ -134,7 +135,8 @@ decode (BsItemRequest *request, GBytes *bytes, guint64 *size, GError **error)
 
   if (!bs_backing_store_enter_call (store, &scope))
     {
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED, "decode: this thread cannot run the store's main context");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED,
+                           "decode: this thread cannot run the store's main context");
       return NULL;
     }
 
@@ -169,7 +171,8 @@ adopt_object (BsItemRequest *request, GBytes *bytes, gboolean *size_changed, GEr
       return NULL;
     }
 
-  return bs_cache_adopt (cache, request->entry, BS_KIND_OBJECT, object, size, g_bytes_get_size (bytes), size_changed);
+  return bs_cache_adopt (cache, request->entry, BS_KIND_OBJECT, object, size,
+                         g_bytes_get_size (bytes), size_changed);
 }
 
 /* Called where the read has ended; the key's queue is free again. */
@@ -187,7 +190,8 @@ load_deliver (gpointer data, gpointer value, GError **error)
   if (self->kind == BS_KIND_OBJECT)
     content = adopt_object (self, value, &size_changed, error);
   else
-    content = bs_cache_adopt (cache, self->entry, BS_KIND_BYTES, value, g_bytes_get_size (value), g_bytes_get_size (value), &size_changed);
+    content = bs_cache_adopt (cache, self->entry, BS_KIND_BYTES, value, g_bytes_get_size (value),
+                              g_bytes_get_size (value), &size_changed);
 
   if (size_changed)
     bs_item_notify_size (self->item);
@@ -206,7 +210,7 @@ get_content_free (BsKind kind)
 static BsDelivery
 load_delivery (BsItemRequest *request, GDestroyNotify request_free)
 {
-  return (BsDelivery) {
+  return (BsDelivery){
     .func = load_deliver,
     .data = request,
     .data_free = request_free,
@@ -220,13 +224,17 @@ static gpointer
 read_blocking (BsItemRequest *request, GError **error)
 {
   BsBackingStore *store = bs_pool_get_store (request->item->pool);
-  g_autoptr (BsContent) other_kind = bs_cache_dup_other_kind (bs_item_get_cache (request->item), request->entry, request->kind);
+  g_autoptr (BsContent) other_kind =
+    bs_cache_dup_other_kind (bs_item_get_cache (request->item), request->entry, request->kind);
   BsDelivery delivery = load_delivery (request, NULL);
   BsDelivery written = { .func = bs_item_write_deliver, .data = request };
-  BsRequest read = { .kind = BS_KIND_READ, .token = request->entry->token, .key = &request->entry->key };
+  BsRequest read = { .kind = BS_KIND_READ,
+                     .token = request->entry->token,
+                     .key = &request->entry->key };
 
   if (other_kind != NULL)
-    return bs_write_and_read_blocking (store, read.token, other_kind, &written, &delivery, request->cancellable, error);
+    return bs_write_and_read_blocking (store, read.token, other_kind, &written, &delivery,
+                                       request->cancellable, error);
   else
     return bs_ask_blocking (store, &read, &delivery, request->cancellable, error);
 }
@@ -236,10 +244,13 @@ static void
 read_async (BsItemRequest *request, GTask *task)
 {
   BsBackingStore *store = bs_pool_get_store (request->item->pool);
-  g_autoptr (BsContent) other_kind = bs_cache_dup_other_kind (bs_item_get_cache (request->item), request->entry, request->kind);
+  g_autoptr (BsContent) other_kind =
+    bs_cache_dup_other_kind (bs_item_get_cache (request->item), request->entry, request->kind);
   BsDelivery delivery = load_delivery (request, bs_item_request_free);
   BsDelivery written = { .func = bs_item_write_deliver, .data_free = bs_item_request_free };
-  BsRequest read = { .kind = BS_KIND_READ, .token = request->entry->token, .key = &request->entry->key };
+  BsRequest read = { .kind = BS_KIND_READ,
+                     .token = request->entry->token,
+                     .key = &request->entry->key };
 
   if (other_kind != NULL)
     {
@@ -343,17 +354,18 @@ bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
  * thread-default main context of the caller, and never before this returns.
  */
 void
-bs_item_load_async (BsItem              *self,
-                    int                  io_priority,
-                    GCancellable        *cancellable,
-                    GAsyncReadyCallback  callback,
-                    gpointer             user_data)
+bs_item_load_async (BsItem *self,
+                    int io_priority,
+                    GCancellable *cancellable,
+                    GAsyncReadyCallback callback,
+                    gpointer user_data)
 {
   g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   load_async (self, BS_KIND_BYTES,
-              bs_task_new (self, cancellable, callback, user_data, bs_item_load_async, "bs_item_load_async", io_priority));
+              bs_task_new (self, cancellable, callback, user_data, bs_item_load_async,
+                           "bs_item_load_async", io_priority));
 }
 
 /**
@@ -428,17 +440,18 @@ bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
  * thread-default main context of the caller, and never before this returns.
  */
 void
-bs_item_load_object_async (BsItem              *self,
-                           int                  io_priority,
-                           GCancellable        *cancellable,
-                           GAsyncReadyCallback  callback,
-                           gpointer             user_data)
+bs_item_load_object_async (BsItem *self,
+                           int io_priority,
+                           GCancellable *cancellable,
+                           GAsyncReadyCallback callback,
+                           gpointer user_data)
 {
   g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   load_async (self, BS_KIND_OBJECT,
-              bs_task_new (self, cancellable, callback, user_data, bs_item_load_object_async, "bs_item_load_object_async", io_priority));
+              bs_task_new (self, cancellable, callback, user_data, bs_item_load_object_async,
+                           "bs_item_load_object_async", io_priority));
 }
 
 /**

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-item-private.h"
@@ -25,13 +26,15 @@ dup_content (BsItem *self, BsEntry *entry, BsTrackedPath *tracked)
 {
   BsCache *cache = bs_item_get_cache (self);
 
-  return tracked != NULL ? bs_cache_dup_unpersisted (cache, entry) : bs_cache_dup_unwritten (cache, entry);
+  return tracked != NULL ? bs_cache_dup_unpersisted (cache, entry)
+                         : bs_cache_dup_unwritten (cache, entry);
 }
 
 static gboolean
 check_cancelled (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
 {
-  return bs_item_check_cancelled (self, tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE, tracked, cancellable, error);
+  return bs_item_check_cancelled (self, tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE, tracked,
+                                  cancellable, error);
 }
 
 /* Makes the request that writes what is not written yet, and persists where there is a
@@ -39,7 +42,7 @@ check_cancelled (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable
 static gboolean
 make_request (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, BsRequest *request)
 {
-  *request = (BsRequest) {
+  *request = (BsRequest){
     .kind = tracked != NULL ? BS_KIND_PERSIST : BS_KIND_WRITE,
     .tracked = tracked,
     .token = entry->token,
@@ -66,7 +69,8 @@ write_blocking (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable,
     {
       if (request.content != NULL)
         delivery.func = bs_item_write_deliver;
-      success = GPOINTER_TO_INT (bs_ask_blocking (bs_pool_get_store (self->pool), &request, &delivery, cancellable, error));
+      success = GPOINTER_TO_INT (
+        bs_ask_blocking (bs_pool_get_store (self->pool), &request, &delivery, cancellable, error));
       g_clear_pointer (&request.content, bs_content_unref);
     }
   bs_cache_drop_entry (bs_item_get_cache (self), written.entry);
@@ -147,18 +151,18 @@ bs_item_write (BsItem *self, GCancellable *cancellable, GError **error)
  * is written, also if the item is replaced or dropped meanwhile.
  */
 void
-bs_item_write_async (BsItem              *self,
-                     int                  io_priority,
-                     GCancellable        *cancellable,
-                     GAsyncReadyCallback  callback,
-                     gpointer             user_data)
+bs_item_write_async (BsItem *self,
+                     int io_priority,
+                     GCancellable *cancellable,
+                     GAsyncReadyCallback callback,
+                     gpointer user_data)
 {
   g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   write_async (self, NULL,
-               bs_task_new (self, cancellable, callback, user_data,
-                            bs_item_write_async, "bs_item_write_async", io_priority));
+               bs_task_new (self, cancellable, callback, user_data, bs_item_write_async,
+                            "bs_item_write_async", io_priority));
 }
 
 /**
@@ -232,20 +236,20 @@ bs_item_persist (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable
  * is persisted, also if the item is replaced or dropped meanwhile.
  */
 void
-bs_item_persist_async (BsItem              *self,
-                       BsTrackedPath       *tracked,
-                       int                  io_priority,
-                       GCancellable        *cancellable,
-                       GAsyncReadyCallback  callback,
-                       gpointer             user_data)
+bs_item_persist_async (BsItem *self,
+                       BsTrackedPath *tracked,
+                       int io_priority,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer user_data)
 {
   g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   write_async (self, tracked,
-               bs_task_new (self, cancellable, callback, user_data,
-                            bs_item_persist_async, "bs_item_persist_async", io_priority));
+               bs_task_new (self, cancellable, callback, user_data, bs_item_persist_async,
+                            "bs_item_persist_async", io_priority));
 }
 
 /**

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-item.h"
@@ -110,16 +111,14 @@ bs_item_class_init (BsItemClass *klass)
    * Notifies after [method@Item.replace], in the main context that was the
    * thread's default where the store was made.
    */
-  properties[PROP_KEY] =
-    g_param_spec_string ("key", NULL, NULL, NULL, flags);
+  properties[PROP_KEY] = g_param_spec_string ("key", NULL, NULL, NULL, flags);
 
   /**
    * BsItem:pool: (attributes org.gtk.Property.get=bs_item_get_pool)
    *
    * The pool that the item belongs to.
    */
-  properties[PROP_POOL] =
-    g_param_spec_object ("pool", NULL, NULL, BS_TYPE_POOL, flags);
+  properties[PROP_POOL] = g_param_spec_object ("pool", NULL, NULL, BS_TYPE_POOL, flags);
 
   /**
    * BsItem:size: (attributes org.gtk.Property.get=bs_item_get_size)
@@ -132,8 +131,7 @@ bs_item_class_init (BsItemClass *klass)
    * it, in the main context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_SIZE] =
-    g_param_spec_int64 ("size", NULL, NULL, -1, G_MAXINT64, -1, flags);
+  properties[PROP_SIZE] = g_param_spec_int64 ("size", NULL, NULL, -1, G_MAXINT64, -1, flags);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
@@ -225,22 +223,34 @@ bs_item_notify_size (BsItem *self)
 }
 
 GError *
-bs_item_error (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why)
+bs_item_error (BsItem *self,
+               BsOperationKind kind,
+               BsTrackedPath *tracked,
+               GQuark domain,
+               int code,
+               const char *why)
 {
   BsEntry *entry = bs_item_dup_entry (self);
-  GError *error = bs_operation_error (kind, &entry->key, tracked != NULL ? bs_tracked_path_get_file (tracked) : NULL, domain, code, why);
+  GError *error = bs_operation_error (kind, &entry->key,
+                                      tracked != NULL ? bs_tracked_path_get_file (tracked) : NULL,
+                                      domain, code, why);
 
   bs_cache_drop_entry (bs_item_get_cache (self), entry);
   return error;
 }
 
 gboolean
-bs_item_check_cancelled (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+bs_item_check_cancelled (BsItem *self,
+                         BsOperationKind kind,
+                         BsTrackedPath *tracked,
+                         GCancellable *cancellable,
+                         GError **error)
 {
   if (!g_cancellable_is_cancelled (cancellable))
     return TRUE;
 
-  g_propagate_error (error, bs_item_error (self, kind, tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
+  g_propagate_error (error, bs_item_error (self, kind, tracked, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                                           "it was cancelled"));
   return FALSE;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-memory-pressure-private.h"
@@ -21,7 +22,7 @@
 static const struct
 {
   GMemoryMonitorWarningLevel level;
-  guint divisor;        /* of the budget; 0: nothing remains */
+  guint divisor; /* of the budget; 0: nothing remains */
 } answers[] = {
   { G_MEMORY_MONITOR_WARNING_LEVEL_LOW, 2 },
   { G_MEMORY_MONITOR_WARNING_LEVEL_MEDIUM, 4 },
@@ -30,25 +31,25 @@ static const struct
 
 struct _BsMemoryPressure
 {
-  BsLink link;          /* under the lock */
-  guint under_way;      /* trims, a bit for each of the answers; under the lock */
+  BsLink link;     /* under the lock */
+  guint under_way; /* trims, a bit for each of the answers; under the lock */
 
   gatomicrefcount ref_count;
 
   /* constant */
-  BsCache *cache;       /* owned */
+  BsCache *cache; /* owned */
 };
 
 static GMutex lock;
 
 /* under the lock */
 static BsLink followers = { &followers, &followers };
-static gboolean is_asked;       /* for the monitor */
+static gboolean is_asked; /* for the monitor */
 
 typedef struct
 {
-  BsMemoryPressure *pressure;   /* owned */
-  BsTrim *trim;                 /* owned */
+  BsMemoryPressure *pressure; /* owned */
+  BsTrim *trim;               /* owned */
   guint bit;
 } Relief;
 
@@ -136,12 +137,13 @@ relieve (BsMemoryPressure *self, guint answer)
   if (!is_new)
     return;
 
-  trim = bs_trim_new (self->cache, get_target (self->cache, answers[answer].divisor), G_PRIORITY_HIGH);
+  trim =
+    bs_trim_new (self->cache, get_target (self->cache, answers[answer].divisor), G_PRIORITY_HIGH);
   relief = g_new (Relief, 1);
   relief->pressure = pressure_ref (self);
   relief->trim = trim;
   relief->bit = 1u << answer;
-  delivery = (BsDelivery) { .func = relief_deliver, .data = relief, .data_free = relief_free };
+  delivery = (BsDelivery){ .func = relief_deliver, .data = relief, .data_free = relief_free };
   waiter = bs_waiter_new_background (G_PRIORITY_HIGH, NULL, &delivery);
   bs_trim_start (trim, waiter);
   bs_waiter_unref (waiter);

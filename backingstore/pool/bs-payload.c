@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-payload-private.h"
@@ -13,20 +14,20 @@
  * object; nor is there a safe way to take a weak notification back. */
 struct _BsFollower
 {
-  gatomicrefcount ref_count;    /* one for each payload, one of the object's data, and one until it is disposed of */
+  gatomicrefcount
+    ref_count; /* one for each payload, one of the object's data, and one until it is disposed of */
 
   GWeakRef object;
 
   GMutex mutex;
 
   /* under the mutex */
-  BsLink payloads;              /* BsPayload, by link, each with a reference */
+  BsLink payloads; /* BsPayload, by link, each with a reference */
 };
 
-static G_DEFINE_QUARK (backingstore-follower, follower)
+static G_DEFINE_QUARK (backingstore - follower, follower)
 
-static gpointer
-follower_ref (gpointer data, gpointer unused)
+  static gpointer follower_ref (gpointer data, gpointer unused)
 {
   BsFollower *self = data;
 
@@ -193,7 +194,8 @@ reference_new_bytes (BsPayload *payload)
   gsize size;
   gconstpointer data = g_bytes_get_data (payload->bytes, &size);
 
-  return (BsReference) g_bytes_new_with_free_func (data, size, (GDestroyNotify) bs_payload_unref, payload);
+  return (BsReference) g_bytes_new_with_free_func (data, size, (GDestroyNotify) bs_payload_unref,
+                                                   payload);
 }
 
 static BsReference
@@ -266,8 +268,8 @@ bs_reference_to_content (BsReference reference)
 
 typedef struct
 {
-  BsCodec *codec;               /* owned */
-  BsReference reference;        /* owned */
+  BsCodec *codec;        /* owned */
+  BsReference reference; /* owned */
   BsKey key;
 } Encoding;
 
@@ -278,9 +280,12 @@ encode (gpointer data, GCancellable *cancellable, GError **error)
   Encoding *self = data;
   BsReference reference = self->reference;
   BsPayload *payload = bs_reference_get_object_reference (reference)->payload;
-  GBytes *bytes = bs_codec_encode (self->codec, bs_reference_get_object_reference (reference)->object, cancellable, error);
+  GBytes *bytes =
+    bs_codec_encode (self->codec, bs_reference_get_object_reference (reference)->object,
+                     cancellable, error);
 
-  g_atomic_int_set (&payload->is_unencodable, bytes == NULL && !g_cancellable_is_cancelled (cancellable));
+  g_atomic_int_set (&payload->is_unencodable,
+                    bytes == NULL && !g_cancellable_is_cancelled (cancellable));
   if (bytes != NULL)
     {
       __atomic_store_n (&payload->encoded_size, g_bytes_get_size (bytes), __ATOMIC_RELAXED);
@@ -307,7 +312,10 @@ encoding_free (gpointer data)
 }
 
 BsContent *
-bs_content_new_for_reference (BsPayload *payload, BsReference reference, BsCodec *codec, const BsKey *key)
+bs_content_new_for_reference (BsPayload *payload,
+                              BsReference reference,
+                              BsCodec *codec,
+                              const BsKey *key)
 {
   BsContent *content;
   Encoding *encoding;

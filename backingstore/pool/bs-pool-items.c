@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-pool-items.h"
@@ -103,11 +104,11 @@ register_deliver (gpointer data, gpointer value, GError **error)
  * Returns: (transfer full): an item
  */
 BsItem *
-bs_pool_register (BsPool         *self,
-                  BsTrackedPath  *tracked,
-                  const char     *key,
-                  GCancellable   *cancellable,
-                  GError        **error)
+bs_pool_register (BsPool *self,
+                  BsTrackedPath *tracked,
+                  const char *key,
+                  GCancellable *cancellable,
+                  GError **error)
 {
   BsDelivery delivery = { .func = register_deliver, .data = self, .value_free = g_object_unref };
   BsKey parsed;
@@ -141,13 +142,13 @@ bs_pool_register (BsPool         *self,
  * thread-default main context of the caller.
  */
 void
-bs_pool_register_async (BsPool              *self,
-                        BsTrackedPath       *tracked,
-                        const char          *key,
-                        int                  io_priority,
-                        GCancellable        *cancellable,
-                        GAsyncReadyCallback  callback,
-                        gpointer             user_data)
+bs_pool_register_async (BsPool *self,
+                        BsTrackedPath *tracked,
+                        const char *key,
+                        int io_priority,
+                        GCancellable *cancellable,
+                        GAsyncReadyCallback callback,
+                        gpointer user_data)
 {
   BsDelivery delivery = { .func = register_deliver, .value_free = g_object_unref };
   BsKey parsed;
@@ -160,7 +161,8 @@ bs_pool_register_async (BsPool              *self,
   g_return_if_fail (key != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = bs_task_new (self, cancellable, callback, user_data, bs_pool_register_async, "bs_pool_register_async", io_priority);
+  task = bs_task_new (self, cancellable, callback, user_data, bs_pool_register_async,
+                      "bs_pool_register_async", io_priority);
   if (!bs_key_parse_error (key, "register", &parsed, &error))
     {
       bs_answer_async (task, &delivery, NULL, error);
@@ -228,12 +230,14 @@ register_all_deliver (gpointer data, gpointer value, GError **error)
  * Returns: (transfer full): a list of [class@Item]
  */
 GListModel *
-bs_pool_register_all (BsPool         *self,
-                      BsTrackedPath  *tracked,
-                      GCancellable   *cancellable,
-                      GError        **error)
+bs_pool_register_all (BsPool *self,
+                      BsTrackedPath *tracked,
+                      GCancellable *cancellable,
+                      GError **error)
 {
-  BsDelivery delivery = { .func = register_all_deliver, .data = self, .value_free = g_object_unref };
+  BsDelivery delivery = { .func = register_all_deliver,
+                          .data = self,
+                          .value_free = g_object_unref };
   BsRequest request = { .kind = BS_KIND_REGISTER_ALL, .tracked = tracked };
 
   g_return_val_if_fail (bs_pool_has_store (self), NULL);
@@ -259,14 +263,16 @@ bs_pool_register_all (BsPool         *self,
  * the thread-default main context of the caller.
  */
 void
-bs_pool_register_all_async (BsPool              *self,
-                            BsTrackedPath       *tracked,
-                            int                  io_priority,
-                            GCancellable        *cancellable,
-                            GAsyncReadyCallback  callback,
-                            gpointer             user_data)
+bs_pool_register_all_async (BsPool *self,
+                            BsTrackedPath *tracked,
+                            int io_priority,
+                            GCancellable *cancellable,
+                            GAsyncReadyCallback callback,
+                            gpointer user_data)
 {
-  BsDelivery delivery = { .func = register_all_deliver, .data_free = g_object_unref, .value_free = g_object_unref };
+  BsDelivery delivery = { .func = register_all_deliver,
+                          .data_free = g_object_unref,
+                          .value_free = g_object_unref };
   BsRequest request = { .kind = BS_KIND_REGISTER_ALL, .tracked = tracked };
 
   g_return_if_fail (bs_pool_has_store (self));
@@ -275,8 +281,8 @@ bs_pool_register_all_async (BsPool              *self,
 
   delivery.data = g_object_ref (self);
   bs_ask_async (bs_pool_get_store (self), &request, &delivery,
-                bs_task_new (self, cancellable, callback, user_data,
-                             bs_pool_register_all_async, "bs_pool_register_all_async", io_priority));
+                bs_task_new (self, cancellable, callback, user_data, bs_pool_register_all_async,
+                             "bs_pool_register_all_async", io_priority));
 }
 
 /**

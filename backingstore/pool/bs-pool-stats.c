@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-pool-stats.h"
 
 G_DEFINE_BOXED_TYPE (BsPoolStats, bs_pool_stats, bs_pool_stats_copy, bs_pool_stats_free)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-pool.h"
@@ -43,19 +44,24 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
 
   trim = bs_trim_new (bs_pool_get_cache (self), target_bytes, G_PRIORITY_DEFAULT);
   delivery = bs_trim_delivery (trim);
-  waiter = bs_waiter_new_blocking (bs_backing_store_get_executor (bs_pool_get_store (self)), cancellable, &delivery);
+  waiter = bs_waiter_new_blocking (bs_backing_store_get_executor (bs_pool_get_store (self)),
+                                   cancellable, &delivery);
   bs_trim_start (trim, waiter);
   bs_cache_settle (bs_pool_get_cache (self));
 
   /* The writes may need this very thread. No effect if there was none to wait for. */
   if (bs_call_scope_find (bs_pool_get_store (self), BS_SCOPE_BACKING) != NULL)
-    bs_waiter_answer (waiter, NULL,
-                      g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                           "Cannot block in bs_pool_trim() inside a function of the same store's backing"));
+    bs_waiter_answer (
+      waiter, NULL,
+      g_error_new_literal (
+        G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+        "Cannot block in bs_pool_trim() inside a function of the same store's backing"));
   else if (bs_cache_is_settling (bs_pool_get_cache (self)))
-    bs_waiter_answer (waiter, NULL,
-                      g_error_new_literal (G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                                           "Cannot block in bs_pool_trim() from a callback of the pool's own eviction"));
+    bs_waiter_answer (
+      waiter, NULL,
+      g_error_new_literal (
+        G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+        "Cannot block in bs_pool_trim() from a callback of the pool's own eviction"));
 
   return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }
@@ -75,12 +81,12 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
  * thread-default main context of the caller.
  */
 void
-bs_pool_trim_async (BsPool              *self,
-                    guint64              target_bytes,
-                    int                  io_priority,
-                    GCancellable        *cancellable,
-                    GAsyncReadyCallback  callback,
-                    gpointer             user_data)
+bs_pool_trim_async (BsPool *self,
+                    guint64 target_bytes,
+                    int io_priority,
+                    GCancellable *cancellable,
+                    GAsyncReadyCallback callback,
+                    gpointer user_data)
 {
   BsDelivery delivery;
   BsWaiter *waiter;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-pool.h"
@@ -37,13 +38,13 @@ struct _BsPool
   GObject parent_instance;
 
   /* constant after construction */
-  BsBackingStore *store;        /* owned */
-  BsCodec *codec;               /* owned, nullable */
-  BsCache *cache;               /* owned */
+  BsBackingStore *store; /* owned */
+  BsCodec *codec;        /* owned, nullable */
+  BsCache *cache;        /* owned */
 
   /* under the cache's lock */
   gboolean trim_on_low_memory;
-  BsMemoryPressure *pressure;   /* owned, nullable */
+  BsMemoryPressure *pressure; /* owned, nullable */
 };
 
 typedef enum
@@ -239,8 +240,7 @@ bs_pool_class_init (BsPoolClass *klass)
    * The codec that turns objects into bytes and back; %NULL for a pool of bytes
    * only.
    */
-  properties[PROP_CODEC] =
-    g_param_spec_object ("codec", NULL, NULL, BS_TYPE_CODEC, constant);
+  properties[PROP_CODEC] = g_param_spec_object ("codec", NULL, NULL, BS_TYPE_CODEC, constant);
 
   /**
    * BsPool:max-items: (attributes org.gtk.Property.get=bs_pool_get_max_items org.gtk.Property.set=bs_pool_set_max_items)
@@ -264,8 +264,8 @@ bs_pool_class_init (BsPoolClass *klass)
    * made with g_object_new() begins with, is no limit. Notifies in the main
    * context that was the thread's default where the store was made.
    */
-  properties[PROP_MAX_BYTES] =
-    g_param_spec_uint64 ("max-bytes", NULL, NULL, 0, G_MAXUINT64, G_MAXUINT64, writable | G_PARAM_CONSTRUCT);
+  properties[PROP_MAX_BYTES] = g_param_spec_uint64 ("max-bytes", NULL, NULL, 0, G_MAXUINT64,
+                                                    G_MAXUINT64, writable | G_PARAM_CONSTRUCT);
 
   /**
    * BsPool:memory-use: (attributes org.gtk.Property.get=bs_pool_get_memory_use)
@@ -298,8 +298,7 @@ bs_pool_class_init (BsPoolClass *klass)
    * Notifies in the main context that was the thread's default where the store
    * was made, coalesced.
    */
-  properties[PROP_N_ITEMS] =
-    g_param_spec_uint ("n-items", NULL, NULL, 0, G_MAXUINT, 0, readable);
+  properties[PROP_N_ITEMS] = g_param_spec_uint ("n-items", NULL, NULL, 0, G_MAXUINT, 0, readable);
 
   /**
    * BsPool:n-resident: (attributes org.gtk.Property.get=bs_pool_get_n_resident)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-residency-private.h"
@@ -176,7 +177,8 @@ is_worth_main (BsResidency *self, const BsResidencyNode *node, guint64 distance)
   weight = (double) node->size * self->main.n_nodes / MAX (self->main.bytes, 1);
   weight = CLAMP (weight, 1 / MAX_WEIGHT, MAX_WEIGHT);
 
-  return distance * weight * (1 + oldest->reuses) <= (double) get_main_age (self, oldest) * (1 + node->reuses);
+  return distance * weight * (1 + oldest->reuses) <=
+         (double) get_main_age (self, oldest) * (1 + node->reuses);
 }
 
 static void
@@ -220,7 +222,8 @@ static BsResidencyPlace
 choose_place (BsResidency *self, const BsResidencyNode *node, guint64 last_use)
 {
   if (node->was_in)
-    return is_worth_main (self, node, self->clock - last_use) ? BS_RESIDENCY_MAIN : BS_RESIDENCY_SMALL;
+    return is_worth_main (self, node, self->clock - last_use) ? BS_RESIDENCY_MAIN
+                                                              : BS_RESIDENCY_SMALL;
 
   if (self->is_filling && self->main.bytes + node->size <= self->budget * (1 - self->small_share))
     return BS_RESIDENCY_MAIN;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-save-private.h"
@@ -14,17 +15,17 @@
 /* The content of an item, taken when the save was run. */
 typedef struct
 {
-  BsPool *pool;               /* borrowed from the run */
-  BsEntry *entry;               /* a reference */
+  BsPool *pool;   /* borrowed from the run */
+  BsEntry *entry; /* a reference */
 } Content;
 
 /* The data of a plan, until the run has ended. */
 typedef struct
 {
-  BsSave *save;               /* borrowed: the call that runs it has a reference until it is answered */
-  BsCommit *commit;           /* likewise; nullable */
-  GPtrArray *pools;           /* owned */
-  Content *contents;          /* owned: the first names are theirs */
+  BsSave *save;      /* borrowed: the call that runs it has a reference until it is answered */
+  BsCommit *commit;  /* likewise; nullable */
+  GPtrArray *pools;  /* owned */
+  Content *contents; /* owned: the first names are theirs */
   guint n_contents;
 } Run;
 
@@ -96,7 +97,8 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
       Content *content = &run->contents[i];
 
       if (i + FETCHED_AHEAD < n_items)
-        __builtin_prefetch (bs_locked_pointer_get (&((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
+        __builtin_prefetch (bs_locked_pointer_get (
+          &((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
 
       /* Mostly all items are of one pool. */
       if (item->pool != pool)
@@ -157,15 +159,18 @@ verdict_to_error (BsSave *self, Verdict verdict)
       g_mutex_lock (&self->mutex);
       bad_key = g_strdup (self->bad_key);
       g_mutex_unlock (&self->mutex);
-      return g_error_new (BS_ERROR, BS_ERROR_INVALID_KEY, "Saving at %s: cannot keep “%s”, which is not a key", path, bad_key);
+      return g_error_new (BS_ERROR, BS_ERROR_INVALID_KEY,
+                          "Saving at %s: cannot keep “%s”, which is not a key", path, bad_key);
     case HAS_STRANGE_ITEM:
-      return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Saving at %s: an item belongs to another store", path);
+      return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                          "Saving at %s: an item belongs to another store", path);
     case HAS_TWO_COMMITS:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                           "Saving at %s: set either a root or a commit function, not both", path);
     case HAS_NOTHING:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                          "Saving at %s: nothing to save; an empty save would delete everything", path);
+                          "Saving at %s: nothing to save; an empty save would delete everything",
+                          path);
     case CAN_RUN:
       break;
     }
@@ -182,7 +187,7 @@ begin_locked (BsSave *self, BsSavePlan *plan)
   run->save = self;
   run->pools = g_ptr_array_new ();
 
-  *plan = (BsSavePlan) {
+  *plan = (BsSavePlan){
     .max_parallel = self->max_parallel,
     .root = self->root != NULL ? g_bytes_ref (self->root) : NULL,
     .data = run,
@@ -231,7 +236,7 @@ run_delivery (BsSave *self, BsSavePlan *plan)
 {
   Run *run = plan->data;
 
-  return (BsDelivery) {
+  return (BsDelivery){
     .func = run_deliver,
     .data = self,
     .context_data = run->commit,
@@ -337,7 +342,11 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
  * second with a million items. The store's threads do the rest.
  */
 void
-bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_save_run_async (BsSave *self,
+                   int io_priority,
+                   GCancellable *cancellable,
+                   GAsyncReadyCallback callback,
+                   gpointer user_data)
 {
   BsRequest request = { .kind = BS_KIND_SAVE };
   BsDelivery delivery;
@@ -348,7 +357,8 @@ bs_save_run_async (BsSave *self, int io_priority, GCancellable *cancellable, GAs
   g_return_if_fail (bs_save_has_path (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async, "[backingstore] save", io_priority);
+  task = bs_task_new (self, cancellable, callback, user_data, bs_save_run_async,
+                      "[backingstore] save", io_priority);
   if (!begin (self, &plan, &error))
     {
       bs_answer_async (task, NULL, NULL, error);

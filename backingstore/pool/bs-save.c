@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-save-private.h"
@@ -169,7 +170,9 @@ bs_save_set_property (GObject *object, guint id, const GValue *value, GParamSpec
     {
     case PROP_STORE:
       self->store = g_value_dup_object (value);
-      bs_progress_init (&self->progress, self->store != NULL ? bs_backing_store_get_notifier (self->store) : NULL, object, &properties[PROP_N_TOTAL]);
+      bs_progress_init (&self->progress,
+                        self->store != NULL ? bs_backing_store_get_notifier (self->store) : NULL,
+                        object, &properties[PROP_N_TOTAL]);
       break;
     case PROP_TRACKED:
       self->tracked = g_value_dup_object (value);
@@ -196,9 +199,9 @@ bs_save_class_init (BsSaveClass *klass)
    *
    * The store that does the work.
    */
-  properties[PROP_STORE] =
-    g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_STORE] = g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE,
+                                                G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
+                                                  G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
    * BsSave:tracked: (getter get_tracked)
@@ -207,7 +210,8 @@ bs_save_class_init (BsSaveClass *klass)
    */
   properties[PROP_TRACKED] =
     g_param_spec_object ("tracked", NULL, NULL, BS_TYPE_TRACKED_PATH,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
+                           G_PARAM_STATIC_STRINGS);
 
   /**
    * BsSave:max-parallel: (getter get_max_parallel) (setter set_max_parallel)
@@ -417,7 +421,10 @@ bs_save_set_root (BsSave *self, GBytes *root)
  * the save.
  */
 void
-bs_save_set_commit_func (BsSave *self, BsCommitFunc func, gpointer user_data, GDestroyNotify destroy)
+bs_save_set_commit_func (BsSave *self,
+                         BsCommitFunc func,
+                         gpointer user_data,
+                         GDestroyNotify destroy)
 {
   BsCommit *commit = NULL;
   BsCommit *old;
@@ -487,7 +494,8 @@ bs_save_set_max_parallel (BsSave *self, guint max_parallel)
   g_mutex_unlock (&self->mutex);
 
   if (changed && self->store != NULL)
-    bs_notifier_notify (bs_backing_store_get_notifier (self->store), G_OBJECT (self), properties[PROP_MAX_PARALLEL], NULL);
+    bs_notifier_notify (bs_backing_store_get_notifier (self->store), G_OBJECT (self),
+                        properties[PROP_MAX_PARALLEL], NULL);
 }
 
 /**

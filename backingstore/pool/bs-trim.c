@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-trim-private.h"
@@ -60,14 +61,18 @@ bs_trim_deliver (gpointer data, gpointer value, GError **error)
 BsDelivery
 bs_trim_delivery (BsTrim *self)
 {
-  return (BsDelivery) { .func = bs_trim_deliver, .data = self, .data_free = (GDestroyNotify) bs_trim_unref };
+  return (BsDelivery){ .func = bs_trim_deliver,
+                       .data = self,
+                       .data_free = (GDestroyNotify) bs_trim_unref };
 }
 
 /* Called on the cancelling thread. */
 static void
 cancel_waiter (BsWaiter *waiter, gpointer data)
 {
-  bs_waiter_answer (waiter, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The trim was cancelled"));
+  bs_waiter_answer (waiter, NULL,
+                    g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                                         "The trim was cancelled"));
 }
 
 void

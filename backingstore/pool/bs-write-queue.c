@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-write-queue-private.h"
@@ -9,7 +10,9 @@
 void
 bs_write_queue_init (BsWriteQueue *self)
 {
-  *self = (BsWriteQueue) { 0, };
+  *self = (BsWriteQueue){
+    0,
+  };
   bs_link_init (&self->entries);
 }
 

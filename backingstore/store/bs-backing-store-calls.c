@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-backing-store.h"
@@ -23,10 +24,14 @@ deliver_bytes (gpointer data, gpointer value, GError **error)
 }
 
 static const BsDelivery object_delivery = { .func = deliver_object, .value_free = g_object_unref };
-static const BsDelivery bytes_delivery = { .func = deliver_bytes, .value_free = (GDestroyNotify) g_bytes_unref };
+static const BsDelivery bytes_delivery = { .func = deliver_bytes,
+                                           .value_free = (GDestroyNotify) g_bytes_unref };
 
 static gboolean
-ask_blocking (BsBackingStore *self, const BsRequest *request, GCancellable *cancellable, GError **error)
+ask_blocking (BsBackingStore *self,
+              const BsRequest *request,
+              GCancellable *cancellable,
+              GError **error)
 {
   return GPOINTER_TO_INT (bs_ask_blocking (self, request, NULL, cancellable, error));
 }
@@ -64,7 +69,10 @@ parse_key (const char *key, BsKey *parsed, GError **error)
  * Returns: (transfer full): the tracked path, %NULL with @error set
  */
 BsTrackedPath *
-bs_backing_store_track_path (BsBackingStore *self, GFile *path, GCancellable *cancellable, GError **error)
+bs_backing_store_track_path (BsBackingStore *self,
+                             GFile *path,
+                             GCancellable *cancellable,
+                             GError **error)
 {
   BsRequest request = { .kind = BS_KIND_TRACK, .file = path };
 
@@ -86,7 +94,12 @@ bs_backing_store_track_path (BsBackingStore *self, GFile *path, GCancellable *ca
  * Asynchronous [method@BackingStore.track_path].
  */
 void
-bs_backing_store_track_path_async (BsBackingStore *self, GFile *path, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_backing_store_track_path_async (BsBackingStore *self,
+                                   GFile *path,
+                                   int io_priority,
+                                   GCancellable *cancellable,
+                                   GAsyncReadyCallback callback,
+                                   gpointer user_data)
 {
   BsRequest request = { .kind = BS_KIND_TRACK, .file = path };
 
@@ -94,8 +107,9 @@ bs_backing_store_track_path_async (BsBackingStore *self, GFile *path, int io_pri
   g_return_if_fail (G_IS_FILE (path));
 
   bs_ask_async (self, &request, &object_delivery,
-                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_track_path_async,
-                             "[backingstore] track a path", io_priority));
+                bs_task_new (self, cancellable, callback, user_data,
+                             bs_backing_store_track_path_async, "[backingstore] track a path",
+                             io_priority));
 }
 
 /**
@@ -139,7 +153,10 @@ bs_backing_store_track_path_finish (BsBackingStore *self, GAsyncResult *result, 
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_store_untrack_path (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+bs_backing_store_untrack_path (BsBackingStore *self,
+                               BsTrackedPath *tracked,
+                               GCancellable *cancellable,
+                               GError **error)
 {
   BsRequest request = { .kind = BS_KIND_UNTRACK, .tracked = tracked };
 
@@ -161,7 +178,12 @@ bs_backing_store_untrack_path (BsBackingStore *self, BsTrackedPath *tracked, GCa
  * Asynchronous [method@BackingStore.untrack_path].
  */
 void
-bs_backing_store_untrack_path_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_backing_store_untrack_path_async (BsBackingStore *self,
+                                     BsTrackedPath *tracked,
+                                     int io_priority,
+                                     GCancellable *cancellable,
+                                     GAsyncReadyCallback callback,
+                                     gpointer user_data)
 {
   BsRequest request = { .kind = BS_KIND_UNTRACK, .tracked = tracked };
 
@@ -169,8 +191,9 @@ bs_backing_store_untrack_path_async (BsBackingStore *self, BsTrackedPath *tracke
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
 
   bs_ask_async (self, &request, NULL,
-                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_untrack_path_async,
-                             "[backingstore] untrack a path", io_priority));
+                bs_task_new (self, cancellable, callback, user_data,
+                             bs_backing_store_untrack_path_async, "[backingstore] untrack a path",
+                             io_priority));
 }
 
 /**
@@ -187,7 +210,8 @@ gboolean
 bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
 {
   g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_untrack_path_async), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_untrack_path_async),
+                        FALSE);
 
   return g_task_propagate_boolean (G_TASK (result), error);
 }
@@ -227,7 +251,10 @@ bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_store_sync (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+bs_backing_store_sync (BsBackingStore *self,
+                       BsTrackedPath *tracked,
+                       GCancellable *cancellable,
+                       GError **error)
 {
   BsRequest request = { .kind = BS_KIND_SYNC, .tracked = tracked };
 
@@ -249,7 +276,12 @@ bs_backing_store_sync (BsBackingStore *self, BsTrackedPath *tracked, GCancellabl
  * Asynchronous [method@BackingStore.sync].
  */
 void
-bs_backing_store_sync_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_backing_store_sync_async (BsBackingStore *self,
+                             BsTrackedPath *tracked,
+                             int io_priority,
+                             GCancellable *cancellable,
+                             GAsyncReadyCallback callback,
+                             gpointer user_data)
 {
   BsRequest request = { .kind = BS_KIND_SYNC, .tracked = tracked };
 
@@ -298,7 +330,11 @@ bs_backing_store_sync_finish (BsBackingStore *self, GAsyncResult *result, GError
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_store_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked, const char *key, GCancellable *cancellable, GError **error)
+bs_backing_store_delete_persisted (BsBackingStore *self,
+                                   BsTrackedPath *tracked,
+                                   const char *key,
+                                   GCancellable *cancellable,
+                                   GError **error)
 {
   BsKey parsed;
   BsRequest request = { .kind = BS_KIND_DELETE_PERSISTED, .tracked = tracked, .key = &parsed };
@@ -323,7 +359,13 @@ bs_backing_store_delete_persisted (BsBackingStore *self, BsTrackedPath *tracked,
  * Asynchronous [method@BackingStore.delete_persisted].
  */
 void
-bs_backing_store_delete_persisted_async (BsBackingStore *self, BsTrackedPath *tracked, const char *key, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_backing_store_delete_persisted_async (BsBackingStore *self,
+                                         BsTrackedPath *tracked,
+                                         const char *key,
+                                         int io_priority,
+                                         GCancellable *cancellable,
+                                         GAsyncReadyCallback callback,
+                                         gpointer user_data)
 {
   BsKey parsed;
   BsRequest request = { .kind = BS_KIND_DELETE_PERSISTED, .tracked = tracked, .key = &parsed };
@@ -334,8 +376,9 @@ bs_backing_store_delete_persisted_async (BsBackingStore *self, BsTrackedPath *tr
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
   g_return_if_fail (key != NULL);
 
-  task = bs_task_new (self, cancellable, callback, user_data, bs_backing_store_delete_persisted_async,
-                      "[backingstore] delete a persisted key", io_priority);
+  task =
+    bs_task_new (self, cancellable, callback, user_data, bs_backing_store_delete_persisted_async,
+                 "[backingstore] delete a persisted key", io_priority);
   if (parse_key (key, &parsed, &error))
     bs_ask_async (self, &request, NULL, task);
   else
@@ -353,10 +396,13 @@ bs_backing_store_delete_persisted_async (BsBackingStore *self, BsTrackedPath *tr
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_store_delete_persisted_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+bs_backing_store_delete_persisted_finish (BsBackingStore *self,
+                                          GAsyncResult *result,
+                                          GError **error)
 {
   g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_delete_persisted_async), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_delete_persisted_async),
+                        FALSE);
 
   return g_task_propagate_boolean (G_TASK (result), error);
 }
@@ -383,7 +429,11 @@ bs_backing_store_delete_persisted_finish (BsBackingStore *self, GAsyncResult *re
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_store_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, GCancellable *cancellable, GError **error)
+bs_backing_store_delete_persisted_keys (BsBackingStore *self,
+                                        BsTrackedPath *tracked,
+                                        BsKeySet *keys,
+                                        GCancellable *cancellable,
+                                        GError **error)
 {
   BsRequest request = { .kind = BS_KIND_DELETE_KEYS, .tracked = tracked, .keys = keys };
 
@@ -407,7 +457,13 @@ bs_backing_store_delete_persisted_keys (BsBackingStore *self, BsTrackedPath *tra
  * Asynchronous [method@BackingStore.delete_persisted_keys].
  */
 void
-bs_backing_store_delete_persisted_keys_async (BsBackingStore *self, BsTrackedPath *tracked, BsKeySet *keys, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_backing_store_delete_persisted_keys_async (BsBackingStore *self,
+                                              BsTrackedPath *tracked,
+                                              BsKeySet *keys,
+                                              int io_priority,
+                                              GCancellable *cancellable,
+                                              GAsyncReadyCallback callback,
+                                              gpointer user_data)
 {
   BsRequest request = { .kind = BS_KIND_DELETE_KEYS, .tracked = tracked, .keys = keys };
 
@@ -416,7 +472,8 @@ bs_backing_store_delete_persisted_keys_async (BsBackingStore *self, BsTrackedPat
   g_return_if_fail (BS_IS_KEY_SET (keys));
 
   bs_ask_async (self, &request, NULL,
-                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_delete_persisted_keys_async,
+                bs_task_new (self, cancellable, callback, user_data,
+                             bs_backing_store_delete_persisted_keys_async,
                              "[backingstore] delete persisted keys", io_priority));
 }
 
@@ -431,10 +488,14 @@ bs_backing_store_delete_persisted_keys_async (BsBackingStore *self, BsTrackedPat
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
+bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self,
+                                               GAsyncResult *result,
+                                               GError **error)
 {
   g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_delete_persisted_keys_async), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result,
+                                                  bs_backing_store_delete_persisted_keys_async),
+                        FALSE);
 
   return g_task_propagate_boolean (G_TASK (result), error);
 }
@@ -464,7 +525,12 @@ bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self, GAsyncResul
  * Returns: %TRUE on success, %FALSE with @error set
  */
 gboolean
-bs_backing_store_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, GCancellable *cancellable, GError **error)
+bs_backing_store_run_in_thread (BsBackingStore *self,
+                                BsTaskFunc func,
+                                gpointer func_data,
+                                GDestroyNotify func_data_destroy,
+                                GCancellable *cancellable,
+                                GError **error)
 {
   BsRequest request = { .kind = BS_KIND_FUNCTION, .function = func, .data = func_data };
   BsDelivery delivery = { .context_data = func_data, .context_data_free = func_data_destroy };
@@ -489,7 +555,14 @@ bs_backing_store_run_in_thread (BsBackingStore *self, BsTaskFunc func, gpointer 
  * Asynchronous [method@BackingStore.run_in_thread].
  */
 void
-bs_backing_store_run_in_thread_async (BsBackingStore *self, BsTaskFunc func, gpointer func_data, GDestroyNotify func_data_destroy, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_backing_store_run_in_thread_async (BsBackingStore *self,
+                                      BsTaskFunc func,
+                                      gpointer func_data,
+                                      GDestroyNotify func_data_destroy,
+                                      int io_priority,
+                                      GCancellable *cancellable,
+                                      GAsyncReadyCallback callback,
+                                      gpointer user_data)
 {
   BsRequest request = { .kind = BS_KIND_FUNCTION, .function = func, .data = func_data };
   BsDelivery delivery = { .context_data = func_data, .context_data_free = func_data_destroy };
@@ -498,8 +571,9 @@ bs_backing_store_run_in_thread_async (BsBackingStore *self, BsTaskFunc func, gpo
   g_return_if_fail (func != NULL);
 
   bs_ask_async (self, &request, &delivery,
-                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_run_in_thread_async,
-                             "[backingstore] run a function", io_priority));
+                bs_task_new (self, cancellable, callback, user_data,
+                             bs_backing_store_run_in_thread_async, "[backingstore] run a function",
+                             io_priority));
 }
 
 /**
@@ -516,7 +590,8 @@ gboolean
 bs_backing_store_run_in_thread_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
 {
   g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_run_in_thread_async), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_run_in_thread_async),
+                        FALSE);
 
   return g_task_propagate_boolean (G_TASK (result), error);
 }
@@ -564,7 +639,10 @@ bs_backing_store_run_task (BsBackingStore *self, GTask *task, GTaskThreadFunc ta
  * Returns: (transfer full): the root blob, %NULL with @error set
  */
 GBytes *
-bs_backing_store_load_root (BsBackingStore *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+bs_backing_store_load_root (BsBackingStore *self,
+                            BsTrackedPath *tracked,
+                            GCancellable *cancellable,
+                            GError **error)
 {
   BsRequest request = { .kind = BS_KIND_LOAD_ROOT, .tracked = tracked };
 
@@ -586,7 +664,12 @@ bs_backing_store_load_root (BsBackingStore *self, BsTrackedPath *tracked, GCance
  * Asynchronous [method@BackingStore.load_root].
  */
 void
-bs_backing_store_load_root_async (BsBackingStore *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_backing_store_load_root_async (BsBackingStore *self,
+                                  BsTrackedPath *tracked,
+                                  int io_priority,
+                                  GCancellable *cancellable,
+                                  GAsyncReadyCallback callback,
+                                  gpointer user_data)
 {
   BsRequest request = { .kind = BS_KIND_LOAD_ROOT, .tracked = tracked };
 
@@ -594,8 +677,9 @@ bs_backing_store_load_root_async (BsBackingStore *self, BsTrackedPath *tracked, 
   g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
 
   bs_ask_async (self, &request, &bytes_delivery,
-                bs_task_new (self, cancellable, callback, user_data, bs_backing_store_load_root_async,
-                             "[backingstore] load the root blob", io_priority));
+                bs_task_new (self, cancellable, callback, user_data,
+                             bs_backing_store_load_root_async, "[backingstore] load the root blob",
+                             io_priority));
 }
 
 /**
@@ -641,7 +725,8 @@ bs_backing_store_wait_finished (BsBackingStore *self, GCancellable *cancellable,
   g_return_val_if_fail (BS_IS_BACKING_STORE (self), FALSE);
 
   bs_task_tracker_close (self->tracker);
-  return bs_task_tracker_wait_blocking (self->tracker, "Waiting until the store has finished", cancellable, error);
+  return bs_task_tracker_wait_blocking (self->tracker, "Waiting until the store has finished",
+                                        cancellable, error);
 }
 
 /**
@@ -655,13 +740,18 @@ bs_backing_store_wait_finished (BsBackingStore *self, GCancellable *cancellable,
  * Asynchronous [method@BackingStore.wait_finished].
  */
 void
-bs_backing_store_wait_finished_async (BsBackingStore *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_backing_store_wait_finished_async (BsBackingStore *self,
+                                      int io_priority,
+                                      GCancellable *cancellable,
+                                      GAsyncReadyCallback callback,
+                                      gpointer user_data)
 {
   g_return_if_fail (BS_IS_BACKING_STORE (self));
 
   bs_task_tracker_close (self->tracker);
   bs_task_tracker_start_wait (self->tracker,
-                              bs_task_new (self, cancellable, callback, user_data, bs_backing_store_wait_finished_async,
+                              bs_task_new (self, cancellable, callback, user_data,
+                                           bs_backing_store_wait_finished_async,
                                            "[backingstore] wait until finished", io_priority));
 }
 
@@ -679,7 +769,8 @@ gboolean
 bs_backing_store_wait_finished_finish (BsBackingStore *self, GAsyncResult *result, GError **error)
 {
   g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_wait_finished_async), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_backing_store_wait_finished_async),
+                        FALSE);
 
   return g_task_propagate_boolean (G_TASK (result), error);
 }
@@ -724,7 +815,11 @@ bs_backing_store_close (BsBackingStore *self, GCancellable *cancellable, GError 
  * Asynchronous [method@BackingStore.close].
  */
 void
-bs_backing_store_close_async (BsBackingStore *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_backing_store_close_async (BsBackingStore *self,
+                              int io_priority,
+                              GCancellable *cancellable,
+                              GAsyncReadyCallback callback,
+                              gpointer user_data)
 {
   BsRequest request = { .kind = BS_KIND_CLOSE };
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-backing-store-private.h"
@@ -86,9 +87,13 @@ bs_backing_store_get_corruption_seen (BsBackingStore *self)
 }
 
 void
-bs_backing_store_report (BsBackingStore *self, const BsKey *key, BsOperation operation, GError *error)
+bs_backing_store_report (BsBackingStore *self,
+                         const BsKey *key,
+                         BsOperation operation,
+                         GError *error)
 {
-  bs_notifier_report (self->notifier, G_OBJECT (self), self->background_error, key, operation, error);
+  bs_notifier_report (self->notifier, G_OBJECT (self), self->background_error, key, operation,
+                      error);
 }
 
 BsNotifier *
@@ -261,7 +266,8 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    */
   properties[PROP_BACKING] =
     g_param_spec_object ("backing", NULL, NULL, BS_TYPE_BACKING,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
+                           G_PARAM_STATIC_STRINGS);
 
   /**
    * BsBackingStore:main-context: (getter get_main_context)
@@ -275,7 +281,8 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    */
   properties[PROP_MAIN_CONTEXT] =
     g_param_spec_boxed ("main-context", NULL, NULL, G_TYPE_MAIN_CONTEXT,
-                        G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+                        G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
+                          G_PARAM_STATIC_STRINGS);
 
   /**
    * BsBackingStore:max-threads: (getter get_max_threads) (setter set_max_threads)
@@ -375,10 +382,8 @@ bs_backing_store_new_in_context (BsBacking *backing, GMainContext *main_context)
 {
   g_return_val_if_fail (BS_IS_BACKING (backing), NULL);
 
-  return g_object_new (BS_TYPE_BACKING_STORE,
-                       "backing", backing,
-                       "main-context", main_context != NULL ? main_context : g_main_context_default (),
-                       NULL);
+  return g_object_new (BS_TYPE_BACKING_STORE, "backing", backing, "main-context",
+                       main_context != NULL ? main_context : g_main_context_default (), NULL);
 }
 
 /**

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-task-tracker-private.h"
@@ -25,16 +26,16 @@ struct _BsTaskTracker
   GObject parent_instance;
 
   /* constant */
-  gconstpointer store;      /* identity only: the store may be gone */
-  BsExecutor *executor;     /* owned */
-  BsNotifier *notifier;     /* owned */
-  guint n_forks;            /* a forked child can't wait for the parent's tasks */
+  gconstpointer store;  /* identity only: the store may be gone */
+  BsExecutor *executor; /* owned */
+  BsNotifier *notifier; /* owned */
+  guint n_forks;        /* a forked child can't wait for the parent's tasks */
 
   BsTaskCount count;
-  int n_held;               /* atomic */
-  int closed;               /* atomic; written under the count's mutex */
+  int n_held; /* atomic */
+  int closed; /* atomic; written under the count's mutex */
 
-  BsWaiter *waiters;        /* owned, by next; under the count's mutex */
+  BsWaiter *waiters; /* owned, by next; under the count's mutex */
 };
 
 typedef enum
@@ -369,15 +370,20 @@ bs_task_tracker_start_wait (BsTaskTracker *self, GTask *task)
 }
 
 gboolean
-bs_task_tracker_wait_blocking (BsTaskTracker *self, const char *operation, GCancellable *cancellable, GError **error)
+bs_task_tracker_wait_blocking (BsTaskTracker *self,
+                               const char *operation,
+                               GCancellable *cancellable,
+                               GError **error)
 {
   BsWaiter *waiter;
 
-  if (bs_call_scope_find (self->store, BS_SCOPE_FUNCTION) != NULL || bs_call_scope_find (self->store, BS_SCOPE_BACKING) != NULL ||
+  if (bs_call_scope_find (self->store, BS_SCOPE_FUNCTION) != NULL ||
+      bs_call_scope_find (self->store, BS_SCOPE_BACKING) != NULL ||
       bs_executor_get_current () == self->executor)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                   "%s: a blocking call from inside one of the store's tasks would wait for itself", operation);
+                   "%s: a blocking call from inside one of the store's tasks would wait for itself",
+                   operation);
       return FALSE;
     }
 
@@ -421,15 +427,18 @@ bs_task_tracker_wait (BsTaskTracker *self, GCancellable *cancellable, GError **e
  * [method@TaskTracker.wait].
  */
 void
-bs_task_tracker_wait_async (BsTaskTracker *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_task_tracker_wait_async (BsTaskTracker *self,
+                            GCancellable *cancellable,
+                            GAsyncReadyCallback callback,
+                            gpointer user_data)
 {
   GTask *task;
 
   g_return_if_fail (BS_IS_TASK_TRACKER (self));
   g_return_if_fail (self->store != NULL);
 
-  task = bs_task_new (self, cancellable, callback, user_data,
-                      bs_task_tracker_wait_async, "[backingstore] wait for the task tracker", G_PRIORITY_DEFAULT);
+  task = bs_task_new (self, cancellable, callback, user_data, bs_task_tracker_wait_async,
+                      "[backingstore] wait for the task tracker", G_PRIORITY_DEFAULT);
   bs_task_tracker_start_wait (self, task);
 }
 

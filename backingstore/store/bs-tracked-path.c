@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-tracked-path-private.h"
@@ -56,11 +57,16 @@ keys_changed (GObject *object)
   BsTrackedPath *self = (BsTrackedPath *) object;
 
   if (!g_atomic_int_get (&self->n_keys_pending))
-    bs_notifier_notify (self->store->notifier, object, properties[PROP_N_KEYS], &self->n_keys_pending);
+    bs_notifier_notify (self->store->notifier, object, properties[PROP_N_KEYS],
+                        &self->n_keys_pending);
 }
 
 BsTrackedPath *
-bs_tracked_path_new (BsBackingStore *store, BsPath *path, GFile *file, gboolean writable, const BsKeyTable *found)
+bs_tracked_path_new (BsBackingStore *store,
+                     BsPath *path,
+                     GFile *file,
+                     gboolean writable,
+                     const BsKeyTable *found)
 {
   BsTrackedPath *self = g_object_new (BS_TYPE_TRACKED_PATH, NULL);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-verify.h"
@@ -42,11 +43,11 @@ struct _BsVerify
   GObject parent_instance;
 
   /* constant after construction */
-  BsBackingStore *store;        /* owned */
-  BsTrackedPath *tracked;       /* owned */
+  BsBackingStore *store;  /* owned */
+  BsTrackedPath *tracked; /* owned */
 
   BsProgress progress;
-  int n_bad_pending;            /* atomic: a notification is under way */
+  int n_bad_pending; /* atomic: a notification is under way */
 
   GMutex mutex;
 
@@ -72,7 +73,8 @@ G_DEFINE_FINAL_TYPE (BsVerify, bs_verify, G_TYPE_OBJECT)
 static void
 notify_n_bad (BsVerify *self)
 {
-  bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_N_BAD], &self->n_bad_pending);
+  bs_notifier_notify (self->store->notifier, G_OBJECT (self), properties[PROP_N_BAD],
+                      &self->n_bad_pending);
 }
 
 static void
@@ -128,7 +130,8 @@ bs_verify_set_property (GObject *object, guint id, const GValue *value, GParamSp
     {
     case PROP_STORE:
       self->store = g_value_dup_object (value);
-      bs_progress_init (&self->progress, self->store != NULL ? self->store->notifier : NULL, object, &properties[PROP_N_TOTAL]);
+      bs_progress_init (&self->progress, self->store != NULL ? self->store->notifier : NULL, object,
+                        &properties[PROP_N_TOTAL]);
       break;
     case PROP_TRACKED:
       self->tracked = g_value_dup_object (value);
@@ -156,9 +159,9 @@ bs_verify_class_init (BsVerifyClass *klass)
    *
    * The store that does the work.
    */
-  properties[PROP_STORE] =
-    g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_STORE] = g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE,
+                                                G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
+                                                  G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
    * BsVerify:tracked: (getter get_tracked)
@@ -167,7 +170,8 @@ bs_verify_class_init (BsVerifyClass *klass)
    */
   properties[PROP_TRACKED] =
     g_param_spec_object ("tracked", NULL, NULL, BS_TYPE_TRACKED_PATH,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
+                           G_PARAM_STATIC_STRINGS);
 
   /**
    * BsVerify:n-total: (getter get_n_total)
@@ -327,7 +331,7 @@ begin (BsVerify *self, BsVerifyRun *run)
   if (!idle)
     return FALSE;
 
-  *run = (BsVerifyRun) {
+  *run = (BsVerifyRun){
     .data = g_object_ref (self),
     .free = g_object_unref,
     .progress = &self->progress,
@@ -341,7 +345,8 @@ begin (BsVerify *self, BsVerifyRun *run)
 static GError *
 busy_error (BsVerify *self)
 {
-  return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, bs_tracked_path_peek_file (self->tracked), BS_ERROR, BS_ERROR_BUSY, "this verification is running");
+  return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, bs_tracked_path_peek_file (self->tracked),
+                             BS_ERROR, BS_ERROR_BUSY, "this verification is running");
 }
 
 /**
@@ -402,7 +407,11 @@ bs_verify_run (BsVerify *self, GCancellable *cancellable, GError **error)
  * first.
  */
 void
-bs_verify_run_async (BsVerify *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+bs_verify_run_async (BsVerify *self,
+                     int io_priority,
+                     GCancellable *cancellable,
+                     GAsyncReadyCallback callback,
+                     gpointer user_data)
 {
   BsDelivery delivery = { .progress = &self->progress };
   BsRequest request = { .kind = BS_KIND_VERIFY_PATH };
@@ -412,7 +421,8 @@ bs_verify_run_async (BsVerify *self, int io_priority, GCancellable *cancellable,
   g_return_if_fail (BS_IS_VERIFY (self));
   g_return_if_fail (self->store != NULL && self->tracked != NULL);
 
-  task = bs_task_new (self, cancellable, callback, user_data, bs_verify_run_async, "[backingstore] verify", io_priority);
+  task = bs_task_new (self, cancellable, callback, user_data, bs_verify_run_async,
+                      "[backingstore] verify", io_priority);
   request.tracked = self->tracked;
   request.run = &run;
   if (begin (self, &run))

@@ -28,7 +28,7 @@ typedef struct
   BsBackingStore *store;
   BsPool *pool;
   BsTrackedPath *tracked;
-  GTree *pages;           /* name → BsItem */
+  GTree *pages; /* name → BsItem */
 } Document;
 
 static void
@@ -58,13 +58,15 @@ compare_names (gconstpointer a, gconstpointer b, gpointer data)
 static gboolean
 document_read_root (Document *self, GBytes *root, GError **error)
 {
-  g_autoptr (GVariant) names = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("a{ss}"), root, FALSE));
+  g_autoptr (GVariant) names =
+    g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("a{ss}"), root, FALSE));
   const char *name, *key;
   GVariantIter iter;
 
   if (!g_variant_is_normal_form (names))
     {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "The root blob is not one of ours");
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                           "The root blob is not one of ours");
       return FALSE;
     }
 
@@ -85,7 +87,8 @@ static gboolean
 document_load (Document *self, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
-  g_autoptr (GBytes) root = bs_backing_store_load_root (self->store, self->tracked, NULL, &local_error);
+  g_autoptr (GBytes) root =
+    bs_backing_store_load_root (self->store, self->tracked, NULL, &local_error);
 
   if (root != NULL)
     return document_read_root (self, root, error);
@@ -205,7 +208,7 @@ typedef struct
 {
   Document *document;
   GMainLoop *loop;
-  const Crash *crash;     /* nullable */
+  const Crash *crash; /* nullable */
   GError *error;
 } Saving;
 
@@ -273,7 +276,8 @@ set_pages (Document *document, char **arguments, GError **error)
 
       if (arguments[1] == NULL)
         {
-          g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "No file is given for “%s”", arguments[0]);
+          g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "No file is given for “%s”",
+                       arguments[0]);
           return FALSE;
         }
       if (!g_file_get_contents (arguments[1], &data, &size, error))
@@ -291,7 +295,8 @@ remove_pages (Document *document, char **arguments, GError **error)
   for (; arguments[0] != NULL; arguments++)
     if (!g_tree_remove (document->pages, arguments[0]))
       {
-        g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no page “%s”", arguments[0]);
+        g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no page “%s”",
+                     arguments[0]);
         return FALSE;
       }
 
@@ -330,12 +335,14 @@ run (char **arguments, const Crash *crash, GError **error)
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GOptionContext) context = g_option_context_new ("DOCUMENT [show | set NAME FILE… | remove NAME…]");
+  g_autoptr (GOptionContext) context =
+    g_option_context_new ("DOCUMENT [show | set NAME FILE… | remove NAME…]");
   g_autofree char *where = NULL;
   g_auto (GStrv) arguments = NULL;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
-    { "crash", 0, 0, G_OPTION_ARG_STRING, &where, "Be killed at the first write, persist, sync, root or delete of the save", "WHERE" },
+    { "crash", 0, 0, G_OPTION_ARG_STRING, &where,
+      "Be killed at the first write, persist, sync, root or delete of the save", "WHERE" },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
     { NULL }
   };

@@ -35,19 +35,19 @@ typedef struct _Example Example;
 typedef struct
 {
   Example *example;
-  GFile *file;          /* owned */
-  char *key;            /* owned; what the manifest says */
-  char *sha256;         /* owned */
-  BsItem *item;         /* owned; NULL if there is no content */
+  GFile *file;  /* owned */
+  char *key;    /* owned; what the manifest says */
+  char *sha256; /* owned */
+  BsItem *item; /* owned; NULL if there is no content */
 } Entry;
 
 typedef struct
 {
-  const char *name;                     /* NULL: not worth a line */
-  void (*start) (Example *self);        /* once, or: */
+  const char *name;              /* NULL: not worth a line */
+  void (*start) (Example *self); /* once, or: */
   void (*start_entry) (Entry *entry);
-  guint in_flight;                      /* 0: IN_FLIGHT */
-  guint max_entries;                    /* 0: all */
+  guint in_flight;   /* 0: IN_FLIGHT */
+  guint max_entries; /* 0: all */
   gboolean backwards;
 } Step;
 
@@ -63,16 +63,16 @@ struct _Example
   GFile *target;
   GFile *blobs;
   GFile *manifest;
-  GPtrArray *folders;           /* still to be listed */
+  GPtrArray *folders; /* still to be listed */
   GPtrArray *entries;
 
   const Step *step;
-  guint in_flight;              /* of this step */
+  guint in_flight; /* of this step */
   guint n_todo;
   guint n_started;
   guint n_running;
   gboolean advancing;
-  GError *error;                /* the first: no other step is begun then */
+  GError *error; /* the first: no other step is begun then */
 
   guint n_skipped;
   guint n_wrong;
@@ -81,8 +81,8 @@ struct _Example
   gint64 begun;
   gint64 step_begun;
   gint64 shown;
-  gint64 moved;                 /* when something was last begun or ended */
-  guint patience;               /* seconds */
+  gint64 moved;   /* when something was last begun or ended */
+  guint patience; /* seconds */
 };
 
 static double
@@ -114,11 +114,13 @@ show_progress (Example *self)
   int n_marks = strlen (marks) * n_done / self->n_todo;
   gint64 now = g_get_monotonic_time ();
 
-  if (self->step->start_entry == NULL || !isatty (STDOUT_FILENO) || now - self->shown < G_USEC_PER_SEC / 20)
+  if (self->step->start_entry == NULL || !isatty (STDOUT_FILENO) ||
+      now - self->shown < G_USEC_PER_SEC / 20)
     return;
 
   self->shown = now;
-  printf ("\r%-11s [%-*.*s] %u of %u ", self->step->name, (int) strlen (marks), n_marks, marks, n_done, self->n_todo);
+  printf ("\r%-11s [%-*.*s] %u of %u ", self->step->name, (int) strlen (marks), n_marks, marks,
+          n_done, self->n_todo);
   fflush (stdout);
 }
 
@@ -218,7 +220,8 @@ advance (Example *self)
     return;
 
   self->advancing = TRUE;
-  while (self->n_running == 0 || (self->n_running < self->in_flight && self->n_started < self->n_todo && self->error == NULL))
+  while (self->n_running == 0 || (self->n_running < self->in_flight &&
+                                  self->n_started < self->n_todo && self->error == NULL))
     {
       const Step *step = self->step;
 
@@ -334,7 +337,8 @@ enumerated_cb (GObject *source, GAsyncResult *result, gpointer data)
   enumerator = g_file_enumerate_children_finish (folder, result, &error);
   if (enumerator != NULL)
     {
-      g_file_enumerator_next_files_async (enumerator, 100, G_PRIORITY_DEFAULT, NULL, listed_cb, self);
+      g_file_enumerator_next_files_async (enumerator, 100, G_PRIORITY_DEFAULT, NULL, listed_cb,
+                                          self);
     }
   else if (g_file_equal (folder, self->source))
     {
@@ -366,7 +370,9 @@ list_folder (Example *self)
     }
 
   folder = g_ptr_array_steal_index_fast (self->folders, self->folders->len - 1);
-  g_file_enumerate_children_async (folder, G_FILE_ATTRIBUTE_STANDARD_NAME "," G_FILE_ATTRIBUTE_STANDARD_TYPE,
+  g_file_enumerate_children_async (folder,
+                                   G_FILE_ATTRIBUTE_STANDARD_NAME
+                                   "," G_FILE_ATTRIBUTE_STANDARD_TYPE,
                                    G_FILE_QUERY_INFO_NOFOLLOW_SYMLINKS, G_PRIORITY_DEFAULT, NULL,
                                    enumerated_cb, self);
 }
@@ -387,11 +393,13 @@ tracked_cb (GObject *source, GAsyncResult *result, gpointer data)
   GError *error = NULL;
 
   self->tracked = bs_backing_store_track_path_finish (self->store, result, &error);
-  if (self->tracked != NULL && self->source != NULL && bs_tracked_path_get_n_keys (self->tracked) > 0)
+  if (self->tracked != NULL && self->source != NULL &&
+      bs_tracked_path_get_n_keys (self->tracked) > 0)
     {
       g_autofree char *name = g_file_get_parse_name (self->target);
 
-      error = g_error_new (G_IO_ERROR, G_IO_ERROR_EXISTS, "%s was used before: choose a new target", name);
+      error = g_error_new (G_IO_ERROR, G_IO_ERROR_EXISTS, "%s was used before: choose a new target",
+                           name);
     }
   finish_one (self, error);
 }
@@ -399,7 +407,8 @@ tracked_cb (GObject *source, GAsyncResult *result, gpointer data)
 static void
 start_tracking (Example *self)
 {
-  bs_backing_store_track_path_async (self->store, self->blobs, G_PRIORITY_DEFAULT, NULL, tracked_cb, self);
+  bs_backing_store_track_path_async (self->store, self->blobs, G_PRIORITY_DEFAULT, NULL, tracked_cb,
+                                     self);
 }
 
 static void
@@ -414,7 +423,8 @@ synced_cb (GObject *source, GAsyncResult *result, gpointer data)
 static void
 start_syncing (Example *self)
 {
-  bs_backing_store_sync_async (self->store, self->tracked, G_PRIORITY_DEFAULT, NULL, synced_cb, self);
+  bs_backing_store_sync_async (self->store, self->tracked, G_PRIORITY_DEFAULT, NULL, synced_cb,
+                               self);
 }
 
 /* Inserting: a file is read and hashed in a thread of the store, and goes into the
@@ -451,7 +461,8 @@ read_cb (GObject *source, GAsyncResult *result, gpointer data)
   entry->item = bs_pool_insert (self->pool, bytes);
   note_memory_use (self);
   if (bs_pool_get_memory_use (self->pool) > bs_pool_get_max_bytes (self->pool))
-    bs_pool_trim_async (self->pool, bs_pool_get_max_bytes (self->pool), G_PRIORITY_DEFAULT, NULL, trimmed_cb, entry);
+    bs_pool_trim_async (self->pool, bs_pool_get_max_bytes (self->pool), G_PRIORITY_DEFAULT, NULL,
+                        trimmed_cb, entry);
   else
     finish_one (self, NULL);
 }
@@ -501,7 +512,8 @@ start_counting (Example *self)
   GError *error = NULL;
 
   if (!g_ptr_array_find_with_equal_func (self->entries, NULL, has_item, NULL))
-    error = g_error_new (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "%s: none of the files can be read", name);
+    error = g_error_new (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                         "%s: none of the files can be read", name);
   finish_one (self, error);
 }
 
@@ -521,7 +533,8 @@ start_persisting (Entry *entry)
   Example *self = entry->example;
 
   if (entry->item != NULL)
-    bs_item_persist_async (entry->item, self->tracked, G_PRIORITY_DEFAULT, NULL, persisted_cb, entry);
+    bs_item_persist_async (entry->item, self->tracked, G_PRIORITY_DEFAULT, NULL, persisted_cb,
+                           entry);
   else
     finish_one (self, NULL);
 }
@@ -556,8 +569,8 @@ start_writing_manifest (Example *self)
     }
 
   bytes = g_string_free_to_bytes (text);
-  g_file_replace_contents_bytes_async (self->manifest, bytes, NULL, FALSE, G_FILE_CREATE_PRIVATE, NULL,
-                                       manifest_written_cb, self);
+  g_file_replace_contents_bytes_async (self->manifest, bytes, NULL, FALSE, G_FILE_CREATE_PRIVATE,
+                                       NULL, manifest_written_cb, self);
 }
 
 static void
@@ -610,7 +623,8 @@ start_reading_manifest (Example *self)
 static void
 registered_cb (GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autoptr (GHashTable) items = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
+  g_autoptr (GHashTable) items =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
   g_autoptr (GListModel) list = NULL;
   Example *self = data;
   GError *error = NULL;
@@ -635,7 +649,8 @@ registered_cb (GObject *source, GAsyncResult *result, gpointer data)
 static void
 start_registering (Example *self)
 {
-  bs_pool_register_all_async (self->pool, self->tracked, G_PRIORITY_DEFAULT, NULL, registered_cb, self);
+  bs_pool_register_all_async (self->pool, self->tracked, G_PRIORITY_DEFAULT, NULL, registered_cb,
+                              self);
 }
 
 /* Loading, and comparing the SHA-256 with the original's */
@@ -747,20 +762,19 @@ start_deleting (Entry *entry)
 {
   Example *self = entry->example;
 
-  bs_backing_store_delete_persisted_async (self->store, self->tracked, entry->key, G_PRIORITY_DEFAULT, NULL,
-                                           deleted_cb, entry);
+  bs_backing_store_delete_persisted_async (self->store, self->tracked, entry->key,
+                                           G_PRIORITY_DEFAULT, NULL, deleted_cb, entry);
 }
 
-static const Step store_steps[] = {
-  { "Listing", start_listing },
-  { "Tracking", start_tracking },
-  { "Inserting", .start_entry = start_inserting, .in_flight = INSERTS_IN_FLIGHT },
-  { NULL, start_counting },
-  { "Persisting", .start_entry = start_persisting },
-  { "Syncing", start_syncing },
-  { "Manifest", start_writing_manifest },
-  { NULL }
-};
+static const Step store_steps[] = { { "Listing", start_listing },
+                                    { "Tracking", start_tracking },
+                                    { "Inserting", .start_entry = start_inserting,
+                                      .in_flight = INSERTS_IN_FLIGHT },
+                                    { NULL, start_counting },
+                                    { "Persisting", .start_entry = start_persisting },
+                                    { "Syncing", start_syncing },
+                                    { "Manifest", start_writing_manifest },
+                                    { NULL } };
 
 static const Step verify_steps[] = {
   { "Manifest", start_reading_manifest },
@@ -798,23 +812,29 @@ summarize (Example *self)
     }
 
   printf ("%-11s %8.2f s\n\n", "Total", seconds_since (self->begun));
-  printf ("%-11s %u, %.1f MiB, the largest %.1f MiB; ", "Files", n_items, n_bytes / MIB, largest / MIB);
+  printf ("%-11s %u, %.1f MiB, the largest %.1f MiB; ", "Files", n_items, n_bytes / MIB,
+          largest / MIB);
   if (self->source != NULL)
     printf ("%u skipped\n", self->n_skipped);
   else
     printf ("each with the SHA-256 of the original\n");
-  printf ("%-11s %.1f MiB at most, budget %.1f MiB\n", "Pool",
-          self->peak_use / MIB, bs_pool_get_max_bytes (self->pool) / MIB);
+  printf ("%-11s %.1f MiB at most, budget %.1f MiB\n", "Pool", self->peak_use / MIB,
+          bs_pool_get_max_bytes (self->pool) / MIB);
   printf ("%-11s %.1f MiB resident at most, %.1f MiB before the first file\n", "Process",
           get_resident_peak () / MIB, self->peak_before / MIB);
   if ((guint64) largest > bs_pool_get_max_bytes (self->pool))
-    printf ("%-11s the largest file is above the budget: it is in memory whole while it is used\n", "Memory");
-  printf ("%-11s %" G_GUINT64_FORMAT " hits, %" G_GUINT64_FORMAT " misses, %" G_GUINT64_FORMAT " written, "
-          "%" G_GUINT64_FORMAT " evicted\n", "Loads", stats->hits, stats->misses, stats->writes, stats->evictions);
-  printf ("%-11s %" G_GUINT64_FORMAT " linked, %" G_GUINT64_FORMAT " reflinked, %" G_GUINT64_FORMAT " copied\n",
+    printf ("%-11s the largest file is above the budget: it is in memory whole while it is used\n",
+            "Memory");
+  printf ("%-11s %" G_GUINT64_FORMAT " hits, %" G_GUINT64_FORMAT " misses, %" G_GUINT64_FORMAT
+          " written, "
+          "%" G_GUINT64_FORMAT " evicted\n",
+          "Loads", stats->hits, stats->misses, stats->writes, stats->evictions);
+  printf ("%-11s %" G_GUINT64_FORMAT " linked, %" G_GUINT64_FORMAT " reflinked, %" G_GUINT64_FORMAT
+          " copied\n",
           "Blobs", files->linked, files->reflinked, files->copied);
   printf ("%-11s %" G_GUINT64_FORMAT " files; %u deleted\n", "Persisted",
-          bs_tracked_path_get_n_keys (self->tracked), self->source == NULL ? MIN (n_items, N_DELETED) : 0);
+          bs_tracked_path_get_n_keys (self->tracked),
+          self->source == NULL ? MIN (n_items, N_DELETED) : 0);
 }
 
 static Example *
@@ -866,7 +886,8 @@ main (int argc, char **argv)
   int patience = DEFAULT_PATIENCE;
   const GOptionEntry options[] = {
     { "budget", 'b', 0, G_OPTION_ARG_INT, &budget, "Memory that the pool may hold (4)", "MIB" },
-    { "patience", 'p', 0, G_OPTION_ARG_INT, &patience, "Give up when nothing has moved for so long (300)", "SECONDS" },
+    { "patience", 'p', 0, G_OPTION_ARG_INT, &patience,
+      "Give up when nothing has moved for so long (300)", "SECONDS" },
     { NULL }
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("store SOURCE TARGET | verify TARGET");

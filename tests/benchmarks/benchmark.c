@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "benchmark.h"
 
 #include <ftw.h>
@@ -134,12 +135,14 @@ series_print (Series *series, Series *floor, const char *unit)
     {
       for (guint i = 0; i < series->samples->len; i++)
         {
-          double ratio = g_array_index (series->samples, double, i) / g_array_index (floor->samples, double, i);
+          double ratio =
+            g_array_index (series->samples, double, i) / g_array_index (floor->samples, double, i);
 
           lowest = MIN (lowest, ratio);
           highest = MAX (highest, ratio);
         }
-      g_print ("  %.2f x floor (%.2f to %.2f)", series_get_median (series) / series_get_median (floor), lowest, highest);
+      g_print ("  %.2f x floor (%.2f to %.2f)",
+               series_get_median (series) / series_get_median (floor), lowest, highest);
     }
   g_print ("\n");
 }
@@ -202,7 +205,8 @@ benchmark_make_directory (void)
 {
   g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
   g_autofree char *beside = g_path_get_dirname (program);
-  char *template = g_build_filename (directory != NULL ? directory : beside, "benchmark-XXXXXX", NULL);
+  char *template =
+    g_build_filename (directory != NULL ? directory : beside, "benchmark-XXXXXX", NULL);
 
   if (g_mkdtemp (template) == NULL)
     g_error ("No directory could be made like %s", template);
@@ -269,13 +273,14 @@ benchmark_track (BsBackingStore *store)
 typedef struct
 {
   /* constant */
-  char **keys;          /* not owned */
+  char **keys; /* not owned */
   guint n_keys;
 
-  int n_calls;          /* atomic */
+  int n_calls; /* atomic */
 
   GMutex mutex;
-  const char *stalled;  /* not owned; under the mutex, and atomic where it is only compared with NULL */
+  const char
+    *stalled; /* not owned; under the mutex, and atomic where it is only compared with NULL */
   guint milliseconds;
 } BenchmarkBackingPrivate;
 
@@ -286,10 +291,14 @@ typedef BenchmarkBackingClass BenchmarkBulkBackingClass;
 static void iface_init (BsBackingInterface *iface);
 static void bulk_iface_init (BsBackingInterface *iface);
 
-G_DEFINE_TYPE_WITH_CODE (BenchmarkBacking, benchmark_backing, G_TYPE_OBJECT,
+G_DEFINE_TYPE_WITH_CODE (BenchmarkBacking,
+                         benchmark_backing,
+                         G_TYPE_OBJECT,
                          G_ADD_PRIVATE (BenchmarkBacking)
-                         G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, iface_init))
-G_DEFINE_TYPE_WITH_CODE (BenchmarkBulkBacking, benchmark_bulk_backing, BENCHMARK_TYPE_BACKING,
+                           G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, iface_init))
+G_DEFINE_TYPE_WITH_CODE (BenchmarkBulkBacking,
+                         benchmark_bulk_backing,
+                         BENCHMARK_TYPE_BACKING,
                          G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bulk_iface_init))
 
 static BenchmarkBackingPrivate *
@@ -309,7 +318,11 @@ count (BsBacking *backing)
 }
 
 static gboolean
-null_write (BsBacking *backing, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error)
+null_write (BsBacking *backing,
+            const char *key,
+            GBytes *bytes,
+            GCancellable *cancellable,
+            GError **error)
 {
   count (backing);
   return TRUE;
@@ -330,7 +343,11 @@ null_delete_key (BsBacking *backing, const char *key, GCancellable *cancellable,
 }
 
 static gboolean
-null_key_at_path (BsBacking *backing, GFile *path, const char *key, GCancellable *cancellable, GError **error)
+null_key_at_path (BsBacking *backing,
+                  GFile *path,
+                  const char *key,
+                  GCancellable *cancellable,
+                  GError **error)
 {
   BenchmarkBackingPrivate *self = get_private (backing);
 
@@ -351,7 +368,11 @@ null_key_at_path (BsBacking *backing, GFile *path, const char *key, GCancellable
 }
 
 static gboolean
-null_sanitize_path (BsBacking *backing, GFile *path, BsKeySet *found, GCancellable *cancellable, GError **error)
+null_sanitize_path (BsBacking *backing,
+                    GFile *path,
+                    BsKeySet *found,
+                    GCancellable *cancellable,
+                    GError **error)
 {
   BenchmarkBackingPrivate *self = get_private (backing);
 
@@ -369,7 +390,11 @@ null_sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable,
 }
 
 static gboolean
-null_keys_at_path (BsBacking *backing, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error)
+null_keys_at_path (BsBacking *backing,
+                   GFile *path,
+                   BsKeySet *keys,
+                   GCancellable *cancellable,
+                   GError **error)
 {
   count (backing);
   return TRUE;

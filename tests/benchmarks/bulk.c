@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* Many keys at a time over a backing that does nothing, the cost of one: register
  * them all, let go of them all until their scratch is deleted, delete them all
@@ -19,7 +20,8 @@ enum
   N_STEPS,
 };
 
-static const char *const step_names[N_STEPS] = { "register_all", "dropping them all", "delete_persisted_keys" };
+static const char *const step_names[N_STEPS] = { "register_all", "dropping them all",
+                                                 "delete_persisted_keys" };
 
 typedef struct
 {
@@ -139,7 +141,8 @@ run_ours (GType type, char **keys, guint n_keys, Series *series)
 static double
 run_items (char **keys, guint n_keys)
 {
-  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
+  g_autoptr (BenchmarkBacking) backing =
+    benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
   g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
   g_autoptr (BsPool) pool = bs_pool_new (store, G_MAXUINT64);
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
@@ -162,7 +165,8 @@ static void
 measure (guint n_keys)
 {
   char **keys = benchmark_make_keys (n_keys);
-  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
+  g_autoptr (BenchmarkBacking) backing =
+    benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
   Series floors[N_STEPS], ours[N_STEPS], bulk[N_STEPS], items;
 
   for (guint i = 0; i < N_STEPS; i++)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* The file backing, one thread, blocking: by itself, and under items of a pool.
  *
@@ -29,7 +30,8 @@ enum
   N_STEPS,
 };
 
-static const char *const step_names[N_STEPS] = { "write", "persist", "register", "load", "delete_persisted" };
+static const char *const step_names[N_STEPS] = { "write", "persist", "register", "load",
+                                                 "delete_persisted" };
 
 enum
 {
@@ -40,7 +42,8 @@ enum
   N_COLUMNS,
 };
 
-static const char *const column_names[N_COLUMNS] = { "floor", "floor with an attribute", "ours, the backing", "ours, items of a pool" };
+static const char *const column_names[N_COLUMNS] = { "floor", "floor with an attribute",
+                                                     "ours, the backing", "ours, items of a pool" };
 
 /* Names as in our layout, made before the clock runs. */
 typedef struct
@@ -61,7 +64,8 @@ make_names (char **keys, guint n_keys)
       for (const char *c = keys[i]; *c != '\0'; c++)
         if (*c != '-')
           names[i].name[length++] = *c;
-      names[i].shard = (guint) (g_ascii_xdigit_value (keys[i][0]) * 16 + g_ascii_xdigit_value (keys[i][1]));
+      names[i].shard =
+        (guint) (g_ascii_xdigit_value (keys[i][0]) * 16 + g_ascii_xdigit_value (keys[i][1]));
     }
 
   return names;
@@ -113,9 +117,11 @@ floor_write (Tree *tree, const Name *name, GBytes *bytes, gboolean attribute)
 {
   gsize size;
   const void *data = g_bytes_get_data (bytes, &size);
-  int fd = openat (tree->shards[name->shard], name->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int fd = openat (tree->shards[name->shard], name->name,
+                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-  if (fd < 0 || write (fd, data, size) != (gssize) size || (attribute && fsetxattr (fd, "user.benchmark", "12345678901234567890", 20, 0) != 0))
+  if (fd < 0 || write (fd, data, size) != (gssize) size ||
+      (attribute && fsetxattr (fd, "user.benchmark", "12345678901234567890", 20, 0) != 0))
     g_error ("A file could not be written");
   close (fd);
 }
@@ -128,7 +134,8 @@ floor_load (Tree *tree, const Name *name, gboolean attribute)
   char value[20];
   gpointer data;
 
-  if (fd < 0 || fstat (fd, &status) != 0 || (attribute && fgetxattr (fd, "user.benchmark", value, sizeof value) != sizeof value))
+  if (fd < 0 || fstat (fd, &status) != 0 ||
+      (attribute && fgetxattr (fd, "user.benchmark", value, sizeof value) != sizeof value))
     g_error ("A file could not be opened");
   data = g_malloc (status.st_size);
   for (gssize at = 0; at < status.st_size;)
@@ -444,7 +451,8 @@ measure_small (guint n_keys)
     {
       g_print ("%s, 4 KiB, %u keys, for each\n", step_names[step], n_keys);
       for (guint column = 0; column < N_COLUMNS; column++)
-        timing_print (&timings[column][step], column != FLOOR ? &timings[FLOOR][step] : NULL, 1000, "us");
+        timing_print (&timings[column][step], column != FLOOR ? &timings[FLOOR][step] : NULL, 1000,
+                      "us");
     }
   g_print ("drop, until the scratch file is gone, %u keys, for each\n", n_keys);
   timing_print (&drops[0], NULL, 1000, "us");
@@ -466,7 +474,8 @@ enum
   N_LARGE_STEPS,
 };
 
-static const char *const large_names[N_LARGE_STEPS] = { "write", "load and drop", "load, all held" };
+static const char *const large_names[N_LARGE_STEPS] = { "write", "load and drop",
+                                                        "load, all held" };
 
 static void
 run_large_floor (const Name *names, guint n, GBytes *bytes, Timing *timings)
@@ -554,7 +563,8 @@ measure_large (gsize size, guint n_keys)
 
   for (guint i = 0; i < N_LARGE_STEPS; i++)
     {
-      g_print ("%s, %" G_GSIZE_FORMAT " KiB, %u keys, for each\n", large_names[i], size / 1024, n_keys);
+      g_print ("%s, %" G_GSIZE_FORMAT " KiB, %u keys, for each\n", large_names[i], size / 1024,
+               n_keys);
       timing_print (&floors[i], NULL, 1000, "us");
       timing_print (&ours[i], &floors[i], 1000, "us");
       timing_clear (&floors[i]);

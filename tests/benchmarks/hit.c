@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A hit: try_load of an item that is in memory, and dropping what it returns; on
  * one thread, and on two with different items. Time on the clock counts, since
@@ -19,7 +20,7 @@ typedef struct
   GBytes **contents;
   guint n_items;
   gboolean is_floor;
-  gint *n_waiting;      /* atomic */
+  gint *n_waiting; /* atomic */
 } Worker;
 
 static gpointer
@@ -35,7 +36,8 @@ work (gpointer data)
   for (guint n = 0; n < n_hits;)
     for (guint i = 0; i < self->n_items && n < n_hits; i++, n++)
       {
-        GBytes *bytes = self->is_floor ? g_bytes_ref (self->contents[i]) : bs_item_try_load (self->items[i]);
+        GBytes *bytes =
+          self->is_floor ? g_bytes_ref (self->contents[i]) : bs_item_try_load (self->items[i]);
 
         g_bytes_unref (bytes);
       }

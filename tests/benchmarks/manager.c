@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* The manager alone: what a blocking persist followed by a delete_persisted of
  * the same key costs over a backing that does nothing, with so many keys at the
@@ -50,7 +51,7 @@ raw_key_parse (const char *string)
 typedef struct
 {
   GMutex mutex;
-  GHashTable *table;      /* of RawKey, in `raw` */
+  GHashTable *table; /* of RawKey, in `raw` */
   RawKey *raw;
 } Floor;
 
@@ -78,7 +79,13 @@ floor_clear (Floor *floor)
 }
 
 static double
-run_floor (Floor *floor, BsBacking *backing, GFile *file, guint n_keys, char **item_keys, const guint *order, guint n_pairs)
+run_floor (Floor *floor,
+           BsBacking *backing,
+           GFile *file,
+           guint n_keys,
+           char **item_keys,
+           const guint *order,
+           guint n_pairs)
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (backing);
   gint64 start = benchmark_cpu_now ();
@@ -103,7 +110,12 @@ run_floor (Floor *floor, BsBacking *backing, GFile *file, guint n_keys, char **i
 }
 
 static double
-run_ours (BsBackingStore *store, BsTrackedPath *tracked, BsItem **items, char **item_keys, const guint *order, guint n_pairs)
+run_ours (BsBackingStore *store,
+          BsTrackedPath *tracked,
+          BsItem **items,
+          char **item_keys,
+          const guint *order,
+          guint n_pairs)
 {
   gint64 start = benchmark_cpu_now ();
 
@@ -121,7 +133,7 @@ run_ours (BsBackingStore *store, BsTrackedPath *tracked, BsItem **items, char **
 /* One of two threads that work at the same time, each on keys of its own. */
 typedef struct
 {
-  Floor *floor;             /* NULL: ours */
+  Floor *floor; /* NULL: ours */
   BsBacking *backing;
   GFile *file;
   guint n_keys;
@@ -139,7 +151,8 @@ run_half (gpointer data)
   const Half *self = data;
 
   if (self->floor != NULL)
-    run_floor (self->floor, self->backing, self->file, self->n_keys, self->item_keys, self->order, self->n_pairs);
+    run_floor (self->floor, self->backing, self->file, self->n_keys, self->item_keys, self->order,
+               self->n_pairs);
   else
     run_ours (self->store, self->tracked, self->items, self->item_keys, self->order, self->n_pairs);
   return NULL;
@@ -168,7 +181,8 @@ static void
 measure (guint n_keys)
 {
   char **keys = benchmark_make_keys (n_keys);
-  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
+  g_autoptr (BenchmarkBacking) backing =
+    benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
   g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
   g_autoptr (BsPool) pool = bs_pool_new (store, G_MAXUINT64);
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
@@ -179,7 +193,11 @@ measure (guint n_keys)
   char **item_keys = g_new0 (char *, (gsize) n_keys + 1);
   guint *orders[2];
   Series ours[3], floors[3];
-  Half half = { .backing = BS_BACKING (backing), .store = store, .tracked = tracked, .n_keys = n_keys, .n_pairs = n_pairs };
+  Half half = { .backing = BS_BACKING (backing),
+                .store = store,
+                .tracked = tracked,
+                .n_keys = n_keys,
+                .n_pairs = n_pairs };
   Floor floor;
 
   for (guint i = 0; i < n_keys; i++)
@@ -209,7 +227,8 @@ measure (guint n_keys)
     {
       for (guint j = 0; j < 2; j++)
         {
-          series_add (&floors[j], run_floor (&floor, BS_BACKING (backing), file, n_keys, item_keys, orders[j], n_pairs));
+          series_add (&floors[j], run_floor (&floor, BS_BACKING (backing), file, n_keys, item_keys,
+                                             orders[j], n_pairs));
           series_add (&ours[j], run_ours (store, tracked, items, item_keys, orders[j], n_pairs));
         }
       half.floor = &floor;

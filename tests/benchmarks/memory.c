@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* Memory of a tracked key, and of an item whose content is not in memory, its token
  * included: the bytes that malloc has given out, before and after. */
@@ -33,7 +34,8 @@ static void
 measure (guint n_keys)
 {
   char **keys = benchmark_make_keys (n_keys);
-  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
+  g_autoptr (BenchmarkBacking) backing =
+    benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
   g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
   g_autoptr (BsPool) pool = bs_pool_new (store, 0);
   g_autoptr (BsTrackedPath) tracked = NULL;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A producer that is faster than the disk: it inserts, and the items stay. The
  * backing stands still at first, and then takes its time for each write.
@@ -15,7 +16,7 @@
 #define MEGABYTE (1024 * 1024)
 
 static guint n_inserts = 1000;
-static guint budget = 16;               /* megabytes */
+static guint budget = 16; /* megabytes */
 static guint stall_milliseconds = 1000;
 static guint write_milliseconds = 4;
 
@@ -25,10 +26,10 @@ typedef struct
   BsFaultBacking *slow;
   GMainLoop *loop;
   GPtrArray *items;
-  guint every;          /* inserts until the next trim; 0: never */
-  guint64 peak;         /* bytes */
+  guint every;  /* inserts until the next trim; 0: never */
+  guint64 peak; /* bytes */
   guint n_threads;
-  guint n_left;         /* of what is to happen: production, and the end of the stall */
+  guint n_left; /* of what is to happen: production, and the end of the stall */
 } Run;
 
 static guint
@@ -85,7 +86,8 @@ produce (gpointer user_data)
       look (run);
       if (run->every != 0 && run->items->len % run->every == 0)
         {
-          bs_pool_trim_async (run->pool, bs_pool_get_max_bytes (run->pool), G_PRIORITY_DEFAULT, NULL, trimmed_cb, run);
+          bs_pool_trim_async (run->pool, bs_pool_get_max_bytes (run->pool), G_PRIORITY_DEFAULT,
+                              NULL, trimmed_cb, run);
           return G_SOURCE_REMOVE;
         }
     }
@@ -169,8 +171,9 @@ main (int argc, char **argv)
       write_milliseconds = 1;
     }
 
-  g_print ("%u inserts of 1 MiB, budget %u MiB; writes stand still for %u ms and take %u ms each then\n",
-           n_inserts, budget, stall_milliseconds, write_milliseconds);
+  g_print (
+    "%u inserts of 1 MiB, budget %u MiB; writes stand still for %u ms and take %u ms each then\n",
+    n_inserts, budget, stall_milliseconds, write_milliseconds);
   measure (1);
   measure (8);
   measure (0);

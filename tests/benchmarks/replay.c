@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include <gio/gio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,14 +31,14 @@ typedef struct
   GBytes *bytes;
   guint n_items;
   guint n_requests;
-  const guint32 *sizes;             /* of items */
+  const guint32 *sizes; /* of items */
   const guint32 *requests;
-  const guint32 *request_sizes;     /* or NULL */
+  const guint32 *request_sizes; /* or NULL */
 } Trace;
 
 typedef struct
 {
-  BsResidencyNode node;             /* link and size serve the other lists too */
+  BsResidencyNode node; /* link and size serve the other lists too */
   guint8 is_known : 1;
   guint8 is_in : 1;
   guint8 is_front : 1;
@@ -47,7 +48,7 @@ typedef struct
 {
   guint64 budget;
   guint64 bytes;
-  BsLink front;                     /* newest first */
+  BsLink front; /* newest first */
   BsLink back;
   guint64 front_bytes;
   BsResidency residency;
@@ -105,7 +106,8 @@ halves_move (Cache *cache, Item *item, gboolean to_front)
     bs_link_append (&cache->front, &item->node.link);
   else
     bs_link_prepend (&cache->back, &item->node.link);
-  cache->front_bytes = to_front ? cache->front_bytes + item->node.size : cache->front_bytes - item->node.size;
+  cache->front_bytes =
+    to_front ? cache->front_bytes + item->node.size : cache->front_bytes - item->node.size;
   item->is_front = to_front;
 }
 
@@ -245,7 +247,12 @@ replay_access (Cache *cache, const Policy *policy, Item *item, guint64 size, Sco
 }
 
 static void
-replay_request (Cache *cache, const Policy *policy, RequestKind kind, Item *item, guint64 size, Score *score)
+replay_request (Cache *cache,
+                const Policy *policy,
+                RequestKind kind,
+                Item *item,
+                guint64 size,
+                Score *score)
 {
   switch (kind)
     {
@@ -293,8 +300,8 @@ replay (const Trace *trace, const Policy *policy, guint64 budget)
 
   cache_init (&cache, budget);
   for (guint i = 0; i < trace->n_requests; i++)
-    replay_request (&cache, policy, trace->requests[i] >> 30, &items[trace->requests[i] & ITEM_MASK],
-                    get_size (trace, i), &score);
+    replay_request (&cache, policy, trace->requests[i] >> 30,
+                    &items[trace->requests[i] & ITEM_MASK], get_size (trace, i), &score);
 
   return score;
 }
@@ -475,7 +482,7 @@ list_traces (const char *path, GError **error)
   const char *name;
 
   if (!g_file_test (path, G_FILE_TEST_IS_DIR))
-    return g_strdupv ((char *[]) { (char *) path, NULL });
+    return g_strdupv ((char *[]){ (char *) path, NULL });
 
   folder = g_dir_open (path, 0, error);
   if (folder == NULL)
@@ -521,12 +528,14 @@ main (int argc, char *argv[])
   gboolean smoke = FALSE;
   const GOptionEntry entries[] = {
     { "smoke", 0, 0, G_OPTION_ARG_NONE, &smoke, "Only show that it works", NULL },
-    { "budgets", 0, 0, G_OPTION_ARG_STRING, &budgets, "Budgets in percent of all bytes (10,25)", "LIST" },
+    { "budgets", 0, 0, G_OPTION_ARG_STRING, &budgets, "Budgets in percent of all bytes (10,25)",
+      "LIST" },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
     { NULL }
   };
 
-  g_option_context_set_summary (context, "Hit ratios, of objects and of bytes, over recorded requests");
+  g_option_context_set_summary (context,
+                                "Hit ratios, of objects and of bytes, over recorded requests");
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse (context, &argc, &argv, &error))
     {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* delete_persisted_async over a backing that does nothing, so many in flight,
  * each answered in the caller's loop.
@@ -49,15 +50,16 @@ ours_done (GObject *source, GAsyncResult *result, gpointer user_data)
 static void
 start_ours (Run *run)
 {
-  bs_backing_store_delete_persisted_async (run->store, run->tracked, run->keys[run->n_started++], G_PRIORITY_DEFAULT, NULL,
-                                           ours_done, run);
+  bs_backing_store_delete_persisted_async (run->store, run->tracked, run->keys[run->n_started++],
+                                           G_PRIORITY_DEFAULT, NULL, ours_done, run);
 }
 
 /* Time on the clock, and time of the processors. */
 static void
 run_ours (char **keys, Series *wall, Series *cpu)
 {
-  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_operations);
+  g_autoptr (BenchmarkBacking) backing =
+    benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_operations);
   g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
@@ -70,7 +72,8 @@ run_ours (char **keys, Series *wall, Series *cpu)
   series_add (wall, (benchmark_now () - start) / (double) n_operations);
   series_add (cpu, (benchmark_cpu_now () - cpu_start) / (double) n_operations);
 
-  bs_backing_store_wait_finished (store, NULL, NULL);}
+  bs_backing_store_wait_finished (store, NULL, NULL);
+}
 
 /* Called in a worker thread. */
 static void
@@ -80,7 +83,8 @@ floor_worker (gpointer data, gpointer user_data)
   Run *run = user_data;
   const char *key = g_task_get_task_data (task);
 
-  g_task_return_boolean (task, BS_BACKING_GET_IFACE (run->backing)->delete_persisted (run->backing, run->file, key, NULL, NULL));
+  g_task_return_boolean (task, BS_BACKING_GET_IFACE (run->backing)
+                                 ->delete_persisted (run->backing, run->file, key, NULL, NULL));
 }
 
 static void
@@ -110,7 +114,8 @@ start_floor (Run *run)
 static void
 run_floor (char **keys, guint n_threads, Series *wall, Series *cpu)
 {
-  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_operations);
+  g_autoptr (BenchmarkBacking) backing =
+    benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_operations);
   g_autoptr (GFile) file = g_file_new_for_uri ("memory:///persisted");
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   Run run = { .loop = loop, .keys = keys, .backing = BS_BACKING (backing), .file = file };
@@ -125,7 +130,8 @@ run_floor (char **keys, guint n_threads, Series *wall, Series *cpu)
   series_add (wall, (benchmark_now () - start) / (double) n_operations);
   series_add (cpu, (benchmark_cpu_now () - cpu_start) / (double) n_operations);
 
-  g_thread_pool_free (run.threads, FALSE, TRUE);}
+  g_thread_pool_free (run.threads, FALSE, TRUE);
+}
 
 static guint
 get_max_threads (void)
@@ -160,7 +166,8 @@ main (int argc, char **argv)
       run_ours (keys, &ours, &ours_cpu);
     }
 
-  g_print ("round trip, %u in flight, %u threads, %u operations\n", N_IN_FLIGHT, n_threads, n_operations);
+  g_print ("round trip, %u in flight, %u threads, %u operations\n", N_IN_FLIGHT, n_threads,
+           n_operations);
   series_print (&floors, NULL, "ns");
   series_print (&ours, &floors, "ns");
   series_print (&floors_cpu, NULL, "ns");

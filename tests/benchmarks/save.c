@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* Saves: of many new blobs of 4 KiB, and of one that changed among many.
  *
@@ -24,7 +25,7 @@
 
 #define BLOB_SIZE 4096
 #define ROOT_SIZE 4096
-#define N_CHANGES 5        /* saves of one changed blob in each round */
+#define N_CHANGES 5 /* saves of one changed blob in each round */
 
 static guint n_keys = 10000;
 
@@ -66,8 +67,11 @@ read_attributes (Attributes *attributes, const char *path)
   guint i = 0;
 
   attributes->names_size = listxattr (path, attributes->names, sizeof attributes->names);
-  for (char *name = attributes->names; name < attributes->names + MAX (attributes->names_size, 0) && i < 8; name += strlen (name) + 1, i++)
-    attributes->value_sizes[i] = getxattr (path, name, attributes->values[i], sizeof attributes->values[i]);
+  for (char *name = attributes->names;
+       name < attributes->names + MAX (attributes->names_size, 0) && i < 8;
+       name += strlen (name) + 1, i++)
+    attributes->value_sizes[i] =
+      getxattr (path, name, attributes->values[i], sizeof attributes->values[i]);
 }
 
 static void
@@ -75,14 +79,17 @@ write_attributes (const Attributes *attributes, int fd)
 {
   guint i = 0;
 
-  for (const char *name = attributes->names; name < attributes->names + MAX (attributes->names_size, 0) && i < 8; name += strlen (name) + 1, i++)
+  for (const char *name = attributes->names;
+       name < attributes->names + MAX (attributes->names_size, 0) && i < 8;
+       name += strlen (name) + 1, i++)
     if (g_str_has_prefix (name, "user."))
-      check (fsetxattr (fd, name, attributes->values[i], attributes->value_sizes[i], 0) == 0, "setting an attribute");
+      check (fsetxattr (fd, name, attributes->values[i], attributes->value_sizes[i], 0) == 0,
+             "setting an attribute");
 }
 
 typedef struct
 {
-  char *path;           /* owned; removed with it */
+  char *path; /* owned; removed with it */
   char *scratch;
   char *document;
 } Place;
@@ -120,13 +127,17 @@ typedef struct
 {
   int scratch;
   int document;
-  char **names;         /* owned; 32 digits each */
+  char **names; /* owned; 32 digits each */
   char *content;
   const Attributes *attributes;
 } Bare;
 
 static void
-bare_open (Bare *bare, Place *place, const Attributes *attributes, const char *content, guint n_names)
+bare_open (Bare *bare,
+           Place *place,
+           const Attributes *attributes,
+           const char *content,
+           guint n_names)
 {
   mkdir (place->scratch, 0700);
   mkdir (place->document, 0700);
@@ -273,7 +284,7 @@ typedef struct
   BsBackingStore *store;
   BsPool *pool;
   BsTrackedPath *tracked;
-  BsItem **items;       /* N_CHANGES more than there are keys */
+  BsItem **items; /* N_CHANGES more than there are keys */
   GBytes *root;
 } Ours;
 
@@ -423,7 +434,9 @@ measure_files (void)
 
   for (guint i = 0; i < 2; i++)
     {
-      g_print (i == 0 ? "a save of %u new blobs of %u bytes\n" : "a save of one changed among %u blobs of %u bytes\n", n_keys, BLOB_SIZE);
+      g_print (i == 0 ? "a save of %u new blobs of %u bytes\n"
+                      : "a save of one changed among %u blobs of %u bytes\n",
+               n_keys, BLOB_SIZE);
       series_print (&floors[i], NULL, "ms");
       for (guint kind = 0; kind < N_KINDS; kind++)
         {
@@ -439,7 +452,8 @@ static void
 measure_manager (guint n)
 {
   g_auto (GStrv) keys = benchmark_make_keys (n);
-  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BULK_BACKING, keys, n);
+  g_autoptr (BenchmarkBacking) backing =
+    benchmark_backing_new (BENCHMARK_TYPE_BULK_BACKING, keys, n);
   g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
   g_autoptr (BsPool) pool = bs_pool_new (store, G_MAXINT64);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* The backing's call for one key takes a second. Meanwhile so many other
  * operations a second are asked at fixed times, whether or not those before
@@ -23,11 +24,11 @@ typedef struct
   GMainLoop *loop;
   char **keys;
   guint n_operations;
-  gint64 interval;        /* nanoseconds */
+  gint64 interval; /* nanoseconds */
   gint64 start;
   guint n_started;
   guint n_pending;
-  GArray *latencies;      /* of double, microseconds; borrowed */
+  GArray *latencies; /* of double, microseconds; borrowed */
 } Run;
 
 typedef struct
@@ -73,15 +74,17 @@ tick (int fd, GIOCondition condition, gpointer user_data)
   if (read (fd, &n_expired, sizeof n_expired) < 0)
     return G_SOURCE_CONTINUE;
 
-  while (run->n_started < run->n_operations && run->start + run->n_started * run->interval <= benchmark_now ())
+  while (run->n_started < run->n_operations &&
+         run->start + run->n_started * run->interval <= benchmark_now ())
     {
       Operation *operation = g_new (Operation, 1);
 
       operation->run = run;
       operation->due = run->start + run->n_started * run->interval;
       run->n_pending++;
-      bs_backing_store_delete_persisted_async (run->store, run->tracked, run->keys[run->n_started++], G_PRIORITY_DEFAULT, NULL,
-                                               operation_done, operation);
+      bs_backing_store_delete_persisted_async (run->store, run->tracked,
+                                               run->keys[run->n_started++], G_PRIORITY_DEFAULT,
+                                               NULL, operation_done, operation);
     }
 
   return run->n_started < run->n_operations ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
@@ -90,7 +93,8 @@ tick (int fd, GIOCondition condition, gpointer user_data)
 static void
 run_once (char **keys, guint n_operations, gboolean stalled, GArray *latencies)
 {
-  g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_operations + 1);
+  g_autoptr (BenchmarkBacking) backing =
+    benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_operations + 1);
   g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
@@ -108,7 +112,8 @@ run_once (char **keys, guint n_operations, gboolean stalled, GArray *latencies)
     {
       benchmark_backing_stall (backing, keys[n_operations], stall_milliseconds);
       run.n_pending++;
-      bs_backing_store_delete_persisted_async (store, tracked, keys[n_operations], G_PRIORITY_DEFAULT, NULL, stuck_done, &run);
+      bs_backing_store_delete_persisted_async (store, tracked, keys[n_operations],
+                                               G_PRIORITY_DEFAULT, NULL, stuck_done, &run);
     }
 
   run.start = benchmark_now () + run.interval;
@@ -160,14 +165,16 @@ measure (guint n_operations)
       n_late += latency > stall_milliseconds * 100.0;
     }
 
-  g_print ("%u other operations a second, while one call takes %u ms\n", n_operations * 1000 / stall_milliseconds, stall_milliseconds);
+  g_print ("%u other operations a second, while one call takes %u ms\n",
+           n_operations * 1000 / stall_milliseconds, stall_milliseconds);
   for (guint i = 0; i < G_N_ELEMENTS (quantiles); i++)
     {
       g_print (" %s: without, with\n", names[i]);
       series_print (&runs[0][i], NULL, "us");
       series_print (&runs[1][i], &runs[0][i], "us");
     }
-  g_print ("  beyond the unstalled p99 (1 %% is none): %.2f %%\n", n_delayed * 100.0 / all[1].samples->len);
+  g_print ("  beyond the unstalled p99 (1 %% is none): %.2f %%\n",
+           n_delayed * 100.0 / all[1].samples->len);
   g_print ("  beyond a tenth of the stuck call: %u of %u\n", n_late, all[1].samples->len);
 
   for (guint j = 0; j < 2; j++)
@@ -182,8 +189,10 @@ measure (guint n_operations)
 static void
 asked_done (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  gboolean success = BS_IS_ITEM (source) ? bs_item_persist_finish (BS_ITEM (source), result, NULL)
-                                         : bs_backing_store_delete_persisted_finish (BS_BACKING_STORE (source), result, NULL);
+  gboolean success =
+    BS_IS_ITEM (source)
+      ? bs_item_persist_finish (BS_ITEM (source), result, NULL)
+      : bs_backing_store_delete_persisted_finish (BS_BACKING_STORE (source), result, NULL);
 
   if (!success)
     g_error ("An operation on the stuck key failed");
@@ -209,7 +218,8 @@ ask_for_stuck (guint n_operations)
   start = benchmark_now ();
   for (guint i = 0; i < n_operations; i++)
     if (i % 2 == 0)
-      bs_backing_store_delete_persisted_async (store, tracked, keys[0], G_PRIORITY_DEFAULT, NULL, asked_done, &run);
+      bs_backing_store_delete_persisted_async (store, tracked, keys[0], G_PRIORITY_DEFAULT, NULL,
+                                               asked_done, &run);
     else
       bs_item_persist_async (item, tracked, G_PRIORITY_DEFAULT, NULL, asked_done, &run);
   spent = (double) (benchmark_now () - start) / n_operations;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A sync after one small blob was persisted, while much else on the file system is
  * not on the disk yet. The floor is fsync of the file and of its folder. */
@@ -17,7 +18,7 @@ static gsize ballast_size = 512 * 1024 * 1024;
 
 typedef struct
 {
-  Timing step;  /* a link, or persist */
+  Timing step; /* a link, or persist */
   Timing sync;
 } Column;
 
@@ -109,7 +110,8 @@ run_ours (GBytes *bytes, Column *column)
   g_autoptr (GFile) path = g_file_new_for_path (path_name);
   g_autoptr (BsBacking) backing = BS_BACKING (bs_file_backing_new (scratch));
   g_autoptr (BsKeySet) found = bs_key_set_new ();
-  const char *keys[] = { "abcdef01-2345-6789-abcd-ef0123456789", "abcdef01-2345-6789-abcd-ef0123456780" };
+  const char *keys[] = { "abcdef01-2345-6789-abcd-ef0123456789",
+                         "abcdef01-2345-6789-abcd-ef0123456780" };
   g_autofree char *ballast = NULL;
 
   /* The folder is there already, as the floor's is. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* Tracking a path with many blobs, as a store does it: every name is read, and
  * every key known afterwards. The floor is a bare getdents64 over the folders.
@@ -36,11 +37,13 @@ make_blobs (const char *directory, guint n_keys)
     }
   for (guint i = 0; i < n_keys; i++)
     {
-      guint32 words[4] = { g_rand_int (random), g_rand_int (random), g_rand_int (random), g_rand_int (random) };
+      guint32 words[4] = { g_rand_int (random), g_rand_int (random), g_rand_int (random),
+                           g_rand_int (random) };
       char name[128];
       int fd;
 
-      g_snprintf (name, sizeof name, "%s/%02x/%08x%08x%08x%08x", directory, words[0] >> 24, words[0], words[1], words[2], words[3]);
+      g_snprintf (name, sizeof name, "%s/%02x/%08x%08x%08x%08x", directory, words[0] >> 24,
+                  words[0], words[1], words[2], words[3]);
       fd = open (name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
       check (fd >= 0, NULL);
       close (fd);

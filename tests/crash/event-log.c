@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "event-log.h"
 
@@ -9,10 +10,10 @@
 
 struct _EventLog
 {
-  GArray *events;       /* of Event */
-  gsize n_events;       /* atomic */
-  GArray *is_folder;    /* of gboolean, by number */
-  GHashTable *numbers;  /* inode number → number; the latest bearer */
+  GArray *events;      /* of Event */
+  gsize n_events;      /* atomic */
+  GArray *is_folder;   /* of gboolean, by number */
+  GHashTable *numbers; /* inode number → number; the latest bearer */
   dev_t device;
 };
 
@@ -27,16 +28,14 @@ event_clear (gpointer data)
 }
 
 static void
-add_event (EventLog *self,
-           const Event *event)
+add_event (EventLog *self, const Event *event)
 {
   g_array_append_vals (self->events, event, 1);
   g_atomic_pointer_set (&self->n_events, self->events->len);
 }
 
 static guint
-add_file (EventLog *self,
-          const struct stat *status)
+add_file (EventLog *self, const struct stat *status)
 {
   guint number = self->is_folder->len;
   gboolean is_folder = S_ISDIR (status->st_mode);
@@ -49,18 +48,14 @@ add_file (EventLog *self,
 }
 
 static void
-look (int fd,
-      const char *path,
-      struct stat *status)
+look (int fd, const char *path, struct stat *status)
 {
   if (fstatat (fd, path, status, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0)
     g_error ("%s: %m", path);
 }
 
 static guint
-find_file (EventLog *self,
-           int fd,
-           const char *path)
+find_file (EventLog *self, int fd, const char *path)
 {
   struct stat status;
   gpointer number;
@@ -68,7 +63,8 @@ find_file (EventLog *self,
 
   look (fd, path, &status);
   inode = status.st_ino;
-  if (status.st_dev != self->device || !g_hash_table_lookup_extended (self->numbers, &inode, NULL, &number))
+  if (status.st_dev != self->device ||
+      !g_hash_table_lookup_extended (self->numbers, &inode, NULL, &number))
     g_error ("%s was not made under the eyes of the log", path);
 
   return GPOINTER_TO_UINT (number);
@@ -76,11 +72,7 @@ find_file (EventLog *self,
 
 /* Sets `folder` and `name`. */
 static void
-find_entry (EventLog *self,
-            int fd,
-            const char *path,
-            guint *folder,
-            char **name)
+find_entry (EventLog *self, int fd, const char *path, guint *folder, char **name)
 {
   g_autofree char *parent = g_path_get_dirname (path);
 
@@ -125,8 +117,7 @@ event_log_get_n_events (const EventLog *self)
 }
 
 const Event *
-event_log_get_event (const EventLog *self,
-                     gsize n)
+event_log_get_event (const EventLog *self, gsize n)
 {
   g_assert (n < self->events->len);
 
@@ -140,16 +131,13 @@ event_log_get_n_files (const EventLog *self)
 }
 
 gboolean
-event_log_is_folder (const EventLog *self,
-                     guint file)
+event_log_is_folder (const EventLog *self, guint file)
 {
   return g_array_index (self->is_folder, gboolean, file);
 }
 
 void
-event_log_created (EventLog *self,
-                   int fd,
-                   const char *path)
+event_log_created (EventLog *self, int fd, const char *path)
 {
   Event event = { EVENT_CREATE };
   struct stat status;
@@ -161,8 +149,7 @@ event_log_created (EventLog *self,
 }
 
 void
-event_log_opened_nameless (EventLog *self,
-                           int fd)
+event_log_opened_nameless (EventLog *self, int fd)
 {
   struct stat status;
 
@@ -171,9 +158,7 @@ event_log_opened_nameless (EventLog *self,
 }
 
 void
-event_log_linked (EventLog *self,
-                  int fd,
-                  const char *path)
+event_log_linked (EventLog *self, int fd, const char *path)
 {
   Event event = { EVENT_LINK };
 
@@ -183,9 +168,7 @@ event_log_linked (EventLog *self,
 }
 
 void
-event_log_removed (EventLog *self,
-                   int fd,
-                   const char *path)
+event_log_removed (EventLog *self, int fd, const char *path)
 {
   Event event = { EVENT_REMOVE };
 
@@ -194,11 +177,7 @@ event_log_removed (EventLog *self,
 }
 
 void
-event_log_renamed (EventLog *self,
-                   int old_fd,
-                   const char *old_path,
-                   int fd,
-                   const char *path)
+event_log_renamed (EventLog *self, int old_fd, const char *old_path, int fd, const char *path)
 {
   Event event = { EVENT_RENAME };
 
@@ -209,11 +188,7 @@ event_log_renamed (EventLog *self,
 }
 
 void
-event_log_written (EventLog *self,
-                   int fd,
-                   guint64 offset,
-                   const void *data,
-                   gsize size)
+event_log_written (EventLog *self, int fd, guint64 offset, const void *data, gsize size)
 {
   Event event = { EVENT_WRITE };
 
@@ -247,9 +222,7 @@ event_log_copied (EventLog *self,
 }
 
 void
-event_log_truncated (EventLog *self,
-                     int fd,
-                     guint64 size)
+event_log_truncated (EventLog *self, int fd, guint64 size)
 {
   Event event = { EVENT_TRUNCATE };
 
@@ -259,11 +232,7 @@ event_log_truncated (EventLog *self,
 }
 
 void
-event_log_set_xattr (EventLog *self,
-                     int fd,
-                     const char *name,
-                     const void *data,
-                     gsize size)
+event_log_set_xattr (EventLog *self, int fd, const char *name, const void *data, gsize size)
 {
   Event event = { EVENT_SET_XATTR };
 
@@ -274,9 +243,7 @@ event_log_set_xattr (EventLog *self,
 }
 
 void
-event_log_synced (EventLog *self,
-                  int fd,
-                  gboolean failed)
+event_log_synced (EventLog *self, int fd, gboolean failed)
 {
   Event event = { failed ? EVENT_SYNC_FAILED : EVENT_SYNC };
 
@@ -285,8 +252,7 @@ event_log_synced (EventLog *self,
 }
 
 void
-event_log_synced_all (EventLog *self,
-                      gboolean failed)
+event_log_synced_all (EventLog *self, gboolean failed)
 {
   Event event = { failed ? EVENT_SYNC_ALL_FAILED : EVENT_SYNC_ALL };
 
@@ -302,12 +268,12 @@ event_is_of_data (const Event *event)
 gboolean
 event_is_of_name (const Event *event)
 {
-  return event->kind == EVENT_CREATE || event->kind == EVENT_LINK || event->kind == EVENT_REMOVE || event->kind == EVENT_RENAME;
+  return event->kind == EVENT_CREATE || event->kind == EVENT_LINK || event->kind == EVENT_REMOVE ||
+         event->kind == EVENT_RENAME;
 }
 
 static gboolean
-is_covered (const Event *event,
-            const Event *sync)
+is_covered (const Event *event, const Event *sync)
 {
   if (sync->kind == EVENT_SYNC_ALL || sync->kind == EVENT_SYNC_ALL_FAILED)
     return TRUE;
@@ -317,8 +283,7 @@ is_covered (const Event *event,
 
 /* Names and attributes are in a journal, which is tried again. */
 EventFate *
-event_log_find_fates (const EventLog *self,
-                      gsize n_events)
+event_log_find_fates (const EventLog *self, gsize n_events)
 {
   EventFate *fates = g_new0 (EventFate, n_events + 1);
   g_autofree gsize *waiting = g_new (gsize, n_events + 1);
@@ -327,7 +292,8 @@ event_log_find_fates (const EventLog *self,
   for (gsize i = 0; i < n_events; i++)
     {
       const Event *event = event_log_get_event (self, i);
-      const gboolean fails = event->kind == EVENT_SYNC_FAILED || event->kind == EVENT_SYNC_ALL_FAILED;
+      const gboolean fails =
+        event->kind == EVENT_SYNC_FAILED || event->kind == EVENT_SYNC_ALL_FAILED;
       gsize n_kept = 0;
 
       if (event->kind < EVENT_SYNC)
@@ -353,8 +319,7 @@ event_log_find_fates (const EventLog *self,
 
 /* Bytes that the disk never got are gone, and no time changes for that. */
 void
-event_log_evict (EventLog *self,
-                 int fd)
+event_log_evict (EventLog *self, int fd)
 {
   g_autofree EventFate *fates = event_log_find_fates (self, self->events->len);
   g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
@@ -375,7 +340,8 @@ event_log_evict (EventLog *self,
       size = g_bytes_get_size (event->bytes);
       zeros = g_malloc0 (size);
       own_fd = open (path, O_WRONLY | O_CLOEXEC);
-      if (own_fd < 0 || fstat (own_fd, &status) != 0 || pwrite (own_fd, zeros, size, event->offset) != (gssize) size)
+      if (own_fd < 0 || fstat (own_fd, &status) != 0 ||
+          pwrite (own_fd, zeros, size, event->offset) != (gssize) size)
         g_error ("%s: %m", path);
       times[1] = status.st_mtim;
       if (futimens (own_fd, times) != 0)

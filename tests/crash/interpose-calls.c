@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* Functions are defined here by the names that the C library has for them, so
  * none may be turned into another one. */
@@ -48,10 +49,11 @@
 G_STATIC_ASSERT (sizeof (off_t) == 8);
 
 /* The function as the next library has it: a sanitizer's, or the C library's. */
-#define FORWARD(function) ((__typeof__ (&function)) find_next (&next_##function, G_STRINGIFY (function)))
+#define FORWARD(function)                                                                          \
+  ((__typeof__ (&function)) find_next (&next_##function, G_STRINGIFY (function)))
 #define NEXT(function) static gpointer next_##function
 
-#if g_macro__has_attribute (copy)
+#if g_macro__has_attribute(copy)
 #define COPY(function) __attribute__ ((copy (function)))
 #else
 #define COPY(function)
@@ -61,13 +63,13 @@ G_STATIC_ASSERT (sizeof (off_t) == 8);
 #if GLIB_SIZEOF_LONG == 4
 #define ALSO(function, symbol) G_STATIC_ASSERT (TRUE)
 #else
-#define ALSO(function, symbol) \
-  extern __typeof__ (function) also_##symbol __asm__ (#symbol) COPY (function) __attribute__ ((alias (#function)))
+#define ALSO(function, symbol)                                                                     \
+  extern __typeof__ (function) also_##symbol __asm__(#symbol) COPY (function)                      \
+    __attribute__ ((alias (#function)))
 #endif
 
 static gpointer
-find_next (gpointer *place,
-           const char *symbol)
+find_next (gpointer *place, const char *symbol)
 {
   gpointer function = __atomic_load_n (place, __ATOMIC_ACQUIRE);
 
@@ -83,8 +85,7 @@ find_next (gpointer *place,
 }
 
 static gsize
-shorten (const InterposeFrame *frame,
-         gsize size)
+shorten (const InterposeFrame *frame, gsize size)
 {
   if (size > 1 && (frame->code == INTERPOSE_SHORT || frame->code == INTERPOSE_SHORT_THEN_FULL))
     return size / 2;
@@ -93,19 +94,16 @@ shorten (const InterposeFrame *frame,
 }
 
 static mode_t
-get_mode (int flags,
-          va_list arguments)
+get_mode (int flags, va_list arguments)
 {
-  return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE ? va_arg (arguments, mode_t) : 0;
+  return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE ? va_arg (arguments, mode_t)
+                                                                    : 0;
 }
 
 NEXT (openat);
 
 static int
-open_any (int fd,
-          const char *path,
-          int flags,
-          mode_t mode)
+open_any (int fd, const char *path, int flags, mode_t mode)
 {
   const gboolean nameless = (flags & O_TMPFILE) == O_TMPFILE;
   const gboolean makes = (flags & (O_CREAT | O_TRUNC)) != 0 || nameless;
@@ -114,7 +112,8 @@ open_any (int fd,
   InterposeFrame frame;
   int result = -1;
 
-  if (interpose_enter (&frame, makes ? INTERPOSE_CREATE : INTERPOSE_OPEN, interpose_is_watched (fd, path)))
+  if (interpose_enter (&frame, makes ? INTERPOSE_CREATE : INTERPOSE_OPEN,
+                       interpose_is_watched (fd, path)))
     {
       if (frame.log != NULL)
         existed = fstatat (fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
@@ -138,10 +137,7 @@ open_any (int fd,
 }
 
 int
-openat (int fd,
-        const char *path,
-        int flags,
-        ...)
+openat (int fd, const char *path, int flags, ...)
 {
   va_list arguments;
   mode_t mode;
@@ -155,9 +151,7 @@ openat (int fd,
 ALSO (openat, openat64);
 
 int
-open (const char *path,
-      int flags,
-      ...)
+open (const char *path, int flags, ...)
 {
   va_list arguments;
   mode_t mode;
@@ -174,17 +168,14 @@ int __openat_2 (int fd, const char *path, int flags);
 int __open_2 (const char *path, int flags);
 
 int
-__openat_2 (int fd,
-            const char *path,
-            int flags)
+__openat_2 (int fd, const char *path, int flags)
 {
   return open_any (fd, path, flags, 0);
 }
 ALSO (__openat_2, __openat64_2);
 
 int
-__open_2 (const char *path,
-          int flags)
+__open_2 (const char *path, int flags)
 {
   return open_any (AT_FDCWD, path, flags, 0);
 }
@@ -209,9 +200,7 @@ close (int fd)
 NEXT (read);
 
 ssize_t
-read (int fd,
-      void *buffer,
-      size_t size)
+read (int fd, void *buffer, size_t size)
 {
   InterposeFrame frame;
   ssize_t result = -1;
@@ -225,10 +214,7 @@ read (int fd,
 NEXT (pread);
 
 ssize_t
-pread (int fd,
-       void *buffer,
-       size_t size,
-       off_t offset)
+pread (int fd, void *buffer, size_t size, off_t offset)
 {
   InterposeFrame frame;
   ssize_t result = -1;
@@ -244,10 +230,7 @@ ssize_t __read_chk (int fd, void *buffer, size_t size, size_t room);
 ssize_t __pread_chk (int fd, void *buffer, size_t size, off_t offset, size_t room);
 
 ssize_t
-__read_chk (int fd,
-            void *buffer,
-            size_t size,
-            size_t room)
+__read_chk (int fd, void *buffer, size_t size, size_t room)
 {
   g_assert (size <= room);
 
@@ -255,11 +238,7 @@ __read_chk (int fd,
 }
 
 ssize_t
-__pread_chk (int fd,
-             void *buffer,
-             size_t size,
-             off_t offset,
-             size_t room)
+__pread_chk (int fd, void *buffer, size_t size, off_t offset, size_t room)
 {
   g_assert (size <= room);
 
@@ -270,9 +249,7 @@ ALSO (__pread_chk, __pread64_chk);
 NEXT (write);
 
 ssize_t
-write (int fd,
-       const void *data,
-       size_t size)
+write (int fd, const void *data, size_t size)
 {
   InterposeFrame frame;
   ssize_t result = -1;
@@ -290,10 +267,7 @@ write (int fd,
 NEXT (pwrite);
 
 ssize_t
-pwrite (int fd,
-        const void *data,
-        size_t size,
-        off_t offset)
+pwrite (int fd, const void *data, size_t size, off_t offset)
 {
   InterposeFrame frame;
   ssize_t result = -1;
@@ -310,9 +284,7 @@ pwrite (int fd,
 ALSO (pwrite, pwrite64);
 
 static int
-sync_any (int fd,
-          InterposeCall call,
-          int (*sync_func) (int))
+sync_any (int fd, InterposeCall call, int (*sync_func) (int))
 {
   InterposeFrame frame;
   gboolean failed;
@@ -360,16 +332,15 @@ syncfs (int fd)
 NEXT (sync_file_range);
 
 int
-sync_file_range (int fd,
-                 off_t offset,
-                 off_t size,
-                 unsigned int flags)
+sync_file_range (int fd, off_t offset, off_t size, unsigned int flags)
 {
   InterposeFrame frame;
   int result = -1;
 
   if (interpose_enter (&frame, INTERPOSE_SYNC_RANGE, interpose_is_watched (fd, NULL)))
-    result = frame.watched && interpose_skips_syncs () ? 0 : FORWARD (sync_file_range) (fd, offset, size, flags);
+    result = frame.watched && interpose_skips_syncs ()
+               ? 0
+               : FORWARD (sync_file_range) (fd, offset, size, flags);
 
   return interpose_leave (&frame, result);
 }
@@ -379,10 +350,7 @@ NEXT (posix_fadvise);
 /* Returns its errno. A page that could not be written counts as clean, is dropped
  * from memory like any other, and the next to read it sees what is on the disk. */
 int
-posix_fadvise (int fd,
-               off_t offset,
-               off_t size,
-               int advice)
+posix_fadvise (int fd, off_t offset, off_t size, int advice)
 {
   InterposeFrame frame;
   int result = -1;
@@ -401,9 +369,7 @@ ALSO (posix_fadvise, posix_fadvise64);
 NEXT (lseek);
 
 off_t
-lseek (int fd,
-       off_t offset,
-       int whence)
+lseek (int fd, off_t offset, int whence)
 {
   InterposeFrame frame;
   off_t result = -1;
@@ -418,8 +384,7 @@ ALSO (lseek, lseek64);
 NEXT (ftruncate);
 
 int
-ftruncate (int fd,
-           off_t size)
+ftruncate (int fd, off_t size)
 {
   InterposeFrame frame;
   int result = -1;
@@ -438,10 +403,7 @@ ALSO (ftruncate, ftruncate64);
 NEXT (fallocate);
 
 int
-fallocate (int fd,
-           int mode,
-           off_t offset,
-           off_t size)
+fallocate (int fd, int mode, off_t offset, off_t size)
 {
   InterposeFrame frame;
   struct stat status;
@@ -465,9 +427,7 @@ ALSO (fallocate, fallocate64);
 NEXT (ioctl);
 
 int
-ioctl (int fd,
-       unsigned long request,
-       ...)
+ioctl (int fd, unsigned long request, ...)
 {
   gboolean watched = interpose_is_watched (fd, NULL);
   InterposeFrame frame;
@@ -494,8 +454,7 @@ ioctl (int fd,
 }
 
 static off_t
-get_position (int fd,
-              const off_t *offset)
+get_position (int fd, const off_t *offset)
 {
   return offset != NULL ? *offset : lseek (fd, 0, SEEK_CUR);
 }
@@ -515,7 +474,8 @@ copy_file_range (int source_fd,
 
   if (interpose_enter (&frame, INTERPOSE_COPY_RANGE, interpose_is_watched (fd, NULL)))
     {
-      result = FORWARD (copy_file_range) (source_fd, source_offset, fd, offset, shorten (&frame, size), flags);
+      result = FORWARD (copy_file_range) (source_fd, source_offset, fd, offset,
+                                          shorten (&frame, size), flags);
       if (result > 0 && frame.log != NULL)
         event_log_copied (frame.log, source_fd, get_position (source_fd, source_offset) - result,
                           fd, get_position (fd, offset) - result, result);
@@ -527,9 +487,7 @@ copy_file_range (int source_fd,
 NEXT (mkdirat);
 
 int
-mkdirat (int fd,
-         const char *path,
-         mode_t mode)
+mkdirat (int fd, const char *path, mode_t mode)
 {
   InterposeFrame frame;
   int result = -1;
@@ -545,8 +503,7 @@ mkdirat (int fd,
 }
 
 int
-mkdir (const char *path,
-       mode_t mode)
+mkdir (const char *path, mode_t mode)
 {
   return mkdirat (AT_FDCWD, path, mode);
 }
@@ -554,9 +511,7 @@ mkdir (const char *path,
 NEXT (unlinkat);
 
 int
-unlinkat (int fd,
-          const char *path,
-          int flags)
+unlinkat (int fd, const char *path, int flags)
 {
   const InterposeCall call = (flags & AT_REMOVEDIR) != 0 ? INTERPOSE_RMDIR : INTERPOSE_UNLINK;
   InterposeFrame frame;
@@ -587,11 +542,7 @@ rmdir (const char *path)
 NEXT (linkat);
 
 int
-linkat (int old_fd,
-        const char *old_path,
-        int fd,
-        const char *path,
-        int flags)
+linkat (int old_fd, const char *old_path, int fd, const char *path, int flags)
 {
   InterposeFrame frame;
   int result = -1;
@@ -609,11 +560,7 @@ linkat (int old_fd,
 NEXT (renameat2);
 
 int
-renameat2 (int old_fd,
-           const char *old_path,
-           int fd,
-           const char *path,
-           unsigned int flags)
+renameat2 (int old_fd, const char *old_path, int fd, const char *path, unsigned int flags)
 {
   InterposeFrame frame;
   int result = -1;
@@ -632,17 +579,13 @@ renameat2 (int old_fd,
 }
 
 int
-renameat (int old_fd,
-          const char *old_path,
-          int fd,
-          const char *path)
+renameat (int old_fd, const char *old_path, int fd, const char *path)
 {
   return renameat2 (old_fd, old_path, fd, path, 0);
 }
 
 int
-rename (const char *old_path,
-        const char *path)
+rename (const char *old_path, const char *path)
 {
   return renameat2 (AT_FDCWD, old_path, AT_FDCWD, path, 0);
 }
@@ -650,8 +593,7 @@ rename (const char *old_path,
 NEXT (fchmod);
 
 int
-fchmod (int fd,
-        mode_t mode)
+fchmod (int fd, mode_t mode)
 {
   InterposeFrame frame;
   int result = -1;
@@ -665,10 +607,7 @@ fchmod (int fd,
 NEXT (fchmodat);
 
 int
-fchmodat (int fd,
-          const char *path,
-          mode_t mode,
-          int flags)
+fchmodat (int fd, const char *path, mode_t mode, int flags)
 {
   InterposeFrame frame;
   int result = -1;
@@ -682,11 +621,7 @@ fchmodat (int fd,
 NEXT (fsetxattr);
 
 int
-fsetxattr (int fd,
-           const char *name,
-           const void *data,
-           size_t size,
-           int flags)
+fsetxattr (int fd, const char *name, const void *data, size_t size, int flags)
 {
   InterposeFrame frame;
   int result = -1;
@@ -704,8 +639,7 @@ fsetxattr (int fd,
 NEXT (fremovexattr);
 
 int
-fremovexattr (int fd,
-              const char *name)
+fremovexattr (int fd, const char *name)
 {
   InterposeFrame frame;
   int result = -1;
@@ -723,10 +657,7 @@ fremovexattr (int fd,
 NEXT (fgetxattr);
 
 ssize_t
-fgetxattr (int fd,
-           const char *name,
-           void *data,
-           size_t size)
+fgetxattr (int fd, const char *name, void *data, size_t size)
 {
   InterposeFrame frame;
   ssize_t result = -1;
@@ -740,8 +671,7 @@ fgetxattr (int fd,
 NEXT (flock);
 
 int
-flock (int fd,
-       int operation)
+flock (int fd, int operation)
 {
   InterposeFrame frame;
   int result = -1;
@@ -755,9 +685,7 @@ flock (int fd,
 NEXT (getdents64);
 
 ssize_t
-getdents64 (int fd,
-            void *buffer,
-            size_t size)
+getdents64 (int fd, void *buffer, size_t size)
 {
   InterposeFrame frame;
   ssize_t result = -1;
@@ -771,10 +699,7 @@ getdents64 (int fd,
 NEXT (fstatat);
 
 int
-fstatat (int fd,
-         const char *path,
-         struct stat *status,
-         int flags)
+fstatat (int fd, const char *path, struct stat *status, int flags)
 {
   InterposeFrame frame;
   int result = -1;
@@ -787,24 +712,21 @@ fstatat (int fd,
 ALSO (fstatat, fstatat64);
 
 int
-stat (const char *path,
-      struct stat *status)
+stat (const char *path, struct stat *status)
 {
   return fstatat (AT_FDCWD, path, status, 0);
 }
 ALSO (stat, stat64);
 
 int
-lstat (const char *path,
-       struct stat *status)
+lstat (const char *path, struct stat *status)
 {
   return fstatat (AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW);
 }
 ALSO (lstat, lstat64);
 
 int
-fstat (int fd,
-       struct stat *status)
+fstat (int fd, struct stat *status)
 {
   return fstatat (fd, "", status, AT_EMPTY_PATH);
 }
@@ -813,8 +735,7 @@ ALSO (fstat, fstat64);
 NEXT (fstatfs);
 
 int
-fstatfs (int fd,
-         struct statfs *status)
+fstatfs (int fd, struct statfs *status)
 {
   InterposeFrame frame;
   int result = -1;
@@ -832,10 +753,7 @@ ALSO (fstatfs, fstatfs64);
 NEXT (faccessat);
 
 int
-faccessat (int fd,
-           const char *path,
-           int mode,
-           int flags)
+faccessat (int fd, const char *path, int mode, int flags)
 {
   InterposeFrame frame;
   int result = -1;
@@ -849,10 +767,7 @@ faccessat (int fd,
 NEXT (readlinkat);
 
 ssize_t
-readlinkat (int fd,
-            const char *path,
-            char *buffer,
-            size_t size)
+readlinkat (int fd, const char *path, char *buffer, size_t size)
 {
   InterposeFrame frame;
   ssize_t result = -1;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "interpose.h"
 
@@ -19,20 +20,32 @@ static const struct
   int codes[MAX_CODES];
 } calls[INTERPOSE_N_CALLS] = {
   [INTERPOSE_OPEN] = { "open", FALSE, { EMFILE, ENFILE, EACCES, EINTR, EIO, ENOMEM } },
-  [INTERPOSE_CREATE] = { "create", TRUE, { ENOSPC, EDQUOT, EMFILE, ENFILE, EACCES, EROFS, EINTR, EIO, ENOMEM } },
+  [INTERPOSE_CREATE] = { "create",
+                         TRUE,
+                         { ENOSPC, EDQUOT, EMFILE, ENFILE, EACCES, EROFS, EINTR, EIO, ENOMEM } },
   [INTERPOSE_CLOSE] = { "close", FALSE, { EIO, EINTR, ENOSPC, EDQUOT } },
   [INTERPOSE_READ] = { "read", FALSE, { EIO, EINTR, INTERPOSE_SHORT } },
-  [INTERPOSE_WRITE] = { "write", TRUE, { ENOSPC, EDQUOT, EIO, EINTR, INTERPOSE_SHORT, INTERPOSE_SHORT_THEN_FULL } },
+  [INTERPOSE_WRITE] = { "write",
+                        TRUE,
+                        { ENOSPC, EDQUOT, EIO, EINTR, INTERPOSE_SHORT,
+                          INTERPOSE_SHORT_THEN_FULL } },
   [INTERPOSE_SYNC] = { "fsync", TRUE, { EIO, ENOSPC, EDQUOT, EINTR } },
   [INTERPOSE_SYNC_ALL] = { "syncfs", TRUE, { EIO, ENOSPC, EDQUOT, EINTR } },
   [INTERPOSE_SYNC_RANGE] = { "sync_file_range", FALSE, { EIO, ENOSPC, ENOMEM } },
   [INTERPOSE_TRUNCATE] = { "ftruncate", TRUE, { EIO, EINTR, ENOSPC } },
   [INTERPOSE_ALLOCATE] = { "fallocate", TRUE, { EOPNOTSUPP, ENOSPC, EDQUOT, EIO, EINTR } },
-  [INTERPOSE_CLONE] = { "FICLONE", TRUE, { EOPNOTSUPP, ENOTTY, EXDEV, EINVAL, EPERM, ENOSPC, EIO } },
-  [INTERPOSE_COPY_RANGE] = { "copy_file_range", TRUE, { EXDEV, EOPNOTSUPP, ENOSYS, EINVAL, ENOSPC, EIO, INTERPOSE_SHORT } },
+  [INTERPOSE_CLONE] = { "FICLONE",
+                        TRUE,
+                        { EOPNOTSUPP, ENOTTY, EXDEV, EINVAL, EPERM, ENOSPC, EIO } },
+  [INTERPOSE_COPY_RANGE] = { "copy_file_range",
+                             TRUE,
+                             { EXDEV, EOPNOTSUPP, ENOSYS, EINVAL, ENOSPC, EIO, INTERPOSE_SHORT } },
   [INTERPOSE_MKDIR] = { "mkdir", TRUE, { ENOSPC, EDQUOT, EMLINK, EACCES, EROFS, EIO, ENOMEM } },
   [INTERPOSE_RMDIR] = { "rmdir", TRUE, { EIO, EACCES, EROFS, EBUSY, ENOMEM } },
-  [INTERPOSE_LINK] = { "link", TRUE, { EXDEV, EPERM, EMLINK, EOPNOTSUPP, ENOSPC, EDQUOT, EACCES, EROFS, EIO, ENOMEM } },
+  [INTERPOSE_LINK] = { "link",
+                       TRUE,
+                       { EXDEV, EPERM, EMLINK, EOPNOTSUPP, ENOSPC, EDQUOT, EACCES, EROFS, EIO,
+                         ENOMEM } },
   [INTERPOSE_UNLINK] = { "unlink", TRUE, { EIO, EACCES, EROFS, EBUSY, ENOMEM } },
   [INTERPOSE_RENAME] = { "rename", TRUE, { ENOSPC, EDQUOT, EMLINK, EACCES, EROFS, EIO, ENOMEM } },
   [INTERPOSE_CHMOD] = { "chmod", TRUE, { EPERM, EROFS, EIO } },
@@ -53,12 +66,30 @@ static const struct
   int code;
   const char *name;
 } code_names[] = {
-  { EACCES, "EACCES" }, { EBUSY, "EBUSY" }, { EDQUOT, "EDQUOT" }, { EINTR, "EINTR" }, { EINVAL, "EINVAL" },
-  { EIO, "EIO" }, { EMFILE, "EMFILE" }, { EMLINK, "EMLINK" }, { ENFILE, "ENFILE" }, { ENODATA, "ENODATA" },
-  { ENOLCK, "ENOLCK" }, { ENOMEM, "ENOMEM" }, { ENOSPC, "ENOSPC" }, { ENOSYS, "ENOSYS" }, { ENOTTY, "ENOTTY" },
-  { EOPNOTSUPP, "EOPNOTSUPP" }, { EPERM, "EPERM" }, { EROFS, "EROFS" }, { EWOULDBLOCK, "EWOULDBLOCK" }, { EXDEV, "EXDEV" },
-  { INTERPOSE_SHORT, "half done" }, { INTERPOSE_SHORT_THEN_FULL, "half done, then ENOSPC" },
-  { INTERPOSE_KILL_BEFORE, "SIGKILL before" }, { INTERPOSE_KILL_AFTER, "SIGKILL after" },
+  { EACCES, "EACCES" },
+  { EBUSY, "EBUSY" },
+  { EDQUOT, "EDQUOT" },
+  { EINTR, "EINTR" },
+  { EINVAL, "EINVAL" },
+  { EIO, "EIO" },
+  { EMFILE, "EMFILE" },
+  { EMLINK, "EMLINK" },
+  { ENFILE, "ENFILE" },
+  { ENODATA, "ENODATA" },
+  { ENOLCK, "ENOLCK" },
+  { ENOMEM, "ENOMEM" },
+  { ENOSPC, "ENOSPC" },
+  { ENOSYS, "ENOSYS" },
+  { ENOTTY, "ENOTTY" },
+  { EOPNOTSUPP, "EOPNOTSUPP" },
+  { EPERM, "EPERM" },
+  { EROFS, "EROFS" },
+  { EWOULDBLOCK, "EWOULDBLOCK" },
+  { EXDEV, "EXDEV" },
+  { INTERPOSE_SHORT, "half done" },
+  { INTERPOSE_SHORT_THEN_FULL, "half done, then ENOSPC" },
+  { INTERPOSE_KILL_BEFORE, "SIGKILL before" },
+  { INTERPOSE_KILL_AFTER, "SIGKILL after" },
 };
 
 /* Changed only between interpose_begin() and the first watched call. */
@@ -83,9 +114,7 @@ static GMutex log_mutex;
 static __thread gboolean inside;
 
 void
-interpose_begin (const char *directory,
-                 const InterposePlan *new_plan,
-                 EventLog *log)
+interpose_begin (const char *directory, const InterposePlan *new_plan, EventLog *log)
 {
   interpose_end ();
 
@@ -182,8 +211,7 @@ interpose_get_codes (InterposeCall call)
 }
 
 static gboolean
-can_fail_with (InterposeCall call,
-               int code)
+can_fail_with (InterposeCall call, int code)
 {
   for (const int *codes = calls[call].codes; *codes != 0; codes++)
     {
@@ -196,15 +224,16 @@ can_fail_with (InterposeCall call,
 
 /* Which code the call gets; 0 lets it pass. */
 static int
-judge (InterposeCall call,
-       guint64 n)
+judge (InterposeCall call, guint64 n)
 {
-  if (plan.nth != 0 && (n == plan.nth || (n > plan.nth && plan.onwards && can_fail_with (call, plan.code))))
+  if (plan.nth != 0 &&
+      (n == plan.nth || (n > plan.nth && plan.onwards && can_fail_with (call, plan.code))))
     {
       g_atomic_int_set (&hit, TRUE);
       if (plan.code == INTERPOSE_SHORT_THEN_FULL)
         g_atomic_int_set (&full, TRUE);
-      if ((call == INTERPOSE_SYNC || call == INTERPOSE_SYNC_ALL) && interpose_loses_data (plan.code))
+      if ((call == INTERPOSE_SYNC || call == INTERPOSE_SYNC_ALL) &&
+          interpose_loses_data (plan.code))
         g_atomic_int_set (&lost_data, TRUE);
       return plan.code;
     }
@@ -223,9 +252,7 @@ die (void)
 }
 
 gboolean
-interpose_enter (InterposeFrame *frame,
-                 InterposeCall call,
-                 gboolean watched)
+interpose_enter (InterposeFrame *frame, InterposeCall call, gboolean watched)
 {
   guint64 n;
 
@@ -253,8 +280,7 @@ interpose_enter (InterposeFrame *frame,
 }
 
 gssize
-interpose_leave (InterposeFrame *frame,
-                 gssize result)
+interpose_leave (InterposeFrame *frame, gssize result)
 {
   int code = errno;
 
@@ -273,8 +299,7 @@ interpose_leave (InterposeFrame *frame,
 }
 
 gboolean
-interpose_is_watched (int fd,
-                      const char *path)
+interpose_is_watched (int fd, const char *path)
 {
   if (inside || !g_atomic_int_get (&armed))
     return FALSE;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "journal.h"
 
@@ -16,7 +17,8 @@ struct _Journal
 Journal *
 journal_new (void)
 {
-  Journal *self = mmap (NULL, sizeof *self, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  Journal *self =
+    mmap (NULL, sizeof *self, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
   if (self == MAP_FAILED)
     g_error ("no memory to share: %m");
@@ -31,23 +33,20 @@ journal_free (Journal *self)
 }
 
 void
-journal_restart (Journal *self,
-                 const EventLog *log)
+journal_restart (Journal *self, const EventLog *log)
 {
   self->log = log;
   g_atomic_pointer_set (&self->n_marks, 0);
 }
 
 void
-journal_mark (Journal *self,
-              MarkKind kind,
-              guint subject)
+journal_mark (Journal *self, MarkKind kind, guint subject)
 {
   const gsize n = journal_get_n_marks (self);
   const guint32 n_events = self->log != NULL ? event_log_get_n_events (self->log) : 0;
 
   g_assert (n < MAX_MARKS);
-  self->marks[n] = (Mark) { kind, subject, n_events };
+  self->marks[n] = (Mark){ kind, subject, n_events };
   g_atomic_pointer_set (&self->n_marks, n + 1);
 }
 
@@ -58,8 +57,7 @@ journal_get_n_marks (Journal *self)
 }
 
 gsize
-journal_count_until (Journal *self,
-                     gsize n_events)
+journal_count_until (Journal *self, gsize n_events)
 {
   gsize n = 0;
 
@@ -70,8 +68,7 @@ journal_count_until (Journal *self,
 }
 
 const Mark *
-journal_get_mark (Journal *self,
-                  gsize n)
+journal_get_mark (Journal *self, gsize n)
 {
   g_assert (n < journal_get_n_marks (self));
 

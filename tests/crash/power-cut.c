@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "power-cut.h"
 
@@ -12,10 +13,10 @@
 
 typedef struct
 {
-  GHashTable *entries;  /* name → number of the file; NULL in a file */
-  GByteArray *data;     /* NULL in a folder */
-  GHashTable *xattrs;   /* name → GBytes */
-  char *path;           /* once it was made */
+  GHashTable *entries; /* name → number of the file; NULL in a file */
+  GByteArray *data;    /* NULL in a folder */
+  GHashTable *xattrs;  /* name → GBytes */
+  char *path;          /* once it was made */
 } Node;
 
 typedef struct
@@ -24,7 +25,7 @@ typedef struct
   gsize n_events;
   PowerCutStyle style;
   GRand *rand;
-  gsize journal_end;    /* POWER_CUT_PREFIX: names and attributes from here on are lost */
+  gsize journal_end; /* POWER_CUT_PREFIX: names and attributes from here on are lost */
   Node *nodes;
 } Disk;
 
@@ -32,12 +33,9 @@ const char *
 power_cut_get_name (PowerCutStyle style)
 {
   static const char *const names[] = {
-    [POWER_CUT_LOSES_ALL] = "loses all",
-    [POWER_CUT_LOSES_DATA] = "loses data",
-    [POWER_CUT_ZEROES_DATA] = "zeroes data",
-    [POWER_CUT_LOSES_NOTHING] = "loses nothing",
-    [POWER_CUT_RANDOM] = "random",
-    [POWER_CUT_PREFIX] = "prefix",
+    [POWER_CUT_LOSES_ALL] = "loses all",     [POWER_CUT_LOSES_DATA] = "loses data",
+    [POWER_CUT_ZEROES_DATA] = "zeroes data", [POWER_CUT_LOSES_NOTHING] = "loses nothing",
+    [POWER_CUT_RANDOM] = "random",           [POWER_CUT_PREFIX] = "prefix",
   };
 
   return names[style];
@@ -45,8 +43,7 @@ power_cut_get_name (PowerCutStyle style)
 
 /* A name or an attribute that is not certain. */
 static gboolean
-is_kept (Disk *disk,
-         gsize n)
+is_kept (Disk *disk, gsize n)
 {
   switch (disk->style)
     {
@@ -66,8 +63,7 @@ is_kept (Disk *disk,
 }
 
 static void
-set_size (GByteArray *data,
-          gsize size)
+set_size (GByteArray *data, gsize size)
 {
   const gsize old_size = data->len;
 
@@ -77,10 +73,7 @@ set_size (GByteArray *data,
 }
 
 static void
-put (GByteArray *data,
-     gsize offset,
-     const guint8 *bytes,
-     gsize size)
+put (GByteArray *data, gsize offset, const guint8 *bytes, gsize size)
 {
   if (size == 0)
     return;
@@ -92,11 +85,7 @@ put (GByteArray *data,
 
 /* Some of the blocks; where others follow, the missing ones are zero. */
 static void
-put_blocks (Disk *disk,
-            GByteArray *data,
-            gsize offset,
-            const guint8 *bytes,
-            gsize size)
+put_blocks (Disk *disk, GByteArray *data, gsize offset, const guint8 *bytes, gsize size)
 {
   for (gsize at = 0; at < size; at += BLOCK_SIZE)
     {
@@ -106,11 +95,7 @@ put_blocks (Disk *disk,
 }
 
 static void
-write_uncertain (Disk *disk,
-                 GByteArray *data,
-                 gsize offset,
-                 const guint8 *bytes,
-                 gsize size)
+write_uncertain (Disk *disk, GByteArray *data, gsize offset, const guint8 *bytes, gsize size)
 {
   int choice = g_rand_int_range (disk->rand, 0, 5);
 
@@ -142,9 +127,7 @@ write_uncertain (Disk *disk,
 }
 
 static void
-change_data (Disk *disk,
-             const Event *event,
-             gboolean certain)
+change_data (Disk *disk, const Event *event, gboolean certain)
 {
   GByteArray *data = disk->nodes[event->file].data;
   const guint8 *bytes;
@@ -165,8 +148,7 @@ change_data (Disk *disk,
 }
 
 static void
-change_xattr (Disk *disk,
-              const Event *event)
+change_xattr (Disk *disk, const Event *event)
 {
   GHashTable *xattrs = disk->nodes[event->file].xattrs;
 
@@ -177,8 +159,7 @@ change_xattr (Disk *disk,
 }
 
 static void
-change_names (Disk *disk,
-              const Event *event)
+change_names (Disk *disk, const Event *event)
 {
   GHashTable *entries = disk->nodes[event->folder].entries;
 
@@ -194,8 +175,7 @@ change_names (Disk *disk,
 /* Which of the names and attributes are there. Those attributes are that were set
  * before a name that is. */
 static gboolean *
-find_kept (Disk *disk,
-           const EventFate *fates)
+find_kept (Disk *disk, const EventFate *fates)
 {
   gboolean *kept = g_new0 (gboolean, disk->n_events + 1);
   g_autofree gboolean *named = g_new0 (gboolean, event_log_get_n_files (disk->log));
@@ -243,9 +223,7 @@ build (Disk *disk)
 
 /* A disk keeps the time of the last change together with the attribute that names it. */
 static void
-restore_time (int fd,
-              const guint8 *attribute,
-              gsize size)
+restore_time (int fd, const guint8 *attribute, gsize size)
 {
   struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
   guint64 time;
@@ -295,8 +273,7 @@ write_file (const Node *node)
 }
 
 static void
-write_folder (Disk *disk,
-              guint folder)
+write_folder (Disk *disk, guint folder)
 {
   Node *node = &disk->nodes[folder];
   GHashTableIter iter;
@@ -328,10 +305,10 @@ write_folder (Disk *disk,
 }
 
 static void
-node_init (Node *self,
-           gboolean is_folder)
+node_init (Node *self, gboolean is_folder)
 {
-  self->xattrs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  self->xattrs =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
   if (is_folder)
     self->entries = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   else

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "run.h"
 
@@ -28,12 +29,12 @@ const Setting settings[] = {
 const guint n_settings = G_N_ELEMENTS (settings);
 
 void
-run_add_tests (const char *engine,
-               GTestDataFunc func)
+run_add_tests (const char *engine, GTestDataFunc func)
 {
   for (guint i = 0; i < n_settings; i++)
     {
-      g_autofree char *path = g_strdup_printf ("/crash/%s/%s/%s", engine, settings[i].workload->name, settings[i].name);
+      g_autofree char *path =
+        g_strdup_printf ("/crash/%s/%s/%s", engine, settings[i].workload->name, settings[i].name);
 
       g_test_add_data_func (path, &settings[i], func);
     }
@@ -59,10 +60,9 @@ make_base (void)
 }
 
 void
-run_init (Run *self,
-          const Setting *setting)
+run_init (Run *self, const Setting *setting)
 {
-  *self = (Run) { .setting = setting };
+  *self = (Run){ .setting = setting };
   self->journal = journal_new ();
   self->base = make_base ();
   self->seed = g_test_rand_int ();
@@ -84,8 +84,7 @@ run_clear (Run *self)
 }
 
 void
-run_set_n_cases (Run *self,
-                 guint n_cases)
+run_set_n_cases (Run *self, guint n_cases)
 {
   const gint64 milliseconds = tests_are_whole () ? WHOLE_MILLISECONDS : QUICK_MILLISECONDS;
 
@@ -104,8 +103,7 @@ run_set_n_cases (Run *self,
 }
 
 char *
-run_make_directory (Run *self,
-                    const char *name)
+run_make_directory (Run *self, const char *name)
 {
   char *directory = g_build_filename (self->base, name, NULL);
 
@@ -115,8 +113,7 @@ run_make_directory (Run *self,
 }
 
 gboolean
-run_next (Run *self,
-          guint *n)
+run_next (Run *self, guint *n)
 {
   if (self->directory != NULL)
     remove_test_directory (self->directory);
@@ -145,8 +142,7 @@ run_make_plan (Run *self)
 }
 
 void
-run_workload (Run *self,
-              const char *directory)
+run_workload (Run *self, const char *directory)
 {
   const Workload *workload = self->setting->workload;
   gpointer state = workload->start (directory, self->journal);
@@ -163,9 +159,7 @@ run_workload (Run *self,
 }
 
 void
-run_fail (Run *self,
-          const char *format,
-          ...)
+run_fail (Run *self, const char *format, ...)
 {
   g_autofree char *message = NULL;
   va_list arguments;
@@ -180,10 +174,7 @@ run_fail (Run *self,
 }
 
 gboolean
-run_look (Run *self,
-          const char *directory,
-          gsize n_marks,
-          GError **error)
+run_look (Run *self, const char *directory, gsize n_marks, GError **error)
 {
   const InterposePlan plan = run_make_plan (self);
   gboolean kept;
@@ -196,20 +187,17 @@ run_look (Run *self,
 }
 
 void
-run_check (Run *self,
-           const char *directory,
-           gsize n_marks,
-           const char *what)
+run_check (Run *self, const char *directory, gsize n_marks, const char *what)
 {
   g_autoptr (GError) error = NULL;
 
   if (!run_look (self, directory, n_marks, &error))
-    run_fail (self, "%s: opened again, after %" G_GSIZE_FORMAT " marks: %s", what, n_marks, error->message);
+    run_fail (self, "%s: opened again, after %" G_GSIZE_FORMAT " marks: %s", what, n_marks,
+              error->message);
 }
 
 void
-run_report (Run *self,
-            const char *what)
+run_report (Run *self, const char *what)
 {
   g_test_message ("%u of %u %s, seed %u", self->n_done, self->n_cases, what, self->seed);
 }

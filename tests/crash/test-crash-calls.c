@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "power-cut.h"
 #include "run.h"
@@ -21,8 +22,10 @@ typedef struct
 static char *
 describe (const Failure *failure)
 {
-  return g_strdup_printf ("call %" G_GUINT64_FORMAT " (%s): %s%s", failure->nth, interpose_get_name (failure->call),
-                          interpose_get_code_name (failure->code), failure->onwards ? ", and so on" : "");
+  return g_strdup_printf ("call %" G_GUINT64_FORMAT " (%s): %s%s", failure->nth,
+                          interpose_get_name (failure->call),
+                          interpose_get_code_name (failure->code),
+                          failure->onwards ? ", and so on" : "");
 }
 
 /* That the disk is full, or that there are no more descriptors, does not end
@@ -84,10 +87,7 @@ list_failures (Run *run)
 /* After a sync that failed, another may fail too, until all is done anew; which may
  * also be done at once. */
 static gboolean
-retry (Run *run,
-       gpointer state,
-       guint step,
-       GError **error)
+retry (Run *run, gpointer state, guint step, GError **error)
 {
   const Workload *workload = run->setting->workload;
   const gboolean lost_data = interpose_lost_data ();
@@ -110,8 +110,7 @@ retry (Run *run,
 
 /* Returns how many steps failed. */
 static guint
-run_steps (Run *run,
-           const char *what)
+run_steps (Run *run, const char *what)
 {
   const Workload *workload = run->setting->workload;
   gpointer state = workload->start (run->directory, run->journal);
@@ -142,13 +141,11 @@ run_steps (Run *run,
 
 /* Promises made in spite of the failure outlive a power cut. */
 static void
-check_after_power_cut (Run *run,
-                       const EventLog *log,
-                       PowerCutStyle style,
-                       const char *failure)
+check_after_power_cut (Run *run, const EventLog *log, PowerCutStyle style, const char *failure)
 {
   g_autofree char *directory = run_make_directory (run, "cut");
-  g_autofree char *what = g_strdup_printf ("%s, and in the end a power cut, %s", failure, power_cut_get_name (style));
+  g_autofree char *what =
+    g_strdup_printf ("%s, and in the end a power cut, %s", failure, power_cut_get_name (style));
 
   power_cut_apply (log, event_log_get_n_events (log), style, run->rand, directory);
   run_check (run, directory, journal_get_n_marks (run->journal), what);
@@ -157,8 +154,7 @@ check_after_power_cut (Run *run,
 
 /* Returns how many steps failed. */
 static guint
-run_failure (Run *run,
-             const Failure *failure)
+run_failure (Run *run, const Failure *failure)
 {
   g_autoptr (EventLog) log = event_log_new (run->directory);
   g_autofree char *what = describe (failure);
@@ -211,10 +207,7 @@ test_calls (gconstpointer data)
  * failed, or for good. Not even what failed can be cleaned up: some of what
  * follows may fail, but nothing that is returned is wrong. */
 static void
-run_gone (Run *run,
-          guint64 nth,
-          gboolean comes_back,
-          const char *what)
+run_gone (Run *run, guint64 nth, gboolean comes_back, const char *what)
 {
   const Workload *workload = run->setting->workload;
   InterposePlan plan = run_make_plan (run);
@@ -260,7 +253,8 @@ test_gone (gconstpointer data)
     {
       const gboolean comes_back = n % 2 != 0;
       const char *name = interpose_get_name (g_array_index (calls, InterposeCall, n / 2));
-      g_autofree char *what = g_strdup_printf ("EIO from call %u (%s) on%s", n / 2 + 1, name, comes_back ? " until a step fails" : "");
+      g_autofree char *what = g_strdup_printf ("EIO from call %u (%s) on%s", n / 2 + 1, name,
+                                               comes_back ? " until a step fails" : "");
 
       run_gone (&run, n / 2 + 1, comes_back, what);
     }
@@ -270,8 +264,7 @@ test_gone (gconstpointer data)
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "run.h"
 
@@ -24,14 +25,12 @@ typedef struct
 
 /* Seen by this process alone. */
 static gboolean
-mount_disk (Disk *disk,
-            Run *run)
+mount_disk (Disk *disk, Run *run)
 {
   g_autofree char *ballast = NULL;
 
   disk->mount_point = run_make_directory (run, "disk");
-  if (unshare (CLONE_NEWNS) != 0 ||
-      mount ("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
+  if (unshare (CLONE_NEWNS) != 0 || mount ("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
       mount ("none", disk->mount_point, "tmpfs", 0, DISK_SIZE) != 0)
     {
       g_free (disk->mount_point);
@@ -72,8 +71,7 @@ empty (Disk *disk)
 /* Leaves room for some pages; often for none, or for nearly all that the next
  * blobs need. */
 static void
-fill (Disk *disk,
-      GRand *rand)
+fill (Disk *disk, GRand *rand)
 {
   static const guint64 rooms[] = { 0, 0, 4096, 8192, 65536, 300000, 1000000 };
   guint64 room = rooms[g_rand_int_range (rand, 0, G_N_ELEMENTS (rooms))];
@@ -87,9 +85,7 @@ fill (Disk *disk,
 
 /* Returns how many steps failed for want of space. */
 static guint
-run_on_disk (Run *run,
-             Disk *disk,
-             const char *directory)
+run_on_disk (Run *run, Disk *disk, const char *directory)
 {
   const Workload *workload = run->setting->workload;
   gpointer state = workload->start (directory, run->journal);
@@ -122,8 +118,7 @@ run_on_disk (Run *run,
 }
 
 static guint
-run_case (Run *run,
-          Disk *disk)
+run_case (Run *run, Disk *disk)
 {
   g_autofree char *directory = g_build_filename (disk->mount_point, "case", NULL);
   const InterposePlan plan = run_make_plan (run);
@@ -172,8 +167,7 @@ test_disk_full (gconstpointer data)
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "run.h"
 
@@ -19,7 +20,7 @@
 typedef struct
 {
   guint64 n_calls;
-  gint64 duration;              /* microseconds */
+  gint64 duration; /* microseconds */
 } Measure;
 
 static int
@@ -33,8 +34,7 @@ wait_for (pid_t pid)
 }
 
 static void
-measure_here (Run *run,
-              Measure *result)
+measure_here (Run *run, Measure *result)
 {
   g_autofree char *directory = run_make_directory (run, "count");
   const InterposePlan plan = run_make_plan (run);
@@ -51,7 +51,8 @@ measure_here (Run *run,
 static Measure
 measure (Run *run)
 {
-  Measure *shared = mmap (NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  Measure *shared =
+    mmap (NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   Measure result;
   pid_t pid;
 
@@ -75,11 +76,7 @@ measure (Run *run)
 
 /* Runs the workload in a process that is killed at a call, or after some time. */
 static void
-kill_at (Run *run,
-         guint64 nth,
-         int code,
-         gulong moment,
-         const char *what)
+kill_at (Run *run, guint64 nth, int code, gulong moment, const char *what)
 {
   InterposePlan plan = run_make_plan (run);
   pid_t pid;
@@ -108,15 +105,15 @@ kill_at (Run *run,
   status = wait_for (pid);
   if (!WIFSIGNALED (status) || WTERMSIG (status) != SIGKILL)
     {
-      if ((nth != 0 && !run->setting->workload->varies) || !WIFEXITED (status) || WEXITSTATUS (status) != 0)
+      if ((nth != 0 && !run->setting->workload->varies) || !WIFEXITED (status) ||
+          WEXITSTATUS (status) != 0)
         run_fail (run, "%s: the process ended otherwise, with status 0x%x", what, status);
     }
 }
 
 /* Looks at the remains, in a process of its own. */
 static void
-check_remains (Run *run,
-               const char *what)
+check_remains (Run *run, const char *what)
 {
   const guint n_failed = run->n_failed;
   pid_t pid = fork ();
@@ -148,7 +145,8 @@ test_calls (gconstpointer data)
   while (run_next (&run, &n))
     {
       const int code = n % 2 == 0 ? INTERPOSE_KILL_BEFORE : INTERPOSE_KILL_AFTER;
-      g_autofree char *what = g_strdup_printf ("%s call %u", interpose_get_code_name (code), n / 2 + 1);
+      g_autofree char *what =
+        g_strdup_printf ("%s call %u", interpose_get_code_name (code), n / 2 + 1);
 
       kill_at (&run, n / 2 + 1, code, 0, what);
       check_remains (&run, what);
@@ -183,8 +181,7 @@ test_random (gconstpointer data)
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "power-cut.h"
 #include "run.h"
@@ -7,7 +8,7 @@
 
 /* The power is cut after each step of a recorded run. */
 
-#define N_SAMPLES 12            /* of each moment; the first ones are the extremes */
+#define N_SAMPLES 12 /* of each moment; the first ones are the extremes */
 
 static PowerCutStyle
 get_style (guint sample)
@@ -19,8 +20,7 @@ get_style (guint sample)
 }
 
 static EventLog *
-record (Run *run,
-        const InterposePlan *plan)
+record (Run *run, const InterposePlan *plan)
 {
   g_autofree char *directory = run_make_directory (run, "record");
   EventLog *log = event_log_new (directory);
@@ -36,13 +36,11 @@ record (Run *run,
 
 /* Looks at the directory as it may be after a power cut. */
 static void
-cut (Run *run,
-     const EventLog *log,
-     gsize n_events,
-     PowerCutStyle style)
+cut (Run *run, const EventLog *log, gsize n_events, PowerCutStyle style)
 {
-  g_autofree char *what = g_strdup_printf ("a power cut after %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT " events, %s",
-                                           n_events, event_log_get_n_events (log), power_cut_get_name (style));
+  g_autofree char *what =
+    g_strdup_printf ("a power cut after %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT " events, %s",
+                     n_events, event_log_get_n_events (log), power_cut_get_name (style));
 
   power_cut_apply (log, n_events, style, run->rand, run->directory);
   run_check (run, run->directory, journal_count_until (run->journal, n_events), what);
@@ -98,8 +96,7 @@ test_no_sync (gconstpointer data)
 }
 
 int
-main (int argc,
-      char *argv[])
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "workload.h"
 
@@ -10,13 +11,13 @@
 
 typedef enum
 {
-  OPEN,                 /* a backing, and the path */
+  OPEN, /* a backing, and the path */
   WRITE,
   READ,
   PERSIST,
   REGISTER,
   REGISTER_MANY,
-  DELETE,               /* from primary storage */
+  DELETE, /* from primary storage */
   DELETE_PERSISTED,
   DELETE_PERSISTED_MANY,
   VERIFY,
@@ -47,7 +48,7 @@ static const struct
 static const struct
 {
   Operation operation;
-  int subjects[4];      /* ended by -1 */
+  int subjects[4]; /* ended by -1 */
 } steps[] = {
   { OPEN, { 1, -1 } },
   { WRITE, { 0, -1 } },
@@ -122,12 +123,12 @@ typedef struct
   Journal *journal;
   GFile *path;
   BsBacking *backing;
-  gboolean open;        /* it, and the path */
+  gboolean open; /* it, and the path */
   GBytes *contents[N_BLOBS];
   gboolean primary[N_BLOBS];
   gboolean persisted[N_BLOBS];
   guint root;
-  guint root_tried;     /* if writing it failed, it may have come all the same */
+  guint root_tried; /* if writing it failed, it may have come all the same */
 } State;
 
 /* The states in which a key may be found. */
@@ -148,14 +149,12 @@ typedef struct
 
 /* Reads the marks. Returns the possible roots. */
 static guint
-expect (Journal *journal,
-        gsize n_marks,
-        Expectation expectations[N_BLOBS])
+expect (Journal *journal, gsize n_marks, Expectation expectations[N_BLOBS])
 {
   guint roots = ROOT (0);
 
   for (guint i = 0; i < N_BLOBS; i++)
-    expectations[i] = (Expectation) { ABSENT, ABSENT };
+    expectations[i] = (Expectation){ ABSENT, ABSENT };
 
   for (gsize i = 0; i < n_marks; i++)
     {
@@ -199,8 +198,7 @@ expect (Journal *journal,
 }
 
 static GFile *
-make_file (const char *directory,
-           const char *name)
+make_file (const char *directory, const char *name)
 {
   g_autofree char *path = g_build_filename (directory, name, NULL);
 
@@ -221,8 +219,7 @@ make_root (guint root)
 }
 
 static gpointer
-start (const char *directory,
-       Journal *journal)
+start (const char *directory, Journal *journal)
 {
   State *self = g_new0 (State, 1);
 
@@ -248,22 +245,20 @@ stop (gpointer state)
 }
 
 static gboolean
-check_content (guint blob,
-               GBytes *expected,
-               GBytes *bytes,
-               GError **error)
+check_content (guint blob, GBytes *expected, GBytes *bytes, GError **error)
 {
   if (g_bytes_equal (bytes, expected))
     return TRUE;
 
-  return workload_set_broken (error, "%s: %" G_GSIZE_FORMAT " bytes read are not the %" G_GSIZE_FORMAT " written",
-                              blobs[blob].key, g_bytes_get_size (bytes), g_bytes_get_size (expected));
+  return workload_set_broken (error,
+                              "%s: %" G_GSIZE_FORMAT " bytes read are not the %" G_GSIZE_FORMAT
+                              " written",
+                              blobs[blob].key, g_bytes_get_size (bytes),
+                              g_bytes_get_size (expected));
 }
 
 static gboolean
-read_blob (State *self,
-           guint blob,
-           GError **error)
+read_blob (State *self, guint blob, GError **error)
 {
   g_autoptr (GBytes) bytes = bs_backing_read (self->backing, blobs[blob].key, NULL, error);
 
@@ -271,22 +266,18 @@ read_blob (State *self,
 }
 
 static gboolean
-check_key (guint blob,
-           gboolean is_there,
-           Possible possible,
-           GError **error)
+check_key (guint blob, gboolean is_there, Possible possible, GError **error)
 {
   if (possible & (is_there ? PRESENT : ABSENT))
     return TRUE;
 
-  return workload_set_broken (error, "%s was %s", blobs[blob].key, is_there ? "deleted, and is there" : "synced, and is gone");
+  return workload_set_broken (error, "%s was %s", blobs[blob].key,
+                              is_there ? "deleted, and is there" : "synced, and is gone");
 }
 
 /* A blob that no sync has covered may have been set aside. */
 static gboolean
-learn_keys (State *self,
-            BsKeySet *found,
-            GError **error)
+learn_keys (State *self, BsKeySet *found, GError **error)
 {
   Expectation expectations[N_BLOBS];
 
@@ -306,9 +297,7 @@ learn_keys (State *self,
 }
 
 static gboolean
-open_backing (State *self,
-              guint number,
-              GError **error)
+open_backing (State *self, guint number, GError **error)
 {
   g_autofree char *name = g_strdup_printf ("scratch-%u", number);
   g_autoptr (GFile) scratch = make_file (self->directory, name);
@@ -325,8 +314,7 @@ open_backing (State *self,
 }
 
 static gboolean
-close_backing (State *self,
-               GError **error)
+close_backing (State *self, GError **error)
 {
   if (!bs_backing_release_path (self->backing, self->path, NULL, error) ||
       !bs_backing_close (self->backing, NULL, error))
@@ -340,9 +328,7 @@ close_backing (State *self,
 }
 
 static gboolean
-persist (State *self,
-         guint blob,
-         GError **error)
+persist (State *self, guint blob, GError **error)
 {
   journal_mark (self->journal, MARK_PERSIST, blob);
   if (!bs_backing_persist (self->backing, self->path, blobs[blob].key, NULL, error))
@@ -354,9 +340,7 @@ persist (State *self,
 }
 
 static gboolean
-delete_persisted (State *self,
-                  guint blob,
-                  GError **error)
+delete_persisted (State *self, guint blob, GError **error)
 {
   journal_mark (self->journal, MARK_DELETE, blob);
   if (!bs_backing_delete_persisted (self->backing, self->path, blobs[blob].key, NULL, error))
@@ -369,8 +353,7 @@ delete_persisted (State *self,
 
 /* The keys that are there. */
 static BsKeySet *
-make_keys (State *self,
-           const int *subjects)
+make_keys (State *self, const int *subjects)
 {
   BsKeySet *keys = bs_key_set_new ();
 
@@ -384,9 +367,7 @@ make_keys (State *self,
 }
 
 static gboolean
-delete_persisted_many (State *self,
-                       const int *subjects,
-                       GError **error)
+delete_persisted_many (State *self, const int *subjects, GError **error)
 {
   g_autoptr (BsKeySet) keys = make_keys (self, subjects);
 
@@ -404,9 +385,7 @@ delete_persisted_many (State *self,
 }
 
 static gboolean
-register_many (State *self,
-               const int *subjects,
-               GError **error)
+register_many (State *self, const int *subjects, GError **error)
 {
   g_autoptr (BsKeySet) keys = make_keys (self, subjects);
 
@@ -419,8 +398,7 @@ register_many (State *self,
 }
 
 static gboolean
-sync_path (State *self,
-           GError **error)
+sync_path (State *self, GError **error)
 {
   journal_mark (self->journal, MARK_SYNC, 0);
   if (!bs_backing_sync_persisted (self->backing, self->path, NULL, error))
@@ -431,9 +409,7 @@ sync_path (State *self,
 }
 
 static gboolean
-write_root (State *self,
-            guint root,
-            GError **error)
+write_root (State *self, guint root, GError **error)
 {
   g_autoptr (GBytes) bytes = make_root (root);
 
@@ -448,8 +424,7 @@ write_root (State *self,
 }
 
 static gboolean
-read_root (State *self,
-           GError **error)
+read_root (State *self, GError **error)
 {
   g_autoptr (GBytes) expected = make_root (self->root);
   g_autoptr (GBytes) tried = make_root (self->root_tried);
@@ -462,10 +437,7 @@ read_root (State *self,
 }
 
 static gboolean
-set_primary (State *self,
-             guint blob,
-             gboolean is_there,
-             gboolean success)
+set_primary (State *self, guint blob, gboolean is_there, gboolean success)
 {
   if (success)
     self->primary[blob] = is_there;
@@ -480,9 +452,7 @@ describe (guint n)
 }
 
 static gboolean
-step (gpointer state,
-      guint n,
-      GError **error)
+step (gpointer state, guint n, GError **error)
 {
   State *self = state;
   const int *subjects = steps[n].subjects;
@@ -494,17 +464,21 @@ step (gpointer state,
     case OPEN:
       return open_backing (self, subject, error);
     case WRITE:
-      return set_primary (self, subject, TRUE, bs_backing_write (self->backing, key, self->contents[subject], NULL, error));
+      return set_primary (self, subject, TRUE,
+                          bs_backing_write (self->backing, key, self->contents[subject], NULL,
+                                            error));
     case READ:
       return !self->primary[subject] || read_blob (self, subject, error);
     case PERSIST:
       return persist (self, subject, error);
     case REGISTER:
-      return set_primary (self, subject, TRUE, bs_backing_register_key (self->backing, self->path, key, NULL, error));
+      return set_primary (self, subject, TRUE,
+                          bs_backing_register_key (self->backing, self->path, key, NULL, error));
     case REGISTER_MANY:
       return register_many (self, subjects, error);
     case DELETE:
-      return set_primary (self, subject, FALSE, bs_backing_delete_key (self->backing, key, NULL, error));
+      return set_primary (self, subject, FALSE,
+                          bs_backing_delete_key (self->backing, key, NULL, error));
     case DELETE_PERSISTED:
       return delete_persisted (self, subject, error);
     case DELETE_PERSISTED_MANY:
@@ -525,8 +499,7 @@ step (gpointer state,
 }
 
 static gboolean
-redo (gpointer state,
-      GError **error)
+redo (gpointer state, GError **error)
 {
   State *self = state;
 
@@ -547,8 +520,7 @@ redo (gpointer state,
 }
 
 static gboolean
-verify (gpointer state,
-        GError **error)
+verify (gpointer state, GError **error)
 {
   State *self = state;
 
@@ -593,10 +565,7 @@ check_blob (BsBacking *backing,
 }
 
 static gboolean
-check_root (BsBacking *backing,
-            GFile *path,
-            guint possible,
-            GError **error)
+check_root (BsBacking *backing, GFile *path, guint possible, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
   g_autoptr (GBytes) bytes = bs_backing_read_root (backing, path, NULL, &local_error);
@@ -611,19 +580,20 @@ check_root (BsBacking *backing,
     {
       g_autoptr (GBytes) root = i != 0 ? make_root (i) : NULL;
 
-      if ((possible & ROOT (i)) && (bytes == NULL ? root == NULL : root != NULL && g_bytes_equal (bytes, root)))
+      if ((possible & ROOT (i)) &&
+          (bytes == NULL ? root == NULL : root != NULL && g_bytes_equal (bytes, root)))
         return TRUE;
     }
 
-  return workload_set_broken (error, "the root of %" G_GSIZE_FORMAT " bytes is none of the possible ones (0x%x)",
+  return workload_set_broken (error,
+                              "the root of %" G_GSIZE_FORMAT
+                              " bytes is none of the possible ones (0x%x)",
                               bytes != NULL ? g_bytes_get_size (bytes) : 0, possible);
 }
 
 /* The directory is of use: a blob comes, stays and goes. */
 static gboolean
-check_use (BsBacking *backing,
-           GFile *path,
-           GError **error)
+check_use (BsBacking *backing, GFile *path, GError **error)
 {
   const char *key = "a1000000-0000-4000-8000-0000000000ff";
   g_autoptr (GBytes) content = make_test_bytes (3000, 1);
@@ -637,11 +607,7 @@ check_use (BsBacking *backing,
 }
 
 static gboolean
-check_with (BsBacking *backing,
-            GFile *path,
-            Journal *journal,
-            gsize n_marks,
-            GError **error)
+check_with (BsBacking *backing, GFile *path, Journal *journal, gsize n_marks, GError **error)
 {
   g_autoptr (BsKeySet) found = bs_key_set_new ();
   Expectation expectations[N_BLOBS];
@@ -665,10 +631,7 @@ check_with (BsBacking *backing,
 }
 
 static gboolean
-check (const char *directory,
-       Journal *journal,
-       gsize n_marks,
-       GError **error)
+check (const char *directory, Journal *journal, gsize n_marks, GError **error)
 {
   g_autoptr (GFile) path = make_file (directory, "persisted");
 
@@ -679,7 +642,8 @@ check (const char *directory,
       g_autoptr (GFile) scratch = make_file (directory, name);
       g_autoptr (BsBacking) backing = BS_BACKING (bs_file_backing_new (scratch));
 
-      if (!check_with (backing, path, journal, n_marks, error) || !bs_backing_close (backing, NULL, error) ||
+      if (!check_with (backing, path, journal, n_marks, error) ||
+          !bs_backing_close (backing, NULL, error) ||
           !workload_check_leftovers (g_file_peek_path (scratch), TRUE, error))
         return FALSE;
     }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "workload.h"
 
@@ -12,19 +13,13 @@
  * version, and the key of each page. Keys are random, and so are the folders
  * that have to be made for them. */
 
-#define N_KINDS 8               /* of pages */
-#define N_MANY 320              /* so many that syncing the whole file system pays */
+#define N_KINDS 8  /* of pages */
+#define N_MANY 320 /* so many that syncing the whole file system pays */
 #define N_VERSIONS 6
 
 /* For each kind of page the version that it is from, or '.' if it is not there. */
 static const char *const versions[N_VERSIONS + 1] = {
-  "........",
-  "11111...",
-  "12112...",
-  "12.12333",
-  "42.12343",
-  ".2555343",
-  "62......",
+  "........", "11111...", "12112...", "12.12333", "42.12343", ".2555343", "62......",
 };
 
 static const gsize page_sizes[N_KINDS] = { 0, 1, 4096, 150000, 3000, 500, 20000, 7 };
@@ -39,18 +34,10 @@ typedef enum
 static const struct
 {
   Operation operation;
-  guint version;        /* the one to save */
+  guint version; /* the one to save */
 } steps[] = {
-  { OPEN, 0 },
-  { SAVE, 1 },
-  { SAVE, 2 },
-  { SAVE, 3 },
-  { CLOSE, 0 },
-  { OPEN, 0 },
-  { SAVE, 4 },
-  { SAVE, 5 },
-  { SAVE, 6 },
-  { CLOSE, 0 },
+  { OPEN, 0 }, { SAVE, 1 }, { SAVE, 2 }, { SAVE, 3 }, { CLOSE, 0 },
+  { OPEN, 0 }, { SAVE, 4 }, { SAVE, 5 }, { SAVE, 6 }, { CLOSE, 0 },
 };
 
 static const char *const operation_names[] = {
@@ -68,7 +55,7 @@ typedef struct
   guint version;
   guint n_pages;
   char *keys[N_MANY];
-  BsItem *items[N_MANY];        /* NULL also for a page that nobody has looked at */
+  BsItem *items[N_MANY]; /* NULL also for a page that nobody has looked at */
 } Document;
 
 typedef struct
@@ -77,12 +64,11 @@ typedef struct
   Journal *journal;
   guint max_parallel;
   Document document;
-  guint version_tried;          /* if the save failed, it may have come all the same */
+  guint version_tried; /* if the save failed, it may have come all the same */
 } State;
 
 static GFile *
-make_file (const char *directory,
-           const char *name)
+make_file (const char *directory, const char *name)
 {
   g_autofree char *path = g_build_filename (directory, name, NULL);
 
@@ -90,25 +76,22 @@ make_file (const char *directory,
 }
 
 static gboolean
-has_page (guint version,
-          guint page)
+has_page (guint version, guint page)
 {
   return versions[version][page % N_KINDS] != '.';
 }
 
 static GBytes *
-make_page (guint version,
-           guint page)
+make_page (guint version, guint page)
 {
   const guint kind = page % N_KINDS;
 
-  return make_test_bytes (page < N_KINDS ? page_sizes[kind] : 100 + kind, N_MANY * (versions[version][kind] - '0') + page);
+  return make_test_bytes (page < N_KINDS ? page_sizes[kind] : 100 + kind,
+                          N_MANY * (versions[version][kind] - '0') + page);
 }
 
 static gboolean
-is_page (GBytes *bytes,
-         guint version,
-         guint page)
+is_page (GBytes *bytes, guint version, guint page)
 {
   g_autoptr (GBytes) expected = make_page (version, page);
 
@@ -116,8 +99,7 @@ is_page (GBytes *bytes,
 }
 
 static GBytes *
-make_root (const Document *document,
-           guint version)
+make_root (const Document *document, guint version)
 {
   GString *text = g_string_new (NULL);
 
@@ -129,9 +111,7 @@ make_root (const Document *document,
 }
 
 static gboolean
-parse_root (Document *document,
-            GBytes *root,
-            GError **error)
+parse_root (Document *document, GBytes *root, GError **error)
 {
   gsize size;
   const char *data = g_bytes_get_data (root, &size);
@@ -140,7 +120,9 @@ parse_root (Document *document,
   guint version;
 
   if (g_strv_length (lines) != document->n_pages + 2)
-    return workload_set_broken (error, "a root blob of %" G_GSIZE_FORMAT " bytes is none that was written", size);
+    return workload_set_broken (error,
+                                "a root blob of %" G_GSIZE_FORMAT " bytes is none that was written",
+                                size);
 
   version = g_ascii_strtoull (lines[0], NULL, 10);
   if (version == 0 || version > N_VERSIONS)
@@ -177,9 +159,7 @@ document_clear (Document *self)
 
 /* Opens whatever version is there. */
 static gboolean
-document_open (Document *self,
-               const char *directory,
-               GError **error)
+document_open (Document *self, const char *directory, GError **error)
 {
   g_autoptr (GFile) scratch = make_file (directory, "scratch");
   g_autoptr (GFile) path = make_file (directory, "persisted");
@@ -206,9 +186,7 @@ document_open (Document *self,
 }
 
 static gboolean
-document_load_page (Document *self,
-                    guint page,
-                    GError **error)
+document_load_page (Document *self, guint page, GError **error)
 {
   g_autoptr (GBytes) bytes = NULL;
 
@@ -221,14 +199,14 @@ document_load_page (Document *self,
   if (bytes == NULL || is_page (bytes, self->version, page))
     return bytes != NULL;
 
-  return workload_set_broken (error, "page %u of version %u is not what was saved", page, self->version);
+  return workload_set_broken (error, "page %u of version %u is not what was saved", page,
+                              self->version);
 }
 
 /* A page that has changed becomes a new item; one that has not keeps its key, and
  * is not even looked at if nobody did before. */
 static void
-document_edit (Document *self,
-               guint version)
+document_edit (Document *self, guint version)
 {
   for (guint i = 0; i < self->n_pages; i++)
     {
@@ -251,9 +229,7 @@ document_edit (Document *self,
 }
 
 static gboolean
-document_save (Document *self,
-               guint max_parallel,
-               GError **error)
+document_save (Document *self, guint max_parallel, GError **error)
 {
   g_autoptr (BsSave) save = bs_save_new (self->store, self->tracked);
   g_autoptr (GBytes) root = make_root (self, self->version);
@@ -280,10 +256,7 @@ document_settle (Document *self)
 }
 
 static gpointer
-start (const char *directory,
-       Journal *journal,
-       guint n_pages,
-       guint max_parallel)
+start (const char *directory, Journal *journal, guint n_pages, guint max_parallel)
 {
   State *self = g_new0 (State, 1);
 
@@ -296,22 +269,19 @@ start (const char *directory,
 }
 
 static gpointer
-start_few (const char *directory,
-           Journal *journal)
+start_few (const char *directory, Journal *journal)
 {
   return start (directory, journal, N_KINDS, 1);
 }
 
 static gpointer
-start_parallel (const char *directory,
-                Journal *journal)
+start_parallel (const char *directory, Journal *journal)
 {
   return start (directory, journal, N_KINDS, 4);
 }
 
 static gpointer
-start_many (const char *directory,
-            Journal *journal)
+start_many (const char *directory, Journal *journal)
 {
   return start (directory, journal, N_MANY, 4);
 }
@@ -326,9 +296,7 @@ stop (gpointer state)
 }
 
 static gboolean
-save_version (State *self,
-              guint version,
-              GError **error)
+save_version (State *self, guint version, GError **error)
 {
   if (self->document.tracked == NULL)
     {
@@ -355,9 +323,7 @@ describe (guint n)
 }
 
 static gboolean
-step (gpointer state,
-      guint n,
-      GError **error)
+step (gpointer state, guint n, GError **error)
 {
   State *self = state;
   gboolean success = TRUE;
@@ -388,8 +354,7 @@ step (gpointer state,
 
 /* All pages once more, under new keys. */
 static gboolean
-redo (gpointer state,
-      GError **error)
+redo (gpointer state, GError **error)
 {
   State *self = state;
   Document *document = &self->document;
@@ -412,8 +377,7 @@ redo (gpointer state,
 }
 
 static gboolean
-verify (gpointer state,
-        GError **error)
+verify (gpointer state, GError **error)
 {
   State *self = state;
   Document *document = &self->document;
@@ -433,7 +397,8 @@ verify (gpointer state,
 
   root = bs_backing_store_load_root (document->store, document->tracked, NULL, &local_error);
   if (root == NULL)
-    return self->version_tried <= 1 || workload_set_broken (error, "no root: %s", local_error->message);
+    return self->version_tried <= 1 ||
+           workload_set_broken (error, "no root: %s", local_error->message);
 
   success = parse_root (&saved, root, error);
   if (success && saved.version != self->version_tried && saved.version + 1 != self->version_tried)
@@ -446,9 +411,7 @@ verify (gpointer state,
 /* Whether the version is the last one that was saved, or one whose save was
  * under way. */
 static gboolean
-is_possible (Journal *journal,
-             gsize n_marks,
-             guint version)
+is_possible (Journal *journal, gsize n_marks, guint version)
 {
   guint possible = 1;
 
@@ -467,8 +430,7 @@ is_possible (Journal *journal,
 
 /* The next save removes the leftovers of an interrupted one. */
 static gboolean
-check_next_save (Document *document,
-                 GError **error)
+check_next_save (Document *document, GError **error)
 {
   guint n_pages = 0;
 
@@ -478,7 +440,9 @@ check_next_save (Document *document,
   if (!document_save (document, 2, error))
     return FALSE;
   if (bs_tracked_path_get_n_keys (document->tracked) != n_pages)
-    return workload_set_broken (error, "%" G_GUINT64_FORMAT " blobs are there after the next save of %u pages",
+    return workload_set_broken (error,
+                                "%" G_GUINT64_FORMAT
+                                " blobs are there after the next save of %u pages",
                                 (guint64) bs_tracked_path_get_n_keys (document->tracked), n_pages);
 
   return TRUE;
@@ -501,17 +465,15 @@ check_document (Document *document,
     }
 
   if (!is_possible (journal, n_marks, document->version))
-    return workload_set_broken (error, "version %u is there, which is neither the old one nor the new one", document->version);
+    return workload_set_broken (error,
+                                "version %u is there, which is neither the old one nor the new one",
+                                document->version);
 
   return check_next_save (document, error);
 }
 
 static gboolean
-check (const char *directory,
-       Journal *journal,
-       gsize n_marks,
-       guint n_pages,
-       GError **error)
+check (const char *directory, Journal *journal, gsize n_marks, guint n_pages, GError **error)
 {
   g_autofree char *persisted = g_build_filename (directory, "persisted", NULL);
   Document document = { .n_pages = n_pages };
@@ -525,35 +487,22 @@ check (const char *directory,
 }
 
 static gboolean
-check_few (const char *directory,
-           Journal *journal,
-           gsize n_marks,
-           GError **error)
+check_few (const char *directory, Journal *journal, gsize n_marks, GError **error)
 {
   return check (directory, journal, n_marks, N_KINDS, error);
 }
 
 static gboolean
-check_many (const char *directory,
-            Journal *journal,
-            gsize n_marks,
-            GError **error)
+check_many (const char *directory, Journal *journal, gsize n_marks, GError **error)
 {
   return check (directory, journal, n_marks, N_MANY, error);
 }
 
-#define WORKLOAD(title, start_func, check_func) \
-  {                                             \
-    .name = title,                              \
-    .varies = TRUE,                             \
-    .start = start_func,                        \
-    .n_steps = G_N_ELEMENTS (steps),            \
-    .describe = describe,                       \
-    .step = step,                               \
-    .redo = redo,                               \
-    .verify = verify,                           \
-    .stop = stop,                               \
-    .check = check_func,                        \
+#define WORKLOAD(title, start_func, check_func)                                                    \
+  {                                                                                                \
+    .name = title, .varies = TRUE, .start = start_func, .n_steps = G_N_ELEMENTS (steps),           \
+    .describe = describe, .step = step, .redo = redo, .verify = verify, .stop = stop,              \
+    .check = check_func,                                                                           \
   }
 
 const Workload workload_save = WORKLOAD ("save", start_few, check_few);

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "workload.h"
 
 #include <string.h>
 
-G_DEFINE_QUARK (workload-broken, workload_broken)
+G_DEFINE_QUARK (workload - broken, workload_broken)
 
 gboolean
-workload_set_broken (GError **error,
-                     const char *format,
-                     ...)
+workload_set_broken (GError **error, const char *format, ...)
 {
   g_autofree char *message = NULL;
   va_list arguments;
@@ -24,9 +23,7 @@ workload_set_broken (GError **error,
 }
 
 gboolean
-workload_check_leftovers (const char *directory,
-                          gboolean scratch,
-                          GError **error)
+workload_check_leftovers (const char *directory, gboolean scratch, GError **error)
 {
   g_autoptr (GDir) entries = g_dir_open (directory, 0, NULL);
   const char *name;

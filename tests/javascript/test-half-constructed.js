@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The backingstore authors
 
 // Objects that were made without their construct properties answer what they are
 // asked. ../python/test-half-constructed.py tries more, and survives what it finds.

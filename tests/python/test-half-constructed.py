@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
 """Objects that were made without their construct properties do no harm.
 
 Each member of each type is tried in a process of its own kind, which prints a line

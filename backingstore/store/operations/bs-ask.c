@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-ask-private.h"
@@ -17,11 +18,13 @@ refusal_to_error (const BsRequest *request, BsAskedState state)
     case BS_ASKED_MISSING:
       return bs_key_queue_missing_error (request->kind, key, file);
     case BS_ASKED_CLOSED:
-      return bs_operation_error (request->kind, key, file, BS_ERROR, BS_ERROR_CLOSED, "the tracked path is closed");
+      return bs_operation_error (request->kind, key, file, BS_ERROR, BS_ERROR_CLOSED,
+                                 "the tracked path is closed");
     case BS_ASKED_PINNED:
       return bs_key_queue_pinned_error (key, file);
     case BS_ASKED_CANCELLED:
-      return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+      return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                                 "it was cancelled");
     case BS_ASKED_IN_COMMIT:
       return bs_path_queue_in_commit_error (request->kind, file);
     case BS_ASKED_NOTHING:
@@ -39,14 +42,16 @@ refusal_to_error (const BsRequest *request, BsAskedState state)
 static gboolean
 may_await_functions (const BsRequest *request, BsWaiter *waiter)
 {
-  return request->kind == BS_KIND_TRACK || request->kind == BS_KIND_UNTRACK || request->kind == BS_KIND_SAVE ||
-         (request->kind == BS_KIND_FUNCTION && !waiter->blocking);
+  return request->kind == BS_KIND_TRACK || request->kind == BS_KIND_UNTRACK ||
+         request->kind == BS_KIND_SAVE || (request->kind == BS_KIND_FUNCTION && !waiter->blocking);
 }
 
 static BsAsked
 enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
 {
-  BsAsked asked = { BS_ASKED_CANCELLED, };
+  BsAsked asked = {
+    BS_ASKED_CANCELLED,
+  };
 
   waiter->lock = operation->lock;
   if (waiter->cancellable != NULL)
@@ -67,12 +72,18 @@ enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
 }
 
 static void
-ask_admitted (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsStoreOperation *operation)
+ask_admitted (BsBackingStore *store,
+              const BsRequest *request,
+              BsWaiter *waiter,
+              BsStoreOperation *operation)
 {
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   BsAsked asked = enqueue (operation, waiter, &deferred);
 
-  if (asked.state == BS_ASKED_WAITS || asked.state == BS_ASKED_STARTS || asked.state == BS_ASKED_RUNS)
+  if (asked.state == BS_ASKED_WAITS || asked.state == BS_ASKED_STARTS ||
+      asked.state == BS_ASKED_RUNS)
     {
       if (may_await_functions (request, waiter))
         bs_executor_lend_place (store->function_executor, store);
@@ -129,7 +140,8 @@ bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
       return;
     }
 
-  bs_waiter_set_subject (waiter, request->kind, bs_request_get_key (request), bs_request_get_file (request));
+  bs_waiter_set_subject (waiter, request->kind, bs_request_get_key (request),
+                         bs_request_get_file (request));
   operation = store->prepare (store, request, waiter, NULL);
   operation->counted = counted;
   operation->stripe = stripe;
@@ -140,7 +152,10 @@ bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
 /* For a call on a key without a cancellable: the operation and the waiter are on the
  * stack. */
 static gpointer
-ask_on_stack (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GError **error)
+ask_on_stack (BsBackingStore *store,
+              const BsRequest *request,
+              const BsDelivery *delivery,
+              GError **error)
 {
   guint stripe = get_stripe (request);
   GError *refusal = bs_admission_check_fork (store, request);
@@ -167,7 +182,11 @@ ask_on_stack (BsBackingStore *store, const BsRequest *request, const BsDelivery 
 }
 
 gpointer
-bs_ask_blocking (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GCancellable *cancellable, GError **error)
+bs_ask_blocking (BsBackingStore *store,
+                 const BsRequest *request,
+                 const BsDelivery *delivery,
+                 GCancellable *cancellable,
+                 GError **error)
 {
   BsWaiter *waiter;
 
@@ -180,7 +199,10 @@ bs_ask_blocking (BsBackingStore *store, const BsRequest *request, const BsDelive
 }
 
 void
-bs_ask_async (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GTask *task)
+bs_ask_async (BsBackingStore *store,
+              const BsRequest *request,
+              const BsDelivery *delivery,
+              GTask *task)
 {
   BsWaiter *waiter = bs_waiter_new_async (task, delivery);
 
@@ -189,7 +211,11 @@ bs_ask_async (BsBackingStore *store, const BsRequest *request, const BsDelivery 
 }
 
 void
-bs_ask_in_background (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, int priority, GCancellable *cancellable)
+bs_ask_in_background (BsBackingStore *store,
+                      const BsRequest *request,
+                      const BsDelivery *delivery,
+                      int priority,
+                      GCancellable *cancellable)
 {
   BsWaiter *waiter = bs_waiter_new_background (priority, cancellable, delivery);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-batch-private.h"
@@ -12,7 +13,7 @@
 typedef struct
 {
   BsBatch *batch;
-  BsStoreOperation *operation;  /* owned: the batch is part of it */
+  BsStoreOperation *operation; /* owned: the batch is part of it */
   guint64 item;
   BsKey key;
 } Step;
@@ -126,7 +127,8 @@ ask (BsBatch *batch, const BsRequest *request, guint64 item)
   step->operation = bs_store_operation_ref (operation);
   step->item = item;
   step->key = *bs_request_get_key (request);
-  bs_ask_in_background (operation->store, request, &delivery, g_atomic_int_get (&operation->priority), batch->cancellable);
+  bs_ask_in_background (operation->store, request, &delivery,
+                        g_atomic_int_get (&operation->priority), batch->cancellable);
 }
 
 void
@@ -197,7 +199,7 @@ typedef struct
   BsBatch *batch;
   guint64 item;
   BsKey key;
-  BsRequest next;           /* where the item goes on */
+  BsRequest next; /* where the item goes on */
   gboolean again;
 } StepHere;
 
@@ -206,7 +208,8 @@ step_here_done (gpointer data, gpointer value, GError **error)
 {
   StepHere *here = data;
 
-  here->again = here->batch->klass->done (here->batch, here->item, &here->key, value, *error, &here->next);
+  here->again =
+    here->batch->klass->done (here->batch, here->item, &here->key, value, *error, &here->next);
   g_clear_error (error);
   return NULL;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-bulk-private.h"
@@ -25,8 +26,8 @@
 typedef struct
 {
   BsKeyOperation operation;
-  BsWaiter *waiters;      /* that have joined it */
-  GError *error;          /* owned */
+  BsWaiter *waiters; /* that have joined it */
+  GError *error;     /* owned */
 } Part;
 
 typedef struct
@@ -34,35 +35,35 @@ typedef struct
   BsStoreOperation operation;
 
   /* constant once started */
-  BsOperationKind what;   /* on each key: REGISTER, DELETE_PERSISTED or DELETE */
-  gboolean only_to_delete;  /* DELETE_PERSISTED: the keys that a save is to delete */
+  BsOperationKind what;    /* on each key: REGISTER, DELETE_PERSISTED or DELETE */
+  gboolean only_to_delete; /* DELETE_PERSISTED: the keys that a save is to delete */
   gboolean internal;
   guint64 n_total;
 
   /* by the running thread */
-  BsKeyTable source;      /* DELETE_KEYS: which keys */
+  BsKeyTable source; /* DELETE_KEYS: which keys */
   BsKeyTableIter iter;
-  GArray *keys;           /* owned; of BsKey: those of the path, of the current shard. NULL for DELETE_KEYS */
+  GArray *keys; /* owned; of BsKey: those of the path, of the current shard. NULL for DELETE_KEYS */
   guint next_key;
   guint next_shard;
-  BsToken **tokens;       /* DROP_TOKENS: owned */
+  BsToken **tokens; /* DROP_TOKENS: owned */
   gsize n_tokens;
   gsize next_token;
-  Part *parts;            /* owned; CHUNK of them */
+  Part *parts; /* owned; CHUNK of them */
   BsKey chunk[CHUNK];
-  BsKey pending;          /* read from the source, belongs to the next chunk */
+  BsKey pending; /* read from the source, belongs to the next chunk */
   gboolean has_pending;
-  BsKey pinned;           /* DELETE_PERSISTED: the last one that a save has pinned */
+  BsKey pinned; /* DELETE_PERSISTED: the last one that a save has pinned */
   gboolean has_pinned;
 
-  BsBatch busy;           /* the parts of busy keys */
+  BsBatch busy; /* the parts of busy keys */
 
   GMutex mutex;
 
   /* under the mutex */
-  GPtrArray *registered;  /* REGISTER: owned, of BsToken */
+  GPtrArray *registered; /* REGISTER: owned, of BsToken */
   guint64 n_done;
-  GError *error;          /* owned; the first one */
+  GError *error; /* owned; the first one */
 } Bulk;
 
 static void
@@ -132,7 +133,9 @@ feed_from_path (Bulk *self)
         return 0;
       g_array_set_size (self->keys, 0);
       self->next_key = 0;
-      bs_members_copy_keys (members, self->next_shard++, self->only_to_delete ? BS_MEMBER_TO_DELETE : BS_MEMBER_PRESENT, self->keys);
+      bs_members_copy_keys (members, self->next_shard++,
+                            self->only_to_delete ? BS_MEMBER_TO_DELETE : BS_MEMBER_PRESENT,
+                            self->keys);
     }
 
   n = MIN (CHUNK, self->keys->len - self->next_key);
@@ -147,7 +150,8 @@ take_queue (Bulk *self, guint part, const BsKey *key, guint64 hash, BsToken *tok
 {
   self->parts[part].waiters = NULL;
   self->parts[part].error = NULL;
-  bs_key_operation_init_part (&self->parts[part].operation, self->operation.store, self->what, key, hash, token, self->operation.tracked);
+  bs_key_operation_init_part (&self->parts[part].operation, self->operation.store, self->what, key,
+                              hash, token, self->operation.tracked);
 }
 
 /* Takes the queue of one key, if it is idle and the key needs a call. FALSE where it
@@ -213,7 +217,9 @@ take_chunk (Bulk *self, guint n_keys, guint *n_parts)
 
   if (self->has_pinned)
     {
-      g_autoptr (GError) error = bs_key_queue_pinned_error (&self->pinned, bs_tracked_path_peek_file (self->operation.tracked));
+      g_autoptr (GError) error =
+        bs_key_queue_pinned_error (&self->pinned,
+                                   bs_tracked_path_peek_file (self->operation.tracked));
 
       note_error (self, error);
       self->has_pinned = FALSE;
@@ -229,7 +235,9 @@ take_unheld (Bulk *self, guint *n_parts)
   BsBackingStore *store = self->operation.store;
   guint64 hash = bs_key_hash (&self->tokens[self->next_token]->key);
   BsShard *shard = bs_store_get_shard (store, hash);
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
 
   g_mutex_lock (&shard->mutex);
   for (guint n = 0; n < CHUNK && self->next_token < self->n_tokens; n++)
@@ -248,7 +256,8 @@ take_unheld (Bulk *self, guint *n_parts)
       last = bs_key_queue_find_last (shard, &token->key, hash);
       if (last != NULL)
         last->token = token;
-      else if (token->primary != BS_PRIMARY_ABSENT && g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
+      else if (token->primary != BS_PRIMARY_ABSENT &&
+               g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
         take_queue (self, (*n_parts)++, &token->key, hash, token);
       else
         bs_key_operation_settle_token (store, shard, token, hash, &deferred);
@@ -277,7 +286,8 @@ call_all (Bulk *self, guint n_parts)
 
   if (self->what == BS_KIND_DELETE || n_parts < 2)
     return FALSE;
-  if (!bs_backing_implements (backing, registers ? BS_OPERATION_REGISTER_KEYS : BS_OPERATION_DELETE_PERSISTED_KEYS))
+  if (!bs_backing_implements (backing, registers ? BS_OPERATION_REGISTER_KEYS
+                                                 : BS_OPERATION_DELETE_PERSISTED_KEYS))
     return FALSE;
 
   keys = bs_key_set_new ();
@@ -293,7 +303,8 @@ call_all (Bulk *self, guint n_parts)
   if (registers)
     done = bs_backing_register_keys (backing, file, keys, self->operation.cancellable, NULL);
   else
-    done = bs_backing_delete_persisted_keys (backing, file, keys, self->operation.cancellable, NULL);
+    done =
+      bs_backing_delete_persisted_keys (backing, file, keys, self->operation.cancellable, NULL);
   bs_call_scope_pop (&scope);
 
   return done;
@@ -343,15 +354,17 @@ report (Bulk *self, Part *part)
 {
   BsBackingStore *store = self->operation.store;
 
-  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, &part->operation.key,
-                      BS_OPERATION_DELETE_KEY, g_error_copy (part->error));
+  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error,
+                      &part->operation.key, BS_OPERATION_DELETE_KEY, g_error_copy (part->error));
 }
 
 static void
 end_chunk (Bulk *self, guint n_parts)
 {
   BsShard *shard = self->parts[0].operation.shard;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
 
   g_mutex_lock (&shard->mutex);
   g_mutex_lock (&self->mutex);
@@ -359,7 +372,8 @@ end_chunk (Bulk *self, guint n_parts)
     {
       Part *part = &self->parts[i];
 
-      part->waiters = bs_key_operation_end (&part->operation, TRUE, self->operation.ticket, TRUE, part->error, &deferred);
+      part->waiters = bs_key_operation_end (&part->operation, TRUE, self->operation.ticket, TRUE,
+                                            part->error, &deferred);
       if (part->error == NULL)
         note_done_locked (self, part->operation.token);
     }
@@ -371,7 +385,9 @@ end_chunk (Bulk *self, guint n_parts)
     {
       Part *part = &self->parts[i];
 
-      bs_store_operation_answer (part->waiters, self->what == BS_KIND_REGISTER ? part->operation.token : NULL, part->error);
+      bs_store_operation_answer (part->waiters,
+                                 self->what == BS_KIND_REGISTER ? part->operation.token : NULL,
+                                 part->error);
       if (part->error == NULL)
         continue;
       note_error (self, part->error);
@@ -390,11 +406,15 @@ busy_end (BsBatch *batch)
   Bulk *self = (Bulk *) batch->operation;
   BsStoreOperation *operation = batch->operation;
   GPtrArray *tokens = self->registered;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   BsWaiter *waiters;
 
   if (self->error != NULL && self->what != BS_KIND_DELETE)
-    g_prefix_error (&self->error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " keys done: ", self->n_done, self->n_total);
+    g_prefix_error (&self->error,
+                    "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " keys done: ", self->n_done,
+                    self->n_total);
 
   g_mutex_lock (operation->lock);
   operation->state = BS_OPERATION_DONE;
@@ -409,7 +429,12 @@ busy_end (BsBatch *batch)
 }
 
 static gboolean
-busy_done (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, const GError *error, BsRequest *request)
+busy_done (BsBatch *batch,
+           guint64 item,
+           const BsKey *key,
+           gpointer value,
+           const GError *error,
+           BsRequest *request)
 {
   Bulk *self = (Bulk *) batch->operation;
 
@@ -431,7 +456,10 @@ queue_busy (Bulk *self, guint n_busy)
 {
   for (guint i = 0; i < n_busy; i++)
     {
-      BsRequest request = { .kind = self->what, .internal = TRUE, .tracked = self->operation.tracked, .key = &self->chunk[i] };
+      BsRequest request = { .kind = self->what,
+                            .internal = TRUE,
+                            .tracked = self->operation.tracked,
+                            .key = &self->chunk[i] };
 
       if (self->what == BS_KIND_DELETE_PERSISTED)
         request.only_to_delete = self->only_to_delete;
@@ -458,8 +486,10 @@ bulk_step (Bulk *self)
         return FALSE;
       if (g_cancellable_is_cancelled (self->operation.cancellable))
         {
-          g_autoptr (GError) error = bs_operation_error (self->operation.kind, NULL, bs_tracked_path_peek_file (self->operation.tracked),
-                                                         G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+          g_autoptr (GError) error =
+            bs_operation_error (self->operation.kind, NULL,
+                                bs_tracked_path_peek_file (self->operation.tracked), G_IO_ERROR,
+                                G_IO_ERROR_CANCELLED, "it was cancelled");
 
           note_error (self, error);
           return FALSE;
@@ -523,11 +553,13 @@ bulk_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferre
   BsTrackedPath *tracked = operation->tracked;
 
   if (!bs_path_take_ticket (tracked->path, &tracked->members, operation, self->internal))
-    return (BsAsked) { BS_ASKED_CLOSED, };
+    return (BsAsked){
+      BS_ASKED_CLOSED,
+    };
 
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
-  return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
 }
 
 static void
@@ -545,12 +577,16 @@ static const BsStoreOperationClass bulk_class = {
 };
 
 static Bulk *
-bulk_new (BsBackingStore *store, BsOperationKind kind, BsOperationKind what, BsTrackedPath *tracked, int priority)
+bulk_new (BsBackingStore *store,
+          BsOperationKind kind,
+          BsOperationKind what,
+          BsTrackedPath *tracked,
+          int priority)
 {
   Bulk *self = g_new0 (Bulk, 1);
 
-  bs_store_operation_init (&self->operation, &bulk_class, kind, store, store->count, store->backing_executor,
-                           &store->operations_mutex, tracked, priority);
+  bs_store_operation_init (&self->operation, &bulk_class, kind, store, store->count,
+                           store->backing_executor, &store->operations_mutex, tracked, priority);
   bs_store_operation_hold (&self->operation);
   self->operation.resumes = TRUE;
   self->what = what;
@@ -569,7 +605,9 @@ bs_bulk_new (BsBackingStore *store, const BsRequest *request, int priority)
 {
   gboolean registers = request->kind == BS_KIND_REGISTER_ALL;
   BsTrackedPath *tracked = request->tracked;
-  Bulk *self = bulk_new (store, request->kind, registers ? BS_KIND_REGISTER : BS_KIND_DELETE_PERSISTED, tracked, priority);
+  Bulk *self =
+    bulk_new (store, request->kind, registers ? BS_KIND_REGISTER : BS_KIND_DELETE_PERSISTED,
+              tracked, priority);
 
   self->internal = request->internal;
   if (request->kind == BS_KIND_DELETE_KEYS)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-close-private.h"
@@ -34,7 +35,9 @@ static gboolean
 begin (BsStoreOperation *operation)
 {
   BsBackingStore *store = operation->store;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   BsWaiter *cancelled = NULL;
   gboolean begun;
 
@@ -84,7 +87,8 @@ close_operation_run (BsStoreOperation *operation)
       release_everything (operation->store, cancellable, &error);
 
       g_mutex_lock (operation->lock);
-      again = error != NULL && cancellable != NULL && bs_store_operation_is_wanted_again (operation);
+      again =
+        error != NULL && cancellable != NULL && bs_store_operation_is_wanted_again (operation);
       if (!again)
         {
           operation->state = BS_OPERATION_DONE;
@@ -116,8 +120,11 @@ close_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferr
 {
   BsTaskCount *count = operation->count;
 
-  if (count->close_operation == NULL && g_atomic_int_get (&operation->store->state) != BS_STATE_OPEN)
-    return (BsAsked) { BS_ASKED_NOTHING, };
+  if (count->close_operation == NULL &&
+      g_atomic_int_get (&operation->store->state) != BS_STATE_OPEN)
+    return (BsAsked){
+      BS_ASKED_NOTHING,
+    };
 
   if (count->close_operation == NULL)
     {
@@ -128,10 +135,12 @@ close_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferr
   bs_store_operation_join (count->close_operation, waiter);
 
   if (count->close_operation->state != BS_OPERATION_QUEUED || !bs_task_count_is_idle (count))
-    return (BsAsked) { BS_ASKED_WAITS, };
+    return (BsAsked){
+      BS_ASKED_WAITS,
+    };
 
   count->close_operation->state = BS_OPERATION_READY;
-  return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (count->close_operation) };
+  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (count->close_operation) };
 }
 
 static void
@@ -150,10 +159,13 @@ static const BsStoreOperationClass close_operation_class = {
 void
 bs_close_check (BsTaskCount *count)
 {
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
 
   g_mutex_lock (&count->mutex);
-  if (count->close_operation != NULL && count->close_operation->state == BS_OPERATION_QUEUED && bs_task_count_is_idle (count))
+  if (count->close_operation != NULL && count->close_operation->state == BS_OPERATION_QUEUED &&
+      bs_task_count_is_idle (count))
     bs_deferred_add_ready (&deferred, count->close_operation);
   g_mutex_unlock (&count->mutex);
 
@@ -165,8 +177,8 @@ bs_close_operation_new (BsBackingStore *store, int priority)
 {
   BsStoreOperation *operation = g_new0 (BsStoreOperation, 1);
 
-  bs_store_operation_init (operation, &close_operation_class, BS_KIND_CLOSE, store, store->count, store->backing_executor,
-                           &store->count->mutex, NULL, priority);
+  bs_store_operation_init (operation, &close_operation_class, BS_KIND_CLOSE, store, store->count,
+                           store->backing_executor, &store->count->mutex, NULL, priority);
   bs_store_operation_hold (operation);
 
   return operation;

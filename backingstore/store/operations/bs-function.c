@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-function-private.h"
@@ -17,9 +18,9 @@ typedef struct
 
   /* constant */
   BsFunction function;
-  GTaskThreadFunc task_function;    /* instead */
-  gpointer data;                    /* the asker's */
-  GTask *task;                      /* of the waiter, which outlives the run */
+  GTaskThreadFunc task_function; /* instead */
+  gpointer data;                 /* the asker's */
+  GTask *task;                   /* of the waiter, which outlives the run */
 } FunctionOperation;
 
 static BsAsked
@@ -28,7 +29,7 @@ function_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDef
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
 
-  return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
 }
 
 static void
@@ -42,9 +43,12 @@ call (FunctionOperation *self, GError **error)
   if (commits)
     scope.saving = operation->tracked->path;
   if (self->task_function != NULL)
-    self->task_function (self->task, g_task_get_source_object (self->task), g_task_get_task_data (self->task), operation->cancellable);
-  else if (!self->function (operation->store, operation->cancellable, self->data, error) && *error == NULL)
-    bs_error_set_silent (error, NULL, commits ? "The commit function" : "The function", BS_FORGOT_TRUE);
+    self->task_function (self->task, g_task_get_source_object (self->task),
+                         g_task_get_task_data (self->task), operation->cancellable);
+  else if (!self->function (operation->store, operation->cancellable, self->data, error) &&
+           *error == NULL)
+    bs_error_set_silent (error, NULL, commits ? "The commit function" : "The function",
+                         BS_FORGOT_TRUE);
   bs_call_scope_pop (&scope);
   if (scope.lends)
     bs_executor_lend (operation->store->function_executor, -1);
@@ -87,10 +91,12 @@ BsStoreOperation *
 bs_function_operation_new (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
 {
   FunctionOperation *self = g_new0 (FunctionOperation, 1);
-  BsExecutor *executor = request->kind == BS_KIND_COMMIT ? store->commit_executor : store->function_executor;
+  BsExecutor *executor =
+    request->kind == BS_KIND_COMMIT ? store->commit_executor : store->function_executor;
 
-  bs_store_operation_init (&self->operation, &function_operation_class, request->kind, store, store->count, executor,
-                           &store->operations_mutex, request->tracked, waiter->priority);
+  bs_store_operation_init (&self->operation, &function_operation_class, request->kind, store,
+                           store->count, executor, &store->operations_mutex, request->tracked,
+                           waiter->priority);
   bs_store_operation_hold (&self->operation);
   self->function = request->function;
   self->task_function = request->task_function;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-key-operation-private.h"
@@ -38,11 +39,11 @@ start (BsKeyOperation *self, BsWaiter *waiter)
   self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
   if (!waiter->blocking || bs_executor_is_context (operation->executor))
-    return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+    return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
 
   bs_store_operation_begin (operation, waiter);
   waiter->answered_here = waiter->on_stack;
-  return (BsAsked) { BS_ASKED_RUNS, bs_store_operation_ref (operation) };
+  return (BsAsked){ BS_ASKED_RUNS, bs_store_operation_ref (operation) };
 }
 
 static BsAsked
@@ -56,7 +57,9 @@ join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
     bs_path_take_key_ticket (joined->members, bs_shard_index (joined->hash), operation, TRUE);
   bs_store_operation_boost (operation, waiter->priority);
 
-  return (BsAsked) { BS_ASKED_WAITS, };
+  return (BsAsked){
+    BS_ASKED_WAITS,
+  };
 }
 
 static BsAsked
@@ -68,11 +71,17 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
   BsKeyOperation *joined;
 
   if (self->members != NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked) { BS_ASKED_CLOSED, };
+    return (BsAsked){
+      BS_ASKED_CLOSED,
+    };
   if (self->only_to_delete && !(flags & BS_MEMBER_TO_DELETE))
-    return (BsAsked) { BS_ASKED_NOTHING, };
+    return (BsAsked){
+      BS_ASKED_NOTHING,
+    };
   if (operation->kind == BS_KIND_DELETE_PERSISTED && (flags & BS_MEMBER_PINNED))
-    return (BsAsked) { BS_ASKED_PINNED, };
+    return (BsAsked){
+      BS_ASKED_PINNED,
+    };
   if (operation->kind == BS_KIND_PERSIST && !self->internal)
     bs_members_claim (self->members, &self->key, self->hash);
 
@@ -88,15 +97,20 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
       case BS_NEED_NOTHING:
         if (operation->kind == BS_KIND_REGISTER)
           self->token->n_holders++;
-        return (BsAsked) { BS_ASKED_NOTHING, .value = self->token };
+        return (BsAsked){ BS_ASKED_NOTHING, .value = self->token };
       case BS_NEED_MISSING:
-        return (BsAsked) { BS_ASKED_MISSING, };
+        return (BsAsked){
+          BS_ASKED_MISSING,
+        };
       case BS_NEED_CALL:
         break;
       }
 
-  if (self->members != NULL && !bs_path_take_key_ticket (self->members, bs_shard_index (self->hash), operation, self->internal))
-    return (BsAsked) { BS_ASKED_CLOSED, };
+  if (self->members != NULL && !bs_path_take_key_ticket (self->members, bs_shard_index (self->hash),
+                                                         operation, self->internal))
+    return (BsAsked){
+      BS_ASKED_CLOSED,
+    };
 
   if (operation->kind == BS_KIND_REGISTER && self->token == NULL)
     self->token = bs_shard_insert (self->shard, &self->key, self->hash);
@@ -107,7 +121,9 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
     return start (self, waiter);
 
   bs_store_operation_boost (operation->previous, waiter->priority);
-  return (BsAsked) { BS_ASKED_WAITS, };
+  return (BsAsked){
+    BS_ASKED_WAITS,
+  };
 }
 
 /* A deletion is needed no more once the key has holders again, or a registration
@@ -135,7 +151,8 @@ key_operation_begin (BsStoreOperation *operation)
   if (self->need == BS_NEED_CALL && operation->runner != NULL)
     return;
 
-  self->need = bs_key_queue_need (operation->kind, self->token, self->members, get_flags (self), self->hash);
+  self->need =
+    bs_key_queue_need (operation->kind, self->token, self->members, get_flags (self), self->hash);
   if (self->need != BS_NEED_CALL)
     return;
   if (operation->kind == BS_KIND_DELETE && is_held_again (self))
@@ -152,7 +169,9 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
 {
   BsStoreOperation *operation = &self->operation;
   guint shard = bs_shard_index (self->hash);
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   gboolean healed = FALSE;
   BsMemberFlags flags;
   gboolean usable;
@@ -165,7 +184,8 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
   if (!usable)
     return FALSE;
 
-  healed = bs_backing_invoke_register_key (operation->store->backing, tracked->path->file, &self->key, operation->cancellable, NULL);
+  healed = bs_backing_invoke_register_key (operation->store->backing, tracked->path->file,
+                                           &self->key, operation->cancellable, NULL);
 
   g_mutex_lock (&self->shard->mutex);
   bs_path_return_key_ticket (tracked->path, &tracked->members, shard, operation, &deferred);
@@ -208,7 +228,11 @@ call_read (BsKeyOperation *self, GCancellable *cancellable, GError **error)
 
 /* A failed write may have left anything. */
 static gboolean
-call_write (BsKeyOperation *self, GBytes *bytes, BsPrimary primary, GCancellable *cancellable, GError **error)
+call_write (BsKeyOperation *self,
+            GBytes *bytes,
+            BsPrimary primary,
+            GCancellable *cancellable,
+            GError **error)
 {
   BsBacking *backing = self->operation.store->backing;
   g_autoptr (GError) local_error = NULL;
@@ -243,7 +267,8 @@ call_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
   if (bs_backing_invoke_persist (backing, get_file (self), &self->key, cancellable, &local_error))
     return;
   if (self->content == NULL || self->written ||
-      !(g_error_matches (local_error, BS_ERROR, BS_ERROR_CORRUPT) || g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND)))
+      !(g_error_matches (local_error, BS_ERROR, BS_ERROR_CORRUPT) ||
+        g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND)))
     {
       g_propagate_error (error, g_steal_pointer (&local_error));
       return;
@@ -336,7 +361,8 @@ execute (BsKeyOperation *self, GBytes **bytes, GError **error)
   BsStoreOperation *operation = &self->operation;
 
   if (self->need == BS_NEED_MISSING)
-    *error = bs_key_queue_missing_error (operation->kind, &self->key, bs_tracked_path_peek_file (operation->tracked));
+    *error = bs_key_queue_missing_error (operation->kind, &self->key,
+                                         bs_tracked_path_peek_file (operation->tracked));
   if (self->need != BS_NEED_CALL)
     return FALSE;
   if (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST)
@@ -354,27 +380,37 @@ leave_queue (BsKeyOperation *self, BsDeferred *deferred)
   gboolean only = self->operation.previous == NULL && self->operation.next == NULL;
   BsKeyOperation *next = bs_key_queue_remove (self);
 
-  bs_path_return_key_ticket (get_path (self), self->members, bs_shard_index (self->hash), &self->operation, deferred);
+  bs_path_return_key_ticket (get_path (self), self->members, bs_shard_index (self->hash),
+                             &self->operation, deferred);
   if (only && self->token != NULL)
-    bs_key_operation_settle_token (self->operation.store, self->shard, self->token, self->hash, deferred);
+    bs_key_operation_settle_token (self->operation.store, self->shard, self->token, self->hash,
+                                   deferred);
   else if (next != NULL && next->operation.state == BS_OPERATION_QUEUED)
     bs_deferred_add_ready (deferred, &next->operation);
 }
 
 BsWaiter *
-bs_key_operation_end (BsKeyOperation *self, gboolean called, guint64 ticket, gboolean of_bulk, const GError *error, BsDeferred *deferred)
+bs_key_operation_end (BsKeyOperation *self,
+                      gboolean called,
+                      guint64 ticket,
+                      gboolean of_bulk,
+                      const GError *error,
+                      BsDeferred *deferred)
 {
   BsStoreOperation *operation = &self->operation;
   BsWaiter *waiters;
 
   if (called)
     {
-      bs_key_queue_note (operation->kind, &self->key, self->hash, self->token, self->members, error);
-      if (error == NULL && (operation->kind == BS_KIND_PERSIST || operation->kind == BS_KIND_DELETE_PERSISTED))
+      bs_key_queue_note (operation->kind, &self->key, self->hash, self->token, self->members,
+                         error);
+      if (error == NULL &&
+          (operation->kind == BS_KIND_PERSIST || operation->kind == BS_KIND_DELETE_PERSISTED))
         bs_members_settle_doubt (self->members, &self->key, self->hash, ticket, of_bulk);
       if (error != NULL && self->members != NULL &&
           (g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT) ||
-           (operation->kind == BS_KIND_PERSIST && g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))))
+           (operation->kind == BS_KIND_PERSIST &&
+            g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))))
         g_atomic_int_set (&operation->store->corruption_seen, TRUE);
     }
 
@@ -400,7 +436,9 @@ key_operation_run (BsStoreOperation *operation)
   BsKeyOperation *self = (BsKeyOperation *) operation;
   BsBackingStore *store = operation->store;
   gboolean on_stack = operation->on_stack;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
   BsWaiter *waiters;
@@ -413,7 +451,8 @@ key_operation_run (BsStoreOperation *operation)
   g_mutex_unlock (operation->lock);
 
   if (operation->kind == BS_KIND_DELETE && error != NULL)
-    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, &self->key, BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
+    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, &self->key,
+                        BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
   value = operation->kind == BS_KIND_REGISTER ? (gpointer) self->token : bytes;
   bs_deferred_answer (&deferred, waiters, value, error);
   g_clear_pointer (&bytes, g_bytes_unref);
@@ -447,14 +486,20 @@ static const BsStoreOperationClass key_operation_class = {
 };
 
 static void
-key_operation_init (BsKeyOperation *self, BsBackingStore *store, BsOperationKind kind, const BsKey *key, guint64 hash, BsTrackedPath *tracked, int priority)
+key_operation_init (BsKeyOperation *self,
+                    BsBackingStore *store,
+                    BsOperationKind kind,
+                    const BsKey *key,
+                    guint64 hash,
+                    BsTrackedPath *tracked,
+                    int priority)
 {
   self->shard = bs_store_get_shard (store, hash);
   self->key = *key;
   self->hash = hash;
   self->members = tracked != NULL ? &tracked->members : NULL;
-  bs_store_operation_init (&self->operation, &key_operation_class, kind, store, store->count, store->backing_executor,
-                           &self->shard->mutex, tracked, priority);
+  bs_store_operation_init (&self->operation, &key_operation_class, kind, store, store->count,
+                           store->backing_executor, &self->shard->mutex, tracked, priority);
 }
 
 /* With many keys an operation mostly waits for memory: fetch all of it at once. */
@@ -473,14 +518,18 @@ prefetch (BsKeyOperation *self)
 }
 
 BsStoreOperation *
-bs_key_operation_new (BsBackingStore *store, const BsRequest *request, int priority, BsKeyOperation *memory)
+bs_key_operation_new (BsBackingStore *store,
+                      const BsRequest *request,
+                      int priority,
+                      BsKeyOperation *memory)
 {
   BsKeyOperation *self = memory != NULL ? memory : g_new (BsKeyOperation, 1);
   const BsKey *key = bs_request_get_key (request);
 
   bs_zero (self, sizeof *self);
   self->operation.on_stack = memory != NULL;
-  key_operation_init (self, store, request->kind, key, bs_key_hash (key), request->tracked, priority);
+  key_operation_init (self, store, request->kind, key, bs_key_hash (key), request->tracked,
+                      priority);
   self->token = request->token;
   self->internal = request->internal;
   if (request->kind == BS_KIND_DELETE_PERSISTED)
@@ -500,8 +549,13 @@ bs_key_operation_new (BsBackingStore *store, const BsRequest *request, int prior
 }
 
 void
-bs_key_operation_init_part (BsKeyOperation *self, BsBackingStore *store, BsOperationKind kind, const BsKey *key, guint64 hash,
-                            BsToken *token, BsTrackedPath *tracked)
+bs_key_operation_init_part (BsKeyOperation *self,
+                            BsBackingStore *store,
+                            BsOperationKind kind,
+                            const BsKey *key,
+                            guint64 hash,
+                            BsToken *token,
+                            BsTrackedPath *tracked)
 {
   bs_zero (self, sizeof *self);
   self->operation.on_stack = TRUE;
@@ -513,7 +567,11 @@ bs_key_operation_init_part (BsKeyOperation *self, BsBackingStore *store, BsOpera
 }
 
 void
-bs_key_operation_settle_token (BsBackingStore *store, BsShard *shard, BsToken *token, guint64 hash, BsDeferred *deferred)
+bs_key_operation_settle_token (BsBackingStore *store,
+                               BsShard *shard,
+                               BsToken *token,
+                               guint64 hash,
+                               BsDeferred *deferred)
 {
   BsKeyOperation *self;
 
@@ -561,7 +619,9 @@ bs_token_drop (BsBackingStore *store, BsToken *token)
 {
   guint64 hash = bs_key_hash (&token->key);
   BsShard *shard = bs_store_get_shard (store, hash);
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   BsKeyOperation *last;
 
   if (bs_store_is_in_child (store))

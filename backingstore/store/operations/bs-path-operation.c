@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-path-operation-private.h"
@@ -23,7 +24,7 @@ join (BsPathOperation *self, BsStoreOperation *joined, BsWaiter *waiter, BsDefer
   bs_store_operation_boost (joined->previous, waiter->priority);
 
   start = bs_path_queue_advance (path, joined, deferred);
-  return (BsAsked) { start != NULL ? BS_ASKED_STARTS : BS_ASKED_WAITS, start };
+  return (BsAsked){ start != NULL ? BS_ASKED_STARTS : BS_ASKED_WAITS, start };
 }
 
 static void
@@ -41,13 +42,16 @@ enqueue_track (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
   BsPath *awaited;
 
   /* The object found before may have been untracked since. */
-  if (tracked != NULL && path->state == BS_PATH_TRACKED && !g_atomic_int_get (&tracked->members.refusing))
-    return (BsAsked) { BS_ASKED_NOTHING, .value = tracked };
+  if (tracked != NULL && path->state == BS_PATH_TRACKED &&
+      !g_atomic_int_get (&tracked->members.refusing))
+    return (BsAsked){ BS_ASKED_NOTHING, .value = tracked };
 
   joined = bs_path_queue_find_joinable (path, BS_KIND_TRACK, NULL);
   awaited = joined != NULL ? ((BsPathOperation *) joined)->awaited : NULL;
   if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, awaited != NULL ? awaited : path))
-    return (BsAsked) { BS_ASKED_IN_COMMIT, };
+    return (BsAsked){
+      BS_ASKED_IN_COMMIT,
+    };
 
   if (joined == NULL)
     {
@@ -66,13 +70,19 @@ enqueue_untrack (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
   BsStoreOperation *joined;
 
   if (g_atomic_int_get (&tracked->closed) || path->state == BS_PATH_UNTRACKED)
-    return (BsAsked) { BS_ASKED_NOTHING, };
+    return (BsAsked){
+      BS_ASKED_NOTHING,
+    };
   if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, path))
-    return (BsAsked) { BS_ASKED_IN_COMMIT, };
+    return (BsAsked){
+      BS_ASKED_IN_COMMIT,
+    };
 
   joined = bs_path_queue_find_untrack (path);
   if (joined == NULL && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked) { BS_ASKED_CLOSED, };
+    return (BsAsked){
+      BS_ASKED_CLOSED,
+    };
   if (joined == NULL)
     {
       path->state = BS_PATH_UNTRACKING;
@@ -99,7 +109,9 @@ path_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
   if (operation->kind == BS_KIND_LOAD_ROOT)
     joined = bs_path_queue_find_joinable (self->path, operation->kind, operation->tracked);
   if (joined == NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked) { BS_ASKED_CLOSED, };
+    return (BsAsked){
+      BS_ASKED_CLOSED,
+    };
 
   if (operation->kind == BS_KIND_SYNC)
     {
@@ -132,7 +144,9 @@ end (BsPathOperation *self, gpointer value, const GError *error)
 {
   BsStoreOperation *operation = &self->operation;
   BsPath *path = self->path;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   BsWaiter *waiters;
 
   if (operation->tracked != NULL)
@@ -153,7 +167,9 @@ static void
 put_back_and_unlock (BsPathOperation *self)
 {
   BsPath *path = self->path;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   BsWaiter *cancelled;
 
   path->running = NULL;
@@ -198,7 +214,8 @@ open_path (BsPathOperation *self, gboolean *writable, GError **error)
   BsCallScope scope;
 
   bs_call_scope_push (&scope, store, BS_SCOPE_BACKING);
-  file = bs_backing_invoke_open_path (store->backing, self->path->file, writable, self->operation.cancellable, error);
+  file = bs_backing_invoke_open_path (store->backing, self->path->file, writable,
+                                      self->operation.cancellable, error);
   bs_call_scope_pop (&scope);
 
   return file != NULL ? bs_paths_pin_opened (store, self->path, file) : NULL;
@@ -222,12 +239,14 @@ scan (BsPathOperation *self, BsPath *path, gboolean writable, GError **error)
   gboolean scanned;
 
   bs_call_scope_push (&scope, store, BS_SCOPE_BACKING);
-  scanned = bs_backing_sanitize_path (store->backing, path->file, found, self->operation.cancellable, error);
+  scanned = bs_backing_sanitize_path (store->backing, path->file, found,
+                                      self->operation.cancellable, error);
   bs_call_scope_pop (&scope);
   if (!scanned)
     return NULL;
 
-  tracked = store->new_tracked_path (store, path, self->path->file, writable, bs_key_set_get_table (found));
+  tracked =
+    store->new_tracked_path (store, path, self->path->file, writable, bs_key_set_get_table (found));
   g_mutex_lock (&path->mutex);
   path->state = BS_PATH_TRACKED;
   g_weak_ref_set (&path->tracked, tracked);
@@ -338,7 +357,9 @@ claim (BsPathOperation *self, BsPath *path, BsPathState state)
 static void
 unclaim (BsPath *path)
 {
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   GPtrArray *names;
 
   g_mutex_lock (&path->mutex);
@@ -431,7 +452,8 @@ run_untrack (BsPathOperation *self)
       release (operation->store, self->path, cancellable, &error);
 
       g_mutex_lock (&self->path->mutex);
-      again = error != NULL && cancellable != NULL && bs_store_operation_is_wanted_again (operation);
+      again =
+        error != NULL && cancellable != NULL && bs_store_operation_is_wanted_again (operation);
       if (!again)
         {
           self->path->state = error == NULL ? BS_PATH_UNTRACKED : BS_PATH_TRACKED;
@@ -455,7 +477,8 @@ run_release (BsPathOperation *self)
 
   release (store, self->path, self->operation.cancellable, &error);
   if (error != NULL)
-    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL, BS_OPERATION_RELEASE_PATH, error);
+    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL,
+                        BS_OPERATION_RELEASE_PATH, error);
 
   g_mutex_lock (&self->path->mutex);
   self->path->state = BS_PATH_UNTRACKED;
@@ -470,7 +493,8 @@ check (BsPathOperation *self, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
 
-  if (!bs_backing_invoke_check_path (operation->store->backing, self->path->file, operation->cancellable, error))
+  if (!bs_backing_invoke_check_path (operation->store->backing, self->path->file,
+                                     operation->cancellable, error))
     return FALSE;
 
   bs_paths_set_moved (operation->tracked, FALSE);
@@ -486,7 +510,8 @@ find_missing (BsPathOperation *self, GError **error)
   g_autoptr (BsKeySet) missing = bs_key_set_new ();
 
   bs_members_copy_pinned (self->members, bs_key_set_get_table (expected));
-  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expected, missing, operation->cancellable, error))
+  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expected,
+                                      missing, operation->cancellable, error))
     bs_members_note_missing (self->members, bs_key_set_get_table (missing));
 }
 
@@ -514,13 +539,15 @@ run_sync (BsPathOperation *self)
   /* A sync that does not ask the backing leaves no key in doubt. */
   if (g_cancellable_is_cancelled (operation->cancellable))
     {
-      error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+      error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR,
+                                  G_IO_ERROR_CANCELLED, "it was cancelled");
       end (self, NULL, error);
       return;
     }
 
   bs_call_scope_push (&scope, operation->store, BS_SCOPE_BACKING);
-  if (bs_backing_sync_persisted (operation->store->backing, self->path->file, operation->cancellable, &error) &&
+  if (bs_backing_sync_persisted (operation->store->backing, self->path->file,
+                                 operation->cancellable, &error) &&
       g_atomic_int_get (&operation->tracked->moved))
     check (self, &error);
   bs_call_scope_pop (&scope);
@@ -540,7 +567,8 @@ run_load_root (BsPathOperation *self)
   BsCallScope scope;
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  bytes = bs_backing_read_root (self->operation.store->backing, self->path->file, self->operation.cancellable, &error);
+  bytes = bs_backing_read_root (self->operation.store->backing, self->path->file,
+                                self->operation.cancellable, &error);
   bs_call_scope_pop (&scope);
 
   end (self, bytes, error);
@@ -553,7 +581,8 @@ run_write_root (BsPathOperation *self)
   BsCallScope scope;
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  bs_backing_write_root (self->operation.store->backing, self->path->file, self->root, self->operation.cancellable, &error);
+  bs_backing_write_root (self->operation.store->backing, self->path->file, self->root,
+                         self->operation.cancellable, &error);
   bs_call_scope_pop (&scope);
 
   end (self, NULL, error);
@@ -628,7 +657,8 @@ path_operation_free (BsStoreOperation *operation)
 static void
 path_operation_hold_lock (BsStoreOperation *operation, BsWaiter *waiter)
 {
-  bs_waiter_hold_lock (waiter, bs_path_ref (((BsPathOperation *) operation)->path), (GDestroyNotify) bs_path_unref);
+  bs_waiter_hold_lock (waiter, bs_path_ref (((BsPathOperation *) operation)->path),
+                       (GDestroyNotify) bs_path_unref);
 }
 
 static void
@@ -651,12 +681,16 @@ static const BsStoreOperationClass path_operation_class = {
 
 /* Takes over a reference on the path. */
 static BsPathOperation *
-path_operation_new (BsBackingStore *store, BsPath *path, BsOperationKind kind, BsTrackedPath *tracked, int priority)
+path_operation_new (BsBackingStore *store,
+                    BsPath *path,
+                    BsOperationKind kind,
+                    BsTrackedPath *tracked,
+                    int priority)
 {
   BsPathOperation *self = g_new0 (BsPathOperation, 1);
 
-  bs_store_operation_init (&self->operation, &path_operation_class, kind, store, store->count, store->backing_executor,
-                           &path->mutex, tracked, priority);
+  bs_store_operation_init (&self->operation, &path_operation_class, kind, store, store->count,
+                           store->backing_executor, &path->mutex, tracked, priority);
   self->path = path;
   self->members = tracked != NULL ? &tracked->members : NULL;
   bs_store_operation_hold (&self->operation);
@@ -671,13 +705,15 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
 
   if (request->kind == BS_KIND_TRACK)
     {
-      self = path_operation_new (store, bs_paths_pin (store, request->file), request->kind, NULL, priority);
+      self = path_operation_new (store, bs_paths_pin (store, request->file), request->kind, NULL,
+                                 priority);
       self->pins = TRUE;
       self->found = g_weak_ref_get (&self->path->tracked);
     }
   else
     {
-      self = path_operation_new (store, bs_path_ref (request->tracked->path), request->kind, request->tracked, priority);
+      self = path_operation_new (store, bs_path_ref (request->tracked->path), request->kind,
+                                 request->tracked, priority);
       self->internal = request->internal;
       if (request->kind == BS_KIND_WRITE_ROOT)
         self->root = g_bytes_ref (request->root);
@@ -691,7 +727,9 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
 void
 bs_path_operation_release (BsBackingStore *store, BsPath *path)
 {
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   BsStoreOperation *operation;
   BsPathOperation *self;
 
@@ -714,7 +752,8 @@ bs_path_operation_release (BsBackingStore *store, BsPath *path)
     {
       operation->unattended = TRUE;
       if (path->queue.head != NULL)
-        operation->priority = MIN (operation->priority, g_atomic_int_get (&path->queue.head->priority));
+        operation->priority =
+          MIN (operation->priority, g_atomic_int_get (&path->queue.head->priority));
       bs_operation_list_prepend (&path->queue, operation);
     }
   bs_path_queue_dispatch (path, &deferred);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-prepare-private.h"
@@ -12,7 +13,10 @@
 #include "store/operations/bs-verify-operation-private.h"
 
 BsStoreOperation *
-bs_prepare (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsKeyOperation *memory)
+bs_prepare (BsBackingStore *store,
+            const BsRequest *request,
+            BsWaiter *waiter,
+            BsKeyOperation *memory)
 {
   switch (request->kind)
     {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-save-names-private.h"
@@ -23,7 +24,7 @@ make_request (BsSaveNames *self, guint64 item, BsRequest *request)
   const BsSaveName *name = get_name (self, item);
   BsToken *token = name->token != NULL ? name->token : self->tokens[item];
 
-  *request = (BsRequest) {
+  *request = (BsRequest){
     .kind = token != NULL ? BS_KIND_PERSIST : BS_KIND_REGISTER,
     .internal = TRUE,
     .tracked = self->batch.operation->tracked,
@@ -101,7 +102,12 @@ write_again (BsSaveNames *self, guint64 item, const GError *error, BsRequest *re
 }
 
 static gboolean
-names_done (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, const GError *error, BsRequest *request)
+names_done (BsBatch *batch,
+            guint64 item,
+            const BsKey *key,
+            gpointer value,
+            const GError *error,
+            BsRequest *request)
 {
   BsSaveNames *self = (BsSaveNames *) batch;
 
@@ -136,7 +142,8 @@ names_end (BsBatch *batch)
 {
   BsSaveNames *self = (BsSaveNames *) batch;
 
-  bs_waiter_answer_and_unref (g_steal_pointer (&self->waiter), NULL, g_steal_pointer (&self->error));
+  bs_waiter_answer_and_unref (g_steal_pointer (&self->waiter), NULL,
+                              g_steal_pointer (&self->error));
 }
 
 static const BsBatchClass names_class = {

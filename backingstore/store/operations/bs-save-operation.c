@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-save-operation-private.h"
@@ -23,10 +24,10 @@
 typedef enum
 {
   PHASE_QUEUED,
-  PHASE_CHECK,                /* may find names that are missing */
+  PHASE_CHECK, /* may find names that are missing */
   PHASE_PERSIST,
   PHASE_SYNC,
-  PHASE_CHECK_AGAIN,          /* before a commit function; the root blob is written with a check */
+  PHASE_CHECK_AGAIN, /* before a commit function; the root blob is written with a check */
   PHASE_COMMIT,
   PHASE_DELETE,
   PHASE_UNDO,
@@ -38,17 +39,17 @@ typedef struct
   BsStoreOperation operation;
 
   /* constant */
-  BsPath *path;               /* owned */
-  BsMembers *members;         /* of the tracked path */
+  BsPath *path;       /* owned */
+  BsMembers *members; /* of the tracked path */
   BsSavePlan plan;
 
   /* by the thread that goes from one phase to the next */
   Phase phase;
-  gboolean awaits_turn;       /* and is counted as such */
+  gboolean awaits_turn; /* and is counted as such */
   BsSaveNames names;
-  guint n_there;              /* names that were there when the save began */
-  guint64 n_to_delete;        /* in the end, before any operation asked for one of them */
-  GError *error;              /* owned; why the save has failed */
+  guint n_there;       /* names that were there when the save began */
+  guint64 n_to_delete; /* in the end, before any operation asked for one of them */
+  GError *error;       /* owned; why the save has failed */
 } SaveOperation;
 
 static void go_on (SaveOperation *self);
@@ -60,7 +61,9 @@ phase_waiter_new (SaveOperation *self, gboolean blocking, BsDeliverFunc func)
 {
   BsStoreOperation *operation = &self->operation;
   GCancellable *cancellable = self->phase < PHASE_DELETE ? operation->cancellable : NULL;
-  BsDelivery delivery = { .func = func, .data = operation, .data_free = (GDestroyNotify) bs_store_operation_unref };
+  BsDelivery delivery = { .func = func,
+                          .data = operation,
+                          .data_free = (GDestroyNotify) bs_store_operation_unref };
 
   if (blocking)
     return bs_waiter_new_blocking (operation->store->backing_executor, cancellable, NULL);
@@ -89,7 +92,7 @@ sort_by_shard (SaveOperation *self, guint *order, guint first[BS_N_SHARDS + 1])
 typedef enum
 {
   NAME_IS_THERE,
-  NAME_NEW,                   /* only the save has asked for it */
+  NAME_NEW, /* only the save has asked for it */
   NAME_TO_DO,
   NAME_MISSING,
 } NameState;
@@ -115,7 +118,8 @@ look_at_name (SaveOperation *self, BsShard *shard, const BsSaveName *name, guint
 {
   BsMemberFlags flags = bs_members_get (self->members, &name->key, hash);
   gboolean present = (flags & BS_MEMBER_PRESENT) != 0;
-  gboolean uncertain = (flags & BS_MEMBER_UNCERTAIN) != 0 || (present && bs_members_is_in_doubt (self->members, hash, flags));
+  gboolean uncertain = (flags & BS_MEMBER_UNCERTAIN) != 0 ||
+                       (present && bs_members_is_in_doubt (self->members, hash, flags));
 
   if (uncertain && name->token == NULL)
     bs_key_table_add (&self->names.uncertain, &name->key, hash);
@@ -133,14 +137,17 @@ static void
 note_to_delete (SaveOperation *self, guint index)
 {
   BsMemberShard *members = &self->members->shards[index];
-  BsKeyTableIter iter = { 0, };
+  BsKeyTableIter iter = {
+    0,
+  };
   const BsKey *key;
 
   while (bs_key_table_iter_next (&members->keys, &iter, &key))
     {
       BsMemberFlags flags = *bs_key_table_iter_get_marks (&members->keys, &iter);
 
-      if (!(flags & (BS_MEMBER_PRESENT | BS_MEMBER_UNCERTAIN)) || (flags & (BS_MEMBER_PINNED | BS_MEMBER_CLAIMED | BS_MEMBER_TO_DELETE)))
+      if (!(flags & (BS_MEMBER_PRESENT | BS_MEMBER_UNCERTAIN)) ||
+          (flags & (BS_MEMBER_PINNED | BS_MEMBER_CLAIMED | BS_MEMBER_TO_DELETE)))
         continue;
       bs_members_set (self->members, key, bs_key_hash (key), BS_MEMBER_TO_DELETE, 0);
       self->n_to_delete++;
@@ -168,7 +175,8 @@ begin_shard (SaveOperation *self, guint index, const guint *order, guint n_names
 
       if (i + FETCHED_AHEAD < n_names)
         __builtin_prefetch (self->plan.names[order[i + FETCHED_AHEAD]].token);
-      bs_members_set (self->members, &name->key, hash, BS_MEMBER_PINNED | (state == NAME_NEW ? BS_MEMBER_ADDED : 0), 0);
+      bs_members_set (self->members, &name->key, hash,
+                      BS_MEMBER_PINNED | (state == NAME_NEW ? BS_MEMBER_ADDED : 0), 0);
       n_members += !pinned && state == NAME_IS_THERE;
       if (state == NAME_IS_THERE)
         (*n_there)++;
@@ -199,10 +207,11 @@ fail_for_missing (SaveOperation *self, const BsSaveName *name)
 {
   gboolean meanwhile = self->phase > PHASE_CHECK;
 
-  self->error = bs_operation_error (BS_KIND_SAVE, &name->key, bs_tracked_path_peek_file (self->operation.tracked), BS_ERROR,
-                                    meanwhile ? BS_ERROR_CORRUPT : BS_ERROR_NOT_FOUND,
-                                    meanwhile ? "the save is to keep the blob, which was found to be bad or missing meanwhile"
-                                              : "the save is to keep the key, and the path has no such key");
+  self->error = bs_operation_error (
+    BS_KIND_SAVE, &name->key, bs_tracked_path_peek_file (self->operation.tracked), BS_ERROR,
+    meanwhile ? BS_ERROR_CORRUPT : BS_ERROR_NOT_FOUND,
+    meanwhile ? "the save is to keep the blob, which was found to be bad or missing meanwhile"
+              : "the save is to keep the key, and the path has no such key");
 }
 
 /* The save's turn has come. From now on no operation deletes the keys that it names. */
@@ -210,7 +219,9 @@ static void
 begin (SaveOperation *self)
 {
   g_autofree guint *order = g_new (guint, self->plan.n_names);
-  guint first[BS_N_SHARDS + 1] = { 0, };
+  guint first[BS_N_SHARDS + 1] = {
+    0,
+  };
   const BsSaveName *missing = NULL;
 
   g_atomic_int_set (&self->members->names_changed, FALSE);
@@ -218,7 +229,8 @@ begin (SaveOperation *self)
   sort_by_shard (self, order, first);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
-      const BsSaveName *missing_here = begin_shard (self, i, order + first[i], first[i + 1] - first[i], &self->n_there);
+      const BsSaveName *missing_here =
+        begin_shard (self, i, order + first[i], first[i + 1] - first[i], &self->n_there);
 
       if (missing_here != NULL)
         missing = missing_here;
@@ -289,7 +301,9 @@ begin_undo (SaveOperation *self)
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       BsMemberShard *members = &self->members->shards[i];
-      BsKeyTableIter iter = { 0, };
+      BsKeyTableIter iter = {
+        0,
+      };
       const BsKey *key;
 
       g_mutex_lock (&self->operation.store->shards[i].mutex);
@@ -297,7 +311,8 @@ begin_undo (SaveOperation *self)
         {
           if (!(*bs_key_table_iter_get_marks (&members->keys, &iter) & BS_MEMBER_ADDED))
             continue;
-          bs_members_set (self->members, key, bs_key_hash (key), BS_MEMBER_TO_DELETE, BS_MEMBER_PINNED);
+          bs_members_set (self->members, key, bs_key_hash (key), BS_MEMBER_TO_DELETE,
+                          BS_MEMBER_PINNED);
           self->n_to_delete++;
         }
       g_mutex_unlock (&self->operation.store->shards[i].mutex);
@@ -321,25 +336,30 @@ start_phase (SaveOperation *self, BsWaiter *waiter)
     {
     case PHASE_CHECK:
     case PHASE_CHECK_AGAIN:
-      ask (self, (BsRequest) { .kind = BS_KIND_CHECK, .find_missing = self->phase == PHASE_CHECK }, waiter);
+      ask (self, (BsRequest){ .kind = BS_KIND_CHECK, .find_missing = self->phase == PHASE_CHECK },
+           waiter);
       break;
     case PHASE_PERSIST:
       bs_save_names_start (&self->names, waiter);
       break;
     case PHASE_SYNC:
-      ask (self, (BsRequest) { .kind = BS_KIND_SYNC }, waiter);
+      ask (self, (BsRequest){ .kind = BS_KIND_SYNC }, waiter);
       break;
     case PHASE_COMMIT:
       if (self->plan.root != NULL)
-        ask (self, (BsRequest) { .kind = BS_KIND_WRITE_ROOT, .root = self->plan.root }, waiter);
+        ask (self, (BsRequest){ .kind = BS_KIND_WRITE_ROOT, .root = self->plan.root }, waiter);
       else if (self->plan.commit != NULL)
-        ask (self, (BsRequest) { .kind = BS_KIND_COMMIT, .function = self->plan.commit, .data = self->plan.data }, waiter);
+        ask (self,
+             (BsRequest){
+               .kind = BS_KIND_COMMIT, .function = self->plan.commit, .data = self->plan.data },
+             waiter);
       else
         bs_waiter_answer (waiter, NULL, NULL);
       break;
     case PHASE_DELETE:
     case PHASE_UNDO:
-      ask (self, (BsRequest) { .kind = BS_KIND_DELETE_NOT_SAVED, .n_keys = self->n_to_delete }, waiter);
+      ask (self, (BsRequest){ .kind = BS_KIND_DELETE_NOT_SAVED, .n_keys = self->n_to_delete },
+           waiter);
       break;
     case PHASE_QUEUED:
     case PHASE_END:
@@ -352,15 +372,17 @@ static void
 check_cancelled (SaveOperation *self)
 {
   if (self->error == NULL && g_cancellable_is_cancelled (self->operation.cancellable))
-    self->error = bs_operation_error (BS_KIND_SAVE, NULL, bs_tracked_path_peek_file (self->operation.tracked),
-                                      G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+    self->error =
+      bs_operation_error (BS_KIND_SAVE, NULL, bs_tracked_path_peek_file (self->operation.tracked),
+                          G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
 }
 
 /* Takes the error over. */
 static void
 fail (SaveOperation *self, GError *error)
 {
-  g_autofree char *name = g_file_get_parse_name (bs_tracked_path_peek_file (self->operation.tracked));
+  g_autofree char *name =
+    g_file_get_parse_name (bs_tracked_path_peek_file (self->operation.tracked));
 
   self->error = error;
   g_prefix_error (&self->error, "Saving at %s: ", name);
@@ -373,7 +395,8 @@ report (SaveOperation *self, GError *error)
 {
   BsBackingStore *store = self->operation.store;
 
-  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS, error);
+  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL,
+                      BS_OPERATION_DELETE_PERSISTED_KEYS, error);
 }
 
 /* Leaves out phases in which there is nothing to do. */
@@ -412,7 +435,8 @@ end_phase (SaveOperation *self, GError *error)
       return;
     }
 
-  sync_failed = self->phase == PHASE_SYNC && error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
+  sync_failed = self->phase == PHASE_SYNC && error != NULL &&
+                !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
                 !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED);
   if (error != NULL)
     fail (self, error);
@@ -453,7 +477,9 @@ static void
 end (SaveOperation *self)
 {
   BsStoreOperation *operation = &self->operation;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   BsWaiter *waiters;
 
   unpin (self);
@@ -549,20 +575,25 @@ save_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
   SaveOperation *self = (SaveOperation *) operation;
 
   if (g_atomic_int_get (&self->members->refusing))
-    return (BsAsked) { BS_ASKED_CLOSED, };
+    return (BsAsked){
+      BS_ASKED_CLOSED,
+    };
 
   bs_store_operation_join (operation, waiter);
   bs_path_queue_save (self->path, bs_store_operation_ref (operation));
   if (operation->state != BS_OPERATION_READY)
-    return (BsAsked) { BS_ASKED_WAITS, };
+    return (BsAsked){
+      BS_ASKED_WAITS,
+    };
 
-  return (BsAsked) { BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
 }
 
 static void
 save_operation_hold_lock (BsStoreOperation *operation, BsWaiter *waiter)
 {
-  bs_waiter_hold_lock (waiter, bs_path_ref (((SaveOperation *) operation)->path), (GDestroyNotify) bs_path_unref);
+  bs_waiter_hold_lock (waiter, bs_path_ref (((SaveOperation *) operation)->path),
+                       (GDestroyNotify) bs_path_unref);
 }
 
 /* Boosts the operations that the saves before this one have under way. */
@@ -598,8 +629,9 @@ bs_save_operation_new (BsBackingStore *store, const BsRequest *request, BsWaiter
   BsStoreOperation *operation = &self->operation;
   BsTrackedPath *tracked = request->tracked;
 
-  bs_store_operation_init (operation, &save_operation_class, BS_KIND_SAVE, store, store->count, store->backing_executor,
-                           &tracked->path->mutex, tracked, waiter->priority);
+  bs_store_operation_init (operation, &save_operation_class, BS_KIND_SAVE, store, store->count,
+                           store->backing_executor, &tracked->path->mutex, tracked,
+                           waiter->priority);
   bs_store_operation_hold (operation);
   g_set_object (&operation->cancellable, waiter->cancellable);
   self->path = bs_path_ref (tracked->path);

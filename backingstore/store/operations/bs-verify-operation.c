@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-verify-operation-private.h"
@@ -15,23 +16,23 @@ typedef struct
 
   /* constant */
   BsVerifyRun run;
-  BsMembers *members;           /* of the tracked path */
+  BsMembers *members; /* of the tracked path */
 
   /* by the thread that feeds the batch */
   BsBatch batch;
-  GArray *keys;                 /* owned; of BsKey: those of the current shard */
+  GArray *keys; /* owned; of BsKey: those of the current shard */
   guint next_key;
   guint next_shard;
-  guint64 expected[BS_N_SHARDS];  /* keys that n_total counts for a shard that is to come */
+  guint64 expected[BS_N_SHARDS]; /* keys that n_total counts for a shard that is to come */
 
-  BsKey key;                    /* of the last request */
-  gboolean begun;               /* the keys were counted */
+  BsKey key;      /* of the last request */
+  gboolean begun; /* the keys were counted */
 
   GMutex mutex;
 
   /* under the mutex */
   guint64 n_failed;
-  GError *error;                /* owned; of the first that failed */
+  GError *error; /* owned; of the first that failed */
 } VerifyOperation;
 
 /* The path may have more keys in a shard, or fewer, than when the run began. */
@@ -39,7 +40,8 @@ static void
 correct_total (VerifyOperation *self, guint shard)
 {
   if (self->keys->len != self->expected[shard])
-    bs_progress_add_total (self->run.progress, (gint64) self->keys->len - (gint64) self->expected[shard]);
+    bs_progress_add_total (self->run.progress,
+                           (gint64) self->keys->len - (gint64) self->expected[shard]);
 }
 
 static gboolean
@@ -61,7 +63,9 @@ verify_next (BsBatch *batch, BsRequest *request, guint64 *item)
     }
 
   self->key = g_array_index (self->keys, BsKey, self->next_key++);
-  *request = (BsRequest) { .kind = BS_KIND_VERIFY, .internal = TRUE, .tracked = self->operation.tracked, .key = &self->key };
+  *request = (BsRequest){
+    .kind = BS_KIND_VERIFY, .internal = TRUE, .tracked = self->operation.tracked, .key = &self->key
+  };
   *item = 0;
   return TRUE;
 }
@@ -76,15 +80,22 @@ note_failed (VerifyOperation *self, const GError *error)
 }
 
 static gboolean
-verify_done (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, const GError *error, BsRequest *request)
+verify_done (BsBatch *batch,
+             guint64 item,
+             const BsKey *key,
+             gpointer value,
+             const GError *error,
+             BsRequest *request)
 {
   VerifyOperation *self = (VerifyOperation *) batch->operation;
 
   /* A cancelled check leaves the key undone. */
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) && g_cancellable_is_cancelled (self->operation.cancellable))
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
+      g_cancellable_is_cancelled (self->operation.cancellable))
     return FALSE;
 
-  if (g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT) || g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
+  if (g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT) ||
+      g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
     self->run.found_bad (self->run.data, key);
   else if (error != NULL)
     note_failed (self, error);
@@ -100,13 +111,16 @@ dup_error (VerifyOperation *self, guint64 n_done, gboolean complete)
   g_autofree char *why = NULL;
 
   if (!complete)
-    return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, file, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+    return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, file, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                               "it was cancelled");
   if (self->error == NULL)
     return NULL;
 
-  why = g_strdup_printf ("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " keys could not be checked; the first: %s",
+  why = g_strdup_printf ("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                         " keys could not be checked; the first: %s",
                          self->n_failed, n_done, self->error->message);
-  return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, file, self->error->domain, self->error->code, why);
+  return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, file, self->error->domain,
+                             self->error->code, why);
 }
 
 static void
@@ -115,7 +129,9 @@ verify_end (BsBatch *batch)
   VerifyOperation *self = (VerifyOperation *) batch->operation;
   BsStoreOperation *operation = batch->operation;
   BsProgress *progress = self->run.progress;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   guint64 n_done = bs_progress_get_n_done (progress);
   gboolean complete = n_done == bs_progress_get_n_total (progress);
   g_autoptr (GError) error = NULL;
@@ -148,7 +164,9 @@ static void
 verify_fed (BsBatch *batch)
 {
   BsStoreOperation *operation = batch->operation;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
 
   g_mutex_lock (operation->lock);
   if (operation->ticket != 0)
@@ -198,7 +216,8 @@ verify_operation_run (BsStoreOperation *operation)
     {
       self->begun = TRUE;
       count_keys (self);
-      bs_batch_begin (&self->batch, g_atomic_int_get (&operation->store->max_threads), operation->cancellable);
+      bs_batch_begin (&self->batch, g_atomic_int_get (&operation->store->max_threads),
+                      operation->cancellable);
     }
   bs_batch_feed (&self->batch);
   bs_store_operation_unref (operation);
@@ -238,13 +257,15 @@ verify_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDefer
   BsTrackedPath *tracked = operation->tracked;
 
   if (!bs_path_take_ticket (tracked->path, &tracked->members, operation, FALSE))
-    return (BsAsked) { BS_ASKED_CLOSED, };
+    return (BsAsked){
+      BS_ASKED_CLOSED,
+    };
 
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
   /* The operation's own work is short, and calls no function. */
   bs_store_operation_begin (operation, waiter->blocking ? waiter : NULL);
-  return (BsAsked) { BS_ASKED_RUNS, bs_store_operation_ref (operation) };
+  return (BsAsked){ BS_ASKED_RUNS, bs_store_operation_ref (operation) };
 }
 
 static const BsStoreOperationClass verify_operation_class = {
@@ -262,8 +283,9 @@ bs_verify_operation_new (BsBackingStore *store, const BsRequest *request, BsWait
   /* A run is long: a blocking call gives it no better priority. */
   int priority = waiter->blocking ? G_PRIORITY_DEFAULT : waiter->priority;
 
-  bs_store_operation_init (&self->operation, &verify_operation_class, BS_KIND_VERIFY_PATH, store, store->count, store->backing_executor,
-                           &store->operations_mutex, tracked, priority);
+  bs_store_operation_init (&self->operation, &verify_operation_class, BS_KIND_VERIFY_PATH, store,
+                           store->count, store->backing_executor, &store->operations_mutex, tracked,
+                           priority);
   bs_store_operation_hold (&self->operation);
   self->operation.resumes = TRUE;
   self->run = *request->run;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-write-and-read-private.h"
@@ -45,13 +46,13 @@ ask_read (BsBackingStore *store, BsToken *token, BsWaiter *waiter)
 }
 
 gpointer
-bs_write_and_read_blocking (BsBackingStore    *store,
-                            BsToken           *token,
-                            BsContent         *content,
-                            const BsDelivery  *written,
-                            const BsDelivery  *read,
-                            GCancellable      *cancellable,
-                            GError           **error)
+bs_write_and_read_blocking (BsBackingStore *store,
+                            BsToken *token,
+                            BsContent *content,
+                            const BsDelivery *written,
+                            const BsDelivery *read,
+                            GCancellable *cancellable,
+                            GError **error)
 {
   BsWaiter *waiter = bs_waiter_new_blocking (store->backing_executor, cancellable, read);
   BsRequest write = { .kind = BS_KIND_WRITE, .internal = TRUE, .token = token, .content = content };
@@ -76,9 +77,9 @@ bs_write_and_read_blocking (BsBackingStore    *store,
 /* A read that waits for a write. */
 typedef struct
 {
-  BsBackingStore *store;      /* owned */
-  BsToken *token;             /* held by the reader */
-  BsWaiter *waiter;           /* owned; the read's */
+  BsBackingStore *store; /* owned */
+  BsToken *token;        /* held by the reader */
+  BsWaiter *waiter;      /* owned; the read's */
   BsDelivery written;
 } WaitingRead;
 
@@ -109,12 +110,12 @@ waiting_read_free (gpointer data)
 }
 
 void
-bs_write_and_read_async (BsBackingStore   *store,
-                         BsToken          *token,
-                         BsContent        *content,
+bs_write_and_read_async (BsBackingStore *store,
+                         BsToken *token,
+                         BsContent *content,
                          const BsDelivery *written,
                          const BsDelivery *read,
-                         GTask            *task)
+                         GTask *task)
 {
   BsWaiter *waiter = bs_waiter_new_async (task, read);
   BsRequest write = { .kind = BS_KIND_WRITE, .internal = TRUE, .token = token, .content = content };
@@ -133,7 +134,8 @@ bs_write_and_read_async (BsBackingStore   *store,
   waiting->waiter = waiter;
   waiting->written = *written;
   bs_ask_in_background (store, &write,
-                        &(BsDelivery) { .func = write_done, .data = waiting, .data_free = waiting_read_free },
+                        &(BsDelivery){
+                          .func = write_done, .data = waiting, .data_free = waiting_read_free },
                         waiter->priority, waiter->cancellable);
   bs_task_count_end (store->count, 0);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-key-queue-private.h"
@@ -8,7 +9,7 @@
  * by `previous` and `next`. */
 
 #define FEWEST_CHAINS 8
-#define FEW_CHAINS 64             /* a shard without operations keeps no more */
+#define FEW_CHAINS 64 /* a shard without operations keeps no more */
 
 /* The states of a key that a kind of operation reads and writes. */
 typedef enum
@@ -166,7 +167,8 @@ bs_key_queue_remove (BsKeyOperation *self)
 BsKeyOperation *
 bs_key_queue_find_joinable (BsKeyOperation *last, BsOperationKind kind, BsTrackedPath *tracked)
 {
-  for (BsStoreOperation *operation = (BsStoreOperation *) last; operation != NULL; operation = operation->previous)
+  for (BsStoreOperation *operation = (BsStoreOperation *) last; operation != NULL;
+       operation = operation->previous)
     {
       if (bs_store_operation_is_joinable (operation, kind, tracked))
         return (BsKeyOperation *) operation;
@@ -178,7 +180,11 @@ bs_key_queue_find_joinable (BsKeyOperation *last, BsOperationKind kind, BsTracke
 }
 
 BsNeed
-bs_key_queue_need (BsOperationKind kind, const BsToken *token, BsMembers *members, BsMemberFlags flags, guint64 hash)
+bs_key_queue_need (BsOperationKind kind,
+                   const BsToken *token,
+                   BsMembers *members,
+                   BsMemberFlags flags,
+                   guint64 hash)
 {
   gboolean in_primary = token != NULL && token->primary == BS_PRIMARY_PRESENT;
   gboolean uncertain = (flags & BS_MEMBER_UNCERTAIN) != 0;
@@ -193,9 +199,13 @@ bs_key_queue_need (BsOperationKind kind, const BsToken *token, BsMembers *member
         return BS_NEED_MISSING;
       return in_primary && !uncertain ? BS_NEED_NOTHING : BS_NEED_CALL;
     case BS_KIND_PERSIST:
-      return present && !uncertain && !bs_members_is_in_doubt (members, hash, flags) ? BS_NEED_NOTHING : BS_NEED_CALL;
+      return present && !uncertain && !bs_members_is_in_doubt (members, hash, flags)
+               ? BS_NEED_NOTHING
+               : BS_NEED_CALL;
     case BS_KIND_DELETE_PERSISTED:
-      return !present && !uncertain && !bs_members_is_in_doubt (members, hash, flags) ? BS_NEED_NOTHING : BS_NEED_CALL;
+      return !present && !uncertain && !bs_members_is_in_doubt (members, hash, flags)
+               ? BS_NEED_NOTHING
+               : BS_NEED_CALL;
     case BS_KIND_VERIFY:
       return !present && !uncertain ? BS_NEED_NOTHING : BS_NEED_CALL;
     default:
@@ -204,7 +214,12 @@ bs_key_queue_need (BsOperationKind kind, const BsToken *token, BsMembers *member
 }
 
 void
-bs_key_queue_note (BsOperationKind kind, const BsKey *key, guint64 hash, BsToken *token, BsMembers *members, const GError *error)
+bs_key_queue_note (BsOperationKind kind,
+                   const BsKey *key,
+                   guint64 hash,
+                   BsToken *token,
+                   BsMembers *members,
+                   const GError *error)
 {
   gboolean missing = error != NULL && g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
 
@@ -260,7 +275,8 @@ GError *
 bs_key_queue_missing_error (BsOperationKind kind, const BsKey *key, GFile *file)
 {
   if (kind == BS_KIND_WRITE)
-    return bs_operation_error (kind, key, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED, "no item holds the blob any more");
+    return bs_operation_error (kind, key, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                               "no item holds the blob any more");
 
   return bs_operation_error (kind, key, file, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such key");
 }
@@ -268,5 +284,6 @@ bs_key_queue_missing_error (BsOperationKind kind, const BsKey *key, GFile *file)
 GError *
 bs_key_queue_pinned_error (const BsKey *key, GFile *file)
 {
-  return bs_operation_error (BS_KIND_DELETE_PERSISTED, key, file, BS_ERROR, BS_ERROR_BUSY, "a running save names the key");
+  return bs_operation_error (BS_KIND_DELETE_PERSISTED, key, file, BS_ERROR, BS_ERROR_BUSY,
+                             "a running save names the key");
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-members-private.h"
@@ -7,8 +8,12 @@
 static void
 take_found (BsMembers *self, const BsKeyTable *found)
 {
-  guint64 n_keys[BS_N_SHARDS] = { 0, };
-  BsKeyTableIter iter = { 0, };
+  guint64 n_keys[BS_N_SHARDS] = {
+    0,
+  };
+  BsKeyTableIter iter = {
+    0,
+  };
   const BsKey *key;
 
   while (bs_key_table_iter_next (found, &iter, &key))
@@ -19,17 +24,24 @@ take_found (BsMembers *self, const BsKeyTable *found)
       self->shards[i].n_flagged[0] = n_keys[i];
     }
 
-  iter = (BsKeyTableIter) { 0, };
+  iter = (BsKeyTableIter){
+    0,
+  };
   while (bs_key_table_iter_next (found, &iter, &key))
     {
       guint64 hash = bs_key_hash (key);
 
-      bs_key_table_add_new (&self->shards[bs_shard_index (hash)].keys, key, hash, BS_MEMBER_PRESENT);
+      bs_key_table_add_new (&self->shards[bs_shard_index (hash)].keys, key, hash,
+                            BS_MEMBER_PRESENT);
     }
 }
 
 void
-bs_members_init (BsMembers *self, BsShard *locks, const BsKeyTable *found, GObject *owner, void (*changed) (GObject *owner))
+bs_members_init (BsMembers *self,
+                 BsShard *locks,
+                 const BsKeyTable *found,
+                 GObject *owner,
+                 void (*changed) (GObject *owner))
 {
   self->locks = locks;
   self->owner = owner;
@@ -62,7 +74,8 @@ bs_members_get_n_keys (BsMembers *self)
 BsMemberFlags
 bs_members_get (BsMembers *self, const BsKey *key, guint64 hash)
 {
-  const guint8 *flags = bs_key_table_find_marks (&self->shards[bs_shard_index (hash)].keys, key, hash);
+  const guint8 *flags =
+    bs_key_table_find_marks (&self->shards[bs_shard_index (hash)].keys, key, hash);
 
   return flags != NULL ? *flags : 0;
 }
@@ -80,10 +93,15 @@ count (BsMemberShard *shard, BsMemberFlags before, BsMemberFlags after)
 }
 
 void
-bs_members_set (BsMembers *self, const BsKey *key, guint64 hash, BsMemberFlags set, BsMemberFlags unset)
+bs_members_set (BsMembers *self,
+                const BsKey *key,
+                guint64 hash,
+                BsMemberFlags set,
+                BsMemberFlags unset)
 {
   BsMemberShard *shard = &self->shards[bs_shard_index (hash)];
-  guint8 *flags = set != 0 ? bs_key_table_obtain_marks (&shard->keys, key, hash) : bs_key_table_find_marks (&shard->keys, key, hash);
+  guint8 *flags = set != 0 ? bs_key_table_obtain_marks (&shard->keys, key, hash)
+                           : bs_key_table_find_marks (&shard->keys, key, hash);
   BsMemberFlags before, after;
 
   if (flags == NULL)
@@ -148,17 +166,22 @@ bs_members_claim (BsMembers *self, const BsKey *key, guint64 hash)
 gboolean
 bs_members_is_in_doubt (BsMembers *self, guint64 hash, BsMemberFlags flags)
 {
-  return G_UNLIKELY (g_atomic_int_get (&self->in_doubt)) && self->shards[bs_shard_index (hash)].in_doubt &&
-         !(flags & BS_MEMBER_REDONE);
+  return G_UNLIKELY (g_atomic_int_get (&self->in_doubt)) &&
+         self->shards[bs_shard_index (hash)].in_doubt && !(flags & BS_MEMBER_REDONE);
 }
 
 void
-bs_members_settle_doubt (BsMembers *self, const BsKey *key, guint64 hash, guint64 ticket, gboolean of_bulk)
+bs_members_settle_doubt (BsMembers *self,
+                         const BsKey *key,
+                         guint64 hash,
+                         guint64 ticket,
+                         gboolean of_bulk)
 {
   BsMemberShard *shard = &self->shards[bs_shard_index (hash)];
 
   /* A change asked while the sync ran may have been made before it failed. */
-  if (g_atomic_int_get (&self->in_doubt) && ticket > (of_bulk ? shard->last_doubted_bulk : shard->last_doubted))
+  if (g_atomic_int_get (&self->in_doubt) &&
+      ticket > (of_bulk ? shard->last_doubted_bulk : shard->last_doubted))
     bs_members_set (self, key, hash, BS_MEMBER_REDONE, 0);
 }
 
@@ -166,7 +189,9 @@ bs_members_settle_doubt (BsMembers *self, const BsKey *key, guint64 hash, guint6
 static void
 unset_shard (BsMemberShard *shard, BsMemberFlags unset)
 {
-  BsKeyTableIter iter = { 0, };
+  BsKeyTableIter iter = {
+    0,
+  };
   gboolean any = FALSE;
   const BsKey *key;
 
@@ -224,11 +249,14 @@ bs_members_copy_pinned (BsMembers *self, BsKeyTable *keys)
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       BsKeyTable *table = &self->shards[i].keys;
-      BsKeyTableIter iter = { 0, };
+      BsKeyTableIter iter = {
+        0,
+      };
       const BsKey *key;
 
       g_mutex_lock (&self->locks[i].mutex);
-      while (self->shards[i].n_flagged[__builtin_ctz (BS_MEMBER_PINNED)] > 0 && bs_key_table_iter_next (table, &iter, &key))
+      while (self->shards[i].n_flagged[__builtin_ctz (BS_MEMBER_PINNED)] > 0 &&
+             bs_key_table_iter_next (table, &iter, &key))
         if ((*bs_key_table_iter_get_marks (table, &iter) & both) == both)
           bs_key_table_add (keys, key, bs_key_hash (key));
       g_mutex_unlock (&self->locks[i].mutex);
@@ -238,7 +266,9 @@ bs_members_copy_pinned (BsMembers *self, BsKeyTable *keys)
 void
 bs_members_note_missing (BsMembers *self, const BsKeyTable *keys)
 {
-  BsKeyTableIter iter = { 0, };
+  BsKeyTableIter iter = {
+    0,
+  };
   const BsKey *key;
 
   while (bs_key_table_iter_next (keys, &iter, &key))
@@ -278,7 +308,9 @@ void
 bs_members_copy_keys (BsMembers *self, guint shard, BsMemberFlags flags, GArray *keys)
 {
   BsKeyTable *table = &self->shards[shard].keys;
-  BsKeyTableIter iter = { 0, };
+  BsKeyTableIter iter = {
+    0,
+  };
   const BsKey *key;
 
   g_mutex_lock (&self->locks[shard].mutex);

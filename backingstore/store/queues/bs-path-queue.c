@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-path-queue-private.h"
@@ -38,7 +39,8 @@ bs_path_unref (BsPath *path)
   if (!g_atomic_ref_count_dec (&path->ref_count))
     return;
 
-  g_assert (bs_path_queue_is_idle (path) && path->saves.head == NULL && path->tickets.first == NULL && path->awaiting == NULL);
+  g_assert (bs_path_queue_is_idle (path) && path->saves.head == NULL &&
+            path->tickets.first == NULL && path->awaiting == NULL);
   g_object_unref (path->file);
   g_free (path->uri);
   g_weak_ref_clear (&path->tracked);
@@ -55,8 +57,9 @@ bs_path_queue_is_idle (BsPath *path)
 GError *
 bs_path_queue_in_commit_error (BsOperationKind kind, GFile *file)
 {
-  return bs_operation_error (kind, NULL, file, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                             "a blocking call from inside a commit function that the path's saves wait for would wait for itself");
+  return bs_operation_error (
+    kind, NULL, file, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+    "a blocking call from inside a commit function that the path's saves wait for would wait for itself");
 }
 
 /* An operation may always run until it has counted the tickets that it awaits. */
@@ -85,13 +88,15 @@ is_eligible (BsPath *path, BsPathOperation *self)
       if (self->awaited != NULL)
         return FALSE;
       return path->state == BS_PATH_UNTRACKED ||
-             (!self->awaits_release && (path->state == BS_PATH_TRACKED || is_before_untrack (&self->operation)));
+             (!self->awaits_release &&
+              (path->state == BS_PATH_TRACKED || is_before_untrack (&self->operation)));
     case BS_KIND_SYNC:
       return tickets_returned (path, self);
     case BS_KIND_UNTRACK:
       /* New operations are refused; wait for those queued earlier. */
-      return path->queue.head == &self->operation && path->closing == NULL && path->saves.head == NULL &&
-             path->tickets.first == NULL && tickets_returned (path, self);
+      return path->queue.head == &self->operation && path->closing == NULL &&
+             path->saves.head == NULL && path->tickets.first == NULL &&
+             tickets_returned (path, self);
     default:
       return TRUE;
     }
@@ -104,7 +109,8 @@ next_ready (BsPath *path)
   if (path->running != NULL)
     return NULL;
 
-  for (BsStoreOperation *operation = path->queue.head; operation != NULL; operation = operation->next)
+  for (BsStoreOperation *operation = path->queue.head; operation != NULL;
+       operation = operation->next)
     if (is_eligible (path, (BsPathOperation *) operation))
       {
         path->running = operation;
@@ -171,10 +177,13 @@ bs_path_queue_wake (GPtrArray *names)
   for (guint i = 0; i < names->len; i++)
     {
       BsPath *name = g_ptr_array_index (names, i);
-      BsDeferred deferred = { NULL, };
+      BsDeferred deferred = {
+        NULL,
+      };
 
       g_mutex_lock (&name->mutex);
-      for (BsStoreOperation *operation = name->queue.head; operation != NULL; operation = operation->next)
+      for (BsStoreOperation *operation = name->queue.head; operation != NULL;
+           operation = operation->next)
         ((BsPathOperation *) operation)->awaited = NULL;
       bs_path_queue_dispatch (name, &deferred);
       g_mutex_unlock (&name->mutex);
@@ -188,7 +197,8 @@ bs_path_queue_wake (GPtrArray *names)
 static guint64
 peek_barrier (BsPath *path, BsMembers *members, guint list)
 {
-  return bs_tickets_peek_last_ticket (list < BS_N_SHARDS ? &members->shards[list].tickets : &path->tickets);
+  return bs_tickets_peek_last_ticket (list < BS_N_SHARDS ? &members->shards[list].tickets
+                                                         : &path->tickets);
 }
 
 static gboolean
@@ -241,11 +251,13 @@ bs_path_queue_remove (BsPath *path, BsStoreOperation *operation)
 BsStoreOperation *
 bs_path_queue_find_joinable (BsPath *path, BsOperationKind kind, BsTrackedPath *tracked)
 {
-  for (BsStoreOperation *operation = path->queue.tail; operation != NULL; operation = operation->previous)
+  for (BsStoreOperation *operation = path->queue.tail; operation != NULL;
+       operation = operation->previous)
     {
       if (bs_store_operation_is_joinable (operation, kind, tracked))
         return operation;
-      if (operation->kind == BS_KIND_UNTRACK || operation->kind == BS_KIND_RELEASE || operation->kind == BS_KIND_WRITE_ROOT)
+      if (operation->kind == BS_KIND_UNTRACK || operation->kind == BS_KIND_RELEASE ||
+          operation->kind == BS_KIND_WRITE_ROOT)
         return NULL;
     }
 
@@ -289,12 +301,16 @@ note_returned (BsPath *path, BsTickets *list, BsDeferred *deferred)
   guint count = bs_tickets_steal_count (list);
 
   /* The waiting operation may have been cancelled. */
-  if (count != 0 && path->counting != NULL && ((BsPathOperation *) path->counting)->count == count && --path->n_awaited == 0)
+  if (count != 0 && path->counting != NULL &&
+      ((BsPathOperation *) path->counting)->count == count && --path->n_awaited == 0)
     bs_path_queue_dispatch (path, deferred);
 }
 
 gboolean
-bs_path_take_key_ticket (BsMembers *members, guint shard, BsStoreOperation *operation, gboolean internal)
+bs_path_take_key_ticket (BsMembers *members,
+                         guint shard,
+                         BsStoreOperation *operation,
+                         gboolean internal)
 {
   if (!internal && g_atomic_int_get (&members->refusing))
     return FALSE;
@@ -304,7 +320,11 @@ bs_path_take_key_ticket (BsMembers *members, guint shard, BsStoreOperation *oper
 }
 
 void
-bs_path_return_key_ticket (BsPath *path, BsMembers *members, guint shard, BsStoreOperation *operation, BsDeferred *deferred)
+bs_path_return_key_ticket (BsPath *path,
+                           BsMembers *members,
+                           guint shard,
+                           BsStoreOperation *operation,
+                           BsDeferred *deferred)
 {
   BsTickets *list;
 
@@ -322,7 +342,10 @@ bs_path_return_key_ticket (BsPath *path, BsMembers *members, guint shard, BsStor
 }
 
 gboolean
-bs_path_take_ticket (BsPath *path, BsMembers *members, BsStoreOperation *operation, gboolean internal)
+bs_path_take_ticket (BsPath *path,
+                     BsMembers *members,
+                     BsStoreOperation *operation,
+                     gboolean internal)
 {
   gboolean refused;
 
@@ -369,7 +392,8 @@ boost_key_tickets (BsMembers *members, int priority)
       g_mutex_lock (&members->locks[i].mutex);
       if (list->first != NULL && list->worst_priority > priority)
         {
-          for (BsStoreOperation *operation = list->first; operation != NULL; operation = operation->ticket_next)
+          for (BsStoreOperation *operation = list->first; operation != NULL;
+               operation = operation->ticket_next)
             bs_store_operation_boost (operation, priority);
           list->worst_priority = priority;
         }
@@ -380,14 +404,17 @@ boost_key_tickets (BsMembers *members, int priority)
 void
 bs_path_boost_tickets (BsPath *path, BsMembers *members, BsOperationKind kind, int priority)
 {
-  g_autoptr (GPtrArray) operations = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_store_operation_unref);
+  g_autoptr (GPtrArray) operations =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) bs_store_operation_unref);
 
   boost_key_tickets (members, priority);
 
   g_mutex_lock (&path->mutex);
-  if (path->tickets.first != NULL && (path->tickets.worst_priority > priority || kind == BS_KIND_UNTRACK))
+  if (path->tickets.first != NULL &&
+      (path->tickets.worst_priority > priority || kind == BS_KIND_UNTRACK))
     {
-      for (BsStoreOperation *operation = path->tickets.first; operation != NULL; operation = operation->ticket_next)
+      for (BsStoreOperation *operation = path->tickets.first; operation != NULL;
+           operation = operation->ticket_next)
         if (operation->kind != BS_KIND_VERIFY_PATH || kind == BS_KIND_UNTRACK)
           g_ptr_array_add (operations, bs_store_operation_ref (operation));
       path->tickets.worst_priority = priority;
@@ -443,7 +470,8 @@ bs_path_count_awaited_and_lock (BsPathOperation *self)
 
   self->count = ++path->n_counts;
   path->counting = &self->operation;
-  path->n_awaited = 1 + bs_tickets_await (&path->tickets, get_barrier (self, BS_N_SHARDS), self->count);
+  path->n_awaited =
+    1 + bs_tickets_await (&path->tickets, get_barrier (self, BS_N_SHARDS), self->count);
   g_mutex_unlock (&path->mutex);
 
   count_key_tickets (self);

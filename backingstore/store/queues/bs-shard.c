@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-shard-private.h"
@@ -19,9 +20,9 @@
  * the shard is empty. */
 
 #define GROUP_SIZE 7
-#define GROUP_MOST 6              /* on the average, before the table grows */
+#define GROUP_MOST 6 /* on the average, before the table grows */
 #define FEWEST_GROUPS 4
-#define FEW_GROUPS 64             /* an empty table keeps no more */
+#define FEW_GROUPS 64 /* an empty table keeps no more */
 #define FEWEST_IN_BLOCK 8
 
 /* A count stays there until the table grows. */
@@ -40,9 +41,9 @@
 
 struct _BsShardGroup
 {
-  _Alignas (BS_CACHE_LINE) guint8 tags[GROUP_SIZE];   /* 0 where the place is empty */
-  guint8 n_passed;                                    /* keys that would be at home here or before, and are behind */
-  BsToken *tokens[GROUP_SIZE];                   /* owned */
+  _Alignas(BS_CACHE_LINE) guint8 tags[GROUP_SIZE]; /* 0 where the place is empty */
+  guint8 n_passed;             /* keys that would be at home here or before, and are behind */
+  BsToken *tokens[GROUP_SIZE]; /* owned */
 };
 
 typedef struct _Block Block;
@@ -50,7 +51,7 @@ typedef struct _Block Block;
 struct _Block
 {
   Block *next;
-  _Alignas (32) BsToken tokens[];
+  _Alignas(32) BsToken tokens[];
 };
 
 static guint
@@ -235,7 +236,8 @@ resize (BsShard *shard, guint n_groups)
     {
       if (i + 4 < n_old)
         prefetch_records (&old[i + 4]);
-      for (guint64 full = ~match_empty (load_tags (&old[i])) & HIGH_BITS; full != 0; full &= full - 1)
+      for (guint64 full = ~match_empty (load_tags (&old[i])) & HIGH_BITS; full != 0;
+           full &= full - 1)
         {
           BsToken *token = old[i].tokens[place_of (full)];
 
@@ -250,7 +252,8 @@ bs_shard_prefetch (const BsShard *shard, guint64 hash)
 {
   guint n_groups = __atomic_load_n (&shard->n_groups, __ATOMIC_RELAXED);
 
-  __builtin_prefetch (__atomic_load_n (&shard->groups, __ATOMIC_RELAXED) + home_of (hash, n_groups));
+  __builtin_prefetch (__atomic_load_n (&shard->groups, __ATOMIC_RELAXED) +
+                      home_of (hash, n_groups));
 }
 
 BsToken *
@@ -299,7 +302,8 @@ static void
 take_out (BsShard *shard, BsShardGroup *group, guint place, guint64 hash)
 {
   group->tags[place] = 0;
-  for (BsShardGroup *passed = shard->groups + home_of (hash, shard->n_groups); passed != group; passed = next_group (shard, passed))
+  for (BsShardGroup *passed = shard->groups + home_of (hash, shard->n_groups); passed != group;
+       passed = next_group (shard, passed))
     if (passed->n_passed < PASSED_OFTEN)
       passed->n_passed--;
 }
@@ -333,7 +337,8 @@ void
 bs_shard_clear (BsShard *shard)
 {
   for (guint i = 0; MOST_IN_BLOCK == 0 && i < shard->n_groups; i++)
-    for (guint64 full = ~match_empty (load_tags (&shard->groups[i])) & HIGH_BITS; full != 0; full &= full - 1)
+    for (guint64 full = ~match_empty (load_tags (&shard->groups[i])) & HIGH_BITS; full != 0;
+         full &= full - 1)
       g_free (shard->groups[i].tokens[place_of (full)]);
   free_blocks (shard);
   g_clear_pointer (&shard->groups, g_aligned_free);

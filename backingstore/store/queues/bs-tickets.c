@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-tickets-private.h"
@@ -17,7 +18,8 @@ bs_tickets_append (BsTickets *list, BsStoreOperation *operation)
   else
     list->first = operation;
   list->last = operation;
-  list->worst_priority = operation->ticket_previous == NULL ? priority : MAX (list->worst_priority, priority);
+  list->worst_priority =
+    operation->ticket_previous == NULL ? priority : MAX (list->worst_priority, priority);
 }
 
 void

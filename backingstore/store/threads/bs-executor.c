@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-executor-private.h"
@@ -21,20 +22,20 @@ struct _BsExecutor
   gatomicrefcount ref_count;
 
   /* constant */
-  GMainContext *context;      /* owned; NULL where the executor has threads */
-  GThread *constructor;       /* identity only; NULL where the executor has threads */
-  GThreadPool *pool;          /* owned; NULL in a context */
-  GSource *source;            /* owned, and owns the executor until it is closed */
+  GMainContext *context; /* owned; NULL where the executor has threads */
+  GThread *constructor;  /* identity only; NULL where the executor has threads */
+  GThreadPool *pool;     /* owned; NULL in a context */
+  GSource *source;       /* owned, and owns the executor until it is closed */
 
   GMutex mutex;
-  GCond cond;                 /* something is ready, or some waiter is done: only in a context */
+  GCond cond; /* something is ready, or some waiter is done: only in a context */
 
   /* under the mutex */
-  GPtrArray *heap;            /* of BsExecutorEntry, the root first */
+  GPtrArray *heap; /* of BsExecutorEntry, the root first */
   guint64 n_submitted;
   guint n_runners;
-  guint n_lingering;          /* runners about to look again whether something is ready */
-  guint n_claimed;            /* lingering runners that a submitted entry counts on */
+  guint n_lingering; /* runners about to look again whether something is ready */
+  guint n_claimed;   /* lingering runners that a submitted entry counts on */
   guint max_threads;
   int n_lent;
 };
@@ -77,7 +78,8 @@ sift_down (BsExecutor *executor, BsExecutorEntry *entry, guint index)
 
   for (guint child = index * 2; child <= n_entries; child = index * 2)
     {
-      if (child < n_entries && goes_before (executor->heap->pdata[child], executor->heap->pdata[child - 1]))
+      if (child < n_entries &&
+          goes_before (executor->heap->pdata[child], executor->heap->pdata[child - 1]))
         child++;
       if (!goes_before (executor->heap->pdata[child - 1], entry))
         break;
@@ -192,7 +194,8 @@ bs_executor_get_current (void)
 static void
 start_runners (BsExecutor *executor, guint n_ready)
 {
-  for (; n_ready > 0 && (int) executor->n_runners < (int) executor->max_threads + executor->n_lent; n_ready--)
+  for (; n_ready > 0 && (int) executor->n_runners < (int) executor->max_threads + executor->n_lent;
+       n_ready--)
     {
       executor->n_runners++;
       /* Where no thread can be made, the runner waits in the pool for the next one. */
@@ -213,7 +216,7 @@ submit_to_threads (BsExecutor *executor)
 typedef struct
 {
   GSource source;
-  BsExecutor *executor;               /* owned */
+  BsExecutor *executor; /* owned */
 } ExecutorSource;
 
 static gboolean
@@ -329,7 +332,8 @@ resize (BsExecutor *executor)
   if (executor->pool == NULL)
     return;
 
-  g_thread_pool_set_max_threads (executor->pool, (int) executor->max_threads + executor->n_lent, NULL);
+  g_thread_pool_set_max_threads (executor->pool, (int) executor->max_threads + executor->n_lent,
+                                 NULL);
   if (peek (executor) != NULL)
     start_runners (executor, G_MAXUINT);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "store/threads/bs-notifier-private.h"
@@ -10,16 +11,16 @@
 
 typedef struct
 {
-  GWeakRef object;        /* of a notification */
-  gpointer identity;      /* the object's address, only to compare */
-  GParamSpec *pspec;      /* borrowed from the class; NULL for a report */
-  int *pending;           /* in the object, nullable */
+  GWeakRef object;   /* of a notification */
+  gpointer identity; /* the object's address, only to compare */
+  GParamSpec *pspec; /* borrowed from the class; NULL for a report */
+  int *pending;      /* in the object, nullable */
 
   /* a report */
   guint signal_id;
   BsOperation operation;
-  char *key;              /* owned, nullable */
-  GError *error;          /* owned */
+  char *key;     /* owned, nullable */
+  GError *error; /* owned */
 } Notice;
 
 /* An attached source holds the memory, and is no owner: in a context that is not
@@ -29,16 +30,17 @@ struct _BsNotifier
 {
   gatomicrefcount n_owners;
 
-  GMainContext *context;  /* owned; constant */
-  guint n_forks;          /* constant: a forked child says nothing for its parent */
-  GWeakRef reporter;      /* of all reports: GLib allows no more than 65535 weak references to an object */
+  GMainContext *context; /* owned; constant */
+  guint n_forks;         /* constant: a forked child says nothing for its parent */
+  GWeakRef
+    reporter; /* of all reports: GLib allows no more than 65535 weak references to an object */
 
   GMutex mutex;
 
   /* under the mutex */
-  GPtrArray *notices;     /* owned */
-  GSource *source;        /* owned; NULL while none is attached */
-  GHashTable *queued;     /* of the notices without a flag, by object and property */
+  GPtrArray *notices; /* owned */
+  GSource *source;    /* owned; NULL while none is attached */
+  GHashTable *queued; /* of the notices without a flag, by object and property */
 };
 
 static void
@@ -139,7 +141,8 @@ emit (BsNotifier *notifier, GPtrArray *notices)
   for (guint i = 0; i < notices->len; i++)
     {
       Notice *notice = g_ptr_array_index (notices, i);
-      g_autoptr (GObject) object = g_weak_ref_get (notice->pspec != NULL ? &notice->object : &notifier->reporter);
+      g_autoptr (GObject) object =
+        g_weak_ref_get (notice->pspec != NULL ? &notice->object : &notifier->reporter);
 
       if (object == NULL)
         continue;
@@ -191,7 +194,8 @@ add (BsNotifier *notifier, Notice *notice)
     {
       notifier->source = g_timeout_source_new (DELAY);
       g_source_set_static_name (notifier->source, "backingstore notifications");
-      g_source_set_callback (notifier->source, tell, g_atomic_rc_box_acquire (notifier), notifier_release);
+      g_source_set_callback (notifier->source, tell, g_atomic_rc_box_acquire (notifier),
+                             notifier_release);
       g_source_attach (notifier->source, notifier->context);
     }
   g_mutex_unlock (&notifier->mutex);
@@ -291,7 +295,12 @@ bs_notifier_notify (BsNotifier *notifier, GObject *object, GParamSpec *pspec, in
 }
 
 void
-bs_notifier_report (BsNotifier *notifier, GObject *object, guint signal_id, const BsKey *key, BsOperation operation, GError *error)
+bs_notifier_report (BsNotifier *notifier,
+                    GObject *object,
+                    guint signal_id,
+                    const BsKey *key,
+                    BsOperation operation,
+                    GError *error)
 {
   Notice *notice;
 

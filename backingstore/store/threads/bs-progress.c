@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "store/threads/bs-progress-private.h"
-
 
 typedef enum
 {
@@ -18,7 +18,10 @@ notify (BsProgress *self, Which which)
 }
 
 void
-bs_progress_init (BsProgress *self, BsNotifier *notifier, GObject *object, GParamSpec *const *pspecs)
+bs_progress_init (BsProgress *self,
+                  BsNotifier *notifier,
+                  GObject *object,
+                  GParamSpec *const *pspecs)
 {
   g_mutex_init (&self->mutex);
   self->notifier = notifier;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-store-operation-private.h"
@@ -11,7 +12,8 @@ entry_run (BsExecutorEntry *entry)
 
   g_mutex_lock (operation->lock);
   /* Every waiter may have left meanwhile. */
-  runs = operation->state == BS_OPERATION_READY || (operation->state == BS_OPERATION_RUNNING && operation->resumes);
+  runs = operation->state == BS_OPERATION_READY ||
+         (operation->state == BS_OPERATION_RUNNING && operation->resumes);
   if (runs)
     bs_store_operation_begin (operation, NULL);
   g_mutex_unlock (operation->lock);
@@ -23,15 +25,15 @@ entry_run (BsExecutorEntry *entry)
 }
 
 void
-bs_store_operation_init (BsStoreOperation            *operation,
+bs_store_operation_init (BsStoreOperation *operation,
                          const BsStoreOperationClass *klass,
-                         BsOperationKind              kind,
-                         BsBackingStore              *store,
-                         BsTaskCount                 *count,
-                         BsExecutor                  *executor,
-                         GMutex                      *lock,
-                         BsTrackedPath               *tracked,
-                         int                          priority)
+                         BsOperationKind kind,
+                         BsBackingStore *store,
+                         BsTaskCount *count,
+                         BsExecutor *executor,
+                         GMutex *lock,
+                         BsTrackedPath *tracked,
+                         int priority)
 {
   operation->entry.run = entry_run;
   g_atomic_ref_count_init (&operation->ref_count);
@@ -88,7 +90,12 @@ kind_title (BsOperationKind kind)
 }
 
 GError *
-bs_operation_error (BsOperationKind kind, const BsKey *key, GFile *path, GQuark domain, int code, const char *why)
+bs_operation_error (BsOperationKind kind,
+                    const BsKey *key,
+                    GFile *path,
+                    GQuark domain,
+                    int code,
+                    const char *why)
 {
   g_autoptr (GString) message = g_string_new (kind_title (kind));
 
@@ -159,7 +166,8 @@ bs_store_operation_join (BsStoreOperation *operation, BsWaiter *waiter)
 void
 bs_store_operation_boost (BsStoreOperation *operation, int priority)
 {
-  for (; operation != NULL && g_atomic_int_get (&operation->priority) > priority; operation = operation->previous)
+  for (; operation != NULL && g_atomic_int_get (&operation->priority) > priority;
+       operation = operation->previous)
     {
       g_atomic_int_set (&operation->priority, priority);
       if (operation->state == BS_OPERATION_READY)
@@ -168,7 +176,9 @@ bs_store_operation_boost (BsStoreOperation *operation, int priority)
 }
 
 gboolean
-bs_store_operation_is_joinable (BsStoreOperation *operation, BsOperationKind kind, BsTrackedPath *tracked)
+bs_store_operation_is_joinable (BsStoreOperation *operation,
+                                BsOperationKind kind,
+                                BsTrackedPath *tracked)
 {
   return operation->kind == kind && operation->tracked == tracked && !operation->cancelled &&
          operation->state != BS_OPERATION_DONE;
@@ -196,15 +206,20 @@ remove_waiter (BsStoreOperation *operation, BsWaiter *waiter)
 static void
 answer_cancelled (BsWaiter *waiter)
 {
-  bs_waiter_answer_and_unref (waiter, NULL, bs_operation_error (waiter->kind, waiter->has_key ? &waiter->key : NULL, waiter->file,
-                                                                G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled"));
+  bs_waiter_answer_and_unref (waiter, NULL,
+                              bs_operation_error (waiter->kind,
+                                                  waiter->has_key ? &waiter->key : NULL,
+                                                  waiter->file, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                                                  "it was cancelled"));
 }
 
 void
 bs_store_operation_cancel_waiter (BsWaiter *waiter, gpointer unused)
 {
   BsStoreOperation *cancelled = NULL;
-  BsDeferred deferred = { NULL, };
+  BsDeferred deferred = {
+    NULL,
+  };
   gboolean removed = FALSE;
   BsStoreOperation *operation;
 
@@ -319,7 +334,8 @@ bs_store_operation_begin (BsStoreOperation *operation, BsWaiter *runner)
 void
 bs_store_operation_submit (BsStoreOperation *operation)
 {
-  bs_executor_submit (operation->executor, &operation->entry, g_atomic_int_get (&operation->priority));
+  bs_executor_submit (operation->executor, &operation->entry,
+                      g_atomic_int_get (&operation->priority));
 }
 
 void
@@ -373,7 +389,8 @@ bs_store_operation_answer (BsWaiter *waiters, gpointer value, const GError *erro
       BsWaiter *waiter = waiters;
 
       waiters = g_steal_pointer (&waiter->next);
-      bs_waiter_answer_and_unref (waiter, error == NULL ? value : NULL, error != NULL ? g_error_copy (error) : NULL);
+      bs_waiter_answer_and_unref (waiter, error == NULL ? value : NULL,
+                                  error != NULL ? g_error_copy (error) : NULL);
     }
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-task-count-private.h"
@@ -7,12 +8,15 @@
 
 struct _BsTaskCountStripe
 {
-  _Alignas (CACHE_LINE) gsize n_begun;    /* atomic */
-  gsize n_ended;                          /* atomic */
+  _Alignas(CACHE_LINE) gsize n_begun; /* atomic */
+  gsize n_ended;                      /* atomic */
 };
 
 void
-bs_task_count_init (BsTaskCount *count, GObject *owner, void (*changed) (GObject *owner), void (*idle) (GObject *owner))
+bs_task_count_init (BsTaskCount *count,
+                    GObject *owner,
+                    void (*changed) (GObject *owner),
+                    void (*idle) (GObject *owner))
 {
   count->owner = owner;
   count->changed = changed;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-wait-graph-private.h"
@@ -6,7 +7,7 @@
 #include "store/threads/bs-call-scope-private.h"
 
 static GMutex edges_mutex;
-static BsWaitEdge *edges;     /* by next; under the mutex */
+static BsWaitEdge *edges; /* by next; under the mutex */
 
 static BsCallScope *
 next_commit (BsCallScope *scope)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
 #include "bs-waiter-private.h"
@@ -23,17 +24,17 @@ typedef struct
   GSource source;
 
   /* constant */
-  GMainContext *context;    /* identity only: the tasks hold it */
+  GMainContext *context; /* identity only: the tasks hold it */
   int priority;
 
   /* under answers_mutex */
-  BsWaiter *head;           /* owned, by next */
+  BsWaiter *head; /* owned, by next */
   BsWaiter *tail;
   guint n_waiters;
 } AnswerSource;
 
 static GMutex answers_mutex;
-static GHashTable *answers;   /* of the AnswerSources that have something to give; under the mutex */
+static GHashTable *answers; /* of the AnswerSources that have something to give; under the mutex */
 
 static guint
 answer_source_hash (gconstpointer key)
@@ -164,7 +165,8 @@ answer_source_new (GMainContext *context, int priority)
 static void
 hand_over (BsWaiter *waiter)
 {
-  AnswerSource key = { .context = g_task_get_context (waiter->task), .priority = g_task_get_priority (waiter->task) };
+  AnswerSource key = { .context = g_task_get_context (waiter->task),
+                       .priority = g_task_get_priority (waiter->task) };
   /* An attached source may be dispatched at once, and the task's thread may end with
    * its context; the last reference on the source still looks at the context. */
   g_autoptr (GMainContext) held = NULL;
@@ -198,13 +200,18 @@ hand_over (BsWaiter *waiter)
 }
 
 GTask *
-bs_task_new (gpointer source, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data,
-             gpointer tag, const char *name, int io_priority)
+bs_task_new (gpointer source,
+             GCancellable *cancellable,
+             GAsyncReadyCallback callback,
+             gpointer user_data,
+             gpointer tag,
+             const char *name,
+             int io_priority)
 {
   GTask *task = g_task_new (source, cancellable, callback, user_data);
 
   g_task_set_source_tag (task, tag);
-#if GLIB_CHECK_VERSION (2, 76, 0)
+#if GLIB_CHECK_VERSION(2, 76, 0)
   G_GNUC_BEGIN_IGNORE_DEPRECATIONS
   g_task_set_static_name (task, name);
   G_GNUC_END_IGNORE_DEPRECATIONS
@@ -250,7 +257,8 @@ init_blocking (BsWaiter *waiter, BsExecutor *executor)
 BsWaiter *
 bs_waiter_new_async (GTask *task, const BsDelivery *delivery)
 {
-  BsWaiter *waiter = waiter_new (g_task_get_priority (task), g_task_get_cancellable (task), delivery);
+  BsWaiter *waiter =
+    waiter_new (g_task_get_priority (task), g_task_get_cancellable (task), delivery);
 
   waiter->task = task;
   return waiter;
@@ -422,15 +430,18 @@ cancelled_cb (GCancellable *cancellable, gpointer data)
 }
 
 void
-bs_waiter_connect (BsWaiter *waiter, void (*cancel) (BsWaiter *waiter, gpointer data), gpointer data)
+bs_waiter_connect (BsWaiter *waiter,
+                   void (*cancel) (BsWaiter *waiter, gpointer data),
+                   gpointer data)
 {
   if (waiter->cancellable == NULL)
     return;
 
   waiter->cancel = cancel;
   waiter->cancel_data = data;
-  waiter->cancelled_id = g_cancellable_connect (waiter->cancellable, G_CALLBACK (cancelled_cb),
-                                                bs_waiter_ref (waiter), (GDestroyNotify) bs_waiter_unref);
+  waiter->cancelled_id =
+    g_cancellable_connect (waiter->cancellable, G_CALLBACK (cancelled_cb), bs_waiter_ref (waiter),
+                           (GDestroyNotify) bs_waiter_unref);
 }
 
 static void
@@ -481,7 +492,8 @@ take_answer (BsWaiter *waiter, GError **error)
       return NULL;
     }
 
-  return waiter->delivery.value_free != NULL ? g_steal_pointer (&waiter->value) : GINT_TO_POINTER (TRUE);
+  return waiter->delivery.value_free != NULL ? g_steal_pointer (&waiter->value)
+                                             : GINT_TO_POINTER (TRUE);
 }
 
 gpointer
