@@ -51,6 +51,13 @@ void             bs_file_location_make_sibling    (const BsFileLocation *self, c
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BsFileLocation, bs_file_location_clear)
 
+/* Of each shard folder as it was last listed, or 0. Not thread-safe. */
+typedef struct
+{
+  gint64 times[BS_FILE_N_SHARDS];
+  ino_t inodes[BS_FILE_N_SHARDS];
+} BsFileShardTimes;
+
 /* `apart` is the scratch directory that belongs to a persisted one, else NULL. */
 BsFileDirectory *bs_file_directory_new            (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart) G_GNUC_WARN_UNUSED_RESULT;
 BsFileDirectory *bs_file_directory_ref            (BsFileDirectory *self);
@@ -80,6 +87,7 @@ mode_t           bs_file_directory_get_mode       (BsFileDirectory *self);
 /* Whether new files belong to others too: then a blob must be a new file, not a link. */
 gboolean         bs_file_directory_gives_owner    (BsFileDirectory *self);
 gboolean         bs_file_directory_is_scratch     (BsFileDirectory *self);
+BsFileShardTimes *bs_file_directory_get_shard_times (BsFileDirectory *self);
 BsFileChanges   *bs_file_directory_get_changes    (BsFileDirectory *self);
 /* Keys whose scratch files the disk may not have whole: a sync of them failed. */
 BsFileKeys    *bs_file_directory_get_uncertain   (BsFileDirectory *self);
@@ -121,12 +129,6 @@ gboolean         bs_file_directory_lost           (BsFileDirectory *self, const 
 /* Whether a shard folder was moved away, with blobs in it. The next call opens the
  * folder that has its name. */
 gboolean         bs_file_directory_has_moved      (BsFileDirectory *self, guint shard);
-
-/* Whether the shard folder has not changed since it was seen. A folder is seen only when
- * its time is older than the next change's can be. */
-gboolean         bs_file_directory_is_seen        (BsFileDirectory *self, guint shard, const struct stat *status);
-/* Called after the folder was listed, with its status from before. */
-void             bs_file_directory_set_seen       (BsFileDirectory *self, guint shard, const struct stat *status);
 
 /* Reserves room before so much is written into a new file. */
 int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, gsize size);

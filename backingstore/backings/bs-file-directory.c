@@ -5,6 +5,7 @@
 #include "base/bs-error.h"
 #include "base/bs-fork-private.h"
 #include "bs-file-io-private.h"
+#include "bs-file-leftovers-private.h"
 #include "bs-file-system-private.h"
 
 #include <errno.h>
@@ -12,11 +13,6 @@
 #include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-/* Two changes of a folder that are so close may leave it the same time: the kernel's tick,
- * or two seconds of FAT and the difference of a server's clock. */
-#define LOCAL_GRANULARITY (50 * G_GINT64_CONSTANT (1000000))
-#define OTHER_GRANULARITY (5 * G_GINT64_CONSTANT (1000000000))
 
 /* Below this, reserving takes longer than it saves. */
 #define MIN_RESERVED (256 * 1024)
@@ -49,16 +45,9 @@ struct _BsFileDirectory
   int shards[BS_FILE_N_SHARDS];
   GArray *lost_fds; /* under the mutex: descriptors of folders that vanished */
 
-  /* Atomic: folders where an earlier process may have left blobs. Removed under the
-   * sweeping mutex. */
-  GMutex sweeping;
-  int unswept[BS_FILE_N_SHARDS];
-  gboolean has_leftovers; /* constant while open: some folder was unswept */
+  BsFileLeftovers leftovers; /* in a scratch directory */
 
-  /* Of each shard folder as it was last listed, or 0. One thread at a time. */
-  gint64 seen_times[BS_FILE_N_SHARDS];
-  ino_t seen_inodes[BS_FILE_N_SHARDS];
-
+  BsFileShardTimes shard_times; /* in a persisted directory */
   BsFileChanges changes; /* in a persisted directory */
   BsFileKeys uncertain; /* in a scratch directory */
   BsFileKeys failed_writes;     /* in a scratch directory */
@@ -79,94 +68,39 @@ is_ours_to_empty (BsFileDirectory *self)
   return self->claim.marked && self->claim.lock.absent_holder == NULL;
 }
 
-typedef struct
+gboolean
+bs_file_directory_has_leftovers (BsFileDirectory *self)
 {
-  int code;
-  gboolean keeps_folder;
-} Emptying;
-
-static int
-remove_entry (BsFileEntry kind,
-              int fd,
-              const char *name,
-              const BsKey *key,
-              gpointer user_data)
-{
-  Emptying *emptying = user_data;
-
-  if ((kind == BS_FILE_ENTRY_BLOB || kind == BS_FILE_ENTRY_LEFTOVER) && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
-    emptying->code = errno;
-
-  /* A folder with foreign files stays. */
-  if (kind == BS_FILE_ENTRY_SHARD && unlinkat (fd, name, AT_REMOVEDIR) != 0)
-    emptying->keeps_folder = TRUE;
-
-  return 0;
+  return self->leftovers.any;
 }
 
-/* Temporary files go at once, since there are few. */
+/* The umask shows in a new folder alone. */
 static int
-find_leftover (BsFileEntry kind,
-               int fd,
-               const char *name,
-               const BsKey *key,
-               gpointer user_data)
+note_kept (BsFileDirectory *self,
+           gboolean kept,
+           int code)
 {
-  BsFileDirectory *self = user_data;
+  if (kept)
+    g_atomic_int_set (&self->masks_owner, TRUE);
 
-  if (kind == BS_FILE_ENTRY_LEFTOVER && unlinkat (fd, name, 0) != 0 && errno != ENOENT)
-    return errno;
-
-  if (kind == BS_FILE_ENTRY_SHARD)
-    {
-      g_atomic_int_set (&self->unswept[g_ascii_xdigit_value (name[0]) * 16 + g_ascii_xdigit_value (name[1])], TRUE);
-      self->has_leftovers = TRUE;
-    }
-
-  return 0;
+  return code;
 }
 
-/* Removes what an earlier process left in one shard folder, before it is used or when the
- * background comes to it. */
 static int
 sweep_shard (BsFileDirectory *self,
              guint shard,
              GCancellable *cancellable)
 {
-  Emptying emptying = { 0 };
-  char name[3];
-  int code = 0;
+  gboolean kept = FALSE;
+  int code = bs_file_leftovers_sweep (&self->leftovers, self->claim.fd, shard, &kept, cancellable);
 
-  bs_file_shard_print_name (shard, name);
-  g_mutex_lock (&self->sweeping);
-  if (g_atomic_int_get (&self->unswept[shard]))
-    {
-      code = bs_file_walk_shard (self->claim.fd, name, cancellable, remove_entry, &emptying);
-      if (code == 0)
-        code = emptying.code;
-      if (emptying.keeps_folder)
-        g_atomic_int_set (&self->masks_owner, TRUE);
-      if (code == 0)
-        g_atomic_int_set (&self->unswept[shard], FALSE);
-    }
-  g_mutex_unlock (&self->sweeping);
-
-  return code;
-}
-
-gboolean
-bs_file_directory_has_leftovers (BsFileDirectory *self)
-{
-  return self->has_leftovers;
+  return note_kept (self, kept, code);
 }
 
 void
 bs_file_directory_sweep (BsFileDirectory *self,
                          GCancellable *cancellable)
 {
-  if (!self->has_leftovers)
-    return;
-
   for (guint shard = 0; shard < BS_FILE_N_SHARDS && !g_cancellable_is_cancelled (cancellable); shard++)
     sweep_shard (self, shard, cancellable);
 }
@@ -175,14 +109,10 @@ static int
 empty_scratch (BsFileDirectory *self,
                GCancellable *cancellable)
 {
-  Emptying emptying = { 0 };
-  int code = bs_file_walk (self->claim.fd, cancellable, remove_entry, &emptying);
+  gboolean kept = FALSE;
+  int code = bs_file_leftovers_remove_all (self->claim.fd, &kept, cancellable);
 
-  /* The umask shows in a new folder alone. */
-  if (emptying.keeps_folder)
-    g_atomic_int_set (&self->masks_owner, TRUE);
-
-  return code != 0 ? code : emptying.code;
+  return note_kept (self, kept, code);
 }
 
 /* Whether a new file gets a group or an access list that a linked file would not have. */
@@ -220,7 +150,7 @@ open_locked (BsFileDirectory *self,
     {
       /* A process that crashed left the blobs in it. */
       if (is_ours_to_empty (self))
-        code = bs_file_walk_top (self->claim.fd, cancellable, find_leftover, self);
+        code = bs_file_leftovers_find (&self->leftovers, self->claim.fd, cancellable);
       else
         g_atomic_int_set (&self->masks_owner, TRUE);
       self->lacks_digests = !is_ours_to_empty (self);
@@ -247,7 +177,7 @@ bs_file_directory_new (BsFileDirectoryKind kind,
   bs_file_claim_init (&self->claim, kind, path);
   self->apart = apart != NULL ? bs_file_directory_ref (apart) : NULL;
   g_mutex_init (&self->mutex);
-  g_mutex_init (&self->sweeping);
+  bs_file_leftovers_init (&self->leftovers);
   bs_file_changes_init (&self->changes);
   bs_file_keys_init (&self->uncertain);
   bs_file_keys_init (&self->failed_writes);
@@ -290,7 +220,7 @@ bs_file_directory_unref (BsFileDirectory *self)
   bs_file_changes_clear (&self->changes);
   bs_file_claim_clear (&self->claim);
   g_clear_pointer (&self->apart, bs_file_directory_unref);
-  g_mutex_clear (&self->sweeping);
+  bs_file_leftovers_clear (&self->leftovers);
   g_mutex_clear (&self->mutex);
   g_free (self);
 }
@@ -428,6 +358,12 @@ gboolean
 bs_file_directory_is_scratch (BsFileDirectory *self)
 {
   return self->claim.kind == BS_FILE_DIRECTORY_SCRATCH;
+}
+
+BsFileShardTimes *
+bs_file_directory_get_shard_times (BsFileDirectory *self)
+{
+  return &self->shard_times;
 }
 
 BsFileChanges *
@@ -744,7 +680,7 @@ bs_file_directory_locate (BsFileDirectory *self,
   location->path[2] = '/';
   location->shard = ((const guint8 *) key)[0];
 
-  if (G_UNLIKELY (g_atomic_int_get (&self->unswept[location->shard])))
+  if (G_UNLIKELY (bs_file_leftovers_is_unswept (&self->leftovers, location->shard)))
     {
       code = sweep_shard (self, location->shard, NULL);
       if (code != 0)
@@ -859,33 +795,6 @@ bs_file_directory_has_moved (BsFileDirectory *self,
   lose_shard (self, shard, fd);
 
   return TRUE;
-}
-
-static gint64
-get_change_time (const struct stat *status)
-{
-  return status->st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + status->st_mtim.tv_nsec;
-}
-
-gboolean
-bs_file_directory_is_seen (BsFileDirectory *self,
-                           guint shard,
-                           const struct stat *status)
-{
-  return self->seen_times[shard] != 0 && self->seen_times[shard] == get_change_time (status) &&
-         self->seen_inodes[shard] == status->st_ino;
-}
-
-void
-bs_file_directory_set_seen (BsFileDirectory *self,
-                            guint shard,
-                            const struct stat *status)
-{
-  const gint64 granularity = bs_file_system_is_local (self->claim.fd) ? LOCAL_GRANULARITY : OTHER_GRANULARITY;
-  const gint64 time = get_change_time (status);
-
-  self->seen_times[shard] = time < g_get_real_time () * 1000 - granularity ? time : 0;
-  self->seen_inodes[shard] = status->st_ino;
 }
 
 /* On ext4 one reservation costs less than reserving page by page during the write; other

@@ -9,7 +9,7 @@
 #include <glib/gstdio.h>
 #include <unistd.h>
 
-/* The data that a path opened by its directory carries. */
+/* The directory of a path that was opened by its directory. */
 static G_DEFINE_QUARK (bs-file-directory, directory)
 
 void

@@ -2,10 +2,17 @@
 
 #include "bs-file-presence-private.h"
 
+#include "bs-file-system-private.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Two changes of a folder that are so close may leave it the same time: the kernel's tick,
+ * or two seconds of FAT and the difference of a server's clock. */
+#define LOCAL_GRANULARITY (50 * G_GINT64_CONSTANT (1000000))
+#define OTHER_GRANULARITY (5 * G_GINT64_CONSTANT (1000000000))
 
 typedef struct
 {
@@ -29,6 +36,36 @@ add_present (BsFileEntry kind,
   return 0;
 }
 
+static gint64
+get_time (const struct stat *status)
+{
+  return status->st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + status->st_mtim.tv_nsec;
+}
+
+static gboolean
+is_seen (const BsFileShardTimes *seen,
+         guint shard,
+         const struct stat *status)
+{
+  return seen->times[shard] != 0 && seen->times[shard] == get_time (status) && seen->inodes[shard] == status->st_ino;
+}
+
+/* The status is from before the folder was listed. A change that may leave it the same time
+ * keeps the folder unseen. */
+static void
+set_seen (BsFileDirectory *directory,
+          guint shard,
+          const struct stat *status)
+{
+  const gboolean local = bs_file_system_is_local (bs_file_directory_get_fd (directory));
+  const gint64 granularity = local ? LOCAL_GRANULARITY : OTHER_GRANULARITY;
+  BsFileShardTimes *seen = bs_file_directory_get_shard_times (directory);
+  const gint64 time = get_time (status);
+
+  seen->times[shard] = time < g_get_real_time () * 1000 - granularity ? time : 0;
+  seen->inodes[shard] = status->st_ino;
+}
+
 /* Lists the folder if it may have changed since it was last listed. */
 static int
 look_at_shard (Search *search,
@@ -47,7 +84,7 @@ look_at_shard (Search *search,
         return errno;
       memset (&status, 0, sizeof status);
     }
-  else if (bs_file_directory_is_seen (search->directory, shard, &status))
+  else if (is_seen (bs_file_directory_get_shard_times (search->directory), shard, &status))
     return 0;
 
   code = bs_file_walk_shard (fd, name, cancellable, add_present, search);
@@ -55,7 +92,7 @@ look_at_shard (Search *search,
     return code;
 
   bs_file_shard_set_add (&search->listed, shard);
-  bs_file_directory_set_seen (search->directory, shard, &status);
+  set_seen (search->directory, shard, &status);
 
   return 0;
 }

@@ -145,6 +145,10 @@ bs_backing_store_constructed (GObject *object)
 
   G_OBJECT_CLASS (bs_backing_store_parent_class)->constructed (object);
 
+  /* A script may make one without a backing. */
+  if (self->backing == NULL)
+    self->state = BS_STATE_CLOSED;
+
   if (self->main_context != NULL)
     {
       self->backing_executor = bs_executor_new_in_context (self->main_context);
