@@ -549,7 +549,59 @@ test_in_commit (Case *self, gconstpointer data)
   g_assert_error (in_commit.error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
   g_clear_error (&in_commit.error);
   g_clear_object (&save);
-  run_until (in_commit.untracked || bs_tracked_path_get_closed (self->tracked));
+  run_until (in_commit.untracked);
+}
+
+typedef struct
+{
+  Case *self;
+  GThread *thread;
+  const char *names[3];
+  guint32 seed;
+} Tracker;
+
+static gpointer
+track_and_let_go (gpointer data)
+{
+  Tracker *tracker = data;
+  BsBackingStore *store = tracker->self->store;
+  g_autoptr (GRand) rand = g_rand_new_with_seed (tracker->seed);
+
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autoptr (BsTrackedPath) tracked = track (tracker->self, tracker->names[g_rand_int_range (rand, 0, 3)]);
+      g_autoptr (GError) error = NULL;
+
+      g_assert_cmpuint (bs_tracked_path_get_n_keys (tracked), ==, 1);
+      if (g_rand_boolean (rand))
+        continue;
+      /* Another thread may have untracked it. */
+      if (!bs_backing_store_sync (store, tracked, NULL, &error))
+        g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+      g_clear_error (&error);
+      if (!bs_backing_store_untrack_path (store, tracked, NULL, &error))
+        g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+    }
+
+  return NULL;
+}
+
+/* Threads track, untrack and let go of one directory by three names. */
+static void
+test_threads (Case *self, gconstpointer data)
+{
+  g_autofree char *linked = get_linked_name (self);
+  Tracker trackers[4];
+
+  g_clear_object (&self->tracked);
+  g_assert_cmpint (symlink (self->files.path_name, self->aside), ==, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (trackers); i++)
+    {
+      trackers[i] = (Tracker) { self, NULL, { self->files.path_name, linked, self->aside }, g_test_rand_int () };
+      trackers[i].thread = g_thread_new ("tracker", track_and_let_go, &trackers[i]);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (trackers); i++)
+    g_thread_join (trackers[i].thread);
 }
 
 int
@@ -578,6 +630,8 @@ main (int argc, char *argv[])
               test_during_release, end);
   g_test_add ("/tracked-path/untrack-fails", Case, NULL, begin, test_untrack_fails, end);
   g_test_add ("/tracked-path/in-commit", Case, NULL, begin, test_in_commit, end);
+
+  g_test_add ("/tracked-path/threads", Case, NULL, begin, test_threads, end);
 
   return g_test_run ();
 }

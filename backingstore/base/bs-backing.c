@@ -541,11 +541,15 @@ bs_backing_invoke_open_path (BsBacking *self,
                              GCancellable *cancellable,
                              GError **error)
 {
-  const BsKeyBackingFuncs *key_funcs = get_key_funcs (BS_BACKING_GET_IFACE (self));
   const Call call = { self, BS_OPERATION_SANITIZE_PATH, file, NULL };
+  const BsKeyBackingFuncs *key_funcs;
   GError *local = NULL;
   GFile *path;
 
+  /* A script may make a store without a backing. */
+  g_return_val_if_fail (BS_IS_BACKING (self), NULL);
+
+  key_funcs = get_key_funcs (BS_BACKING_GET_IFACE (self));
   *writable = TRUE;
   if (!call_begin (&call, TRUE, cancellable, error))
     return NULL;
