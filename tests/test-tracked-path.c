@@ -569,7 +569,8 @@ track_and_let_go (gpointer data)
 
   for (guint i = 0; i < 200; i++)
     {
-      g_autoptr (BsTrackedPath) tracked = track (tracker->self, tracker->names[g_rand_int_range (rand, 0, 3)]);
+      g_autoptr (BsTrackedPath) tracked =
+        track (tracker->self, tracker->names[g_rand_int_range (rand, 0, 3)]);
       g_autoptr (GError) error = NULL;
 
       g_assert_cmpuint (bs_tracked_path_get_n_keys (tracked), ==, 1);
@@ -597,7 +598,8 @@ test_threads (Case *self, gconstpointer data)
   g_assert_cmpint (symlink (self->files.path_name, self->aside), ==, 0);
   for (guint i = 0; i < G_N_ELEMENTS (trackers); i++)
     {
-      trackers[i] = (Tracker) { self, NULL, { self->files.path_name, linked, self->aside }, g_test_rand_int () };
+      trackers[i] =
+        (Tracker){ self, NULL, { self->files.path_name, linked, self->aside }, g_test_rand_int () };
       trackers[i].thread = g_thread_new ("tracker", track_and_let_go, &trackers[i]);
     }
   for (guint i = 0; i < G_N_ELEMENTS (trackers); i++)
