@@ -111,23 +111,17 @@ is_on_key (const BsRequest *request)
   return request->kind <= BS_KIND_LAST_ON_KEY;
 }
 
-static guint
-get_stripe (const BsRequest *request)
-{
-  return is_on_key (request) ? bs_shard_index (bs_key_hash (bs_request_get_key (request))) : 0;
-}
-
 void
 bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
 {
   gboolean counted = request->kind != BS_KIND_CLOSE;
-  guint stripe = get_stripe (request);
+  guint stripe = 0;
   BsStoreOperation *operation;
   GError *error = bs_admission_check_fork (store, request);
 
   counted = counted && error == NULL;
   if (counted)
-    bs_task_count_begin (store->count, stripe);
+    stripe = bs_task_count_begin (store->count);
   if (error == NULL && !request->internal)
     error = bs_admission_check (store, request, waiter);
   if (error != NULL)
@@ -157,7 +151,7 @@ ask_on_stack (BsBackingStore *store,
               const BsDelivery *delivery,
               GError **error)
 {
-  guint stripe = get_stripe (request);
+  guint stripe = 0;
   GError *refusal = bs_admission_check_fork (store, request);
   gboolean counted = refusal == NULL;
   BsKeyOperation operation;
@@ -166,7 +160,7 @@ ask_on_stack (BsBackingStore *store,
 
   bs_waiter_init_on_stack (&waiter, store->backing_executor, delivery);
   if (counted)
-    bs_task_count_begin (store->count, stripe);
+    stripe = bs_task_count_begin (store->count);
   if (refusal == NULL && !request->internal)
     refusal = bs_admission_check (store, request, &waiter);
   waiter.answered_here = refusal != NULL;

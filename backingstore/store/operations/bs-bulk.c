@@ -645,6 +645,6 @@ bs_bulk_drop_tokens (BsBackingStore *store, BsToken **tokens, gsize n_tokens)
   operation->unattended = TRUE;
   operation->counted = TRUE;
   operation->state = BS_OPERATION_READY;
-  bs_task_count_begin (store->count, 0);
+  operation->stripe = bs_task_count_begin (store->count);
   bs_store_operation_submit (operation);
 }

@@ -587,9 +587,8 @@ bs_key_operation_settle_token (BsBackingStore *store,
   key_operation_init (self, store, BS_KIND_DELETE, &token->key, hash, NULL, G_PRIORITY_LOW);
   self->operation.unattended = TRUE;
   self->operation.counted = TRUE;
-  self->operation.stripe = bs_shard_index (hash);
   self->token = token;
-  bs_task_count_begin (store->count, self->operation.stripe);
+  self->operation.stripe = bs_task_count_begin (store->count);
   bs_key_queue_append (self, NULL);
   bs_deferred_add_ready (deferred, &self->operation);
 }

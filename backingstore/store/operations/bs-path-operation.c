@@ -739,7 +739,7 @@ bs_path_operation_release (BsBackingStore *store, BsPath *path)
   self = path_operation_new (store, bs_path_ref (path), BS_KIND_RELEASE, NULL, G_PRIORITY_DEFAULT);
   operation = &self->operation;
   operation->counted = TRUE;
-  bs_task_count_begin (store->count, 0);
+  operation->stripe = bs_task_count_begin (store->count);
 
   g_mutex_lock (&path->mutex);
   if (g_atomic_int_get (&store->state) == BS_STATE_CLOSED)

@@ -19,12 +19,12 @@ free_data (const BsDelivery *delivery)
 
 /* Counts until bs_task_count_end() where it is TRUE; else the waiter is answered. */
 static gboolean
-admit (BsBackingStore *store, BsToken *token, BsWaiter *waiter)
+admit (BsBackingStore *store, BsToken *token, BsWaiter *waiter, guint *stripe)
 {
   BsRequest request = { .kind = BS_KIND_READ, .token = token };
   GError *error;
 
-  bs_task_count_begin (store->count, 0);
+  *stripe = bs_task_count_begin (store->count);
   error = bs_admission_check (store, &request, waiter);
   if (error == NULL)
     {
@@ -32,7 +32,7 @@ admit (BsBackingStore *store, BsToken *token, BsWaiter *waiter)
       return TRUE;
     }
 
-  bs_task_count_end (store->count, 0);
+  bs_task_count_end (store->count, *stripe);
   bs_waiter_answer (waiter, NULL, error);
   return FALSE;
 }
@@ -57,8 +57,9 @@ bs_write_and_read_blocking (BsBackingStore *store,
   BsWaiter *waiter = bs_waiter_new_blocking (store->backing_executor, cancellable, read);
   BsRequest write = { .kind = BS_KIND_WRITE, .internal = TRUE, .token = token, .content = content };
   GError *write_error = NULL;
+  guint stripe;
 
-  if (!admit (store, token, waiter))
+  if (!admit (store, token, waiter, &stripe))
     {
       free_data (written);
       return bs_waiter_wait (waiter, error);
@@ -69,7 +70,7 @@ bs_write_and_read_blocking (BsBackingStore *store,
     ask_read (store, token, waiter);
   else
     bs_waiter_answer (waiter, NULL, write_error);
-  bs_task_count_end (store->count, 0);
+  bs_task_count_end (store->count, stripe);
 
   return bs_waiter_wait (waiter, error);
 }
@@ -120,8 +121,9 @@ bs_write_and_read_async (BsBackingStore *store,
   BsWaiter *waiter = bs_waiter_new_async (task, read);
   BsRequest write = { .kind = BS_KIND_WRITE, .internal = TRUE, .token = token, .content = content };
   WaitingRead *waiting;
+  guint stripe;
 
-  if (!admit (store, token, waiter))
+  if (!admit (store, token, waiter, &stripe))
     {
       free_data (written);
       bs_waiter_unref (waiter);
@@ -137,5 +139,5 @@ bs_write_and_read_async (BsBackingStore *store,
                         &(BsDelivery){
                           .func = write_done, .data = waiting, .data_free = waiting_read_free },
                         waiter->priority, waiter->cancellable);
-  bs_task_count_end (store->count, 0);
+  bs_task_count_end (store->count, stripe);
 }

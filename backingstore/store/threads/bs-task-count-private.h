@@ -38,7 +38,8 @@ void     bs_task_count_init    (BsTaskCount *count, GObject *owner, void (*chang
 void     bs_task_count_clear   (BsTaskCount *count);
 
 /* No lock held at the end: it may answer waiters. */
-void     bs_task_count_begin   (BsTaskCount *count, guint stripe);
+/* Returns the stripe, for the end. */
+guint    bs_task_count_begin   (BsTaskCount *count);
 void     bs_task_count_end     (BsTaskCount *count, guint stripe);
 
 /* One wait more, or fewer. A wait asks bs_task_count_is_idle() once more after this. */

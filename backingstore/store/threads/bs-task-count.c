@@ -39,17 +39,31 @@ note_changed (BsTaskCount *count)
     count->changed (count->owner);
 }
 
-void
-bs_task_count_begin (BsTaskCount *count, guint stripe)
+/* The stacks of threads stand apart: their addresses tell threads apart, cheaply, so
+ * that each mostly has a stripe of its own. */
+static guint
+pick_stripe (void)
 {
-  __atomic_fetch_add (&count->stripes[stripe % BS_TASK_COUNT_STRIPES].n_begun, 1, __ATOMIC_SEQ_CST);
+  guint64 address = (guintptr) __builtin_frame_address (0) >> 20;
+
+  return (address * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15) >> 32) % BS_TASK_COUNT_STRIPES;
+}
+
+guint
+bs_task_count_begin (BsTaskCount *count)
+{
+  guint stripe = pick_stripe ();
+
+  __atomic_fetch_add (&count->stripes[stripe].n_begun, 1, __ATOMIC_SEQ_CST);
   note_changed (count);
+
+  return stripe;
 }
 
 void
 bs_task_count_end (BsTaskCount *count, guint stripe)
 {
-  __atomic_fetch_add (&count->stripes[stripe % BS_TASK_COUNT_STRIPES].n_ended, 1, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add (&count->stripes[stripe].n_ended, 1, __ATOMIC_SEQ_CST);
   note_changed (count);
   if (g_atomic_int_get (&count->n_awaiting) > 0)
     count->idle (count->owner);
