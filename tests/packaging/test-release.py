@@ -23,6 +23,26 @@ class NewsTest(unittest.TestCase):
         self.assertEqual(newest, project_version())
 
 
+class LicenceTest(unittest.TestCase):
+    SUFFIXES = {'.build', '.c', '.h', '.in', '.js', '.py', '.rs', '.toml', '.vala'}
+
+    def test_sources(self):
+        """Each source file says under which licence it is, and whose."""
+        without = []
+        n_files = 0
+        for folder in 'backingstore', 'docs', 'tests':
+            for path in (TOP / folder).rglob('*'):
+                if path.suffix not in self.SUFFIXES or not path.is_file():
+                    continue
+                with open(path, encoding='utf-8') as file:
+                    head = ''.join(line for line, _ in zip(file, range(6)))
+                n_files += 1
+                if not ('SPDX-License-Identifier: LGPL-2.1-or-later' in head and 'SPDX-FileCopyrightText: ' in head):
+                    without.append(str(path.relative_to(TOP)))
+        self.assertGreater(n_files, 200)
+        self.assertEqual(without, [])
+
+
 class ManifestTest(unittest.TestCase):
     def setUp(self):
         self.manifest = json.loads(MANIFEST.read_text())
