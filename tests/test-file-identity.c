@@ -292,7 +292,7 @@ test_writable_by_name (Fixture *fixture, gconstpointer data)
   persist_at (fixture, path, fixture->key);
   g_assert_true (bs_backing_release_path (fixture->backing, path, NULL, NULL));
   g_clear_object (&path);
-  g_assert_cmpint (mount ("none", mount_get_path (bound), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY,
+  g_assert_cmpint (mount ("none", mount_get_path (bound), "none", MS_BIND | MS_REMOUNT | MS_RDONLY,
                           NULL),
                    ==, 0);
 

@@ -339,7 +339,7 @@ test_read_only (Case *self, gconstpointer data)
   save_ok (self, tracked, self->item);
   g_assert_true (bs_backing_store_untrack_path (self->store, tracked, NULL, NULL));
   g_clear_object (&tracked);
-  g_assert_cmpint (mount ("none", mount_get_path (bound), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY,
+  g_assert_cmpint (mount ("none", mount_get_path (bound), "none", MS_BIND | MS_REMOUNT | MS_RDONLY,
                           NULL),
                    ==, 0);
 
