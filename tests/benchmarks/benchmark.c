@@ -9,9 +9,9 @@
 #include <time.h>
 
 gboolean benchmark_smoke;
+gboolean benchmark_large;
 guint benchmark_rounds = 7;
 
-static gboolean large;
 static int only_keys;
 static char *directory;
 
@@ -24,7 +24,7 @@ benchmark_init (int *argc, char ***argv, const char *summary)
   const GOptionEntry entries[] = {
     { "smoke", 0, 0, G_OPTION_ARG_NONE, &benchmark_smoke, "Only show that it works", NULL },
     { "rounds", 0, 0, G_OPTION_ARG_INT, &rounds, "How many rounds", "N" },
-    { "large", 0, 0, G_OPTION_ARG_NONE, &large, "Ten million keys too", NULL },
+    { "large", 0, 0, G_OPTION_ARG_NONE, &benchmark_large, "Ten million keys too", NULL },
     { "keys", 0, 0, G_OPTION_ARG_INT, &only_keys, "With so many keys instead", "N" },
     { "directory", 0, 0, G_OPTION_ARG_FILENAME, &directory, "Where files are made", "DIRECTORY" },
     { NULL }
@@ -53,7 +53,7 @@ benchmark_each_size (void (*measure) (guint n_keys), guint smallest, guint smoke
   if (smallest < 1000000)
     measure (smallest);
   measure (1000000);
-  if (large)
+  if (benchmark_large)
     measure (10000000);
 }
 

@@ -10,6 +10,7 @@ G_BEGIN_DECLS
  * medians. A benchmark prints figures and asserts none. */
 
 extern gboolean benchmark_smoke;     /* --smoke: only show that it works */
+extern gboolean benchmark_large;     /* --large: what takes minutes too */
 extern guint benchmark_rounds;       /* --rounds N */
 
 void     benchmark_init          (int *argc, char ***argv, const char *summary);
