@@ -37,7 +37,9 @@ void     series_clear            (Series *series);
 void     series_add              (Series *series, double sample);
 double   series_get_median       (Series *series);
 double   series_get_quantile     (Series *series, double quantile);
-/* "name: median (min to max) unit", and against `floor`, where given, the ratio of
+/* With --figures: a tab, the name, the unit and each sample, with tabs between them; a line
+ * without a tab before it is the heading of those that follow. Else
+ * "name: median (min to max) unit", and against `floor`, where given, the ratio of
  * the medians and the lowest and highest ratio of a round. */
 void     series_print            (Series *series, Series *floor, const char *unit);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
-/* GEGL with its buffers on a pool, beside GEGL alone with its own swap, which is the
- * floor: the same work in the same cache, each in a process of its own that is timed as
- * a whole. The budget of the pool is a tenth of the cache, as much as GEGL's own swap
+/* GEGL with its buffers on a pool, beside GEGL alone with its own swap, compressed as it
+ * is by default, and not: the same work in the same cache, each in a process of its own
+ * that is timed as a whole. The budget of the pool is a tenth of the cache, as much as GEGL's own swap
  * keeps waiting to be written. Exit is what the process takes once its work is done. */
 
 #include "../../benchmarks/benchmark.h"
@@ -21,8 +21,16 @@ typedef struct
   Workload workload;
   int size;
   guint64 cache_size;
-  gboolean on_pool;
+  int mode;
 } Work;
+
+enum
+{
+  COMPRESSED,
+  PLAIN,
+  ON_POOL,
+  N_MODES,
+};
 
 enum
 {
@@ -34,8 +42,10 @@ enum
 };
 
 static const char *const figure_units[N_FIGURES] = { "s", "s", "s", "MiB" };
-static const char *const figure_names[2][N_FIGURES] = {
-  { "floor, processor", "floor, wall", "floor, exit", "floor, peak resident" },
+static const char *const figure_names[N_MODES][N_FIGURES] = {
+  { "GEGL, processor", "GEGL, wall", "GEGL, exit", "GEGL, peak resident" },
+  { "GEGL uncompressed, processor", "GEGL uncompressed, wall", "GEGL uncompressed, exit",
+    "GEGL uncompressed, peak resident" },
   { "ours, processor", "ours, wall", "ours, exit", "ours, peak resident" },
 };
 
@@ -50,7 +60,9 @@ run_work (const Work *work)
   GPtrArray *buffers;
 
   workload_init (work->directory, work->cache_size);
-  if (work->on_pool)
+  if (work->mode == PLAIN)
+    g_object_set (gegl_config (), "swap-compression", "none", NULL);
+  else if (work->mode == ON_POOL)
     {
       g_autoptr (BsFileBacking) backing = bs_file_backing_new (file);
 
@@ -75,7 +87,7 @@ time_process (const Work *work, Series *series)
   g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
   g_autofree char *command =
     g_strdup_printf ("exec '%s' --work '%s' %d %d %" G_GUINT64_FORMAT " %d", self, work->directory,
-                     work->workload, work->size, work->cache_size, work->on_pool);
+                     work->workload, work->size, work->cache_size, work->mode);
   g_auto (GStrv) arguments = g_strsplit ("/bin/sh\n-c", "\n", 0);
   g_autoptr (GError) error = NULL;
   char *argv[] = { arguments[0], arguments[1], command, NULL };
@@ -108,37 +120,36 @@ static void
 measure (Workload workload, int size, guint64 cache_size)
 {
   Work work = { .workload = workload, .size = size, .cache_size = cache_size };
-  Series series[2][N_FIGURES];
+  Series series[N_MODES][N_FIGURES];
 
-  for (guint i = 0; i < 2; i++)
+  for (guint i = 0; i < N_MODES; i++)
     for (guint j = 0; j < N_FIGURES; j++)
       series_init (&series[i][j], figure_names[i][j]);
 
   for (guint round = 0; round < benchmark_rounds; round++)
     {
-      guint64 sums[2];
+      guint64 sums[N_MODES];
 
-      for (guint i = 0; i < 2; i++)
+      for (guint i = 0; i < N_MODES; i++)
         {
           g_autofree char *directory = benchmark_make_directory ();
 
           work.directory = directory;
-          work.on_pool = i == 1;
+          work.mode = i;
           sums[i] = time_process (&work, series[i]);
           benchmark_remove_directory (directory);
         }
-      if (sums[0] != sums[1])
+      if (sums[0] != sums[PLAIN] || sums[0] != sums[ON_POOL])
         g_error ("The pixels differ");
     }
 
   g_print ("GEGL, %d x %d pixels, cache %" G_GUINT64_FORMAT " MiB\n", size, size, cache_size >> 20);
   for (guint j = 0; j < N_FIGURES; j++)
-    {
-      series_print (&series[0][j], NULL, figure_units[j]);
-      series_print (&series[1][j], &series[0][j], figure_units[j]);
-      series_clear (&series[0][j]);
-      series_clear (&series[1][j]);
-    }
+    for (guint i = 0; i < N_MODES; i++)
+      series_print (&series[i][j], i > 0 ? &series[0][j] : NULL, figure_units[j]);
+  for (guint i = 0; i < N_MODES; i++)
+    for (guint j = 0; j < N_FIGURES; j++)
+      series_clear (&series[i][j]);
 }
 
 int
@@ -150,7 +161,7 @@ main (int argc, char **argv)
                           .workload = atoi (argv[3]),
                           .size = atoi (argv[4]),
                           .cache_size = g_ascii_strtoull (argv[5], NULL, 10),
-                          .on_pool = atoi (argv[6]) };
+                          .mode = atoi (argv[6]) };
 
       return run_work (&work);
     }

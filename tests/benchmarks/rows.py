@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
+"""Which benchmark prints which row, beside what it is to be seen, and the goals."""
+
+from dataclasses import dataclass
+
+THOUSANDS, MILLION, TEN_MILLION = 10_000, 1_000_000, 10_000_000
+GROWN = (THOUSANDS, MILLION, TEN_MILLION)
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a benchmark is run; one that is not built is passed over."""
+    keys: tuple = (None,)    # --keys for each run; more than a million with --large alone
+    where: str = ''          # which directory files are made in: disk or memory
+    peer: bool = False       # peer/ does the same work
+    large: bool = False      # takes --large
+    folder: str = 'benchmarks'
+
+
+PROGRAMS = {
+    'files': Program(where='disk', peer=True),
+    'manager': Program(keys=GROWN, peer=True),
+    'round-trip': Program(),
+    'bulk': Program(keys=GROWN, peer=True),
+    'hit': Program(keys=GROWN),
+    'track': Program(keys=(THOUSANDS, MILLION), where='memory', peer=True),
+    'memory': Program(keys=(MILLION, TEN_MILLION)),
+    'sync': Program(where='disk'),
+    'stall': Program(),
+    'save': Program(keys=(THOUSANDS,), where='disk'),
+    'pressure': Program(),
+    'gegl': Program(where='disk', large=True, folder='clients/gegl'),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of figures. Names are those of series, below a heading that the program prints."""
+    number: str
+    work: str
+    program: str
+    heading: str              # a regular expression, from its beginning
+    ours: str
+    floor: str = None
+    goal: float = None        # times the floor, at most
+    limit: float = None       # in the unit of the series, at most
+    other: str = None         # beside which ours stands: a series of the crate, or of the program itself
+    other_name: str = 'crate'
+    other_goal: float = None  # times that, at most
+    other_heading: str = None
+    beside: str = None        # the series of ours that stands there, where it is not the same
+    keys: int = None
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The cost of a key with more keys, divided by that with fewest."""
+    work: str
+    program: str
+    heading: str
+    ours: str
+    floor: str = None
+    other: str = None
+    goal: float = 2
+
+
+def file_rows():
+    backing, items, floor, peer = (name + ', processor' for name in (
+        'ours, the backing', 'ours, items of a pool', 'floor', 'peer'))
+    for step in 'write', 'load', 'register', 'persist', 'delete_persisted':
+        # The crate's load of something in memory is none: both read, and nothing leaves.
+        reads = step == 'load'
+        yield Row('1', f'{step}, 4 KiB', 'files', f'{step}, 4 KiB', backing, floor, 1.15, None, peer,
+                  other_goal=0.9, other_heading='load without eviction, 4 KiB' if reads else None,
+                  beside=None if reads else items)
+    yield Row('1b', 'load that evicts, 4 KiB', 'files', 'load, 4 KiB', items, floor, 1.4, None, peer, other_goal=0.5)
+    yield Row('1b', 'drop, until the scratch is gone', 'files', 'drop, until', items, floor, 1.5, None, peer, other_goal=0.5)
+    # Small sizes are those of --smoke.
+    for size, name in ('1024|100', '1 MiB'), ('65536|1024', '64 MiB'):
+        for step, goal, peer_step in ('write', 1.05, 'write'), ('load and drop', 0.5, 'load'), ('load, all held', 0.5, None):
+            yield Row('2', f'{step}, {name}', 'files', f'{step}, ({size}) KiB', backing, floor, goal,
+                      other=peer if peer_step else None, other_goal=0.5, other_heading=f'{peer_step}, ({size}) KiB')
+
+
+def gegl_rows():
+    for size, cache in (1536, '8 MiB'), (12000, '256 MiB'):
+        for name, beside in ('GEGL', 'GEGL'), ('GEGL uncompressed', 'GEGL plain'):
+            for figure, goal in ('processor', 1.05), ('wall', 1.0), ('exit', 1.0), ('peak resident', 1.1):
+                yield Row('15', f'{size}², cache {cache}, {figure}', 'gegl', rf'GEGL, ({size}|384) x', f'ours, {figure}',
+                          other=f'{name}, {figure}', other_name=beside, other_goal=goal)
+
+
+BULK = 'ours, a backing with functions for many'
+
+ROWS = [
+    *file_rows(),
+    Row('3', 'persist and delete, the pair', 'manager', 'persist and', 'ours, in the order of insertion',
+        'floor, in the order of insertion', limit=300, other='peer, in the order of insertion', keys=THOUSANDS),
+    Row('3', 'persist and delete, the pair', 'manager', 'persist and', 'ours, in the order of insertion',
+        'floor, in the order of insertion', limit=400, other='peer, in the order of insertion', other_goal=1.5, keys=MILLION),
+    Row('4', 'a round trip, 64 in flight', 'round-trip', 'round trip', 'ours, delete_persisted_async',
+        'floor, a bare GTask', 1.25),
+    Row('5', 'register_all, a key', 'bulk', 'register_all', BULK, 'floor', limit=150, other='peer', other_goal=0.2, keys=MILLION),
+    Row('5', 'dropping them all, a key', 'bulk', 'dropping', BULK, 'floor', limit=150, other='peer', other_goal=0.2, keys=MILLION),
+    Row('5', 'items dropped one by one', 'bulk', 'dropping', 'ours, items dropped one by one', 'floor', limit=300,
+        other='peer', keys=MILLION),
+    Row('5', 'delete after a save, a key', 'bulk', 'delete', BULK, 'floor', limit=150, other='peer', other_goal=0.2, keys=MILLION),
+    Row('6', 'a hit', 'hit', 'hit', 'ours, one thread, processor', 'floor, one thread, processor', limit=50, keys=THOUSANDS),
+    Row('6', 'a hit, two threads, each', 'hit', 'hit', 'ours, two threads, each, processor',
+        'floor, two threads, each, processor', limit=60, keys=THOUSANDS),
+    Row('7', 'track_path, a blob', 'track', 'track_path', 'ours, processor', 'floor, processor', 1.3, None,
+        'peer, processor', other_goal=0.5, keys=MILLION),
+    Row('8', 'memory of a tracked key', 'memory', 'memory', 'a tracked key', limit=24, keys=MILLION),
+    Row('8', 'memory of an item not in memory', 'memory', 'memory', 'an item of register', limit=200, keys=MILLION),
+    Row('8', 'memory of an item, evicted', 'memory', 'memory', 'an item of insert, evicted', limit=200, keys=MILLION),
+    Row('9', 'sync after one persist', 'sync', 'sync after', 'ours', 'floor', 2),
+    Row('10', 'one key stuck: others delayed', 'stall', '(10000|2500) other', 'beyond the unstalled p99 (1 is none)', limit=1),
+    Row('13', 'save of 10,000 new', 'save', 'a save of \\d+ new', 'ours, blocking', 'floor, bare C', 1.3),
+    Row('13', 'save of one changed in 10,000', 'save', 'a save of one', 'ours, blocking', 'floor, bare C', 1.5),
+    Row('14', 'producer faster than the disk: peak', 'pressure', 'awaits a trim after every 1$', 'peak memory-use', limit=18),
+    *gegl_rows(),
+]
+
+GROWTHS = [
+    Growth('persist and delete, the pair', 'manager', 'persist and', 'ours, in the order of insertion',
+           'floor, in the order of insertion', 'peer, in the order of insertion'),
+    Growth('register_all, a key', 'bulk', 'register_all', BULK, 'floor', 'peer'),
+    Growth('dropping them all, a key', 'bulk', 'dropping', BULK, 'floor', 'peer'),
+    Growth('delete after a save, a key', 'bulk', 'delete', BULK, 'floor', 'peer'),
+    Growth('a hit', 'hit', 'hit', 'ours, one thread, processor', 'floor, one thread, processor'),
+    Growth('track_path, a blob', 'track', 'track_path', 'ours, processor', 'floor, processor', 'peer, processor'),
+]
