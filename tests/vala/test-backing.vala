@@ -112,6 +112,7 @@ class RootedBacking : GLib.Object, Bs.Backing {
     TableBacking inner = new TableBacking ();
     GLib.Bytes? root = null;
     public uint n_bulk_calls = 0;
+    public int n_direct_calls = 0;
     public bool closed = false;
 
     public bool write (string key, GLib.Bytes bytes, GLib.Cancellable? cancellable = null) throws GLib.Error {
@@ -151,6 +152,11 @@ class RootedBacking : GLib.Object, Bs.Backing {
         foreach (unowned string key in keys.list_keys ())
             inner.delete_persisted (path, key, cancellable);
         return true;
+    }
+
+    public bool persist_bytes (GLib.File path, string key, GLib.Bytes bytes, GLib.Cancellable? cancellable = null) throws GLib.Error {
+        GLib.AtomicInt.inc (ref n_direct_calls);
+        return inner.write (key, bytes, cancellable) && inner.persist (path, key, cancellable);
     }
 
     public bool write_root (GLib.File path, GLib.Bytes bytes, GLib.Cancellable? cancellable = null) throws GLib.Error {
@@ -221,6 +227,7 @@ async void optional () throws GLib.Error {
     var backing = new RootedBacking ();
     yield main_job (backing, false);
     assert (backing.n_bulk_calls > 0);
+    assert (backing.n_direct_calls == N_ITEMS);
     assert (backing.closed);
 
     var store = new Bs.BackingStore (backing);
@@ -305,6 +312,9 @@ void test_wrappers () {
         assert (backing.close ());
         assert (backing.release_path (kept ()));
         assert (backing.verify_persisted (kept (), Bs.key_generate ()));
+        var key = Bs.key_generate ();
+        assert (backing.persist_bytes (kept (), key, bytes ("content")));
+        assert (text (backing.read (key)) == "content");
     } catch (GLib.Error e) {
         assert_not_reached ();
     }

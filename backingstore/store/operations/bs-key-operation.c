@@ -322,11 +322,20 @@ bs_key_operation_call (BsKeyOperation *self, GCancellable *cancellable, GError *
   return bytes;
 }
 
-/* Writes the content if it is not in primary storage yet. */
+/* A content that is in memory only needs one call, where the backing has one for it. */
 static gboolean
-write_first (BsKeyOperation *self, GError **error)
+persists_bytes (BsKeyOperation *self, BsPrimary primary)
+{
+  return self->operation.kind == BS_KIND_PERSIST && primary == BS_PRIMARY_ABSENT &&
+         bs_backing_implements (self->operation.store->backing, BS_OPERATION_PERSIST_BYTES);
+}
+
+/* Writes the content if it is not in primary storage yet, or persists it in one step. */
+static gboolean
+write_first (BsKeyOperation *self, gboolean *persisted, GError **error)
 {
   GCancellable *cancellable = self->operation.cancellable;
+  BsBacking *backing = self->operation.store->backing;
   g_autoptr (GBytes) bytes = NULL;
   BsCallScope scope;
   BsPrimary primary;
@@ -342,7 +351,11 @@ write_first (BsKeyOperation *self, GError **error)
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
   bytes = bs_content_make_bytes (self->content, cancellable, error);
-  if (bytes != NULL)
+  *persisted = bytes != NULL && persists_bytes (self, primary);
+  if (*persisted)
+    self->written = bs_backing_invoke_persist_bytes (backing, get_file (self), &self->key, bytes,
+                                                     cancellable, error);
+  else if (bytes != NULL)
     self->written = call_write (self, bytes, primary, cancellable, error);
   bs_call_scope_pop (&scope);
 
@@ -351,6 +364,8 @@ write_first (BsKeyOperation *self, GError **error)
     return FALSE;
 
   note_write (self, *error);
+  if (*persisted && *error != NULL)
+    bs_paths_note_error (self->operation.tracked, *error);
   return *error == NULL;
 }
 
@@ -359,6 +374,7 @@ static gboolean
 execute (BsKeyOperation *self, GBytes **bytes, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
+  gboolean persisted = FALSE;
 
   if (self->need == BS_NEED_MISSING)
     *error = bs_key_queue_missing_error (operation->kind, &self->key,
@@ -366,8 +382,8 @@ execute (BsKeyOperation *self, GBytes **bytes, GError **error)
   if (self->need != BS_NEED_CALL)
     return FALSE;
   if (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST)
-    if (!write_first (self, error) || operation->kind == BS_KIND_WRITE)
-      return FALSE;
+    if (!write_first (self, &persisted, error) || persisted || operation->kind == BS_KIND_WRITE)
+      return persisted;
 
   *bytes = bs_key_operation_call (self, operation->cancellable, error);
   return TRUE;
