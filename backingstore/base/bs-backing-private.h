@@ -18,10 +18,12 @@ typedef struct
   gboolean (*delete_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 
   /* optional */
+  gboolean (*persist_bytes)    (BsBacking *self, GFile *path, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
   gboolean (*verify_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
   GFile *  (*open_path)        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error);
   gboolean (*check_path)       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
   gboolean (*find_missing)     (BsBacking *self, GFile *path, BsKeySet *expected, BsKeySet *missing, GCancellable *cancellable, GError **error);
+  BsBacking *(*peek_inner)     (BsBacking *self); /* of a backing that wraps another one */
 } BsKeyBackingFuncs;
 
 /* The public wrappers without the check of the key: they call the virtual function, turn
@@ -32,6 +34,7 @@ GBytes   *bs_backing_invoke_read             (BsBacking *self, const BsKey *key,
 gboolean  bs_backing_invoke_delete_key       (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_register_key     (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_persist          (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_persist_bytes    (BsBacking *self, GFile *path, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_delete_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 
@@ -50,7 +53,8 @@ gboolean  bs_backing_checks_paths            (BsBacking *self);
 /* Returns the name as in the API, with underscores: "delete_key". */
 const char *bs_operation_get_name            (BsOperation operation);
 
-/* Whether the type implements the virtual function itself. */
+/* Whether the type implements the virtual function itself. A backing that wraps another
+ * one persists bytes in one step where the inner backing does. */
 gboolean  bs_backing_implements              (BsBacking *self, BsOperation operation);
 
 G_END_DECLS

@@ -4,6 +4,8 @@
 
 #include <gio/gio.h>
 
+#include "bs-priority-queue-private.h"
+
 G_BEGIN_DECLS
 
 /* Runs ready operations: in a bounded number of threads, or in one main context.
@@ -14,12 +16,8 @@ typedef struct _BsExecutor BsExecutor;
 typedef struct _BsExecutorEntry BsExecutorEntry;
 struct _BsExecutorEntry
 {
+  BsPriorityEntry waiting;                /* first; under the executor's mutex */
   void (*run) (BsExecutorEntry *entry);   /* constant; gets the reference given to bs_executor_submit() */
-
-  /* under the executor's mutex */
-  guint index;                            /* in the heap, from 1; 0 where the entry is not queued */
-  int priority;
-  guint64 sequence;                       /* of submission, among equal priorities */
 };
 
 BsExecutor *bs_executor_new             (guint max_threads) G_GNUC_WARN_UNUSED_RESULT;

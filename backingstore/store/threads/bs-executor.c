@@ -11,8 +11,7 @@
  * boosted, or forgotten, while it waits, and a busy executor costs no wake-up for
  * each operation.
  *
- * Entries wait in a binary heap, ordered by priority and then by submission: any
- * number of priorities costs a logarithm. */
+ * Entries wait in a priority queue: any number of priorities costs a logarithm. */
 
 /* How often a runner looks again before it sleeps. */
 #define PATIENCE 16
@@ -31,8 +30,7 @@ struct _BsExecutor
   GCond cond; /* something is ready, or some waiter is done: only in a context */
 
   /* under the mutex */
-  GPtrArray *heap; /* of BsExecutorEntry, the root first */
-  guint64 n_submitted;
+  BsPriorityQueue queue; /* of BsExecutorEntry */
   guint n_runners;
   guint n_lingering; /* runners about to look again whether something is ready */
   guint n_claimed;   /* lingering runners that a submitted entry counts on */
@@ -43,92 +41,16 @@ struct _BsExecutor
 /* Much cheaper than a GPrivate, and nothing has to be freed with the thread. */
 static __thread BsExecutor *current_executor;
 
-static gboolean
-goes_before (const BsExecutorEntry *a, const BsExecutorEntry *b)
-{
-  return a->priority < b->priority || (a->priority == b->priority && a->sequence < b->sequence);
-}
-
-static void
-place (BsExecutor *executor, BsExecutorEntry *entry, guint index)
-{
-  executor->heap->pdata[index - 1] = entry;
-  entry->index = index;
-}
-
-static void
-sift_up (BsExecutor *executor, BsExecutorEntry *entry, guint index)
-{
-  while (index > 1)
-    {
-      BsExecutorEntry *parent = executor->heap->pdata[index / 2 - 1];
-
-      if (!goes_before (entry, parent))
-        break;
-      place (executor, parent, index);
-      index /= 2;
-    }
-  place (executor, entry, index);
-}
-
-static void
-sift_down (BsExecutor *executor, BsExecutorEntry *entry, guint index)
-{
-  guint n_entries = executor->heap->len;
-
-  for (guint child = index * 2; child <= n_entries; child = index * 2)
-    {
-      if (child < n_entries &&
-          goes_before (executor->heap->pdata[child], executor->heap->pdata[child - 1]))
-        child++;
-      if (!goes_before (executor->heap->pdata[child - 1], entry))
-        break;
-      place (executor, executor->heap->pdata[child - 1], index);
-      index = child;
-    }
-  place (executor, entry, index);
-}
-
-static void
-push (BsExecutor *executor, BsExecutorEntry *entry, int priority)
-{
-  entry->priority = priority;
-  entry->sequence = executor->n_submitted++;
-  g_ptr_array_add (executor->heap, entry);
-  sift_up (executor, entry, executor->heap->len);
-}
-
-static void
-take (BsExecutor *executor, BsExecutorEntry *entry)
-{
-  BsExecutorEntry *last = executor->heap->pdata[executor->heap->len - 1];
-  guint index = entry->index;
-
-  g_ptr_array_set_size (executor->heap, executor->heap->len - 1);
-  entry->index = 0;
-  if (last == entry)
-    return;
-
-  if (goes_before (last, entry))
-    sift_up (executor, last, index);
-  else
-    sift_down (executor, last, index);
-}
-
 static BsExecutorEntry *
 peek (BsExecutor *executor)
 {
-  return executor->heap->len > 0 ? executor->heap->pdata[0] : NULL;
+  return (BsExecutorEntry *) bs_priority_queue_peek (&executor->queue);
 }
 
 static BsExecutorEntry *
 pop (BsExecutor *executor)
 {
-  BsExecutorEntry *entry = peek (executor);
-
-  if (entry != NULL)
-    take (executor, entry);
-  return entry;
+  return (BsExecutorEntry *) bs_priority_queue_pop (&executor->queue);
 }
 
 /* Gives an entry a moment to become ready: sleeping and waking cost both sides more
@@ -230,7 +152,7 @@ executor_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_d
   next = peek (executor);
   g_source_set_ready_time (source, next != NULL ? 0 : -1);
   if (next != NULL)
-    g_source_set_priority (source, next->priority);
+    g_source_set_priority (source, next->waiting.priority);
   g_mutex_unlock (&executor->mutex);
 
   if (entry != NULL)
@@ -258,7 +180,7 @@ executor_new (void)
   g_atomic_ref_count_init (&executor->ref_count);
   g_mutex_init (&executor->mutex);
   g_cond_init (&executor->cond);
-  executor->heap = g_ptr_array_new ();
+  bs_priority_queue_init (&executor->queue);
   return executor;
 }
 
@@ -304,7 +226,7 @@ bs_executor_unref (BsExecutor *executor)
   if (executor->pool != NULL)
     g_thread_pool_free (executor->pool, FALSE, FALSE);
   g_clear_pointer (&executor->context, g_main_context_unref);
-  g_ptr_array_unref (executor->heap);
+  bs_priority_queue_clear (&executor->queue);
   g_mutex_clear (&executor->mutex);
   g_cond_clear (&executor->cond);
   g_free (executor);
@@ -372,14 +294,14 @@ void
 bs_executor_submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
   g_mutex_lock (&executor->mutex);
-  push (executor, entry, priority);
+  bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
   if (executor->pool != NULL)
     {
       submit_to_threads (executor);
     }
   else
     {
-      g_source_set_priority (executor->source, peek (executor)->priority);
+      g_source_set_priority (executor->source, peek (executor)->waiting.priority);
       g_source_set_ready_time (executor->source, 0);
       g_cond_broadcast (&executor->cond);
     }
@@ -390,12 +312,12 @@ void
 bs_executor_boost (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
   g_mutex_lock (&executor->mutex);
-  if (entry->index != 0 && entry->priority > priority)
+  if (entry->waiting.index != 0 && entry->waiting.priority > priority)
     {
-      take (executor, entry);
-      push (executor, entry, priority);
+      bs_priority_queue_take (&executor->queue, &entry->waiting);
+      bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
       if (executor->source != NULL)
-        g_source_set_priority (executor->source, peek (executor)->priority);
+        g_source_set_priority (executor->source, peek (executor)->waiting.priority);
     }
   g_mutex_unlock (&executor->mutex);
 }
@@ -406,9 +328,9 @@ bs_executor_forget (BsExecutor *executor, BsExecutorEntry *entry)
   gboolean queued;
 
   g_mutex_lock (&executor->mutex);
-  queued = entry->index != 0;
+  queued = entry->waiting.index != 0;
   if (queued)
-    take (executor, entry);
+    bs_priority_queue_take (&executor->queue, &entry->waiting);
   g_mutex_unlock (&executor->mutex);
 
   return queued;
