@@ -91,7 +91,7 @@ def draw_beside(ratios):
 
 
 def draw_panel(drawing, left, top, title, lines):
-    width, height = 220, 150
+    width, height = 205, 150
     keys = sorted({n for points in lines.values() for n, _ in points})
     scale = Scale([value for points in lines.values() for _, value in points], top + height, top)
     x_of = {n: left + width * (i + 0.5) / len(keys) for i, n in enumerate(keys)}
@@ -117,5 +117,5 @@ def draw_growth(panels):
         drawing.dot(400 + 90 * i, 16, COLOURS[name])
         drawing.text(408 + 90 * i, 20, name)
     for i, (title, lines) in enumerate(panels):
-        draw_panel(drawing, 45 + 265 * (i % 3), 65 + 210 * (i // 3), title, lines)
+        draw_panel(drawing, 60 + 262 * (i % 3), 65 + 210 * (i // 3), title, lines)
     return drawing.finish()
