@@ -3,8 +3,9 @@
 
 /* GEGL with its buffers on a pool, beside GEGL alone with its own swap, compressed as it
  * is by default, and not: the same work in the same cache, each in a process of its own
- * that is timed as a whole. The budget of the pool is a tenth of the cache, as much as GEGL's own swap
- * keeps waiting to be written. Exit is what the process takes once its work is done. */
+ * that is timed as a whole. As in GEGL's own swap, as much as a tenth
+ * of the cache waits to be written. Exit is the time of the process once its work is
+ * done. */
 
 #include "../../benchmarks/benchmark.h"
 #include "pool-tiles.h"
@@ -67,8 +68,8 @@ run_work (const Work *work)
       g_autoptr (BsFileBacking) backing = bs_file_backing_new (file);
 
       store = bs_backing_store_new (BS_BACKING (backing));
-      pool = bs_pool_new (store, work->cache_size / 10);
-      pool_tiles_set_pool (pool);
+      pool = bs_pool_new (store, 0);
+      pool_tiles_set_pool (pool, work->cache_size / 10);
     }
 
   buffers = workload_run (work->workload, work->size);

@@ -13,11 +13,13 @@
 typedef struct
 {
   BsPool *pool;
+  gsize max_waiting;
   GMutex mutex;
   GHashTable *items; /* of place to BsItem, or to NULL for a tile of zeros; under the mutex */
 } Tiles;
 
-static BsPool *current_pool; /* not owned; atomic */
+static BsPool *current_pool;      /* not owned; atomic */
+static gsize current_max_waiting; /* atomic */
 static void (*swap_constructed) (GObject *object);
 static GQuark tiles_quark;
 
@@ -122,14 +124,14 @@ is_zero (const guchar *data, gsize size)
 
 /* GEGL waits here for the disk, as it does for its own swap. */
 static void
-wait_for_room (BsPool *pool)
+wait_for_room (const Tiles *tiles)
 {
-  guint64 max_bytes = bs_pool_get_max_bytes (pool);
   g_autoptr (GError) error = NULL;
 
   /* A tile that cannot be written stays in memory, and is tried again later. */
-  if (bs_pool_get_memory_use (pool) > max_bytes && !bs_pool_trim (pool, max_bytes, NULL, &error))
-    g_debug ("The pool is over its budget: %s", error->message);
+  if (bs_pool_get_memory_use (tiles->pool) > tiles->max_waiting &&
+      !bs_pool_trim (tiles->pool, tiles->max_waiting, NULL, &error))
+    g_debug ("Tiles stay in memory: %s", error->message);
 }
 
 static gboolean
@@ -147,7 +149,7 @@ set_tile (GeglTileSource *source, gint64 place, GeglTile *tile)
     }
   else
     {
-      wait_for_room (tiles->pool);
+      wait_for_room (tiles);
       /* The duplicate shares the data, until GEGL writes into either. */
       bytes = g_bytes_new_with_free_func (data, size, unref_tile, gegl_tile_dup (tile));
       if (tiles_lookup (tiles, place, &item) && item != NULL)
@@ -237,6 +239,7 @@ tiles_constructed (GObject *object)
       Tiles *tiles = g_new0 (Tiles, 1);
 
       tiles->pool = g_object_ref (pool);
+      tiles->max_waiting = g_atomic_pointer_get (&current_max_waiting);
       g_mutex_init (&tiles->mutex);
       tiles->items = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, clear_item);
       g_object_set_qdata_full (object, tiles_quark, tiles, tiles_free);
@@ -266,7 +269,7 @@ replace_swap (void)
 }
 
 void
-pool_tiles_set_pool (BsPool *pool)
+pool_tiles_set_pool (BsPool *pool, gsize max_waiting)
 {
   static gsize is_replaced;
 
@@ -276,5 +279,6 @@ pool_tiles_set_pool (BsPool *pool)
       g_once_init_leave (&is_replaced, TRUE);
     }
 
+  g_atomic_pointer_set (&current_max_waiting, max_waiting);
   g_atomic_pointer_set (&current_pool, pool);
 }
