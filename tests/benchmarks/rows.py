@@ -45,6 +45,7 @@ class Row:
     floor: str = None
     goal: float = None        # times the floor, at most
     limit: float = None       # in the unit of the series, at most
+    least: float = None       # the same, at least
     other: str = None         # beside which ours stands: a series of the crate, or of the program itself
     other_name: str = 'crate'
     other_goal: float = None  # times that, at most
