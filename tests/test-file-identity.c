@@ -7,10 +7,26 @@
 #include "file-mount.h"
 
 #include "base/bs-backing-private.h"
+#include "base/bs-key-set-private.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static guint n_lists; /* atomic: how often a folder was listed */
+
+/* Stands before the C library's. */
+gssize
+getdents64 (int fd, void *buffer, size_t size)
+{
+  g_atomic_int_inc (&n_lists);
+
+  return syscall (SYS_getdents64, fd, buffer, size);
+}
 
 static GFile *
 open_named (Fixture *fixture, const char *name)
@@ -333,14 +349,28 @@ test_released (Fixture *fixture, gconstpointer data)
   assert_works (fixture, again);
 }
 
+static void
+expect_keys (gpointer data, const BsByteSet *first_bytes, BsKeyTable *expected)
+{
+  const BsKeyTable *keys = bs_key_set_get_table (data);
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  while (bs_key_table_iter_next (keys, &iter, &key))
+    {
+      if (bs_byte_set_contains (first_bytes, ((const guint8 *) key)[0]))
+        bs_key_table_add (expected, key, bs_key_hash (key));
+    }
+}
+
 static BsKeySet *
 find_missing (Fixture *fixture, GFile *path, BsKeySet *expected)
 {
   BsKeySet *missing = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (
-    bs_backing_invoke_find_missing (fixture->backing, path, expected, missing, NULL, &error));
+  g_assert_true (bs_backing_invoke_find_missing (fixture->backing, path, expect_keys, expected,
+                                                 bs_key_set_get_table (missing), NULL, &error));
   g_assert_no_error (error);
 
   return missing;
@@ -392,6 +422,37 @@ test_missing (Fixture *fixture, gconstpointer data)
   }
 }
 
+/* Tracking has listed each folder, long after its last change: later changes are found all
+ * the same, and a folder that has not changed is not listed again. */
+static void
+test_missing_after_tracking (Fixture *fixture, gconstpointer data)
+{
+  const struct timespec old[] = { { 0, UTIME_OMIT }, { 1, 0 } };
+  g_autoptr (GFile) path = open_named (fixture, fixture->path_name);
+  g_autoptr (BsKeySet) expected = bs_key_set_new ();
+  g_autoptr (BsKeySet) none = NULL;
+  g_autoptr (BsKeySet) missing = NULL;
+  g_autofree char *shard = get_shard_name (fixture->path_name, fixture->key);
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  write_blob (fixture, fixture->key);
+  persist_at (fixture, path, fixture->key);
+  g_assert_no_errno (utimensat (AT_FDCWD, shard, old, 0));
+  g_assert_true (bs_backing_sanitize_path (fixture->backing, path, expected, NULL, &error));
+  g_assert_no_error (error);
+
+  g_atomic_int_set (&n_lists, 0);
+  none = find_missing (fixture, path, expected);
+  g_assert_cmpuint (bs_key_set_get_n_keys (none), ==, 0);
+  g_assert_cmpuint (g_atomic_int_get (&n_lists), ==, 0);
+
+  g_assert_cmpint (g_unlink (blob), ==, 0);
+  missing = find_missing (fixture, path, expected);
+  g_assert_cmpuint (bs_key_set_get_n_keys (missing), ==, 1);
+  g_assert_cmpuint (g_atomic_int_get (&n_lists), >, 0);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -410,6 +471,7 @@ main (int argc, char *argv[])
     { "writable-by-name", test_writable_by_name },
     { "released", test_released },
     { "missing", test_missing },
+    { "missing-after-tracking", test_missing_after_tracking },
   };
 
   mount_init ();
