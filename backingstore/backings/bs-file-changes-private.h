@@ -98,6 +98,8 @@ void     bs_file_changes_clear      (BsFileChanges *self);
 
 /* Whether the mark stands for a blob that is added now. */
 gboolean bs_file_changes_is_marked  (BsFileChanges *self);
+/* Whether blobs have come into the shard folder, or gone, since the last sync. */
+gboolean bs_file_changes_is_changed (BsFileChanges *self, guint shard);
 /* Whether the blob's content may wait for the next sync. */
 gboolean bs_file_changes_is_linked  (BsFileChanges *self, const BsKey *key);
 

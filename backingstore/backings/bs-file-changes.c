@@ -254,6 +254,18 @@ bs_file_changes_is_linked (BsFileChanges *self, const BsKey *key)
   return linked;
 }
 
+gboolean
+bs_file_changes_is_changed (BsFileChanges *self, guint shard)
+{
+  gboolean changed;
+
+  g_mutex_lock (&self->mutex);
+  changed = self->pending.everything || bs_byte_set_contains (&self->pending.changed, shard);
+  g_mutex_unlock (&self->mutex);
+
+  return changed;
+}
+
 int
 bs_file_changes_begin (BsFileChanges *self, int fd)
 {

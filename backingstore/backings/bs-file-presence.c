@@ -63,13 +63,20 @@ static void
 find_changed (Search *search)
 {
   const BsFileShardTimes *seen = bs_file_directory_get_shard_times (search->directory);
+  BsFileChanges *changes = bs_file_directory_get_changes (search->directory);
   const BsFileShardTimes *now = &search->now;
 
   for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
     {
-      if (now->times[shard] == 0 || now->times[shard] != seen->times[shard] ||
-          now->inodes[shard] != seen->inodes[shard])
-        bs_byte_set_add (&search->changed, shard);
+      if (now->times[shard] != 0 && now->times[shard] == seen->times[shard] &&
+          now->inodes[shard] == seen->inodes[shard])
+        continue;
+
+      bs_byte_set_add (&search->changed, shard);
+      /* Missing keys come into the folder that has the name, not into one that had it. A sync
+       * of changes in that one has to fail yet. */
+      if (!bs_file_changes_is_changed (changes, shard))
+        bs_file_directory_has_moved (search->directory, shard);
     }
 }
 
