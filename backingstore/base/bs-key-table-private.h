@@ -6,6 +6,14 @@
 
 G_BEGIN_DECLS
 
+/* The result of a search. A place is -1 where there is none. */
+typedef struct
+{
+  BsKey key;
+  gint64 place;       /* of the key */
+  gint64 free_place;  /* where the key may go, unless it is there */
+} BsKeyTableFound;
+
 /* A compact set of keys: open addressing in groups of eight, the keys inline,
  * one control byte a key, and a byte of marks a key, beside it, where the table has
  * those. Not thread-safe; to be initialized.
@@ -23,6 +31,8 @@ typedef struct
   guint32 n_groups;
   guint8 shift;
   guint8 has_marks; /* 1 where it has: a group of control bytes is followed by one of marks */
+  guint8 knows_found;
+  BsKeyTableFound found;  /* with marks: by the last search, while knows_found */
 } BsKeyTable;
 
 typedef struct

@@ -210,6 +210,7 @@ static inline void
 set_n_keys (BsKeyTable *table, guint64 n_keys)
 {
   __atomic_store_n (&table->n_keys, n_keys, __ATOMIC_RELAXED);
+  table->knows_found = FALSE;
 }
 
 static void
@@ -218,6 +219,7 @@ set_memory (BsKeyTable *table, guint8 *control, BsKey *keys, guint32 n_groups)
   __atomic_store_n (&table->control, control, __ATOMIC_RELAXED);
   __atomic_store_n (&table->keys, keys, __ATOMIC_RELAXED);
   __atomic_store_n (&table->n_groups, n_groups, __ATOMIC_RELAXED);
+  table->knows_found = FALSE;
 }
 
 /* In place, so that a table never needs twice its memory: from the last group
@@ -390,24 +392,40 @@ bs_key_table_add (BsKeyTable *table, const BsKey *key, guint64 hash)
   return TRUE;
 }
 
+/* A key is often looked for twice in a row: before a call of the backing, and after. */
+static BsKeyTableFound *
+search_marked (BsKeyTable *table, const BsKey *key, guint64 hash)
+{
+  BsKeyTableFound *found = &table->found;
+
+  if (table->knows_found && bs_key_equal (&found->key, key))
+    return found;
+
+  found->key = *key;
+  found->place = look_up (table, key, hash, &found->free_place);
+  table->knows_found = TRUE;
+  return found;
+}
+
 guint8 *
 bs_key_table_find_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
-  gint64 unused;
-  gint64 place = look_up (table, key, hash, &unused);
+  BsKeyTableFound *found = search_marked (table, key, hash);
 
-  return place >= 0 ? marks_at (table, place) : NULL;
+  return found->place >= 0 ? marks_at (table, found->place) : NULL;
 }
 
 guint8 *
 bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
-  gint64 free_place;
-  gint64 place = look_up (table, key, hash, &free_place);
+  BsKeyTableFound *found = search_marked (table, key, hash);
 
-  if (place < 0)
-    place = add_at (table, free_place, key, hash);
-  return marks_at (table, place);
+  if (found->place < 0)
+    {
+      found->place = add_at (table, found->free_place, key, hash);
+      table->knows_found = TRUE;
+    }
+  return marks_at (table, found->place);
 }
 
 /* The key must not be in the table, and room must be reserved for it. */
