@@ -49,9 +49,7 @@ may_await_functions (const BsRequest *request, BsWaiter *waiter)
 static BsAsked
 enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
 {
-  BsAsked asked = {
-    BS_ASKED_CANCELLED,
-  };
+  BsAsked asked = bs_asked (BS_ASKED_CANCELLED, NULL);
 
   waiter->lock = operation->lock;
   if (waiter->cancellable != NULL)
@@ -81,6 +79,7 @@ ask_admitted (BsBackingStore *store,
     NULL,
   };
   BsAsked asked = enqueue (operation, waiter, &deferred);
+  BsStoreOperation *start = asked.value;
 
   if (asked.state == BS_ASKED_WAITS || asked.state == BS_ASKED_STARTS ||
       asked.state == BS_ASKED_RUNS)
@@ -98,9 +97,9 @@ ask_admitted (BsBackingStore *store,
 
   /* An operation on the stack may be gone once it has run. */
   if (asked.state == BS_ASKED_RUNS)
-    asked.start->klass->run (asked.start);
+    start->klass->run (start);
   else if (asked.state == BS_ASKED_STARTS)
-    bs_store_operation_start (asked.start, waiter);
+    bs_store_operation_start (start, waiter);
   if (!bs_deferred_is_empty (&deferred))
     bs_deferred_run (&deferred);
 }

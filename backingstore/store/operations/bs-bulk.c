@@ -553,13 +553,11 @@ bulk_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferre
   BsTrackedPath *tracked = operation->tracked;
 
   if (!bs_path_take_ticket (tracked->path, &tracked->members, operation, self->internal))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
-  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 }
 
 static void

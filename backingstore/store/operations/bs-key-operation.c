@@ -39,11 +39,11 @@ start (BsKeyOperation *self, BsWaiter *waiter)
   self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
   if (!waiter->blocking || bs_executor_is_context (operation->executor))
-    return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+    return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 
   bs_store_operation_begin (operation, waiter);
   waiter->answered_here = waiter->on_stack;
-  return (BsAsked){ BS_ASKED_RUNS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_RUNS, bs_store_operation_ref (operation));
 }
 
 static BsAsked
@@ -57,9 +57,7 @@ join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
     bs_path_take_key_ticket (joined->members, bs_shard_index (joined->hash), operation, TRUE);
   bs_store_operation_boost (operation, waiter->priority);
 
-  return (BsAsked){
-    BS_ASKED_WAITS,
-  };
+  return bs_asked (BS_ASKED_WAITS, NULL);
 }
 
 static BsAsked
@@ -71,17 +69,11 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
   BsKeyOperation *joined;
 
   if (self->members != NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
   if (self->only_to_delete && !(flags & BS_MEMBER_TO_DELETE))
-    return (BsAsked){
-      BS_ASKED_NOTHING,
-    };
+    return bs_asked (BS_ASKED_NOTHING, NULL);
   if (operation->kind == BS_KIND_DELETE_PERSISTED && (flags & BS_MEMBER_PINNED))
-    return (BsAsked){
-      BS_ASKED_PINNED,
-    };
+    return bs_asked (BS_ASKED_PINNED, NULL);
   if (operation->kind == BS_KIND_PERSIST && !self->internal)
     bs_members_claim (self->members, &self->key, self->hash);
 
@@ -97,20 +89,16 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
       case BS_NEED_NOTHING:
         if (operation->kind == BS_KIND_REGISTER)
           self->token->n_holders++;
-        return (BsAsked){ BS_ASKED_NOTHING, .value = self->token };
+        return bs_asked (BS_ASKED_NOTHING, self->token);
       case BS_NEED_MISSING:
-        return (BsAsked){
-          BS_ASKED_MISSING,
-        };
+        return bs_asked (BS_ASKED_MISSING, NULL);
       case BS_NEED_CALL:
         break;
       }
 
   if (self->members != NULL && !bs_path_take_key_ticket (self->members, bs_shard_index (self->hash),
                                                          operation, self->internal))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   if (operation->kind == BS_KIND_REGISTER && self->token == NULL)
     self->token = bs_shard_insert (self->shard, &self->key, self->hash);
@@ -121,9 +109,7 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
     return start (self, waiter);
 
   bs_store_operation_boost (operation->previous, waiter->priority);
-  return (BsAsked){
-    BS_ASKED_WAITS,
-  };
+  return bs_asked (BS_ASKED_WAITS, NULL);
 }
 
 /* A deletion is needed no more once the key has holders again, or a registration
@@ -530,12 +516,13 @@ bs_key_operation_new (BsBackingStore *store,
   self->operation.on_stack = memory != NULL;
   key_operation_init (self, store, request->kind, key, bs_key_hash (key), request->tracked,
                       priority);
-  self->token = request->token;
   self->internal = request->internal;
   if (request->kind == BS_KIND_DELETE_PERSISTED)
     self->only_to_delete = request->only_to_delete;
   else if (request->kind == BS_KIND_WRITE || request->kind == BS_KIND_PERSIST)
     self->content = request->content;
+  if (bs_key_queue_needs_token (request->kind, self->content))
+    self->token = request->token;
   prefetch (self);
 
   if (memory == NULL)

@@ -24,7 +24,7 @@ join (BsPathOperation *self, BsStoreOperation *joined, BsWaiter *waiter, BsDefer
   bs_store_operation_boost (joined->previous, waiter->priority);
 
   start = bs_path_queue_advance (path, joined, deferred);
-  return (BsAsked){ start != NULL ? BS_ASKED_STARTS : BS_ASKED_WAITS, start };
+  return bs_asked (start != NULL ? BS_ASKED_STARTS : BS_ASKED_WAITS, start);
 }
 
 static void
@@ -44,14 +44,12 @@ enqueue_track (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
   /* The object found before may have been untracked since. */
   if (tracked != NULL && path->state == BS_PATH_TRACKED &&
       !g_atomic_int_get (&tracked->members.refusing))
-    return (BsAsked){ BS_ASKED_NOTHING, .value = tracked };
+    return bs_asked (BS_ASKED_NOTHING, tracked);
 
   joined = bs_path_queue_find_joinable (path, BS_KIND_TRACK, NULL);
   awaited = joined != NULL ? ((BsPathOperation *) joined)->awaited : NULL;
   if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, awaited != NULL ? awaited : path))
-    return (BsAsked){
-      BS_ASKED_IN_COMMIT,
-    };
+    return bs_asked (BS_ASKED_IN_COMMIT, NULL);
 
   if (joined == NULL)
     {
@@ -70,19 +68,13 @@ enqueue_untrack (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
   BsStoreOperation *joined;
 
   if (g_atomic_int_get (&tracked->closed) || path->state == BS_PATH_UNTRACKED)
-    return (BsAsked){
-      BS_ASKED_NOTHING,
-    };
+    return bs_asked (BS_ASKED_NOTHING, NULL);
   if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, path))
-    return (BsAsked){
-      BS_ASKED_IN_COMMIT,
-    };
+    return bs_asked (BS_ASKED_IN_COMMIT, NULL);
 
   joined = bs_path_queue_find_untrack (path);
   if (joined == NULL && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
   if (joined == NULL)
     {
       path->state = BS_PATH_UNTRACKING;
@@ -109,9 +101,7 @@ path_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
   if (operation->kind == BS_KIND_LOAD_ROOT)
     joined = bs_path_queue_find_joinable (self->path, operation->kind, operation->tracked);
   if (joined == NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   if (operation->kind == BS_KIND_SYNC)
     {

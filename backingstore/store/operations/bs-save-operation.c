@@ -575,18 +575,14 @@ save_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
   SaveOperation *self = (SaveOperation *) operation;
 
   if (g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   bs_store_operation_join (operation, waiter);
   bs_path_queue_save (self->path, bs_store_operation_ref (operation));
   if (operation->state != BS_OPERATION_READY)
-    return (BsAsked){
-      BS_ASKED_WAITS,
-    };
+    return bs_asked (BS_ASKED_WAITS, NULL);
 
-  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 }
 
 static void

@@ -257,15 +257,13 @@ verify_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDefer
   BsTrackedPath *tracked = operation->tracked;
 
   if (!bs_path_take_ticket (tracked->path, &tracked->members, operation, FALSE))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
   /* The operation's own work is short, and calls no function. */
   bs_store_operation_begin (operation, waiter->blocking ? waiter : NULL);
-  return (BsAsked){ BS_ASKED_RUNS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_RUNS, bs_store_operation_ref (operation));
 }
 
 static const BsStoreOperationClass verify_operation_class = {
