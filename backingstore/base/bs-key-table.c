@@ -318,6 +318,7 @@ bs_key_table_copy (const BsKeyTable *table, BsKeyTable *copy)
 
   copy->keys = g_memdup2 (table->keys, (gsize) table->n_groups * GROUP_SIZE * sizeof (BsKey));
   copy->control = g_memdup2 (table->control, (gsize) table->n_groups * stride (table));
+  copy->knows_found = FALSE;
 }
 
 void
@@ -392,40 +393,26 @@ bs_key_table_add (BsKeyTable *table, const BsKey *key, guint64 hash)
   return TRUE;
 }
 
-/* A key is often looked for twice in a row: before a call of the backing, and after. */
-static BsKeyTableFound *
-search_marked (BsKeyTable *table, const BsKey *key, guint64 hash)
+void
+bs_key_table_search_marked (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
   BsKeyTableFound *found = &table->found;
-
-  if (table->knows_found && bs_key_equal (&found->key, key))
-    return found;
+  gint64 place = look_up (table, key, hash, &found->free_place);
 
   found->key = *key;
-  found->place = look_up (table, key, hash, &found->free_place);
+  found->marks = place >= 0 ? marks_at (table, place) : NULL;
   table->knows_found = TRUE;
-  return found;
-}
-
-guint8 *
-bs_key_table_find_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
-{
-  BsKeyTableFound *found = search_marked (table, key, hash);
-
-  return found->place >= 0 ? marks_at (table, found->place) : NULL;
 }
 
 guint8 *
 bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
-  BsKeyTableFound *found = search_marked (table, key, hash);
-
-  if (found->place < 0)
+  if (bs_key_table_find_marks (table, key, hash) == NULL)
     {
-      found->place = add_at (table, found->free_place, key, hash);
+      table->found.marks = marks_at (table, add_at (table, table->found.free_place, key, hash));
       table->knows_found = TRUE;
     }
-  return marks_at (table, found->place);
+  return table->found.marks;
 }
 
 /* The key must not be in the table, and room must be reserved for it. */
