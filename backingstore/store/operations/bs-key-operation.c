@@ -38,7 +38,7 @@ start (BsKeyOperation *self, BsWaiter *waiter)
 
   self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
-  if (!waiter->blocking || bs_executor_is_context (operation->executor))
+  if (!waiter->blocking || waiter->executor != NULL)
     return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 
   bs_store_operation_begin (operation, waiter);
@@ -54,7 +54,7 @@ join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
   bs_store_operation_join (operation, waiter);
   /* A sync must see a part of a bulk even when the bulk is gone. */
   if (joined->members != NULL && operation->ticket == 0)
-    bs_path_take_key_ticket (joined->members, bs_shard_index (joined->hash), operation, TRUE);
+    bs_path_take_key_ticket (joined->members, bs_shard_index (joined->hash), operation);
   bs_store_operation_boost (operation, waiter->priority);
 
   return bs_asked (BS_ASKED_WAITS, NULL);
@@ -68,7 +68,7 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
   BsMemberFlags flags = get_flags (self);
   BsKeyOperation *joined;
 
-  if (self->members != NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
+  if (self->members != NULL && bs_members_refuse (self->members, self->internal))
     return bs_asked (BS_ASKED_CLOSED, NULL);
   if (self->only_to_delete && !(flags & BS_MEMBER_TO_DELETE))
     return bs_asked (BS_ASKED_NOTHING, NULL);
@@ -96,10 +96,8 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
         break;
       }
 
-  if (self->members != NULL && !bs_path_take_key_ticket (self->members, bs_shard_index (self->hash),
-                                                         operation, self->internal))
-    return bs_asked (BS_ASKED_CLOSED, NULL);
-
+  if (self->members != NULL)
+    bs_path_take_key_ticket (self->members, bs_shard_index (self->hash), operation);
   if (operation->kind == BS_KIND_REGISTER && self->token == NULL)
     self->token = bs_shard_insert (self->shard, &self->key, self->hash);
   bs_store_operation_join (operation, waiter);
@@ -165,7 +163,9 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
   g_mutex_lock (&self->shard->mutex);
   flags = bs_members_get (&tracked->members, &self->key, self->hash);
   usable = (flags & (BS_MEMBER_PRESENT | BS_MEMBER_UNCERTAIN)) == BS_MEMBER_PRESENT &&
-           bs_path_take_key_ticket (&tracked->members, shard, operation, FALSE);
+           !bs_members_refuse (&tracked->members, FALSE);
+  if (usable)
+    bs_path_take_key_ticket (&tracked->members, shard, operation);
   g_mutex_unlock (&self->shard->mutex);
   if (!usable)
     return FALSE;

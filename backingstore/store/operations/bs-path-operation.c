@@ -43,7 +43,7 @@ enqueue_track (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
 
   /* The object found before may have been untracked since. */
   if (tracked != NULL && path->state == BS_PATH_TRACKED &&
-      !g_atomic_int_get (&tracked->members.refusing))
+      !bs_members_refuse (&tracked->members, FALSE))
     return bs_asked (BS_ASKED_NOTHING, tracked);
 
   joined = bs_path_queue_find_joinable (path, BS_KIND_TRACK, NULL);
@@ -73,7 +73,7 @@ enqueue_untrack (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
     return bs_asked (BS_ASKED_IN_COMMIT, NULL);
 
   joined = bs_path_queue_find_untrack (path);
-  if (joined == NULL && g_atomic_int_get (&self->members->refusing))
+  if (joined == NULL && bs_members_refuse (self->members, FALSE))
     return bs_asked (BS_ASKED_CLOSED, NULL);
   if (joined == NULL)
     {
@@ -100,7 +100,7 @@ path_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
 
   if (operation->kind == BS_KIND_LOAD_ROOT)
     joined = bs_path_queue_find_joinable (self->path, operation->kind, operation->tracked);
-  if (joined == NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
+  if (joined == NULL && bs_members_refuse (self->members, self->internal))
     return bs_asked (BS_ASKED_CLOSED, NULL);
 
   if (operation->kind == BS_KIND_SYNC)

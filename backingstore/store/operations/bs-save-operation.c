@@ -574,7 +574,7 @@ save_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
 {
   SaveOperation *self = (SaveOperation *) operation;
 
-  if (g_atomic_int_get (&self->members->refusing))
+  if (bs_members_refuse (self->members, FALSE))
     return bs_asked (BS_ASKED_CLOSED, NULL);
 
   bs_store_operation_join (operation, waiter);

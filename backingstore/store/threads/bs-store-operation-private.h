@@ -162,8 +162,15 @@ void              bs_store_operation_init    (BsStoreOperation            *opera
                                               BsTrackedPath               *tracked,
                                               int                          priority);
 void              bs_store_operation_hold    (BsStoreOperation *operation);
-BsStoreOperation *bs_store_operation_ref     (BsStoreOperation *operation);
 void              bs_store_operation_unref   (BsStoreOperation *operation);
+
+static inline BsStoreOperation *
+bs_store_operation_ref (BsStoreOperation *operation)
+{
+  if (!operation->on_stack)
+    g_atomic_ref_count_inc (&operation->ref_count);
+  return operation;
+}
 
 /* Under the lock. A thread that goes on with an operation after unlocking takes a
  * reference before: all waiters may leave at once. */
