@@ -245,9 +245,7 @@ BsToken *
 bs_cache_release_entry (BsCache *self, BsEntry *entry)
 {
   BsToken *token = entry->token;
-  Detached detached = {
-    0,
-  };
+  Detached detached = { 0 };
 
   if (!g_atomic_int_dec_and_test (&entry->ref_count))
     return NULL;
@@ -409,9 +407,7 @@ install_locked (BsCache *self,
                 guint64 size,
                 gboolean *size_changed)
 {
-  Detached detached = {
-    0,
-  };
+  Detached detached = { 0 };
   guint64 old_size = entry->node.size;
   gboolean was_size_known = entry->is_size_known;
 
@@ -447,9 +443,7 @@ bs_cache_adopt (BsCache *self,
   BsReference reference = bs_reference_new (payload, content);
   BsReference winner = 0;
   BsPayload *dead = NULL;
-  Detached detached = {
-    0,
-  };
+  Detached detached = { 0 };
   gboolean is_installed = FALSE, came_back;
 
   *size_changed = FALSE;

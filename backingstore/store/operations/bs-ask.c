@@ -75,9 +75,7 @@ ask_admitted (BsBackingStore *store,
               BsWaiter *waiter,
               BsStoreOperation *operation)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsAsked asked = enqueue (operation, waiter, &deferred);
   BsStoreOperation *start = asked.value;
 

@@ -235,9 +235,7 @@ take_unheld (Bulk *self, guint *n_parts)
   BsBackingStore *store = self->operation.store;
   guint64 hash = bs_key_hash (&self->tokens[self->next_token]->key);
   BsShard *shard = bs_store_get_shard (store, hash);
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
 
   g_mutex_lock (&shard->mutex);
   for (guint n = 0; n < CHUNK && self->next_token < self->n_tokens; n++)
@@ -362,9 +360,7 @@ static void
 end_chunk (Bulk *self, guint n_parts)
 {
   BsShard *shard = self->parts[0].operation.shard;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
 
   g_mutex_lock (&shard->mutex);
   g_mutex_lock (&self->mutex);
@@ -406,9 +402,7 @@ busy_end (BsBatch *batch)
   Bulk *self = (Bulk *) batch->operation;
   BsStoreOperation *operation = batch->operation;
   GPtrArray *tokens = self->registered;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *waiters;
 
   if (self->error != NULL && self->what != BS_KIND_DELETE)

@@ -35,9 +35,7 @@ static gboolean
 begin (BsStoreOperation *operation)
 {
   BsBackingStore *store = operation->store;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *cancelled = NULL;
   gboolean begun;
 
@@ -155,9 +153,7 @@ static const BsStoreOperationClass close_operation_class = {
 void
 bs_close_check (BsTaskCount *count)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
 
   g_mutex_lock (&count->mutex);
   if (count->close_operation != NULL && count->close_operation->state == BS_OPERATION_QUEUED &&

@@ -153,9 +153,7 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
 {
   BsStoreOperation *operation = &self->operation;
   guint shard = bs_shard_index (self->hash);
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   gboolean healed = FALSE;
   BsMemberFlags flags;
   gboolean usable;
@@ -422,9 +420,7 @@ key_operation_run (BsStoreOperation *operation)
   BsKeyOperation *self = (BsKeyOperation *) operation;
   BsBackingStore *store = operation->store;
   gboolean on_stack = operation->on_stack;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
   BsWaiter *waiters;
@@ -605,9 +601,7 @@ bs_token_drop (BsBackingStore *store, BsToken *token)
 {
   guint64 hash = bs_key_hash (&token->key);
   BsShard *shard = bs_store_get_shard (store, hash);
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsKeyOperation *last;
 
   if (bs_store_is_in_child (store))

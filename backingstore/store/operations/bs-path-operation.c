@@ -134,9 +134,7 @@ end (BsPathOperation *self, gpointer value, const GError *error)
 {
   BsStoreOperation *operation = &self->operation;
   BsPath *path = self->path;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *waiters;
 
   if (operation->tracked != NULL)
@@ -157,9 +155,7 @@ static void
 put_back_and_unlock (BsPathOperation *self)
 {
   BsPath *path = self->path;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *cancelled;
 
   path->running = NULL;
@@ -347,9 +343,7 @@ claim (BsPathOperation *self, BsPath *path, BsPathState state)
 static void
 unclaim (BsPath *path)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   GPtrArray *names;
 
   g_mutex_lock (&path->mutex);
@@ -717,9 +711,7 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
 void
 bs_path_operation_release (BsBackingStore *store, BsPath *path)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsStoreOperation *operation;
   BsPathOperation *self;
 

@@ -129,9 +129,7 @@ verify_end (BsBatch *batch)
   VerifyOperation *self = (VerifyOperation *) batch->operation;
   BsStoreOperation *operation = batch->operation;
   BsProgress *progress = self->run.progress;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   guint64 n_done = bs_progress_get_n_done (progress);
   gboolean complete = n_done == bs_progress_get_n_total (progress);
   g_autoptr (GError) error = NULL;
@@ -164,9 +162,7 @@ static void
 verify_fed (BsBatch *batch)
 {
   BsStoreOperation *operation = batch->operation;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
 
   g_mutex_lock (operation->lock);
   if (operation->ticket != 0)

@@ -177,9 +177,7 @@ bs_path_queue_wake (GPtrArray *names)
   for (guint i = 0; i < names->len; i++)
     {
       BsPath *name = g_ptr_array_index (names, i);
-      BsDeferred deferred = {
-        NULL,
-      };
+      BsDeferred deferred = { NULL };
 
       g_mutex_lock (&name->mutex);
       for (BsStoreOperation *operation = name->queue.head; operation != NULL;

@@ -209,9 +209,7 @@ void
 bs_store_operation_cancel_waiter (BsWaiter *waiter, gpointer unused)
 {
   BsStoreOperation *cancelled = NULL;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   gboolean removed = FALSE;
   BsStoreOperation *operation;
 
