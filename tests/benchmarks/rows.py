@@ -30,6 +30,8 @@ PROGRAMS = {
     'stall': Program(),
     'save': Program(keys=(THOUSANDS,), where='disk'),
     'pressure': Program(),
+    'scratch': Program(where='disk'),
+    'resident': Program(),
     'gegl': Program(where='disk', large=True, folder='clients/gegl'),
 }
 
@@ -52,6 +54,13 @@ class Row:
     other_heading: str = None
     beside: str = None        # the series of ours that stands there, where it is not the same
     keys: int = None
+    smoke: str = None         # the headings with --smoke, where they are others
+    other_smoke: str = None
+
+    def get_headings(self, smoke):
+        """The heading of ours, and that of the other."""
+        heading = smoke and self.smoke or self.heading
+        return heading, smoke and self.other_smoke or self.other_heading or heading
 
 
 @dataclass(frozen=True)
@@ -77,19 +86,41 @@ def file_rows():
                   beside=None if reads else items)
     yield Row('1b', 'load that evicts, 4 KiB', 'files', 'load, 4 KiB', items, floor, 1.4, None, peer, other_goal=0.5)
     yield Row('1b', 'drop, until the scratch is gone', 'files', 'drop, until', items, floor, 1.5, None, peer, other_goal=0.5)
-    # Small sizes are those of --smoke.
-    for size, name in ('1024|100', '1 MiB'), ('65536|1024', '64 MiB'):
-        for step, goal, peer_step in ('write', 1.05, 'write'), ('load and drop', 0.5, 'load'), ('load, all held', 0.5, None):
-            yield Row('2', f'{step}, {name}', 'files', f'{step}, ({size}) KiB', backing, floor, goal,
-                      other=peer if peer_step else None, other_goal=0.5, other_heading=f'{peer_step}, ({size}) KiB')
+    for size, name in (1024, '1 MiB'), (65536, '64 MiB'):
+        for step, goal in ('write', 1.05), ('load and drop', 0.5), ('load, all held', 0.5):
+            peer_step = {'write': 'write', 'load and drop': 'load'}.get(step)
+            yield Row('2', f'{step}, {name}', 'files', f'{step}, {size} KiB', backing, floor, goal,
+                      other=peer if peer_step else None, other_goal=0.5, other_heading=f'{peer_step}, {size} KiB',
+                      smoke=f'{step}, 1024 KiB', other_smoke=f'{peer_step}, 1024 KiB')
 
 
 def gegl_rows():
     for size, cache in (1536, '8 MiB'), (12000, '256 MiB'):
         for name, beside in ('GEGL', 'GEGL'), ('GEGL uncompressed', 'GEGL plain'):
             for figure, goal in ('processor', 1.05), ('wall', 1.0), ('exit', 1.0), ('peak resident', 1.1):
-                yield Row('15', f'{size}², cache {cache}, {figure}', 'gegl', rf'GEGL, ({size}|384) x', f'ours, {figure}',
-                          other=f'{name}, {figure}', other_name=beside, other_goal=goal)
+                yield Row('15', f'{size}², cache {cache}, {figure}', 'gegl', f'GEGL, {size} x', f'ours, {figure}',
+                          other=f'{name}, {figure}', other_name=beside, other_goal=goal, smoke='GEGL, 384 x')
+
+
+def scratch_rows():
+    ours, floor = 'ours, processor', 'slots in one file, processor'
+    for size in 4, 256:
+        for step in 'drop and write again', 'load':
+            yield Row('16', f'scratch, {size} KiB, {step}', 'scratch', f'{step}, {size} KiB', ours, floor, 1.5)
+    for size, name in (4, '4 KiB'), (1024, '1 MiB'):
+        yield Row('17', f'spilled, then persisted, {name}', 'scratch', f'persist, {size} KiB',
+                  'ours, spilled and then persisted, processor', 'a file with an attribute, linked, processor')
+    for size in 1024, 4096:
+        yield Row('17', f'close, 100,000 of {size} bytes in scratch', 'scratch', f'close, with .* of {size} bytes',
+                  'ours', limit=50)
+
+
+def resident_rows():
+    for size, name in (4096, '4 KiB'), (16384, '16 KiB'), (102400, '100 KiB'), (1048576, '1 MiB'):
+        for n in 1, 4:
+            yield Row('23', f'given back by a trim, {name}, {n} thread{"s" if n > 1 else ""}', 'resident',
+                      f'given back by a trim to nothing, {size} bytes, {n} threads', 'inserted', least=90,
+                      smoke='given back')
 
 
 BULK = 'ours, a backing with functions for many'
@@ -118,11 +149,14 @@ ROWS = [
     Row('8', 'memory of an item not in memory', 'memory', 'memory', 'an item of register', limit=200, keys=MILLION),
     Row('8', 'memory of an item, evicted', 'memory', 'memory', 'an item of insert, evicted', limit=200, keys=MILLION),
     Row('9', 'sync after one persist', 'sync', 'sync after', 'ours', 'floor', 2),
-    Row('10', 'one key stuck: others delayed', 'stall', '(10000|2500) other', 'beyond the unstalled p99 (1 is none)', limit=1),
+    Row('10', 'one key stuck: others delayed', 'stall', '10000 other', 'beyond the unstalled p99 (1 is none)', limit=1,
+        smoke='2500 other'),
     Row('13', 'save of 10,000 new', 'save', 'a save of \\d+ new', 'ours, blocking', 'floor, bare C', 1.3),
     Row('13', 'save of one changed in 10,000', 'save', 'a save of one', 'ours, blocking', 'floor, bare C', 1.5),
     Row('14', 'producer faster than the disk: peak', 'pressure', 'awaits a trim after every 1$', 'peak memory-use', limit=18),
     *gegl_rows(),
+    *scratch_rows(),
+    *resident_rows(),
 ]
 
 GROWTHS = [
