@@ -521,8 +521,9 @@ bs_file_backing_check_path (BsBacking *backing,
 static gboolean
 bs_file_backing_find_missing (BsBacking *backing,
                               GFile *path,
-                              BsKeySet *expected,
-                              BsKeySet *missing,
+                              BsExpectFunc expect,
+                              gpointer expect_data,
+                              BsKeyTable *missing,
                               GCancellable *cancellable,
                               GError **error)
 {
@@ -534,8 +535,7 @@ bs_file_backing_find_missing (BsBacking *backing,
   if (directory == NULL)
     return FALSE;
 
-  code = bs_file_find_missing (directory, bs_key_set_get_table (expected),
-                               bs_key_set_get_table (missing), cancellable);
+  code = bs_file_find_missing (directory, expect, expect_data, missing, cancellable);
   if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 

@@ -126,21 +126,6 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
   };
 }
 
-/* A deletion is needed no more once the key has holders again, or a registration
- * waits. */
-static gboolean
-is_held_again (BsKeyOperation *self)
-{
-  if (self->token->n_holders > 0 || self->token->primary == BS_PRIMARY_ABSENT)
-    return TRUE;
-
-  for (BsStoreOperation *later = self->operation.next; later != NULL; later = later->next)
-    if (later->kind == BS_KIND_REGISTER)
-      return TRUE;
-
-  return FALSE;
-}
-
 /* Decides what the operation needs, now that its turn has come. */
 static void
 key_operation_begin (BsStoreOperation *operation)
@@ -155,8 +140,6 @@ key_operation_begin (BsStoreOperation *operation)
     bs_key_queue_need (operation->kind, self->token, self->members, get_flags (self), self->hash);
   if (self->need != BS_NEED_CALL)
     return;
-  if (operation->kind == BS_KIND_DELETE && is_held_again (self))
-    self->need = BS_NEED_NOTHING;
   if (operation->kind == BS_KIND_WRITE && self->token->n_holders == 0)
     self->need = BS_NEED_MISSING;
 }
@@ -450,7 +433,6 @@ static void
 key_operation_run (BsStoreOperation *operation)
 {
   BsKeyOperation *self = (BsKeyOperation *) operation;
-  BsBackingStore *store = operation->store;
   gboolean on_stack = operation->on_stack;
   BsDeferred deferred = {
     NULL,
@@ -466,9 +448,6 @@ key_operation_run (BsStoreOperation *operation)
   waiters = bs_key_operation_end (self, called, operation->ticket, FALSE, error, &deferred);
   g_mutex_unlock (operation->lock);
 
-  if (operation->kind == BS_KIND_DELETE && error != NULL)
-    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, &self->key,
-                        BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
   value = operation->kind == BS_KIND_REGISTER ? (gpointer) self->token : bytes;
   bs_deferred_answer (&deferred, waiters, value, error);
   g_clear_pointer (&bytes, g_bytes_unref);
@@ -589,9 +568,7 @@ bs_key_operation_settle_token (BsBackingStore *store,
                                guint64 hash,
                                BsDeferred *deferred)
 {
-  BsKeyOperation *self;
-
-  if (token->n_holders > 0)
+  if (token->n_holders > 0 || token->is_dropped)
     return;
   if (token->primary == BS_PRIMARY_ABSENT || g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
     {
@@ -599,14 +576,8 @@ bs_key_operation_settle_token (BsBackingStore *store,
       return;
     }
 
-  self = g_new0 (BsKeyOperation, 1);
-  key_operation_init (self, store, BS_KIND_DELETE, &token->key, hash, NULL, G_PRIORITY_LOW);
-  self->operation.unattended = TRUE;
-  self->operation.counted = TRUE;
-  self->token = token;
-  self->operation.stripe = bs_task_count_begin (store->count);
-  bs_key_queue_append (self, NULL);
-  bs_deferred_add_ready (deferred, &self->operation);
+  bs_shard_drop (shard, token);
+  store->expect_deletion (store, deferred);
 }
 
 BsToken *
