@@ -11,6 +11,7 @@
 #include "store/operations/bs-bulk-private.h"
 #include "store/operations/bs-key-operation-private.h"
 #include "store/operations/bs-paths-private.h"
+#include "store/operations/bs-deletion-private.h"
 #include "store/operations/bs-prepare-private.h"
 #include "store/operations/bs-store-private.h"
 
@@ -347,6 +348,7 @@ bs_backing_store_init (BsBackingStore *self)
   self->background_error = signals[BACKGROUND_ERROR];
   self->prepare = bs_prepare;
   self->discard = bs_discard;
+  self->expect_deletion = bs_deletion_expect;
   self->new_tracked_path = bs_tracked_path_new;
 }
 

@@ -4,6 +4,7 @@
 
 #include <gio/gio.h>
 
+#include "store/threads/bs-priority-queue-private.h"
 #include "store/threads/bs-spawner-private.h"
 
 G_BEGIN_DECLS
@@ -16,12 +17,8 @@ typedef struct _BsExecutor BsExecutor;
 typedef struct _BsExecutorEntry BsExecutorEntry;
 struct _BsExecutorEntry
 {
+  BsPriorityEntry waiting;                /* first; under the executor's mutex */
   void (*run) (BsExecutorEntry *entry);   /* constant; gets the reference given to bs_executor_submit() */
-
-  /* under the executor's mutex */
-  guint index;                            /* in the heap, from 1; 0 where the entry is not queued */
-  int priority;
-  guint64 sequence;                       /* of submission, among equal priorities */
 };
 
 /* Which entries a thread runs while it waits, if no thread can be made for them. */
@@ -75,6 +72,8 @@ void        bs_executor_submit          (BsExecutor *executor, BsExecutorEntry *
 /* TRUE where the entry was queued: the reference is the caller's again. */
 gboolean    bs_executor_forget          (BsExecutor *executor, BsExecutorEntry *entry);
 void        bs_executor_boost           (BsExecutor *executor, BsExecutorEntry *entry, int priority);
+/* An entry that waits for a thread covers more than it did: tries again to make one. */
+void        bs_executor_remind          (BsExecutor *executor);
 
 /* Whether this thread may run operations itself: always where the executor has
  * threads, else where the thread is the context's. Every TRUE is paired with a leave. */

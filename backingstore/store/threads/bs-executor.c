@@ -10,8 +10,7 @@
  * entry can be boosted, or forgotten, while it waits, and a busy executor costs no
  * wake-up for each operation.
  *
- * Entries wait in a binary heap, ordered by priority and then by submission: any
- * number of priorities costs a logarithm.
+ * Entries wait in a priority queue: any number of priorities costs a logarithm.
  *
  * There are so many places for workers. A place is taken before its worker is there:
  * by a worker that is idle, or by a thread that the spawner is asked for. Where no
@@ -41,14 +40,13 @@ struct _BsExecutor
   GCond idle_cond; /* a worker has been given a place, or the executor is closed */
 
   /* under the mutex */
-  GPtrArray *heap; /* of BsExecutorEntry, the root first */
-  guint64 n_submitted;
-  guint n_runners;   /* places that are taken */
-  guint n_starting;  /* of these, places whose thread is still to be made */
-  guint n_lingering; /* workers about to look again whether something is ready */
-  guint n_claimed;   /* lingering workers that a submitted entry counts on */
-  guint n_idle;      /* workers without a place */
-  guint n_wakes;     /* places for idle workers that none has noticed yet */
+  BsPriorityQueue queue; /* of BsExecutorEntry */
+  guint n_runners;       /* places that are taken */
+  guint n_starting;      /* of these, places whose thread is still to be made */
+  guint n_lingering;     /* workers about to look again whether something is ready */
+  guint n_claimed;       /* lingering workers that a submitted entry counts on */
+  guint n_idle;          /* workers without a place */
+  guint n_wakes;         /* places for idle workers that none has noticed yet */
   guint max_threads;
   int n_lent;
   GQueue sleepers;  /* of BsSleeper, borrowed */
@@ -60,92 +58,16 @@ struct _BsExecutor
 /* Much cheaper than a GPrivate, and nothing has to be freed with the thread. */
 static __thread BsExecutor *current_executor;
 
-static gboolean
-goes_before (const BsExecutorEntry *a, const BsExecutorEntry *b)
-{
-  return a->priority < b->priority || (a->priority == b->priority && a->sequence < b->sequence);
-}
-
-static void
-place (BsExecutor *executor, BsExecutorEntry *entry, guint index)
-{
-  executor->heap->pdata[index - 1] = entry;
-  entry->index = index;
-}
-
-static void
-sift_up (BsExecutor *executor, BsExecutorEntry *entry, guint index)
-{
-  while (index > 1)
-    {
-      BsExecutorEntry *parent = executor->heap->pdata[index / 2 - 1];
-
-      if (!goes_before (entry, parent))
-        break;
-      place (executor, parent, index);
-      index /= 2;
-    }
-  place (executor, entry, index);
-}
-
-static void
-sift_down (BsExecutor *executor, BsExecutorEntry *entry, guint index)
-{
-  guint n_entries = executor->heap->len;
-
-  for (guint child = index * 2; child <= n_entries; child = index * 2)
-    {
-      if (child < n_entries &&
-          goes_before (executor->heap->pdata[child], executor->heap->pdata[child - 1]))
-        child++;
-      if (!goes_before (executor->heap->pdata[child - 1], entry))
-        break;
-      place (executor, executor->heap->pdata[child - 1], index);
-      index = child;
-    }
-  place (executor, entry, index);
-}
-
-static void
-push (BsExecutor *executor, BsExecutorEntry *entry, int priority)
-{
-  entry->priority = priority;
-  entry->sequence = executor->n_submitted++;
-  g_ptr_array_add (executor->heap, entry);
-  sift_up (executor, entry, executor->heap->len);
-}
-
-static void
-take (BsExecutor *executor, BsExecutorEntry *entry)
-{
-  BsExecutorEntry *last = executor->heap->pdata[executor->heap->len - 1];
-  guint index = entry->index;
-
-  g_ptr_array_set_size (executor->heap, executor->heap->len - 1);
-  entry->index = 0;
-  if (last == entry)
-    return;
-
-  if (goes_before (last, entry))
-    sift_up (executor, last, index);
-  else
-    sift_down (executor, last, index);
-}
-
 static BsExecutorEntry *
 peek (BsExecutor *executor)
 {
-  return executor->heap->len > 0 ? executor->heap->pdata[0] : NULL;
+  return (BsExecutorEntry *) bs_priority_queue_peek (&executor->queue);
 }
 
 static BsExecutorEntry *
 pop (BsExecutor *executor)
 {
-  BsExecutorEntry *entry = peek (executor);
-
-  if (entry != NULL)
-    take (executor, entry);
-  return entry;
+  return (BsExecutorEntry *) bs_priority_queue_pop (&executor->queue);
 }
 
 /* Gives an entry a moment to become ready: sleeping and waking cost both sides more
@@ -254,7 +176,7 @@ may_run (BsExecutor *executor, BsSleeper *sleeper)
   /* A function of the application may wait for what this thread has locked: only those
    * that a blocking call waits for are run. */
   return executor == sleeper->executor || sleeper->reach == BS_REACH_ALL ||
-         entry->priority <= BS_PRIORITY_BLOCKING;
+         entry->waiting.priority <= BS_PRIORITY_BLOCKING;
 }
 
 /* Has sleepers look at the entries; TRUE if the sleeper was asleep. */
@@ -276,7 +198,8 @@ call_sleeper (BsSleeper *sleeper)
 static void
 call_sleepers (BsExecutor *executor)
 {
-  guint n = executor->context != NULL ? 1 : MIN (executor->n_starting, executor->heap->len);
+  guint n_ready = bs_priority_queue_get_length (&executor->queue);
+  guint n = executor->context != NULL ? 1 : MIN (executor->n_starting, n_ready);
 
   for (GList *link = executor->sleepers.head; link != NULL && n > 0; link = link->next)
     if (may_run (executor, link->data) && call_sleeper (link->data))
@@ -380,7 +303,7 @@ make_threads (BsSpawn *spawn)
     }
   else
     {
-      start_runners (executor, executor->heap->len);
+      start_runners (executor, bs_priority_queue_get_length (&executor->queue));
     }
   g_mutex_unlock (&executor->mutex);
 
@@ -406,7 +329,7 @@ executor_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_d
   next = peek (executor);
   g_source_set_ready_time (source, next != NULL ? 0 : -1);
   if (next != NULL)
-    g_source_set_priority (source, next->priority);
+    g_source_set_priority (source, next->waiting.priority);
   g_mutex_unlock (&executor->mutex);
 
   if (entry != NULL)
@@ -435,7 +358,7 @@ executor_new (void)
   g_mutex_init (&executor->mutex);
   g_cond_init (&executor->idle_cond);
   executor->spawn.make = make_threads;
-  executor->heap = g_ptr_array_new ();
+  bs_priority_queue_init (&executor->queue);
   return executor;
 }
 
@@ -482,7 +405,7 @@ bs_executor_unref (BsExecutor *executor)
 
   g_clear_pointer (&executor->next, bs_executor_unref);
   g_clear_pointer (&executor->context, g_main_context_unref);
-  g_ptr_array_unref (executor->heap);
+  bs_priority_queue_clear (&executor->queue);
   g_mutex_clear (&executor->mutex);
   g_cond_clear (&executor->idle_cond);
   g_free (executor);
@@ -512,7 +435,7 @@ bs_executor_set_max_threads (BsExecutor *executor, guint max_threads)
   g_mutex_lock (&executor->mutex);
   executor->max_threads = max_threads;
   if (executor->context == NULL)
-    start_runners (executor, executor->heap->len);
+    start_runners (executor, bs_priority_queue_get_length (&executor->queue));
   g_mutex_unlock (&executor->mutex);
 }
 
@@ -522,7 +445,7 @@ bs_executor_lend (BsExecutor *executor, int n_threads)
   g_mutex_lock (&executor->mutex);
   executor->n_lent += n_threads;
   if (executor->context == NULL)
-    start_runners (executor, executor->heap->len);
+    start_runners (executor, bs_priority_queue_get_length (&executor->queue));
   g_mutex_unlock (&executor->mutex);
 }
 
@@ -542,14 +465,14 @@ void
 bs_executor_submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
   g_mutex_lock (&executor->mutex);
-  push (executor, entry, priority);
+  bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
   if (executor->context == NULL)
     {
       submit_to_threads (executor);
     }
   else
     {
-      g_source_set_priority (executor->source, peek (executor)->priority);
+      g_source_set_priority (executor->source, peek (executor)->waiting.priority);
       g_source_set_ready_time (executor->source, 0);
       call_sleepers (executor);
     }
@@ -560,16 +483,23 @@ void
 bs_executor_boost (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
   g_mutex_lock (&executor->mutex);
-  if (entry->index != 0 && entry->priority > priority)
+  if (entry->waiting.index != 0 && entry->waiting.priority > priority)
     {
-      take (executor, entry);
-      push (executor, entry, priority);
+      bs_priority_queue_take (&executor->queue, &entry->waiting);
+      bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
       if (executor->source != NULL)
-        g_source_set_priority (executor->source, peek (executor)->priority);
+        g_source_set_priority (executor->source, peek (executor)->waiting.priority);
       if (executor->starved)
         call_sleepers (executor);
     }
   g_mutex_unlock (&executor->mutex);
+}
+
+void
+bs_executor_remind (BsExecutor *executor)
+{
+  if (executor->context == NULL)
+    bs_spawner_start ();
 }
 
 gboolean
@@ -578,9 +508,9 @@ bs_executor_forget (BsExecutor *executor, BsExecutorEntry *entry)
   gboolean queued;
 
   g_mutex_lock (&executor->mutex);
-  queued = entry->index != 0;
+  queued = entry->waiting.index != 0;
   if (queued)
-    take (executor, entry);
+    bs_priority_queue_take (&executor->queue, &entry->waiting);
   g_mutex_unlock (&executor->mutex);
 
   return queued;
@@ -633,7 +563,7 @@ run_here (BsExecutor *executor)
   if (takes_place)
     {
       executor->n_runners--;
-      start_runners (executor, executor->heap->len);
+      start_runners (executor, bs_priority_queue_get_length (&executor->queue));
     }
 }
 

@@ -39,6 +39,7 @@ typedef struct
 
 struct _BsWaiter
 {
+  BsPriorityEntry to_give;      /* first; where the answer awaits its context */
   gatomicrefcount ref_count;
   int priority;
 

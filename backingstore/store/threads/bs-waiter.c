@@ -12,8 +12,10 @@
  * any blocking call on the stack. The source also lets go of the task and of the
  * callback's data in that context.
  *
- * Answers for one context and priority share a source while there are any, so that a
- * loop with much to do is woken once for many. */
+ * Answers for one context share a source while there are any, so that a loop with much
+ * to do is woken once for many. The source has the priority of the best of them: a
+ * context keeps a list of priorities, which it searches, so a source for each priority
+ * would make every source of the process slower. */
 
 /* The number of answers that a source gives before others get their turn. */
 #define MOST_AT_ONCE 32
@@ -24,32 +26,13 @@ typedef struct
 
   /* constant */
   GMainContext *context; /* identity only: the tasks hold it */
-  int priority;
 
   /* under answers_mutex */
-  BsWaiter *head; /* owned, by next */
-  BsWaiter *tail;
-  guint n_waiters;
+  BsPriorityQueue waiters; /* of BsWaiter, each owned */
 } AnswerSource;
 
 static GMutex answers_mutex;
-static GHashTable *answers; /* of the AnswerSources that have something to give; under the mutex */
-
-static guint
-answer_source_hash (gconstpointer key)
-{
-  const AnswerSource *self = key;
-
-  return g_direct_hash (self->context) * 31 + (guint) self->priority;
-}
-
-static gboolean
-answer_source_equal (gconstpointer a, gconstpointer b)
-{
-  const AnswerSource *left = a, *right = b;
-
-  return left->context == right->context && left->priority == right->priority;
-}
+static GHashTable *answers; /* context → AnswerSource that has something to give; under the mutex */
 
 static void
 disconnect (BsWaiter *waiter)
@@ -93,55 +76,72 @@ give_answer (BsWaiter *waiter)
   bs_waiter_unref (waiter);
 }
 
-/* With its last waiter a source is done: the next answer makes a new one. */
-static BsWaiter *
-take_waiter (AnswerSource *self)
+static guint
+count_waiters (AnswerSource *self)
 {
-  BsWaiter *waiter;
+  guint n_waiters;
 
   g_mutex_lock (&answers_mutex);
-  waiter = self->head;
-  if (waiter != NULL)
+  n_waiters = self->waiters.heap->len;
+  g_mutex_unlock (&answers_mutex);
+
+  return n_waiters;
+}
+
+/* Returns the best waiter, if it is as good as `priority`. With its last waiter a source
+ * is done: the next answer makes a new one. */
+static BsWaiter *
+take_waiter (AnswerSource *self, int priority)
+{
+  BsPriorityEntry *first, *next;
+
+  g_mutex_lock (&answers_mutex);
+  first = bs_priority_queue_peek (&self->waiters);
+  if (first != NULL && first->priority > priority)
+    first = NULL;
+  if (first != NULL)
     {
-      self->head = g_steal_pointer (&waiter->next);
-      self->n_waiters--;
-      if (self->head == NULL)
-        g_hash_table_remove (answers, self);
+      bs_priority_queue_take (&self->waiters, first);
+      next = bs_priority_queue_peek (&self->waiters);
+      if (next == NULL)
+        g_hash_table_remove (answers, self->context);
+      else if (next->priority != first->priority)
+        g_source_set_priority (&self->source, next->priority);
     }
   g_mutex_unlock (&answers_mutex);
 
-  return waiter;
+  return (BsWaiter *) first;
 }
 
 static gboolean
 answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
   AnswerSource *self = (AnswerSource *) source;
-  guint n_left;
-
-  g_mutex_lock (&answers_mutex);
-  n_left = MIN (self->n_waiters, MOST_AT_ONCE);
-  g_mutex_unlock (&answers_mutex);
+  int priority = g_source_get_priority (source);
+  guint n_left = MIN (count_waiters (self), MOST_AT_ONCE);
 
   /* A callback may run a loop, which gives the rest from inside it. */
   for (; n_left > 0; n_left--)
     {
-      BsWaiter *waiter = take_waiter (self);
+      BsWaiter *waiter = take_waiter (self, priority);
 
       if (waiter == NULL)
         break;
       give_answer (waiter);
     }
 
-  g_mutex_lock (&answers_mutex);
-  n_left = self->n_waiters;
-  g_mutex_unlock (&answers_mutex);
+  return count_waiters (self) > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
 
-  return n_left > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+static void
+answer_source_finalize (GSource *source)
+{
+  bs_priority_queue_clear (&((AnswerSource *) source)->waiters);
 }
 
 static GSourceFuncs answer_source_funcs = {
   .dispatch = answer_source_dispatch,
+  .finalize = answer_source_finalize,
 };
 
 static AnswerSource *
@@ -151,7 +151,7 @@ answer_source_new (GMainContext *context, int priority)
   AnswerSource *self = (AnswerSource *) source;
 
   self->context = context;
-  self->priority = priority;
+  bs_priority_queue_init (&self->waiters);
   g_source_set_priority (source, priority);
   g_source_set_static_name (source, "backingstore answers");
   g_source_set_can_recurse (source, TRUE);
@@ -164,38 +164,31 @@ answer_source_new (GMainContext *context, int priority)
 static void
 hand_over (BsWaiter *waiter)
 {
-  AnswerSource key = { .context = g_task_get_context (waiter->task),
-                       .priority = g_task_get_priority (waiter->task) };
+  int priority = g_task_get_priority (waiter->task);
   /* An attached source may be dispatched at once, and the task's thread may end with
    * its context; the last reference on the source still looks at the context. */
-  g_autoptr (GMainContext) held = NULL;
-  GSource *new_source = NULL;
+  g_autoptr (GMainContext) context = g_main_context_ref (g_task_get_context (waiter->task));
+  g_autoptr (GSource) new_source = NULL;
+  BsPriorityEntry *best;
   AnswerSource *self;
 
   g_mutex_lock (&answers_mutex);
   if (answers == NULL)
-    answers = g_hash_table_new (answer_source_hash, answer_source_equal);
-  self = g_hash_table_lookup (answers, &key);
+    answers = g_hash_table_new (NULL, NULL);
+  self = g_hash_table_lookup (answers, context);
   if (self == NULL)
     {
-      self = answer_source_new (key.context, key.priority);
+      self = answer_source_new (context, priority);
       new_source = (GSource *) self;
-      held = g_main_context_ref (key.context);
-      g_hash_table_add (answers, self);
+      g_hash_table_insert (answers, context, self);
+      /* Its priority changes under the mutex, once it is there to be changed. */
+      g_source_attach (new_source, context);
     }
-  if (self->head == NULL)
-    self->head = waiter;
-  else
-    self->tail->next = waiter;
-  self->tail = waiter;
-  self->n_waiters++;
+  best = bs_priority_queue_peek (&self->waiters);
+  if (best != NULL && priority < best->priority)
+    g_source_set_priority (&self->source, priority);
+  bs_priority_queue_push (&self->waiters, &waiter->to_give, priority);
   g_mutex_unlock (&answers_mutex);
-
-  if (new_source != NULL)
-    {
-      g_source_attach (new_source, held);
-      g_source_unref (new_source);
-    }
 }
 
 GTask *
