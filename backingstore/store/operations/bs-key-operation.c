@@ -418,7 +418,6 @@ static void
 key_operation_run (BsStoreOperation *operation)
 {
   BsKeyOperation *self = (BsKeyOperation *) operation;
-  BsBackingStore *store = operation->store;
   gboolean on_stack = operation->on_stack;
   BsDeferred deferred = { NULL };
   g_autoptr (GError) error = NULL;
@@ -433,8 +432,8 @@ key_operation_run (BsStoreOperation *operation)
   g_mutex_unlock (operation->lock);
 
   if (operation->kind == BS_KIND_DELETE && error != NULL)
-    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, &self->key,
-                        BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
+    bs_store_report (operation->store, &self->key, BS_OPERATION_DELETE_KEY,
+                     g_steal_pointer (&error));
   value = operation->kind == BS_KIND_REGISTER ? (gpointer) self->token : bytes;
   bs_deferred_answer (&deferred, waiters, value, error);
   g_clear_pointer (&bytes, g_bytes_unref);

@@ -190,6 +190,13 @@ bs_executor_get_current (void)
   return current_executor;
 }
 
+gboolean
+bs_executor_is_inside (BsExecutor *executor, gconstpointer store)
+{
+  return current_executor == executor || bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL ||
+         bs_call_scope_find (store, BS_SCOPE_FUNCTION) != NULL;
+}
+
 /* Starts runners for ready entries, at most `n_ready` of them. */
 static void
 start_runners (BsExecutor *executor, guint n_ready)
