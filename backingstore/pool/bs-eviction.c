@@ -198,9 +198,7 @@ eviction_write_end_locked (EvictionWrite *self, const GError *error)
 {
   /* Without an entry, nothing may have been written at all. */
   BsEntry *entry = self->payload->entry;
-  WriteEnd end = {
-    0,
-  };
+  WriteEnd end = { 0 };
 
   if (self->queue == NULL)
     {
@@ -452,9 +450,7 @@ is_stuck_locked (const BsCache *self, gint64 now)
 static gboolean
 is_balanced_locked (BsCache *self, guint max_writes)
 {
-  const BsAmount nothing = {
-    0,
-  };
+  const BsAmount nothing = { 0 };
 
   return !is_over_locked (self, self->max_bytes, &nothing) && bs_link_is_empty (&self->trims) &&
          !may_write_behind_locked (self, max_writes);
@@ -564,6 +560,16 @@ bs_cache_drop_entry (BsCache *self, BsEntry *entry)
       bs_backing_store_drop_token (self->store, token);
       bs_cache_settle (self);
     }
+}
+
+void
+bs_cache_drop_item (BsCache *self, BsEntry *entry)
+{
+  BsToken *token = bs_cache_release_item (self, entry);
+
+  if (token != NULL)
+    bs_backing_store_drop_token (self->store, token);
+  bs_cache_settle (self);
 }
 
 typedef struct

@@ -55,6 +55,13 @@ struct _BsMembers
 void          bs_members_init          (BsMembers *self, BsShard *locks, const BsKeyTable *found, GObject *owner, void (*changed) (GObject *owner));
 void          bs_members_clear         (BsMembers *self);
 
+/* Whether a request is refused; an internal one is not. */
+static inline gboolean
+bs_members_refuse (BsMembers *self, gboolean internal)
+{
+  return !internal && g_atomic_int_get (&self->refusing);
+}
+
 /* Needs no lock. */
 guint64       bs_members_get_n_keys    (BsMembers *self);
 
