@@ -664,6 +664,7 @@ test_temporary_after_crash (Fixture *fixture, gconstpointer data)
   BsBacking *unused = fixture->backing;
   g_autofree char *other = bs_key_generate ();
 
+  use_large_blobs (fixture);
   use_temporary (fixture);
   alive = g_steal_pointer (&fixture->backing);
   run_and_crash (use_temporary, fixture);
@@ -696,6 +697,7 @@ test_temporary_few_descriptors (Fixture *fixture, gconstpointer data)
 {
   BsBacking *unused = fixture->backing;
 
+  use_large_blobs (fixture);
   for (guint n_left = 0; n_left < 3; n_left++)
     {
       g_autofree char *name = NULL;

@@ -227,7 +227,7 @@ async void optional () throws GLib.Error {
     var backing = new RootedBacking ();
     yield main_job (backing, false);
     assert (backing.n_bulk_calls > 0);
-    assert (backing.n_direct_calls == N_ITEMS);
+    assert (backing.n_direct_calls > 0);
     assert (backing.closed);
 
     var store = new Bs.BackingStore (backing);
