@@ -247,9 +247,7 @@ release (BsCache *self, BsEntry *entry, guint n_items)
 {
   BsToken *token = entry->token;
   gboolean is_last = g_atomic_int_dec_and_test (&entry->ref_count);
-  Detached detached = {
-    0,
-  };
+  Detached detached = { 0 };
 
   if (!is_last && n_items == 0)
     return NULL;
@@ -427,9 +425,7 @@ install_locked (BsCache *self,
                 guint64 size,
                 gboolean *size_changed)
 {
-  Detached detached = {
-    0,
-  };
+  Detached detached = { 0 };
   guint64 old_size = entry->node.size;
   gboolean was_size_known = entry->is_size_known;
 
@@ -465,9 +461,7 @@ bs_cache_adopt (BsCache *self,
   BsReference reference = bs_reference_new (payload, content);
   BsReference winner = 0;
   BsPayload *dead = NULL;
-  Detached detached = {
-    0,
-  };
+  Detached detached = { 0 };
   gboolean is_installed = FALSE, came_back;
 
   *size_changed = FALSE;

@@ -204,9 +204,7 @@ eviction_write_end_locked (EvictionWrite *self, const GError *error)
 {
   /* Without an entry, nothing may have been written at all. */
   BsEntry *entry = self->payload->entry;
-  WriteEnd end = {
-    0,
-  };
+  WriteEnd end = { 0 };
 
   if (self->queue == NULL)
     {
@@ -461,9 +459,7 @@ is_stuck_locked (const BsCache *self, gint64 now)
 static gboolean
 is_balanced_locked (BsCache *self, guint max_writes)
 {
-  const BsAmount nothing = {
-    0,
-  };
+  const BsAmount nothing = { 0 };
 
   return !is_over_locked (self, self->max_bytes, &nothing) && bs_link_is_empty (&self->trims) &&
          !may_write_behind_locked (self, max_writes);

@@ -163,10 +163,11 @@ bs_backing_store_constructed (GObject *object)
     }
   else
     {
-      self->backing_executor = bs_executor_new (self->max_threads);
-      self->function_executor = bs_executor_new (self->max_threads);
+      self->function_executor = bs_executor_new ("bs-function", self->max_threads, NULL);
       /* One a path: what may wait for a save must not take its place. */
-      self->commit_executor = bs_executor_new (G_MAXINT16);
+      self->commit_executor = bs_executor_new ("bs-commit", G_MAXINT16, self->function_executor);
+      self->backing_executor =
+        bs_executor_new ("bs-backing", self->max_threads, self->commit_executor);
     }
   self->notifier = bs_notifier_new ();
   self->tracker = bs_task_tracker_new (self, self->backing_executor, self->notifier);
@@ -187,6 +188,8 @@ bs_backing_store_finalize (GObject *object)
   g_assert (g_hash_table_size (self->paths) == 0);
 
   bs_executor_close (self->backing_executor);
+  bs_executor_close (self->function_executor);
+  bs_executor_close (self->commit_executor);
   g_clear_pointer (&self->backing_executor, bs_executor_unref);
   g_clear_pointer (&self->function_executor, bs_executor_unref);
   g_clear_pointer (&self->commit_executor, bs_executor_unref);

@@ -235,9 +235,7 @@ take_unheld (Bulk *self, guint *n_parts)
   BsBackingStore *store = self->operation.store;
   guint64 hash = bs_key_hash (&self->tokens[self->next_token]->key);
   BsShard *shard = bs_store_get_shard (store, hash);
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
 
   g_mutex_lock (&shard->mutex);
   for (guint n = 0; n < CHUNK && self->next_token < self->n_tokens; n++)
@@ -362,9 +360,7 @@ static void
 end_chunk (Bulk *self, guint n_parts)
 {
   BsShard *shard = self->parts[0].operation.shard;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
 
   g_mutex_lock (&shard->mutex);
   g_mutex_lock (&self->mutex);
@@ -406,9 +402,7 @@ busy_end (BsBatch *batch)
   Bulk *self = (Bulk *) batch->operation;
   BsStoreOperation *operation = batch->operation;
   GPtrArray *tokens = self->registered;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *waiters;
 
   if (self->error != NULL && self->what != BS_KIND_DELETE)
@@ -553,13 +547,11 @@ bulk_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferre
   BsTrackedPath *tracked = operation->tracked;
 
   if (!bs_path_take_ticket (tracked->path, &tracked->members, operation, self->internal))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
-  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 }
 
 static void

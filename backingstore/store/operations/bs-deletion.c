@@ -63,7 +63,10 @@ bs_deletion_expect (BsBackingStore *store, BsDeferred *deferred)
   BsStoreOperation *operation;
 
   if (!count_one_more (store))
-    return;
+    {
+      bs_executor_remind (store->backing_executor);
+      return;
+    }
 
   operation = (BsStoreOperation *) g_new0 (Deletion, 1);
   bs_store_operation_init (operation, &deletion_class, BS_KIND_DROP_TOKENS, store, store->count,

@@ -24,7 +24,7 @@ join (BsPathOperation *self, BsStoreOperation *joined, BsWaiter *waiter, BsDefer
   bs_store_operation_boost (joined->previous, waiter->priority);
 
   start = bs_path_queue_advance (path, joined, deferred);
-  return (BsAsked){ start != NULL ? BS_ASKED_STARTS : BS_ASKED_WAITS, start };
+  return bs_asked (start != NULL ? BS_ASKED_STARTS : BS_ASKED_WAITS, start);
 }
 
 static void
@@ -43,15 +43,13 @@ enqueue_track (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
 
   /* The object found before may have been untracked since. */
   if (tracked != NULL && path->state == BS_PATH_TRACKED &&
-      !g_atomic_int_get (&tracked->members.refusing))
-    return (BsAsked){ BS_ASKED_NOTHING, .value = tracked };
+      !bs_members_refuse (&tracked->members, FALSE))
+    return bs_asked (BS_ASKED_NOTHING, tracked);
 
   joined = bs_path_queue_find_joinable (path, BS_KIND_TRACK, NULL);
   awaited = joined != NULL ? ((BsPathOperation *) joined)->awaited : NULL;
   if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, awaited != NULL ? awaited : path))
-    return (BsAsked){
-      BS_ASKED_IN_COMMIT,
-    };
+    return bs_asked (BS_ASKED_IN_COMMIT, NULL);
 
   if (joined == NULL)
     {
@@ -70,19 +68,13 @@ enqueue_untrack (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
   BsStoreOperation *joined;
 
   if (g_atomic_int_get (&tracked->closed) || path->state == BS_PATH_UNTRACKED)
-    return (BsAsked){
-      BS_ASKED_NOTHING,
-    };
+    return bs_asked (BS_ASKED_NOTHING, NULL);
   if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, path))
-    return (BsAsked){
-      BS_ASKED_IN_COMMIT,
-    };
+    return bs_asked (BS_ASKED_IN_COMMIT, NULL);
 
   joined = bs_path_queue_find_untrack (path);
-  if (joined == NULL && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+  if (joined == NULL && bs_members_refuse (self->members, FALSE))
+    return bs_asked (BS_ASKED_CLOSED, NULL);
   if (joined == NULL)
     {
       path->state = BS_PATH_UNTRACKING;
@@ -108,10 +100,8 @@ path_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
 
   if (operation->kind == BS_KIND_LOAD_ROOT)
     joined = bs_path_queue_find_joinable (self->path, operation->kind, operation->tracked);
-  if (joined == NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+  if (joined == NULL && bs_members_refuse (self->members, self->internal))
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   if (operation->kind == BS_KIND_SYNC)
     {
@@ -144,9 +134,7 @@ end (BsPathOperation *self, gpointer value, const GError *error)
 {
   BsStoreOperation *operation = &self->operation;
   BsPath *path = self->path;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *waiters;
 
   if (operation->tracked != NULL)
@@ -167,9 +155,7 @@ static void
 put_back_and_unlock (BsPathOperation *self)
 {
   BsPath *path = self->path;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *cancelled;
 
   path->running = NULL;
@@ -357,9 +343,7 @@ claim (BsPathOperation *self, BsPath *path, BsPathState state)
 static void
 unclaim (BsPath *path)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   GPtrArray *names;
 
   g_mutex_lock (&path->mutex);
@@ -501,18 +485,25 @@ check (BsPathOperation *self, GError **error)
   return TRUE;
 }
 
+static void
+expect_pinned (gpointer data, const BsByteSet *first_bytes, BsKeyTable *expected)
+{
+  bs_members_copy_pinned (data, first_bytes, expected);
+}
+
 /* Only a save asks, and has pinned the keys: no operation deletes them meanwhile. */
 static void
 find_missing (BsPathOperation *self, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
-  g_autoptr (BsKeySet) expected = bs_key_set_new ();
-  g_autoptr (BsKeySet) missing = bs_key_set_new ();
+  BsKeyTable missing = {
+    0,
+  };
 
-  bs_members_copy_pinned (self->members, bs_key_set_get_table (expected));
-  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expected,
-                                      missing, operation->cancellable, error))
-    bs_members_note_missing (self->members, bs_key_set_get_table (missing));
+  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expect_pinned,
+                                      self->members, &missing, operation->cancellable, error))
+    bs_members_note_missing (self->members, &missing);
+  bs_key_table_clear (&missing);
 }
 
 static void
@@ -727,9 +718,7 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
 void
 bs_path_operation_release (BsBackingStore *store, BsPath *path)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsStoreOperation *operation;
   BsPathOperation *self;
 

@@ -129,9 +129,7 @@ verify_end (BsBatch *batch)
   VerifyOperation *self = (VerifyOperation *) batch->operation;
   BsStoreOperation *operation = batch->operation;
   BsProgress *progress = self->run.progress;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   guint64 n_done = bs_progress_get_n_done (progress);
   gboolean complete = n_done == bs_progress_get_n_total (progress);
   g_autoptr (GError) error = NULL;
@@ -164,9 +162,7 @@ static void
 verify_fed (BsBatch *batch)
 {
   BsStoreOperation *operation = batch->operation;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
 
   g_mutex_lock (operation->lock);
   if (operation->ticket != 0)
@@ -257,15 +253,13 @@ verify_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDefer
   BsTrackedPath *tracked = operation->tracked;
 
   if (!bs_path_take_ticket (tracked->path, &tracked->members, operation, FALSE))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
   /* The operation's own work is short, and calls no function. */
   bs_store_operation_begin (operation, waiter->blocking ? waiter : NULL);
-  return (BsAsked){ BS_ASKED_RUNS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_RUNS, bs_store_operation_ref (operation));
 }
 
 static const BsStoreOperationClass verify_operation_class = {

@@ -30,6 +30,12 @@ void             bs_priority_queue_take  (BsPriorityQueue *self, BsPriorityEntry
 /* Takes the first entry out; NULL if there is none. */
 BsPriorityEntry *bs_priority_queue_pop   (BsPriorityQueue *self);
 
+static inline guint
+bs_priority_queue_get_length (const BsPriorityQueue *self)
+{
+  return self->heap->len;
+}
+
 static inline BsPriorityEntry *
 bs_priority_queue_peek (const BsPriorityQueue *self)
 {

@@ -5,7 +5,6 @@
 #include "bs-waiter-private.h"
 
 #include "base/bs-zero-private.h"
-#include "store/threads/bs-call-scope-private.h"
 #include "store/threads/bs-deferred-private.h"
 
 /* Every asynchronous answer goes through a source in the task's context, even on the
@@ -220,7 +219,6 @@ static void
 waiter_init (BsWaiter *waiter, int priority, const BsDelivery *delivery)
 {
   bs_zero (waiter, sizeof *waiter);
-  g_atomic_ref_count_init (&waiter->ref_count);
   waiter->priority = priority;
   if (delivery != NULL)
     waiter->delivery = *delivery;
@@ -233,6 +231,7 @@ waiter_new (int priority, GCancellable *cancellable, const BsDelivery *delivery)
   BsWaiter *waiter = g_new (BsWaiter, 1);
 
   waiter_init (waiter, priority, delivery);
+  g_atomic_ref_count_init (&waiter->ref_count);
   if (cancellable != NULL)
     waiter->cancellable = g_object_ref (cancellable);
 
@@ -243,8 +242,7 @@ static void
 init_blocking (BsWaiter *waiter, BsExecutor *executor)
 {
   waiter->blocking = TRUE;
-  if (bs_executor_is_context (executor))
-    waiter->executor = executor;
+  waiter->executor = executor;
 }
 
 BsWaiter *
@@ -254,6 +252,7 @@ bs_waiter_new_async (GTask *task, const BsDelivery *delivery)
     waiter_new (g_task_get_priority (task), g_task_get_cancellable (task), delivery);
 
   waiter->task = task;
+  bs_spawner_retry_in (g_task_get_context (task));
   return waiter;
 }
 
@@ -310,10 +309,7 @@ waiter_clear (BsWaiter *waiter)
   if (waiter->lock_owner_free != NULL)
     waiter->lock_owner_free (waiter->lock_owner);
   if (waiter->blocking && !waiter->answered_here)
-    {
-      g_mutex_clear (&waiter->mutex);
-      g_cond_clear (&waiter->cond);
-    }
+    bs_sleeper_clear (&waiter->sleeper);
 }
 
 void
@@ -346,31 +342,6 @@ bs_waiter_set_subject (BsWaiter *waiter, guint kind, const BsKey *key, GFile *fi
   g_set_object (&waiter->file, file);
 }
 
-/* The waiter may be gone once its mutex is released: the thread that waits takes the
- * mutex once more before it goes on. */
-static void
-wake (BsWaiter *waiter)
-{
-  BsExecutor *executor;
-
-  if (waiter->answered_here)
-    return;
-
-  executor = waiter->executor != NULL ? bs_executor_ref (waiter->executor) : NULL;
-  g_mutex_lock (&waiter->mutex);
-  g_atomic_int_set (&waiter->done, TRUE);
-  /* A signal is a system call even where no thread waits for it. */
-  if (waiter->sleeps)
-    g_cond_signal (&waiter->cond);
-  g_mutex_unlock (&waiter->mutex);
-
-  if (executor != NULL)
-    {
-      bs_executor_wake (executor);
-      bs_executor_unref (executor);
-    }
-}
-
 gboolean
 bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
 {
@@ -389,9 +360,9 @@ bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
 
   if (waiter->task != NULL)
     hand_over (bs_waiter_ref (waiter));
-  else if (waiter->blocking)
-    wake (waiter);
-  else
+  else if (waiter->blocking && !waiter->answered_here)
+    bs_sleeper_wake (&waiter->sleeper);
+  else if (!waiter->blocking)
     /* No thread comes later to disconnect. */
     disconnect (waiter);
 
@@ -438,42 +409,10 @@ bs_waiter_connect (BsWaiter *waiter,
 }
 
 static void
-sleep_until_done (BsWaiter *waiter)
-{
-  /* A worker outside of any function: the last reference on an object went there, and
-   * its end calls the store. The operation that the worker waits for may need a
-   * worker. */
-  BsExecutor *lent = bs_call_scope_get_current () == NULL ? bs_executor_get_current () : NULL;
-
-  if (lent != NULL)
-    bs_executor_lend (lent, 1);
-
-  g_mutex_lock (&waiter->mutex);
-  waiter->sleeps = TRUE;
-  while (!g_atomic_int_get (&waiter->done))
-    g_cond_wait (&waiter->cond, &waiter->mutex);
-  g_mutex_unlock (&waiter->mutex);
-
-  if (lent != NULL)
-    bs_executor_lend (lent, -1);
-}
-
-static void
 wait_until_done (BsWaiter *waiter)
 {
   bs_deferred_run_pushed ();
-  if (waiter->executor != NULL && bs_executor_enter (waiter->executor))
-    {
-      bs_executor_run_until (waiter->executor, &waiter->done);
-      bs_executor_leave (waiter->executor);
-      /* The thread that answered may still hold the mutex. */
-      g_mutex_lock (&waiter->mutex);
-      g_mutex_unlock (&waiter->mutex);
-    }
-  else
-    {
-      sleep_until_done (waiter);
-    }
+  bs_executor_sleep (waiter->executor, &waiter->sleeper);
 }
 
 static gpointer
