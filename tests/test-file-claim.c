@@ -682,6 +682,70 @@ test_temporary_after_crash (Fixture *fixture, gconstpointer data)
   g_object_unref (unused);
 }
 
+static GFile *elsewhere;
+
+static void
+use_temporary_elsewhere (Fixture *fixture)
+{
+  g_autoptr (GError) error = NULL;
+
+  fixture->backing = BS_BACKING (bs_file_backing_new_temporary_in (elsewhere, &error));
+  g_assert_no_error (error);
+  write_blob (fixture, fixture->key);
+}
+
+/* Parents are made, and stay; a directory that a crashed process left goes. */
+static void
+test_temporary_in (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *above = g_build_filename (fixture->directory, "above", NULL);
+  g_autofree char *parent = g_build_filename (above, "parent", NULL);
+  g_autofree char *name = NULL;
+  BsBacking *unused = fixture->backing;
+
+  elsewhere = g_file_new_for_path (parent);
+  use_large_blobs (fixture);
+  run_and_crash (use_temporary_elsewhere, fixture);
+  g_assert_cmpuint (count_files (parent), ==, 3);
+  g_assert_cmphex (get_mode (above), ==, 0700);
+
+  use_temporary_elsewhere (fixture);
+  name = g_file_get_path (bs_file_backing_get_directory (BS_FILE_BACKING (fixture->backing)));
+  g_assert_true (g_str_has_prefix (name, parent));
+  g_assert_cmphex (get_mode (name), ==, 0700);
+  while (count_files (parent) != 3)
+    g_thread_yield ();
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+  persist_blob (fixture, fixture->key);
+  assert_transfers (fixture->backing, 1, 0, 0);
+
+  g_clear_object (&fixture->backing);
+  g_assert_false (exists (name));
+  g_assert_cmpuint (count_files (parent), ==, 0);
+  g_assert_true (exists (parent));
+  fixture->backing = unused;
+  g_clear_object (&elsewhere);
+}
+
+static void
+test_temporary_in_nowhere (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *name = g_build_filename (fixture->directory, "file", NULL);
+  g_autoptr (GFile) file = g_file_new_for_path (name);
+  g_autoptr (GFile) remote = g_file_new_for_uri ("s3://bucket/scratch");
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (bs_file_backing_new_temporary_in (remote, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
+  g_assert_nonnull (strstr (error->message, "s3://bucket/scratch"));
+  g_clear_error (&error);
+
+  plant (name, "a file");
+  g_assert_null (bs_file_backing_new_temporary_in (file, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY);
+  g_assert_nonnull (strstr (error->message, name));
+}
+
 static void
 drop_without_descriptors (Fixture *fixture, guint n_left)
 {
@@ -743,6 +807,8 @@ main (int argc, char *argv[])
     { "planted-marker-and-lock", test_planted_marker_and_lock },
     { "temporary-after-crash", test_temporary_after_crash },
     { "temporary-few-descriptors", test_temporary_few_descriptors },
+    { "temporary-in", test_temporary_in },
+    { "temporary-in-nowhere", test_temporary_in_nowhere },
   };
 
   g_autofree char *cache = NULL;
