@@ -222,6 +222,77 @@ test_persist (Fixture *fixture, gconstpointer data)
   assert_reads (fixture->backing, key, bytes);
 }
 
+/* The blob is in primary storage and at the path, and is known by its first content. */
+static void
+test_persist_bytes (Fixture *fixture, gconstpointer data)
+{
+  static const gsize sizes[] = { 0, 1, 5000, 3 * 1024 * 1024 };
+
+  assert_listed (fixture, NULL, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GBytes) bytes = make_test_bytes (sizes[i], i);
+      g_autoptr (GBytes) other = make_test_bytes (17, i + 1);
+      g_autofree char *key = bs_key_generate ();
+
+      for (guint repeat = 0; repeat < 2; repeat++)
+        {
+          g_assert_true (bs_backing_persist_bytes (fixture->backing, fixture->path, key,
+                                                   repeat == 0 ? bytes : other, NULL, &error));
+          g_assert_no_error (error);
+          assert_reads (fixture->backing, key, bytes);
+          assert_listed (fixture, key, i + 1);
+        }
+      g_assert_true (bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error));
+      g_assert_no_error (error);
+
+      /* The path keeps its blob without primary storage, and the other way round. */
+      g_assert_true (bs_backing_delete_key (fixture->backing, key, NULL, &error));
+      g_assert_no_error (error);
+      assert_does_not_read (fixture->backing, key);
+      g_assert_true (bs_backing_register_key (fixture->backing, fixture->path, key, NULL, &error));
+      g_assert_no_error (error);
+      assert_reads (fixture->backing, key, bytes);
+    }
+}
+
+/* A blob of primary storage only, and one of the path only. */
+static void
+test_persist_bytes_known (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
+  g_autofree char *written = write_new (fixture->backing, bytes);
+  g_autofree char *persisted = bs_key_generate ();
+
+  assert_listed (fixture, NULL, 0);
+  g_assert_true (
+    bs_backing_persist_bytes (fixture->backing, fixture->path, written, bytes, NULL, &error));
+  g_assert_no_error (error);
+  assert_listed (fixture, written, 1);
+  assert_reads (fixture->backing, written, bytes);
+
+  g_assert_true (
+    bs_backing_persist_bytes (fixture->backing, fixture->path, persisted, bytes, NULL, &error));
+  g_assert_true (bs_backing_delete_key (fixture->backing, persisted, NULL, &error));
+  g_assert_true (
+    bs_backing_persist_bytes (fixture->backing, fixture->path, persisted, bytes, NULL, &error));
+  g_assert_no_error (error);
+  assert_listed (fixture, persisted, 2);
+  assert_reads (fixture->backing, persisted, bytes);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      const char *key = i == 0 ? written : persisted;
+
+      g_assert_true (
+        bs_backing_delete_persisted (fixture->backing, fixture->path, key, NULL, &error));
+      g_assert_no_error (error);
+      assert_reads (fixture->backing, key, bytes);
+    }
+}
+
 static void
 test_register (Fixture *fixture, gconstpointer data)
 {
@@ -473,6 +544,8 @@ backing_contract_add_tests (const BackingKind *kind)
     { "write", test_write },
     { "delete-key", test_delete_key },
     { "persist", test_persist },
+    { "persist-bytes", test_persist_bytes },
+    { "persist-bytes-known", test_persist_bytes_known },
     { "register", test_register },
     { "delete-persisted", test_delete_persisted },
     { "bulk", test_bulk },

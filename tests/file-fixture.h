@@ -46,6 +46,9 @@ guint64    count_foreign    (BsBacking *backing);
 GError    *persist_error    (Fixture *fixture, const char *key);
 void       delete_blob      (Fixture *fixture, const char *key);
 guint64    count_rewritten  (Fixture *fixture);
+/* From now on blobs that have a file each in scratch, as small ones have not before they
+ * are persisted. */
+void       use_large_blobs  (Fixture *fixture);
 /* A second blob in scratch; returns its key. */
 char      *write_other      (Fixture *fixture);
 
@@ -74,7 +77,8 @@ guint      count_files      (const char *directory);
 char      *snapshot         (const char *directory);
 void       assert_unchanged (const char *directory, const char *snapshot);
 
-/* Runs it as another process that is killed afterwards. */
+/* Runs it as another process that is killed afterwards. In a child of a process that has
+ * threads, it starts none: ThreadSanitizer ends such a child. */
 void       run_and_crash    (void (*func) (Fixture *fixture), Fixture *fixture);
 /* Runs it as another process, which says whether all was well. */
 void       run_apart        (void (*func) (Fixture *fixture), Fixture *fixture);

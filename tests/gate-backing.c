@@ -9,6 +9,7 @@ const char *const gate_operation_names[N_OPERATIONS] = {
   [BS_OPERATION_REGISTER_KEY] = "register_key",
   [BS_OPERATION_REGISTER_KEYS] = "register_keys",
   [BS_OPERATION_PERSIST] = "persist",
+  [BS_OPERATION_PERSIST_BYTES] = "persist_bytes",
   [BS_OPERATION_DELETE_PERSISTED] = "delete_persisted",
   [BS_OPERATION_DELETE_PERSISTED_KEYS] = "delete_persisted_keys",
   [BS_OPERATION_SANITIZE_PATH] = "sanitize_path",
@@ -25,7 +26,13 @@ struct _GateSingleBacking
   GateBacking parent_instance;
 };
 
+struct _GateDirectBacking
+{
+  GateBacking parent_instance;
+};
+
 static void backing_iface_init (BsBackingInterface *iface);
+static void direct_iface_init (BsBackingInterface *iface);
 static void single_iface_init (BsBackingInterface *iface);
 
 G_DEFINE_TYPE_WITH_CODE (GateBacking,
@@ -37,6 +44,10 @@ G_DEFINE_FINAL_TYPE_WITH_CODE (GateSingleBacking,
                                gate_single_backing,
                                GATE_TYPE_BACKING,
                                G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, single_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (GateDirectBacking,
+                               gate_direct_backing,
+                               GATE_TYPE_BACKING,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, direct_iface_init))
 
 GateBackingPrivate *
 gate_backing_get_private (gpointer self)
@@ -492,6 +503,33 @@ gate_persist (BsBacking *backing,
   return call_end (&call, success, error);
 }
 
+static gboolean
+gate_persist_bytes (BsBacking *backing,
+                    GFile *path,
+                    const char *key,
+                    GBytes *bytes,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_PERSIST_BYTES,
+                .path = path,
+                .key = key,
+                .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+
+  if (success)
+    {
+      GBytes *known = g_hash_table_lookup (call.self->primary, key);
+      GBytes *copy = known != NULL ? g_bytes_ref (known) : copy_bytes (bytes);
+
+      g_hash_table_insert (call.self->primary, g_strdup (key), g_bytes_ref (copy));
+      g_hash_table_insert (gate_place_get (call.self, path)->blobs, g_strdup (key), copy);
+      touch (&call, key);
+    }
+  return call_end (&call, success, error);
+}
+
 static void
 delete_one (Call *call, const char *key)
 {
@@ -770,6 +808,12 @@ backing_iface_init (BsBackingInterface *iface)
 }
 
 static void
+direct_iface_init (BsBackingInterface *iface)
+{
+  iface->persist_bytes = gate_persist_bytes;
+}
+
+static void
 single_iface_init (BsBackingInterface *iface)
 {
   iface->register_keys = NULL;
@@ -849,6 +893,16 @@ gate_single_backing_class_init (GateSingleBackingClass *klass)
 {
 }
 
+static void
+gate_direct_backing_init (GateDirectBacking *self)
+{
+}
+
+static void
+gate_direct_backing_class_init (GateDirectBackingClass *klass)
+{
+}
+
 GateBacking *
 gate_backing_new (void)
 {
@@ -859,4 +913,10 @@ GateBacking *
 gate_backing_new_single (void)
 {
   return g_object_new (GATE_TYPE_SINGLE_BACKING, NULL);
+}
+
+GateBacking *
+gate_backing_new_direct (void)
+{
+  return g_object_new (GATE_TYPE_DIRECT_BACKING, NULL);
 }

@@ -22,6 +22,10 @@ struct _GateBackingClass
 #define GATE_TYPE_SINGLE_BACKING (gate_single_backing_get_type ())
 G_DECLARE_FINAL_TYPE (GateSingleBacking, gate_single_backing, GATE, SINGLE_BACKING, GateBacking)
 
+/* The same with persist_bytes. */
+#define GATE_TYPE_DIRECT_BACKING (gate_direct_backing_get_type ())
+G_DECLARE_FINAL_TYPE (GateDirectBacking, gate_direct_backing, GATE, DIRECT_BACKING, GateBacking)
+
 typedef enum
 {
   GATE_BEFORE,
@@ -33,6 +37,7 @@ typedef void (*GateHook) (GateBacking *self, BsOperation operation, const char *
 
 GateBacking *gate_backing_new         (void);
 GateBacking *gate_backing_new_single  (void);
+GateBacking *gate_backing_new_direct  (void);
 
 /* In what follows a NULL key stands for every key. Bulk calls have none. */
 

@@ -27,12 +27,15 @@ typedef struct
 {
   guint max_threads;
   gboolean single;          /* a backing without bulk calls */
+  gboolean direct;          /* a backing that persists bytes in one step */
 } Variant;
 
 static const Variant one_thread = { 1, FALSE };
 static const Variant two_threads = { 2, FALSE };
 static const Variant one_thread_single = { 1, TRUE };
 static const Variant two_threads_single = { 2, TRUE };
+static const Variant one_thread_direct = { 1, FALSE, TRUE };
+static const Variant two_threads_direct = { 2, FALSE, TRUE };
 
 #define test_add(path, function)                                                                    \
   G_STMT_START                                                                                      \
@@ -48,6 +51,14 @@ static const Variant two_threads_single = { 2, TRUE };
     test_add (path "/bulk", function);                                                              \
     g_test_add (path "/single/one-thread", Fixture, &one_thread_single, fixture_set_up, function, fixture_tear_down);  \
     g_test_add (path "/single/two-threads", Fixture, &two_threads_single, fixture_set_up, function, fixture_tear_down); \
+  }                                                                                                 \
+  G_STMT_END
+
+#define test_add_direct(path, function)                                                             \
+  G_STMT_START                                                                                      \
+  {                                                                                                 \
+    g_test_add (path "/one-thread", Fixture, &one_thread_direct, fixture_set_up, function, fixture_tear_down);  \
+    g_test_add (path "/two-threads", Fixture, &two_threads_direct, fixture_set_up, function, fixture_tear_down); \
   }                                                                                                 \
   G_STMT_END
 
@@ -109,7 +120,9 @@ fixture_start (Fixture *fixture, const Variant *variant, GMainContext *context)
 {
   watchdog_start ();
   fixture->n_threads = variant->max_threads;
-  fixture->gates = variant->single ? gate_backing_new_single () : gate_backing_new ();
+  fixture->gates = variant->single   ? gate_backing_new_single ()
+                   : variant->direct ? gate_backing_new_direct ()
+                                     : gate_backing_new ();
   fixture->store = context != NULL ? bs_backing_store_new_in_context (BS_BACKING (fixture->gates), context)
                                    : bs_backing_store_new (BS_BACKING (fixture->gates));
   bs_backing_store_set_max_threads (fixture->store, variant->max_threads);

@@ -115,6 +115,18 @@ test_backing_persist (BsBacking *backing,
 }
 
 static gboolean
+test_backing_persist_bytes (BsBacking *backing,
+                            GFile *path,
+                            const char *key,
+                            GBytes *bytes,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  TEST_BACKING (backing)->bytes = bytes;
+  return answer (backing, BS_OPERATION_PERSIST_BYTES, path, key, error);
+}
+
+static gboolean
 test_backing_delete_persisted (BsBacking *backing,
                                GFile *path,
                                const char *key,
@@ -223,6 +235,7 @@ test_backing_iface_init (BsBackingInterface *iface)
   iface->sync_persisted = test_backing_sync_persisted;
   iface->register_keys = test_backing_register_keys;
   iface->delete_persisted_keys = test_backing_delete_persisted_keys;
+  iface->persist_bytes = test_backing_persist_bytes;
   iface->write_root = test_backing_write_root;
   iface->read_root = test_backing_read_root;
   iface->verify_persisted = test_backing_verify_persisted;
@@ -421,6 +434,7 @@ static const struct
   [BS_OPERATION_REGISTER_KEY] = { "register_key", TRUE, TRUE, TRUE, FALSE },
   [BS_OPERATION_REGISTER_KEYS] = { "register_keys", FALSE, TRUE, FALSE, FALSE },
   [BS_OPERATION_PERSIST] = { "persist", TRUE, TRUE, TRUE, FALSE },
+  [BS_OPERATION_PERSIST_BYTES] = { "persist_bytes", TRUE, TRUE, FALSE, FALSE },
   [BS_OPERATION_DELETE_PERSISTED] = { "delete_persisted", TRUE, TRUE, TRUE, FALSE },
   [BS_OPERATION_DELETE_PERSISTED_KEYS] = { "delete_persisted_keys", FALSE, TRUE, FALSE, FALSE },
   [BS_OPERATION_SANITIZE_PATH] = { "sanitize_path", FALSE, TRUE, TRUE, FALSE },
@@ -490,6 +504,8 @@ call (Fixture *fixture,
       return bs_backing_register_keys (backing, path, fixture->keys, cancellable, error);
     case BS_OPERATION_PERSIST:
       return bs_backing_persist (backing, path, key, cancellable, error);
+    case BS_OPERATION_PERSIST_BYTES:
+      return bs_backing_persist_bytes (backing, path, key, fixture->bytes, cancellable, error);
     case BS_OPERATION_DELETE_PERSISTED:
       return bs_backing_delete_persisted (backing, path, key, cancellable, error);
     case BS_OPERATION_DELETE_PERSISTED_KEYS:
@@ -538,7 +554,8 @@ test_arguments (Fixture *fixture, gconstpointer data)
       g_assert_cmpstr (bs_operation_get_name (op), ==, operations[op].name);
       g_assert_cmpstr (backing->key, ==, operations[op].takes_key ? KEY : NULL);
       g_assert_true (backing->path == (operations[op].takes_path ? fixture->path : NULL));
-      if (op == BS_OPERATION_WRITE || op == BS_OPERATION_WRITE_ROOT)
+      if (op == BS_OPERATION_WRITE || op == BS_OPERATION_PERSIST_BYTES ||
+          op == BS_OPERATION_WRITE_ROOT)
         g_assert_true (backing->bytes == fixture->bytes);
       if (op == BS_OPERATION_REGISTER_KEYS || op == BS_OPERATION_DELETE_PERSISTED_KEYS)
         g_assert_true (backing->keys == fixture->keys);
@@ -706,6 +723,7 @@ test_missing (Fixture *fixture, gconstpointer data)
           g_assert_true (done);
           break;
         case BS_OPERATION_REGISTER_KEYS:
+        case BS_OPERATION_PERSIST_BYTES:
         case BS_OPERATION_DELETE_PERSISTED_KEYS:
           g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
           g_assert_false (done);
@@ -829,6 +847,44 @@ test_one_by_one (Fixture *fixture, gconstpointer data)
   g_assert_finalize_object (backing);
 }
 
+/* Without persist_bytes the blob is written and persisted, or is not there. */
+static void
+test_write_and_persist (Fixture *fixture, gconstpointer data)
+{
+  TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
+  TestWrapper *wrapper = g_object_new (TEST_TYPE_WRAPPER, NULL);
+  g_autoptr (GError) error = NULL;
+
+  wrapper->inner = g_object_ref (BS_BACKING (backing));
+  g_assert_true (call (fixture, wrapper, BS_OPERATION_PERSIST_BYTES, SPELLING, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (backing->n_calls, ==, 2);
+  g_assert_cmpint (backing->operation, ==, BS_OPERATION_PERSIST);
+  g_assert_true (backing->bytes == fixture->bytes);
+  g_assert_cmpstr (backing->key, ==, KEY);
+
+  for (guint failing = 1; failing <= 2; failing++)
+    {
+      const char *message = failing == 1
+                              ? "persist_bytes " KEY " at " PATH ": write " KEY ": the disk is full"
+                              : "persist_bytes " KEY " at " PATH ": persist " KEY " at " PATH
+                                ": the disk is full";
+
+      backing->n_calls = 0;
+      backing->behaviour = FAIL;
+      backing->failing_call = failing;
+      g_assert_false (call (fixture, wrapper, BS_OPERATION_PERSIST_BYTES, KEY, NULL, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+      g_assert_cmpstr (error->message, ==, message);
+      g_assert_cmpuint (backing->n_calls, ==, failing == 1 ? 1 : 3);
+      g_assert_cmpint (backing->operation, ==,
+                       failing == 1 ? BS_OPERATION_WRITE : BS_OPERATION_DELETE_KEY);
+      g_clear_error (&error);
+    }
+  g_assert_finalize_object (wrapper);
+  g_assert_finalize_object (backing);
+}
+
 static void
 test_no_keys (Fixture *fixture, gconstpointer data)
 {
@@ -886,6 +942,7 @@ main (int argc, char *argv[])
   add_test ("/backing/implements", test_implements);
   add_test ("/backing/wrapped", test_wrapped);
   add_test ("/backing/one-by-one", test_one_by_one);
+  add_test ("/backing/write-and-persist", test_write_and_persist);
   add_test ("/backing/no-keys", test_no_keys);
   add_test ("/backing/paths", test_paths);
 

@@ -34,6 +34,10 @@
  * A rule with a key concerns calls for that key, bulk calls whose set has it
  * included; one without concerns every call of the operation.
  *
+ * A call of [method@Backing.persist_bytes] counts as such where the backing inside
+ * implements it, else as one of [method@Backing.write] and one of
+ * [method@Backing.persist].
+ *
  * A fault backing is safe to use from any thread. No lock is held while a call waits or is
  * in the backing inside.
  */
@@ -309,6 +313,19 @@ bs_fault_backing_persist (BsBacking *backing,
 }
 
 static gboolean
+bs_fault_backing_persist_bytes (BsBacking *backing,
+                                GFile *path,
+                                const BsKey *key,
+                                GBytes *bytes,
+                                GCancellable *cancellable,
+                                GError **error)
+{
+  return arrive (backing, BS_OPERATION_PERSIST_BYTES, key, NULL, cancellable, error) &&
+         bs_backing_invoke_persist_bytes (get_inner (backing), path, key, bytes, cancellable,
+                                          error);
+}
+
+static gboolean
 bs_fault_backing_delete_persisted (BsBacking *backing,
                                    GFile *path,
                                    const BsKey *key,
@@ -407,13 +424,14 @@ bs_fault_backing_check_path (BsBacking *backing,
 static gboolean
 bs_fault_backing_find_missing (BsBacking *backing,
                                GFile *path,
-                               BsKeySet *expected,
-                               BsKeySet *missing,
+                               BsExpectFunc expect,
+                               gpointer expect_data,
+                               BsKeyTable *missing,
                                GCancellable *cancellable,
                                GError **error)
 {
-  return bs_backing_invoke_find_missing (get_inner (backing), path, expected, missing, cancellable,
-                                         error);
+  return bs_backing_invoke_find_missing (get_inner (backing), path, expect, expect_data, missing,
+                                         cancellable, error);
 }
 
 static gboolean
@@ -512,10 +530,12 @@ bs_fault_backing_iface_init (BsBackingInterface *iface)
     .register_key = bs_fault_backing_register_key,
     .persist = bs_fault_backing_persist,
     .delete_persisted = bs_fault_backing_delete_persisted,
+    .persist_bytes = bs_fault_backing_persist_bytes,
     .verify_persisted = bs_fault_backing_verify_persisted,
     .open_path = bs_fault_backing_open_path,
     .check_path = bs_fault_backing_check_path,
     .find_missing = bs_fault_backing_find_missing,
+    .peek_inner = get_inner,
   };
 
   bs_key_backing_init_interface (iface, &funcs);

@@ -52,6 +52,8 @@ struct _BsFileDirectory
   BsFileChanges changes;          /* in a persisted directory */
   BsFileKeys uncertain;           /* in a scratch directory */
   BsFileKeys failed_writes;       /* in a scratch directory */
+  BsFileKeys files;               /* in a scratch directory */
+  BsFileSlots slots;              /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
 };
 
@@ -162,6 +164,42 @@ open_locked (BsFileDirectory *self,
   return code == 0;
 }
 
+static gboolean replace_scratch (BsFileDirectory *self);
+
+/* A file system that takes no file without a name takes the name away afterwards. */
+static int
+open_named (BsFileDirectory *self, int *fd)
+{
+  char name[BS_FILE_TEMPORARY_SIZE];
+  int code;
+
+  bs_file_make_temporary_name (name);
+  code = bs_file_open_temporary (self->claim.fd, name, fd);
+  if (code == 0)
+    unlinkat (self->claim.fd, name, 0);
+
+  return code;
+}
+
+static int
+open_nameless (gpointer data, int *fd)
+{
+  BsFileDirectory *self = data;
+
+  for (;;)
+    {
+      int code;
+
+      *fd = TEMP_FAILURE_RETRY (openat (self->claim.fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+      if (*fd >= 0)
+        return 0;
+
+      code = open_named (self, fd);
+      if (code != ENOENT || !replace_scratch (self))
+        return code;
+    }
+}
+
 BsFileDirectory *
 bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart)
 {
@@ -175,6 +213,8 @@ bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirecto
   bs_file_changes_init (&self->changes);
   bs_file_keys_init (&self->uncertain);
   bs_file_keys_init (&self->failed_writes);
+  bs_file_keys_init (&self->files);
+  bs_file_slots_init (&self->slots, open_nameless, self);
 
   return self;
 }
@@ -209,6 +249,8 @@ bs_file_directory_unref (BsFileDirectory *self)
     }
   g_clear_pointer (&self->lost_fds, g_array_unref);
 
+  bs_file_slots_clear (&self->slots);
+  bs_file_keys_clear (&self->files);
   bs_file_keys_clear (&self->uncertain);
   bs_file_keys_clear (&self->failed_writes);
   bs_file_changes_clear (&self->changes);
@@ -268,6 +310,13 @@ bs_file_directory_get_refusal (BsFileDirectory *self)
   return g_atomic_int_get (&self->claim.refusal);
 }
 
+/* The name leads elsewhere, or the lock is lost. */
+static gboolean
+is_move (int code)
+{
+  return code == ESTALE || code == ENOLCK;
+}
+
 /* The lock may be replaced by another thread, which has the mutex. */
 static int
 check_current (BsFileDirectory *self)
@@ -278,7 +327,7 @@ check_current (BsFileDirectory *self)
   code = bs_file_claim_check (&self->claim);
   g_mutex_unlock (&self->mutex);
 
-  if (code == 0 || code == ESTALE)
+  if (code == 0 || is_move (code))
     g_atomic_int_set (&self->moved, code != 0);
 
   return code;
@@ -299,7 +348,7 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
   if (code == 0)
     return TRUE;
 
-  if (code != ESTALE)
+  if (!is_move (code))
     {
       bs_file_directory_set_error (self, code, error);
       return FALSE;
@@ -308,7 +357,10 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
   name = g_filename_display_name (bs_file_claim_get_path (&self->claim));
   g_set_error (
     error, BS_ERROR, BS_ERROR_MOVED,
-    "%s does not lead to the directory that was opened: it was renamed, replaced or removed", name);
+    code == ESTALE
+      ? "%s does not lead to the directory that was opened: it was renamed, replaced or removed"
+      : "%s has lost its lock: another program has opened it, or replaced the file .lock",
+    name);
 
   return FALSE;
 }
@@ -374,6 +426,18 @@ BsFileKeys *
 bs_file_directory_get_failed_writes (BsFileDirectory *self)
 {
   return &self->failed_writes;
+}
+
+BsFileSlots *
+bs_file_directory_get_slots (BsFileDirectory *self)
+{
+  return bs_file_directory_is_scratch (self) && is_ours_to_empty (self) ? &self->slots : NULL;
+}
+
+BsFileKeys *
+bs_file_directory_get_files (BsFileDirectory *self)
+{
+  return &self->files;
 }
 
 BsFileDirectory *
@@ -459,6 +523,8 @@ bs_file_directory_close_scratch (BsFileDirectory *self, gboolean whole, GCancell
 
   if (self->claim.kind != BS_FILE_DIRECTORY_SCRATCH || self->claim.n_forks != bs_n_forks)
     return;
+
+  bs_file_slots_close (&self->slots);
 
   /* The next opening tries again to remove what is left, for which the directory must
    * keep its marker. */
@@ -743,6 +809,8 @@ bs_file_directory_set_path (BsFileDirectory *self, const char *path, GError **er
   was_refused = self->claim.refusal != 0;
   if (was_refused)
     taken = bs_file_claim_take_again (&self->claim, path, error);
+  else if (bs_file_claim_check (&self->claim) == ENOLCK)
+    taken = bs_file_claim_renew_lock (&self->claim, error);
   if (was_refused && self->claim.refusal == 0)
     lose_shards_locked (self);
   g_mutex_unlock (&self->mutex);

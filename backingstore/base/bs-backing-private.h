@@ -3,9 +3,13 @@
 #pragma once
 
 #include "bs-backing.h"
-#include "bs-key-private.h"
+#include "bs-byte-set-private.h"
+#include "bs-key-table-private.h"
 
 G_BEGIN_DECLS
+
+/* Adds the keys that a path must have, and whose first byte is in the set. */
+typedef void (*BsExpectFunc) (gpointer data, const BsByteSet *first_bytes, BsKeyTable *expected);
 
 /* Virtual functions of the library's own backings, which take keys as 16 bytes. */
 typedef struct
@@ -18,10 +22,12 @@ typedef struct
   gboolean (*delete_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 
   /* optional */
+  gboolean (*persist_bytes)    (BsBacking *self, GFile *path, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
   gboolean (*verify_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
   GFile *  (*open_path)        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error);
   gboolean (*check_path)       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
-  gboolean (*find_missing)     (BsBacking *self, GFile *path, BsKeySet *expected, BsKeySet *missing, GCancellable *cancellable, GError **error);
+  gboolean (*find_missing)     (BsBacking *self, GFile *path, BsExpectFunc expect, gpointer expect_data, BsKeyTable *missing, GCancellable *cancellable, GError **error);
+  BsBacking *(*peek_inner)     (BsBacking *self); /* of a backing that wraps another one */
 } BsKeyBackingFuncs;
 
 /* The public wrappers without the check of the key: they call the virtual function, turn
@@ -32,6 +38,7 @@ GBytes   *bs_backing_invoke_read             (BsBacking *self, const BsKey *key,
 gboolean  bs_backing_invoke_delete_key       (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_register_key     (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_persist          (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_persist_bytes    (BsBacking *self, GFile *path, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_delete_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 
@@ -41,16 +48,17 @@ gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, cons
 GFile    *bs_backing_invoke_open_path        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Fails with BS_ERROR_MOVED if the name of the path does not lead there any more. */
 gboolean  bs_backing_invoke_check_path       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
-/* Adds to `missing` the keys that another program has removed from the path. One call at
- * a time for each path. */
-gboolean  bs_backing_invoke_find_missing     (BsBacking *self, GFile *path, BsKeySet *expected, BsKeySet *missing, GCancellable *cancellable, GError **error);
+/* Adds to `missing` the expected keys that another program has removed from the path. One
+ * call at a time for each path. */
+gboolean  bs_backing_invoke_find_missing     (BsBacking *self, GFile *path, BsExpectFunc expect, gpointer expect_data, BsKeyTable *missing, GCancellable *cancellable, GError **error);
 /* Whether a path may be found moved, or keys missing. */
 gboolean  bs_backing_checks_paths            (BsBacking *self);
 
 /* Returns the name as in the API, with underscores: "delete_key". */
 const char *bs_operation_get_name            (BsOperation operation);
 
-/* Whether the type implements the virtual function itself. */
+/* Whether the type implements the virtual function itself. A backing that wraps another
+ * one persists bytes in one step where the inner backing does. */
 gboolean  bs_backing_implements              (BsBacking *self, BsOperation operation);
 
 G_END_DECLS

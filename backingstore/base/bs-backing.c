@@ -68,9 +68,9 @@
  * that is set beside a success is dropped.
  *
  * In JavaScript, use it in a store with a [property@BackingStore:main-context]
- * only, and never keep the bytes that [vfunc@Backing.write] and
- * [vfunc@Backing.write_root] are given: GJS lends them for the call, without a
- * reference. Keep `new GLib.Bytes(bytes.toArray())`.
+ * only, and never keep the bytes that [vfunc@Backing.write],
+ * [vfunc@Backing.persist_bytes] and [vfunc@Backing.write_root] are given: GJS lends
+ * them for the call, without a reference. Keep `new GLib.Bytes(bytes.toArray())`.
  */
 
 /**
@@ -86,6 +86,7 @@
  * @sync_persisted: see [method@Backing.sync_persisted]
  * @register_keys: optional, see [method@Backing.register_keys]
  * @delete_persisted_keys: optional, see [method@Backing.delete_persisted_keys]
+ * @persist_bytes: optional, see [method@Backing.persist_bytes]
  * @write_root: optional, see [method@Backing.write_root]
  * @read_root: optional, see [method@Backing.read_root]
  * @verify_persisted: optional, see [method@Backing.verify_persisted]
@@ -140,6 +141,8 @@ static const struct
   [BS_OPERATION_REGISTER_KEYS] = { "register_keys",
                                    G_STRUCT_OFFSET (BsBackingInterface, register_keys) },
   [BS_OPERATION_PERSIST] = { "persist", G_STRUCT_OFFSET (BsBackingInterface, persist) },
+  [BS_OPERATION_PERSIST_BYTES] = { "persist_bytes",
+                                   G_STRUCT_OFFSET (BsBackingInterface, persist_bytes) },
   [BS_OPERATION_DELETE_PERSISTED] = { "delete_persisted",
                                       G_STRUCT_OFFSET (BsBackingInterface, delete_persisted) },
   [BS_OPERATION_DELETE_PERSISTED_KEYS] = { "delete_persisted_keys",
@@ -171,12 +174,25 @@ bs_operation_get_name (BsOperation operation)
   return operations[operation].name;
 }
 
+/* Without a function for binary keys the caller prints the key for the public one. */
+static const BsKeyBackingFuncs *
+get_key_funcs (BsBackingInterface *iface)
+{
+  static const BsKeyBackingFuncs none;
+
+  return iface->key_funcs != NULL ? iface->key_funcs : &none;
+}
+
 gboolean
 bs_backing_implements (BsBacking *self, BsOperation operation)
 {
   BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  const BsKeyBackingFuncs *key_funcs = get_key_funcs (iface);
 
   g_return_val_if_fail ((guint) operation < G_N_ELEMENTS (operations), FALSE);
+
+  if (operation == BS_OPERATION_PERSIST_BYTES && key_funcs->peek_inner != NULL)
+    return bs_backing_implements (key_funcs->peek_inner (self), operation);
 
   return G_STRUCT_MEMBER (gpointer, iface, operations[operation].offset) != NULL;
 }
@@ -256,15 +272,6 @@ call_end (const Call *call, gboolean success, const char *forgotten, GError *loc
     bs_error_set_silent (&local, G_OBJECT_TYPE_NAME (call->self), operations[call->operation].name,
                          forgotten);
   return call_failed (call, local, error);
-}
-
-/* Without a function for binary keys the caller prints the key for the public one. */
-static const BsKeyBackingFuncs *
-get_key_funcs (BsBackingInterface *iface)
-{
-  static const BsKeyBackingFuncs none;
-
-  return iface->key_funcs != NULL ? iface->key_funcs : &none;
 }
 
 static gboolean
@@ -493,6 +500,68 @@ bs_backing_invoke_persist (BsBacking *self,
                                   get_key_funcs (iface)->persist, path, key, cancellable, error);
 }
 
+/* The default of persist_bytes: a blob that is not persisted does not stay in primary
+ * storage. */
+static gboolean
+write_and_persist (BsBacking *self,
+                   GFile *path,
+                   const BsKey *key,
+                   GBytes *bytes,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  gboolean written = bs_backing_invoke_write (self, key, bytes, cancellable, &local);
+
+  if (!written && !g_error_matches (local, BS_ERROR, BS_ERROR_EXISTS))
+    {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return FALSE;
+    }
+  if (bs_backing_invoke_persist (self, path, key, cancellable, error))
+    return TRUE;
+
+  if (written)
+    bs_backing_invoke_delete_key (self, key, NULL, NULL);
+  return FALSE;
+}
+
+gboolean
+bs_backing_invoke_persist_bytes (BsBacking *self,
+                                 GFile *path,
+                                 const BsKey *key,
+                                 GBytes *bytes,
+                                 GCancellable *cancellable,
+                                 GError **error)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  const BsKeyBackingFuncs *key_funcs = get_key_funcs (iface);
+  const Call call = { self, BS_OPERATION_PERSIST_BYTES, path, key };
+  GError *local = NULL;
+  gboolean success;
+
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return FALSE;
+
+  if (!bs_backing_implements (self, BS_OPERATION_PERSIST_BYTES))
+    {
+      success = write_and_persist (self, path, key, bytes, cancellable, &local);
+    }
+  else if (key_funcs->persist_bytes != NULL)
+    {
+      success = key_funcs->persist_bytes (self, path, key, bytes, cancellable, &local);
+    }
+  else
+    {
+      char string[BS_KEY_STRING_SIZE];
+
+      bs_key_print (key, string);
+      success = iface->persist_bytes (self, path, string, bytes, cancellable, &local);
+    }
+
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}
+
 gboolean
 bs_backing_invoke_delete_persisted (BsBacking *self,
                                     GFile *path,
@@ -578,8 +647,9 @@ bs_backing_invoke_check_path (BsBacking *self,
 gboolean
 bs_backing_invoke_find_missing (BsBacking *self,
                                 GFile *path,
-                                BsKeySet *expected,
-                                BsKeySet *missing,
+                                BsExpectFunc expect,
+                                gpointer expect_data,
+                                BsKeyTable *missing,
                                 GCancellable *cancellable,
                                 GError **error)
 {
@@ -593,7 +663,7 @@ bs_backing_invoke_find_missing (BsBacking *self,
   if (!call_begin (&call, TRUE, cancellable, error))
     return FALSE;
 
-  success = key_funcs->find_missing (self, path, expected, missing, cancellable, &local);
+  success = key_funcs->find_missing (self, path, expect, expect_data, missing, cancellable, &local);
   return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 
@@ -956,6 +1026,51 @@ bs_backing_delete_persisted_keys (BsBacking *self,
                                      iface->delete_persisted_keys, path, keys, cancellable, error);
   return invoke_one_by_one (self, BS_OPERATION_DELETE_PERSISTED_KEYS,
                             bs_backing_invoke_delete_persisted, path, keys, cancellable, error);
+}
+
+/**
+ * bs_backing_persist_bytes:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @bytes: the content
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Puts a new blob into primary storage and makes it permanent at a path, in one step:
+ * the blob is where [method@Backing.write] and [method@Backing.persist] would have put
+ * it, and is durable after the next [method@Backing.sync_persisted].
+ *
+ * A store calls it for a content that is in memory only. A backing implements it where
+ * one step is cheaper than two: the content need not pass through primary storage. By
+ * default the blob is written and persisted; where persisting fails, the blob that was
+ * written is deleted from primary storage.
+ *
+ * A key that primary storage or the path has already is no error, and keeps its content.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %G_IO_ERROR_NO_SPACE or another %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is in primary storage and at @path now, %FALSE with @error
+ *   set
+ */
+gboolean
+bs_backing_persist_bytes (BsBacking *self,
+                          GFile *path,
+                          const char *key,
+                          GBytes *bytes,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (bytes != NULL, FALSE);
+
+  return parse_key (BS_OPERATION_PERSIST_BYTES, path, key, &parsed, error) &&
+         bs_backing_invoke_persist_bytes (self, path, &parsed, bytes, cancellable, error);
 }
 
 /**

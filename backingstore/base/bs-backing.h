@@ -21,6 +21,7 @@ G_DECLARE_INTERFACE (BsBacking, bs_backing, BS, BACKING, GObject)
  * @BS_OPERATION_REGISTER_KEY: [method@Backing.register_key]
  * @BS_OPERATION_REGISTER_KEYS: [method@Backing.register_keys]
  * @BS_OPERATION_PERSIST: [method@Backing.persist]
+ * @BS_OPERATION_PERSIST_BYTES: [method@Backing.persist_bytes]
  * @BS_OPERATION_DELETE_PERSISTED: [method@Backing.delete_persisted]
  * @BS_OPERATION_DELETE_PERSISTED_KEYS: [method@Backing.delete_persisted_keys]
  * @BS_OPERATION_SANITIZE_PATH: [method@Backing.sanitize_path]
@@ -41,6 +42,7 @@ typedef enum
   BS_OPERATION_REGISTER_KEY,
   BS_OPERATION_REGISTER_KEYS,
   BS_OPERATION_PERSIST,
+  BS_OPERATION_PERSIST_BYTES,
   BS_OPERATION_DELETE_PERSISTED,
   BS_OPERATION_DELETE_PERSISTED_KEYS,
   BS_OPERATION_SANITIZE_PATH,
@@ -68,6 +70,7 @@ struct _BsBackingInterface
   /* optional */
   gboolean (*register_keys)         (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
   gboolean (*delete_persisted_keys) (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
+  gboolean (*persist_bytes)         (BsBacking *self, GFile *path, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error);
   gboolean (*write_root)            (BsBacking *self, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error);
   GBytes * (*read_root)             (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
   gboolean (*verify_persisted)      (BsBacking *self, GFile *path, const char *key, GCancellable *cancellable, GError **error);
@@ -99,6 +102,8 @@ BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_register_keys         (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_delete_persisted_keys (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
+BS_AVAILABLE_IN_1_0
+gboolean  bs_backing_persist_bytes         (BsBacking *self, GFile *path, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_write_root            (BsBacking *self, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0

@@ -59,6 +59,20 @@ DEFINE_PARSE_AND (persist)
 DEFINE_PARSE_AND (delete_persisted)
 DEFINE_PARSE_AND (verify_persisted)
 
+static gboolean
+parse_and_persist_bytes (BsBacking *self,
+                         GFile *path,
+                         const char *string,
+                         GBytes *bytes,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  BsKey key;
+
+  return bs_key_parse_error (string, "persist_bytes", &key, error) &&
+         get_funcs (self)->persist_bytes (self, path, &key, bytes, cancellable, error);
+}
+
 void
 bs_key_backing_init_interface (BsBackingInterface *iface, const BsKeyBackingFuncs *funcs)
 {
@@ -69,6 +83,8 @@ bs_key_backing_init_interface (BsBackingInterface *iface, const BsKeyBackingFunc
   iface->register_key = parse_and_register_key;
   iface->persist = parse_and_persist;
   iface->delete_persisted = parse_and_delete_persisted;
+  if (funcs->persist_bytes != NULL)
+    iface->persist_bytes = parse_and_persist_bytes;
   if (funcs->verify_persisted != NULL)
     iface->verify_persisted = parse_and_verify_persisted;
 }

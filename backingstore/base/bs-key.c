@@ -83,6 +83,13 @@ bs_key_init_random (BsKey *key)
 typedef guint8 Bytes __attribute__ ((vector_size (16)));
 typedef guint32 Pieces __attribute__ ((vector_size (16)));
 
+/* Picks bytes of two vectors by their places. GCC has the builtin of Clang from 12 on. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define shuffle __builtin_shufflevector
+#else
+#define shuffle(first, second, ...) __builtin_shuffle (first, second, (Bytes){ __VA_ARGS__ })
+#endif
+
 static const guint8 hex_places[] = { 0, 4, 8, 12, 16, 20, 24, 28 };
 static const guint8 string_places[] = { 0, 4, 9, 14, 19, 24, 28, 32 };
 
@@ -134,11 +141,8 @@ parse_digits (const char *string, const guint8 places[8], gboolean canonical, Bs
   if ((words[0] & words[1]) != G_MAXUINT64)
     return FALSE;
 
-  bytes = __builtin_shufflevector (first, second, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26,
-                                   28, 30)
-            << 4 |
-          __builtin_shufflevector (first, second, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27,
-                                   29, 31);
+  bytes = shuffle (first, second, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) << 4 |
+          shuffle (first, second, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
   memcpy (key, &bytes, sizeof *key);
   return TRUE;
 }
@@ -198,10 +202,8 @@ print_digits (const BsKey *key, char *hex)
   low = bytes & 0x0f;
   spell (&high);
   spell (&low);
-  first =
-    __builtin_shufflevector (high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  second = __builtin_shufflevector (high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30,
-                                    15, 31);
+  first = shuffle (high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  second = shuffle (high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
   memcpy (hex, &first, sizeof first);
   memcpy (hex + sizeof first, &second, sizeof second);
 }

@@ -9,6 +9,7 @@
 #include "store/bs-task-tracker-private.h"
 #include "store/bs-tracked-path-private.h"
 #include "store/operations/bs-paths-private.h"
+#include "store/operations/bs-deletion-private.h"
 #include "store/operations/bs-prepare-private.h"
 #include "store/operations/bs-store-private.h"
 
@@ -132,10 +133,11 @@ bs_backing_store_constructed (GObject *object)
     }
   else
     {
-      self->backing_executor = bs_executor_new (self->max_threads);
-      self->function_executor = bs_executor_new (self->max_threads);
+      self->function_executor = bs_executor_new ("bs-function", self->max_threads, NULL);
       /* One a path: what may wait for a save must not take its place. */
-      self->commit_executor = bs_executor_new (G_MAXINT16);
+      self->commit_executor = bs_executor_new ("bs-commit", G_MAXINT16, self->function_executor);
+      self->backing_executor =
+        bs_executor_new ("bs-backing", self->max_threads, self->commit_executor);
     }
   self->notifier = bs_notifier_new ();
   self->tracker = bs_task_tracker_new (self, self->backing_executor, self->notifier);
@@ -156,6 +158,8 @@ bs_backing_store_finalize (GObject *object)
   g_assert (g_hash_table_size (self->paths) == 0);
 
   bs_executor_close (self->backing_executor);
+  bs_executor_close (self->function_executor);
+  bs_executor_close (self->commit_executor);
   g_clear_pointer (&self->backing_executor, bs_executor_unref);
   g_clear_pointer (&self->function_executor, bs_executor_unref);
   g_clear_pointer (&self->commit_executor, bs_executor_unref);
@@ -314,6 +318,7 @@ bs_backing_store_init (BsBackingStore *self)
   self->background_error = signals[BACKGROUND_ERROR];
   self->prepare = bs_prepare;
   self->discard = bs_discard;
+  self->expect_deletion = bs_deletion_expect;
   self->new_tracked_path = bs_tracked_path_new;
 }
 

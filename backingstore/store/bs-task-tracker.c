@@ -385,6 +385,7 @@ bs_task_tracker_wait_blocking (BsTaskTracker *self,
     }
 
   waiter = bs_waiter_new_blocking (self->executor, cancellable, NULL);
+  waiter->sleeper.reach = BS_REACH_ALL;
   start_wait (self, waiter);
   return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }

@@ -124,6 +124,11 @@ const WholeBacking = GObject.registerClass({
         return true;
     }
 
+    vfunc_persist_bytes(path, key, content, cancellable) {
+        this.calls.push('persist_bytes');
+        return this.vfunc_write(key, content, cancellable) && this.vfunc_persist(path, key, cancellable);
+    }
+
     vfunc_write_root(path, content, _cancellable) {
         this.roots.set(path.get_uri(), keep(content));
         return true;
@@ -224,6 +229,7 @@ test('optional functions', async () => {
     const pool = Bs.Pool.new(store, 100);
     const [bad, good] = ['', 'x'].map(content => pool.insert(bytes(content)));
     await Promise.all([bad, good].map(item => item.persist_async(tracked, DEFAULT, null)));
+    assertEqual(backing.calls.filter(call => call === 'persist_bytes').length, 2);
     assert(backing.verify_persisted(KEPT, good.key, null));
     await assertFails(Bs.Error, Bs.Error.CORRUPT, () => backing.verify_persisted(KEPT, bad.key, null));
 

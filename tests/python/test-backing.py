@@ -105,6 +105,11 @@ class WholeBacking(DictBacking, Bs.Backing):
             self.do_delete_persisted(path, key, cancellable)
         return True
 
+    def do_persist_bytes(self, path, key, content, cancellable):
+        self.calls.append('persist_bytes')
+        self.do_write(key, content, cancellable)
+        return self.do_persist(path, key, cancellable)
+
     def do_write_root(self, path, content, _cancellable):
         self.calls.append('write_root')
         self.roots[path.get_uri()] = content.get_data()
@@ -262,6 +267,7 @@ class StoreInPython:
         pool = Bs.Pool.new(store, 100)
         for content in b'', b'x':
             call(pool.insert(GLib.Bytes.new(content)).persist_async, tracked)
+        self.assertEqual(backing.calls.count('persist_bytes'), 2)
         outcomes = []
         for key in tracked:
             try:

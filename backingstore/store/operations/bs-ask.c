@@ -171,6 +171,10 @@ bs_ask_blocking (BsBackingStore *store,
     return ask_on_stack (store, request, delivery, error);
 
   waiter = bs_waiter_new_blocking (store->backing_executor, cancellable, delivery);
+  if (request->kind == BS_KIND_CLOSE)
+    waiter->sleeper.reach = BS_REACH_ALL;
+  else if (may_await_functions (request, waiter))
+    waiter->sleeper.reach = BS_REACH_NEXT;
   bs_ask (store, request, waiter);
   return bs_waiter_wait (waiter, error);
 }

@@ -52,9 +52,6 @@ join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
   BsStoreOperation *operation = &joined->operation;
 
   bs_store_operation_join (operation, waiter);
-  /* A sync must see a part of a bulk even when the bulk is gone. */
-  if (joined->members != NULL && operation->ticket == 0)
-    bs_path_take_key_ticket (joined->members, bs_shard_index (joined->hash), operation);
   bs_store_operation_boost (operation, waiter->priority);
 
   return bs_asked (BS_ASKED_WAITS, NULL);
@@ -110,21 +107,6 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
   return bs_asked (BS_ASKED_WAITS, NULL);
 }
 
-/* A deletion is needed no more once the key has holders again, or a registration
- * waits. */
-static gboolean
-is_held_again (BsKeyOperation *self)
-{
-  if (self->token->n_holders > 0 || self->token->primary == BS_PRIMARY_ABSENT)
-    return TRUE;
-
-  for (BsStoreOperation *later = self->operation.next; later != NULL; later = later->next)
-    if (later->kind == BS_KIND_REGISTER)
-      return TRUE;
-
-  return FALSE;
-}
-
 /* Decides what the operation needs, now that its turn has come. */
 static void
 key_operation_begin (BsStoreOperation *operation)
@@ -139,8 +121,6 @@ key_operation_begin (BsStoreOperation *operation)
     bs_key_queue_need (operation->kind, self->token, self->members, get_flags (self), self->hash);
   if (self->need != BS_NEED_CALL)
     return;
-  if (operation->kind == BS_KIND_DELETE && is_held_again (self))
-    self->need = BS_NEED_NOTHING;
   if (operation->kind == BS_KIND_WRITE && self->token->n_holders == 0)
     self->need = BS_NEED_MISSING;
 }
@@ -306,11 +286,20 @@ bs_key_operation_call (BsKeyOperation *self, GCancellable *cancellable, GError *
   return bytes;
 }
 
-/* Writes the content if it is not in primary storage yet. */
+/* A content that is in memory only needs one call, where the backing has one for it. */
 static gboolean
-write_first (BsKeyOperation *self, GError **error)
+persists_bytes (BsKeyOperation *self, BsPrimary primary)
+{
+  return self->operation.kind == BS_KIND_PERSIST && primary == BS_PRIMARY_ABSENT &&
+         bs_backing_implements (self->operation.store->backing, BS_OPERATION_PERSIST_BYTES);
+}
+
+/* Writes the content if it is not in primary storage yet, or persists it in one step. */
+static gboolean
+write_first (BsKeyOperation *self, gboolean *persisted, GError **error)
 {
   GCancellable *cancellable = self->operation.cancellable;
+  BsBacking *backing = self->operation.store->backing;
   g_autoptr (GBytes) bytes = NULL;
   BsCallScope scope;
   BsPrimary primary;
@@ -326,7 +315,11 @@ write_first (BsKeyOperation *self, GError **error)
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
   bytes = bs_content_make_bytes (self->content, cancellable, error);
-  if (bytes != NULL)
+  *persisted = bytes != NULL && persists_bytes (self, primary);
+  if (*persisted)
+    self->written = bs_backing_invoke_persist_bytes (backing, get_file (self), &self->key, bytes,
+                                                     cancellable, error);
+  else if (bytes != NULL)
     self->written = call_write (self, bytes, primary, cancellable, error);
   bs_call_scope_pop (&scope);
 
@@ -335,6 +328,8 @@ write_first (BsKeyOperation *self, GError **error)
     return FALSE;
 
   note_write (self, *error);
+  if (*persisted && *error != NULL)
+    bs_paths_note_error (self->operation.tracked, *error);
   return *error == NULL;
 }
 
@@ -343,6 +338,7 @@ static gboolean
 execute (BsKeyOperation *self, GBytes **bytes, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
+  gboolean persisted = FALSE;
 
   if (self->need == BS_NEED_MISSING)
     *error = bs_key_queue_missing_error (operation->kind, &self->key,
@@ -350,8 +346,8 @@ execute (BsKeyOperation *self, GBytes **bytes, GError **error)
   if (self->need != BS_NEED_CALL)
     return FALSE;
   if (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST)
-    if (!write_first (self, error) || operation->kind == BS_KIND_WRITE)
-      return FALSE;
+    if (!write_first (self, &persisted, error) || persisted || operation->kind == BS_KIND_WRITE)
+      return persisted;
 
   *bytes = bs_key_operation_call (self, operation->cancellable, error);
   return TRUE;
@@ -431,9 +427,6 @@ key_operation_run (BsStoreOperation *operation)
   waiters = bs_key_operation_end (self, called, operation->ticket, FALSE, error, &deferred);
   g_mutex_unlock (operation->lock);
 
-  if (operation->kind == BS_KIND_DELETE && error != NULL)
-    bs_store_report (operation->store, &self->key, BS_OPERATION_DELETE_KEY,
-                     g_steal_pointer (&error));
   value = operation->kind == BS_KIND_REGISTER ? (gpointer) self->token : bytes;
   bs_deferred_answer (&deferred, waiters, value, error);
   g_clear_pointer (&bytes, g_bytes_unref);
@@ -555,9 +548,7 @@ bs_key_operation_settle_token (BsBackingStore *store,
                                guint64 hash,
                                BsDeferred *deferred)
 {
-  BsKeyOperation *self;
-
-  if (token->n_holders > 0)
+  if (token->n_holders > 0 || token->is_dropped)
     return;
   if (token->primary == BS_PRIMARY_ABSENT || g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
     {
@@ -565,14 +556,8 @@ bs_key_operation_settle_token (BsBackingStore *store,
       return;
     }
 
-  self = g_new0 (BsKeyOperation, 1);
-  key_operation_init (self, store, BS_KIND_DELETE, &token->key, hash, NULL, G_PRIORITY_LOW);
-  self->operation.unattended = TRUE;
-  self->operation.counted = TRUE;
-  self->token = token;
-  self->operation.stripe = bs_task_count_begin (store->count);
-  bs_key_queue_append (self, NULL);
-  bs_deferred_add_ready (deferred, &self->operation);
+  bs_shard_drop (shard, token);
+  store->expect_deletion (store, deferred);
 }
 
 BsToken *

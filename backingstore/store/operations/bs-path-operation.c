@@ -484,18 +484,25 @@ check (BsPathOperation *self, GError **error)
   return TRUE;
 }
 
+static void
+expect_pinned (gpointer data, const BsByteSet *first_bytes, BsKeyTable *expected)
+{
+  bs_members_copy_pinned (data, first_bytes, expected);
+}
+
 /* Only a save asks, and has pinned the keys: no operation deletes them meanwhile. */
 static void
 find_missing (BsPathOperation *self, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
-  g_autoptr (BsKeySet) expected = bs_key_set_new ();
-  g_autoptr (BsKeySet) missing = bs_key_set_new ();
+  BsKeyTable missing = {
+    0,
+  };
 
-  bs_members_copy_pinned (self->members, bs_key_set_get_table (expected));
-  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expected,
-                                      missing, operation->cancellable, error))
-    bs_members_note_missing (self->members, bs_key_set_get_table (missing));
+  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expect_pinned,
+                                      self->members, &missing, operation->cancellable, error))
+    bs_members_note_missing (self->members, &missing);
+  bs_key_table_clear (&missing);
 }
 
 /* A sync that does not ask the backing leaves no key in doubt. */

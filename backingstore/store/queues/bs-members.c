@@ -234,7 +234,7 @@ bs_members_unset_all (BsMembers *self, BsMemberFlags flags)
 }
 
 void
-bs_members_copy_pinned (BsMembers *self, BsKeyTable *keys)
+bs_members_copy_pinned (BsMembers *self, const BsByteSet *first_bytes, BsKeyTable *keys)
 {
   const guint8 both = BS_MEMBER_PRESENT | BS_MEMBER_PINNED;
 
@@ -247,7 +247,8 @@ bs_members_copy_pinned (BsMembers *self, BsKeyTable *keys)
       g_mutex_lock (&self->locks[i].mutex);
       while (self->shards[i].n_flagged[__builtin_ctz (BS_MEMBER_PINNED)] > 0 &&
              bs_key_table_iter_next (table, &iter, &key))
-        if ((*bs_key_table_iter_get_marks (table, &iter) & both) == both)
+        if (bs_byte_set_contains (first_bytes, ((const guint8 *) key)[0]) &&
+            (*bs_key_table_iter_get_marks (table, &iter) & both) == both)
           bs_key_table_add (keys, key, bs_key_hash (key));
       g_mutex_unlock (&self->locks[i].mutex);
     }
