@@ -571,7 +571,7 @@ bs_cache_drop_item (BsCache *self, BsEntry *entry)
   BsToken *token = bs_cache_release_item (self, entry);
 
   if (token != NULL)
-    bs_backing_store_drop_token (self->store, token);
+    bs_token_drop (self->store, token);
   bs_cache_settle (self);
 }
 
