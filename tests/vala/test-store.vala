@@ -447,11 +447,15 @@ async void verify () throws GLib.Error {
 
 async void properties () throws GLib.Error {
     var store = new Bs.BackingStore (new Bs.MemoryBacking ());
-    assert (store.max_threads == 4);
+    assert (store.max_threads == GLib.get_num_processors ().clamp (2, 5) - 1);
+    assert (store.thread_nice == 5);
     assert (store.main_context == null);
     store.max_threads = 2;
     yield notification (store, "max-threads");
     assert (store.get_max_threads () == 2);
+    store.thread_nice = 7;
+    yield notification (store, "thread-nice");
+    assert (store.get_thread_nice () == 7);
 
     var main_thread = GLib.Thread.self<void*> ();
     var tracked = yield store.track_path_async (GLib.File.new_for_uri ("memory:kept"));
