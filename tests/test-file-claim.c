@@ -666,6 +666,7 @@ test_temporary_crashes (void)
 {
   Fixture fixture = { .key = bs_key_generate (), .bytes = make_test_bytes (5000, 1) };
 
+  use_large_blobs (&fixture);
   use_temporary (&fixture);
   puts ("written");
   fflush (stdout);
@@ -681,6 +682,7 @@ test_temporary_after_crash (Fixture *fixture, gconstpointer data)
   BsBacking *unused = fixture->backing;
   g_autofree char *other = bs_key_generate ();
 
+  use_large_blobs (fixture);
   use_temporary (fixture);
   alive = g_steal_pointer (&fixture->backing);
   g_test_trap_subprocess (CRASHING_PROGRAM, 0, G_TEST_SUBPROCESS_DEFAULT);
@@ -744,11 +746,11 @@ test_temporary_few_descriptors (Fixture *fixture, gconstpointer data)
   g_autoptr (GHashTable) threads = NULL;
   BsBacking *unused = fixture->backing;
 
+  use_large_blobs (fixture);
   /* A sanitizer adds one of its own to the first thread that is made. */
   use_temporary (fixture);
   g_clear_object (&fixture->backing);
   threads = list_threads ();
-
   for (guint n_left = 0; n_left < 3; n_left++)
     {
       g_autofree char *name = NULL;

@@ -348,6 +348,40 @@ bs_file_backing_persist (BsBacking *backing,
 }
 
 static gboolean
+bs_file_backing_persist_bytes (BsBacking *backing,
+                               GFile *path,
+                               const BsKey *key,
+                               GBytes *bytes,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  BsFileDirectory *primary = self->paths.primary;
+  g_autoptr (BsFileDirectory) directory = NULL;
+  gboolean created;
+  int code;
+
+  directory = begin_change_at (self, path, cancellable, error);
+  if (directory == NULL)
+    return FALSE;
+
+  /* A file at once: only a file can be linked. */
+  code = bs_file_create_file (primary, key, bytes, cancellable);
+  if (code != 0 && code != EEXIST)
+    {
+      bs_file_directory_set_error (primary, code, error);
+      return FALSE;
+    }
+  created = code == 0;
+
+  code = bs_file_persist (primary, directory, key, cancellable);
+  if (code != 0 && created)
+    bs_file_remove (primary, key);
+
+  return code == 0 || set_key_error (directory, code, error);
+}
+
+static gboolean
 bs_file_backing_delete_persisted (BsBacking *backing,
                                   GFile *path,
                                   const BsKey *key,
@@ -718,6 +752,7 @@ bs_file_backing_iface_init (BsBackingInterface *iface)
     .register_key = bs_file_backing_register_key,
     .persist = bs_file_backing_persist,
     .delete_persisted = bs_file_backing_delete_persisted,
+    .persist_bytes = bs_file_backing_persist_bytes,
     .verify_persisted = bs_file_backing_verify_persisted,
     .open_path = bs_file_backing_open_path,
     .check_path = bs_file_backing_check_path,

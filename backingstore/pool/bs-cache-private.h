@@ -68,6 +68,7 @@ struct _BsCache
   guint n_behind;             /* writes under way of entries that need not leave yet */
   gboolean is_behind_paused;  /* one of those failed, and no write has succeeded since */
   BsLink trims;               /* BsTrim, by link */
+  guint64 n_given_up;         /* bytes evicted since memory was last given back to the system */
 
   BsCounter hits;
 };

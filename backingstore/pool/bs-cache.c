@@ -140,6 +140,7 @@ bs_cache_evict_locked (BsCache *self, BsEntry *entry)
   self->figures.memory_in_use += entry->node.size;
   self->figures.n_resident--;
   self->stats.evictions++;
+  self->n_given_up += entry->node.size;
 
   return bs_entry_exchange_reference (entry, 0);
 }

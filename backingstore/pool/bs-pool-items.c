@@ -17,7 +17,9 @@
  * Puts a new content into the pool, under a new key.
  *
  * The content is in memory only. It is written to the backing when it leaves
- * memory, or by [method@Item.write] and [method@Item.persist]. Never blocks.
+ * memory, or by [method@Item.write] and [method@Item.persist]. A content of up to
+ * 64 KiB is copied, so that its memory can be given back to the system later; a larger
+ * one is held as it is. Never blocks.
  *
  * Returns: (transfer full): an item for the content
  */

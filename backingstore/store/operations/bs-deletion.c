@@ -161,8 +161,7 @@ delete_key (Deletion *self)
   g_mutex_unlock (&shard->mutex);
 
   if (error != NULL)
-    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, &self->part.key,
-                        BS_OPERATION_DELETE_KEY, error);
+    bs_store_report (store, &self->part.key, BS_OPERATION_DELETE_KEY, error);
   bs_deferred_run (&deferred);
 }
 

@@ -52,9 +52,6 @@ join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
   BsStoreOperation *operation = &joined->operation;
 
   bs_store_operation_join (operation, waiter);
-  /* A sync must see a part of a bulk even when the bulk is gone. */
-  if (joined->members != NULL && operation->ticket == 0)
-    bs_path_take_key_ticket (joined->members, bs_shard_index (joined->hash), operation);
   bs_store_operation_boost (operation, waiter->priority);
 
   return bs_asked (BS_ASKED_WAITS, NULL);
