@@ -288,6 +288,10 @@ async void pool_and_items () throws GLib.Error {
     assert (item.try_load () == null);
     assert ((yield load (item)) == "newer");
     assert (text (item.try_load ()) == "newer");
+
+    var found = pool.lookup (item.key);
+    assert (text (found.try_load ()) == "newer");
+    assert (pool.lookup ("no key") == null);
     yield store.close_async ();
 }
 
