@@ -47,13 +47,13 @@ class Row:
     floor: str = None
     goal: float = None        # times the floor, at most
     limit: float = None       # in the unit of the series, at most
-    least: float = None       # the same, at least
     other: str = None         # beside which ours stands: a series of the crate, or of the program itself
     other_name: str = 'crate'
     other_goal: float = None  # times that, at most
     other_heading: str = None
     beside: str = None        # the series of ours that stands there, where it is not the same
     keys: int = None
+    least: float = None       # in the unit of the series, at least
     smoke: str = None         # the headings with --smoke, where they are others
     other_smoke: str = None
 
@@ -112,7 +112,7 @@ def scratch_rows():
                   'ours, spilled and then persisted, processor', 'a file with an attribute, linked, processor')
     for size in 1024, 4096:
         yield Row('17', f'close, 100,000 of {size} bytes in scratch', 'scratch', f'close, with .* of {size} bytes',
-                  'ours', limit=50)
+                  'ours, processor', limit=50)
 
 
 def resident_rows():
@@ -133,6 +133,7 @@ ROWS = [
         'floor, in the order of insertion', limit=400, other='peer, in the order of insertion', other_goal=1.5, keys=MILLION),
     Row('4', 'a round trip, 64 in flight', 'round-trip', 'round trip', 'ours, delete_persisted_async',
         'floor, a bare GTask', 1.25),
+    Row('4', 'a round trip, processor', 'round-trip', 'round trip', 'ours, processor time', 'floor, processor time', 1.25),
     Row('5', 'register_all, a key', 'bulk', 'register_all', BULK, 'floor', limit=150, other='peer', other_goal=0.2, keys=MILLION),
     Row('5', 'dropping them all, a key', 'bulk', 'dropping', BULK, 'floor', limit=150, other='peer', other_goal=0.2, keys=MILLION),
     Row('5', 'items dropped one by one, that thread', 'bulk', 'dropping', 'ours, items dropped one by one, that thread',

@@ -68,6 +68,8 @@ run_work (const Work *work)
       g_autoptr (BsFileBacking) backing = bs_file_backing_new (file);
 
       store = bs_backing_store_new (BS_BACKING (backing));
+      /* GEGL waits for its tiles. */
+      bs_backing_store_set_thread_nice (store, 0);
       pool = bs_pool_new (store, 0);
       pool_tiles_set_pool (pool, work->cache_size / 10);
     }
