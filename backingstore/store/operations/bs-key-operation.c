@@ -38,7 +38,7 @@ start (BsKeyOperation *self, BsWaiter *waiter)
 
   self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
-  if (!waiter->blocking || waiter->executor != NULL)
+  if (!waiter->blocking || bs_executor_is_context (operation->executor))
     return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 
   bs_store_operation_begin (operation, waiter);
