@@ -4,8 +4,6 @@
 
 #include "bs-item-list-private.h"
 
-#include "store/operations/bs-bulk-private.h"
-
 #include "bs-item-private.h"
 
 /* The items of all keys of a path, made when asked for. A place holds a token
@@ -108,7 +106,7 @@ dup_entry (BsItemList *self, guint position)
   g_mutex_unlock (&self->lock);
 
   if (spare != NULL)
-    bs_backing_store_drop_token (bs_pool_get_store (self->pool), spare);
+    bs_token_drop (bs_pool_get_store (self->pool), spare);
   return entry;
 }
 
