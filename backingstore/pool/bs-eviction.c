@@ -2,12 +2,20 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
+#include "base/bs-buffer-private.h"
+
 #include "bs-eviction-private.h"
+
+#include "store/operations/bs-key-operation-private.h"
+
 #include "bs-trim-private.h"
 
 /* How much one round collects under the lock, to be executed after unlocking. */
 #define MAX_EVICTIONS 32
 #define MAX_WRITES 8
+
+/* Less is not worth a search through the heap. */
+#define MIN_GIVEN_BACK (1024 * 1024)
 
 /* The write of an entry that is to leave, or will have to before long. It has the
  * payload and not the entry: the store need not write an entry that no item has
@@ -33,8 +41,9 @@ typedef struct
   guint n_writes;
   int priority;
 
-  GPtrArray *reached; /* of BsWaiter, references: trims that are down to their target; nullable */
-  GError *trim_error; /* owned; why no trim that is left can succeed */
+  GPtrArray *reached;  /* of BsWaiter, references: trims that are down to their target; nullable */
+  gboolean gives_back; /* memory to the system */
+  GError *trim_error;  /* owned; why no trim that is left can succeed */
   gboolean again;
 } Round;
 
@@ -198,9 +207,7 @@ eviction_write_end_locked (EvictionWrite *self, const GError *error)
 {
   /* Without an entry, nothing may have been written at all. */
   BsEntry *entry = self->payload->entry;
-  WriteEnd end = {
-    0,
-  };
+  WriteEnd end = { 0 };
 
   if (self->queue == NULL)
     {
@@ -249,7 +256,7 @@ eviction_write_deliver (gpointer data, gpointer value, GError **error)
     return NULL;
 
   if (end.report)
-    bs_backing_store_report (cache->store, &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
+    bs_store_report (cache->store, &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
   bs_cache_settle (cache);
   if (end.fail_trims)
     bs_cache_fail_trims (cache, *error);
@@ -408,7 +415,7 @@ start_write (BsCache *self, BsEntry *entry, EvictionWrite *write, Round *round)
   token = bs_cache_release_entry (self, entry);
   if (token != NULL)
     {
-      bs_backing_store_drop_token (self->store, token);
+      bs_token_drop (self->store, token);
       round->again = TRUE;
     }
 }
@@ -421,6 +428,9 @@ execute_round (BsCache *self, Round *round)
 
   for (guint i = 0; i < round->n_writes; i++)
     start_write (self, round->entries[i], round->writes[i], round);
+
+  if (round->gives_back)
+    bs_buffer_give_back ();
 
   /* Last, so that the memory is free when trims are answered. */
   if (round->reached != NULL)
@@ -452,9 +462,7 @@ is_stuck_locked (const BsCache *self, gint64 now)
 static gboolean
 is_balanced_locked (BsCache *self, guint max_writes)
 {
-  const BsAmount nothing = {
-    0,
-  };
+  const BsAmount nothing = { 0 };
 
   return !is_over_locked (self, self->max_bytes, &nothing) && bs_link_is_empty (&self->trims) &&
          !may_write_behind_locked (self, max_writes);
@@ -466,6 +474,7 @@ balance_once (BsCache *self, guint max_writes)
 {
   Round round = { .priority = G_PRIORITY_DEFAULT };
   gint64 now = g_get_monotonic_time ();
+  gboolean is_shrunk = FALSE;
   guint64 target;
 
   g_mutex_lock (&self->lock);
@@ -474,7 +483,10 @@ balance_once (BsCache *self, guint max_writes)
   for (guint i = 0; i < BS_N_TROUBLES; i++)
     choose_writes_locked (self, &self->write_queues[i], target, max_writes, now, &round);
   choose_write_behinds_locked (self, max_writes, &round);
-  round.reached = bs_cache_take_reached_trims_locked (self);
+  round.reached = bs_cache_take_reached_trims_locked (self, &is_shrunk);
+  round.gives_back = is_shrunk && self->n_given_up >= MIN_GIVEN_BACK;
+  if (round.gives_back)
+    self->n_given_up = 0;
   if (!bs_link_is_empty (&self->trims))
     {
       round.priority = bs_cache_get_trim_priority_locked (self);
@@ -561,7 +573,7 @@ bs_cache_drop_entry (BsCache *self, BsEntry *entry)
 
   if (token != NULL)
     {
-      bs_backing_store_drop_token (self->store, token);
+      bs_token_drop (self->store, token);
       bs_cache_settle (self);
     }
 }
@@ -572,7 +584,7 @@ bs_cache_drop_item (BsCache *self, BsEntry *entry)
   BsToken *token = bs_cache_release_item (self, entry);
 
   if (token != NULL)
-    bs_backing_store_drop_token (self->store, token);
+    bs_token_drop (self->store, token);
   bs_cache_settle (self);
 }
 

@@ -4,6 +4,8 @@
 
 #include "bs-item.h"
 
+#include "store/operations/bs-key-operation-private.h"
+
 #include "bs-item-private.h"
 
 /**
@@ -42,6 +44,20 @@ bs_item_new (BsPool *pool, BsEntry *entry)
   self->pool = g_object_ref (pool);
   self->entry = entry;
   bs_cache_count_item (bs_pool_get_cache (pool));
+
+  return self;
+}
+
+BsItem *
+bs_item_new_for_token (BsPool *pool, BsToken *token)
+{
+  BsToken *spare;
+  BsItem *self =
+    bs_item_new (pool, bs_cache_obtain_entry (bs_pool_get_cache (pool), token, &spare));
+
+  if (spare != NULL)
+    bs_token_drop (bs_pool_get_store (pool), spare);
+  bs_cache_settle (bs_pool_get_cache (pool));
 
   return self;
 }

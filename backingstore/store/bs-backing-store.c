@@ -8,8 +8,6 @@
 #include "bs-enum-types.h"
 #include "store/bs-task-tracker-private.h"
 #include "store/bs-tracked-path-private.h"
-#include "store/operations/bs-bulk-private.h"
-#include "store/operations/bs-key-operation-private.h"
 #include "store/operations/bs-paths-private.h"
 #include "store/operations/bs-deletion-private.h"
 #include "store/operations/bs-prepare-private.h"
@@ -92,16 +90,6 @@ bs_backing_store_get_corruption_seen (BsBackingStore *self)
   return g_atomic_int_get (&self->corruption_seen);
 }
 
-void
-bs_backing_store_report (BsBackingStore *self,
-                         const BsKey *key,
-                         BsOperation operation,
-                         GError *error)
-{
-  bs_notifier_report (self->notifier, G_OBJECT (self), self->background_error, key, operation,
-                      error);
-}
-
 BsNotifier *
 bs_backing_store_get_notifier (BsBackingStore *self)
 {
@@ -129,24 +117,6 @@ bs_backing_store_leave_call (BsBackingStore *self, BsCallScope *scope)
 {
   bs_call_scope_pop (scope);
   bs_executor_leave (self->backing_executor);
-}
-
-BsToken *
-bs_backing_store_new_token (BsBackingStore *self)
-{
-  return bs_token_new (self);
-}
-
-void
-bs_backing_store_drop_token (BsBackingStore *self, BsToken *token)
-{
-  bs_token_drop (self, token);
-}
-
-void
-bs_backing_store_drop_tokens (BsBackingStore *self, BsToken **tokens, gsize n_tokens)
-{
-  bs_bulk_drop_tokens (self, tokens, n_tokens);
 }
 
 static void

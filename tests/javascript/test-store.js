@@ -184,6 +184,20 @@ test('files of a next process', async directory => {
     assert(!backing.directory.query_exists(null));
 });
 
+test('a temporary directory elsewhere', async directory => {
+    const parent = directory.get_child('parent');
+    const backing = Bs.FileBacking.new_temporary_in(parent);
+    assert(backing.directory.get_parent().equal(parent));
+    const store = Bs.BackingStore.new(backing);
+    await Bs.Pool.new(store, 100).insert(bytes('content')).write_async(DEFAULT, null);
+    assert(backing.directory.query_exists(null));
+    await store.close_async(DEFAULT, null);
+    assert(!backing.directory.query_exists(null));
+    assert(parent.query_exists(null));
+    await assertFails(Bs.Error, Bs.Error.NOT_SUPPORTED,
+        () => Bs.FileBacking.new_temporary_in(Gio.File.new_for_uri('s3://bucket/scratch')));
+});
+
 test('a foreign directory', async directory => {
     const home = directory.get_child('home');
     home.make_directory(null);

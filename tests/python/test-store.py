@@ -235,6 +235,19 @@ class FileStoreTest(BackingKind, StoreTestCase):
         store.close(None)
         self.assertFalse(backing.props.directory.query_exists(None))
 
+    def test_temporary_in(self):
+        backing = Bs.FileBacking.new_temporary_in(self.file('parent'))
+        self.assertTrue(backing.props.directory.get_parent().equal(self.file('parent')))
+        store = Bs.BackingStore.new(backing)
+        Bs.Pool.new(store, 100).insert(GLib.Bytes.new(b'content')).write(None)
+        self.assertTrue(backing.props.directory.query_exists(None))
+        store.close(None)
+        self.assertFalse(backing.props.directory.query_exists(None))
+        self.assertTrue(self.file('parent').query_exists(None))
+        with self.assertRaises(GLib.Error) as raised:
+            Bs.FileBacking.new_temporary_in(Gio.File.new_for_uri('s3://bucket/scratch'))
+        self.assertTrue(raised.exception.matches(Bs.error_quark(), Bs.Error.NOT_SUPPORTED))
+
     def test_foreign(self):
         foreign = os.path.join(self.directory, 'home')
         os.mkdir(foreign)

@@ -238,6 +238,24 @@ async void files_of_a_next_process () throws GLib.Error {
     assert (!backing.directory.query_exists ());
 }
 
+async void temporary_in () throws GLib.Error {
+    var directory = new TestDirectory ();
+    var parent = directory.file.get_child ("parent");
+    var backing = new Bs.FileBacking.temporary_in (parent);
+    assert (backing.directory.get_parent ().equal (parent));
+    var store = new Bs.BackingStore (backing);
+    yield new Bs.Pool (store, 100).insert (bytes ("content")).write_async ();
+    assert (backing.directory.query_exists ());
+    yield store.close_async ();
+    assert (!backing.directory.query_exists ());
+    assert (parent.query_exists ());
+    try {
+        new Bs.FileBacking.temporary_in (GLib.File.new_for_uri ("s3://bucket/scratch"));
+        assert_not_reached ();
+    } catch (Bs.Error.NOT_SUPPORTED e) {
+    }
+}
+
 async void pool_and_items () throws GLib.Error {
     var directory = new TestDirectory ();
     var store = new Bs.BackingStore (new Bs.FileBacking (directory.file.get_child ("scratch")));
@@ -270,6 +288,10 @@ async void pool_and_items () throws GLib.Error {
     assert (item.try_load () == null);
     assert ((yield load (item)) == "newer");
     assert (text (item.try_load ()) == "newer");
+
+    var found = pool.lookup (item.key);
+    assert (text (found.try_load ()) == "newer");
+    assert (pool.lookup ("no key") == null);
     yield store.close_async ();
 }
 
@@ -573,6 +595,11 @@ int main (string[] args) {
     GLib.Test.add_func ("/store/files-of-a-next-process", () => {
         var loop = new TestLoop ();
         files_of_a_next_process.begin ((object, result) => loop.end (() => files_of_a_next_process.end (result)));
+        loop.run ();
+    });
+    GLib.Test.add_func ("/store/temporary-in", () => {
+        var loop = new TestLoop ();
+        temporary_in.begin ((object, result) => loop.end (() => temporary_in.end (result)));
         loop.run ();
     });
     GLib.Test.add_func ("/store/failures", () => {

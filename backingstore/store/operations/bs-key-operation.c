@@ -39,12 +39,12 @@ start (BsKeyOperation *self, BsWaiter *waiter)
 
   self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
-  if (!waiter->blocking || bs_executor_is_context (operation->executor))
-    return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  if (!waiter->blocking || waiter->executor != NULL)
+    return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 
   bs_store_operation_begin (operation, waiter);
   waiter->answered_here = waiter->on_stack;
-  return (BsAsked){ BS_ASKED_RUNS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_RUNS, bs_store_operation_ref (operation));
 }
 
 static BsAsked
@@ -55,9 +55,7 @@ join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
   bs_store_operation_join (operation, waiter);
   bs_store_operation_boost (operation, waiter->priority);
 
-  return (BsAsked){
-    BS_ASKED_WAITS,
-  };
+  return bs_asked (BS_ASKED_WAITS, NULL);
 }
 
 static BsAsked
@@ -68,18 +66,12 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
   BsMemberFlags flags = get_flags (self);
   BsKeyOperation *joined;
 
-  if (self->members != NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+  if (self->members != NULL && bs_members_refuse (self->members, self->internal))
+    return bs_asked (BS_ASKED_CLOSED, NULL);
   if (self->only_to_delete && !(flags & BS_MEMBER_TO_DELETE))
-    return (BsAsked){
-      BS_ASKED_NOTHING,
-    };
+    return bs_asked (BS_ASKED_NOTHING, NULL);
   if (operation->kind == BS_KIND_DELETE_PERSISTED && (flags & BS_MEMBER_PINNED))
-    return (BsAsked){
-      BS_ASKED_PINNED,
-    };
+    return bs_asked (BS_ASKED_PINNED, NULL);
   if (operation->kind == BS_KIND_PERSIST && !self->internal)
     bs_members_claim (self->members, &self->key, self->hash);
 
@@ -95,21 +87,15 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
       case BS_NEED_NOTHING:
         if (operation->kind == BS_KIND_REGISTER)
           self->token->n_holders++;
-        return (BsAsked){ BS_ASKED_NOTHING, .value = self->token };
+        return bs_asked (BS_ASKED_NOTHING, self->token);
       case BS_NEED_MISSING:
-        return (BsAsked){
-          BS_ASKED_MISSING,
-        };
+        return bs_asked (BS_ASKED_MISSING, NULL);
       case BS_NEED_CALL:
         break;
       }
 
-  if (self->members != NULL && !bs_path_take_key_ticket (self->members, bs_shard_index (self->hash),
-                                                         operation, self->internal))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
-
+  if (self->members != NULL)
+    bs_path_take_key_ticket (self->members, bs_shard_index (self->hash), operation);
   if (operation->kind == BS_KIND_REGISTER && self->token == NULL)
     self->token = bs_shard_insert (self->shard, &self->key, self->hash);
   bs_store_operation_join (operation, waiter);
@@ -119,9 +105,7 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
     return start (self, waiter);
 
   bs_store_operation_boost (operation->previous, waiter->priority);
-  return (BsAsked){
-    BS_ASKED_WAITS,
-  };
+  return bs_asked (BS_ASKED_WAITS, NULL);
 }
 
 static gboolean
@@ -163,9 +147,7 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
 {
   BsStoreOperation *operation = &self->operation;
   guint shard = bs_shard_index (self->hash);
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   gboolean healed = FALSE;
   BsMemberFlags flags;
   gboolean usable;
@@ -173,7 +155,9 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
   g_mutex_lock (&self->shard->mutex);
   flags = bs_members_get (&tracked->members, &self->key, self->hash);
   usable = (flags & (BS_MEMBER_PRESENT | BS_MEMBER_UNCERTAIN)) == BS_MEMBER_PRESENT &&
-           bs_path_take_key_ticket (&tracked->members, shard, operation, FALSE);
+           !bs_members_refuse (&tracked->members, FALSE);
+  if (usable)
+    bs_path_take_key_ticket (&tracked->members, shard, operation);
   g_mutex_unlock (&self->shard->mutex);
   if (!usable)
     return FALSE;
@@ -450,9 +434,7 @@ key_operation_run (BsStoreOperation *operation)
 {
   BsKeyOperation *self = (BsKeyOperation *) operation;
   gboolean on_stack = operation->on_stack;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
   BsWaiter *waiters;
@@ -541,12 +523,13 @@ bs_key_operation_new (BsBackingStore *store,
   self->operation.on_stack = memory != NULL;
   key_operation_init (self, store, request->kind, key, bs_key_hash (key), request->tracked,
                       priority);
-  self->token = request->token;
   self->internal = request->internal;
   if (request->kind == BS_KIND_DELETE_PERSISTED)
     self->only_to_delete = request->only_to_delete;
   else if (request->kind == BS_KIND_WRITE || request->kind == BS_KIND_PERSIST)
     self->content = request->content;
+  if (bs_key_queue_needs_token (request->kind, self->content))
+    self->token = request->token;
   prefetch (self);
 
   if (memory == NULL)
@@ -621,9 +604,7 @@ bs_token_drop (BsBackingStore *store, BsToken *token)
 {
   guint64 hash = bs_key_hash (&token->key);
   BsShard *shard = bs_store_get_shard (store, hash);
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsKeyOperation *last;
 
   if (bs_store_is_in_child (store))

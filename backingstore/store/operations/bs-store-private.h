@@ -106,6 +106,13 @@ bs_store_is_in_child (BsBackingStore *store)
   return G_UNLIKELY (store->n_forks != bs_n_forks);
 }
 
+/* Emits background-error in the store's owner context. Takes `error` over. */
+static inline void
+bs_store_report (BsBackingStore *store, const BsKey *key, BsOperation operation, GError *error)
+{
+  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, key, operation, error);
+}
+
 static inline BsShard *
 bs_store_get_shard (BsBackingStore *store, guint64 hash)
 {

@@ -27,7 +27,7 @@ typedef enum
 typedef struct
 {
   _Alignas (BS_CACHE_LINE) BsKeyTable keys;   /* with their flags, none of them 0 */
-  guint64 n_flagged[BS_N_MEMBER_FLAGS];       /* keys that have each flag; the first is written atomically */
+  _Alignas (8) guint64 n_flagged[BS_N_MEMBER_FLAGS]; /* keys that have each flag; the first is written atomically */
   BsTickets tickets;
 
   gboolean in_doubt;            /* a sync has failed: a change that is not REDONE may be lost */
@@ -54,6 +54,13 @@ struct _BsMembers
 /* Takes the keys that a scan has found. */
 void          bs_members_init          (BsMembers *self, BsShard *locks, const BsKeyTable *found, GObject *owner, void (*changed) (GObject *owner));
 void          bs_members_clear         (BsMembers *self);
+
+/* Whether a request is refused; an internal one is not. */
+static inline gboolean
+bs_members_refuse (BsMembers *self, gboolean internal)
+{
+  return !internal && g_atomic_int_get (&self->refusing);
+}
 
 /* Needs no lock. */
 guint64       bs_members_get_n_keys    (BsMembers *self);

@@ -8,12 +8,8 @@
 static void
 take_found (BsMembers *self, const BsKeyTable *found)
 {
-  guint64 n_keys[BS_N_SHARDS] = {
-    0,
-  };
-  BsKeyTableIter iter = {
-    0,
-  };
+  guint64 n_keys[BS_N_SHARDS] = { 0 };
+  BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
   while (bs_key_table_iter_next (found, &iter, &key))
@@ -24,9 +20,7 @@ take_found (BsMembers *self, const BsKeyTable *found)
       self->shards[i].n_flagged[0] = n_keys[i];
     }
 
-  iter = (BsKeyTableIter){
-    0,
-  };
+  iter = (BsKeyTableIter){ 0 };
   while (bs_key_table_iter_next (found, &iter, &key))
     {
       guint64 hash = bs_key_hash (key);
@@ -189,9 +183,7 @@ bs_members_settle_doubt (BsMembers *self,
 static void
 unset_shard (BsMemberShard *shard, BsMemberFlags unset)
 {
-  BsKeyTableIter iter = {
-    0,
-  };
+  BsKeyTableIter iter = { 0 };
   gboolean any = FALSE;
   const BsKey *key;
 
@@ -249,9 +241,7 @@ bs_members_copy_pinned (BsMembers *self, const BsByteSet *first_bytes, BsKeyTabl
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       BsKeyTable *table = &self->shards[i].keys;
-      BsKeyTableIter iter = {
-        0,
-      };
+      BsKeyTableIter iter = { 0 };
       const BsKey *key;
 
       g_mutex_lock (&self->locks[i].mutex);
@@ -267,9 +257,7 @@ bs_members_copy_pinned (BsMembers *self, const BsByteSet *first_bytes, BsKeyTabl
 void
 bs_members_note_missing (BsMembers *self, const BsKeyTable *keys)
 {
-  BsKeyTableIter iter = {
-    0,
-  };
+  BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
   while (bs_key_table_iter_next (keys, &iter, &key))
@@ -309,9 +297,7 @@ void
 bs_members_copy_keys (BsMembers *self, guint shard, BsMemberFlags flags, GArray *keys)
 {
   BsKeyTable *table = &self->shards[shard].keys;
-  BsKeyTableIter iter = {
-    0,
-  };
+  BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
   g_mutex_lock (&self->locks[shard].mutex);

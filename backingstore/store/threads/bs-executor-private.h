@@ -69,6 +69,8 @@ void        bs_executor_lend_place      (BsExecutor *executor, gconstpointer sto
 /* The executor that this thread belongs to, or NULL. All that such a thread runs is
  * part of an operation that is not over. */
 BsExecutor *bs_executor_get_current     (void);
+/* Whether this thread is inside of one of the store's operations. */
+gboolean    bs_executor_is_inside       (BsExecutor *executor, gconstpointer store);
 
 /* Takes over a reference on the entry's owner, which `run` gets. */
 void        bs_executor_submit          (BsExecutor *executor, BsExecutorEntry *entry, int priority);

@@ -204,6 +204,13 @@ bs_executor_get_current (void)
   return current_executor;
 }
 
+gboolean
+bs_executor_is_inside (BsExecutor *executor, gconstpointer store)
+{
+  return current_executor == executor || bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL ||
+         bs_call_scope_find (store, BS_SCOPE_FUNCTION) != NULL;
+}
+
 /* Whether a thread in a blocking call is to run the best entry itself. */
 static gboolean
 may_run (BsExecutor *executor, BsSleeper *sleeper)

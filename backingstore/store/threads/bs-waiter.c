@@ -219,7 +219,6 @@ static void
 waiter_init (BsWaiter *waiter, int priority, const BsDelivery *delivery)
 {
   bs_zero (waiter, sizeof *waiter);
-  g_atomic_ref_count_init (&waiter->ref_count);
   waiter->priority = priority;
   if (delivery != NULL)
     waiter->delivery = *delivery;
@@ -232,6 +231,7 @@ waiter_new (int priority, GCancellable *cancellable, const BsDelivery *delivery)
   BsWaiter *waiter = g_new (BsWaiter, 1);
 
   waiter_init (waiter, priority, delivery);
+  g_atomic_ref_count_init (&waiter->ref_count);
   if (cancellable != NULL)
     waiter->cancellable = g_object_ref (cancellable);
 
