@@ -15,6 +15,7 @@
 #include <backingstore/store/bs-tracked-path.h>
 #include <backingstore/store/bs-verify.h>
 
+#include <backingstore/backings/bs-engine.h>
 #include <backingstore/backings/bs-fault-backing.h>
 #include <backingstore/backings/bs-file-backing.h>
 #include <backingstore/backings/bs-memory-backing.h>

@@ -77,7 +77,8 @@ guint      count_files      (const char *directory);
 char      *snapshot         (const char *directory);
 void       assert_unchanged (const char *directory, const char *snapshot);
 
-/* Runs it as another process that is killed afterwards. */
+/* Runs it as another process that is killed afterwards. In a child of a process that has
+ * threads, it starts none: ThreadSanitizer ends such a child. */
 void       run_and_crash    (void (*func) (Fixture *fixture), Fixture *fixture);
 /* Runs it as another process, which says whether all was well. */
 void       run_apart        (void (*func) (Fixture *fixture), Fixture *fixture);

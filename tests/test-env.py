@@ -3,10 +3,12 @@
 # SPDX-FileCopyrightText: 2026 The backingstore authors
 """The scripts below tests/env that install, show and count, and docs/examples/run up to there."""
 
+import hashlib
 import json
 import os
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -103,6 +105,24 @@ class ShowTest(EnvTestCase):
         self.assertEqual(result.returncode, 127)
         self.assertNotIn('earlier', result.stderr)
         self.assertIn('/nonexistent/program', result.stderr)
+
+
+class RootTest(EnvTestCase):
+    def test_old_ones(self):
+        """A root that is there is taken, and those of a month ago go, whatever is in them."""
+        cache = self.top / 'backingstore-tests'
+        packages = [line for line in (ENV / 'packages-debian12').read_text().splitlines() if not line.startswith('#')]
+        digest = hashlib.sha256(('\n'.join(packages) + '\n').encode()).hexdigest()[:12]
+        month_old, young, wanted, other = (cache / name for name in (
+            'bookworm-i386-0123456789ab', 'trixie-i386-0123456789ab', f'bookworm-i386-{digest}', 'glib-tsan'))
+        for directory in month_old, young, wanted, other:
+            (directory / 'etc').mkdir(parents=True)
+        for directory in month_old, other:
+            os.utime(directory, (0, time.time() - 32 * 24 * 60 * 60))
+
+        result = self.run_script(ENV / 'debian-root', 'bookworm', 'i386', 'debian12', XDG_CACHE_HOME=str(self.top))
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, f'{wanted}\n', ''))
+        self.assertEqual({path for path in cache.iterdir() if path.is_dir()}, {young, wanted, other})
 
 
 class CountTest(EnvTestCase):

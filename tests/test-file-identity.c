@@ -7,10 +7,27 @@
 #include "file-mount.h"
 
 #include "base/bs-backing-private.h"
+#include "base/bs-key-set-private.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
+#include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static guint n_lists; /* atomic: how often a folder was listed */
+
+/* Stands before the C library's. */
+gssize
+getdents64 (int fd, void *buffer, size_t size)
+{
+  g_atomic_int_inc (&n_lists);
+
+  return syscall (SYS_getdents64, fd, buffer, size);
+}
 
 static GFile *
 open_named (Fixture *fixture, const char *name)
@@ -199,19 +216,113 @@ test_removed (Fixture *fixture, gconstpointer data)
   g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
 }
 
-/* Changed on the way by another machine, which a kernel's own lock does not stop. */
+/* Writes over the file that has the name, or gives the name to another one. */
+static void
+put (const char *name, const char *content, gboolean in_place)
+{
+  int fd;
+
+  if (!in_place)
+    g_assert_no_errno (g_unlink (name));
+  fd = open (name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  g_assert_no_errno (fd);
+  g_assert_cmpint (write (fd, content, strlen (content)), ==, strlen (content));
+  close (fd);
+}
+
+/* Changed on the way by another machine, which a kernel's own lock does not stop, or by a
+ * backup that is restored over an open document. Opening it once more takes the lock. */
 static void
 test_lock_replaced (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *lock = g_build_filename (fixture->path_name, ".lock", NULL);
+  g_autofree char *marker = g_build_filename (fixture->path_name, ".backingstore", NULL);
+  g_autofree char *away = g_strdup_printf ("machine host boot %032d\n", 0);
+  const char *const contents[] = { "", away };
   g_autoptr (GFile) path = NULL;
 
   write_blob (fixture, fixture->key);
   path = open_named (fixture, fixture->path_name);
   persist_at (fixture, path, fixture->key);
-  g_assert_cmpint (g_unlink (lock), ==, 0);
-  plant (lock, "");
+
+  for (guint i = 0; i < 8; i++)
+    {
+      g_autoptr (GFile) again = NULL;
+
+      put (lock, contents[i & 1], (i & 2) != 0);
+      if (i & 4)
+        g_assert_no_errno (g_unlink (marker));
+      assert_moved (fixture, path, fixture->path_name);
+      again = open_named (fixture, fixture->path_name);
+      g_assert_true (again == path);
+      assert_works (fixture, path);
+      g_assert_true (g_file_test (marker, G_FILE_TEST_IS_REGULAR));
+    }
+}
+
+/* Something else than a file, and a holder that has it, keep it from being opened again. */
+static void
+test_lock_lost (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *lock = g_build_filename (fixture->path_name, ".lock", NULL);
+  g_autoptr (GFile) file = g_file_new_for_path (fixture->path_name);
+  g_autoptr (GFile) path = open_named (fixture, fixture->path_name);
+  g_autoptr (GFile) none = NULL;
+  g_autoptr (GFile) again = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean writable;
+  int fd;
+
+  write_blob (fixture, fixture->key);
+  persist_at (fixture, path, fixture->key);
+  g_assert_no_errno (g_unlink (lock));
+  g_assert_no_errno (g_mkdir (lock, 0700));
   assert_moved (fixture, path, fixture->path_name);
+  none = bs_backing_invoke_open_path (fixture->backing, file, &writable, NULL, &error);
+  g_assert_error (error, BS_ERROR, BS_ERROR_FOREIGN);
+  g_assert_null (none);
+  g_clear_error (&error);
+  assert_moved (fixture, path, fixture->path_name);
+
+  g_assert_no_errno (g_rmdir (lock));
+  fd = open (lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  g_assert_no_errno (flock (fd, LOCK_EX | LOCK_NB));
+  none = bs_backing_invoke_open_path (fixture->backing, file, &writable, NULL, &error);
+  g_assert_error (error, BS_ERROR, BS_ERROR_BUSY);
+  g_assert_null (none);
+  assert_moved (fixture, path, fixture->path_name);
+
+  close (fd);
+  again = open_named (fixture, fixture->path_name);
+  g_assert_true (again == path);
+  assert_works (fixture, path);
+}
+
+/* A directory that may not be searched any more has not moved. */
+static void
+test_no_permission (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (geteuid () != 0)
+    {
+      g_test_skip ("Being another user needs root");
+      return;
+    }
+
+  write_blob (fixture, fixture->key);
+  path = open_named (fixture, fixture->path_name);
+  persist_at (fixture, path, fixture->key);
+  g_assert_no_errno (g_chmod (fixture->directory, 0755));
+  g_assert_no_errno (g_chmod (fixture->path_name, 0));
+  g_assert_no_errno (seteuid (NOBODY));
+  g_assert_false (bs_backing_invoke_check_path (fixture->backing, path, NULL, &error));
+  g_assert_no_errno (seteuid (0));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+
+  g_assert_no_errno (g_chmod (fixture->path_name, 0700));
+  assert_works (fixture, path);
 }
 
 /* One directory by any of its names. */
@@ -333,14 +444,28 @@ test_released (Fixture *fixture, gconstpointer data)
   assert_works (fixture, again);
 }
 
+static void
+expect_keys (gpointer data, const BsByteSet *first_bytes, BsKeyTable *expected)
+{
+  const BsKeyTable *keys = bs_key_set_get_table (data);
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  while (bs_key_table_iter_next (keys, &iter, &key))
+    {
+      if (bs_byte_set_contains (first_bytes, ((const guint8 *) key)[0]))
+        bs_key_table_add (expected, key, bs_key_hash (key));
+    }
+}
+
 static BsKeySet *
 find_missing (Fixture *fixture, GFile *path, BsKeySet *expected)
 {
   BsKeySet *missing = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (
-    bs_backing_invoke_find_missing (fixture->backing, path, expected, missing, NULL, &error));
+  g_assert_true (bs_backing_invoke_find_missing (fixture->backing, path, expect_keys, expected,
+                                                 bs_key_set_get_table (missing), NULL, &error));
   g_assert_no_error (error);
 
   return missing;
@@ -392,6 +517,37 @@ test_missing (Fixture *fixture, gconstpointer data)
   }
 }
 
+/* Tracking has listed each folder, long after its last change: later changes are found all
+ * the same, and a folder that has not changed is not listed again. */
+static void
+test_missing_after_tracking (Fixture *fixture, gconstpointer data)
+{
+  const struct timespec old[] = { { 0, UTIME_OMIT }, { 1, 0 } };
+  g_autoptr (GFile) path = open_named (fixture, fixture->path_name);
+  g_autoptr (BsKeySet) expected = bs_key_set_new ();
+  g_autoptr (BsKeySet) none = NULL;
+  g_autoptr (BsKeySet) missing = NULL;
+  g_autofree char *shard = get_shard_name (fixture->path_name, fixture->key);
+  g_autofree char *blob = get_blob_name (fixture->path_name, fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  write_blob (fixture, fixture->key);
+  persist_at (fixture, path, fixture->key);
+  g_assert_no_errno (utimensat (AT_FDCWD, shard, old, 0));
+  g_assert_true (bs_backing_sanitize_path (fixture->backing, path, expected, NULL, &error));
+  g_assert_no_error (error);
+
+  g_atomic_int_set (&n_lists, 0);
+  none = find_missing (fixture, path, expected);
+  g_assert_cmpuint (bs_key_set_get_n_keys (none), ==, 0);
+  g_assert_cmpuint (g_atomic_int_get (&n_lists), ==, 0);
+
+  g_assert_cmpint (g_unlink (blob), ==, 0);
+  missing = find_missing (fixture, path, expected);
+  g_assert_cmpuint (bs_key_set_get_n_keys (missing), ==, 1);
+  g_assert_cmpuint (g_atomic_int_get (&n_lists), >, 0);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -405,11 +561,14 @@ main (int argc, char *argv[])
     { "exchanged", test_exchanged },
     { "removed", test_removed },
     { "lock-replaced", test_lock_replaced },
+    { "lock-lost", test_lock_lost },
+    { "no-permission", test_no_permission },
     { "names", test_names },
     { "bind-mount", test_bind_mount },
     { "writable-by-name", test_writable_by_name },
     { "released", test_released },
     { "missing", test_missing },
+    { "missing-after-tracking", test_missing_after_tracking },
   };
 
   mount_init ();

@@ -425,6 +425,82 @@ test_last_drop_deletion_running (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A thousand items go, one by one and some of them twice: one operation deletes them. */
+static void
+test_last_drop_many (Fixture *fixture, gconstpointer data)
+{
+  enum
+  {
+    N = 1000
+  };
+  BsTaskTracker *tracker = bs_backing_store_get_task_tracker (fixture->store);
+  g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autofree char *kept = NULL;
+  g_autoptr (BsItem) item = NULL;
+  g_auto (GStrv) keys = g_new0 (char *, N + 1);
+  Plug plug = {
+    0,
+  };
+
+  for (guint i = 0; i < N; i++)
+    {
+      g_ptr_array_add (items, insert_persisted (fixture, "a"));
+      keys[i] = bs_item_dup_key (items->pdata[i]);
+    }
+  kept = g_strdup (keys[N / 2]);
+
+  plug_in (&plug, fixture);
+  g_ptr_array_set_size (items, 0);
+  g_assert_cmpuint (bs_task_tracker_get_n_tasks (tracker), ==, plug.n + 1);
+  for (guint i = 0; i < N; i += 10)
+    {
+      g_autoptr (GError) error = NULL;
+
+      item = bs_pool_register (fixture->pool, fixture->tracked, keys[i], NULL, &error);
+      g_assert_no_error (error);
+      if (g_strcmp0 (keys[i], kept) != 0)
+        g_clear_object (&item);
+      else
+        g_ptr_array_add (items, g_steal_pointer (&item));
+    }
+  g_assert_cmpuint (bs_task_tracker_get_n_tasks (tracker), ==, plug.n + 1);
+  plug_out (&plug, fixture);
+  settle (fixture);
+
+  for (guint i = 0; i < N; i++)
+    if (g_strcmp0 (keys[i], kept) == 0)
+      assert_log (fixture, keys[i], "write persist");
+    else
+      assert_log (fixture, keys[i], "write persist delete_key");
+  assert_content (items->pdata[0], "a");
+}
+
+/* A deletion that is stuck delays no other, as long as there are threads. */
+static void
+test_last_drop_beside_stuck (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *stuck = NULL, *other = NULL;
+  BsItem *items[2];
+
+  items[0] = insert_persisted (fixture, "stuck");
+  items[1] = insert_persisted (fixture, "other");
+  stuck = bs_item_dup_key (items[0]);
+  other = bs_item_dup_key (items[1]);
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_KEY, stuck, GATE_BEFORE);
+  g_object_unref (items[0]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_KEY, stuck, GATE_BEFORE, 1);
+  g_object_unref (items[1]);
+  if (fixture->n_threads > 1)
+    wait_until (!gate_backing_has_primary (fixture->gates, other));
+  g_assert_true (gate_backing_has_primary (fixture->gates, stuck));
+
+  gate_backing_release (fixture->gates, BS_OPERATION_DELETE_KEY, stuck, GATE_BEFORE);
+  settle (fixture);
+  g_assert_false (gate_backing_has_primary (fixture->gates, stuck));
+  g_assert_false (gate_backing_has_primary (fixture->gates, other));
+}
+
 typedef struct
 {
   char *key;
@@ -513,12 +589,14 @@ test_register_cancelled (Fixture *fixture, gconstpointer data)
     0,
   };
 
-  /* The deletion that it would have stopped goes on. */
+  /* Before the deletion's turn there is nothing to wait for; it goes on once the new
+   * item has gone. */
   plug_in (&plug, fixture);
   g_clear_object (&item);
   register_async (fixture, key, queued, &registered);
   g_cancellable_cancel (queued);
-  answer_cancelled (&registered);
+  item = answer_pointer (&registered);
+  g_clear_object (&item);
   plug_out (&plug, fixture);
   settle (fixture);
   assert_log (fixture, key, "write persist delete_key");
@@ -909,6 +987,8 @@ main (int argc, char *argv[])
   test_add ("/interleavings/last-drop/running", test_last_drop_deletion_running);
   test_add ("/interleavings/last-drop/failed", test_last_drop_deletion_failed);
   test_add ("/interleavings/last-drop/register-cancelled", test_register_cancelled);
+  test_add ("/interleavings/last-drop/many", test_last_drop_many);
+  test_add ("/interleavings/last-drop/beside-stuck", test_last_drop_beside_stuck);
   test_add ("/interleavings/failure/then-opposite", test_fails_after_effect_then_opposite);
   test_add ("/interleavings/failure/then-again", test_same_again_after_failure);
   test_add ("/interleavings/failure/write-again", test_write_again_after_failure);

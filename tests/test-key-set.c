@@ -131,6 +131,67 @@ test_model (void)
       }
 }
 
+static guint8 *
+assert_marked_like_model (BsKeyTable *table, GHashTable *model, BsKey *key)
+{
+  guint8 expected = GPOINTER_TO_UINT (g_hash_table_lookup (model, key));
+  guint8 *marks = bs_key_table_find_marks (table, key, bs_key_hash (key));
+
+  g_assert_cmpint (marks != NULL, ==, expected != 0);
+  if (marks != NULL)
+    g_assert_cmpuint (*marks, ==, expected);
+  return marks;
+}
+
+/* The table forgets its last search with any change that ends the result. */
+static void
+change_marks_at_random (BsKeyTable *table, GHashTable *model, guint n_changes, guint range)
+{
+  for (guint i = 0; i < n_changes; i++)
+    {
+      BsKey key = { { g_test_rand_int_range (0, range), 7 } };
+      guint8 *marks = assert_marked_like_model (table, model, &key);
+
+      switch (g_test_rand_int_range (0, 4))
+        {
+        case 0:
+          bs_key_table_reserve (table, g_test_rand_int_range (0, 2 * range));
+          break;
+        case 1:
+          if (marks != NULL)
+            bs_key_table_remove_marked (table, marks);
+          g_hash_table_remove (model, &key);
+          break;
+        default:
+          marks = bs_key_table_obtain_marks (table, &key, bs_key_hash (&key));
+          *marks = g_test_rand_int_range (1, 256);
+          g_hash_table_insert (model, g_memdup2 (&key, sizeof key), GUINT_TO_POINTER (*marks));
+        }
+      assert_marked_like_model (table, model, &key);
+      g_assert_cmpuint (table->n_keys, ==, g_hash_table_size (model));
+    }
+}
+
+static void
+test_marks (void)
+{
+  for (guint range = 1; range <= 10000; range *= 10)
+    {
+      g_autoptr (GHashTable) model = model_new ();
+      BsKeyTableIter iter = { 0 };
+      const BsKey *key;
+      BsKeyTable table;
+
+      bs_key_table_init_with_marks (&table, SHARD_SHIFT);
+      change_marks_at_random (&table, model, 20000, range);
+      while (bs_key_table_iter_next (&table, &iter, &key))
+        g_assert_cmpuint (*bs_key_table_iter_get_marks (&table, &iter), ==,
+                          GPOINTER_TO_UINT (g_hash_table_lookup (model, key)));
+      bs_key_table_clear (&table);
+      g_assert_null (bs_key_table_find_marks (&table, &(BsKey){ { 0, 7 } }, 0));
+    }
+}
+
 /* Every key has the same hash: the searches of all go the same way, through
  * every run and on to the end. */
 static void
@@ -650,6 +711,7 @@ main (int argc, char *argv[])
     bs_key_seeds[i] = random_key ().words[i];
 
   g_test_add_func ("/key-table/model", test_model);
+  g_test_add_func ("/key-table/marks", test_marks);
   g_test_add_func ("/key-table/collisions", test_collisions);
   g_test_add_func ("/key-table/memory", test_memory);
   g_test_add_func ("/key-table/shards", test_shards);

@@ -285,6 +285,24 @@ test_missing (Case *self, gconstpointer data)
   g_assert_true (exists (name));
 }
 
+/* Another program renames a folder of blobs, or puts a copy in its place: a save looks where
+ * the names are, not where they were. */
+static void
+test_folder_moved (Case *self, gconstpointer data)
+{
+  const gboolean replaced = GPOINTER_TO_INT (data);
+  g_autofree char *key = bs_item_dup_key (self->item);
+  g_autofree char *blob = get_blob_name (self->files.path_name, key);
+  g_autofree char *folder = g_path_get_dirname (blob);
+  g_autofree char *away = g_strconcat (self->files.path_name, "/away", NULL);
+
+  g_assert_no_errno (g_rename (folder, away));
+  if (replaced)
+    g_assert_no_errno (g_mkdir (folder, 0700));
+  save_ok (self, self->tracked, self->item);
+  g_assert_true (exists (blob));
+}
+
 /* A cleaner of temporary folders has removed scratch. */
 static void
 test_scratch_gone (Case *self, gconstpointer data)
@@ -618,6 +636,10 @@ main (int argc, char *argv[])
   g_test_add ("/tracked-path/moved-during-save/commit", Case, GINT_TO_POINTER (TRUE), begin,
               test_moved_during_save, end);
   g_test_add ("/tracked-path/missing", Case, NULL, begin, test_missing, end);
+  g_test_add ("/tracked-path/folder-moved", Case, GINT_TO_POINTER (FALSE), begin, test_folder_moved,
+              end);
+  g_test_add ("/tracked-path/folder-replaced", Case, GINT_TO_POINTER (TRUE), begin,
+              test_folder_moved, end);
   g_test_add ("/tracked-path/scratch-gone/persist", Case, GINT_TO_POINTER (FALSE), begin,
               test_scratch_gone, end);
   g_test_add ("/tracked-path/scratch-gone/save", Case, GINT_TO_POINTER (TRUE), begin,

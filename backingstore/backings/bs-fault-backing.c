@@ -424,13 +424,14 @@ bs_fault_backing_check_path (BsBacking *backing,
 static gboolean
 bs_fault_backing_find_missing (BsBacking *backing,
                                GFile *path,
-                               BsKeySet *expected,
-                               BsKeySet *missing,
+                               BsExpectFunc expect,
+                               gpointer expect_data,
+                               BsKeyTable *missing,
                                GCancellable *cancellable,
                                GError **error)
 {
-  return bs_backing_invoke_find_missing (get_inner (backing), path, expected, missing, cancellable,
-                                         error);
+  return bs_backing_invoke_find_missing (get_inner (backing), path, expect, expect_data, missing,
+                                         cancellable, error);
 }
 
 static gboolean

@@ -126,13 +126,19 @@ struct _BsFileBacking
   GObject parent_instance;
 
   BsFilePaths paths;
+
+  /* constant after construct */
+  GFile *directory; /* given by the property; the paths have the one that is used */
+  char *uri;
 };
 
 static void bs_file_backing_iface_init (BsBackingInterface *iface);
+static void bs_file_backing_initable_iface_init (GInitableIface *iface);
 
 enum
 {
   PROP_DIRECTORY = 1,
+  PROP_URI,
   N_PROPS
 };
 
@@ -141,7 +147,9 @@ static GParamSpec *properties[N_PROPS];
 G_DEFINE_FINAL_TYPE_WITH_CODE (BsFileBacking,
                                bs_file_backing,
                                G_TYPE_OBJECT,
-                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init))
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_file_backing_iface_init)
+                                 G_IMPLEMENT_INTERFACE (G_TYPE_INITABLE,
+                                                        bs_file_backing_initable_iface_init))
 
 /* Nothing is found in a directory that was removed: then the error is BS_ERROR_MOVED. */
 static gboolean
@@ -555,8 +563,9 @@ bs_file_backing_check_path (BsBacking *backing,
 static gboolean
 bs_file_backing_find_missing (BsBacking *backing,
                               GFile *path,
-                              BsKeySet *expected,
-                              BsKeySet *missing,
+                              BsExpectFunc expect,
+                              gpointer expect_data,
+                              BsKeyTable *missing,
                               GCancellable *cancellable,
                               GError **error)
 {
@@ -568,8 +577,7 @@ bs_file_backing_find_missing (BsBacking *backing,
   if (directory == NULL)
     return FALSE;
 
-  code = bs_file_find_missing (directory, bs_key_set_get_table (expected),
-                               bs_key_set_get_table (missing), cancellable);
+  code = bs_file_find_missing (directory, expect, expect_data, missing, cancellable);
   if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 
@@ -605,6 +613,9 @@ bs_file_backing_get_property (GObject *object, guint prop_id, GValue *value, GPa
     case PROP_DIRECTORY:
       g_value_set_object (value, self->paths.file);
       break;
+    case PROP_URI:
+      g_value_take_string (value, g_file_get_uri (self->paths.file));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -621,14 +632,71 @@ bs_file_backing_set_property (GObject *object,
   switch (prop_id)
     {
     case PROP_DIRECTORY:
-      /* Bindings may make an object without its directory: no local path at all. */
-      bs_file_paths_init (&self->paths, g_value_get_object (value) != NULL
-                                          ? g_value_dup_object (value)
-                                          : g_file_new_for_uri ("none:"));
+      self->directory = g_value_dup_object (value);
+      break;
+    case PROP_URI:
+      self->uri = g_value_dup_string (value);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
+}
+
+static GFile *
+parse_uri (const char *uri, GError **error)
+{
+  g_autoptr (GUri) parsed = NULL;
+  g_autofree char *path = NULL;
+  const char *reason = NULL;
+
+  parsed = g_uri_parse (uri, G_URI_FLAGS_ENCODED, NULL);
+  if (parsed != NULL)
+    path = g_uri_unescape_string (g_uri_get_path (parsed), "/");
+
+  if (parsed == NULL || g_ascii_strcasecmp (g_uri_get_scheme (parsed), "file") != 0)
+    reason = "not a file URI";
+  else if (g_uri_get_query (parsed) != NULL || g_uri_get_fragment (parsed) != NULL)
+    reason = "a file URI has neither query nor fragment";
+  else if (g_uri_get_host (parsed) != NULL && *g_uri_get_host (parsed) != '\0' &&
+           g_ascii_strcasecmp (g_uri_get_host (parsed), "localhost") != 0)
+    reason = "the directory is on another host";
+  else if (path == NULL || !g_path_is_absolute (path))
+    reason = "the URI has no absolute path";
+
+  if (reason == NULL)
+    return g_file_new_for_path (path);
+
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, reason);
+  return NULL;
+}
+
+static gboolean
+bs_file_backing_initable_init (GInitable *initable, GCancellable *cancellable, GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (initable);
+  g_autoptr (GFile) directory = NULL;
+
+  if (self->uri == NULL)
+    return TRUE;
+
+  directory = parse_uri (self->uri, error);
+  return directory != NULL;
+}
+
+static void
+bs_file_backing_constructed (GObject *object)
+{
+  BsFileBacking *self = BS_FILE_BACKING (object);
+  GFile *directory = self->directory != NULL ? g_object_ref (self->directory) : NULL;
+
+  if (directory == NULL && self->uri != NULL)
+    directory = parse_uri (self->uri, NULL);
+  /* Bindings may make an object without its directory: no local path at all. */
+  if (directory == NULL)
+    directory = g_file_new_for_uri ("none:");
+  bs_file_paths_init (&self->paths, directory);
+
+  G_OBJECT_CLASS (bs_file_backing_parent_class)->constructed (object);
 }
 
 static void
@@ -637,6 +705,8 @@ bs_file_backing_finalize (GObject *object)
   BsFileBacking *self = BS_FILE_BACKING (object);
 
   bs_file_paths_clear (&self->paths);
+  g_clear_object (&self->directory);
+  g_free (self->uri);
 
   G_OBJECT_CLASS (bs_file_backing_parent_class)->finalize (object);
 }
@@ -646,6 +716,7 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
 
+  object_class->constructed = bs_file_backing_constructed;
   object_class->finalize = bs_file_backing_finalize;
   object_class->get_property = bs_file_backing_get_property;
   object_class->set_property = bs_file_backing_set_property;
@@ -660,7 +731,23 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
                            G_PARAM_STATIC_STRINGS);
 
+  /**
+   * BsFileBacking:uri:
+   *
+   * The directory of primary storage as a `file:` URI, the other way to name it. It never
+   * changes. [func@Backing.new_for_uri] refuses one that is not local.
+   */
+  properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL,
+                                              G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
+                                                G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
   g_object_class_install_properties (object_class, N_PROPS, properties);
+}
+
+static void
+bs_file_backing_initable_iface_init (GInitableIface *iface)
+{
+  iface->init = bs_file_backing_initable_init;
 }
 
 static void

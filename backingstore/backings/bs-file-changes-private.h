@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
+#include "base/bs-byte-set-private.h"
 #include "base/bs-key-table-private.h"
 
 G_BEGIN_DECLS
@@ -36,12 +37,6 @@ gboolean bs_file_keys_is_all   (BsFileKeys *self);
 /* `keys` must be all zero. */
 void     bs_file_keys_copy     (BsFileKeys *self, BsKeyTable *keys);
 
-/* One bit for each shard folder. */
-typedef struct
-{
-  guint64 words[BS_FILE_N_SHARDS / 64];
-} BsFileShardSet;
-
 /* Prints the name of the shard's folder. */
 static inline void
 bs_file_shard_print_name (guint shard, char name[3])
@@ -53,31 +48,13 @@ bs_file_shard_print_name (guint shard, char name[3])
   name[2] = '\0';
 }
 
-static inline void
-bs_file_shard_set_add (BsFileShardSet *self, guint shard)
-{
-  self->words[shard / 64] |= G_GUINT64_CONSTANT (1) << shard % 64;
-}
-
-static inline void
-bs_file_shard_set_remove (BsFileShardSet *self, guint shard)
-{
-  self->words[shard / 64] &= ~(G_GUINT64_CONSTANT (1) << shard % 64);
-}
-
-static inline gboolean
-bs_file_shard_set_contains (const BsFileShardSet *self, guint shard)
-{
-  return (self->words[shard / 64] >> shard % 64 & 1) != 0;
-}
-
 /* Changes in a directory since the last sync. */
 typedef struct
 {
   BsKeyTable linked;            /* the content may not be durable yet */
   BsKeyTable renamed;           /* the content is durable, the name is not */
-  BsFileShardSet changed;       /* folders with new or fewer names in them */
-  BsFileShardSet made;          /* folders that are new themselves */
+  BsByteSet changed;       /* folders with new or fewer names in them */
+  BsByteSet made;          /* folders that are new themselves */
   gboolean quarantine;          /* a blob was set aside */
   gboolean root;                /* names beside the shard folders changed */
   gboolean everything;          /* changes that are not remembered above */
@@ -104,7 +81,7 @@ typedef struct
 
   /* under the mutex */
   BsFilePending pending;
-  BsFileShardSet making;        /* folders that may be there, but are not pending yet */
+  BsByteSet making;        /* folders that may be there, but are not pending yet */
   guint n_adding;
   gboolean marking;
   gboolean marked;      /* durably */
@@ -121,6 +98,8 @@ void     bs_file_changes_clear      (BsFileChanges *self);
 
 /* Whether the mark stands for a blob that is added now. */
 gboolean bs_file_changes_is_marked  (BsFileChanges *self);
+/* Whether blobs have come into the shard folder, or gone, since the last sync. */
+gboolean bs_file_changes_is_changed (BsFileChanges *self, guint shard);
 /* Whether the blob's content may wait for the next sync. */
 gboolean bs_file_changes_is_linked  (BsFileChanges *self, const BsKey *key);
 

@@ -111,7 +111,7 @@ bs_file_pending_is_many (const BsFilePending *self)
   guint64 n_changes = self->linked.n_keys;
 
   for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
-    n_changes += bs_file_shard_set_contains (&self->changed, shard);
+    n_changes += bs_byte_set_contains (&self->changed, shard);
 
   return self->everything || n_changes >= BS_FILE_MANY_CHANGES;
 }
@@ -119,13 +119,9 @@ bs_file_pending_is_many (const BsFilePending *self)
 static gboolean
 is_empty (const BsFilePending *pending)
 {
-  guint64 changed = 0;
-
-  for (guint i = 0; i < G_N_ELEMENTS (pending->changed.words); i++)
-    changed |= pending->changed.words[i] | pending->made.words[i];
-
-  return changed == 0 && pending->linked.n_keys == 0 && pending->renamed.n_keys == 0 &&
-         !pending->quarantine && !pending->root && !pending->everything;
+  return bs_byte_set_is_empty (&pending->changed) && bs_byte_set_is_empty (&pending->made) &&
+         pending->linked.n_keys == 0 && pending->renamed.n_keys == 0 && !pending->quarantine &&
+         !pending->root && !pending->everything;
 }
 
 static void
@@ -141,7 +137,7 @@ add_key (BsFilePending *pending, BsKeyTable *table, const BsKey *key)
   if (pending->everything)
     return;
 
-  bs_file_shard_set_add (&pending->changed, get_shard (key));
+  bs_byte_set_add (&pending->changed, get_shard (key));
   bs_key_table_add (table, key, bs_key_hash (key));
 
   if (pending->linked.n_keys + pending->renamed.n_keys > BS_FILE_MAX_NAMES)
@@ -163,7 +159,7 @@ remove_key (BsFilePending *pending, const BsKey *key)
 {
   guint64 hash = bs_key_hash (key);
 
-  bs_file_shard_set_add (&pending->changed, get_shard (key));
+  bs_byte_set_add (&pending->changed, get_shard (key));
   bs_key_table_remove (&pending->linked, key, hash);
   bs_key_table_remove (&pending->renamed, key, hash);
 }
@@ -258,6 +254,18 @@ bs_file_changes_is_linked (BsFileChanges *self, const BsKey *key)
   return linked;
 }
 
+gboolean
+bs_file_changes_is_changed (BsFileChanges *self, guint shard)
+{
+  gboolean changed;
+
+  g_mutex_lock (&self->mutex);
+  changed = self->pending.everything || bs_byte_set_contains (&self->pending.changed, shard);
+  g_mutex_unlock (&self->mutex);
+
+  return changed;
+}
+
 int
 bs_file_changes_begin (BsFileChanges *self, int fd)
 {
@@ -294,7 +302,7 @@ void
 bs_file_changes_make_shard (BsFileChanges *self, guint shard)
 {
   g_mutex_lock (&self->mutex);
-  bs_file_shard_set_add (&self->making, shard);
+  bs_byte_set_add (&self->making, shard);
   g_mutex_unlock (&self->mutex);
 }
 
@@ -303,8 +311,8 @@ void
 bs_file_changes_made_shard (BsFileChanges *self, guint shard)
 {
   g_mutex_lock (&self->mutex);
-  bs_file_shard_set_remove (&self->making, shard);
-  bs_file_shard_set_add (&self->pending.made, shard);
+  bs_byte_set_remove (&self->making, shard);
+  bs_byte_set_add (&self->pending.made, shard);
   self->pending.root = TRUE;
   g_mutex_unlock (&self->mutex);
 }

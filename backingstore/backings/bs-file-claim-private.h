@@ -50,6 +50,8 @@ void     bs_file_claim_drop       (BsFileClaim *self);
  * One thread at a time. */
 gboolean bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error);
 gboolean bs_file_claim_replace    (BsFileClaim *self);
+/* Takes a lock that was lost once more, and marks a directory that has lost its marker. */
+gboolean bs_file_claim_renew_lock (BsFileClaim *self, GError **error);
 static inline const char *
 bs_file_claim_get_path (const BsFileClaim *self)
 {
@@ -58,8 +60,9 @@ bs_file_claim_get_path (const BsFileClaim *self)
 
 /* Gives the directory another name. One thread at a time. */
 void     bs_file_claim_set_path   (BsFileClaim *self, const char *path);
-/* Returns 0 if the name leads to the directory, and the lock in it is ours; ESTALE if not;
- * another errno if that can't be found out. */
+/* Returns 0 if the name leads to the directory, and the lock in it is ours; ESTALE if the
+ * name leads elsewhere; ENOLCK if the lock is lost; another errno if that can't be found
+ * out. */
 int      bs_file_claim_check      (const BsFileClaim *self);
 
 /* For an errno of the library or the system, about a file in the directory. */

@@ -487,6 +487,22 @@ bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error)
 }
 
 gboolean
+bs_file_claim_renew_lock (BsFileClaim *self, GError **error)
+{
+  int code = bs_file_lock_renew (&self->lock, self->fd);
+
+  if (code != 0)
+    return set_lock_error (self, code, error);
+
+  /* The program that removed the lock file may have removed the marker. */
+  code = check_marker (self);
+  if (code == ENOENT)
+    code = write_marker (self);
+
+  return code == 0 || set_marker_error (self, code, error);
+}
+
+gboolean
 bs_file_claim_replace (BsFileClaim *self)
 {
   BsFileClaim claim = { 0 };
@@ -534,7 +550,7 @@ bs_file_claim_check (const BsFileClaim *self)
   if (held.st_nlink == 0 || !is_same_file (&named, &held))
     return ESTALE;
 
-  return self->lock.fd < 0 || bs_file_lock_is_held (&self->lock, self->fd) ? 0 : ESTALE;
+  return self->refusal == 0 ? bs_file_lock_check (&self->lock, self->fd) : 0;
 }
 
 GIOErrorEnum

@@ -53,7 +53,7 @@ void             bs_file_location_make_sibling    (const BsFileLocation *self, c
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BsFileLocation, bs_file_location_clear)
 
-/* Of each shard folder as it was last listed, or 0. Not thread-safe. */
+/* Of each shard folder, as it was just before it was last listed. Not thread-safe. */
 typedef struct
 {
   gint64 times[BS_FILE_N_SHARDS];

@@ -310,6 +310,13 @@ bs_file_directory_get_refusal (BsFileDirectory *self)
   return g_atomic_int_get (&self->claim.refusal);
 }
 
+/* The name leads elsewhere, or the lock is lost. */
+static gboolean
+is_move (int code)
+{
+  return code == ESTALE || code == ENOLCK;
+}
+
 /* The lock may be replaced by another thread, which has the mutex. */
 static int
 check_current (BsFileDirectory *self)
@@ -320,7 +327,7 @@ check_current (BsFileDirectory *self)
   code = bs_file_claim_check (&self->claim);
   g_mutex_unlock (&self->mutex);
 
-  if (code == 0 || code == ESTALE)
+  if (code == 0 || is_move (code))
     g_atomic_int_set (&self->moved, code != 0);
 
   return code;
@@ -341,7 +348,7 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
   if (code == 0)
     return TRUE;
 
-  if (code != ESTALE)
+  if (!is_move (code))
     {
       bs_file_directory_set_error (self, code, error);
       return FALSE;
@@ -350,7 +357,10 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
   name = g_filename_display_name (bs_file_claim_get_path (&self->claim));
   g_set_error (
     error, BS_ERROR, BS_ERROR_MOVED,
-    "%s does not lead to the directory that was opened: it was renamed, replaced or removed", name);
+    code == ESTALE
+      ? "%s does not lead to the directory that was opened: it was renamed, replaced or removed"
+      : "%s has lost its lock: another program has opened it, or replaced the file .lock",
+    name);
 
   return FALSE;
 }
@@ -799,6 +809,8 @@ bs_file_directory_set_path (BsFileDirectory *self, const char *path, GError **er
   was_refused = self->claim.refusal != 0;
   if (was_refused)
     taken = bs_file_claim_take_again (&self->claim, path, error);
+  else if (bs_file_claim_check (&self->claim) == ENOLCK)
+    taken = bs_file_claim_renew_lock (&self->claim, error);
   if (was_refused && self->claim.refusal == 0)
     lose_shards_locked (self);
   g_mutex_unlock (&self->mutex);

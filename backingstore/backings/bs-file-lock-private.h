@@ -21,8 +21,10 @@ void     bs_file_lock_init    (BsFileLock *self);
 /* Returns 0 or an errno: EWOULDBLOCK if another one has it, EEXIST if something else than
  * a file stands in its place, ENOLCK if the file system has no locks. */
 int      bs_file_lock_take    (BsFileLock *self, int directory_fd);
-/* Whether the file of that name in the directory is still this lock. */
-gboolean bs_file_lock_is_held (const BsFileLock *self, int directory_fd);
+/* Takes a lock that was lost once more, likewise. */
+int      bs_file_lock_renew   (BsFileLock *self, int directory_fd);
+/* Returns ENOLCK if the file of that name in the directory is not this lock any more. */
+int      bs_file_lock_check   (const BsFileLock *self, int directory_fd);
 void     bs_file_lock_drop    (BsFileLock *self, int directory_fd);
 /* Closes without letting go, in a forked child. */
 void     bs_file_lock_close   (BsFileLock *self);

@@ -103,14 +103,18 @@ write_holder (int fd, const char *holder)
          TEMP_FAILURE_RETRY (pwrite (fd, holder, size, 0)) == (gssize) size;
 }
 
-static gboolean
-is_named (int fd, int directory_fd)
+/* Returns ENOENT if another file has the name, or none. */
+static int
+check_name (int fd, int directory_fd)
 {
   struct stat named;
   struct stat held;
 
-  return fstatat (directory_fd, BS_FILE_LOCK_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-         fstat (fd, &held) == 0 && named.st_dev == held.st_dev && named.st_ino == held.st_ino;
+  if (fstatat (directory_fd, BS_FILE_LOCK_NAME, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+      fstat (fd, &held) != 0)
+    return errno;
+
+  return named.st_dev == held.st_dev && named.st_ino == held.st_ino ? 0 : ENOENT;
 }
 
 /* Opens the file by its name. One that has another name too is never changed: it may be
@@ -176,7 +180,7 @@ take_once (BsFileLock *self, int directory_fd)
   code = lock (self->fd);
   if (code != 0)
     return code;
-  if (!is_named (self->fd, directory_fd))
+  if (check_name (self->fd, directory_fd) != 0)
     return ESTALE;
 
   /* A holder whose file was removed has the directory still. Some file systems have no
@@ -221,30 +225,42 @@ bs_file_lock_take (BsFileLock *self, int directory_fd)
   return 0;
 }
 
-gboolean
-bs_file_lock_is_held (const BsFileLock *self, int directory_fd)
+int
+bs_file_lock_renew (BsFileLock *self, int directory_fd)
+{
+  /* The same file may have the name still, with another content. */
+  if (self->fd >= 0)
+    flock (self->fd, LOCK_UN);
+  bs_file_lock_close (self);
+
+  return bs_file_lock_take (self, directory_fd);
+}
+
+int
+bs_file_lock_check (const BsFileLock *self, int directory_fd)
 {
   char holder[MAX_HOLDER];
-  gboolean held;
+  int code = self->fd < 0 ? ENOLCK : check_name (self->fd, directory_fd);
   int fd;
 
-  if (!is_named (self->fd, directory_fd))
-    return FALSE;
-  if (self->holder == NULL)
-    return TRUE;
+  if (code != 0 || self->holder == NULL)
+    return code == ENOENT || code == ESTALE ? ENOLCK : code;
 
-  /* Read anew: another machine has a page cache of its own. */
+  /* Read anew: another machine has a page cache of its own. Without a descriptor ours has
+   * to do. */
   fd = TEMP_FAILURE_RETRY (
     openat (directory_fd, BS_FILE_LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (fd < 0 && errno != EMFILE && errno != ENFILE && errno != ENOMEM)
-    return FALSE;
+    return errno == ENOENT || errno == ESTALE ? ENOLCK : errno;
 
-  /* Without a descriptor ours has to do. */
-  held = read_holder (fd >= 0 ? fd : self->fd, holder) && strcmp (holder, self->holder) == 0;
+  if (!read_holder (fd >= 0 ? fd : self->fd, holder))
+    code = errno;
+  else if (strcmp (holder, self->holder) != 0)
+    code = ENOLCK;
   if (fd >= 0)
     close (fd);
 
-  return held;
+  return code;
 }
 
 void
@@ -264,7 +280,7 @@ bs_file_lock_drop (BsFileLock *self, int directory_fd)
 {
   if (self->fd >= 0)
     {
-      if (bs_file_lock_is_held (self, directory_fd))
+      if (bs_file_lock_check (self, directory_fd) == 0)
         write_holder (self->fd, self->absent_holder != NULL ? self->absent_holder : "");
       flock (directory_fd, LOCK_UN);
       flock (self->fd, LOCK_UN);

@@ -4,6 +4,7 @@
 #include "bs-file-presence-private.h"
 
 #include "bs-file-system-private.h"
+#include "bs-file-walk-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +19,66 @@
 typedef struct
 {
   BsFileDirectory *directory;
-  BsFileShardSet listed;
-  BsKeyTable present; /* in the listed folders */
+  BsFileShardTimes now; /* from before any folder is listed */
+  BsByteSet changed;
+  BsKeyTable expected; /* in the changed folders */
+  BsKeyTable present;  /* likewise */
 } Search;
+
+static gint64
+get_time (const struct stat *status)
+{
+  return status->st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + status->st_mtim.tv_nsec;
+}
+
+int
+bs_file_shard_times_read (BsFileShardTimes *self, BsFileDirectory *directory)
+{
+  const int fd = bs_file_directory_get_fd (directory);
+  const gint64 granularity = bs_file_system_is_local (fd) ? LOCAL_GRANULARITY : OTHER_GRANULARITY;
+  const gint64 last = g_get_real_time () * 1000 - granularity;
+
+  memset (self, 0, sizeof *self);
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
+    {
+      struct stat status;
+      char name[3];
+
+      bs_file_shard_print_name (shard, name);
+      if (fstatat (fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        {
+          self->inodes[shard] = status.st_ino;
+          self->times[shard] = get_time (&status) < last ? get_time (&status) : 0;
+        }
+      else if (errno != ENOENT)
+        {
+          return errno;
+        }
+    }
+
+  return 0;
+}
+
+static void
+find_changed (Search *search)
+{
+  const BsFileShardTimes *seen = bs_file_directory_get_shard_times (search->directory);
+  BsFileChanges *changes = bs_file_directory_get_changes (search->directory);
+  const BsFileShardTimes *now = &search->now;
+
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
+    {
+      if (now->times[shard] != 0 && now->times[shard] == seen->times[shard] &&
+          now->inodes[shard] == seen->inodes[shard])
+        continue;
+
+      bs_byte_set_add (&search->changed, shard);
+      /* Missing keys come into the folder that has the name, not into one that had it. A sync
+       * of changes in that one has to fail yet. */
+      if (!bs_file_changes_is_changed (changes, shard))
+        bs_file_directory_has_moved (search->directory, shard);
+    }
+}
 
 static int
 add_present (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
@@ -33,92 +91,79 @@ add_present (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpoin
   return 0;
 }
 
-static gint64
-get_time (const struct stat *status)
-{
-  return status->st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + status->st_mtim.tv_nsec;
-}
-
-static gboolean
-is_seen (const BsFileShardTimes *seen, guint shard, const struct stat *status)
-{
-  return seen->times[shard] != 0 && seen->times[shard] == get_time (status) &&
-         seen->inodes[shard] == status->st_ino;
-}
-
-/* The status is from before the folder was listed. A change that may leave it the same time
- * keeps the folder unseen. */
-static void
-set_seen (BsFileDirectory *directory, guint shard, const struct stat *status)
-{
-  const gboolean local = bs_file_system_is_local (bs_file_directory_get_fd (directory));
-  const gint64 granularity = local ? LOCAL_GRANULARITY : OTHER_GRANULARITY;
-  BsFileShardTimes *seen = bs_file_directory_get_shard_times (directory);
-  const gint64 time = get_time (status);
-
-  seen->times[shard] = time < g_get_real_time () * 1000 - granularity ? time : 0;
-  seen->inodes[shard] = status->st_ino;
-}
-
-/* Lists the folder if it may have changed since it was last listed. */
 static int
-look_at_shard (Search *search, guint shard, GCancellable *cancellable)
+list_changed (Search *search, GCancellable *cancellable)
 {
   const int fd = bs_file_directory_get_fd (search->directory);
-  struct stat status;
-  char name[3];
-  int code;
+  int code = 0;
 
-  bs_file_shard_print_name (shard, name);
-  if (fstatat (fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+  for (guint shard = 0; shard < BS_FILE_N_SHARDS && code == 0; shard++)
     {
-      if (errno != ENOENT)
-        return errno;
-      memset (&status, 0, sizeof status);
+      char name[3];
+
+      if (!bs_byte_set_contains (&search->changed, shard) || search->now.inodes[shard] == 0)
+        continue;
+
+      bs_file_shard_print_name (shard, name);
+      code = bs_file_walk_shard (fd, name, cancellable, add_present, search);
     }
-  else if (is_seen (bs_file_directory_get_shard_times (search->directory), shard, &status))
-    return 0;
 
-  code = bs_file_walk_shard (fd, name, cancellable, add_present, search);
-  if (code != 0)
-    return code;
-
-  bs_file_shard_set_add (&search->listed, shard);
-  set_seen (search->directory, shard, &status);
-
-  return 0;
+  return code;
 }
 
 static void
-add_missing (const Search *search, const BsKeyTable *expected, BsKeyTable *missing)
+add_missing (const Search *search, BsKeyTable *missing)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
-  while (bs_key_table_iter_next (expected, &iter, &key))
+  while (bs_key_table_iter_next (&search->expected, &iter, &key))
     {
       guint64 hash = bs_key_hash (key);
 
-      if (bs_file_shard_set_contains (&search->listed, ((const guint8 *) key)[0]) &&
-          !bs_key_table_contains (&search->present, key, hash))
+      if (!bs_key_table_contains (&search->present, key, hash))
         bs_key_table_add (missing, key, hash);
     }
 }
 
+static int
+search_changed (Search *search,
+                BsExpectFunc expect,
+                gpointer expect_data,
+                BsKeyTable *missing,
+                GCancellable *cancellable)
+{
+  int code;
+
+  /* A key that comes meanwhile is listed, and not expected. */
+  expect (expect_data, &search->changed, &search->expected);
+  code = list_changed (search, cancellable);
+  if (code == 0)
+    add_missing (search, missing);
+  bs_key_table_clear (&search->expected);
+  bs_key_table_clear (&search->present);
+
+  return code;
+}
+
 int
 bs_file_find_missing (BsFileDirectory *directory,
-                      const BsKeyTable *expected,
+                      BsExpectFunc expect,
+                      gpointer expect_data,
                       BsKeyTable *missing,
                       GCancellable *cancellable)
 {
   Search search = { .directory = directory };
-  int code = 0;
+  int code = bs_file_shard_times_read (&search.now, directory);
 
-  for (guint shard = 0; shard < BS_FILE_N_SHARDS && code == 0; shard++)
-    code = look_at_shard (&search, shard, cancellable);
+  if (code != 0)
+    return code;
+
+  find_changed (&search);
+  if (!bs_byte_set_is_empty (&search.changed))
+    code = search_changed (&search, expect, expect_data, missing, cancellable);
   if (code == 0)
-    add_missing (&search, expected, missing);
-  bs_key_table_clear (&search.present);
+    *bs_file_directory_get_shard_times (directory) = search.now;
 
   return code;
 }

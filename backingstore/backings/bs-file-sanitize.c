@@ -6,6 +6,7 @@
 #include "base/bs-key-set-private.h"
 #include "bs-file-blob-private.h"
 #include "bs-file-io-private.h"
+#include "bs-file-presence-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-walk-private.h"
 
@@ -281,9 +282,12 @@ bs_file_sanitize (BsFileDirectory *directory,
   Listing listing = { .directory = directory,
                       .found = bs_key_set_get_table (found),
                       .cancellable = cancellable };
+  BsFileShardTimes times;
   int code;
 
-  code = bs_file_changes_find_mark (changes, fd, &listing.checks_files);
+  code = bs_file_shard_times_read (&times, directory);
+  if (code == 0)
+    code = bs_file_changes_find_mark (changes, fd, &listing.checks_files);
   if (code == 0)
     code = bs_file_walk (fd, cancellable, list_entry, &listing);
   add_waiting (&listing);
@@ -292,6 +296,7 @@ bs_file_sanitize (BsFileDirectory *directory,
       bs_file_directory_set_error (directory, code, error);
       return FALSE;
     }
+  *bs_file_directory_get_shard_times (directory) = times;
   bs_file_directory_count (directory, BS_FILE_COUNT_FOREIGN, listing.n_foreign);
 
   if (!listing.checks_files || bs_file_directory_get_refusal (directory) != 0)

@@ -56,7 +56,7 @@ fail_file (Sync *sync, const BsKey *key, int code)
 
 /* Fails the keys whose folder is in the set, or all keys. */
 static void
-fail_keys (Sync *sync, const BsKeyTable *keys, const BsFileShardSet *shards, int code)
+fail_keys (Sync *sync, const BsKeyTable *keys, const BsByteSet *shards, int code)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
@@ -64,7 +64,7 @@ fail_keys (Sync *sync, const BsKeyTable *keys, const BsFileShardSet *shards, int
   set_code (sync, code);
   while (bs_key_table_iter_next (keys, &iter, &key))
     {
-      if (shards == NULL || bs_file_shard_set_contains (shards, ((const guint8 *) key)[0]))
+      if (shards == NULL || bs_byte_set_contains (shards, ((const guint8 *) key)[0]))
         bs_file_changes_fail (sync->changes, key, code);
     }
 }
@@ -168,14 +168,14 @@ find_moved (Sync *sync)
 {
   for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
     {
-      BsFileShardSet one = { { 0 } };
+      BsByteSet one = { { 0 } };
 
-      if (!sync->taken.everything && !bs_file_shard_set_contains (&sync->taken.changed, shard))
+      if (!sync->taken.everything && !bs_byte_set_contains (&sync->taken.changed, shard))
         continue;
       if (!bs_file_directory_has_moved (sync->directory, shard))
         continue;
 
-      bs_file_shard_set_add (&one, shard);
+      bs_byte_set_add (&one, shard);
       fail_keys (sync, &sync->taken.linked, &one, ESTALE);
       fail_keys (sync, &sync->taken.renamed, &one, ESTALE);
     }
@@ -202,14 +202,14 @@ sync_folder (Sync *sync, const char *name, gboolean *opened)
 
 /* Leaves the names to the next sync. */
 static void
-keep_keys (Sync *sync, const BsKeyTable *keys, const BsFileShardSet *shards)
+keep_keys (Sync *sync, const BsKeyTable *keys, const BsByteSet *shards)
 {
   BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
   while (bs_key_table_iter_next (keys, &iter, &key))
     {
-      if (bs_file_shard_set_contains (shards, ((const guint8 *) key)[0]))
+      if (bs_byte_set_contains (shards, ((const guint8 *) key)[0]))
         bs_file_pending_add (&sync->again, key, BS_FILE_CHANGE_RENAMED);
     }
 }
@@ -219,12 +219,12 @@ sync_shards (Sync *sync)
 {
   for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
     {
-      BsFileShardSet one = { { 0 } };
+      BsByteSet one = { { 0 } };
       gboolean opened;
       char name[3];
       int code;
 
-      if (!bs_file_shard_set_contains (&sync->taken.changed, shard))
+      if (!bs_byte_set_contains (&sync->taken.changed, shard))
         continue;
 
       bs_file_shard_print_name (shard, name);
@@ -233,8 +233,8 @@ sync_shards (Sync *sync)
         continue;
 
       set_code (sync, code);
-      bs_file_shard_set_add (&sync->again.changed, shard);
-      bs_file_shard_set_add (&one, shard);
+      bs_byte_set_add (&sync->again.changed, shard);
+      bs_byte_set_add (&one, shard);
       if (opened)
         {
           fail_keys (sync, &sync->taken.linked, &one, code);

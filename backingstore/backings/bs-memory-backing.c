@@ -29,6 +29,8 @@
  * A memory backing is safe to use from any thread.
  */
 
+#define MEMORY_URI "memory:"
+
 typedef struct
 {
   BsBlobTable blobs;
@@ -39,6 +41,7 @@ struct _BsMemoryBacking
 {
   GObject parent_instance;
 
+  char *uri; /* constant; NULL unless it was made for one */
   GMutex mutex;
 
   /* Under the mutex. A path is never removed, so that a pointer to it is valid as long
@@ -49,12 +52,22 @@ struct _BsMemoryBacking
 };
 
 static void bs_memory_backing_iface_init (BsBackingInterface *iface);
+static void bs_memory_backing_initable_iface_init (GInitableIface *iface);
+
+enum
+{
+  PROP_URI = 1,
+  N_PROPS
+};
+
+static GParamSpec *properties[N_PROPS];
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (BsMemoryBacking,
                                bs_memory_backing,
                                G_TYPE_OBJECT,
-                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING,
-                                                      bs_memory_backing_iface_init))
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, bs_memory_backing_iface_init)
+                                 G_IMPLEMENT_INTERFACE (G_TYPE_INITABLE,
+                                                        bs_memory_backing_initable_iface_init))
 
 static void
 memory_path_free (MemoryPath *path)
@@ -394,11 +407,58 @@ bs_memory_backing_close (BsBacking *backing, GCancellable *cancellable, GError *
   return TRUE;
 }
 
+static gboolean
+bs_memory_backing_initable_init (GInitable *initable, GCancellable *cancellable, GError **error)
+{
+  BsMemoryBacking *self = BS_MEMORY_BACKING (initable);
+
+  if (self->uri == NULL || g_ascii_strcasecmp (self->uri, MEMORY_URI) == 0)
+    return TRUE;
+
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                       "nothing may follow “" MEMORY_URI "”");
+  return FALSE;
+}
+
+static void
+bs_memory_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
+{
+  BsMemoryBacking *self = BS_MEMORY_BACKING (object);
+
+  switch (prop_id)
+    {
+    case PROP_URI:
+      g_value_set_string (value, self->uri != NULL ? self->uri : MEMORY_URI);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+bs_memory_backing_set_property (GObject *object,
+                                guint prop_id,
+                                const GValue *value,
+                                GParamSpec *pspec)
+{
+  BsMemoryBacking *self = BS_MEMORY_BACKING (object);
+
+  switch (prop_id)
+    {
+    case PROP_URI:
+      self->uri = g_value_dup_string (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
 static void
 bs_memory_backing_finalize (GObject *object)
 {
   BsMemoryBacking *self = BS_MEMORY_BACKING (object);
 
+  g_free (self->uri);
   bs_blob_table_clear (&self->primary);
   g_hash_table_unref (self->paths);
   g_mutex_clear (&self->mutex);
@@ -409,7 +469,29 @@ bs_memory_backing_finalize (GObject *object)
 static void
 bs_memory_backing_class_init (BsMemoryBackingClass *klass)
 {
-  G_OBJECT_CLASS (klass)->finalize = bs_memory_backing_finalize;
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->finalize = bs_memory_backing_finalize;
+  object_class->get_property = bs_memory_backing_get_property;
+  object_class->set_property = bs_memory_backing_set_property;
+
+  /**
+   * BsMemoryBacking:uri:
+   *
+   * The URI that [func@Backing.new_for_uri] makes such a backing for: `memory:`, and
+   * nothing else. It never changes.
+   */
+  properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL,
+                                              G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
+                                                G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+}
+
+static void
+bs_memory_backing_initable_iface_init (GInitableIface *iface)
+{
+  iface->init = bs_memory_backing_initable_init;
 }
 
 static void

@@ -3,9 +3,13 @@
 #pragma once
 
 #include "bs-backing.h"
-#include "bs-key-private.h"
+#include "bs-byte-set-private.h"
+#include "bs-key-table-private.h"
 
 G_BEGIN_DECLS
+
+/* Adds the keys that a path must have, and whose first byte is in the set. */
+typedef void (*BsExpectFunc) (gpointer data, const BsByteSet *first_bytes, BsKeyTable *expected);
 
 /* Virtual functions of the library's own backings, which take keys as 16 bytes. */
 typedef struct
@@ -22,7 +26,7 @@ typedef struct
   gboolean (*verify_persisted) (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
   GFile *  (*open_path)        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error);
   gboolean (*check_path)       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
-  gboolean (*find_missing)     (BsBacking *self, GFile *path, BsKeySet *expected, BsKeySet *missing, GCancellable *cancellable, GError **error);
+  gboolean (*find_missing)     (BsBacking *self, GFile *path, BsExpectFunc expect, gpointer expect_data, BsKeyTable *missing, GCancellable *cancellable, GError **error);
   BsBacking *(*peek_inner)     (BsBacking *self); /* of a backing that wraps another one */
 } BsKeyBackingFuncs;
 
@@ -44,9 +48,9 @@ gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, cons
 GFile    *bs_backing_invoke_open_path        (BsBacking *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Fails with BS_ERROR_MOVED if the name of the path does not lead there any more. */
 gboolean  bs_backing_invoke_check_path       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
-/* Adds to `missing` the keys that another program has removed from the path. One call at
- * a time for each path. */
-gboolean  bs_backing_invoke_find_missing     (BsBacking *self, GFile *path, BsKeySet *expected, BsKeySet *missing, GCancellable *cancellable, GError **error);
+/* Adds to `missing` the expected keys that another program has removed from the path. One
+ * call at a time for each path. */
+gboolean  bs_backing_invoke_find_missing     (BsBacking *self, GFile *path, BsExpectFunc expect, gpointer expect_data, BsKeyTable *missing, GCancellable *cancellable, GError **error);
 /* Whether a path may be found moved, or keys missing. */
 gboolean  bs_backing_checks_paths            (BsBacking *self);
 

@@ -647,8 +647,9 @@ bs_backing_invoke_check_path (BsBacking *self,
 gboolean
 bs_backing_invoke_find_missing (BsBacking *self,
                                 GFile *path,
-                                BsKeySet *expected,
-                                BsKeySet *missing,
+                                BsExpectFunc expect,
+                                gpointer expect_data,
+                                BsKeyTable *missing,
                                 GCancellable *cancellable,
                                 GError **error)
 {
@@ -662,7 +663,7 @@ bs_backing_invoke_find_missing (BsBacking *self,
   if (!call_begin (&call, TRUE, cancellable, error))
     return FALSE;
 
-  success = key_funcs->find_missing (self, path, expected, missing, cancellable, &local);
+  success = key_funcs->find_missing (self, path, expect, expect_data, missing, cancellable, &local);
   return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 

@@ -6,6 +6,14 @@
 
 G_BEGIN_DECLS
 
+/* The result of a search. */
+typedef struct
+{
+  BsKey key;
+  guint8 *marks;      /* NULL where the key is not there */
+  gint64 free_place;  /* where the key may go, unless it is there; -1 where there is none */
+} BsKeyTableFound;
+
 /* A compact set of keys: open addressing in groups of eight, the keys inline,
  * one control byte a key, and a byte of marks a key, beside it, where the table has
  * those. Not thread-safe; to be initialized.
@@ -18,11 +26,13 @@ typedef struct
   /* written atomically, as is n_groups */
   guint8 *control;  /* n_groups * 8 bytes, twice as many with marks; NULL while nothing was added */
   BsKey *keys;      /* n_groups * 8 */
-  guint64 n_keys;   /* written atomically */
+  _Alignas (8) guint64 n_keys; /* written atomically */
   guint64 n_free;   /* how many empty places may still be filled before growing */
   guint32 n_groups;
   guint8 shift;
   guint8 has_marks; /* 1 where it has: a group of control bytes is followed by one of marks */
+  guint8 knows_found;
+  BsKeyTableFound found;  /* with marks: by the last search, while knows_found */
 } BsKeyTable;
 
 typedef struct
@@ -42,9 +52,19 @@ gboolean bs_key_table_contains  (const BsKeyTable *table, const BsKey *key, guin
 gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key);
 gsize    bs_key_table_get_size  (const BsKeyTable *table);
 
+void     bs_key_table_search_marked (BsKeyTable *table, const BsKey *key, guint64 hash);
+
 /* The marks of a key, or NULL where it is not there; of a table with marks. The
  * pointer is good until the table changes. */
-guint8  *bs_key_table_find_marks   (BsKeyTable *table, const BsKey *key, guint64 hash);
+static inline guint8 *
+bs_key_table_find_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
+{
+  /* A key is often looked for twice in a row: before a call of the backing, and after. */
+  if (!table->knows_found || !bs_key_equal (&table->found.key, key))
+    bs_key_table_search_marked (table, key, hash);
+  return table->found.marks;
+}
+
 /* Adds the key, without marks, where it is not there. */
 guint8  *bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64 hash);
 

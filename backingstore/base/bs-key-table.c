@@ -210,6 +210,7 @@ static inline void
 set_n_keys (BsKeyTable *table, guint64 n_keys)
 {
   __atomic_store_n (&table->n_keys, n_keys, __ATOMIC_RELAXED);
+  table->knows_found = FALSE;
 }
 
 static void
@@ -218,6 +219,7 @@ set_memory (BsKeyTable *table, guint8 *control, BsKey *keys, guint32 n_groups)
   __atomic_store_n (&table->control, control, __ATOMIC_RELAXED);
   __atomic_store_n (&table->keys, keys, __ATOMIC_RELAXED);
   __atomic_store_n (&table->n_groups, n_groups, __ATOMIC_RELAXED);
+  table->knows_found = FALSE;
 }
 
 /* In place, so that a table never needs twice its memory: from the last group
@@ -316,6 +318,7 @@ bs_key_table_copy (const BsKeyTable *table, BsKeyTable *copy)
 
   copy->keys = g_memdup2 (table->keys, (gsize) table->n_groups * GROUP_SIZE * sizeof (BsKey));
   copy->control = g_memdup2 (table->control, (gsize) table->n_groups * stride (table));
+  copy->knows_found = FALSE;
 }
 
 void
@@ -390,24 +393,26 @@ bs_key_table_add (BsKeyTable *table, const BsKey *key, guint64 hash)
   return TRUE;
 }
 
-guint8 *
-bs_key_table_find_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
+void
+bs_key_table_search_marked (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
-  gint64 unused;
-  gint64 place = look_up (table, key, hash, &unused);
+  BsKeyTableFound *found = &table->found;
+  gint64 place = look_up (table, key, hash, &found->free_place);
 
-  return place >= 0 ? marks_at (table, place) : NULL;
+  found->key = *key;
+  found->marks = place >= 0 ? marks_at (table, place) : NULL;
+  table->knows_found = TRUE;
 }
 
 guint8 *
 bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
-  gint64 free_place;
-  gint64 place = look_up (table, key, hash, &free_place);
-
-  if (place < 0)
-    place = add_at (table, free_place, key, hash);
-  return marks_at (table, place);
+  if (bs_key_table_find_marks (table, key, hash) == NULL)
+    {
+      table->found.marks = marks_at (table, add_at (table, table->found.free_place, key, hash));
+      table->knows_found = TRUE;
+    }
+  return table->found.marks;
 }
 
 /* The key must not be in the table, and room must be reserved for it. */

@@ -10,8 +10,6 @@
 #define POOL_SIZE 1024
 #define LONGEST_QUOTE 80
 
-#define ONES G_GUINT64_CONSTANT (0x0101010101010101)
-
 /* Random bytes fetched ahead: a system call for each key would cost more than
  * all the rest of making one. */
 typedef struct
@@ -80,55 +78,72 @@ bs_key_init_random (BsKey *key)
   key->words[1] |= GUINT64_TO_BE (G_GUINT64_CONSTANT (2) << 62);
 }
 
-/* The eight digits of `value`, the first one in the highest byte;
- * `letters` has a one for each that is a letter. */
-static inline guint64
-spell (guint32 value, guint64 *letters)
-{
-  guint64 nibbles = value;
+/* Sixteen characters, or their values. A compiler makes one instruction of an operation on
+ * them where the processor has such. Given by pointer: how to pass one depends on that. */
+typedef guint8 Bytes __attribute__ ((vector_size (16)));
+typedef guint32 Pieces __attribute__ ((vector_size (16)));
 
-  nibbles = (nibbles | nibbles << 16) & G_GUINT64_CONSTANT (0x0000ffff0000ffff);
-  nibbles = (nibbles | nibbles << 8) & G_GUINT64_CONSTANT (0x00ff00ff00ff00ff);
-  nibbles = (nibbles | nibbles << 4) & (ONES * 0x0f);
-  *letters = ((nibbles + ONES * 6) >> 4) & ONES;
-  return nibbles + ONES * '0' + *letters * ('a' - '0' - 10);
+/* Picks bytes of two vectors by their places. GCC has the builtin of Clang from 12 on. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define shuffle __builtin_shufflevector
+#else
+#define shuffle(first, second, ...) __builtin_shuffle (first, second, (Bytes){ __VA_ARGS__ })
+#endif
+
+static const guint8 hex_places[] = { 0, 4, 8, 12, 16, 20, 24, 28 };
+static const guint8 string_places[] = { 0, 4, 9, 14, 19, 24, 28, 32 };
+
+/* Turns nibbles into digits. */
+static inline void
+spell (Bytes *nibbles)
+{
+  Bytes are_letters = (Bytes) (*nibbles > 9);
+
+  *nibbles += '0' + (are_letters & ('a' - '0' - 10));
 }
 
-/* The value of eight digits, if that is what they are. */
-static inline guint32
-decode (guint64 digits)
+/* Turns digits into nibbles. Clears bits of `valid` where a character is no digit. */
+static inline void
+decode (Bytes *digits, gboolean canonical, Bytes *valid)
 {
-  guint64 nibbles = (digits & (ONES * 0x0f)) + ((digits >> 6) & ONES) * 9;
+  Bytes numbers = *digits - '0';
+  Bytes letters = (canonical ? *digits : *digits | ('a' ^ 'A')) - 'a';
+  Bytes are_numbers = (Bytes) (numbers < 10);
+  Bytes are_letters = (Bytes) (letters < 6);
 
-  nibbles = (nibbles | nibbles >> 4) & G_GUINT64_CONSTANT (0x00ff00ff00ff00ff);
-  nibbles = (nibbles | nibbles >> 8) & G_GUINT64_CONSTANT (0x0000ffff0000ffff);
-  return nibbles | nibbles >> 16;
+  *digits = (numbers & are_numbers) | ((letters + 10) & are_letters);
+  *valid &= are_numbers | are_letters;
 }
 
-/* Of 32 characters. What they are is seen by spelling their value again: there
- * may be no difference but in the case of letters, and in file names not even
- * that. */
-static gboolean
-parse_digits (const char *string, gboolean canonical, BsKey *key)
+/* Not by way of memory, where the processor would have to put the pieces together. */
+static inline void
+load (Bytes *digits, const char *string, const guint8 places[4])
 {
-  guint32 values[4];
-  guint64 wrong = 0;
+  guint32 pieces[4];
 
   for (guint i = 0; i < 4; i++)
-    {
-      guint64 digits, letters, difference;
+    memcpy (&pieces[i], string + places[i], sizeof pieces[i]);
+  *digits = (Bytes) (Pieces){ pieces[0], pieces[1], pieces[2], pieces[3] };
+}
 
-      memcpy (&digits, string + 8 * i, 8);
-      digits = GUINT64_FROM_BE (digits);
-      values[i] = decode (digits);
-      difference = digits ^ spell (values[i], &letters);
-      wrong |= canonical ? difference : difference & ~(letters * ('a' ^ 'A'));
-    }
-  if (wrong != 0)
+/* Of 32 characters, four at each place. Leaves `key` alone when it fails. */
+static inline gboolean
+parse_digits (const char *string, const guint8 places[8], gboolean canonical, BsKey *key)
+{
+  Bytes first, second, bytes, valid = ~(Bytes){ 0 };
+  guint64 words[2];
+
+  load (&first, string, places);
+  load (&second, string, places + 4);
+  decode (&first, canonical, &valid);
+  decode (&second, canonical, &valid);
+  memcpy (words, &valid, sizeof words);
+  if ((words[0] & words[1]) != G_MAXUINT64)
     return FALSE;
 
-  for (guint i = 0; i < 2; i++)
-    key->words[i] = GUINT64_TO_BE ((guint64) values[2 * i] << 32 | values[2 * i + 1]);
+  bytes = shuffle (first, second, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) << 4 |
+          shuffle (first, second, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  memcpy (key, &bytes, sizeof *key);
   return TRUE;
 }
 
@@ -136,33 +151,21 @@ parse_digits (const char *string, gboolean canonical, BsKey *key)
 gboolean
 bs_key_parse (const char *string, BsKey *key)
 {
-  char hex[BS_KEY_HEX_LENGTH];
-  gsize length;
+  gsize length = string != NULL ? strnlen (string, BS_KEY_STRING_SIZE) : 0;
 
-  if (string == NULL)
-    return FALSE;
-
-  length = strnlen (string, BS_KEY_STRING_SIZE);
   if (length == BS_KEY_HEX_LENGTH)
-    return parse_digits (string, FALSE, key);
-  if (length != BS_KEY_STRING_LENGTH)
-    return FALSE;
-  if (string[8] != '-' || string[13] != '-' || string[18] != '-' || string[23] != '-')
-    return FALSE;
+    return parse_digits (string, hex_places, FALSE, key);
 
-  memcpy (hex, string, 8);
-  memcpy (hex + 8, string + 9, 4);
-  memcpy (hex + 12, string + 14, 4);
-  memcpy (hex + 16, string + 19, 4);
-  memcpy (hex + 20, string + 24, 12);
-  return parse_digits (hex, FALSE, key);
+  return length == BS_KEY_STRING_LENGTH && string[8] == '-' && string[13] == '-' &&
+         string[18] == '-' && string[23] == '-' && parse_digits (string, string_places, FALSE, key);
 }
 
 /* Only what bs_key_print_hex() prints: lower-case, no hyphens, nothing behind. */
 gboolean
 bs_key_parse_hex (const char *hex, BsKey *key)
 {
-  return strnlen (hex, BS_KEY_HEX_LENGTH + 1) == BS_KEY_HEX_LENGTH && parse_digits (hex, TRUE, key);
+  return strnlen (hex, BS_KEY_HEX_LENGTH + 1) == BS_KEY_HEX_LENGTH &&
+         parse_digits (hex, hex_places, TRUE, key);
 }
 
 gboolean
@@ -192,16 +195,17 @@ bs_key_parse_error (const char *string, const char *operation, BsKey *key, GErro
 static inline void
 print_digits (const BsKey *key, char *hex)
 {
-  for (guint i = 0; i < 2; i++)
-    {
-      guint64 word = GUINT64_FROM_BE (key->words[i]);
-      guint64 unused;
-      guint64 high = GUINT64_TO_BE (spell (word >> 32, &unused));
-      guint64 low = GUINT64_TO_BE (spell (word & G_MAXUINT32, &unused));
+  Bytes bytes, high, low, first, second;
 
-      memcpy (hex + 16 * i, &high, 8);
-      memcpy (hex + 16 * i + 8, &low, 8);
-    }
+  memcpy (&bytes, key, sizeof bytes);
+  high = bytes >> 4;
+  low = bytes & 0x0f;
+  spell (&high);
+  spell (&low);
+  first = shuffle (high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  second = shuffle (high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  memcpy (hex, &first, sizeof first);
+  memcpy (hex + sizeof first, &second, sizeof second);
 }
 
 void

@@ -81,12 +81,14 @@ GObject     *bs_cache_dup_owner      (BsCache *self) G_GNUC_WARN_UNUSED_RESULT;
 /* Tells the owner, which is held, of what bs_cache_take_changes_locked() returned. */
 void         bs_cache_tell_changes   (BsCache *self, BsCacheChanges changes);
 
-void         bs_cache_count_items    (BsCache *self, int n_items);
+void         bs_cache_count_item     (BsCache *self);
 void         bs_cache_count_miss     (BsCache *self);
 
 /* Drops a reference. Returns the token when that was the last one: the caller
  * drops it. */
 BsToken *bs_cache_release_entry  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+/* The same for the reference of an item that goes; counts it. */
+BsToken *bs_cache_release_item   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Gives a new entry its content. The size of an object may not be known yet, -1;
  * then a reference on it is returned, for bs_cache_set_size(), else 0. */

@@ -91,10 +91,10 @@ bs_cache_tell_changes (BsCache *self, BsCacheChanges changes)
 }
 
 void
-bs_cache_count_items (BsCache *self, int n_items)
+bs_cache_count_item (BsCache *self)
 {
   g_mutex_lock (&self->lock);
-  self->figures.n_items += n_items;
+  self->figures.n_items++;
   g_mutex_unlock (&self->lock);
 }
 
@@ -241,26 +241,41 @@ payload_new (BsCache *self, BsKind kind, gpointer content)
   return bs_payload_new (&bs_cache_ref (self)->payload_owner, kind, content);
 }
 
-BsToken *
-bs_cache_release_entry (BsCache *self, BsEntry *entry)
+static BsToken *
+release (BsCache *self, BsEntry *entry, guint n_items)
 {
   BsToken *token = entry->token;
-  Detached detached = {
-    0,
-  };
+  gboolean is_last = g_atomic_int_dec_and_test (&entry->ref_count);
+  Detached detached = { 0 };
 
-  if (!g_atomic_int_dec_and_test (&entry->ref_count))
+  if (!is_last && n_items == 0)
     return NULL;
 
   g_mutex_lock (&self->lock);
-  if (entry->payload != NULL)
+  self->figures.n_items -= n_items;
+  if (is_last && entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
   g_mutex_unlock (&self->lock);
+
+  if (!is_last)
+    return NULL;
 
   drop_detached (detached);
   g_free (entry);
 
   return token;
+}
+
+BsToken *
+bs_cache_release_entry (BsCache *self, BsEntry *entry)
+{
+  return release (self, entry, 0);
+}
+
+BsToken *
+bs_cache_release_item (BsCache *self, BsEntry *entry)
+{
+  return release (self, entry, 1);
 }
 
 static void
@@ -409,9 +424,7 @@ install_locked (BsCache *self,
                 guint64 size,
                 gboolean *size_changed)
 {
-  Detached detached = {
-    0,
-  };
+  Detached detached = { 0 };
   guint64 old_size = entry->node.size;
   gboolean was_size_known = entry->is_size_known;
 
@@ -447,9 +460,7 @@ bs_cache_adopt (BsCache *self,
   BsReference reference = bs_reference_new (payload, content);
   BsReference winner = 0;
   BsPayload *dead = NULL;
-  Detached detached = {
-    0,
-  };
+  Detached detached = { 0 };
   gboolean is_installed = FALSE, came_back;
 
   *size_changed = FALSE;

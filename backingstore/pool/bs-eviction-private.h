@@ -19,6 +19,8 @@ gboolean bs_cache_is_settling    (BsCache *self);
 
 /* Drops a reference on the entry; with the last one its token, and settles. */
 void     bs_cache_drop_entry     (BsCache *self, BsEntry *entry);
+/* Drops the reference of an item that goes, and settles. */
+void     bs_cache_drop_item      (BsCache *self, BsEntry *entry);
 
 /* The source that settles when a pause is over, in the calling thread's default
  * context. */

@@ -3,6 +3,9 @@
 #include "config.h"
 
 #include "bs-eviction-private.h"
+
+#include "store/operations/bs-key-operation-private.h"
+
 #include "bs-trim-private.h"
 
 /* How much one round collects under the lock, to be executed after unlocking. */
@@ -198,9 +201,7 @@ eviction_write_end_locked (EvictionWrite *self, const GError *error)
 {
   /* Without an entry, nothing may have been written at all. */
   BsEntry *entry = self->payload->entry;
-  WriteEnd end = {
-    0,
-  };
+  WriteEnd end = { 0 };
 
   if (self->queue == NULL)
     {
@@ -249,7 +250,7 @@ eviction_write_deliver (gpointer data, gpointer value, GError **error)
     return NULL;
 
   if (end.report)
-    bs_backing_store_report (cache->store, &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
+    bs_store_report (cache->store, &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
   bs_cache_settle (cache);
   if (end.fail_trims)
     bs_cache_fail_trims (cache, *error);
@@ -408,7 +409,7 @@ start_write (BsCache *self, BsEntry *entry, EvictionWrite *write, Round *round)
   token = bs_cache_release_entry (self, entry);
   if (token != NULL)
     {
-      bs_backing_store_drop_token (self->store, token);
+      bs_token_drop (self->store, token);
       round->again = TRUE;
     }
 }
@@ -452,9 +453,7 @@ is_stuck_locked (const BsCache *self, gint64 now)
 static gboolean
 is_balanced_locked (BsCache *self, guint max_writes)
 {
-  const BsAmount nothing = {
-    0,
-  };
+  const BsAmount nothing = { 0 };
 
   return !is_over_locked (self, self->max_bytes, &nothing) && bs_link_is_empty (&self->trims) &&
          !may_write_behind_locked (self, max_writes);
@@ -561,9 +560,19 @@ bs_cache_drop_entry (BsCache *self, BsEntry *entry)
 
   if (token != NULL)
     {
-      bs_backing_store_drop_token (self->store, token);
+      bs_token_drop (self->store, token);
       bs_cache_settle (self);
     }
+}
+
+void
+bs_cache_drop_item (BsCache *self, BsEntry *entry)
+{
+  BsToken *token = bs_cache_release_item (self, entry);
+
+  if (token != NULL)
+    bs_token_drop (self->store, token);
+  bs_cache_settle (self);
 }
 
 typedef struct

@@ -4,6 +4,8 @@
 
 #include "bs-item-private.h"
 
+#include "store/operations/bs-key-operation-private.h"
+
 /* New contents of items: bytes, or objects in a pool that has a codec. */
 
 /* -1 where this thread may not call the codec. */
@@ -84,7 +86,7 @@ measure_later (BsItem *item, BsEntry *entry, BsReference reference)
 static BsEntry *
 insert (BsPool *pool, BsKind kind, gpointer content, BsReference *unmeasured)
 {
-  BsEntry *entry = bs_entry_new (bs_backing_store_new_token (bs_pool_get_store (pool)), FALSE);
+  BsEntry *entry = bs_entry_new (bs_token_new (bs_pool_get_store (pool)), FALSE);
 
   *unmeasured =
     bs_cache_insert (bs_pool_get_cache (pool), entry, kind, content, measure (pool, kind, content));

@@ -4,6 +4,8 @@
 
 #include "bs-item-list-private.h"
 
+#include "store/operations/bs-bulk-private.h"
+
 #include "bs-item-private.h"
 
 /* The items of all keys of a path, made when asked for. A place holds a token
@@ -283,7 +285,7 @@ bs_item_list_finalize (GObject *object)
         tokens[n_tokens++] = token;
     }
   if (n_tokens > 0)
-    bs_backing_store_drop_tokens (store, tokens, n_tokens);
+    bs_bulk_drop_tokens (store, tokens, n_tokens);
   g_free (self->places);
 
   g_hash_table_iter_init (&iter, self->made);

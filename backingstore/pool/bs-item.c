@@ -41,7 +41,7 @@ bs_item_new (BsPool *pool, BsEntry *entry)
 
   self->pool = g_object_ref (pool);
   self->entry = entry;
-  bs_cache_count_items (bs_pool_get_cache (pool), 1);
+  bs_cache_count_item (bs_pool_get_cache (pool));
 
   return self;
 }
@@ -83,11 +83,7 @@ bs_item_finalize (GObject *object)
 
   if (self->pool != NULL)
     {
-      BsCache *cache = bs_item_get_cache (self);
-
-      bs_cache_count_items (cache, -1);
-      bs_cache_drop_entry (cache, self->entry);
-      bs_cache_settle (cache);
+      bs_cache_drop_item (bs_item_get_cache (self), self->entry);
       g_object_unref (self->pool);
     }
 

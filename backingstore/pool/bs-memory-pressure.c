@@ -18,6 +18,9 @@
  *
  * Newer GLibs may emit in a thread of their own: the handler is ready for any. */
 
+/* How long after a thread could not be made the monitor is tried again, in milliseconds. */
+#define RETRY 1000
+
 /* Beginning with the mildest: the level that it takes, and what remains then. */
 static const struct
 {
@@ -173,11 +176,48 @@ low_memory_warning_cb (GMemoryMonitor *monitor, int level, gpointer user_data)
     relieve (all->pdata[i], answer);
 }
 
+static gboolean connect_cb (gpointer user_data);
+
+static void
+connect_later (GSource *source)
+{
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_static_name (source, "backingstore memory monitor");
+  g_source_set_callback (source, connect_cb, NULL, NULL);
+  g_source_attach (source, NULL);
+  g_source_unref (source);
+}
+
+static gpointer
+return_at_once (gpointer data)
+{
+  return NULL;
+}
+
+/* GLib ends the process where a monitor's bus can't have its thread. */
+static gboolean
+thread_can_be_made (void)
+{
+  GThread *thread = g_thread_try_new ("bs-probe", return_at_once, NULL, NULL);
+
+  if (thread == NULL)
+    return FALSE;
+
+  g_thread_join (thread);
+  return TRUE;
+}
+
 static gboolean
 connect_cb (gpointer user_data)
 {
   /* Never freed: the next to ask would have another one made, elsewhere. */
   static GMemoryMonitor *monitor;
+
+  if (!thread_can_be_made ())
+    {
+      connect_later (g_timeout_source_new (RETRY));
+      return G_SOURCE_REMOVE;
+    }
 
   monitor = g_memory_monitor_dup_default ();
   g_signal_connect (monitor, "low-memory-warning", G_CALLBACK (low_memory_warning_cb), NULL);
@@ -201,14 +241,7 @@ bs_memory_pressure_start (BsCache *cache)
   g_mutex_unlock (&lock);
 
   if (is_first)
-    {
-      g_autoptr (GSource) source = g_idle_source_new ();
-
-      g_source_set_priority (source, G_PRIORITY_DEFAULT);
-      g_source_set_static_name (source, "backingstore memory monitor");
-      g_source_set_callback (source, connect_cb, NULL, NULL);
-      g_source_attach (source, NULL);
-    }
+    connect_later (g_idle_source_new ());
 
   return self;
 }

@@ -76,16 +76,22 @@ bs_pool_get_cache (BsPool *self)
   return self->cache;
 }
 
-void
-bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
+/* Mostly there is no handler; where no main loop runs, notifications would pile up. */
+static gboolean
+has_notify_handler (gpointer object)
 {
   static gsize notify_id = 0;
 
   if (g_once_init_enter (&notify_id))
     g_once_init_leave (&notify_id, g_signal_lookup ("notify", G_TYPE_OBJECT));
 
-  /* Mostly there is no handler; where no main loop runs, notifications would pile up. */
-  if (g_signal_handler_find (object, G_SIGNAL_MATCH_ID, notify_id, 0, NULL, NULL, NULL) != 0)
+  return g_signal_handler_find (object, G_SIGNAL_MATCH_ID, notify_id, 0, NULL, NULL, NULL) != 0;
+}
+
+void
+bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
+{
+  if (has_notify_handler (object))
     bs_notifier_notify (bs_backing_store_get_notifier (self->store), object, pspec, NULL);
 }
 
@@ -104,16 +110,25 @@ limit_changed (BsPool *self, GParamSpec *pspec)
 static void
 changed (GObject *owner, BsCacheChanges changes)
 {
+  static const struct
+  {
+    BsCacheChanges change;
+    BsPoolProperty property;
+  } told[] = {
+    { BS_CHANGED_MEMORY_USE, PROP_MEMORY_USE },
+    { BS_CHANGED_MEMORY_IN_USE, PROP_MEMORY_IN_USE },
+    { BS_CHANGED_N_ITEMS, PROP_N_ITEMS },
+    { BS_CHANGED_N_RESIDENT, PROP_N_RESIDENT },
+  };
   BsPool *self = BS_POOL (owner);
 
-  if (changes & BS_CHANGED_MEMORY_USE)
-    bs_pool_notify (self, self, properties[PROP_MEMORY_USE]);
-  if (changes & BS_CHANGED_MEMORY_IN_USE)
-    bs_pool_notify (self, self, properties[PROP_MEMORY_IN_USE]);
-  if (changes & BS_CHANGED_N_ITEMS)
-    bs_pool_notify (self, self, properties[PROP_N_ITEMS]);
-  if (changes & BS_CHANGED_N_RESIDENT)
-    bs_pool_notify (self, self, properties[PROP_N_RESIDENT]);
+  if (!has_notify_handler (self))
+    return;
+
+  for (guint i = 0; i < G_N_ELEMENTS (told); i++)
+    if (changes & told[i].change)
+      bs_notifier_notify (bs_backing_store_get_notifier (self->store), owner,
+                          properties[told[i].property], NULL);
 }
 
 static void

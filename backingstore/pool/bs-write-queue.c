@@ -10,9 +10,7 @@
 void
 bs_write_queue_init (BsWriteQueue *self)
 {
-  *self = (BsWriteQueue){
-    0,
-  };
+  *self = (BsWriteQueue){ 0 };
   bs_link_init (&self->entries);
 }
 

@@ -21,18 +21,10 @@ gboolean    bs_backing_store_get_corruption_seen (BsBackingStore *self);
 gboolean    bs_backing_store_enter_call   (BsBackingStore *self, BsCallScope *scope);
 void        bs_backing_store_leave_call   (BsBackingStore *self, BsCallScope *scope);
 
-/* Emits background-error in the store's owner context. Takes `error` over. */
-void        bs_backing_store_report       (BsBackingStore *self, const BsKey *key, BsOperation operation, GError *error);
 /* Emits notifications in the store's owner context: the one that was the thread's
  * default where the store was made. */
 BsNotifier *bs_backing_store_get_notifier (BsBackingStore *self);
 /* The executor of the backing, for waits that are not operations. */
 BsExecutor *bs_backing_store_get_executor (BsBackingStore *self);
-
-/* Makes a token for a fresh key that is nowhere yet, with one holder. */
-BsToken    *bs_backing_store_new_token    (BsBackingStore *self) G_GNUC_WARN_UNUSED_RESULT;
-void        bs_backing_store_drop_token   (BsBackingStore *self, BsToken *token);
-/* One operation for all. Takes over the array's content, not the array. */
-void        bs_backing_store_drop_tokens  (BsBackingStore *self, BsToken **tokens, gsize n_tokens);
 
 G_END_DECLS

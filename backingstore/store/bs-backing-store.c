@@ -8,9 +8,8 @@
 #include "bs-enum-types.h"
 #include "store/bs-task-tracker-private.h"
 #include "store/bs-tracked-path-private.h"
-#include "store/operations/bs-bulk-private.h"
-#include "store/operations/bs-key-operation-private.h"
 #include "store/operations/bs-paths-private.h"
+#include "store/operations/bs-deletion-private.h"
 #include "store/operations/bs-prepare-private.h"
 #include "store/operations/bs-store-private.h"
 
@@ -86,16 +85,6 @@ bs_backing_store_get_corruption_seen (BsBackingStore *self)
   return g_atomic_int_get (&self->corruption_seen);
 }
 
-void
-bs_backing_store_report (BsBackingStore *self,
-                         const BsKey *key,
-                         BsOperation operation,
-                         GError *error)
-{
-  bs_notifier_report (self->notifier, G_OBJECT (self), self->background_error, key, operation,
-                      error);
-}
-
 BsNotifier *
 bs_backing_store_get_notifier (BsBackingStore *self)
 {
@@ -125,24 +114,6 @@ bs_backing_store_leave_call (BsBackingStore *self, BsCallScope *scope)
   bs_executor_leave (self->backing_executor);
 }
 
-BsToken *
-bs_backing_store_new_token (BsBackingStore *self)
-{
-  return bs_token_new (self);
-}
-
-void
-bs_backing_store_drop_token (BsBackingStore *self, BsToken *token)
-{
-  bs_token_drop (self, token);
-}
-
-void
-bs_backing_store_drop_tokens (BsBackingStore *self, BsToken **tokens, gsize n_tokens)
-{
-  bs_bulk_drop_tokens (self, tokens, n_tokens);
-}
-
 static void
 bs_backing_store_constructed (GObject *object)
 {
@@ -162,10 +133,11 @@ bs_backing_store_constructed (GObject *object)
     }
   else
     {
-      self->backing_executor = bs_executor_new (self->max_threads);
-      self->function_executor = bs_executor_new (self->max_threads);
+      self->function_executor = bs_executor_new ("bs-function", self->max_threads, NULL);
       /* One a path: what may wait for a save must not take its place. */
-      self->commit_executor = bs_executor_new (G_MAXINT16);
+      self->commit_executor = bs_executor_new ("bs-commit", G_MAXINT16, self->function_executor);
+      self->backing_executor =
+        bs_executor_new ("bs-backing", self->max_threads, self->commit_executor);
     }
   self->notifier = bs_notifier_new ();
   self->tracker = bs_task_tracker_new (self, self->backing_executor, self->notifier);
@@ -186,6 +158,8 @@ bs_backing_store_finalize (GObject *object)
   g_assert (g_hash_table_size (self->paths) == 0);
 
   bs_executor_close (self->backing_executor);
+  bs_executor_close (self->function_executor);
+  bs_executor_close (self->commit_executor);
   g_clear_pointer (&self->backing_executor, bs_executor_unref);
   g_clear_pointer (&self->function_executor, bs_executor_unref);
   g_clear_pointer (&self->commit_executor, bs_executor_unref);
@@ -344,6 +318,7 @@ bs_backing_store_init (BsBackingStore *self)
   self->background_error = signals[BACKGROUND_ERROR];
   self->prepare = bs_prepare;
   self->discard = bs_discard;
+  self->expect_deletion = bs_deletion_expect;
   self->new_tracked_path = bs_tracked_path_new;
 }
 

@@ -6,7 +6,6 @@
 
 #include "base/bs-fork-private.h"
 #include "store/operations/bs-close-private.h"
-#include "store/threads/bs-call-scope-private.h"
 
 /**
  * BsTaskTracker:
@@ -377,9 +376,7 @@ bs_task_tracker_wait_blocking (BsTaskTracker *self,
 {
   BsWaiter *waiter;
 
-  if (bs_call_scope_find (self->store, BS_SCOPE_FUNCTION) != NULL ||
-      bs_call_scope_find (self->store, BS_SCOPE_BACKING) != NULL ||
-      bs_executor_get_current () == self->executor)
+  if (bs_executor_is_inside (self->executor, self->store))
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                    "%s: a blocking call from inside one of the store's tasks would wait for itself",
@@ -388,6 +385,7 @@ bs_task_tracker_wait_blocking (BsTaskTracker *self,
     }
 
   waiter = bs_waiter_new_blocking (self->executor, cancellable, NULL);
+  waiter->sleeper.reach = BS_REACH_ALL;
   start_wait (self, waiter);
   return GPOINTER_TO_INT (bs_waiter_wait (waiter, error));
 }

@@ -11,6 +11,7 @@
 #include "benchmark.h"
 
 #include <string.h>
+#include <time.h>
 
 enum
 {
@@ -98,6 +99,15 @@ run_floor (BsBacking *backing, char **keys, guint n_keys, Series *series)
   g_mutex_clear (&mutex);
 }
 
+static gint64
+thread_cpu_now (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &now);
+  return now.tv_sec * G_GINT64_CONSTANT (1000000000) + now.tv_nsec;
+}
+
 static void
 wait_finished (BsBackingStore *store)
 {
@@ -137,9 +147,10 @@ run_ours (GType type, char **keys, guint n_keys, Series *series)
   series_add (&series[DELETE_ALL], (benchmark_cpu_now () - start) / (double) n_keys);
 }
 
-/* Items held one by one, and dropped one by one. */
-static double
-run_items (char **keys, guint n_keys)
+/* Items held one by one, and dropped one by one: by the time of all threads until they
+ * are deleted, and of the thread that drops them. */
+static void
+run_items (char **keys, guint n_keys, Series *all, Series *dropping)
 {
   g_autoptr (BenchmarkBacking) backing =
     benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
@@ -148,17 +159,35 @@ run_items (char **keys, guint n_keys)
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
   g_autofree gpointer *items = g_new (gpointer, n_keys);
   GListModel *list = bs_pool_register_all (pool, tracked, NULL, NULL);
-  gint64 start;
+  gint64 start, start_here;
 
   for (guint i = 0; i < n_keys; i++)
     items[i] = g_list_model_get_item (list, i);
   g_object_unref (list);
 
   start = benchmark_cpu_now ();
+  start_here = thread_cpu_now ();
   for (guint i = 0; i < n_keys; i++)
     g_object_unref (items[i]);
+  series_add (dropping, (thread_cpu_now () - start_here) / (double) n_keys);
   wait_finished (store);
-  return (benchmark_cpu_now () - start) / (double) n_keys;
+  series_add (all, (benchmark_cpu_now () - start) / (double) n_keys);
+}
+
+/* The cost of the objects alone. */
+static double
+run_bare_objects (guint n_keys)
+{
+  g_autofree gpointer *items = g_new (gpointer, n_keys);
+  gint64 start;
+
+  for (guint i = 0; i < n_keys; i++)
+    items[i] = g_object_new (G_TYPE_OBJECT, NULL);
+
+  start = thread_cpu_now ();
+  for (guint i = 0; i < n_keys; i++)
+    g_object_unref (items[i]);
+  return (thread_cpu_now () - start) / (double) n_keys;
 }
 
 static void
@@ -167,7 +196,7 @@ measure (guint n_keys)
   char **keys = benchmark_make_keys (n_keys);
   g_autoptr (BenchmarkBacking) backing =
     benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_keys);
-  Series floors[N_STEPS], ours[N_STEPS], bulk[N_STEPS], items;
+  Series floors[N_STEPS], ours[N_STEPS], bulk[N_STEPS], items, dropping, bare;
 
   for (guint i = 0; i < N_STEPS; i++)
     {
@@ -175,14 +204,17 @@ measure (guint n_keys)
       series_init (&ours[i], "ours, a backing that goes one by one");
       series_init (&bulk[i], "ours, a backing with functions for many");
     }
-  series_init (&items, "ours, items dropped one by one");
+  series_init (&bare, "bare GObjects dropped one by one");
+  series_init (&dropping, "ours, items dropped one by one, that thread");
+  series_init (&items, "ours, items dropped one by one, until deleted");
 
   for (guint round = 0; round < benchmark_rounds; round++)
     {
       run_floor (BS_BACKING (backing), keys, n_keys, floors);
       run_ours (BENCHMARK_TYPE_BACKING, keys, n_keys, ours);
       run_ours (BENCHMARK_TYPE_BULK_BACKING, keys, n_keys, bulk);
-      series_add (&items, run_items (keys, n_keys));
+      series_add (&bare, run_bare_objects (n_keys));
+      run_items (keys, n_keys, &items, &dropping);
     }
 
   for (guint i = 0; i < N_STEPS; i++)
@@ -192,12 +224,18 @@ measure (guint n_keys)
       series_print (&ours[i], &floors[i], "ns");
       series_print (&bulk[i], &floors[i], "ns");
       if (i == DROP_ALL)
-        series_print (&items, &floors[i], "ns");
+        {
+          series_print (&items, &floors[i], "ns");
+          series_print (&bare, NULL, "ns");
+          series_print (&dropping, &bare, "ns");
+        }
       series_clear (&floors[i]);
       series_clear (&ours[i]);
       series_clear (&bulk[i]);
     }
   series_clear (&items);
+  series_clear (&dropping);
+  series_clear (&bare);
   g_strfreev (keys);
 }
 

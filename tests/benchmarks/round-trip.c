@@ -12,12 +12,14 @@
 #define N_IN_FLIGHT 64
 
 static guint n_operations = 200000;
+static guint n_at_once = 50000;
 
 typedef struct
 {
   GMainLoop *loop;
   guint n_started;
   guint n_done;
+  guint n_left;
 
   /* ours */
   BsBackingStore *store;
@@ -52,6 +54,17 @@ start_ours (Run *run)
 {
   bs_backing_store_delete_persisted_async (run->store, run->tracked, run->keys[run->n_started++],
                                            G_PRIORITY_DEFAULT, NULL, ours_done, run);
+}
+
+static void
+at_once_done (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Run *run = user_data;
+
+  if (!bs_backing_store_delete_persisted_finish (BS_BACKING_STORE (source), result, NULL))
+    g_error ("Deleting failed");
+  if (--run->n_left == 0)
+    g_main_loop_quit (run->loop);
 }
 
 /* Time on the clock, and time of the processors. */
@@ -133,6 +146,28 @@ run_floor (char **keys, guint n_threads, Series *wall, Series *cpu)
   g_thread_pool_free (run.threads, FALSE, TRUE);
 }
 
+/* All of them asked at once, each with a priority of its own or all with the same. */
+static void
+run_at_once (char **keys, gboolean is_distinct, Series *cpu)
+{
+  g_autoptr (BenchmarkBacking) backing =
+    benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_at_once);
+  g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
+  g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  Run run = { .loop = loop, .store = store };
+  gint64 start = benchmark_cpu_now ();
+
+  for (run.n_left = n_at_once; run.n_started < n_at_once; run.n_started++)
+    bs_backing_store_delete_persisted_async (store, tracked, keys[run.n_started],
+                                             is_distinct ? (int) run.n_started : 0, NULL,
+                                             at_once_done, &run);
+  g_main_loop_run (loop);
+  series_add (cpu, (benchmark_cpu_now () - start) / (double) n_at_once);
+
+  bs_backing_store_wait_finished (store, NULL, NULL);
+}
+
 static guint
 get_max_threads (void)
 {
@@ -145,13 +180,13 @@ get_max_threads (void)
 int
 main (int argc, char **argv)
 {
-  Series ours, ours_cpu, floors, floors_cpu;
+  Series ours, ours_cpu, floors, floors_cpu, one, distinct;
   guint n_threads;
   char **keys;
 
   benchmark_init (&argc, &argv, "An asynchronous operation and back: row 4");
   if (benchmark_smoke)
-    n_operations = 200;
+    n_operations = n_at_once = 200;
 
   n_threads = get_max_threads ();
   keys = benchmark_make_keys (n_operations);
@@ -160,10 +195,15 @@ main (int argc, char **argv)
   series_init (&floors_cpu, "floor, processor time");
   series_init (&ours_cpu, "ours, processor time");
 
+  series_init (&one, "one priority, processor time");
+  series_init (&distinct, "a priority each, processor time");
+
   for (guint round = 0; round < benchmark_rounds; round++)
     {
       run_floor (keys, n_threads, &floors, &floors_cpu);
       run_ours (keys, &ours, &ours_cpu);
+      run_at_once (keys, FALSE, &one);
+      run_at_once (keys, TRUE, &distinct);
     }
 
   g_print ("round trip, %u in flight, %u threads, %u operations\n", N_IN_FLIGHT, n_threads,
@@ -174,6 +214,12 @@ main (int argc, char **argv)
   series_print (&ours_cpu, &floors_cpu, "ns");
 
   series_clear (&floors);
+  g_print ("%u asked at once\n", n_at_once);
+  series_print (&one, NULL, "ns");
+  series_print (&distinct, &one, "ns");
+
+  series_clear (&one);
+  series_clear (&distinct);
   series_clear (&ours);
   series_clear (&floors_cpu);
   series_clear (&ours_cpu);

@@ -212,7 +212,7 @@ class InstalledTestsTest(PackageTestCase):
         override = next(self.top.rglob('overrides/Bs.py')).parent.parent.parent
         environment = {**os.environ, 'LD_LIBRARY_PATH': str(libdir), 'PYTHONPATH': str(override),
                        'GI_TYPELIB_PATH': str(libdir / 'girepository-1.0')}
-        names = [name for name in ('key', 'interop', 'crash-disk-full', 'override.py', 'store.js', 'store.vala')
+        names = [name for name in ('key', 'interop', 'engine', 'crash-disk-full', 'override.py', 'store.js', 'store.vala')
                  if any(file.name == name + '.test' for file in files)]
         output = run('gnome-desktop-testing-runner', '-d', prefix / 'share', '--tap',
                      *(f'backingstore-1/{name}.test' for name in names), env=environment)

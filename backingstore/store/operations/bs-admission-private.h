@@ -6,15 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* The error for a child of the process that made the store. No lock is taken before it is
- * asked for. */
-GError *bs_admission_check_fork (BsBackingStore *store, const BsRequest *request) G_GNUC_WARN_UNUSED_RESULT;
-/* Lets a request in, or returns why it is refused: the store is closed, the tracked
- * path is another store's, or the blocking call could only wait for itself. A
- * request is counted before it is admitted. */
-GError *bs_admission_check      (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter) G_GNUC_WARN_UNUSED_RESULT;
-
-/* Whether this thread is inside of one of the store's operations. */
-gboolean bs_admission_is_inside (BsBackingStore *store);
+/* Counts a request, and then lets it in unless the store is closed, the tracked path is
+ * another store's, or the blocking call could only wait for itself. A request that is let in
+ * counts until bs_task_count_end(), save for a close. */
+gboolean bs_admission_admit     (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, guint *stripe, GError **error);
 
 G_END_DECLS

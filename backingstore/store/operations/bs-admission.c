@@ -7,59 +7,76 @@
 #include "store/operations/bs-store-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
-gboolean
-bs_admission_is_inside (BsBackingStore *store)
+static gboolean
+refuse (const BsRequest *request, GQuark domain, int code, const char *why, GError **error)
 {
-  return bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL ||
-         bs_call_scope_find (store, BS_SCOPE_FUNCTION) != NULL ||
-         bs_executor_get_current () == store->backing_executor;
+  g_propagate_error (error, bs_operation_error (request->kind, bs_request_get_key (request),
+                                                bs_request_get_file (request), domain, code, why));
+  return FALSE;
 }
 
-static GError *
-refuse (const BsRequest *request, GQuark domain, int code, const char *why)
+static gboolean
+refuse_in_child (BsBackingStore *store, const BsRequest *request, GError **error)
 {
-  return bs_operation_error (request->kind, bs_request_get_key (request),
-                             bs_request_get_file (request), domain, code, why);
+  g_autoptr (GError) reason = NULL;
+
+  bs_fork_check (store->n_forks, &reason);
+  return refuse (request, reason->domain, reason->code, reason->message, error);
 }
 
-GError *
-bs_admission_check_fork (BsBackingStore *store, const BsRequest *request)
-{
-  g_autoptr (GError) error = NULL;
-
-  if (bs_fork_check (store->n_forks, &error))
-    return NULL;
-
-  return refuse (request, error->domain, error->code, error->message);
-}
-
-GError *
-bs_admission_check (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
+static gboolean
+check_close (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, GError **error)
 {
   /* Closing again joins the close that is under way. */
-  if (request->kind == BS_KIND_CLOSE)
-    {
-      if (waiter->blocking && bs_admission_is_inside (store))
-        return refuse (
-          request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-          "a blocking call from inside one of the store's tasks would wait for itself");
-      return NULL;
-    }
+  if (!waiter->blocking || !bs_executor_is_inside (store->backing_executor, store))
+    return TRUE;
 
+  return refuse (request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                 "a blocking call from inside one of the store's tasks would wait for itself",
+                 error);
+}
+
+static gboolean
+check (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, GError **error)
+{
   if (g_atomic_int_get (&store->state) != BS_STATE_OPEN)
-    return refuse (request, BS_ERROR, BS_ERROR_CLOSED, "the store is closed");
+    return refuse (request, BS_ERROR, BS_ERROR_CLOSED, "the store is closed", error);
   if (request->tracked != NULL && request->tracked->store != store)
     return refuse (request, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                   "the tracked path belongs to another store");
+                   "the tracked path belongs to another store", error);
   if (waiter->blocking && bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL)
     return refuse (
       request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-      "a blocking call from inside a function of the same store's backing would wait for itself");
+      "a blocking call from inside a function of the same store's backing would wait for itself",
+      error);
   if (request->kind == BS_KIND_SAVE && waiter->blocking &&
       !bs_wait_graph_enter (&waiter->wait, request->tracked->path))
     return refuse (
       request, BS_ERROR, BS_ERROR_BUSY,
-      "a blocking call from inside a commit function would wait for that function's own save");
+      "a blocking call from inside a commit function would wait for that function's own save",
+      error);
 
-  return NULL;
+  return TRUE;
+}
+
+gboolean
+bs_admission_admit (BsBackingStore *store,
+                    const BsRequest *request,
+                    BsWaiter *waiter,
+                    guint *stripe,
+                    GError **error)
+{
+  /* Before any lock is taken. */
+  if (bs_store_is_in_child (store))
+    return refuse_in_child (store, request, error);
+  if (request->kind == BS_KIND_CLOSE)
+    return check_close (store, request, waiter, error);
+
+  *stripe = bs_task_count_begin (store->count);
+  if (request->internal || check (store, request, waiter, error))
+    return TRUE;
+
+  /* Count down at once: a close waits for a moment in which nothing counts. */
+  bs_task_count_end (store->count, *stripe);
+  return FALSE;
 }

@@ -49,9 +49,7 @@ may_await_functions (const BsRequest *request, BsWaiter *waiter)
 static BsAsked
 enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
 {
-  BsAsked asked = {
-    BS_ASKED_CANCELLED,
-  };
+  BsAsked asked = bs_asked (BS_ASKED_CANCELLED, NULL);
 
   waiter->lock = operation->lock;
   if (waiter->cancellable != NULL)
@@ -77,10 +75,9 @@ ask_admitted (BsBackingStore *store,
               BsWaiter *waiter,
               BsStoreOperation *operation)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsAsked asked = enqueue (operation, waiter, &deferred);
+  BsStoreOperation *start = asked.value;
 
   if (asked.state == BS_ASKED_WAITS || asked.state == BS_ASKED_STARTS ||
       asked.state == BS_ASKED_RUNS)
@@ -98,79 +95,65 @@ ask_admitted (BsBackingStore *store,
 
   /* An operation on the stack may be gone once it has run. */
   if (asked.state == BS_ASKED_RUNS)
-    asked.start->klass->run (asked.start);
+    start->klass->run (start);
   else if (asked.state == BS_ASKED_STARTS)
-    bs_store_operation_start (asked.start, waiter);
+    bs_store_operation_start (start, waiter);
   if (!bs_deferred_is_empty (&deferred))
     bs_deferred_run (&deferred);
 }
 
-static gboolean
-is_on_key (const BsRequest *request)
+/* Returns the operation, made in `memory` where given, or NULL if the request is refused. */
+static BsStoreOperation *
+ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsKeyOperation *memory)
 {
-  return request->kind <= BS_KIND_LAST_ON_KEY;
+  BsStoreOperation *operation;
+  GError *error = NULL;
+  guint stripe = 0;
+
+  if (!bs_admission_admit (store, request, waiter, &stripe, &error))
+    {
+      waiter->answered_here = TRUE;
+      store->discard (request);
+      bs_waiter_answer (waiter, NULL, error);
+      return NULL;
+    }
+
+  bs_waiter_set_subject (waiter, request->kind, bs_request_get_key (request),
+                         bs_request_get_file (request));
+  operation = store->prepare (store, request, waiter, memory);
+  operation->counted = request->kind != BS_KIND_CLOSE;
+  operation->stripe = stripe;
+  ask_admitted (store, request, waiter, operation);
+
+  return operation;
 }
 
 void
 bs_ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
 {
-  gboolean counted = request->kind != BS_KIND_CLOSE;
-  guint stripe = 0;
-  BsStoreOperation *operation;
-  GError *error = bs_admission_check_fork (store, request);
+  BsStoreOperation *operation = ask (store, request, waiter, NULL);
 
-  counted = counted && error == NULL;
-  if (counted)
-    stripe = bs_task_count_begin (store->count);
-  if (error == NULL && !request->internal)
-    error = bs_admission_check (store, request, waiter);
-  if (error != NULL)
-    {
-      /* Count down at once: a close waits for a moment in which nothing counts. */
-      if (counted)
-        bs_task_count_end (store->count, stripe);
-      store->discard (request);
-      bs_waiter_answer (waiter, NULL, error);
-      return;
-    }
-
-  bs_waiter_set_subject (waiter, request->kind, bs_request_get_key (request),
-                         bs_request_get_file (request));
-  operation = store->prepare (store, request, waiter, NULL);
-  operation->counted = counted;
-  operation->stripe = stripe;
-  ask_admitted (store, request, waiter, operation);
-  bs_store_operation_unref (operation);
+  if (operation != NULL)
+    bs_store_operation_unref (operation);
 }
 
-/* For a call on a key without a cancellable: the operation and the waiter are on the
- * stack. */
+/* The operation and the waiter of a call on a key that cannot be cancelled. */
 static gpointer
 ask_on_stack (BsBackingStore *store,
               const BsRequest *request,
               const BsDelivery *delivery,
               GError **error)
 {
-  guint stripe = 0;
-  GError *refusal = bs_admission_check_fork (store, request);
-  gboolean counted = refusal == NULL;
-  BsKeyOperation operation;
-  gpointer answer;
+  BsKeyOperation memory;
+  BsStoreOperation *operation;
   BsWaiter waiter;
+  gpointer answer;
 
   bs_waiter_init_on_stack (&waiter, store->backing_executor, delivery);
-  if (counted)
-    stripe = bs_task_count_begin (store->count);
-  if (refusal == NULL && !request->internal)
-    refusal = bs_admission_check (store, request, &waiter);
-  waiter.answered_here = refusal != NULL;
-  if (refusal != NULL)
-    bs_waiter_answer (&waiter, NULL, refusal);
-  else
-    ask_admitted (store, request, &waiter, store->prepare (store, request, &waiter, &operation));
+  operation = ask (store, request, &waiter, &memory);
   answer = bs_waiter_wait (&waiter, error);
-  if (counted)
-    bs_task_count_end (store->count, stripe);
+  if (operation != NULL)
+    bs_task_count_end (store->count, operation->stripe);
 
   return answer;
 }
@@ -184,10 +167,14 @@ bs_ask_blocking (BsBackingStore *store,
 {
   BsWaiter *waiter;
 
-  if (is_on_key (request) && cancellable == NULL)
+  if (request->kind <= BS_KIND_LAST_ON_KEY && cancellable == NULL)
     return ask_on_stack (store, request, delivery, error);
 
   waiter = bs_waiter_new_blocking (store->backing_executor, cancellable, delivery);
+  if (request->kind == BS_KIND_CLOSE)
+    waiter->sleeper.reach = BS_REACH_ALL;
+  else if (may_await_functions (request, waiter))
+    waiter->sleeper.reach = BS_REACH_NEXT;
   bs_ask (store, request, waiter);
   return bs_waiter_wait (waiter, error);
 }

@@ -35,9 +35,7 @@ static gboolean
 begin (BsStoreOperation *operation)
 {
   BsBackingStore *store = operation->store;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *cancelled = NULL;
   gboolean begun;
 
@@ -122,9 +120,7 @@ close_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferr
 
   if (count->close_operation == NULL &&
       g_atomic_int_get (&operation->store->state) != BS_STATE_OPEN)
-    return (BsAsked){
-      BS_ASKED_NOTHING,
-    };
+    return bs_asked (BS_ASKED_NOTHING, NULL);
 
   if (count->close_operation == NULL)
     {
@@ -135,12 +131,10 @@ close_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferr
   bs_store_operation_join (count->close_operation, waiter);
 
   if (count->close_operation->state != BS_OPERATION_QUEUED || !bs_task_count_is_idle (count))
-    return (BsAsked){
-      BS_ASKED_WAITS,
-    };
+    return bs_asked (BS_ASKED_WAITS, NULL);
 
   count->close_operation->state = BS_OPERATION_READY;
-  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (count->close_operation) };
+  return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (count->close_operation));
 }
 
 static void
@@ -159,9 +153,7 @@ static const BsStoreOperationClass close_operation_class = {
 void
 bs_close_check (BsTaskCount *count)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
 
   g_mutex_lock (&count->mutex);
   if (count->close_operation != NULL && count->close_operation->state == BS_OPERATION_QUEUED &&

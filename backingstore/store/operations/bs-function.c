@@ -29,7 +29,7 @@ function_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDef
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
 
-  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 }
 
 static void

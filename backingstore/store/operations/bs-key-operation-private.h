@@ -23,8 +23,8 @@ GBytes           *bs_key_operation_call   (BsKeyOperation *self, GCancellable *c
  * the waiters. Under the shard's mutex. */
 BsWaiter         *bs_key_operation_end    (BsKeyOperation *self, gboolean called, guint64 ticket, gboolean of_bulk, const GError *error, BsDeferred *deferred);
 
-/* Deletes or forgets a key that has neither holders nor operations. Under the shard's
- * mutex. */
+/* Forgets a key that has neither holders nor operations, or has it deleted. Under the
+ * shard's mutex. */
 void              bs_key_operation_settle_token (BsBackingStore *store, BsShard *shard, BsToken *token, guint64 hash, BsDeferred *deferred);
 
 /* Makes a token for a fresh key that is nowhere yet, with one holder. */

@@ -38,12 +38,12 @@ start (BsKeyOperation *self, BsWaiter *waiter)
 
   self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
-  if (!waiter->blocking || bs_executor_is_context (operation->executor))
-    return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  if (!waiter->blocking || waiter->executor != NULL)
+    return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 
   bs_store_operation_begin (operation, waiter);
   waiter->answered_here = waiter->on_stack;
-  return (BsAsked){ BS_ASKED_RUNS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_RUNS, bs_store_operation_ref (operation));
 }
 
 static BsAsked
@@ -52,14 +52,9 @@ join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
   BsStoreOperation *operation = &joined->operation;
 
   bs_store_operation_join (operation, waiter);
-  /* A sync must see a part of a bulk even when the bulk is gone. */
-  if (joined->members != NULL && operation->ticket == 0)
-    bs_path_take_key_ticket (joined->members, bs_shard_index (joined->hash), operation, TRUE);
   bs_store_operation_boost (operation, waiter->priority);
 
-  return (BsAsked){
-    BS_ASKED_WAITS,
-  };
+  return bs_asked (BS_ASKED_WAITS, NULL);
 }
 
 static BsAsked
@@ -70,18 +65,12 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
   BsMemberFlags flags = get_flags (self);
   BsKeyOperation *joined;
 
-  if (self->members != NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+  if (self->members != NULL && bs_members_refuse (self->members, self->internal))
+    return bs_asked (BS_ASKED_CLOSED, NULL);
   if (self->only_to_delete && !(flags & BS_MEMBER_TO_DELETE))
-    return (BsAsked){
-      BS_ASKED_NOTHING,
-    };
+    return bs_asked (BS_ASKED_NOTHING, NULL);
   if (operation->kind == BS_KIND_DELETE_PERSISTED && (flags & BS_MEMBER_PINNED))
-    return (BsAsked){
-      BS_ASKED_PINNED,
-    };
+    return bs_asked (BS_ASKED_PINNED, NULL);
   if (operation->kind == BS_KIND_PERSIST && !self->internal)
     bs_members_claim (self->members, &self->key, self->hash);
 
@@ -97,21 +86,15 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
       case BS_NEED_NOTHING:
         if (operation->kind == BS_KIND_REGISTER)
           self->token->n_holders++;
-        return (BsAsked){ BS_ASKED_NOTHING, .value = self->token };
+        return bs_asked (BS_ASKED_NOTHING, self->token);
       case BS_NEED_MISSING:
-        return (BsAsked){
-          BS_ASKED_MISSING,
-        };
+        return bs_asked (BS_ASKED_MISSING, NULL);
       case BS_NEED_CALL:
         break;
       }
 
-  if (self->members != NULL && !bs_path_take_key_ticket (self->members, bs_shard_index (self->hash),
-                                                         operation, self->internal))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
-
+  if (self->members != NULL)
+    bs_path_take_key_ticket (self->members, bs_shard_index (self->hash), operation);
   if (operation->kind == BS_KIND_REGISTER && self->token == NULL)
     self->token = bs_shard_insert (self->shard, &self->key, self->hash);
   bs_store_operation_join (operation, waiter);
@@ -121,24 +104,7 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
     return start (self, waiter);
 
   bs_store_operation_boost (operation->previous, waiter->priority);
-  return (BsAsked){
-    BS_ASKED_WAITS,
-  };
-}
-
-/* A deletion is needed no more once the key has holders again, or a registration
- * waits. */
-static gboolean
-is_held_again (BsKeyOperation *self)
-{
-  if (self->token->n_holders > 0 || self->token->primary == BS_PRIMARY_ABSENT)
-    return TRUE;
-
-  for (BsStoreOperation *later = self->operation.next; later != NULL; later = later->next)
-    if (later->kind == BS_KIND_REGISTER)
-      return TRUE;
-
-  return FALSE;
+  return bs_asked (BS_ASKED_WAITS, NULL);
 }
 
 /* Decides what the operation needs, now that its turn has come. */
@@ -155,8 +121,6 @@ key_operation_begin (BsStoreOperation *operation)
     bs_key_queue_need (operation->kind, self->token, self->members, get_flags (self), self->hash);
   if (self->need != BS_NEED_CALL)
     return;
-  if (operation->kind == BS_KIND_DELETE && is_held_again (self))
-    self->need = BS_NEED_NOTHING;
   if (operation->kind == BS_KIND_WRITE && self->token->n_holders == 0)
     self->need = BS_NEED_MISSING;
 }
@@ -169,9 +133,7 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
 {
   BsStoreOperation *operation = &self->operation;
   guint shard = bs_shard_index (self->hash);
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   gboolean healed = FALSE;
   BsMemberFlags flags;
   gboolean usable;
@@ -179,7 +141,9 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
   g_mutex_lock (&self->shard->mutex);
   flags = bs_members_get (&tracked->members, &self->key, self->hash);
   usable = (flags & (BS_MEMBER_PRESENT | BS_MEMBER_UNCERTAIN)) == BS_MEMBER_PRESENT &&
-           bs_path_take_key_ticket (&tracked->members, shard, operation, FALSE);
+           !bs_members_refuse (&tracked->members, FALSE);
+  if (usable)
+    bs_path_take_key_ticket (&tracked->members, shard, operation);
   g_mutex_unlock (&self->shard->mutex);
   if (!usable)
     return FALSE;
@@ -450,11 +414,8 @@ static void
 key_operation_run (BsStoreOperation *operation)
 {
   BsKeyOperation *self = (BsKeyOperation *) operation;
-  BsBackingStore *store = operation->store;
   gboolean on_stack = operation->on_stack;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
   BsWaiter *waiters;
@@ -466,9 +427,6 @@ key_operation_run (BsStoreOperation *operation)
   waiters = bs_key_operation_end (self, called, operation->ticket, FALSE, error, &deferred);
   g_mutex_unlock (operation->lock);
 
-  if (operation->kind == BS_KIND_DELETE && error != NULL)
-    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, &self->key,
-                        BS_OPERATION_DELETE_KEY, g_steal_pointer (&error));
   value = operation->kind == BS_KIND_REGISTER ? (gpointer) self->token : bytes;
   bs_deferred_answer (&deferred, waiters, value, error);
   g_clear_pointer (&bytes, g_bytes_unref);
@@ -546,12 +504,13 @@ bs_key_operation_new (BsBackingStore *store,
   self->operation.on_stack = memory != NULL;
   key_operation_init (self, store, request->kind, key, bs_key_hash (key), request->tracked,
                       priority);
-  self->token = request->token;
   self->internal = request->internal;
   if (request->kind == BS_KIND_DELETE_PERSISTED)
     self->only_to_delete = request->only_to_delete;
   else if (request->kind == BS_KIND_WRITE || request->kind == BS_KIND_PERSIST)
     self->content = request->content;
+  if (bs_key_queue_needs_token (request->kind, self->content))
+    self->token = request->token;
   prefetch (self);
 
   if (memory == NULL)
@@ -589,9 +548,7 @@ bs_key_operation_settle_token (BsBackingStore *store,
                                guint64 hash,
                                BsDeferred *deferred)
 {
-  BsKeyOperation *self;
-
-  if (token->n_holders > 0)
+  if (token->n_holders > 0 || token->is_dropped)
     return;
   if (token->primary == BS_PRIMARY_ABSENT || g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
     {
@@ -599,14 +556,8 @@ bs_key_operation_settle_token (BsBackingStore *store,
       return;
     }
 
-  self = g_new0 (BsKeyOperation, 1);
-  key_operation_init (self, store, BS_KIND_DELETE, &token->key, hash, NULL, G_PRIORITY_LOW);
-  self->operation.unattended = TRUE;
-  self->operation.counted = TRUE;
-  self->token = token;
-  self->operation.stripe = bs_task_count_begin (store->count);
-  bs_key_queue_append (self, NULL);
-  bs_deferred_add_ready (deferred, &self->operation);
+  bs_shard_drop (shard, token);
+  store->expect_deletion (store, deferred);
 }
 
 BsToken *
@@ -634,9 +585,7 @@ bs_token_drop (BsBackingStore *store, BsToken *token)
 {
   guint64 hash = bs_key_hash (&token->key);
   BsShard *shard = bs_store_get_shard (store, hash);
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsKeyOperation *last;
 
   if (bs_store_is_in_child (store))

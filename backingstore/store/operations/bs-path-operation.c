@@ -24,7 +24,7 @@ join (BsPathOperation *self, BsStoreOperation *joined, BsWaiter *waiter, BsDefer
   bs_store_operation_boost (joined->previous, waiter->priority);
 
   start = bs_path_queue_advance (path, joined, deferred);
-  return (BsAsked){ start != NULL ? BS_ASKED_STARTS : BS_ASKED_WAITS, start };
+  return bs_asked (start != NULL ? BS_ASKED_STARTS : BS_ASKED_WAITS, start);
 }
 
 static void
@@ -43,15 +43,13 @@ enqueue_track (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
 
   /* The object found before may have been untracked since. */
   if (tracked != NULL && path->state == BS_PATH_TRACKED &&
-      !g_atomic_int_get (&tracked->members.refusing))
-    return (BsAsked){ BS_ASKED_NOTHING, .value = tracked };
+      !bs_members_refuse (&tracked->members, FALSE))
+    return bs_asked (BS_ASKED_NOTHING, tracked);
 
   joined = bs_path_queue_find_joinable (path, BS_KIND_TRACK, NULL);
   awaited = joined != NULL ? ((BsPathOperation *) joined)->awaited : NULL;
   if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, awaited != NULL ? awaited : path))
-    return (BsAsked){
-      BS_ASKED_IN_COMMIT,
-    };
+    return bs_asked (BS_ASKED_IN_COMMIT, NULL);
 
   if (joined == NULL)
     {
@@ -70,19 +68,13 @@ enqueue_untrack (BsPathOperation *self, BsWaiter *waiter, BsDeferred *deferred)
   BsStoreOperation *joined;
 
   if (g_atomic_int_get (&tracked->closed) || path->state == BS_PATH_UNTRACKED)
-    return (BsAsked){
-      BS_ASKED_NOTHING,
-    };
+    return bs_asked (BS_ASKED_NOTHING, NULL);
   if (waiter->blocking && !bs_wait_graph_enter (&waiter->wait, path))
-    return (BsAsked){
-      BS_ASKED_IN_COMMIT,
-    };
+    return bs_asked (BS_ASKED_IN_COMMIT, NULL);
 
   joined = bs_path_queue_find_untrack (path);
-  if (joined == NULL && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+  if (joined == NULL && bs_members_refuse (self->members, FALSE))
+    return bs_asked (BS_ASKED_CLOSED, NULL);
   if (joined == NULL)
     {
       path->state = BS_PATH_UNTRACKING;
@@ -108,10 +100,8 @@ path_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
 
   if (operation->kind == BS_KIND_LOAD_ROOT)
     joined = bs_path_queue_find_joinable (self->path, operation->kind, operation->tracked);
-  if (joined == NULL && !self->internal && g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+  if (joined == NULL && bs_members_refuse (self->members, self->internal))
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   if (operation->kind == BS_KIND_SYNC)
     {
@@ -144,9 +134,7 @@ end (BsPathOperation *self, gpointer value, const GError *error)
 {
   BsStoreOperation *operation = &self->operation;
   BsPath *path = self->path;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *waiters;
 
   if (operation->tracked != NULL)
@@ -167,9 +155,7 @@ static void
 put_back_and_unlock (BsPathOperation *self)
 {
   BsPath *path = self->path;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *cancelled;
 
   path->running = NULL;
@@ -357,9 +343,7 @@ claim (BsPathOperation *self, BsPath *path, BsPathState state)
 static void
 unclaim (BsPath *path)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   GPtrArray *names;
 
   g_mutex_lock (&path->mutex);
@@ -477,8 +461,7 @@ run_release (BsPathOperation *self)
 
   release (store, self->path, self->operation.cancellable, &error);
   if (error != NULL)
-    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL,
-                        BS_OPERATION_RELEASE_PATH, error);
+    bs_store_report (store, NULL, BS_OPERATION_RELEASE_PATH, error);
 
   g_mutex_lock (&self->path->mutex);
   self->path->state = BS_PATH_UNTRACKED;
@@ -501,91 +484,71 @@ check (BsPathOperation *self, GError **error)
   return TRUE;
 }
 
+static void
+expect_pinned (gpointer data, const BsByteSet *first_bytes, BsKeyTable *expected)
+{
+  bs_members_copy_pinned (data, first_bytes, expected);
+}
+
 /* Only a save asks, and has pinned the keys: no operation deletes them meanwhile. */
 static void
 find_missing (BsPathOperation *self, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
-  g_autoptr (BsKeySet) expected = bs_key_set_new ();
-  g_autoptr (BsKeySet) missing = bs_key_set_new ();
+  BsKeyTable missing = {
+    0,
+  };
 
-  bs_members_copy_pinned (self->members, bs_key_set_get_table (expected));
-  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expected,
-                                      missing, operation->cancellable, error))
-    bs_members_note_missing (self->members, bs_key_set_get_table (missing));
+  if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expect_pinned,
+                                      self->members, &missing, operation->cancellable, error))
+    bs_members_note_missing (self->members, &missing);
+  bs_key_table_clear (&missing);
 }
 
+/* A sync that does not ask the backing leaves no key in doubt. */
 static void
-run_check (BsPathOperation *self)
+call_sync (BsPathOperation *self, gboolean *asked, GError **error)
 {
+  BsStoreOperation *operation = &self->operation;
+
+  *asked = !g_cancellable_is_cancelled (operation->cancellable);
+  if (!*asked)
+    *error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR,
+                                 G_IO_ERROR_CANCELLED, "it was cancelled");
+  else if (bs_backing_sync_persisted (operation->store->backing, self->path->file,
+                                      operation->cancellable, error) &&
+           g_atomic_int_get (&operation->tracked->moved))
+    check (self, error);
+}
+
+/* An operation that is one call of the backing, or two. */
+static void
+run_call (BsPathOperation *self)
+{
+  BsBacking *backing = self->operation.store->backing;
+  GCancellable *cancellable = self->operation.cancellable;
+  GFile *file = self->path->file;
   g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  gboolean synced = FALSE;
   BsCallScope scope;
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  if (check (self, &error) && self->find_missing)
+  if (self->operation.kind == BS_KIND_SYNC)
+    call_sync (self, &synced, &error);
+  else if (self->operation.kind == BS_KIND_LOAD_ROOT)
+    bytes = bs_backing_read_root (backing, file, cancellable, &error);
+  else if (self->operation.kind == BS_KIND_WRITE_ROOT)
+    bs_backing_write_root (backing, file, self->root, cancellable, &error);
+  else if (check (self, &error) && self->find_missing)
     find_missing (self, &error);
-  bs_call_scope_pop (&scope);
-
-  end (self, NULL, error);
-}
-
-static void
-run_sync (BsPathOperation *self)
-{
-  BsStoreOperation *operation = &self->operation;
-  g_autoptr (GError) error = NULL;
-  BsCallScope scope;
-
-  /* A sync that does not ask the backing leaves no key in doubt. */
-  if (g_cancellable_is_cancelled (operation->cancellable))
-    {
-      error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR,
-                                  G_IO_ERROR_CANCELLED, "it was cancelled");
-      end (self, NULL, error);
-      return;
-    }
-
-  bs_call_scope_push (&scope, operation->store, BS_SCOPE_BACKING);
-  if (bs_backing_sync_persisted (operation->store->backing, self->path->file,
-                                 operation->cancellable, &error) &&
-      g_atomic_int_get (&operation->tracked->moved))
-    check (self, &error);
   bs_call_scope_pop (&scope);
 
   /* Before any waiter is answered, so that a persist tried again reaches the backing. A
    * path that has moved was not touched. */
-  if (error != NULL && !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED))
+  if (synced && error != NULL && !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED))
     bs_members_doubt_all (self->members, bs_tickets_peek_last_ticket (&self->path->tickets));
-  end (self, NULL, error);
-}
-
-static void
-run_load_root (BsPathOperation *self)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  BsCallScope scope;
-
-  bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  bytes = bs_backing_read_root (self->operation.store->backing, self->path->file,
-                                self->operation.cancellable, &error);
-  bs_call_scope_pop (&scope);
-
   end (self, bytes, error);
-}
-
-static void
-run_write_root (BsPathOperation *self)
-{
-  g_autoptr (GError) error = NULL;
-  BsCallScope scope;
-
-  bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  bs_backing_write_root (self->operation.store->backing, self->path->file, self->root,
-                         self->operation.cancellable, &error);
-  bs_call_scope_pop (&scope);
-
-  end (self, NULL, error);
 }
 
 static void
@@ -607,16 +570,12 @@ path_operation_run (BsStoreOperation *operation)
       break;
     case BS_KIND_SYNC:
       if (tickets_are_returned (self))
-        run_sync (self);
+        run_call (self);
       break;
     case BS_KIND_LOAD_ROOT:
-      run_load_root (self);
-      break;
     case BS_KIND_WRITE_ROOT:
-      run_write_root (self);
-      break;
     case BS_KIND_CHECK:
-      run_check (self);
+      run_call (self);
       break;
     default:
       g_assert_not_reached ();
@@ -727,9 +686,7 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
 void
 bs_path_operation_release (BsBackingStore *store, BsPath *path)
 {
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsStoreOperation *operation;
   BsPathOperation *self;
 

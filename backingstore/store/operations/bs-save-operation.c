@@ -137,9 +137,7 @@ static void
 note_to_delete (SaveOperation *self, guint index)
 {
   BsMemberShard *members = &self->members->shards[index];
-  BsKeyTableIter iter = {
-    0,
-  };
+  BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
   while (bs_key_table_iter_next (&members->keys, &iter, &key))
@@ -219,9 +217,7 @@ static void
 begin (SaveOperation *self)
 {
   g_autofree guint *order = g_new (guint, self->plan.n_names);
-  guint first[BS_N_SHARDS + 1] = {
-    0,
-  };
+  guint first[BS_N_SHARDS + 1] = { 0 };
   const BsSaveName *missing = NULL;
 
   g_atomic_int_set (&self->members->names_changed, FALSE);
@@ -301,9 +297,7 @@ begin_undo (SaveOperation *self)
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       BsMemberShard *members = &self->members->shards[i];
-      BsKeyTableIter iter = {
-        0,
-      };
+      BsKeyTableIter iter = { 0 };
       const BsKey *key;
 
       g_mutex_lock (&self->operation.store->shards[i].mutex);
@@ -388,17 +382,6 @@ fail (SaveOperation *self, GError *error)
   g_prefix_error (&self->error, "Saving at %s: ", name);
 }
 
-/* The save has succeeded; keys that could not be deleted go with the next one. Takes
- * the error over. */
-static void
-report (SaveOperation *self, GError *error)
-{
-  BsBackingStore *store = self->operation.store;
-
-  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL,
-                      BS_OPERATION_DELETE_PERSISTED_KEYS, error);
-}
-
 /* Leaves out phases in which there is nothing to do. */
 static Phase
 next_phase (SaveOperation *self)
@@ -427,9 +410,11 @@ end_phase (SaveOperation *self, GError *error)
 
   if (self->phase == PHASE_DELETE || self->phase == PHASE_UNDO)
     {
-      /* Of an undo, report the original error. */
+      /* The save has succeeded; keys that could not be deleted go with the next one. Of an
+       * undo, report the original error. */
       if (error != NULL && self->phase == PHASE_DELETE)
-        report (self, g_steal_pointer (&error));
+        bs_store_report (self->operation.store, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS,
+                         g_steal_pointer (&error));
       g_clear_error (&error);
       self->phase = PHASE_END;
       return;
@@ -477,9 +462,7 @@ static void
 end (SaveOperation *self)
 {
   BsStoreOperation *operation = &self->operation;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   BsWaiter *waiters;
 
   unpin (self);
@@ -574,19 +557,15 @@ save_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferre
 {
   SaveOperation *self = (SaveOperation *) operation;
 
-  if (g_atomic_int_get (&self->members->refusing))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+  if (bs_members_refuse (self->members, FALSE))
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   bs_store_operation_join (operation, waiter);
   bs_path_queue_save (self->path, bs_store_operation_ref (operation));
   if (operation->state != BS_OPERATION_READY)
-    return (BsAsked){
-      BS_ASKED_WAITS,
-    };
+    return bs_asked (BS_ASKED_WAITS, NULL);
 
-  return (BsAsked){ BS_ASKED_STARTS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 }
 
 static void

@@ -41,12 +41,15 @@ struct _BsBackingStore
   guint background_error;       /* the signal */
   BsStoreOperation *(*prepare) (BsBackingStore *self, const BsRequest *request, BsWaiter *waiter, BsKeyOperation *memory);
   void (*discard) (const BsRequest *request);
+  void (*expect_deletion) (BsBackingStore *self, BsDeferred *deferred);
   BsTrackedPath *(*new_tracked_path) (BsBackingStore *self, BsPath *path, GFile *file, gboolean writable, const BsKeyTable *found);
 
   guint n_forks;                /* of the process that made it: a child leaves everything as it is */
 
   int max_threads;              /* atomic */
   int state;                    /* atomic BsState */
+  int n_deletions;              /* atomic: operations that go over the dropped tokens */
+  int n_deletions_calling;      /* atomic: those of them that are inside a call of the backing */
   int corruption_seen;          /* atomic: some blob at a path was found to be bad, or one in primary storage to be gone */
 
   BsShard *shards;              /* owned; BS_N_SHARDS of them */
@@ -99,6 +102,13 @@ static inline gboolean
 bs_store_is_in_child (BsBackingStore *store)
 {
   return G_UNLIKELY (store->n_forks != bs_n_forks);
+}
+
+/* Emits background-error in the store's owner context. Takes `error` over. */
+static inline void
+bs_store_report (BsBackingStore *store, const BsKey *key, BsOperation operation, GError *error)
+{
+  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, key, operation, error);
 }
 
 static inline BsShard *

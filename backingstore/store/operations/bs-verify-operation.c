@@ -127,29 +127,17 @@ static void
 verify_end (BsBatch *batch)
 {
   VerifyOperation *self = (VerifyOperation *) batch->operation;
-  BsStoreOperation *operation = batch->operation;
   BsProgress *progress = self->run.progress;
-  BsDeferred deferred = {
-    NULL,
-  };
   guint64 n_done = bs_progress_get_n_done (progress);
   gboolean complete = n_done == bs_progress_get_n_total (progress);
   g_autoptr (GError) error = NULL;
-  BsWaiter *waiters;
 
   if (complete)
     bs_progress_complete (progress);
   error = dup_error (self, n_done, complete);
   self->run.ended (self->run.data);
   self->run.ended = NULL;
-
-  g_mutex_lock (operation->lock);
-  operation->state = BS_OPERATION_DONE;
-  waiters = bs_store_operation_steal_waiters (operation);
-  bs_path_return_ticket (operation->tracked->path, operation, &deferred);
-  g_mutex_unlock (operation->lock);
-
-  bs_deferred_answer (&deferred, waiters, NULL, error);
+  bs_batch_end_operation (batch, NULL, error);
 }
 
 /* Checks end as fast as they are asked for: the executor goes on. */
@@ -164,9 +152,7 @@ static void
 verify_fed (BsBatch *batch)
 {
   BsStoreOperation *operation = batch->operation;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
 
   g_mutex_lock (operation->lock);
   if (operation->ticket != 0)
@@ -223,14 +209,6 @@ verify_operation_run (BsStoreOperation *operation)
   bs_store_operation_unref (operation);
 }
 
-static void
-verify_operation_drop (BsStoreOperation *operation, BsDeferred *deferred)
-{
-  bs_path_return_ticket (operation->tracked->path, operation, deferred);
-  /* The executor has the only reference. */
-  bs_deferred_add_dropped (deferred, bs_store_operation_ref (operation));
-}
-
 void
 bs_verify_run_clear (BsVerifyRun *run)
 {
@@ -257,21 +235,19 @@ verify_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDefer
   BsTrackedPath *tracked = operation->tracked;
 
   if (!bs_path_take_ticket (tracked->path, &tracked->members, operation, FALSE))
-    return (BsAsked){
-      BS_ASKED_CLOSED,
-    };
+    return bs_asked (BS_ASKED_CLOSED, NULL);
 
   bs_store_operation_join (operation, waiter);
   operation->state = BS_OPERATION_READY;
   /* The operation's own work is short, and calls no function. */
   bs_store_operation_begin (operation, waiter->blocking ? waiter : NULL);
-  return (BsAsked){ BS_ASKED_RUNS, bs_store_operation_ref (operation) };
+  return bs_asked (BS_ASKED_RUNS, bs_store_operation_ref (operation));
 }
 
 static const BsStoreOperationClass verify_operation_class = {
   .enqueue = verify_operation_enqueue,
   .run = verify_operation_run,
-  .drop = verify_operation_drop,
+  .drop = bs_batch_drop_operation,
   .free = verify_operation_free,
 };
 

@@ -22,17 +22,14 @@ static gboolean
 admit (BsBackingStore *store, BsToken *token, BsWaiter *waiter, guint *stripe)
 {
   BsRequest request = { .kind = BS_KIND_READ, .token = token };
-  GError *error;
+  GError *error = NULL;
 
-  *stripe = bs_task_count_begin (store->count);
-  error = bs_admission_check (store, &request, waiter);
-  if (error == NULL)
+  if (bs_admission_admit (store, &request, waiter, stripe, &error))
     {
       bs_waiter_set_subject (waiter, BS_KIND_READ, &token->key, NULL);
       return TRUE;
     }
 
-  bs_task_count_end (store->count, *stripe);
   bs_waiter_answer (waiter, NULL, error);
   return FALSE;
 }

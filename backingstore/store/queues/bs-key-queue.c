@@ -179,6 +179,12 @@ bs_key_queue_find_joinable (BsKeyOperation *last, BsOperationKind kind, BsTracke
   return NULL;
 }
 
+static gboolean
+is_in_primary (const BsToken *token)
+{
+  return token != NULL && token->primary == BS_PRIMARY_PRESENT;
+}
+
 BsNeed
 bs_key_queue_need (BsOperationKind kind,
                    const BsToken *token,
@@ -186,18 +192,17 @@ bs_key_queue_need (BsOperationKind kind,
                    BsMemberFlags flags,
                    guint64 hash)
 {
-  gboolean in_primary = token != NULL && token->primary == BS_PRIMARY_PRESENT;
   gboolean uncertain = (flags & BS_MEMBER_UNCERTAIN) != 0;
   gboolean present = (flags & BS_MEMBER_PRESENT) != 0;
 
   switch ((int) kind)
     {
     case BS_KIND_WRITE:
-      return in_primary ? BS_NEED_NOTHING : BS_NEED_CALL;
+      return is_in_primary (token) ? BS_NEED_NOTHING : BS_NEED_CALL;
     case BS_KIND_REGISTER:
       if (!present && !uncertain)
         return BS_NEED_MISSING;
-      return in_primary && !uncertain ? BS_NEED_NOTHING : BS_NEED_CALL;
+      return !uncertain && is_in_primary (token) ? BS_NEED_NOTHING : BS_NEED_CALL;
     case BS_KIND_PERSIST:
       return present && !uncertain && !bs_members_is_in_doubt (members, hash, flags)
                ? BS_NEED_NOTHING

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
+#include "base/bs-byte-set-private.h"
 #include "base/bs-key-table-private.h"
 #include "store/queues/bs-shard-private.h"
 #include "store/queues/bs-tickets-private.h"
@@ -26,7 +27,7 @@ typedef enum
 typedef struct
 {
   _Alignas (BS_CACHE_LINE) BsKeyTable keys;   /* with their flags, none of them 0 */
-  guint64 n_flagged[BS_N_MEMBER_FLAGS];       /* keys that have each flag; the first is written atomically */
+  _Alignas (8) guint64 n_flagged[BS_N_MEMBER_FLAGS]; /* keys that have each flag; the first is written atomically */
   BsTickets tickets;
 
   gboolean in_doubt;            /* a sync has failed: a change that is not REDONE may be lost */
@@ -53,6 +54,13 @@ struct _BsMembers
 /* Takes the keys that a scan has found. */
 void          bs_members_init          (BsMembers *self, BsShard *locks, const BsKeyTable *found, GObject *owner, void (*changed) (GObject *owner));
 void          bs_members_clear         (BsMembers *self);
+
+/* Whether a request is refused; an internal one is not. */
+static inline gboolean
+bs_members_refuse (BsMembers *self, gboolean internal)
+{
+  return !internal && g_atomic_int_get (&self->refusing);
+}
 
 /* Needs no lock. */
 guint64       bs_members_get_n_keys    (BsMembers *self);
@@ -81,8 +89,8 @@ void          bs_members_settle_doubt  (BsMembers *self, const BsKey *key, guint
  * `last_bulk` is the last ticket of the path's own list. */
 void          bs_members_doubt_all     (BsMembers *self, guint64 last_bulk);
 void          bs_members_unset_all     (BsMembers *self, BsMemberFlags flags);
-/* The keys that are present and pinned. */
-void          bs_members_copy_pinned   (BsMembers *self, BsKeyTable *keys);
+/* The keys that are present and pinned, and whose first byte is in the set. */
+void          bs_members_copy_pinned   (BsMembers *self, const BsByteSet *first_bytes, BsKeyTable *keys);
 /* Another program has removed the keys. */
 void          bs_members_note_missing  (BsMembers *self, const BsKeyTable *keys);
 /* One save more awaits its turn, or one fewer: with the last one the claims go. */

@@ -8,12 +8,8 @@
 static void
 take_found (BsMembers *self, const BsKeyTable *found)
 {
-  guint64 n_keys[BS_N_SHARDS] = {
-    0,
-  };
-  BsKeyTableIter iter = {
-    0,
-  };
+  guint64 n_keys[BS_N_SHARDS] = { 0 };
+  BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
   while (bs_key_table_iter_next (found, &iter, &key))
@@ -24,9 +20,7 @@ take_found (BsMembers *self, const BsKeyTable *found)
       self->shards[i].n_flagged[0] = n_keys[i];
     }
 
-  iter = (BsKeyTableIter){
-    0,
-  };
+  iter = (BsKeyTableIter){ 0 };
   while (bs_key_table_iter_next (found, &iter, &key))
     {
       guint64 hash = bs_key_hash (key);
@@ -189,9 +183,7 @@ bs_members_settle_doubt (BsMembers *self,
 static void
 unset_shard (BsMemberShard *shard, BsMemberFlags unset)
 {
-  BsKeyTableIter iter = {
-    0,
-  };
+  BsKeyTableIter iter = { 0 };
   gboolean any = FALSE;
   const BsKey *key;
 
@@ -242,22 +234,21 @@ bs_members_unset_all (BsMembers *self, BsMemberFlags flags)
 }
 
 void
-bs_members_copy_pinned (BsMembers *self, BsKeyTable *keys)
+bs_members_copy_pinned (BsMembers *self, const BsByteSet *first_bytes, BsKeyTable *keys)
 {
   const guint8 both = BS_MEMBER_PRESENT | BS_MEMBER_PINNED;
 
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
       BsKeyTable *table = &self->shards[i].keys;
-      BsKeyTableIter iter = {
-        0,
-      };
+      BsKeyTableIter iter = { 0 };
       const BsKey *key;
 
       g_mutex_lock (&self->locks[i].mutex);
       while (self->shards[i].n_flagged[__builtin_ctz (BS_MEMBER_PINNED)] > 0 &&
              bs_key_table_iter_next (table, &iter, &key))
-        if ((*bs_key_table_iter_get_marks (table, &iter) & both) == both)
+        if (bs_byte_set_contains (first_bytes, ((const guint8 *) key)[0]) &&
+            (*bs_key_table_iter_get_marks (table, &iter) & both) == both)
           bs_key_table_add (keys, key, bs_key_hash (key));
       g_mutex_unlock (&self->locks[i].mutex);
     }
@@ -266,9 +257,7 @@ bs_members_copy_pinned (BsMembers *self, BsKeyTable *keys)
 void
 bs_members_note_missing (BsMembers *self, const BsKeyTable *keys)
 {
-  BsKeyTableIter iter = {
-    0,
-  };
+  BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
   while (bs_key_table_iter_next (keys, &iter, &key))
@@ -308,9 +297,7 @@ void
 bs_members_copy_keys (BsMembers *self, guint shard, BsMemberFlags flags, GArray *keys)
 {
   BsKeyTable *table = &self->shards[shard].keys;
-  BsKeyTableIter iter = {
-    0,
-  };
+  BsKeyTableIter iter = { 0 };
   const BsKey *key;
 
   g_mutex_lock (&self->locks[shard].mutex);

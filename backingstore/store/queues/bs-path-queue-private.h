@@ -114,8 +114,9 @@ void              bs_path_return_ticket    (BsPath *path, BsStoreOperation *oper
 /* A long operation steps aside for the syncs asked since: the operations that it has
  * under way have tickets of their own. */
 void              bs_path_renew_ticket     (BsPath *path, BsStoreOperation *operation, BsDeferred *deferred);
-/* The same for an operation on one key, under the mutex of its shard. */
-gboolean          bs_path_take_key_ticket   (BsMembers *members, guint shard, BsStoreOperation *operation, gboolean internal);
+/* The same for an operation on one key, under the mutex of its shard. The caller has asked
+ * bs_members_refuse() since it locked that. */
+void              bs_path_take_key_ticket   (BsMembers *members, guint shard, BsStoreOperation *operation);
 void              bs_path_return_key_ticket (BsPath *path, BsMembers *members, guint shard, BsStoreOperation *operation, BsDeferred *deferred);
 
 /* Counts the lists of tickets that a SYNC or UNTRACK has to wait for. FALSE if there

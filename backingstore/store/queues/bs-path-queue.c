@@ -177,9 +177,7 @@ bs_path_queue_wake (GPtrArray *names)
   for (guint i = 0; i < names->len; i++)
     {
       BsPath *name = g_ptr_array_index (names, i);
-      BsDeferred deferred = {
-        NULL,
-      };
+      BsDeferred deferred = { NULL };
 
       g_mutex_lock (&name->mutex);
       for (BsStoreOperation *operation = name->queue.head; operation != NULL;
@@ -306,17 +304,10 @@ note_returned (BsPath *path, BsTickets *list, BsDeferred *deferred)
     bs_path_queue_dispatch (path, deferred);
 }
 
-gboolean
-bs_path_take_key_ticket (BsMembers *members,
-                         guint shard,
-                         BsStoreOperation *operation,
-                         gboolean internal)
+void
+bs_path_take_key_ticket (BsMembers *members, guint shard, BsStoreOperation *operation)
 {
-  if (!internal && g_atomic_int_get (&members->refusing))
-    return FALSE;
-
   bs_tickets_append (&members->shards[shard].tickets, operation);
-  return TRUE;
 }
 
 void
@@ -350,7 +341,7 @@ bs_path_take_ticket (BsPath *path,
   gboolean refused;
 
   g_mutex_lock (&path->mutex);
-  refused = !internal && g_atomic_int_get (&members->refusing);
+  refused = bs_members_refuse (members, internal);
   if (!refused)
     bs_tickets_append (&path->tickets, operation);
   g_mutex_unlock (&path->mutex);

@@ -32,9 +32,10 @@ typedef struct _BsToken BsToken;
 struct _BsToken
 {
   BsKey key;
-  BsToken *next_unused;
+  BsToken *next;              /* of the unused, or of the dropped ones */
   guint n_holders;
   guint8 primary;             /* BsPrimary */
+  guint8 is_dropped;          /* among the dropped ones, which keep it */
 };
 
 struct _BsShard
@@ -46,7 +47,8 @@ struct _BsShard
   guint n_groups;             /* a power of two, or 0; written atomically */
   guint n_tokens;
   gpointer blocks;            /* owned; the memory of the tokens */
-  BsToken *unused;            /* by next_unused */
+  BsToken *unused;            /* by next */
+  BsToken *dropped;           /* by next; written atomically: keys that a deletion is to look at */
 
   /* under the mutex: the queues of the keys that have operations */
   BsKeyOperation **chains;    /* owned; the last operations, by next_in_chain */
@@ -73,6 +75,9 @@ BsToken *bs_shard_lookup   (BsShard *shard, const BsKey *key, guint64 hash);
 BsToken *bs_shard_obtain   (BsShard *shard, const BsKey *key, guint64 hash);
 BsToken *bs_shard_insert   (BsShard *shard, const BsKey *key, guint64 hash);
 void     bs_shard_remove   (BsShard *shard, BsToken *token, guint64 hash);
+/* A dropped token is to be deleted, unless it has holders again by then. */
+void     bs_shard_drop     (BsShard *shard, BsToken *token);
+BsToken *bs_shard_take_dropped (BsShard *shard);
 /* Makes room for so many tokens more. */
 void     bs_shard_reserve  (BsShard *shard, guint n_tokens);
 

@@ -113,7 +113,7 @@ add_block (BsShard *shard)
 
   for (guint i = n_tokens; i-- > 0;)
     {
-      block->tokens[i].next_unused = shard->unused;
+      block->tokens[i].next = shard->unused;
       shard->unused = &block->tokens[i];
     }
 }
@@ -129,7 +129,7 @@ record_new (BsShard *shard)
   if (shard->unused == NULL)
     add_block (shard);
   token = shard->unused;
-  shard->unused = token->next_unused;
+  shard->unused = token->next;
   memset (token, 0, sizeof *token);
 
   return token;
@@ -144,7 +144,7 @@ record_free (BsShard *shard, BsToken *token)
       return;
     }
 
-  token->next_unused = shard->unused;
+  token->next = shard->unused;
   shard->unused = token;
 }
 
@@ -325,6 +325,24 @@ bs_shard_remove (BsShard *shard, BsToken *token, guint64 hash)
       g_aligned_free (shard->groups);
       set_groups (shard, NULL, 0);
     }
+}
+
+void
+bs_shard_drop (BsShard *shard, BsToken *token)
+{
+  token->is_dropped = TRUE;
+  token->next = shard->dropped;
+  g_atomic_pointer_set (&shard->dropped, token);
+}
+
+BsToken *
+bs_shard_take_dropped (BsShard *shard)
+{
+  BsToken *token = shard->dropped;
+
+  g_atomic_pointer_set (&shard->dropped, token->next);
+  token->is_dropped = FALSE;
+  return token;
 }
 
 void

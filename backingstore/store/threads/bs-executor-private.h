@@ -4,6 +4,9 @@
 
 #include <gio/gio.h>
 
+#include "store/threads/bs-priority-queue-private.h"
+#include "store/threads/bs-spawner-private.h"
+
 G_BEGIN_DECLS
 
 /* Runs ready operations: in a bounded number of threads, or in one main context.
@@ -14,15 +17,38 @@ typedef struct _BsExecutor BsExecutor;
 typedef struct _BsExecutorEntry BsExecutorEntry;
 struct _BsExecutorEntry
 {
+  BsPriorityEntry waiting;                /* first; under the executor's mutex */
   void (*run) (BsExecutorEntry *entry);   /* constant; gets the reference given to bs_executor_submit() */
-
-  /* under the executor's mutex */
-  guint index;                            /* in the heap, from 1; 0 where the entry is not queued */
-  int priority;
-  guint64 sequence;                       /* of submission, among equal priorities */
 };
 
-BsExecutor *bs_executor_new             (guint max_threads) G_GNUC_WARN_UNUSED_RESULT;
+/* Which entries a thread runs while it waits, if no thread can be made for them. */
+typedef enum
+{
+  BS_REACH_FIRST,         /* those of its executor */
+  BS_REACH_NEXT,          /* and those of the next one that blocking calls wait for */
+  BS_REACH_ALL,           /* every entry of every executor: the thread waits for them all */
+} BsReach;
+
+/* A thread inside a blocking call: zeroed memory. */
+typedef struct
+{
+  /* constant while it sleeps */
+  BsReach reach;
+  BsExecutor *executor;   /* borrowed */
+
+  GMutex mutex;           /* as zeroed memory; cleared where it was used */
+  GCond cond;
+  int done;               /* atomic; set under the mutex: the call may go on */
+  gboolean sleeps;        /* under the mutex */
+  gboolean called;        /* under the mutex: an entry is to be looked at */
+} BsSleeper;
+
+/* The priority of what a blocking call waits for. */
+#define BS_PRIORITY_BLOCKING G_PRIORITY_HIGH
+
+/* `name` is static, the name of each thread. A sleeper reaches the entries of `next`,
+ * nullable, as well. */
+BsExecutor *bs_executor_new             (const char *name, guint max_threads, BsExecutor *next) G_GNUC_WARN_UNUSED_RESULT;
 BsExecutor *bs_executor_new_in_context  (GMainContext *context) G_GNUC_WARN_UNUSED_RESULT;
 BsExecutor *bs_executor_ref             (BsExecutor *executor);
 void        bs_executor_unref           (BsExecutor *executor);
@@ -40,22 +66,32 @@ void        bs_executor_lend_place      (BsExecutor *executor, gconstpointer sto
 /* The executor that this thread belongs to, or NULL. All that such a thread runs is
  * part of an operation that is not over. */
 BsExecutor *bs_executor_get_current     (void);
+/* Whether this thread is inside of one of the store's operations. */
+gboolean    bs_executor_is_inside       (BsExecutor *executor, gconstpointer store);
 
 /* Takes over a reference on the entry's owner, which `run` gets. */
 void        bs_executor_submit          (BsExecutor *executor, BsExecutorEntry *entry, int priority);
 /* TRUE where the entry was queued: the reference is the caller's again. */
 gboolean    bs_executor_forget          (BsExecutor *executor, BsExecutorEntry *entry);
 void        bs_executor_boost           (BsExecutor *executor, BsExecutorEntry *entry, int priority);
+/* An entry that waits for a thread covers more than it did: tries again to make one. */
+void        bs_executor_remind          (BsExecutor *executor);
 
 /* Whether this thread may run operations itself: always where the executor has
  * threads, else where the thread is the context's. Every TRUE is paired with a leave. */
 gboolean    bs_executor_enter           (BsExecutor *executor);
 void        bs_executor_leave           (BsExecutor *executor);
 
-/* Runs ready operations until `*done` is set; only inside enter and leave of an
- * executor in a context. The setter of `*done` calls bs_executor_wake() afterwards. */
 gboolean    bs_executor_is_context      (BsExecutor *executor);
-void        bs_executor_run_until       (BsExecutor *executor, int *done);
-void        bs_executor_wake            (BsExecutor *executor);
+
+/* Blocks until the sleeper is woken. Meanwhile the thread runs ready entries, if it is
+ * that of the executor's context, or if no thread can be made for them. */
+void        bs_executor_sleep           (BsExecutor *executor, BsSleeper *sleeper);
+/* The sleeper may be gone when this returns: the thread that sleeps takes the mutex
+ * once more before it goes on. */
+void        bs_sleeper_wake             (BsSleeper *sleeper);
+void        bs_sleeper_clear            (BsSleeper *sleeper);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsExecutor, bs_executor_unref)
 
 G_END_DECLS

@@ -6,129 +6,68 @@
 
 #include "store/threads/bs-call-scope-private.h"
 
-/* The thread pool holds no operations, only as many runners as there may be
- * threads: each takes the best entry until none is left. So an entry can be
- * boosted, or forgotten, while it waits, and a busy executor costs no wake-up for
- * each operation.
+/* Workers hold no operations: each takes the best entry until none is left. So an
+ * entry can be boosted, or forgotten, while it waits, and a busy executor costs no
+ * wake-up for each operation.
  *
- * Entries wait in a binary heap, ordered by priority and then by submission: any
- * number of priorities costs a logarithm. */
+ * Entries wait in a priority queue: any number of priorities costs a logarithm.
+ *
+ * There are so many places for workers. A place is taken before its worker is there:
+ * by a worker that is idle, or by a thread that the spawner is asked for. Where no
+ * thread can be made, the place stays taken and the spawner tries again; meanwhile
+ * the threads that wait in a blocking call, the sleepers, take such places and run
+ * entries themselves. */
 
-/* How often a runner looks again before it sleeps. */
+/* How often a worker looks again before it is idle. */
 #define PATIENCE 16
+
+/* How long a worker is idle before it ends, in microseconds. */
+#define IDLE_TIME (5 * G_TIME_SPAN_SECOND)
 
 struct _BsExecutor
 {
+  BsSpawn spawn;
   gatomicrefcount ref_count;
 
   /* constant */
   GMainContext *context; /* owned; NULL where the executor has threads */
   GThread *constructor;  /* identity only; NULL where the executor has threads */
-  GThreadPool *pool;     /* owned; NULL in a context */
+  const char *name;      /* of its threads; NULL in a context */
+  BsExecutor *next;      /* owned, nullable */
   GSource *source;       /* owned, and owns the executor until it is closed */
 
   GMutex mutex;
-  GCond cond; /* something is ready, or some waiter is done: only in a context */
+  GCond idle_cond; /* a worker has been given a place, or the executor is closed */
 
   /* under the mutex */
-  GPtrArray *heap; /* of BsExecutorEntry, the root first */
-  guint64 n_submitted;
-  guint n_runners;
-  guint n_lingering; /* runners about to look again whether something is ready */
-  guint n_claimed;   /* lingering runners that a submitted entry counts on */
+  BsPriorityQueue queue; /* of BsExecutorEntry */
+  guint n_runners;       /* places that are taken */
+  guint n_starting;      /* of these, places whose thread is still to be made */
+  guint n_lingering;     /* workers about to look again whether something is ready */
+  guint n_claimed;       /* lingering workers that a submitted entry counts on */
+  guint n_idle;          /* workers without a place */
+  guint n_wakes;         /* places for idle workers that none has noticed yet */
   guint max_threads;
   int n_lent;
+  GQueue sleepers;  /* of BsSleeper, borrowed */
+  gboolean asked;   /* the spawner has `spawn`, with a reference */
+  gboolean starved; /* the last thread could not be made */
+  gboolean closed;
 };
 
 /* Much cheaper than a GPrivate, and nothing has to be freed with the thread. */
 static __thread BsExecutor *current_executor;
 
-static gboolean
-goes_before (const BsExecutorEntry *a, const BsExecutorEntry *b)
-{
-  return a->priority < b->priority || (a->priority == b->priority && a->sequence < b->sequence);
-}
-
-static void
-place (BsExecutor *executor, BsExecutorEntry *entry, guint index)
-{
-  executor->heap->pdata[index - 1] = entry;
-  entry->index = index;
-}
-
-static void
-sift_up (BsExecutor *executor, BsExecutorEntry *entry, guint index)
-{
-  while (index > 1)
-    {
-      BsExecutorEntry *parent = executor->heap->pdata[index / 2 - 1];
-
-      if (!goes_before (entry, parent))
-        break;
-      place (executor, parent, index);
-      index /= 2;
-    }
-  place (executor, entry, index);
-}
-
-static void
-sift_down (BsExecutor *executor, BsExecutorEntry *entry, guint index)
-{
-  guint n_entries = executor->heap->len;
-
-  for (guint child = index * 2; child <= n_entries; child = index * 2)
-    {
-      if (child < n_entries &&
-          goes_before (executor->heap->pdata[child], executor->heap->pdata[child - 1]))
-        child++;
-      if (!goes_before (executor->heap->pdata[child - 1], entry))
-        break;
-      place (executor, executor->heap->pdata[child - 1], index);
-      index = child;
-    }
-  place (executor, entry, index);
-}
-
-static void
-push (BsExecutor *executor, BsExecutorEntry *entry, int priority)
-{
-  entry->priority = priority;
-  entry->sequence = executor->n_submitted++;
-  g_ptr_array_add (executor->heap, entry);
-  sift_up (executor, entry, executor->heap->len);
-}
-
-static void
-take (BsExecutor *executor, BsExecutorEntry *entry)
-{
-  BsExecutorEntry *last = executor->heap->pdata[executor->heap->len - 1];
-  guint index = entry->index;
-
-  g_ptr_array_set_size (executor->heap, executor->heap->len - 1);
-  entry->index = 0;
-  if (last == entry)
-    return;
-
-  if (goes_before (last, entry))
-    sift_up (executor, last, index);
-  else
-    sift_down (executor, last, index);
-}
-
 static BsExecutorEntry *
 peek (BsExecutor *executor)
 {
-  return executor->heap->len > 0 ? executor->heap->pdata[0] : NULL;
+  return (BsExecutorEntry *) bs_priority_queue_peek (&executor->queue);
 }
 
 static BsExecutorEntry *
 pop (BsExecutor *executor)
 {
-  BsExecutorEntry *entry = peek (executor);
-
-  if (entry != NULL)
-    take (executor, entry);
-  return entry;
+  return (BsExecutorEntry *) bs_priority_queue_pop (&executor->queue);
 }
 
 /* Gives an entry a moment to become ready: sleeping and waking cost both sides more
@@ -145,9 +84,42 @@ linger (BsExecutor *executor)
     executor->n_claimed--;
 }
 
-/* Called in a worker thread. */
-static void
-runner (gpointer data, gpointer user_data)
+static gboolean
+has_place (BsExecutor *executor)
+{
+  return (int) executor->n_runners <= (int) executor->max_threads + executor->n_lent;
+}
+
+static gboolean
+has_free_place (BsExecutor *executor)
+{
+  return (int) executor->n_runners < (int) executor->max_threads + executor->n_lent;
+}
+
+/* Gives the place back and waits for another one; FALSE if the worker is to end. */
+static gboolean
+stay_idle (BsExecutor *executor)
+{
+  gint64 end = g_get_monotonic_time () + IDLE_TIME;
+
+  executor->n_runners--;
+  executor->n_idle++;
+  while (executor->n_wakes == 0 && !executor->closed)
+    if (!g_cond_wait_until (&executor->idle_cond, &executor->mutex, end))
+      break;
+
+  if (executor->n_wakes == 0)
+    {
+      executor->n_idle--;
+      return FALSE;
+    }
+  executor->n_wakes--;
+  return TRUE;
+}
+
+/* Called in a worker thread. Consumes the reference. */
+static gpointer
+run_worker (gpointer data)
 {
   BsExecutor *executor = data;
   guint patience = PATIENCE;
@@ -156,10 +128,8 @@ runner (gpointer data, gpointer user_data)
   g_mutex_lock (&executor->mutex);
   for (;;)
     {
-      BsExecutorEntry *entry = NULL;
+      BsExecutorEntry *entry = has_place (executor) ? pop (executor) : NULL;
 
-      if ((int) executor->n_runners <= (int) executor->max_threads + executor->n_lent)
-        entry = pop (executor);
       if (entry != NULL)
         {
           g_mutex_unlock (&executor->mutex);
@@ -172,16 +142,16 @@ runner (gpointer data, gpointer user_data)
           linger (executor);
           patience--;
         }
-      else
+      else if (!stay_idle (executor))
         {
           break;
         }
     }
-  executor->n_runners--;
   g_mutex_unlock (&executor->mutex);
   current_executor = NULL;
 
   bs_executor_unref (executor);
+  return NULL;
 }
 
 BsExecutor *
@@ -190,17 +160,103 @@ bs_executor_get_current (void)
   return current_executor;
 }
 
-/* Starts runners for ready entries, at most `n_ready` of them. */
+gboolean
+bs_executor_is_inside (BsExecutor *executor, gconstpointer store)
+{
+  return current_executor == executor || bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL ||
+         bs_call_scope_find (store, BS_SCOPE_FUNCTION) != NULL;
+}
+
+/* Whether a thread in a blocking call is to run the best entry itself. */
+static gboolean
+may_run (BsExecutor *executor, BsSleeper *sleeper)
+{
+  BsExecutorEntry *entry = peek (executor);
+
+  if (entry == NULL)
+    return FALSE;
+  if (executor->context != NULL)
+    return TRUE;
+  if (!executor->starved || executor->n_starting == 0)
+    return FALSE;
+
+  /* A function of the application may wait for what this thread has locked: only those
+   * that a blocking call waits for are run. */
+  return executor == sleeper->executor || sleeper->reach == BS_REACH_ALL ||
+         entry->waiting.priority <= BS_PRIORITY_BLOCKING;
+}
+
+/* Has sleepers look at the entries; TRUE if the sleeper was asleep. */
+static gboolean
+call_sleeper (BsSleeper *sleeper)
+{
+  gboolean slept;
+
+  g_mutex_lock (&sleeper->mutex);
+  slept = sleeper->sleeps && !sleeper->done;
+  sleeper->called = TRUE;
+  if (slept)
+    g_cond_signal (&sleeper->cond);
+  g_mutex_unlock (&sleeper->mutex);
+
+  return slept;
+}
+
+static void
+call_sleepers (BsExecutor *executor)
+{
+  guint n_ready = bs_priority_queue_get_length (&executor->queue);
+  guint n = executor->context != NULL ? 1 : MIN (executor->n_starting, n_ready);
+
+  for (GList *link = executor->sleepers.head; link != NULL && n > 0; link = link->next)
+    if (may_run (executor, link->data) && call_sleeper (link->data))
+      n--;
+}
+
+static void
+ask_for_threads (BsExecutor *executor)
+{
+  if (executor->n_starting > 0 && !executor->asked)
+    {
+      executor->asked = TRUE;
+      bs_spawner_ask (&bs_executor_ref (executor)->spawn);
+    }
+  if (executor->asked && !bs_spawner_start ())
+    executor->starved = TRUE;
+  if (executor->starved)
+    call_sleepers (executor);
+}
+
+static void
+wake_worker (BsExecutor *executor)
+{
+  executor->n_idle--;
+  executor->n_wakes++;
+  g_cond_signal (&executor->idle_cond);
+}
+
+/* Finds places for ready entries, at most `n_ready` of them. */
 static void
 start_runners (BsExecutor *executor, guint n_ready)
 {
-  for (; n_ready > 0 && (int) executor->n_runners < (int) executor->max_threads + executor->n_lent;
-       n_ready--)
+  for (; n_ready > 0; n_ready--)
     {
-      executor->n_runners++;
-      /* Where no thread can be made, the runner waits in the pool for the next one. */
-      g_thread_pool_push (executor->pool, bs_executor_ref (executor), NULL);
+      gboolean waits = executor->n_starting > 0 && executor->n_idle > 0;
+
+      if (!waits && !has_free_place (executor))
+        break;
+      /* A worker that is idle needs no thread to be made. */
+      if (waits)
+        executor->n_starting--;
+      else
+        executor->n_runners++;
+      if (executor->n_idle > 0)
+        wake_worker (executor);
+      else
+        executor->n_starting++;
     }
+  if (executor->asked || executor->n_starting > 0)
+    ask_for_threads (executor);
 }
 
 /* One more is ready. */
@@ -211,6 +267,56 @@ submit_to_threads (BsExecutor *executor)
     executor->n_claimed++;
   else
     start_runners (executor, 1);
+}
+
+/* Makes one of the threads that places wait for. FALSE if it could not be made. */
+static gboolean
+make_thread (BsExecutor *executor)
+{
+  GThread *thread;
+
+  executor->n_starting--;
+  g_mutex_unlock (&executor->mutex);
+  thread = g_thread_try_new (executor->name, run_worker, bs_executor_ref (executor), NULL);
+  if (thread != NULL)
+    g_thread_unref (thread);
+  else
+    bs_executor_unref (executor);
+  g_mutex_lock (&executor->mutex);
+
+  if (thread == NULL)
+    executor->n_starting++;
+  executor->starved = thread == NULL;
+  return thread != NULL;
+}
+
+/* Called in the spawner's thread. Consumes the spawner's reference with the last thread. */
+static gboolean
+make_threads (BsSpawn *spawn)
+{
+  BsExecutor *executor = (BsExecutor *) spawn;
+  gboolean made = TRUE;
+
+  g_mutex_lock (&executor->mutex);
+  while (made && executor->n_starting > 0 && peek (executor) != NULL)
+    made = make_thread (executor);
+  if (made)
+    {
+      /* No entry is left for the other places. */
+      executor->n_runners -= executor->n_starting;
+      executor->n_starting = 0;
+      executor->starved = FALSE;
+      executor->asked = FALSE;
+    }
+  else
+    {
+      start_runners (executor, bs_priority_queue_get_length (&executor->queue));
+    }
+  g_mutex_unlock (&executor->mutex);
+
+  if (made)
+    bs_executor_unref (executor);
+  return made;
 }
 
 typedef struct
@@ -230,7 +336,7 @@ executor_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_d
   next = peek (executor);
   g_source_set_ready_time (source, next != NULL ? 0 : -1);
   if (next != NULL)
-    g_source_set_priority (source, next->priority);
+    g_source_set_priority (source, next->waiting.priority);
   g_mutex_unlock (&executor->mutex);
 
   if (entry != NULL)
@@ -257,18 +363,22 @@ executor_new (void)
 
   g_atomic_ref_count_init (&executor->ref_count);
   g_mutex_init (&executor->mutex);
-  g_cond_init (&executor->cond);
-  executor->heap = g_ptr_array_new ();
+  g_cond_init (&executor->idle_cond);
+  executor->spawn.make = make_threads;
+  bs_priority_queue_init (&executor->queue);
   return executor;
 }
 
 BsExecutor *
-bs_executor_new (guint max_threads)
+bs_executor_new (const char *name, guint max_threads, BsExecutor *next)
 {
   BsExecutor *executor = executor_new ();
+  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
 
+  executor->name = name;
   executor->max_threads = max_threads;
-  executor->pool = g_thread_pool_new (runner, NULL, max_threads, FALSE, NULL);
+  executor->next = next != NULL ? bs_executor_ref (next) : NULL;
+  bs_spawner_start_in (context);
   return executor;
 }
 
@@ -300,13 +410,11 @@ bs_executor_unref (BsExecutor *executor)
   if (!g_atomic_ref_count_dec (&executor->ref_count))
     return;
 
-  /* Do not wait: this may be one of the pool's own threads. */
-  if (executor->pool != NULL)
-    g_thread_pool_free (executor->pool, FALSE, FALSE);
+  g_clear_pointer (&executor->next, bs_executor_unref);
   g_clear_pointer (&executor->context, g_main_context_unref);
-  g_ptr_array_unref (executor->heap);
+  bs_priority_queue_clear (&executor->queue);
   g_mutex_clear (&executor->mutex);
-  g_cond_clear (&executor->cond);
+  g_cond_clear (&executor->idle_cond);
   g_free (executor);
 }
 
@@ -316,6 +424,8 @@ bs_executor_close (BsExecutor *executor)
   GSource *source;
 
   g_mutex_lock (&executor->mutex);
+  executor->closed = TRUE;
+  g_cond_broadcast (&executor->idle_cond);
   source = g_steal_pointer (&executor->source);
   g_mutex_unlock (&executor->mutex);
 
@@ -326,24 +436,13 @@ bs_executor_close (BsExecutor *executor)
     }
 }
 
-static void
-resize (BsExecutor *executor)
-{
-  if (executor->pool == NULL)
-    return;
-
-  g_thread_pool_set_max_threads (executor->pool, (int) executor->max_threads + executor->n_lent,
-                                 NULL);
-  if (peek (executor) != NULL)
-    start_runners (executor, G_MAXUINT);
-}
-
 void
 bs_executor_set_max_threads (BsExecutor *executor, guint max_threads)
 {
   g_mutex_lock (&executor->mutex);
   executor->max_threads = max_threads;
-  resize (executor);
+  if (executor->context == NULL)
+    start_runners (executor, bs_priority_queue_get_length (&executor->queue));
   g_mutex_unlock (&executor->mutex);
 }
 
@@ -352,7 +451,8 @@ bs_executor_lend (BsExecutor *executor, int n_threads)
 {
   g_mutex_lock (&executor->mutex);
   executor->n_lent += n_threads;
-  resize (executor);
+  if (executor->context == NULL)
+    start_runners (executor, bs_priority_queue_get_length (&executor->queue));
   g_mutex_unlock (&executor->mutex);
 }
 
@@ -372,16 +472,16 @@ void
 bs_executor_submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
   g_mutex_lock (&executor->mutex);
-  push (executor, entry, priority);
-  if (executor->pool != NULL)
+  bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
+  if (executor->context == NULL)
     {
       submit_to_threads (executor);
     }
   else
     {
-      g_source_set_priority (executor->source, peek (executor)->priority);
+      g_source_set_priority (executor->source, peek (executor)->waiting.priority);
       g_source_set_ready_time (executor->source, 0);
-      g_cond_broadcast (&executor->cond);
+      call_sleepers (executor);
     }
   g_mutex_unlock (&executor->mutex);
 }
@@ -390,14 +490,23 @@ void
 bs_executor_boost (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
   g_mutex_lock (&executor->mutex);
-  if (entry->index != 0 && entry->priority > priority)
+  if (entry->waiting.index != 0 && entry->waiting.priority > priority)
     {
-      take (executor, entry);
-      push (executor, entry, priority);
+      bs_priority_queue_take (&executor->queue, &entry->waiting);
+      bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
       if (executor->source != NULL)
-        g_source_set_priority (executor->source, peek (executor)->priority);
+        g_source_set_priority (executor->source, peek (executor)->waiting.priority);
+      if (executor->starved)
+        call_sleepers (executor);
     }
   g_mutex_unlock (&executor->mutex);
+}
+
+void
+bs_executor_remind (BsExecutor *executor)
+{
+  if (executor->context == NULL)
+    bs_spawner_start ();
 }
 
 gboolean
@@ -406,9 +515,9 @@ bs_executor_forget (BsExecutor *executor, BsExecutorEntry *entry)
   gboolean queued;
 
   g_mutex_lock (&executor->mutex);
-  queued = entry->index != 0;
+  queued = entry->waiting.index != 0;
   if (queued)
-    take (executor, entry);
+    bs_priority_queue_take (&executor->queue, &entry->waiting);
   g_mutex_unlock (&executor->mutex);
 
   return queued;
@@ -441,30 +550,165 @@ bs_executor_leave (BsExecutor *executor)
     g_main_context_release (executor->context);
 }
 
-void
-bs_executor_run_until (BsExecutor *executor, int *done)
+/* Runs the best entry on this thread, which takes the place of a worker meanwhile. */
+static void
+run_here (BsExecutor *executor)
+{
+  BsExecutor *outer = current_executor;
+  BsExecutorEntry *entry = pop (executor);
+  gboolean takes_place = executor->context == NULL;
+
+  if (takes_place)
+    {
+      executor->n_starting--;
+      current_executor = executor;
+    }
+  g_mutex_unlock (&executor->mutex);
+  entry->run (entry);
+  g_mutex_lock (&executor->mutex);
+  current_executor = outer;
+  if (takes_place)
+    {
+      executor->n_runners--;
+      start_runners (executor, bs_priority_queue_get_length (&executor->queue));
+    }
+}
+
+static void
+run_entries (BsExecutor *executor, BsSleeper *sleeper)
 {
   g_mutex_lock (&executor->mutex);
-  while (!g_atomic_int_get (done))
-    {
-      BsExecutorEntry *entry = pop (executor);
-
-      if (entry == NULL)
-        {
-          g_cond_wait (&executor->cond, &executor->mutex);
-          continue;
-        }
-      g_mutex_unlock (&executor->mutex);
-      entry->run (entry);
-      g_mutex_lock (&executor->mutex);
-    }
+  while (!g_atomic_int_get (&sleeper->done) && may_run (executor, sleeper))
+    run_here (executor);
   g_mutex_unlock (&executor->mutex);
 }
 
-void
-bs_executor_wake (BsExecutor *executor)
+/* Sleeps until the sleeper is woken or called; TRUE if it was woken. */
+static gboolean
+sleep_until_called (BsSleeper *sleeper)
+{
+  gboolean done;
+
+  g_mutex_lock (&sleeper->mutex);
+  sleeper->sleeps = TRUE;
+  while (!sleeper->done && !sleeper->called)
+    g_cond_wait (&sleeper->cond, &sleeper->mutex);
+  sleeper->sleeps = FALSE;
+  sleeper->called = FALSE;
+  done = sleeper->done;
+  g_mutex_unlock (&sleeper->mutex);
+
+  return done;
+}
+
+static void
+join_sleepers (BsExecutor *executor, GList *link)
 {
   g_mutex_lock (&executor->mutex);
-  g_cond_broadcast (&executor->cond);
+  g_queue_push_tail_link (&executor->sleepers, link);
   g_mutex_unlock (&executor->mutex);
+}
+
+static void
+leave_sleepers (BsExecutor *executor, GList *link)
+{
+  g_mutex_lock (&executor->mutex);
+  g_queue_unlink (&executor->sleepers, link);
+  /* This sleeper may have been called for an entry. */
+  if (executor->context != NULL || executor->starved)
+    call_sleepers (executor);
+  g_mutex_unlock (&executor->mutex);
+}
+
+static void
+sleep_or_run (BsExecutor *first, BsSleeper *sleeper)
+{
+  BsExecutor *reached[BS_REACH_ALL + 1];
+  GList links[BS_REACH_ALL + 1];
+  guint n = 0;
+
+  sleeper->executor = first;
+  for (BsExecutor *executor = first; executor != NULL && n <= sleeper->reach;
+       executor = executor->next)
+    reached[n++] = executor;
+
+  for (guint i = 0; i < n; i++)
+    {
+      links[i] = (GList){ .data = sleeper };
+      join_sleepers (reached[i], &links[i]);
+    }
+  do
+    for (guint i = 0; i < n; i++)
+      run_entries (reached[i], sleeper);
+  while (!sleep_until_called (sleeper));
+  for (guint i = 0; i < n; i++)
+    leave_sleepers (reached[i], &links[i]);
+}
+
+/* A worker outside of any function: the last reference on an object went there, and
+ * its end calls the store. The operation that the worker waits for may need a worker. */
+static BsExecutor *
+lend_current (void)
+{
+  BsExecutor *lent = bs_call_scope_get_current () == NULL ? current_executor : NULL;
+
+  if (lent != NULL)
+    bs_executor_lend (lent, 1);
+  return lent;
+}
+
+static gboolean
+is_done (BsSleeper *sleeper)
+{
+  gboolean done;
+
+  /* The thread that wakes the sleeper may still hold the mutex. */
+  g_mutex_lock (&sleeper->mutex);
+  done = sleeper->done;
+  g_mutex_unlock (&sleeper->mutex);
+
+  return done;
+}
+
+void
+bs_executor_sleep (BsExecutor *executor, BsSleeper *sleeper)
+{
+  g_autoptr (BsExecutor) held = NULL;
+  BsExecutor *lent;
+
+  if (is_done (sleeper))
+    return;
+
+  held = bs_executor_ref (executor);
+  lent = lend_current ();
+  if (bs_executor_enter (executor))
+    {
+      sleep_or_run (executor, sleeper);
+      bs_executor_leave (executor);
+    }
+  else
+    {
+      while (!sleep_until_called (sleeper))
+        ;
+    }
+  if (lent != NULL)
+    bs_executor_lend (lent, -1);
+}
+
+void
+bs_sleeper_wake (BsSleeper *sleeper)
+{
+  g_mutex_lock (&sleeper->mutex);
+  g_atomic_int_set (&sleeper->done, TRUE);
+  /* A signal is a system call even where no thread waits for it. */
+  if (sleeper->sleeps)
+    g_cond_signal (&sleeper->cond);
+  g_mutex_unlock (&sleeper->mutex);
+}
+
+void
+bs_sleeper_clear (BsSleeper *sleeper)
+{
+  g_mutex_clear (&sleeper->mutex);
+  g_cond_clear (&sleeper->cond);
 }

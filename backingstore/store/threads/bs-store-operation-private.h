@@ -63,7 +63,6 @@ typedef enum
   BS_ASKED_RUNS,            /* likewise, and this thread runs it: it has begun */
   BS_ASKED_NOTHING,         /* nothing is to be done: a success */
   BS_ASKED_MISSING,         /* the path has no such key */
-  BS_ASKED_NOT_HELD,        /* no item holds the blob any more */
   BS_ASKED_CLOSED,          /* the tracked path is closed */
   BS_ASKED_PINNED,          /* a running save names the key */
   BS_ASKED_CANCELLED,
@@ -73,9 +72,14 @@ typedef enum
 typedef struct
 {
   BsAskedState state;
-  BsStoreOperation *start;  /* STARTS, RUNS: owned */
-  gpointer value;           /* NOTHING: the result, borrowed */
+  gpointer value;           /* STARTS, RUNS: the operation, owned; NOTHING: the result, borrowed */
 } BsAsked;
+
+static inline BsAsked
+bs_asked (BsAskedState state, gpointer value)
+{
+  return (BsAsked){ state, value };
+}
 
 typedef struct
 {
@@ -158,8 +162,15 @@ void              bs_store_operation_init    (BsStoreOperation            *opera
                                               BsTrackedPath               *tracked,
                                               int                          priority);
 void              bs_store_operation_hold    (BsStoreOperation *operation);
-BsStoreOperation *bs_store_operation_ref     (BsStoreOperation *operation);
 void              bs_store_operation_unref   (BsStoreOperation *operation);
+
+static inline BsStoreOperation *
+bs_store_operation_ref (BsStoreOperation *operation)
+{
+  if (!operation->on_stack)
+    g_atomic_ref_count_inc (&operation->ref_count);
+  return operation;
+}
 
 /* Under the lock. A thread that goes on with an operation after unlocking takes a
  * reference before: all waiters may leave at once. */

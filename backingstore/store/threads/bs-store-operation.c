@@ -116,14 +116,6 @@ bs_operation_error (BsOperationKind kind,
   return g_error_new (domain, code, "%s: %s", message->str, why);
 }
 
-BsStoreOperation *
-bs_store_operation_ref (BsStoreOperation *operation)
-{
-  if (!operation->on_stack)
-    g_atomic_ref_count_inc (&operation->ref_count);
-  return operation;
-}
-
 void
 bs_store_operation_unref (BsStoreOperation *operation)
 {
@@ -217,9 +209,7 @@ void
 bs_store_operation_cancel_waiter (BsWaiter *waiter, gpointer unused)
 {
   BsStoreOperation *cancelled = NULL;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   gboolean removed = FALSE;
   BsStoreOperation *operation;
 

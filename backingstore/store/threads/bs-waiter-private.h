@@ -39,11 +39,12 @@ typedef struct
 
 struct _BsWaiter
 {
+  BsPriorityEntry to_give;      /* first; where the answer awaits its context */
   gatomicrefcount ref_count;
   int priority;
 
   /* constant */
-  BsExecutor *executor;         /* borrowed; NULL but where a blocking wait runs the ready entries of a context */
+  BsExecutor *executor;         /* borrowed; of a blocking call */
   GTask *task;                  /* owned; NULL in the background and in blocking calls */
   gboolean blocking;
   gboolean on_stack;            /* of the blocking call, and so never freed */
@@ -77,13 +78,8 @@ struct _BsWaiter
   BsWaitEdge wait;              /* of a blocking call */
 
   gboolean answered_here;       /* the rest: of a blocking call; its own thread is about to answer it */
-  GMutex mutex;                 /* as zeroed memory; cleared where it was used */
-  GCond cond;
-  int done;                     /* atomic; set under the mutex: the call may go on */
-  gboolean sleeps;              /* under the mutex */
+  BsSleeper sleeper;
 };
-
-#define BS_PRIORITY_BLOCKING G_PRIORITY_HIGH
 
 /* A task with the properties that all tasks of the library have. */
 GTask    *bs_task_new              (gpointer            source,

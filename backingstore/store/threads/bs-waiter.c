@@ -5,7 +5,6 @@
 #include "bs-waiter-private.h"
 
 #include "base/bs-zero-private.h"
-#include "store/threads/bs-call-scope-private.h"
 #include "store/threads/bs-deferred-private.h"
 
 /* Every asynchronous answer goes through a source in the task's context, even on the
@@ -13,8 +12,10 @@
  * any blocking call on the stack. The source also lets go of the task and of the
  * callback's data in that context.
  *
- * Answers for one context and priority share a source while there are any, so that a
- * loop with much to do is woken once for many. */
+ * Answers for one context share a source while there are any, so that a loop with much
+ * to do is woken once for many. The source has the priority of the best of them: a
+ * context keeps a list of priorities, which it searches, so a source for each priority
+ * would make every source of the process slower. */
 
 /* The number of answers that a source gives before others get their turn. */
 #define MOST_AT_ONCE 32
@@ -25,32 +26,13 @@ typedef struct
 
   /* constant */
   GMainContext *context; /* identity only: the tasks hold it */
-  int priority;
 
   /* under answers_mutex */
-  BsWaiter *head; /* owned, by next */
-  BsWaiter *tail;
-  guint n_waiters;
+  BsPriorityQueue waiters; /* of BsWaiter, each owned */
 } AnswerSource;
 
 static GMutex answers_mutex;
-static GHashTable *answers; /* of the AnswerSources that have something to give; under the mutex */
-
-static guint
-answer_source_hash (gconstpointer key)
-{
-  const AnswerSource *self = key;
-
-  return g_direct_hash (self->context) * 31 + (guint) self->priority;
-}
-
-static gboolean
-answer_source_equal (gconstpointer a, gconstpointer b)
-{
-  const AnswerSource *left = a, *right = b;
-
-  return left->context == right->context && left->priority == right->priority;
-}
+static GHashTable *answers; /* context → AnswerSource that has something to give; under the mutex */
 
 static void
 disconnect (BsWaiter *waiter)
@@ -94,55 +76,72 @@ give_answer (BsWaiter *waiter)
   bs_waiter_unref (waiter);
 }
 
-/* With its last waiter a source is done: the next answer makes a new one. */
-static BsWaiter *
-take_waiter (AnswerSource *self)
+static guint
+count_waiters (AnswerSource *self)
 {
-  BsWaiter *waiter;
+  guint n_waiters;
 
   g_mutex_lock (&answers_mutex);
-  waiter = self->head;
-  if (waiter != NULL)
+  n_waiters = self->waiters.heap->len;
+  g_mutex_unlock (&answers_mutex);
+
+  return n_waiters;
+}
+
+/* Returns the best waiter, if it is as good as `priority`. With its last waiter a source
+ * is done: the next answer makes a new one. */
+static BsWaiter *
+take_waiter (AnswerSource *self, int priority)
+{
+  BsPriorityEntry *first, *next;
+
+  g_mutex_lock (&answers_mutex);
+  first = bs_priority_queue_peek (&self->waiters);
+  if (first != NULL && first->priority > priority)
+    first = NULL;
+  if (first != NULL)
     {
-      self->head = g_steal_pointer (&waiter->next);
-      self->n_waiters--;
-      if (self->head == NULL)
-        g_hash_table_remove (answers, self);
+      bs_priority_queue_take (&self->waiters, first);
+      next = bs_priority_queue_peek (&self->waiters);
+      if (next == NULL)
+        g_hash_table_remove (answers, self->context);
+      else if (next->priority != first->priority)
+        g_source_set_priority (&self->source, next->priority);
     }
   g_mutex_unlock (&answers_mutex);
 
-  return waiter;
+  return (BsWaiter *) first;
 }
 
 static gboolean
 answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
   AnswerSource *self = (AnswerSource *) source;
-  guint n_left;
-
-  g_mutex_lock (&answers_mutex);
-  n_left = MIN (self->n_waiters, MOST_AT_ONCE);
-  g_mutex_unlock (&answers_mutex);
+  int priority = g_source_get_priority (source);
+  guint n_left = MIN (count_waiters (self), MOST_AT_ONCE);
 
   /* A callback may run a loop, which gives the rest from inside it. */
   for (; n_left > 0; n_left--)
     {
-      BsWaiter *waiter = take_waiter (self);
+      BsWaiter *waiter = take_waiter (self, priority);
 
       if (waiter == NULL)
         break;
       give_answer (waiter);
     }
 
-  g_mutex_lock (&answers_mutex);
-  n_left = self->n_waiters;
-  g_mutex_unlock (&answers_mutex);
+  return count_waiters (self) > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
 
-  return n_left > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+static void
+answer_source_finalize (GSource *source)
+{
+  bs_priority_queue_clear (&((AnswerSource *) source)->waiters);
 }
 
 static GSourceFuncs answer_source_funcs = {
   .dispatch = answer_source_dispatch,
+  .finalize = answer_source_finalize,
 };
 
 static AnswerSource *
@@ -152,7 +151,7 @@ answer_source_new (GMainContext *context, int priority)
   AnswerSource *self = (AnswerSource *) source;
 
   self->context = context;
-  self->priority = priority;
+  bs_priority_queue_init (&self->waiters);
   g_source_set_priority (source, priority);
   g_source_set_static_name (source, "backingstore answers");
   g_source_set_can_recurse (source, TRUE);
@@ -165,38 +164,31 @@ answer_source_new (GMainContext *context, int priority)
 static void
 hand_over (BsWaiter *waiter)
 {
-  AnswerSource key = { .context = g_task_get_context (waiter->task),
-                       .priority = g_task_get_priority (waiter->task) };
+  int priority = g_task_get_priority (waiter->task);
   /* An attached source may be dispatched at once, and the task's thread may end with
    * its context; the last reference on the source still looks at the context. */
-  g_autoptr (GMainContext) held = NULL;
-  GSource *new_source = NULL;
+  g_autoptr (GMainContext) context = g_main_context_ref (g_task_get_context (waiter->task));
+  g_autoptr (GSource) new_source = NULL;
+  BsPriorityEntry *best;
   AnswerSource *self;
 
   g_mutex_lock (&answers_mutex);
   if (answers == NULL)
-    answers = g_hash_table_new (answer_source_hash, answer_source_equal);
-  self = g_hash_table_lookup (answers, &key);
+    answers = g_hash_table_new (NULL, NULL);
+  self = g_hash_table_lookup (answers, context);
   if (self == NULL)
     {
-      self = answer_source_new (key.context, key.priority);
+      self = answer_source_new (context, priority);
       new_source = (GSource *) self;
-      held = g_main_context_ref (key.context);
-      g_hash_table_add (answers, self);
+      g_hash_table_insert (answers, context, self);
+      /* Its priority changes under the mutex, once it is there to be changed. */
+      g_source_attach (new_source, context);
     }
-  if (self->head == NULL)
-    self->head = waiter;
-  else
-    self->tail->next = waiter;
-  self->tail = waiter;
-  self->n_waiters++;
+  best = bs_priority_queue_peek (&self->waiters);
+  if (best != NULL && priority < best->priority)
+    g_source_set_priority (&self->source, priority);
+  bs_priority_queue_push (&self->waiters, &waiter->to_give, priority);
   g_mutex_unlock (&answers_mutex);
-
-  if (new_source != NULL)
-    {
-      g_source_attach (new_source, held);
-      g_source_unref (new_source);
-    }
 }
 
 GTask *
@@ -227,7 +219,6 @@ static void
 waiter_init (BsWaiter *waiter, int priority, const BsDelivery *delivery)
 {
   bs_zero (waiter, sizeof *waiter);
-  g_atomic_ref_count_init (&waiter->ref_count);
   waiter->priority = priority;
   if (delivery != NULL)
     waiter->delivery = *delivery;
@@ -240,6 +231,7 @@ waiter_new (int priority, GCancellable *cancellable, const BsDelivery *delivery)
   BsWaiter *waiter = g_new (BsWaiter, 1);
 
   waiter_init (waiter, priority, delivery);
+  g_atomic_ref_count_init (&waiter->ref_count);
   if (cancellable != NULL)
     waiter->cancellable = g_object_ref (cancellable);
 
@@ -250,8 +242,7 @@ static void
 init_blocking (BsWaiter *waiter, BsExecutor *executor)
 {
   waiter->blocking = TRUE;
-  if (bs_executor_is_context (executor))
-    waiter->executor = executor;
+  waiter->executor = executor;
 }
 
 BsWaiter *
@@ -261,6 +252,7 @@ bs_waiter_new_async (GTask *task, const BsDelivery *delivery)
     waiter_new (g_task_get_priority (task), g_task_get_cancellable (task), delivery);
 
   waiter->task = task;
+  bs_spawner_retry_in (g_task_get_context (task));
   return waiter;
 }
 
@@ -317,10 +309,7 @@ waiter_clear (BsWaiter *waiter)
   if (waiter->lock_owner_free != NULL)
     waiter->lock_owner_free (waiter->lock_owner);
   if (waiter->blocking && !waiter->answered_here)
-    {
-      g_mutex_clear (&waiter->mutex);
-      g_cond_clear (&waiter->cond);
-    }
+    bs_sleeper_clear (&waiter->sleeper);
 }
 
 void
@@ -353,31 +342,6 @@ bs_waiter_set_subject (BsWaiter *waiter, guint kind, const BsKey *key, GFile *fi
   g_set_object (&waiter->file, file);
 }
 
-/* The waiter may be gone once its mutex is released: the thread that waits takes the
- * mutex once more before it goes on. */
-static void
-wake (BsWaiter *waiter)
-{
-  BsExecutor *executor;
-
-  if (waiter->answered_here)
-    return;
-
-  executor = waiter->executor != NULL ? bs_executor_ref (waiter->executor) : NULL;
-  g_mutex_lock (&waiter->mutex);
-  g_atomic_int_set (&waiter->done, TRUE);
-  /* A signal is a system call even where no thread waits for it. */
-  if (waiter->sleeps)
-    g_cond_signal (&waiter->cond);
-  g_mutex_unlock (&waiter->mutex);
-
-  if (executor != NULL)
-    {
-      bs_executor_wake (executor);
-      bs_executor_unref (executor);
-    }
-}
-
 gboolean
 bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
 {
@@ -396,9 +360,9 @@ bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
 
   if (waiter->task != NULL)
     hand_over (bs_waiter_ref (waiter));
-  else if (waiter->blocking)
-    wake (waiter);
-  else
+  else if (waiter->blocking && !waiter->answered_here)
+    bs_sleeper_wake (&waiter->sleeper);
+  else if (!waiter->blocking)
     /* No thread comes later to disconnect. */
     disconnect (waiter);
 
@@ -445,42 +409,10 @@ bs_waiter_connect (BsWaiter *waiter,
 }
 
 static void
-sleep_until_done (BsWaiter *waiter)
-{
-  /* A worker outside of any function: the last reference on an object went there, and
-   * its end calls the store. The operation that the worker waits for may need a
-   * worker. */
-  BsExecutor *lent = bs_call_scope_get_current () == NULL ? bs_executor_get_current () : NULL;
-
-  if (lent != NULL)
-    bs_executor_lend (lent, 1);
-
-  g_mutex_lock (&waiter->mutex);
-  waiter->sleeps = TRUE;
-  while (!g_atomic_int_get (&waiter->done))
-    g_cond_wait (&waiter->cond, &waiter->mutex);
-  g_mutex_unlock (&waiter->mutex);
-
-  if (lent != NULL)
-    bs_executor_lend (lent, -1);
-}
-
-static void
 wait_until_done (BsWaiter *waiter)
 {
   bs_deferred_run_pushed ();
-  if (waiter->executor != NULL && bs_executor_enter (waiter->executor))
-    {
-      bs_executor_run_until (waiter->executor, &waiter->done);
-      bs_executor_leave (waiter->executor);
-      /* The thread that answered may still hold the mutex. */
-      g_mutex_lock (&waiter->mutex);
-      g_mutex_unlock (&waiter->mutex);
-    }
-  else
-    {
-      sleep_until_done (waiter);
-    }
+  bs_executor_sleep (waiter->executor, &waiter->sleeper);
 }
 
 static gpointer
