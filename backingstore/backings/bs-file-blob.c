@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Up to this size a blob is read without asking for the size of the file first. */
@@ -96,39 +97,58 @@ load_mismatch (int blob_fd, const BsFileDigest *expected, GCancellable *cancella
   return code != 0 ? code : load_unknown (blob_fd, cancellable, bytes);
 }
 
-/* The blob is bad unless its size is that of the digest. */
+/* Fills the memory; EILSEQ if the file has another size. */
 static int
-load_small (int blob_fd, const BsFileDigest *expected, GCancellable *cancellable, GBytes **bytes)
+read_small (int blob_fd, guint8 *data, gsize size)
 {
-  gsize size = expected->length;
-  g_autofree guint8 *data = g_malloc (size + 1);
-  BsFileDigest actual = { 0 };
-  BsFileHasher hasher;
+  guint8 more;
   gsize filled = 0;
   gssize part;
 
   /* A longer file fills the one byte more. */
   do
     {
-      part = TEMP_FAILURE_RETRY (read (blob_fd, data + filled, size + 1 - filled));
+      struct iovec parts[] = { { data + filled, size - filled }, { &more, 1 } };
+
+      part = TEMP_FAILURE_RETRY (readv (blob_fd, parts, G_N_ELEMENTS (parts)));
       if (part < 0)
         return errno == EISDIR ? EBADMSG : errno;
       filled += part;
     }
   while (part > 0 && filled < size);
 
-  if (filled != size)
-    return load_mismatch (blob_fd, expected, cancellable, bytes);
+  return filled == size ? 0 : EILSEQ;
+}
 
-  bs_file_hasher_init (&hasher, size);
-  bs_file_hasher_add (&hasher, data, size);
-  bs_file_hasher_end (&hasher, &actual);
-  if (!bs_file_digest_equal (&actual, expected))
-    return load_mismatch (blob_fd, expected, cancellable, bytes);
+/* The blob is bad unless its size is that of the digest. */
+static int
+load_small (int blob_fd, const BsFileDigest *expected, GCancellable *cancellable, GBytes **bytes)
+{
+  gsize size = expected->length;
+  guint8 *data = bs_file_buffer_new (size);
+  BsFileDigest actual = { 0 };
+  BsFileHasher hasher;
+  int code;
 
-  *bytes = g_bytes_new_take (g_steal_pointer (&data), size);
+  if (data == NULL)
+    return ENOMEM;
 
-  return 0;
+  code = read_small (blob_fd, data, size);
+  if (code == 0)
+    {
+      bs_file_hasher_init (&hasher, size);
+      bs_file_hasher_add (&hasher, data, size);
+      bs_file_hasher_end (&hasher, &actual);
+      if (bs_file_digest_equal (&actual, expected))
+        {
+          *bytes = bs_file_buffer_to_bytes (data, size);
+          return 0;
+        }
+      code = EILSEQ;
+    }
+
+  bs_file_buffer_free (data, size);
+  return code != EILSEQ ? code : load_mismatch (blob_fd, expected, cancellable, bytes);
 }
 
 static int

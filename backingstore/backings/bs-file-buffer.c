@@ -3,13 +3,15 @@
 
 #include "bs-file-buffer-private.h"
 
+#include "base/bs-buffer-private.h"
+
 #include "bs-file-pages-private.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* malloc() reuses what was freed below this size, so that most of it is faulted in
- * already. Larger blobs get pages of their own, which go back to the system at once. */
+/* Below this size memory is reused, so that most of it is faulted in already. Larger
+ * blobs get pages of their own, which go back to the system at once. */
 #define MIN_MAPPED (4 * 1024 * 1024)
 
 typedef struct
@@ -31,7 +33,7 @@ guint8 *
 bs_file_buffer_new (gsize size)
 {
   if (size < MIN_MAPPED)
-    return g_try_malloc (MAX (size, 1));
+    return bs_buffer_new (size);
 
   return round_up (size) != 0 ? bs_file_pages_map (round_up (size)) : NULL;
 }
@@ -40,7 +42,7 @@ void
 bs_file_buffer_free (guint8 *data, gsize size)
 {
   if (size < MIN_MAPPED)
-    g_free (data);
+    bs_buffer_free (data, size);
   else
     munmap (data, round_up (size));
 }
@@ -60,7 +62,7 @@ bs_file_buffer_to_bytes (guint8 *data, gsize size)
   Mapping *mapping;
 
   if (size < MIN_MAPPED)
-    return g_bytes_new_take (data, size);
+    return bs_buffer_to_bytes (data, size);
 
   mapping = g_new (Mapping, 1);
   mapping->data = data;

@@ -5,7 +5,7 @@
 #include "store/bs-backing-store-private.h"
 
 #include "bs-counter-private.h"
-#include "bs-entry-private.h"
+#include "bs-entry-table-private.h"
 #include "bs-pool-stats.h"
 #include "bs-write-queue-private.h"
 
@@ -56,6 +56,7 @@ struct _BsCache
   /* under the lock */
   guint64 max_bytes;
   guint max_items;            /* G_MAXUINT: no limit */
+  BsEntryTable entries;       /* one for each key */
   BsResidency residency;
   BsCacheFigures figures;
   BsCacheFigures told;        /* what the owner was told last */
@@ -68,6 +69,7 @@ struct _BsCache
   guint n_behind;             /* writes under way of entries that need not leave yet */
   gboolean is_behind_paused;  /* one of those failed, and no write has succeeded since */
   BsLink trims;               /* BsTrim, by link */
+  guint64 n_given_up;         /* bytes evicted since memory was last given back to the system */
 
   BsCounter hits;
 };
@@ -82,7 +84,13 @@ GObject     *bs_cache_dup_owner      (BsCache *self) G_GNUC_WARN_UNUSED_RESULT;
 void         bs_cache_tell_changes   (BsCache *self, BsCacheChanges changes);
 
 void         bs_cache_count_item     (BsCache *self);
-void         bs_cache_count_miss     (BsCache *self);
+
+/* Returns a reference on the entry of a key, the one that is there or a new one, which
+ * is clean. Takes the token over; where it is not needed it is returned, and the caller
+ * drops it. */
+BsEntry     *bs_cache_obtain_entry   (BsCache *self, BsToken *token, BsToken **spare) G_GNUC_WARN_UNUSED_RESULT;
+/* The entry that is there, or NULL. */
+BsEntry     *bs_cache_lookup_entry   (BsCache *self, const BsKey *key) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Drops a reference. Returns the token when that was the last one: the caller
  * drops it. */

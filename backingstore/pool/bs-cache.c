@@ -51,6 +51,7 @@ bs_cache_unref (BsCache *self)
   g_assert (self->figures.memory_use == 0);
   g_assert (self->retry == NULL);
 
+  bs_entry_table_clear (&self->entries);
   g_clear_error (&self->codec_error);
   g_weak_ref_clear (&self->weak_owner);
   g_mutex_clear (&self->lock);
@@ -98,12 +99,43 @@ bs_cache_count_item (BsCache *self)
   g_mutex_unlock (&self->lock);
 }
 
-void
-bs_cache_count_miss (BsCache *self)
+/* An entry without references is as good as none. */
+static BsEntry *
+lookup_locked (BsCache *self, const BsKey *key)
 {
+  BsEntry *entry = bs_entry_table_lookup (&self->entries, key);
+
+  return entry != NULL && bs_entry_try_ref (entry) ? entry : NULL;
+}
+
+BsEntry *
+bs_cache_lookup_entry (BsCache *self, const BsKey *key)
+{
+  BsEntry *entry;
+
   g_mutex_lock (&self->lock);
-  self->stats.misses++;
+  entry = lookup_locked (self, key);
   g_mutex_unlock (&self->lock);
+
+  return entry;
+}
+
+BsEntry *
+bs_cache_obtain_entry (BsCache *self, BsToken *token, BsToken **spare)
+{
+  BsEntry *entry;
+
+  g_mutex_lock (&self->lock);
+  entry = lookup_locked (self, &token->key);
+  *spare = entry != NULL ? token : NULL;
+  if (entry == NULL)
+    {
+      entry = bs_entry_new (token, TRUE);
+      bs_entry_table_add (&self->entries, entry);
+    }
+  g_mutex_unlock (&self->lock);
+
+  return entry;
 }
 
 void
@@ -140,6 +172,7 @@ bs_cache_evict_locked (BsCache *self, BsEntry *entry)
   self->figures.memory_in_use += entry->node.size;
   self->figures.n_resident--;
   self->stats.evictions++;
+  self->n_given_up += entry->node.size;
 
   return bs_entry_exchange_reference (entry, 0);
 }
@@ -253,6 +286,8 @@ release (BsCache *self, BsEntry *entry, guint n_items)
 
   g_mutex_lock (&self->lock);
   self->figures.n_items -= n_items;
+  if (is_last)
+    bs_entry_table_remove (&self->entries, entry);
   if (is_last && entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
   g_mutex_unlock (&self->lock);
@@ -293,6 +328,7 @@ bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, g
   BsReference unmeasured = size < 0 ? bs_reference_dup (reference) : 0;
 
   g_mutex_lock (&self->lock);
+  bs_entry_table_add (&self->entries, entry);
   if (size >= 0)
     set_size_locked (entry, size);
   make_resident_locked (self, entry, payload, reference);
@@ -461,7 +497,7 @@ bs_cache_adopt (BsCache *self,
   BsReference winner = 0;
   BsPayload *dead = NULL;
   Detached detached = { 0 };
-  gboolean is_installed = FALSE, came_back;
+  gboolean is_read = FALSE, is_installed = FALSE, came_back;
 
   *size_changed = FALSE;
 
@@ -474,6 +510,8 @@ bs_cache_adopt (BsCache *self,
       if (winner == 0 && (evicted == NULL || evicted == dead))
         {
           self->stats.bytes_in += n_read;
+          self->stats.misses++;
+          is_read = TRUE;
           winner = bs_reference_dup (reference);
           is_installed = may_install_locked (entry, kind);
           if (is_installed)
@@ -490,6 +528,8 @@ bs_cache_adopt (BsCache *self,
       dead = evicted;
     }
 
+  if (!is_read)
+    bs_counter_raise (&self->hits);
   if (dead != NULL)
     bs_payload_unref (dead);
   drop_detached (detached);

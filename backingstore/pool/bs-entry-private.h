@@ -42,6 +42,7 @@ struct _BsEntry
   guint8 is_size_known : 1;
   guint8 was_used : 1;        /* while its write was under way */
   guint8 trouble : 2;         /* BsTrouble; it was reported */
+  BsEntry *next_in_chain;     /* of the cache's table */
   BsPayload *payload;         /* not owned: dies with its last reference */
   BsResidencyNode node;       /* its last use is noted without the lock */
 

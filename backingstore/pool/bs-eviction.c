@@ -2,6 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
+#include "base/bs-buffer-private.h"
+
 #include "bs-eviction-private.h"
 
 #include "store/operations/bs-key-operation-private.h"
@@ -11,6 +13,9 @@
 /* How much one round collects under the lock, to be executed after unlocking. */
 #define MAX_EVICTIONS 32
 #define MAX_WRITES 8
+
+/* Less is not worth a search through the heap. */
+#define MIN_GIVEN_BACK (1024 * 1024)
 
 /* The write of an entry that is to leave, or will have to before long. It has the
  * payload and not the entry: the store need not write an entry that no item has
@@ -36,8 +41,9 @@ typedef struct
   guint n_writes;
   int priority;
 
-  GPtrArray *reached; /* of BsWaiter, references: trims that are down to their target; nullable */
-  GError *trim_error; /* owned; why no trim that is left can succeed */
+  GPtrArray *reached;  /* of BsWaiter, references: trims that are down to their target; nullable */
+  gboolean gives_back; /* memory to the system */
+  GError *trim_error;  /* owned; why no trim that is left can succeed */
   gboolean again;
 } Round;
 
@@ -423,6 +429,9 @@ execute_round (BsCache *self, Round *round)
   for (guint i = 0; i < round->n_writes; i++)
     start_write (self, round->entries[i], round->writes[i], round);
 
+  if (round->gives_back)
+    bs_buffer_give_back ();
+
   /* Last, so that the memory is free when trims are answered. */
   if (round->reached != NULL)
     {
@@ -465,6 +474,7 @@ balance_once (BsCache *self, guint max_writes)
 {
   Round round = { .priority = G_PRIORITY_DEFAULT };
   gint64 now = g_get_monotonic_time ();
+  gboolean is_shrunk = FALSE;
   guint64 target;
 
   g_mutex_lock (&self->lock);
@@ -473,7 +483,10 @@ balance_once (BsCache *self, guint max_writes)
   for (guint i = 0; i < BS_N_TROUBLES; i++)
     choose_writes_locked (self, &self->write_queues[i], target, max_writes, now, &round);
   choose_write_behinds_locked (self, max_writes, &round);
-  round.reached = bs_cache_take_reached_trims_locked (self);
+  round.reached = bs_cache_take_reached_trims_locked (self, &is_shrunk);
+  round.gives_back = is_shrunk && self->n_given_up >= MIN_GIVEN_BACK;
+  if (round.gives_back)
+    self->n_given_up = 0;
   if (!bs_link_is_empty (&self->trims))
     {
       round.priority = bs_cache_get_trim_priority_locked (self);

@@ -2,6 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
+#include "base/bs-buffer-private.h"
+
 #include "bs-item-private.h"
 
 #include "store/operations/bs-key-operation-private.h"
@@ -87,9 +89,10 @@ static BsEntry *
 insert (BsPool *pool, BsKind kind, gpointer content, BsReference *unmeasured)
 {
   BsEntry *entry = bs_entry_new (bs_token_new (bs_pool_get_store (pool)), FALSE);
+  g_autoptr (GBytes) bytes = kind == BS_KIND_BYTES ? bs_buffer_dup_bytes (content) : NULL;
 
-  *unmeasured =
-    bs_cache_insert (bs_pool_get_cache (pool), entry, kind, content, measure (pool, kind, content));
+  *unmeasured = bs_cache_insert (bs_pool_get_cache (pool), entry, kind,
+                                 bytes != NULL ? bytes : content, measure (pool, kind, content));
   return entry;
 }
 

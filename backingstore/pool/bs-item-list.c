@@ -93,18 +93,22 @@ get_entry (gpointer place)
 static BsEntry *
 dup_entry (BsItemList *self, guint position)
 {
+  BsToken *spare = NULL;
   BsEntry *entry;
 
   g_mutex_lock (&self->lock);
   entry = get_entry (self->places[position]);
   if (entry == NULL)
     {
-      entry = bs_entry_new (self->places[position], TRUE);
+      entry =
+        bs_cache_obtain_entry (bs_pool_get_cache (self->pool), self->places[position], &spare);
       self->places[position] = (gpointer) ((guintptr) entry | 1);
     }
   bs_entry_ref (entry);
   g_mutex_unlock (&self->lock);
 
+  if (spare != NULL)
+    bs_backing_store_drop_token (bs_pool_get_store (self->pool), spare);
   return entry;
 }
 

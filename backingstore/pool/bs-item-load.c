@@ -120,7 +120,6 @@ find_first (BsItem *self, BsKind kind, GCancellable *cancellable, BsEntry **miss
       return found;
     }
 
-  bs_cache_count_miss (bs_item_get_cache (self));
   *missing = entry;
   return NULL;
 }
@@ -159,7 +158,10 @@ adopt_object (BsItemRequest *request, GBytes *bytes, gboolean *size_changed, GEr
 
   winner = bs_cache_find (cache, request->entry, BS_KIND_OBJECT, &came_back);
   if (winner != NULL)
-    return winner;
+    {
+      bs_counter_raise (&cache->hits);
+      return winner;
+    }
 
   object = decode (request, bytes, &size, error);
   if (object == NULL)

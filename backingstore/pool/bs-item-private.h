@@ -33,6 +33,8 @@ bs_item_get_cache (BsItem *self)
 
 /* Takes the reference on the entry over. */
 BsItem         *bs_item_new             (BsPool *pool, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+/* The same for a registered key, whose token is taken over. */
+BsItem         *bs_item_new_for_token   (BsPool *pool, BsToken *token) G_GNUC_WARN_UNUSED_RESULT;
 /* An item for a GBytes or a GObject, under a new key. */
 BsItem         *bs_item_new_for_content (BsPool *pool, BsKind kind, gpointer content) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -17,7 +17,9 @@
  * Puts a new content into the pool, under a new key.
  *
  * The content is in memory only. It is written to the backing when it leaves
- * memory, or by [method@Item.write] and [method@Item.persist]. Never blocks.
+ * memory, or by [method@Item.write] and [method@Item.persist]. A content of up to
+ * 64 KiB is copied, so that its memory can be given back to the system later; a larger
+ * one is held as it is. Never blocks.
  *
  * Returns: (transfer full): an item for the content
  */
@@ -66,19 +68,40 @@ bs_pool_insert_object (BsPool *self, GObject *object)
   return bs_item_new_for_content (self, BS_KIND_OBJECT, object);
 }
 
+/**
+ * bs_pool_lookup:
+ * @self: a pool
+ * @key: a key
+ *
+ * Looks for a content that the pool has an item of.
+ *
+ * Does no I/O and never waits. The content need not be in memory:
+ * [method@Item.try_load] tells. A key that is at a path, and of which the pool has no
+ * item, is not found: see [method@Pool.register].
+ *
+ * Returns: (transfer full) (nullable): an item for the content, which shares it with
+ *   those that are there; %NULL if there is none, or @key is no key
+ */
+BsItem *
+bs_pool_lookup (BsPool *self, const char *key)
+{
+  BsEntry *entry;
+  BsKey parsed;
+
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
+  g_return_val_if_fail (key != NULL, NULL);
+
+  if (!bs_key_parse (key, &parsed))
+    return NULL;
+
+  entry = bs_cache_lookup_entry (bs_pool_get_cache (self), &parsed);
+  return entry != NULL ? bs_item_new (self, entry) : NULL;
+}
+
 static gpointer
 register_deliver (gpointer data, gpointer value, GError **error)
 {
-  BsPool *self = data;
-  BsItem *item;
-
-  if (*error != NULL)
-    return NULL;
-
-  item = bs_item_new (self, bs_entry_new (value, TRUE));
-  bs_cache_settle (bs_pool_get_cache (self));
-
-  return item;
+  return *error == NULL ? bs_item_new_for_token (data, value) : NULL;
 }
 
 /**
@@ -90,6 +113,9 @@ register_deliver (gpointer data, gpointer value, GError **error)
  * @error: return location for an error
  *
  * Makes an item for a persisted blob, blocking.
+ *
+ * Items of one key share one content, as with [method@Item.copy]: it is read, decoded
+ * and held once, and one that was inserted in this pool need not be read at all.
  *
  * The blob is made available in primary storage and not loaded: its size is not
  * known until the first load. The item stays whole if the blob is deleted from

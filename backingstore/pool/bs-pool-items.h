@@ -17,6 +17,9 @@ BS_AVAILABLE_IN_1_0
 BsItem     *bs_pool_insert_object      (BsPool *self, GObject *object) G_GNUC_WARN_UNUSED_RESULT;
 
 BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_lookup             (BsPool *self, const char *key) G_GNUC_WARN_UNUSED_RESULT;
+
+BS_AVAILABLE_IN_1_0
 BsItem     *bs_pool_register           (BsPool *self, BsTrackedPath *tracked, const char *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0
 void        bs_pool_register_async     (BsPool *self, BsTrackedPath *tracked, const char *key, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);

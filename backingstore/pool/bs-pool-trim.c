@@ -20,7 +20,8 @@
  * blocking.
  *
  * Contents that are not yet in the backing are written first. Afterwards memory
- * may grow again up to [property@Pool:max-bytes].
+ * may grow again up to [property@Pool:max-bytes]. A trim to less than that also gives
+ * the memory back to the system, shortly after, in a thread of its own.
  *
  * Fails with %G_IO_ERROR_CANCELLED, %BS_ERROR_CLOSED if the store is closed and
  * something had to be written, %G_IO_ERROR_WOULD_BLOCK if called from inside a

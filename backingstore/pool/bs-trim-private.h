@@ -38,8 +38,9 @@ void           bs_trim_start           (BsTrim *self, BsWaiter *waiter);
 guint64        bs_cache_get_target_locked         (BsCache *cache);
 /* The best of all trims. */
 int            bs_cache_get_trim_priority_locked  (BsCache *cache);
-/* Trims that are down to their target: of BsWaiter, references. NULL if there are none. */
-GPtrArray     *bs_cache_take_reached_trims_locked (BsCache *cache) G_GNUC_WARN_UNUSED_RESULT;
+/* Trims that are down to their target: of BsWaiter, references. NULL if there are none.
+ * Sets `is_shrunk` where one of them asked for less than the budget. */
+GPtrArray     *bs_cache_take_reached_trims_locked (BsCache *cache, gboolean *is_shrunk) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Answers all trims with an error. No lock held. */
 void           bs_cache_fail_trims                (BsCache *cache, const GError *error);

@@ -129,7 +129,7 @@ move_waiter_locked (BsTrim *self, GPtrArray *waiters)
 }
 
 GPtrArray *
-bs_cache_take_reached_trims_locked (BsCache *cache)
+bs_cache_take_reached_trims_locked (BsCache *cache, gboolean *is_shrunk)
 {
   GPtrArray *waiters = NULL;
   BsLink *link = cache->trims.next;
@@ -144,6 +144,7 @@ bs_cache_take_reached_trims_locked (BsCache *cache)
           if (waiters == NULL)
             waiters = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_waiter_unref);
           move_waiter_locked (trim, waiters);
+          *is_shrunk |= trim->target < cache->max_bytes;
         }
     }
 

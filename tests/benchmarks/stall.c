@@ -90,12 +90,22 @@ tick (int fd, GIOCondition condition, gpointer user_data)
   return run->n_started < run->n_operations ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
+/* The stuck call takes one of the threads, of which there may be no other by default. */
+static BsBackingStore *
+store_new (BsBacking *backing)
+{
+  BsBackingStore *store = bs_backing_store_new (backing);
+
+  bs_backing_store_set_max_threads (store, 4);
+  return store;
+}
+
 static void
 run_once (char **keys, guint n_operations, gboolean stalled, GArray *latencies)
 {
   g_autoptr (BenchmarkBacking) backing =
     benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_operations + 1);
-  g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
+  g_autoptr (BsBackingStore) store = store_new (BS_BACKING (backing));
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   int fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -205,7 +215,7 @@ ask_for_stuck (guint n_operations)
 {
   g_auto (GStrv) keys = benchmark_make_keys (1);
   g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, 1);
-  g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
+  g_autoptr (BsBackingStore) store = store_new (BS_BACKING (backing));
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
   g_autoptr (BsPool) pool = bs_pool_new (store, G_MAXUINT64);
   g_autoptr (BsItem) item = bs_pool_register (pool, tracked, keys[0], NULL, NULL);

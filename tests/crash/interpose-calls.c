@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* With 32 bits, a function that takes an offset is not the one for large files under
@@ -225,6 +226,26 @@ pread (int fd, void *buffer, size_t size, off_t offset)
   return interpose_leave (&frame, result);
 }
 ALSO (pread, pread64);
+
+NEXT (readv);
+
+/* A short one fills a part of the first memory only. */
+ssize_t
+readv (int fd, const struct iovec *parts, int n_parts)
+{
+  InterposeFrame frame;
+  ssize_t result = -1;
+
+  if (interpose_enter (&frame, INTERPOSE_READ, interpose_is_watched (fd, NULL)))
+    {
+      struct iovec first = { parts[0].iov_base, shorten (&frame, parts[0].iov_len) };
+
+      result = first.iov_len == parts[0].iov_len ? FORWARD (readv) (fd, parts, n_parts)
+                                                 : FORWARD (readv) (fd, &first, 1);
+    }
+
+  return interpose_leave (&frame, result);
+}
 
 ssize_t __read_chk (int fd, void *buffer, size_t size, size_t room);
 ssize_t __pread_chk (int fd, void *buffer, size_t size, off_t offset, size_t room);
