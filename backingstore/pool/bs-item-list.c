@@ -5,6 +5,7 @@
 #include "bs-item-list-private.h"
 
 #include "store/operations/bs-bulk-private.h"
+#include "store/operations/bs-key-operation-private.h"
 
 #include "bs-item-private.h"
 
@@ -108,7 +109,7 @@ dup_entry (BsItemList *self, guint position)
   g_mutex_unlock (&self->lock);
 
   if (spare != NULL)
-    bs_backing_store_drop_token (bs_pool_get_store (self->pool), spare);
+    bs_token_drop (bs_pool_get_store (self->pool), spare);
   return entry;
 }
 

@@ -4,6 +4,8 @@
 
 #include "bs-item.h"
 
+#include "store/operations/bs-key-operation-private.h"
+
 #include "bs-item-private.h"
 
 /**
@@ -54,7 +56,7 @@ bs_item_new_for_token (BsPool *pool, BsToken *token)
     bs_item_new (pool, bs_cache_obtain_entry (bs_pool_get_cache (pool), token, &spare));
 
   if (spare != NULL)
-    bs_backing_store_drop_token (bs_pool_get_store (pool), spare);
+    bs_token_drop (bs_pool_get_store (pool), spare);
   bs_cache_settle (bs_pool_get_cache (pool));
 
   return self;
