@@ -219,8 +219,133 @@ test_default_threads (void)
   g_autoptr (BsBackingStore) store = bs_backing_store_new (backing);
   guint n_processors = g_get_num_processors ();
 
-  g_assert_cmpuint (bs_backing_store_get_max_threads (store), ==,
-                    n_processors == 1 ? 1 : MIN (n_processors - 1, 4));
+  g_assert_cmpuint (bs_backing_store_get_max_threads (store), ==, CLAMP (n_processors, 3, 5) - 1);
+}
+
+static gboolean
+note_run (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  *(gboolean *) data = TRUE;
+  return TRUE;
+}
+
+static void
+load_fails_closed (BsItem *item, Answer *answer)
+{
+  g_autoptr (GError) error = answer_dup_error (answer);
+  g_autofree char *key = bs_item_dup_key (item);
+
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_assert_nonnull (strstr (error->message, key));
+}
+
+/* A close lets queued loads fail and cancels running ones, whatever cancellable they were
+ * given, and finishes everything else. */
+static void
+test_close_loads (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *behind_key = NULL;
+  BsItem *items[5];
+  Answer loads[5] = { 0, }, persist = { 0, }, run = { 0, }, close = { 0, };
+  gboolean ran = FALSE;
+  char *key;
+
+  for (guint i = 0; i < 5; i++)
+    items[i] = insert_written (fixture, "content");
+  g_assert_true (bs_pool_trim (fixture->pool, 0, NULL, &error));
+  g_assert_no_error (error);
+  key = bs_item_dup_key (items[0]);
+  behind_key = bs_item_dup_key (items[4]);
+  gate_backing_hold (fixture->gates, BS_OPERATION_READ, NULL, GATE_BEFORE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, behind_key, GATE_BEFORE);
+  /* Two run, two wait for a thread, and one waits for its key. */
+  bs_backing_store_set_max_threads (fixture->store, 3);
+  persist_async (fixture, items[4], NULL, &persist);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, behind_key, GATE_BEFORE, 1);
+  for (guint i = 0; i < 5; i++)
+    bs_item_load_async (items[i], G_PRIORITY_DEFAULT, i % 2 == 1 ? cancellable : NULL, answer_cb,
+                        &loads[i]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_READ, NULL, GATE_BEFORE, 2);
+  bs_backing_store_run_in_thread_async (fixture->store, note_run, &ran, NULL, G_PRIORITY_LOW, NULL,
+                                        answer_cb, &run);
+
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &close);
+  /* While the persist is held. */
+  for (guint i = 0; i < 5; i++)
+    load_fails_closed (items[i], &loads[i]);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, NULL), ==, 2);
+  g_assert_false (answer_is_there (&close));
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&persist);
+  answer_ok (&run);
+  answer_ok (&close);
+  g_assert_true (ran);
+  g_assert_false (g_cancellable_is_cancelled (cancellable));
+  for (guint i = 0; i < 5; i++)
+    g_object_unref (items[i]);
+  g_free (key);
+}
+
+typedef struct
+{
+  BsItem *item;
+  GCancellable *cancellable;
+} BlockingLoad;
+
+static gpointer
+load_here (gpointer data)
+{
+  BlockingLoad *load = data;
+  GError *error = NULL;
+
+  g_assert_null (bs_item_load (load->item, load->cancellable, &error));
+  return error;
+}
+
+/* A blocking load fails when its turn comes, without a call; at once where it can be
+ * cancelled. */
+static void
+test_close_blocking_load (Fixture *fixture, gconstpointer data)
+{
+  for (int can_be_cancelled = 1; can_be_cancelled >= 0; can_be_cancelled--)
+    {
+      g_autoptr (GCancellable) cancellable = can_be_cancelled ? g_cancellable_new () : NULL;
+      g_autoptr (GCancellable) give_up = g_cancellable_new ();
+      g_autoptr (BsItem) item = insert_written (fixture, "content");
+      g_autofree char *key = bs_item_dup_key (item);
+      BlockingLoad load = { item, cancellable };
+      g_autoptr (GError) error = NULL;
+      Answer persist = { 0, }, close = { 0, };
+      GThread *thread;
+
+      bs_pool_trim (fixture->pool, 0, NULL, NULL);
+      gate_backing_reset_log (fixture->gates);
+      gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
+      persist_async (fixture, item, NULL, &persist);
+      gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1);
+      thread = g_thread_new ("load", load_here, &load);
+      spin_until (count_callers (fixture->store, key) == 2);
+      bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, give_up, answer_cb, &close);
+      if (can_be_cancelled)
+        error = g_thread_join (thread);
+      else
+        gate_backing_release_all (fixture->gates);
+      if (!can_be_cancelled)
+        error = g_thread_join (thread);
+      g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, NULL), ==, 0);
+
+      /* A store that is open again loads again. */
+      g_cancellable_cancel (give_up);
+      gate_backing_release_all (fixture->gates);
+      answer_ok (&persist);
+      answer_wait (&close);
+      answer_clear (&close);
+      if (can_be_cancelled)
+        assert_content (item, "content");
+    }
 }
 
 static void
@@ -1153,6 +1278,8 @@ main (int argc, char *argv[])
   test_add ("/store/close/whole", test_close);
   test_add ("/store/close/drains", test_close_drains);
   test_add ("/store/close/cancelled", test_close_cancelled_while_draining);
+  test_add_once ("/store/close/loads", test_close_loads);
+  test_add_once ("/store/close/blocking-load", test_close_blocking_load);
   test_add_once ("/store/close/again-after-cancel", test_close_again_after_cancel);
   test_add ("/store/close/reports", test_close_reports);
   g_test_add_func ("/store/context-not-run", test_context_not_run);

@@ -6,8 +6,6 @@
 
 #include "bs-eviction-private.h"
 
-#include "store/operations/bs-key-operation-private.h"
-
 #include "bs-trim-private.h"
 
 /* How much one round collects under the lock, to be executed after unlocking. */

@@ -6,8 +6,6 @@
 
 #include "bs-item-private.h"
 
-#include "store/operations/bs-key-operation-private.h"
-
 /* New contents of items: bytes, or objects in a pool that has a codec. */
 
 /* -1 where this thread may not call the codec. */

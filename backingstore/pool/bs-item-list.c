@@ -4,9 +4,6 @@
 
 #include "bs-item-list-private.h"
 
-#include "store/operations/bs-bulk-private.h"
-#include "store/operations/bs-key-operation-private.h"
-
 #include "bs-item-private.h"
 
 /* The items of all keys of a path, made when asked for. A place holds a token

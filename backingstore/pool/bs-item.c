@@ -4,8 +4,6 @@
 
 #include "bs-item.h"
 
-#include "store/operations/bs-key-operation-private.h"
-
 #include "bs-item-private.h"
 
 /**

@@ -57,7 +57,8 @@
  * the same store's backing, where it could only wait for itself.
  */
 
-/* The highest default. */
+/* The lowest and the highest default. */
+#define FEWEST_THREADS 2
 #define MOST_THREADS 4
 
 #define DEFAULT_THREAD_NICE 5
@@ -287,7 +288,8 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * operations. Application functions have as many threads of their own.
    *
    * The default leaves a processor to the main loop: one fewer than there are
-   * processors, at least 1 and at most 4.
+   * processors, at most 4; but at least 2, so that one slow call does not delay all
+   * others.
    *
    * Without effect where [property@BackingStore:main-context] is set.
    *
@@ -351,7 +353,7 @@ static void
 bs_backing_store_init (BsBackingStore *self)
 {
   self->n_forks = bs_n_forks;
-  self->max_threads = CLAMP ((int) g_get_num_processors () - 1, 1, MOST_THREADS);
+  self->max_threads = CLAMP ((int) g_get_num_processors () - 1, FEWEST_THREADS, MOST_THREADS);
   self->thread_nice = DEFAULT_THREAD_NICE;
   self->shards = g_aligned_alloc0 (BS_N_SHARDS, sizeof (BsShard), BS_CACHE_LINE);
   for (guint i = 0; i < BS_N_SHARDS; i++)

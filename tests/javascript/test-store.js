@@ -311,7 +311,7 @@ test('properties', async directory => {
     assert(store.backing === backing);
     assert(backing.inner instanceof Bs.MemoryBacking);
     assert(store.main_context === null);
-    assertEqual(store.max_threads, Math.min(Math.max(GLib.get_num_processors() - 1, 1), 4));
+    assertEqual(store.max_threads, Math.min(Math.max(GLib.get_num_processors() - 1, 2), 4));
     assertEqual(store.threadNice, 5);
     let notified = emission(store, 'notify::max-threads');
     store.maxThreads = 2;

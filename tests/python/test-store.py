@@ -457,7 +457,7 @@ class PropertiesTest(StoreTestCase):
         store = Bs.BackingStore.new(backing)
         self.assertIs(store.props.backing, backing)
         self.assertIsNone(store.props.main_context)
-        self.assertEqual(store.props.max_threads, min(max(GLib.get_num_processors() - 1, 1), 4))
+        self.assertEqual(store.props.max_threads, min(max(GLib.get_num_processors() - 1, 2), 4))
         self.assertEqual(store.props.thread_nice, 5)
         self.assertIsInstance(store.props.task_tracker, Bs.TaskTracker)
 

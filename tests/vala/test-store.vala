@@ -451,7 +451,7 @@ async void verify () throws GLib.Error {
 
 async void properties () throws GLib.Error {
     var store = new Bs.BackingStore (new Bs.MemoryBacking ());
-    assert (store.max_threads == GLib.get_num_processors ().clamp (2, 5) - 1);
+    assert (store.max_threads == GLib.get_num_processors ().clamp (3, 5) - 1);
     assert (store.thread_nice == 5);
     assert (store.main_context == null);
     store.max_threads = 2;

@@ -59,6 +59,7 @@ struct _BsBackingStore
   GHashTable *paths;            /* set of BsPath, under paths_mutex */
 
   GMutex operations_mutex;      /* the lock of the operations that are in no queue */
+  GQueue loads;                 /* of BsLoad, borrowed, under operations_mutex */
 };
 
 struct _BsTrackedPath
