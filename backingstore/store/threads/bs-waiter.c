@@ -29,6 +29,7 @@ typedef struct
 
   /* under answers_mutex */
   BsPriorityQueue waiters; /* of BsWaiter, each owned */
+  int priority;            /* the source's, which may be read only with its context locked */
 } AnswerSource;
 
 static GMutex answers_mutex;
@@ -77,15 +78,24 @@ give_answer (BsWaiter *waiter)
 }
 
 static guint
-count_waiters (AnswerSource *self)
+count_waiters (AnswerSource *self, int *priority)
 {
   guint n_waiters;
 
   g_mutex_lock (&answers_mutex);
   n_waiters = self->waiters.heap->len;
+  *priority = self->priority;
   g_mutex_unlock (&answers_mutex);
 
   return n_waiters;
+}
+
+/* Under answers_mutex, except before the source is attached. */
+static void
+set_priority (AnswerSource *self, int priority)
+{
+  self->priority = priority;
+  g_source_set_priority (&self->source, priority);
 }
 
 /* Returns the best waiter, if it is as good as `priority`. With its last waiter a source
@@ -106,7 +116,7 @@ take_waiter (AnswerSource *self, int priority)
       if (next == NULL)
         g_hash_table_remove (answers, self->context);
       else if (next->priority != first->priority)
-        g_source_set_priority (&self->source, next->priority);
+        set_priority (self, next->priority);
     }
   g_mutex_unlock (&answers_mutex);
 
@@ -117,8 +127,8 @@ static gboolean
 answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
   AnswerSource *self = (AnswerSource *) source;
-  int priority = g_source_get_priority (source);
-  guint n_left = MIN (count_waiters (self), MOST_AT_ONCE);
+  int priority;
+  guint n_left = MIN (count_waiters (self, &priority), MOST_AT_ONCE);
 
   /* A callback may run a loop, which gives the rest from inside it. */
   for (; n_left > 0; n_left--)
@@ -130,7 +140,7 @@ answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
       give_answer (waiter);
     }
 
-  return count_waiters (self) > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+  return count_waiters (self, &priority) > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
 static void
@@ -152,7 +162,7 @@ answer_source_new (GMainContext *context, int priority)
 
   self->context = context;
   bs_priority_queue_init (&self->waiters);
-  g_source_set_priority (source, priority);
+  set_priority (self, priority);
   g_source_set_static_name (source, "backingstore answers");
   g_source_set_can_recurse (source, TRUE);
   g_source_set_ready_time (source, 0);
@@ -186,7 +196,7 @@ hand_over (BsWaiter *waiter)
     }
   best = bs_priority_queue_peek (&self->waiters);
   if (best != NULL && priority < best->priority)
-    g_source_set_priority (&self->source, priority);
+    set_priority (self, priority);
   bs_priority_queue_push (&self->waiters, &waiter->to_give, priority);
   g_mutex_unlock (&answers_mutex);
 }
