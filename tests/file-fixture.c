@@ -3,6 +3,8 @@
 
 #include "file-fixture.h"
 
+#include "backings/bs-file-slot-space-private.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -532,6 +534,13 @@ delete_blob (Fixture *fixture, const char *key)
 
   bs_backing_delete_persisted (fixture->backing, fixture->path, key, NULL, &error);
   g_assert_no_error (error);
+}
+
+void
+use_large_blobs (Fixture *fixture)
+{
+  g_bytes_unref (fixture->bytes);
+  fixture->bytes = make_test_bytes (BS_FILE_MAX_SLOT + 1, 3);
 }
 
 char *

@@ -46,6 +46,9 @@ guint64    count_foreign    (BsBacking *backing);
 GError    *persist_error    (Fixture *fixture, const char *key);
 void       delete_blob      (Fixture *fixture, const char *key);
 guint64    count_rewritten  (Fixture *fixture);
+/* From now on blobs that have a file each in scratch, as small ones have not before they
+ * are persisted. */
+void       use_large_blobs  (Fixture *fixture);
 /* A second blob in scratch; returns its key. */
 char      *write_other      (Fixture *fixture);
 

@@ -42,6 +42,7 @@ static const Kind kinds[] = {
   { "vfat", "vfat", 8, NULL, { "mkfs.vfat", NULL } },
   { "exfat", "exfat", 8, NULL, { "mkfs.exfat", NULL }, "mount.exfat-fuse" },
   { "bindfs", "fuse", 0, NULL, { NULL }, "bindfs" },
+  { "overlay", "overlay", 4, NULL, { NULL } },
 };
 
 struct _Mount
@@ -263,9 +264,55 @@ mount_folder (Mount *self)
   return start_server (self);
 }
 
+/* Its layers are in memory, where every kernel lets them be. */
+static gboolean
+mount_layers (Mount *self)
+{
+  g_autofree char *lower = mount_get_lower (self);
+  g_autofree char *upper = g_build_filename (self->image, "upper", NULL);
+  g_autofree char *work = g_build_filename (self->image, "work", NULL);
+  g_autofree char *options =
+    g_strdup_printf ("lowerdir=%s,upperdir=%s,workdir=%s", lower, upper, work);
+
+  if (mount ("overlay", self->path, "overlay", 0, options) != 0)
+    return skip (self, "%s", g_strerror (errno));
+
+  return TRUE;
+}
+
+static gboolean
+mount_overlay (Mount *self, guint megabytes)
+{
+  const char *const layers[] = { "lower", "upper", "work" };
+  g_autofree char *options = g_strdup_printf ("size=%um", megabytes);
+
+  self->image = g_strconcat (self->path, ".img", NULL);
+  g_assert_no_errno (g_mkdir (self->image, 0755));
+  if (mount ("tmpfs", self->image, "tmpfs", 0, options) != 0)
+    return skip (self, "%s", g_strerror (errno));
+
+  for (guint i = 0; i < G_N_ELEMENTS (layers); i++)
+    {
+      g_autofree char *layer = g_build_filename (self->image, layers[i], NULL);
+
+      g_assert_no_errno (g_mkdir (layer, 0755));
+    }
+
+  return mount_layers (self);
+}
+
+static gboolean
+is_overlay (Mount *self)
+{
+  return self->kind != NULL && g_str_equal (self->kind->type, "overlay");
+}
+
 static gboolean
 mount_any (Mount *self)
 {
+  if (is_overlay (self))
+    return mount_layers (self);
+
   return g_str_equal (self->kind->type, "fuse") ? start_server (self) : mount_image (self);
 }
 
@@ -312,6 +359,10 @@ mount_new (const char *directory, const char *type, guint megabytes)
     {
       mounted = mount_folder (self);
     }
+  else if (is_overlay (self))
+    {
+      mounted = mount_overlay (self, megabytes);
+    }
   else if (self->kind->command[0] == NULL)
     {
       mounted = mount_memory (self, megabytes);
@@ -332,6 +383,12 @@ const char *
 mount_get_path (Mount *self)
 {
   return self->path;
+}
+
+char *
+mount_get_lower (Mount *self)
+{
+  return g_build_filename (self->image, "lower", NULL);
 }
 
 static void
@@ -399,6 +456,8 @@ mount_free (Mount *self)
 {
   unmount (self);
   g_assert_cmpint (g_rmdir (self->path), ==, 0);
+  if (is_overlay (self))
+    g_assert_no_errno (umount2 (self->image, MNT_DETACH));
   if (self->image != NULL)
     remove_image (self->image);
   release (self);

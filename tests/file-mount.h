@@ -13,12 +13,14 @@ typedef struct _Mount Mount;
 void        mount_init       (void);
 
 /* Makes and mounts one below the directory. `type` is "ext4", "ext4-narrow" (whose
- * inodes have no room for attributes), "xfs", "btrfs", "vfat", "exfat", "tmpfs" or
- * "bindfs", a folder by way of a program;
+ * inodes have no room for attributes), "xfs", "btrfs", "vfat", "exfat", "tmpfs",
+ * "overlay", whose layers are in memory, or "bindfs", a folder by way of a program;
  * `megabytes` 0 is the least it takes. Returns NULL, with the test skipped for a
  * reason, where that can't be done. */
 Mount      *mount_new        (const char *directory, const char *type, guint megabytes);
 const char *mount_get_path   (Mount *self);
+/* The lower layer of an overlay, to be changed only before it is mounted again. */
+char       *mount_get_lower  (Mount *self);
 /* As if the stick was pulled out and put in again; nothing may be using it. What
  * is only in memory stays as it is. */
 void        mount_again      (Mount *self);

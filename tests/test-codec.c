@@ -60,6 +60,7 @@ typedef enum
   WORK,
   FAIL,
   FAIL_SILENTLY,
+  WAIT, /* until it is cancelled */
 } Mode;
 
 typedef enum
@@ -162,7 +163,15 @@ test_codec_decode (BsCodec *codec, GBytes *bytes, GCancellable *cancellable, GEr
 {
   g_autofree char *text = g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
 
-  return enter (TEST_CODEC (codec), DECODE, text, error) ? make_text (text) : NULL;
+  if (!enter (TEST_CODEC (codec), DECODE, text, error))
+    {
+      if (g_atomic_int_get (&TEST_CODEC (codec)->modes[DECODE]) == WAIT)
+        while (!g_cancellable_set_error_if_cancelled (cancellable, error))
+          g_thread_yield ();
+      return NULL;
+    }
+
+  return make_text (text);
 }
 
 static guint64
@@ -1299,7 +1308,17 @@ test_other_kind_fails (void)
   tear_down (&fixture, codec);
 }
 
-/* A content is written and then read, as one operation. */
+static gpointer
+load_and_keep_error (gpointer item)
+{
+  GError *error = NULL;
+
+  g_assert_null (bs_item_load_object (item, NULL, &error));
+  return error;
+}
+
+/* A content is written and then read, as one operation: a close finishes the write, and
+ * not the load. */
 static void
 test_other_kind_while_closing (gconstpointer data)
 {
@@ -1307,7 +1326,7 @@ test_other_kind_while_closing (gconstpointer data)
   GAsyncResult *loaded = NULL, *closed = NULL;
   g_autoptr (GBytes) content = make_bytes (5, 'b');
   g_autoptr (GError) error = NULL;
-  g_autoptr (GObject) object = NULL;
+  g_autoptr (GError) load_error = NULL;
   GThread *thread = NULL;
   TestCodec *codec;
   Fixture fixture;
@@ -1319,23 +1338,22 @@ test_other_kind_while_closing (gconstpointer data)
   if (in_loop)
     bs_item_load_object_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &loaded);
   else
-    thread = g_thread_new ("load", (GThreadFunc) load, item);
+    thread = g_thread_new ("load", load_and_keep_error, item);
   wait_until (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_WRITE) == 1);
   bs_backing_store_close_async (fixture.store, G_PRIORITY_DEFAULT, NULL, store_result, &closed);
   bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
 
   if (in_loop)
-    object = bs_item_load_object_finish (item, wait_result (&loaded), &error);
+    g_assert_null (bs_item_load_object_finish (item, wait_result (&loaded), &load_error));
   else
-    object = g_thread_join (thread);
-  g_assert_no_error (error);
-  assert_text (object, "bbbbb");
+    load_error = g_thread_join (thread);
+  g_assert_error (load_error, BS_ERROR, BS_ERROR_CLOSED);
+  g_assert_cmpuint (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_READ), ==, 0);
   g_assert_true (bs_backing_store_close_finish (fixture.store, wait_result (&closed), &error));
   g_assert_no_error (error);
 
   g_clear_object (&loaded);
   g_clear_object (&closed);
-  g_clear_object (&object);
   assert_goes (item);
   tear_down (&fixture, codec);
 }
@@ -1595,6 +1613,45 @@ test_cancelled (void)
   assert_loads (item, "hello");
 
   assert_goes (item);
+  tear_down (&fixture, codec);
+}
+
+/* A codec is told by its cancellable that the store closes, or that its caller has left. */
+static void
+test_close_while_decoding (void)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  GAsyncResult *loads[3] = { NULL, NULL, NULL }, *closed = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *items[3];
+
+  codec = set_up (&fixture, 1000);
+  for (guint i = 0; i < 3; i++)
+    items[i] = insert_evicted (&fixture, "hello");
+  g_atomic_int_set (&codec->modes[DECODE], WAIT);
+  for (guint i = 0; i < 3; i++)
+    bs_item_load_object_async (items[i], G_PRIORITY_DEFAULT, i == 0 ? cancellable : NULL,
+                               store_result, &loads[i]);
+  wait_until (calls (codec, DECODE) == 3);
+  g_cancellable_cancel (cancellable);
+  wait_result (&loads[0]);
+  bs_backing_store_close_async (fixture.store, G_PRIORITY_DEFAULT, NULL, store_result, &closed);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (bs_item_load_object_finish (items[i], wait_result (&loads[i]), &error));
+      if (i == 0)
+        g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      else
+        g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+      g_object_unref (loads[i]);
+    }
+  g_assert_true (bs_backing_store_close_finish (fixture.store, wait_result (&closed), NULL));
+  g_object_unref (closed);
+  for (guint i = 0; i < 3; i++)
+    assert_goes (items[i]);
   tear_down (&fixture, codec);
 }
 
@@ -2084,6 +2141,7 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/wait-for-next-when-gone", test_wait_for_next_when_gone);
   g_test_add_func ("/codec/no-codec", test_no_codec);
   g_test_add_func ("/codec/cancelled", test_cancelled);
+  g_test_add_func ("/codec/close-while-decoding", test_close_while_decoding);
   g_test_add_func ("/codec/persisted", test_persisted);
   g_test_add_func ("/codec/max-items", test_max_items);
   g_test_add_func ("/codec/toggles", test_toggles);

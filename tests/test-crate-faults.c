@@ -150,6 +150,7 @@ test_failed_read (Fixture *fixture, gconstpointer data)
   g_autofree char *scratch = NULL;
   Session session;
 
+  use_large_blobs (fixture);
   session_begin (&session, fixture, NULL);
   item = bs_pool_insert (session.pool, fixture->bytes);
   key = bs_item_dup_key (item);

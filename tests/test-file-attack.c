@@ -561,7 +561,8 @@ check_cut (Fixture *fixture, gsize size, gsize new_size)
   g_autofree char *key = bs_key_generate ();
   g_autofree char *scratch = get_blob_name (fixture->primary_name, key);
 
-  g_assert_true (bs_backing_write (fixture->backing, key, whole, NULL, NULL));
+  g_assert_true (
+    bs_backing_persist_bytes (fixture->backing, fixture->path, key, whole, NULL, NULL));
 
   cut.path = scratch;
   cut.size = size;
@@ -598,7 +599,8 @@ test_cut_after_load (Fixture *fixture, gconstpointer data)
       g_autofree char *key = bs_key_generate ();
       g_autofree char *scratch = get_blob_name (fixture->primary_name, key);
 
-      g_assert_true (bs_backing_write (fixture->backing, key, whole, NULL, NULL));
+      g_assert_true (
+        bs_backing_persist_bytes (fixture->backing, fixture->path, key, whole, NULL, NULL));
       bytes = bs_backing_read (fixture->backing, key, NULL, NULL);
       g_assert_nonnull (bytes);
       g_assert_cmpint (truncate (scratch, 0), ==, 0);
@@ -883,6 +885,7 @@ test_modes_in_old_folder (Fixture *fixture, gconstpointer data)
   g_autofree char *blob = get_blob_name (fixture->primary_name, key);
   mode_t old;
 
+  use_large_blobs (fixture);
   if (marked)
     {
       write_blob (fixture, key);
@@ -913,6 +916,7 @@ test_mode_of_a_copy (Fixture *fixture, gconstpointer data)
       path_name = g_build_filename (mount_get_path (mount), "persisted", NULL);
       move_path (fixture, path_name);
       blob = get_blob_name (path_name, fixture->key);
+      use_large_blobs (fixture);
       write_blob (fixture, fixture->key);
       g_assert_cmpint (g_chmod (scratch, 0666), ==, 0);
       persist_blob (fixture, fixture->key);
@@ -1136,6 +1140,7 @@ test_unwritable (Fixture *fixture, gconstpointer data)
   if (!become_nobody (fixture))
     return;
 
+  use_large_blobs (fixture);
   write_blob (fixture, fixture->key);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
   g_assert_cmpint (g_mkdir (persisted_shard, 0500), ==, 0);

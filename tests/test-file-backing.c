@@ -36,6 +36,7 @@ test_layout (Fixture *fixture, gconstpointer data)
   gsize size;
 
   g_assert_false (exists (fixture->primary_name));
+  use_large_blobs (fixture);
   write_blob (fixture, key);
   g_assert_true (g_file_get_contents (blob, &content, &size, NULL));
   g_assert_cmpmem (content, size, g_bytes_get_data (fixture->bytes, NULL),

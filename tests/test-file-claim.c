@@ -14,6 +14,8 @@
 #include "file-fixture.h"
 #include "file-mount.h"
 
+/* For the crashing program: where its scratch is made. */
+#define PARENT_VARIABLE "TEST_FILE_CLAIM_PARENT"
 #define CRASHING_PROGRAM "/file-claim/temporary-after-crash/subprocess"
 
 /* A directory as the crate file_backed leaves it: no marker. */
@@ -650,6 +652,17 @@ test_planted_marker_and_lock (Fixture *fixture, gconstpointer data)
 }
 
 static void
+use_temporary_in (Fixture *fixture, const char *parent)
+{
+  g_autoptr (GFile) file = g_file_new_for_path (parent);
+  g_autoptr (GError) error = NULL;
+
+  fixture->backing = BS_BACKING (bs_file_backing_new_temporary_in (file, &error));
+  g_assert_no_error (error);
+  write_blob (fixture, fixture->key);
+}
+
+static void
 use_temporary (Fixture *fixture)
 {
   g_autoptr (GError) error = NULL;
@@ -666,10 +679,22 @@ test_temporary_crashes (void)
 {
   Fixture fixture = { .key = bs_key_generate (), .bytes = make_test_bytes (5000, 1) };
 
-  use_temporary (&fixture);
+  use_large_blobs (&fixture);
+  if (g_getenv (PARENT_VARIABLE) != NULL)
+    use_temporary_in (&fixture, g_getenv (PARENT_VARIABLE));
+  else
+    use_temporary (&fixture);
   puts ("written");
   fflush (stdout);
   kill (getpid (), SIGKILL);
+}
+
+static void
+use_temporary_and_crash (void)
+{
+  g_test_trap_subprocess (CRASHING_PROGRAM, 0, G_TEST_SUBPROCESS_DEFAULT);
+  g_test_trap_assert_failed ();
+  g_test_trap_assert_stdout ("*written*");
 }
 
 static void
@@ -681,11 +706,10 @@ test_temporary_after_crash (Fixture *fixture, gconstpointer data)
   BsBacking *unused = fixture->backing;
   g_autofree char *other = bs_key_generate ();
 
+  use_large_blobs (fixture);
   use_temporary (fixture);
   alive = g_steal_pointer (&fixture->backing);
-  g_test_trap_subprocess (CRASHING_PROGRAM, 0, G_TEST_SUBPROCESS_DEFAULT);
-  g_test_trap_assert_failed ();
-  g_test_trap_assert_stdout ("*written*");
+  use_temporary_and_crash ();
   g_assert_cmpuint (count_files (parent), ==, 6);
   plant_in (mine, "notes.txt", "mine");
 
@@ -728,6 +752,58 @@ has_other_threads (GHashTable *known)
   return FALSE;
 }
 
+/* Parents are made, and stay; a directory that a crashed process left goes. */
+static void
+test_temporary_in (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *above = g_build_filename (fixture->directory, "above", NULL);
+  g_autofree char *parent = g_build_filename (above, "parent", NULL);
+  g_autofree char *name = NULL;
+  BsBacking *unused = fixture->backing;
+
+  use_large_blobs (fixture);
+  g_setenv (PARENT_VARIABLE, parent, TRUE);
+  use_temporary_and_crash ();
+  g_unsetenv (PARENT_VARIABLE);
+  g_assert_cmpuint (count_files (parent), ==, 3);
+  g_assert_cmphex (get_mode (above), ==, 0700);
+
+  use_temporary_in (fixture, parent);
+  name = g_file_get_path (bs_file_backing_get_directory (BS_FILE_BACKING (fixture->backing)));
+  g_assert_true (g_str_has_prefix (name, parent));
+  g_assert_cmphex (get_mode (name), ==, 0700);
+  while (count_files (parent) != 3)
+    g_thread_yield ();
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+  persist_blob (fixture, fixture->key);
+  assert_transfers (fixture->backing, 1, 0, 0);
+
+  g_clear_object (&fixture->backing);
+  g_assert_false (exists (name));
+  g_assert_cmpuint (count_files (parent), ==, 0);
+  g_assert_true (exists (parent));
+  fixture->backing = unused;
+}
+
+static void
+test_temporary_in_nowhere (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *name = g_build_filename (fixture->directory, "file", NULL);
+  g_autoptr (GFile) file = g_file_new_for_path (name);
+  g_autoptr (GFile) remote = g_file_new_for_uri ("s3://bucket/scratch");
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (bs_file_backing_new_temporary_in (remote, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
+  g_assert_nonnull (strstr (error->message, "s3://bucket/scratch"));
+  g_clear_error (&error);
+
+  plant (name, "a file");
+  g_assert_null (bs_file_backing_new_temporary_in (file, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY);
+  g_assert_nonnull (strstr (error->message, name));
+}
+
 static void
 drop_without_descriptors (Fixture *fixture, guint n_left)
 {
@@ -744,11 +820,11 @@ test_temporary_few_descriptors (Fixture *fixture, gconstpointer data)
   g_autoptr (GHashTable) threads = NULL;
   BsBacking *unused = fixture->backing;
 
+  use_large_blobs (fixture);
   /* A sanitizer adds one of its own to the first thread that is made. */
   use_temporary (fixture);
   g_clear_object (&fixture->backing);
   threads = list_threads ();
-
   for (guint n_left = 0; n_left < 3; n_left++)
     {
       g_autofree char *name = NULL;
@@ -797,6 +873,8 @@ main (int argc, char *argv[])
     { "planted-marker-and-lock", test_planted_marker_and_lock },
     { "temporary-after-crash", test_temporary_after_crash },
     { "temporary-few-descriptors", test_temporary_few_descriptors },
+    { "temporary-in", test_temporary_in },
+    { "temporary-in-nowhere", test_temporary_in_nowhere },
   };
 
   g_autofree char *cache = NULL;

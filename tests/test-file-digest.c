@@ -150,10 +150,11 @@ test_attribute (Fixture *fixture, gconstpointer data)
       g_bytes_unref (fixture->bytes);
       fixture->bytes = make_test_bytes (sizes[i], i);
       write_blob (fixture, key);
-      assert_attribute (scratch, fixture->bytes);
       assert_reads (fixture->backing, key, fixture->bytes);
 
       persist_blob (fixture, key);
+      assert_attribute (scratch, fixture->bytes);
+      assert_reads (fixture->backing, key, fixture->bytes);
       assert_verifies (fixture, key);
 
       bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
@@ -268,7 +269,7 @@ test_empty (Fixture *fixture, gconstpointer data)
   if (skip_without_attributes (fixture->primary_name))
     return;
 
-  bs_backing_write (fixture->backing, key, empty, NULL, &error);
+  bs_backing_persist_bytes (fixture->backing, fixture->path, key, empty, NULL, &error);
   g_assert_no_error (error);
   size = getxattr (scratch, NAME, value, sizeof value);
   g_assert_cmpint (size, ==, 32);

@@ -272,6 +272,7 @@ test_folder_of_two (Fixture *fixture, gconstpointer data)
   Persist first = { fixture, (char *) keys[0] };
   GThread *thread;
 
+  use_large_blobs (fixture);
   write_blob (fixture, keys[0]);
   write_blob (fixture, keys[1]);
 
@@ -296,8 +297,11 @@ test_without_attributes (Fixture *fixture, gconstpointer data)
   g_autofree char *key = NULL;
   g_autofree char *hex = NULL;
   g_autofree char *other = NULL;
+  g_autofree char *sealed = NULL;
   g_autoptr (GError) error = NULL;
 
+  use_large_blobs (fixture);
+  sealed = write_other (fixture);
   refuse_attributes (TRUE);
   key = write_other (fixture);
   other = write_other (fixture);
@@ -309,9 +313,9 @@ test_without_attributes (Fixture *fixture, gconstpointer data)
 
   /* This one has one, and need not wait. */
   g_free (hex);
-  hex = get_hex (fixture->key);
+  hex = get_hex (sealed);
   forget_calls ();
-  persist_blob (fixture, fixture->key);
+  persist_blob (fixture, sealed);
   assert_calls (g_strdup_printf ("fsync persisted, linkat %s", hex));
 
   /* A blob whose own sync has failed is not linked. */

@@ -18,8 +18,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define NOBODY 65534
-
 static guint n_lists; /* atomic: how often a folder was listed */
 
 /* Stands before the C library's. */

@@ -127,8 +127,12 @@ static void
 write_many (Fixture *fixture)
 {
   for (guint i = 0; i < 2000; i++)
-    g_free (write_other (fixture));
-  write_blob (fixture, fixture->key);
+    {
+      g_autofree char *key = write_other (fixture);
+
+      persist_blob (fixture, key);
+    }
+  write_and_persist (fixture);
 }
 
 /* Blobs that a killed process left go while its successor works, whose own blobs
@@ -137,7 +141,7 @@ static void
 test_leftovers (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GBytes) content = g_bytes_new_static ("new", 3);
+  g_autoptr (GBytes) content = make_test_bytes (1024 * 1024, 7);
   g_autoptr (GError) error = NULL;
 
   run_and_crash (write_many, fixture);
@@ -146,8 +150,8 @@ test_leftovers (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 300; i++)
     g_ptr_array_add (keys, write_other (fixture));
 
-  /* With the marker and the lock. */
-  while (count_files (fixture->primary_name) != 303)
+  /* The marker, the lock, and the one blob that is not small. */
+  while (count_files (fixture->primary_name) != 3)
     g_thread_yield ();
   assert_reads (fixture->backing, fixture->key, content);
   for (guint i = 0; i < keys->len; i++)
@@ -287,17 +291,20 @@ test_directory (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* A cleaner removes the cache with all in it. What was there is gone, and no more. */
+/* A cleaner removes the cache with all in it. Files are gone, and no more. */
 static void
 test_removed_scratch (Fixture *fixture, gconstpointer data)
 {
-  g_autofree char *gone = NULL;
+  g_autofree char *gone = bs_key_generate ();
+  g_autofree char *kept = NULL;
+  g_autoptr (GBytes) large = make_test_bytes (1024 * 1024, 7);
   g_autoptr (BsBacking) other = create (fixture->primary);
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GError) error = NULL;
 
   write_and_persist (fixture);
-  gone = write_other (fixture);
+  kept = write_other (fixture);
+  g_assert_true (bs_backing_write (fixture->backing, gone, large, NULL, NULL));
   for (guint i = 0; i < 3; i++)
     {
       g_autofree char *key = NULL;
@@ -315,6 +322,7 @@ test_removed_scratch (Fixture *fixture, gconstpointer data)
     }
   bytes = bs_backing_read (fixture->backing, gone, NULL, &error);
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  assert_reads (fixture->backing, kept, fixture->bytes);
 
   g_clear_object (&fixture->backing);
   g_assert_cmpuint (count_files (fixture->primary_name), ==, 2);

@@ -323,6 +323,7 @@ test_two_places (Fixture *fixture, gconstpointer data)
   blob = get_blob_name (fixture->path_name, fixture->key);
   scratch = get_blob_name (fixture->primary_name, fixture->key);
 
+  use_large_blobs (fixture);
   write_blob (fixture, fixture->key);
   persist_blob (fixture, fixture->key);
   assert_way (fixture->backing, FALSE, reflinks, 1);
@@ -458,6 +459,7 @@ test_immutable (Fixture *fixture, gconstpointer data)
   place_primary (fixture, mount);
   place_path (fixture, mount);
   scratch = get_blob_name (fixture->primary_name, fixture->key);
+  use_large_blobs (fixture);
   write_blob (fixture, fixture->key);
   g_assert_true (set_immutable (scratch, TRUE));
   persist_blob (fixture, fixture->key);
@@ -530,6 +532,7 @@ test_link_limit (Fixture *fixture, gconstpointer data)
   blob = get_blob_name (fixture->path_name, fixture->key);
 
   /* ext4 takes 65,000 of them, btrfs 65,535, this one among them. */
+  use_large_blobs (fixture);
   write_blob (fixture, fixture->key);
   g_assert_cmpuint (make_links (mount, scratch), <, 65536);
   for (guint i = 0; i < 2; i++)

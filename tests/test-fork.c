@@ -8,6 +8,8 @@
 
 #include <backingstore/backingstore.h>
 
+#include "store/bs-backing-store-private.h"
+
 typedef struct
 {
   Fixture files;
@@ -163,25 +165,48 @@ drop_all (Fixture *fixture)
   g_object_unref (fixture->backing);
 }
 
-static gboolean
-fire (gpointer data)
-{
-  *(gboolean *) data = TRUE;
-
-  return G_SOURCE_REMOVE;
-}
-
 /* Notifications that the parent has queued are not told in the child. */
 static void
 say_nothing (Fixture *fixture)
 {
-  gboolean fired = FALSE;
+  g_autoptr (GSource) queued =
+    g_main_context_find_source_by_user_data (NULL, bs_backing_store_get_notifier (current->store));
 
-  /* Later than a notification would come. */
-  g_timeout_add_full (G_PRIORITY_LOW, 50, fire, &fired, NULL);
-  while (!fired)
+  g_assert_nonnull (queued);
+  g_source_ref (queued);
+  while (!g_source_is_destroyed (queued))
     g_main_context_iteration (NULL, TRUE);
   g_assert_cmpuint (current->n_notified, ==, 0);
+}
+
+static void
+written_cb (GObject *object, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_item_write_finish (BS_ITEM (object), result, &error));
+  g_assert_no_error (error);
+  *(gboolean *) data = TRUE;
+}
+
+/* A store of the child's has threads of its own. */
+static void
+use_own_store (Fixture *fixture)
+{
+  BsBacking *backing = BS_BACKING (bs_memory_backing_new ());
+  BsBackingStore *store = bs_backing_store_new (backing);
+  BsPool *pool = bs_pool_new (store, G_MAXINT64);
+  BsItem *item = bs_pool_insert (pool, fixture->bytes);
+  gboolean written = FALSE;
+
+  bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, written_cb, &written);
+  while (!written)
+    g_main_context_iteration (NULL, TRUE);
+  g_object_unref (item);
+  g_object_unref (pool);
+  g_assert_true (bs_backing_store_close (store, NULL, NULL));
+  g_object_unref (store);
+  g_object_unref (backing);
 }
 
 static void
@@ -189,6 +214,16 @@ test_child (Case *self, gconstpointer data)
 {
   self->n_notified = 0;
   run_apart ((void (*) (Fixture *)) data, &self->files);
+}
+
+static void
+test_own_store (Case *self, gconstpointer data)
+{
+#ifdef __SANITIZE_THREAD__
+  g_test_skip ("ThreadSanitizer allows a child no threads");
+#else
+  test_child (self, data);
+#endif
 }
 
 int
@@ -199,6 +234,7 @@ main (int argc, char *argv[])
   g_test_add ("/fork/asynchronous", Case, call_async, begin, test_child, end);
   g_test_add ("/fork/drop-all", Case, drop_all, begin, test_child, end);
   g_test_add ("/fork/notifications", Case, say_nothing, begin, test_child, end);
+  g_test_add ("/fork/own-store", Case, use_own_store, begin, test_own_store, end);
 
   return g_test_run ();
 }

@@ -177,6 +177,30 @@ test_then_single (Fixture *fixture, gconstpointer data)
   free_keys (keys);
 }
 
+/* Starts a bulk and holds it at its first key. Returns which key. */
+static const char *
+start_bulk (Fixture *fixture,
+            char *keys[N_KEYS],
+            BsKeySet *set,
+            GCancellable *cancellable,
+            Answer *answer)
+{
+  const char *key = NULL;
+
+  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL, GATE_BEFORE);
+  /* One call a key, whatever the backing has. */
+  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_BEFORE, 0,
+                     G_IO_ERROR_FAILED);
+  gate_backing_reset_log (fixture->gates);
+  bulk_async (fixture, set, cancellable, answer);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL, GATE_BEFORE, 1);
+  for (guint i = 0; i < N_KEYS; i++)
+    if (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, keys[i]) == 1)
+      key = keys[i];
+
+  return key;
+}
+
 /* A bulk is left while another waits for one of its keys: that one never notices. */
 static void
 test_cancelled_with_a_joiner (Fixture *fixture, gconstpointer data)
@@ -185,18 +209,10 @@ test_cancelled_with_a_joiner (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   char *keys[N_KEYS];
   Answer bulk = { 0, }, same = { 0, }, sync = { 0, };
-  const char *key = NULL;
+  const char *key;
 
   put_keys (fixture, keys, set);
-  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL, GATE_BEFORE);
-  gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, GATE_BEFORE, 0,
-                     G_IO_ERROR_FAILED);
-  bulk_async (fixture, set, cancellable, &bulk);
-  /* Its first key. */
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, NULL, GATE_BEFORE, 1);
-  for (guint i = 0; i < N_KEYS; i++)
-    if (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, keys[i]) == 1)
-      key = keys[i];
+  key = start_bulk (fixture, keys, set, cancellable, &bulk);
   delete_async (fixture, key, NULL, &same);
   sync_async (fixture, NULL, &sync);
   g_cancellable_cancel (cancellable);
@@ -208,6 +224,40 @@ test_cancelled_with_a_joiner (Fixture *fixture, gconstpointer data)
   answer_ok (&sync);
   g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, key));
   settle (fixture);
+  free_keys (keys);
+}
+
+/* A sync waits for a part that another has joined, also when the bulk is left. */
+static void
+test_sync_awaits_joined (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (BsItem) later = insert (fixture, "later");
+  g_autoptr (BsKeySet) set = bs_key_set_new ();
+  char *keys[N_KEYS];
+  Answer bulk = { 0, }, same = { 0, }, sync = { 0, }, after = { 0, };
+  const char *key;
+
+  bs_backing_store_set_max_threads (fixture->store, 2);
+  put_keys (fixture, keys, set);
+  key = start_bulk (fixture, keys, set, cancellable, &bulk);
+  delete_async (fixture, key, NULL, &same);
+  sync_async (fixture, NULL, &sync);
+  g_cancellable_cancel (cancellable);
+  /* The call is made again. */
+  spin_until (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key) == 2);
+
+  /* The other thread does this, and would have done the sync before. */
+  bs_item_write_async (later, G_PRIORITY_DEFAULT, NULL, answer_cb, &after);
+  answer_ok (&after);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL), ==, 0);
+  g_assert_cmpint (same.n_calls, ==, 0);
+
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&same);
+  answer_ok (&sync);
+  g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, key));
+  answer_cancelled (&bulk);
   free_keys (keys);
 }
 
@@ -511,6 +561,7 @@ main (int argc, char *argv[])
   test_add_bulk ("/interleavings/bulk/then-single", test_then_single);
   test_add_bulk ("/interleavings/bulk/cancelled", test_cancelled);
   test_add_bulk ("/interleavings/bulk/cancelled-with-joiner", test_cancelled_with_a_joiner);
+  test_add_bulk ("/interleavings/bulk/sync-awaits-joined", test_sync_awaits_joined);
   test_add_bulk ("/interleavings/bulk/cancelled-with-busy-key", test_cancelled_with_busy_key);
   test_add_bulk ("/interleavings/bulk/fails-midway", test_fails_midway);
   test_add_bulk ("/interleavings/bulk/register-all-fails", test_register_all_fails);

@@ -2,6 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
+#include "store/operations/bs-key-operation-private.h"
+
 #include <dlfcn.h>
 
 /* Interleavings of the application's functions with what the store does. */
@@ -367,7 +369,7 @@ test_inside_encoder (Fixture *fixture, gconstpointer data)
                           NULL,
                         },
                         0 };
-      BsToken *token = bs_backing_store_new_token (fixture->store);
+      BsToken *token = bs_token_new (fixture->store);
       BsContent *content = bs_content_new (encode_and_block, &inside, nothing_to_free);
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autoptr (GError) error = NULL;
@@ -390,7 +392,7 @@ test_inside_encoder (Fixture *fixture, gconstpointer data)
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
       g_assert_cmpuint (inside.n, ==, 1);
       g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE, NULL), ==, 0);
-      bs_backing_store_drop_token (fixture->store, token);
+      bs_token_drop (fixture->store, token);
       settle (fixture);
     }
 }

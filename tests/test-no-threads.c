@@ -15,6 +15,7 @@
 /* How many of a hundred threads can't be made, those of a test excepted. */
 static int refused_percent; /* atomic */
 static int n_refused;       /* atomic */
+static int n_made;          /* atomic */
 static __thread gboolean makes_own;
 
 /* Stands before the C library's: GLib calls this one. */
@@ -35,6 +36,7 @@ pthread_create (pthread_t *thread,
 
   if (g_atomic_pointer_get (&next) == NULL)
     g_atomic_pointer_set (&next, dlsym (RTLD_NEXT, "pthread_create"));
+  g_atomic_int_inc (&n_made);
   return next (thread, attributes, function, data);
 }
 
@@ -305,15 +307,14 @@ ask_for_everything (Fixture *fixture, Everything *all)
   all->n_answers = (guint) (answer - all->answers);
 }
 
+/* A close finishes all but the first, a load. */
 static void
-everything_is_done (Fixture *fixture, Everything *all)
+everything_is_done (Fixture *fixture, Everything *all, gboolean closed)
 {
   for (guint i = 0; i < all->n_answers; i++)
     {
-      g_autoptr (GError) error = NULL;
-
       answer_wait (&all->answers[i]);
-      g_assert_false (g_task_had_error (G_TASK (all->answers[i].result)));
+      g_assert_cmpint (g_task_had_error (G_TASK (all->answers[i].result)), ==, closed && i == 0);
       answer_clear (&all->answers[i]);
     }
   g_assert_cmpint (all->n_run, ==, 1);
@@ -338,7 +339,7 @@ test_everything (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < all.n_answers; i++)
     g_assert_cmpint (all.answers[i].n_calls, ==, 0);
   allow_threads ();
-  everything_is_done (fixture, &all);
+  everything_is_done (fixture, &all, FALSE);
 }
 
 static void
@@ -351,7 +352,7 @@ test_wait_finished (Fixture *fixture, gconstpointer data)
   g_assert_true (bs_backing_store_wait_finished (fixture->store, NULL, &error));
   g_assert_no_error (error);
   g_assert_cmpint (all.n_run, ==, 1);
-  everything_is_done (fixture, &all);
+  everything_is_done (fixture, &all, FALSE);
   bs_task_tracker_reopen (bs_backing_store_get_task_tracker (fixture->store));
 }
 
@@ -366,7 +367,7 @@ test_close (Fixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   g_assert_true (gate_backing_is_closed (fixture->gates));
   g_assert_cmpint (all.n_committed, ==, 1);
-  everything_is_done (fixture, &all);
+  everything_is_done (fixture, &all, TRUE);
 }
 
 /* A save runs the commit function of the one before it, and no function that nothing
@@ -477,6 +478,158 @@ test_trim (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, N_ITEMS);
   allow_threads ();
   spin_until (gate_backing_get_n_primary (fixture->gates) == 0);
+}
+
+/* A worker that is idle takes the place of one that can't be made. */
+static void
+test_idle_worker (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) first = insert (fixture, "a");
+  g_autoptr (BsItem) second = insert (fixture, "b");
+  g_autoptr (BsItem) third = insert (fixture, "c");
+  g_autofree char *key = bs_item_dup_key (first);
+  Answer answers[3] = {
+    0,
+  };
+
+  bs_backing_store_set_max_threads (fixture->store, 2);
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, key, GATE_BEFORE);
+  bs_item_write_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[0]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, key, GATE_BEFORE, 1);
+  forbid_threads ();
+  bs_item_write_async (second, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[1]);
+  wait_for_refusals ();
+  bs_backing_store_set_max_threads (fixture->store, 1);
+  gate_backing_release (fixture->gates, BS_OPERATION_WRITE, key, GATE_BEFORE);
+  answer_ok (&answers[0]);
+  answer_ok (&answers[1]);
+  bs_item_write_async (third, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[2]);
+  answer_ok (&answers[2]);
+}
+
+/* A place whose entries were run by a sleeper is free again when the spawner comes to it. */
+static void
+test_place_is_free (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GateBacking) gates = gate_backing_new ();
+  g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (gates));
+  Answer persist = { 0, }, run = { 0, }, write = { 0, };
+  g_autoptr (BsItem) item = insert (fixture, "a");
+  g_autoptr (BsItem) other = insert (fixture, "b");
+  g_autoptr (GError) error = NULL;
+  int n_run = 0;
+
+  forbid_threads ();
+  persist_async (fixture, item, NULL, &persist);
+  g_assert_true (bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error));
+  g_assert_no_error (error);
+  answer_ok (&persist);
+  /* The spawner serves those that ask in their order. */
+  bs_backing_store_run_in_thread_async (store, count_run, &n_run, NULL, G_PRIORITY_DEFAULT, NULL,
+                                        answer_cb, &run);
+  allow_threads ();
+  answer_ok (&run);
+
+  bs_backing_store_set_max_threads (fixture->store, 1);
+  bs_item_write_async (other, G_PRIORITY_DEFAULT, NULL, answer_cb, &write);
+  answer_ok (&write);
+  assert_goes (g_steal_pointer (&store));
+}
+
+static gpointer
+save_here (gpointer save)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_save_run (save, NULL, &error));
+  g_assert_no_error (error);
+  return NULL;
+}
+
+static gboolean
+two_saves_wait (Fixture *fixture)
+{
+  BsPath *path = fixture->tracked->path;
+  gboolean two;
+
+  g_mutex_lock (&path->mutex);
+  two = path->saves.head != path->saves.tail;
+  g_mutex_unlock (&path->mutex);
+
+  return two;
+}
+
+/* A save that waits runs no commit function that it does not wait for. */
+static void
+test_other_commit (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsTrackedPath) tracked = track (fixture, file);
+  g_autoptr (BsItem) item = insert (fixture, "a");
+  g_autoptr (BsItem) other = insert_persisted (fixture, "b");
+  g_autofree char *key = bs_item_dup_key (item);
+  int n_here = 0, n_there = 0;
+  g_autoptr (BsSave) before = bs_save_new (fixture->store, fixture->tracked);
+  g_autoptr (BsSave) here = save_new (fixture, item, &n_here);
+  g_autoptr (BsSave) there = bs_save_new (fixture->store, tracked);
+  Answer saves[2] = {
+    0,
+  };
+  GThread *thread;
+
+  bs_save_add_item (before, item);
+  bs_save_add_item (there, other);
+  bs_save_set_commit_func (there, count_commit, &n_there, NULL);
+  gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
+  bs_backing_store_set_max_threads (fixture->store, 2);
+  bs_save_run_async (before, G_PRIORITY_DEFAULT, NULL, answer_cb, &saves[0]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1);
+  bs_item_write_async (other, G_PRIORITY_DEFAULT, NULL, answer_cb, &saves[1]);
+  answer_ok (&saves[1]);
+
+  forbid_threads ();
+  bs_save_run_async (there, G_PRIORITY_DEFAULT, NULL, answer_cb, &saves[1]);
+  thread = make_own_thread (save_here, here);
+  wait_until (two_saves_wait (fixture) && g_atomic_int_get (&n_refused) >= 2);
+  gate_backing_release (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
+  g_thread_join (thread);
+  g_assert_cmpint (n_here, ==, 1);
+  g_assert_cmpint (n_there, ==, 0);
+  answer_ok (&saves[0]);
+  g_assert_cmpint (saves[1].n_calls, ==, 0);
+  allow_threads ();
+  answer_ok (&saves[1]);
+}
+
+typedef struct
+{
+  Fixture *fixture;
+  GError *error;
+} Freed;
+
+static void
+wait_when_freed (gpointer data)
+{
+  Freed *freed = data;
+
+  g_assert_false (bs_backing_store_wait_finished (freed->fixture->store, NULL, &freed->error));
+}
+
+/* A sleeper that runs an operation is inside of it, as a worker would be. */
+static void
+test_inside (Fixture *fixture, gconstpointer data)
+{
+  Freed freed = { fixture, NULL };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = g_bytes_new_with_free_func ("a", 1, wait_when_freed, &freed);
+  g_autoptr (BsItem) item = bs_pool_insert (fixture->pool, bytes);
+
+  g_clear_pointer (&bytes, g_bytes_unref);
+  forbid_threads ();
+  g_assert_true (bs_pool_trim (fixture->pool, 0, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_error (freed.error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  g_error_free (freed.error);
 }
 
 static gboolean
@@ -677,14 +830,13 @@ test_first_elsewhere (Fixture *fixture, gconstpointer data)
 static void
 test_first_next_call (Fixture *fixture, gconstpointer data)
 {
-  BsItem *item = insert_written (fixture, "a");
-  guint n = 0;
-
-  g_object_unref (item);
-  allow_threads ();
+  g_object_unref (insert_written (fixture, "a"));
   g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 1);
-  for (; gate_backing_get_n_primary (fixture->gates) > 0; n++)
+  n_made = 0;
+  allow_threads ();
+  while (g_atomic_int_get (&n_made) == 0)
     g_object_unref (insert_written (fixture, "b"));
+  spin_until (gate_backing_get_n_primary (fixture->gates) == 0);
 }
 
 static void
@@ -768,6 +920,10 @@ main (int argc, char *argv[])
   add ("/no-threads/asleep", test_asleep);
   add ("/no-threads/trim", test_trim);
   add ("/no-threads/function", test_function);
+  add ("/no-threads/idle-worker", test_idle_worker);
+  add ("/no-threads/place-is-free", test_place_is_free);
+  add ("/no-threads/other-commit", test_other_commit);
+  add ("/no-threads/inside", test_inside);
   add ("/no-threads/now-and-then", test_now_and_then);
   in_new_process ("/no-threads/first/later", test_later);
   in_new_process ("/no-threads/first/blocking", test_blocking);

@@ -33,6 +33,19 @@ save_ok (BsSave *save)
   g_assert_true (success);
 }
 
+static void
+save_ok_async (BsSave *save)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean success;
+
+  bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, store_result, &result);
+  success = bs_save_run_finish (save, wait_result (&result), &error);
+  g_assert_no_error (error);
+  g_assert_true (success);
+}
+
 /* All three forms of call say the same. */
 #define save_fails(save, domain, code, ...)                                                        \
   G_STMT_START                                                                                     \
@@ -201,6 +214,42 @@ test_last_notice (Fixture *fixture, gconstpointer data)
   g_assert_true (bar.saved);
   g_assert_cmpfloat (bar.answered_at, >=, 1.0);
   g_assert_true (bar.notices.thread == g_thread_self ());
+}
+
+static void
+count_cb (BsSave *save, GParamSpec *pspec, gpointer n)
+{
+  (*(guint *) n)++;
+}
+
+/* Nothing is told of what a run leaves as it was. */
+static void
+test_told_of_changes (Fixture *fixture, gconstpointer data)
+{
+  static const char *const signals[] = { "notify::n-total", "notify::n-done", "notify::fraction" };
+  g_autoptr (BsItem) item = insert (fixture->pool, 10, 'a');
+  g_autoptr (BsSave) save = save_new (fixture);
+  guint n[3] = {
+    0,
+  };
+
+  for (guint i = 0; i < 3; i++)
+    g_signal_connect (save, signals[i], G_CALLBACK (count_cb), &n[i]);
+
+  /* Told before the answer. */
+  bs_save_add_item (save, item);
+  save_ok_async (save);
+  g_assert_cmpuint (n[0], ==, 1);
+  g_assert_cmpuint (n[1], >=, 1);
+  g_assert_cmpuint (n[2], >=, 1);
+
+  n[1] = n[2] = 0;
+  save_ok_async (save);
+  g_assert_cmpuint (n[0], ==, 1);
+  g_assert_cmpuint (n[1], >=, 1);
+  g_assert_cmpuint (n[2], >=, 1);
+  for (guint i = 0; i < 3; i++)
+    g_signal_handlers_disconnect_by_data (save, &n[i]);
 }
 
 static void
@@ -734,6 +783,7 @@ main (int argc, char *argv[])
 
   test_add ("/save/properties", test_properties);
   test_add ("/save/last-notice", test_last_notice);
+  test_add ("/save/told-of-changes", test_told_of_changes);
   test_add ("/save/keeps-and-deletes", test_keeps_and_deletes);
   test_add ("/save/bad-input", test_bad_input);
   test_add ("/save/other-store", test_other_store);

@@ -896,6 +896,7 @@ typedef struct
 {
   GThread *thread;
   double value; /* of the property, when it was last notified */
+  guint n;
 } Watch;
 
 static void
@@ -908,6 +909,7 @@ notify_cb (BsVerify *verify, GParamSpec *pspec, gpointer data)
   g_value_init (&value, G_TYPE_DOUBLE);
   g_object_get_property (G_OBJECT (verify), g_param_spec_get_name (pspec), &value);
   watch->value = g_value_get_double (&value);
+  watch->n++;
 }
 
 static void
@@ -944,6 +946,28 @@ test_notify (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (n_total, ==, N_KEYS);
   g_assert_cmpuint (n_done, ==, N_KEYS);
   g_assert_cmpuint (n_bad, ==, 1);
+}
+
+/* Nothing is told of what a run leaves as it was. */
+static void
+test_notify_changes (Fixture *fixture, gconstpointer data)
+{
+  Watch bad = { .thread = g_thread_self () };
+  Watch total = bad;
+  g_auto (Place) place = {
+    NULL,
+  };
+  g_autoptr (BsVerify) verify = NULL;
+
+  place_set_up (&place, fixture);
+  verify = bs_verify_new (fixture->store, place.tracked);
+  g_signal_connect (verify, "notify::n-bad", G_CALLBACK (notify_cb), &bad);
+  g_signal_connect (verify, "notify::n-total", G_CALLBACK (notify_cb), &total);
+  run_ok (verify);
+  g_assert_cmpuint (total.n, >=, 1);
+  g_assert_cmpuint (bad.n, ==, 0);
+  g_signal_handlers_disconnect_by_data (verify, &bad);
+  g_signal_handlers_disconnect_by_data (verify, &total);
 }
 
 static void
@@ -1067,6 +1091,7 @@ main (int argc, char **argv)
   test_add ("/verify/slow-key", test_slow_key);
   test_add ("/verify/priority", test_priority);
   test_add ("/verify/notify", test_notify);
+  test_add ("/verify/notify-changes", test_notify_changes);
   test_add_once ("/verify/wrong-path", test_wrong_path);
   g_test_add_func ("/verify/nothing-to-check", test_nothing_to_check);
   g_test_add_func ("/verify/main-context", test_main_context);

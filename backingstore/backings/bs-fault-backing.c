@@ -34,9 +34,9 @@
  * A rule with a key concerns calls for that key, bulk calls whose set has it
  * included; one without concerns every call of the operation.
  *
- * A call of [method@Backing.persist_bytes] counts as such where the backing inside
- * implements it, else as one of [method@Backing.write] and one of
- * [method@Backing.persist].
+ * A call of [method@Backing.persist_bytes] arrives as one of [method@Backing.write] and
+ * then as one of [method@Backing.persist], so that rules for these hold for it as well;
+ * before that as itself, where the backing inside implements it.
  *
  * A fault backing is safe to use from any thread. No lock is held while a call waits or is
  * in the backing inside.
@@ -321,6 +321,8 @@ bs_fault_backing_persist_bytes (BsBacking *backing,
                                 GError **error)
 {
   return arrive (backing, BS_OPERATION_PERSIST_BYTES, key, NULL, cancellable, error) &&
+         arrive (backing, BS_OPERATION_WRITE, key, NULL, cancellable, error) &&
+         arrive (backing, BS_OPERATION_PERSIST, key, NULL, cancellable, error) &&
          bs_backing_invoke_persist_bytes (get_inner (backing), path, key, bytes, cancellable,
                                           error);
 }

@@ -21,13 +21,17 @@
 /**
  * BsFileBacking:
  *
- * A backing that keeps each blob in a file of its own.
+ * A backing that keeps each permanent blob in a file of its own.
  *
  * Primary storage is a directory that this backing has to itself, and a
- * persisted path is any other directory with a local path. In both, a blob is
+ * persisted path is any other directory with a local path. At a path, a blob is
  * the file `ab/abcdef…`: the folder is named by the first two of the key's 32
  * lower-case hexadecimal digits, the file by all of them, without hyphens. The
- * file holds the blob's bytes and nothing else. A blob goes from one directory
+ * file holds the blob's bytes and nothing else.
+ *
+ * In primary storage such files have the blobs that are at a path as well, and those of
+ * more than 512 KiB. Smaller ones share a few files without names: what is dropped makes
+ * room for what comes next, with no file to make or to remove. A blob goes from one directory
  * to the other by hard link, or, where the file systems refuse that, by reflink or
  * as a copy that appears atomically; [method@FileBacking.get_stats] tells which,
  * and why. [Files on disk](on-disk-format.html) has all of the format.
@@ -59,7 +63,8 @@
  * background, once the directory is first used. Only where blobs stood in it
  * before it was marked, or another machine may be using it, is it never
  * emptied, since they may be the only copy. A scratch directory that is renamed
- * goes on being used where it is now; one that is removed is made again.
+ * goes on being used where it is now; one that is removed is made again, and small blobs
+ * outlive it.
  *
  * Directories are made with mode 0700 and files with 0600, whatever the umask. In a
  * persisted directory that its owner has opened to others new files and folders have the
@@ -76,6 +81,9 @@
  * blob, if the path was changed and not synced when it was last used. A blob
  * without the attribute, as another program leaves it, is taken as it is. So is one whose
  * file was written again later, as when a backup is restored in place.
+ *
+ * The hash of a small blob in primary storage is kept in memory, and compared when the blob
+ * is read. The attribute comes with the file.
  *
  * ## When it is durable
  *
@@ -343,6 +351,40 @@ bs_file_backing_persist (BsBacking *backing,
     return FALSE;
 
   code = bs_file_persist (self->paths.primary, directory, key, cancellable);
+
+  return code == 0 || set_key_error (directory, code, error);
+}
+
+static gboolean
+bs_file_backing_persist_bytes (BsBacking *backing,
+                               GFile *path,
+                               const BsKey *key,
+                               GBytes *bytes,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  BsFileDirectory *primary = self->paths.primary;
+  g_autoptr (BsFileDirectory) directory = NULL;
+  gboolean created;
+  int code;
+
+  directory = begin_change_at (self, path, cancellable, error);
+  if (directory == NULL)
+    return FALSE;
+
+  /* A file at once: only a file can be linked. */
+  code = bs_file_create_file (primary, key, bytes, cancellable);
+  if (code != 0 && code != EEXIST)
+    {
+      bs_file_directory_set_error (primary, code, error);
+      return FALSE;
+    }
+  created = code == 0;
+
+  code = bs_file_persist (primary, directory, key, cancellable);
+  if (code != 0 && created)
+    bs_file_remove (primary, key);
 
   return code == 0 || set_key_error (directory, code, error);
 }
@@ -718,6 +760,7 @@ bs_file_backing_iface_init (BsBackingInterface *iface)
     .register_key = bs_file_backing_register_key,
     .persist = bs_file_backing_persist,
     .delete_persisted = bs_file_backing_delete_persisted,
+    .persist_bytes = bs_file_backing_persist_bytes,
     .verify_persisted = bs_file_backing_verify_persisted,
     .open_path = bs_file_backing_open_path,
     .check_path = bs_file_backing_check_path,
@@ -763,6 +806,31 @@ bs_file_backing_new (GFile *directory)
   return g_object_new (BS_TYPE_FILE_BACKING, "directory", directory, NULL);
 }
 
+/* Makes a directory, and its parents if need be. Returns 0 or an errno. */
+static int
+make_temporary (const char *parent, char **path)
+{
+  g_autofree char *name =
+    g_build_filename (parent, BS_FILE_TEMPORARY_DIRECTORY_PREFIX "XXXXXX", NULL);
+
+  if (g_mkdir_with_parents (parent, 0700) != 0 || g_mkdtemp (name) == NULL)
+    return errno;
+  *path = g_steal_pointer (&name);
+
+  return 0;
+}
+
+static BsFileBacking *
+new_temporary_at (const char *path)
+{
+  g_autoptr (GFile) directory = g_file_new_for_path (path);
+  BsFileBacking *self = bs_file_backing_new (directory);
+
+  self->paths.temporary = TRUE;
+
+  return self;
+}
+
 /**
  * bs_file_backing_new_temporary:
  * @error: return location for an error
@@ -775,6 +843,9 @@ bs_file_backing_new (GFile *directory)
  * removed when the backing is closed or the last reference to it is dropped.
  * Those that crashed processes left are removed when it is first used.
  *
+ * [ctor@FileBacking.new_temporary_in] makes it elsewhere, such as beside a document on
+ * another disk.
+ *
  * Fails with the system's error if neither place can be written to.
  *
  * Returns: (transfer full): a new backing
@@ -783,31 +854,69 @@ BsFileBacking *
 bs_file_backing_new_temporary (GError **error)
 {
   g_autofree char *cache = g_build_filename (g_get_user_cache_dir (), "backingstore", NULL);
-  g_autofree char *path =
-    g_build_filename (cache, BS_FILE_TEMPORARY_DIRECTORY_PREFIX "XXXXXX", NULL);
-  g_autoptr (GFile) directory = NULL;
-  BsFileBacking *self;
+  g_autofree char *path = NULL;
+  int code = make_temporary (cache, &path);
 
-  if (g_mkdir_with_parents (cache, 0700) != 0 || g_mkdtemp (path) == NULL)
+  if (code != 0)
+    code = make_temporary (g_get_tmp_dir (), &path);
+  if (code != 0)
     {
-      g_free (path);
-      path = g_build_filename (g_get_tmp_dir (), BS_FILE_TEMPORARY_DIRECTORY_PREFIX "XXXXXX", NULL);
-      if (g_mkdtemp (path) == NULL)
-        {
-          int code = errno;
-
-          g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                       "cannot make a scratch directory in %s or %s: %s", cache, g_get_tmp_dir (),
-                       g_strerror (code));
-          return NULL;
-        }
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
+                   "cannot make a scratch directory in %s or %s: %s", cache, g_get_tmp_dir (),
+                   g_strerror (code));
+      return NULL;
     }
 
-  directory = g_file_new_for_path (path);
-  self = bs_file_backing_new (directory);
-  self->paths.temporary = TRUE;
+  return new_temporary_at (path);
+}
 
-  return self;
+/**
+ * bs_file_backing_new_temporary_in:
+ * @parent: a local directory
+ * @error: return location for an error
+ *
+ * Creates a backing whose scratch files are in a directory of their own, inside another
+ * one.
+ *
+ * The directory is made at once, and its parents where they are missing. It is removed when
+ * the backing is closed or the last reference to it is dropped; its parents stay. Those
+ * that crashed processes left in @parent are removed when it is first used. Hard links need
+ * @parent to be on the file system of the persisted paths. It must not be inside of one.
+ *
+ * Fails with %BS_ERROR_NOT_SUPPORTED if @parent has no local path, or with the system's
+ * error if it cannot be made or written to.
+ *
+ * Returns: (transfer full): a new backing
+ */
+BsFileBacking *
+bs_file_backing_new_temporary_in (GFile *parent, GError **error)
+{
+  g_autofree char *path = NULL;
+  const char *name;
+  int code;
+
+  g_return_val_if_fail (G_IS_FILE (parent), NULL);
+
+  name = g_file_peek_path (parent);
+  if (name == NULL)
+    {
+      g_autofree char *uri = g_file_get_uri (parent);
+
+      g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s is not a local directory", uri);
+      return NULL;
+    }
+
+  code = make_temporary (name, &path);
+  if (code != 0)
+    {
+      g_autofree char *display = g_filename_display_name (name);
+
+      g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code),
+                   "cannot make a scratch directory in %s: %s", display, g_strerror (code));
+      return NULL;
+    }
+
+  return new_temporary_at (path);
 }
 
 /**

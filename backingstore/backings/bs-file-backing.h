@@ -17,6 +17,8 @@ BsFileBacking      *bs_file_backing_new            (GFile *directory) G_GNUC_WAR
 BS_AVAILABLE_IN_1_0
 BsFileBacking      *bs_file_backing_new_temporary  (GError **error) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0
+BsFileBacking      *bs_file_backing_new_temporary_in (GFile *parent, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
 GFile              *bs_file_backing_get_directory  (BsFileBacking *self);
 BS_AVAILABLE_IN_1_0
 BsFileBackingStats *bs_file_backing_get_stats      (BsFileBacking *self) G_GNUC_WARN_UNUSED_RESULT;

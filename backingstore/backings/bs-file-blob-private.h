@@ -9,7 +9,12 @@ G_BEGIN_DECLS
 /* Blobs as files of a directory. A function that returns an int returns 0 or an
  * errno, see BsFileDirectory. */
 
-int bs_file_create      (BsFileDirectory *directory, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
+/* Puts a new blob into scratch, in a slot if it is small. */
+int bs_file_create      (BsFileDirectory *scratch, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
+/* The same as a file, which can be linked. */
+int bs_file_create_file (BsFileDirectory *scratch, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
+/* Makes a file of a blob in a slot. */
+int bs_file_leave_slot  (BsFileDirectory *scratch, const BsKey *key, GCancellable *cancellable);
 int bs_file_load        (BsFileDirectory *directory, const BsKey *key, GCancellable *cancellable, GBytes **bytes);
 int bs_file_clear_failed_write  (BsFileDirectory *scratch, const BsKey *key);
 int bs_file_remove      (BsFileDirectory *directory, const BsKey *key);

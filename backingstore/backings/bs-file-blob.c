@@ -221,6 +221,47 @@ bs_file_load_at (BsFileDirectory *directory,
   return code;
 }
 
+/* A missing blob counts as removed. */
+static int
+remove_file (BsFileDirectory *directory, const BsKey *key)
+{
+  for (;;)
+    {
+      g_auto (BsFileLocation) location = { 0 };
+      int code = bs_file_directory_locate (directory, key, FALSE, &location);
+
+      if (code == 0 && unlinkat (location.fd, location.name, 0) != 0)
+        {
+          code = errno;
+          if (code == ENOENT && bs_file_directory_lost (directory, &location))
+            continue;
+        }
+      if (code != 0 && code != ENOENT)
+        return code;
+
+      if (!bs_file_directory_is_scratch (directory))
+        {
+          bs_file_changes_removed (bs_file_directory_get_changes (directory), key);
+          return 0;
+        }
+      bs_file_keys_remove (bs_file_directory_get_failed_writes (directory), key);
+      bs_file_keys_remove (bs_file_directory_get_files (directory), key);
+
+      return 0;
+    }
+}
+
+int
+bs_file_remove (BsFileDirectory *directory, const BsKey *key)
+{
+  BsFileSlots *slots = bs_file_directory_get_slots (directory);
+
+  if (slots != NULL && bs_file_slots_remove (slots, key))
+    return 0;
+
+  return remove_file (directory, key);
+}
+
 /* Removes the rest of a failed write before the key is used: its file is no blob. */
 int
 bs_file_clear_failed_write (BsFileDirectory *scratch, const BsKey *key)
@@ -237,8 +278,13 @@ bs_file_load (BsFileDirectory *directory,
               GCancellable *cancellable,
               GBytes **bytes)
 {
+  BsFileSlots *slots = bs_file_directory_get_slots (directory);
   int blob_fd;
   int code;
+
+  code = slots != NULL ? bs_file_slots_read (slots, key, cancellable, bytes) : ENOENT;
+  if (code != ENOENT)
+    return code;
 
   code = bs_file_clear_failed_write (directory, key);
   if (code != 0)
@@ -268,11 +314,9 @@ open_new (BsFileDirectory *directory, const BsKey *key, BsFileLocation *location
   return *fd < 0 ? errno : 0;
 }
 
-int
-bs_file_create (BsFileDirectory *directory,
-                const BsKey *key,
-                GBytes *bytes,
-                GCancellable *cancellable)
+/* Besides the slots. */
+static int
+create_file (BsFileDirectory *directory, const BsKey *key, GBytes *bytes, GCancellable *cancellable)
 {
   gboolean hashed = bs_file_directory_takes_digests (directory);
   g_auto (BsFileLocation) location = { 0 };
@@ -302,37 +346,73 @@ bs_file_create (BsFileDirectory *directory,
   if (code == 0)
     code = bs_file_directory_seal (directory, fd, hashed ? &digest : NULL);
   code = bs_file_close_written (fd, code);
-  if (code != 0 && unlinkat (location.fd, location.name, 0) != 0 && errno != ENOENT)
+  if (code == 0)
+    bs_file_keys_add (bs_file_directory_get_files (directory), key);
+  else if (unlinkat (location.fd, location.name, 0) != 0 && errno != ENOENT)
     bs_file_keys_add (bs_file_directory_get_failed_writes (directory), key);
 
   return code;
 }
 
-/* A missing blob counts as removed. */
 int
-bs_file_remove (BsFileDirectory *directory, const BsKey *key)
+bs_file_create_file (BsFileDirectory *scratch,
+                     const BsKey *key,
+                     GBytes *bytes,
+                     GCancellable *cancellable)
 {
-  for (;;)
+  BsFileSlots *slots = bs_file_directory_get_slots (scratch);
+
+  if (slots != NULL && bs_file_slots_contains (slots, key, NULL))
+    return EEXIST;
+
+  return create_file (scratch, key, bytes, cancellable);
+}
+
+int
+bs_file_create (BsFileDirectory *scratch,
+                const BsKey *key,
+                GBytes *bytes,
+                GCancellable *cancellable)
+{
+  BsFileSlots *slots = bs_file_directory_get_slots (scratch);
+  int code;
+
+  if (slots == NULL || g_bytes_get_size (bytes) > BS_FILE_MAX_SLOT)
+    return bs_file_create_file (scratch, key, bytes, cancellable);
+
+  if (bs_file_keys_contains (bs_file_directory_get_files (scratch), key))
+    return EEXIST;
+  code = bs_file_clear_failed_write (scratch, key);
+  if (code == 0)
+    code = bs_file_slots_write (slots, key, bytes, cancellable);
+
+  return code == ENOTSUP ? create_file (scratch, key, bytes, cancellable) : code;
+}
+
+int
+bs_file_leave_slot (BsFileDirectory *scratch, const BsKey *key, GCancellable *cancellable)
+{
+  BsFileSlots *slots = bs_file_directory_get_slots (scratch);
+  g_autoptr (GBytes) bytes = NULL;
+  int code;
+
+  if (slots == NULL || !bs_file_slots_contains (slots, key, NULL))
+    return 0;
+
+  code = bs_file_slots_read (slots, key, cancellable, &bytes);
+  if (code == 0)
+    code = create_file (scratch, key, bytes, cancellable);
+  /* Nobody but this process may put a file there. */
+  if (code == EEXIST)
     {
-      g_auto (BsFileLocation) location = { 0 };
-      int code = bs_file_directory_locate (directory, key, FALSE, &location);
-
-      if (code == 0 && unlinkat (location.fd, location.name, 0) != 0)
-        {
-          code = errno;
-          if (code == ENOENT && bs_file_directory_lost (directory, &location))
-            continue;
-        }
-      if (code != 0 && code != ENOENT)
-        return code;
-
-      if (bs_file_directory_is_scratch (directory))
-        bs_file_keys_remove (bs_file_directory_get_failed_writes (directory), key);
-      else
-        bs_file_changes_removed (bs_file_directory_get_changes (directory), key);
-
-      return 0;
+      code = remove_file (scratch, key);
+      if (code == 0)
+        code = create_file (scratch, key, bytes, cancellable);
     }
+  if (code == 0)
+    bs_file_slots_remove (slots, key);
+
+  return code;
 }
 
 /* Skips holes: they are not on the disk, however large the file says that they are. */

@@ -6,6 +6,7 @@
 #include "bs-file-changes-private.h"
 #include "bs-file-claim-private.h"
 #include "bs-file-digest-private.h"
+#include "bs-file-slots-private.h"
 #include "bs-file-walk-private.h"
 
 G_BEGIN_DECLS
@@ -94,6 +95,10 @@ BsFileChanges   *bs_file_directory_get_changes    (BsFileDirectory *self);
 BsFileKeys    *bs_file_directory_get_uncertain   (BsFileDirectory *self);
 /* Keys whose files in scratch are the rest of a failed write. */
 BsFileKeys    *bs_file_directory_get_failed_writes       (BsFileDirectory *self);
+/* Where small blobs of a scratch directory stand; NULL in one that is not ours to empty. */
+BsFileSlots   *bs_file_directory_get_slots       (BsFileDirectory *self);
+/* Keys with files in scratch. */
+BsFileKeys    *bs_file_directory_get_files       (BsFileDirectory *self);
 /* Opens a file of one of its folders for reading, or returns -1 with errno. */
 int              bs_file_directory_open_file      (BsFileDirectory *self, int fd, const char *name);
 /* The scratch directory that belongs to a persisted one, or NULL. */

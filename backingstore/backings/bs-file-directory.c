@@ -52,6 +52,8 @@ struct _BsFileDirectory
   BsFileChanges changes;          /* in a persisted directory */
   BsFileKeys uncertain;           /* in a scratch directory */
   BsFileKeys failed_writes;       /* in a scratch directory */
+  BsFileKeys files;               /* in a scratch directory */
+  BsFileSlots slots;              /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
 };
 
@@ -162,6 +164,40 @@ open_locked (BsFileDirectory *self,
   return code == 0;
 }
 
+static gboolean replace_scratch (BsFileDirectory *self);
+
+/* For a file system that takes no file without a name. The name goes when scratch is
+ * emptied: some file systems hide a file that is removed while it is open, and remove it
+ * some time after it is closed. */
+static int
+open_named (BsFileDirectory *self, int *fd)
+{
+  char name[BS_FILE_TEMPORARY_SIZE];
+
+  bs_file_make_temporary_name (name);
+
+  return bs_file_open_temporary (self->claim.fd, name, fd);
+}
+
+static int
+open_nameless (gpointer data, int *fd)
+{
+  BsFileDirectory *self = data;
+
+  for (;;)
+    {
+      int code;
+
+      *fd = TEMP_FAILURE_RETRY (openat (self->claim.fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+      if (*fd >= 0)
+        return 0;
+
+      code = open_named (self, fd);
+      if (code != ENOENT || !replace_scratch (self))
+        return code;
+    }
+}
+
 BsFileDirectory *
 bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart)
 {
@@ -175,6 +211,8 @@ bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirecto
   bs_file_changes_init (&self->changes);
   bs_file_keys_init (&self->uncertain);
   bs_file_keys_init (&self->failed_writes);
+  bs_file_keys_init (&self->files);
+  bs_file_slots_init (&self->slots, open_nameless, self);
 
   return self;
 }
@@ -209,6 +247,8 @@ bs_file_directory_unref (BsFileDirectory *self)
     }
   g_clear_pointer (&self->lost_fds, g_array_unref);
 
+  bs_file_slots_clear (&self->slots);
+  bs_file_keys_clear (&self->files);
   bs_file_keys_clear (&self->uncertain);
   bs_file_keys_clear (&self->failed_writes);
   bs_file_changes_clear (&self->changes);
@@ -386,6 +426,18 @@ bs_file_directory_get_failed_writes (BsFileDirectory *self)
   return &self->failed_writes;
 }
 
+BsFileSlots *
+bs_file_directory_get_slots (BsFileDirectory *self)
+{
+  return bs_file_directory_is_scratch (self) && is_ours_to_empty (self) ? &self->slots : NULL;
+}
+
+BsFileKeys *
+bs_file_directory_get_files (BsFileDirectory *self)
+{
+  return &self->files;
+}
+
 BsFileDirectory *
 bs_file_directory_get_apart (BsFileDirectory *self)
 {
@@ -469,6 +521,8 @@ bs_file_directory_close_scratch (BsFileDirectory *self, gboolean whole, GCancell
 
   if (self->claim.kind != BS_FILE_DIRECTORY_SCRATCH || self->claim.n_forks != bs_n_forks)
     return;
+
+  bs_file_slots_close (&self->slots);
 
   /* The next opening tries again to remove what is left, for which the directory must
    * keep its marker. */

@@ -418,16 +418,34 @@ must_write_anew (BsFileDirectory *scratch, BsFileDirectory *persisted, const BsK
          (!is_present (persisted, key) || bs_file_changes_is_linked (changes, key));
 }
 
+/* Whether scratch has the blob in a slot, and the target has it with the same length. */
+static gboolean
+is_slot_present (BsFileDirectory *scratch, BsFileDirectory *target, const BsKey *key)
+{
+  BsFileSlots *slots = bs_file_directory_get_slots (scratch);
+  g_auto (BsFileLocation) location = { 0 };
+  struct stat status;
+  gsize length;
+
+  return slots != NULL && bs_file_slots_contains (slots, key, &length) &&
+         bs_file_directory_locate (target, key, FALSE, &location) == 0 &&
+         fstatat (location.fd, location.name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         S_ISREG (status.st_mode) && (guint64) status.st_size == length;
+}
+
 /* Whether nothing is to do. */
 static gboolean
 is_persisted (BsFileDirectory *scratch, BsFileDirectory *persisted, const BsKey *key)
 {
+  BsFileSlots *slots = bs_file_directory_get_slots (scratch);
   g_auto (BsFileLocation) from = { 0 };
   g_auto (BsFileLocation) to = { 0 };
   gboolean same = TRUE;
 
   if (must_write_anew (scratch, persisted, key) || !is_present (persisted, key))
     return FALSE;
+  if (slots != NULL && bs_file_slots_contains (slots, key, NULL))
+    return is_slot_present (scratch, persisted, key);
 
   if (bs_file_directory_locate (scratch, key, FALSE, &from) == 0 &&
       bs_file_directory_locate (persisted, key, FALSE, &to) == 0)
@@ -454,6 +472,10 @@ bs_file_persist (BsFileDirectory *scratch,
   if (!bs_file_changes_is_marked (changes) && is_persisted (scratch, persisted, key))
     return 0;
 
+  code = bs_file_leave_slot (scratch, key, cancellable);
+  if (code != 0)
+    return is_persisted (scratch, persisted, key) ? 0 : code;
+
   code = bs_file_changes_begin (changes, bs_file_directory_get_fd (persisted));
   if (code != 0)
     return code;
@@ -479,6 +501,17 @@ bs_file_persist (BsFileDirectory *scratch,
   return code;
 }
 
+/* A blob that scratch had in a slot differs from the file that it has now. */
+static void
+note_file (BsFileDirectory *scratch, const BsKey *key)
+{
+  BsFileSlots *slots = bs_file_directory_get_slots (scratch);
+
+  bs_file_keys_add (bs_file_directory_get_files (scratch), key);
+  if (slots != NULL)
+    bs_file_slots_remove (slots, key);
+}
+
 int
 bs_file_register (BsFileDirectory *persisted,
                   BsFileDirectory *scratch,
@@ -491,6 +524,9 @@ bs_file_register (BsFileDirectory *persisted,
   BsFileCount why;
   gboolean same;
   int code;
+
+  if (is_slot_present (scratch, persisted, key))
+    return 0;
 
   code = bs_file_clear_failed_write (scratch, key);
   if (code != 0)
@@ -511,6 +547,9 @@ bs_file_register (BsFileDirectory *persisted,
             bs_file_directory_count (scratch, how, 1);
         }
     }
+
+  if (code == 0)
+    note_file (scratch, key);
 
   return code;
 }

@@ -26,7 +26,7 @@ typedef struct
   /* written atomically, as is n_groups */
   guint8 *control;  /* n_groups * 8 bytes, twice as many with marks; NULL while nothing was added */
   BsKey *keys;      /* n_groups * 8 */
-  guint64 n_keys;   /* written atomically */
+  _Alignas (8) guint64 n_keys; /* written atomically */
   guint64 n_free;   /* how many empty places may still be filled before growing */
   guint32 n_groups;
   guint8 shift;

@@ -40,6 +40,16 @@
  * an exception, has its objects counted by their encoded bytes, which may be far less
  * than they take.
  *
+ * ## Memory
+ *
+ * The bytes that `decode` is given never change, and nobody may write into them: a
+ * backing may keep them, or hand them to several loads. A codec may hold a reference on
+ * them in its object, so that decoding copies nothing. A codec whose objects live in
+ * memory of the application's choice, such as a buffer of a pool of buffers, copies or
+ * unpacks the bytes into that, and nothing else copies them on the way there. The memory
+ * belongs to the object from then on, and must stay as it is for as long as the pool or
+ * the application holds the object.
+ *
  * In JavaScript, use it in a store with a [property@BackingStore:main-context]
  * only, and never keep the bytes that `decode` is given: GJS lends them for the
  * call, without a reference. Keep `new GLib.Bytes(bytes.toArray())`.

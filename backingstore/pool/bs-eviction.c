@@ -5,6 +5,7 @@
 #include "base/bs-buffer-private.h"
 
 #include "bs-eviction-private.h"
+
 #include "bs-trim-private.h"
 
 /* How much one round collects under the lock, to be executed after unlocking. */
@@ -253,7 +254,7 @@ eviction_write_deliver (gpointer data, gpointer value, GError **error)
     return NULL;
 
   if (end.report)
-    bs_backing_store_report (cache->store, &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
+    bs_store_report (cache->store, &self->key, BS_OPERATION_WRITE, g_error_copy (*error));
   bs_cache_settle (cache);
   if (end.fail_trims)
     bs_cache_fail_trims (cache, *error);
@@ -412,7 +413,7 @@ start_write (BsCache *self, BsEntry *entry, EvictionWrite *write, Round *round)
   token = bs_cache_release_entry (self, entry);
   if (token != NULL)
     {
-      bs_backing_store_drop_token (self->store, token);
+      bs_token_drop (self->store, token);
       round->again = TRUE;
     }
 }
@@ -570,7 +571,7 @@ bs_cache_drop_entry (BsCache *self, BsEntry *entry)
 
   if (token != NULL)
     {
-      bs_backing_store_drop_token (self->store, token);
+      bs_token_drop (self->store, token);
       bs_cache_settle (self);
     }
 }
@@ -581,7 +582,7 @@ bs_cache_drop_item (BsCache *self, BsEntry *entry)
   BsToken *token = bs_cache_release_item (self, entry);
 
   if (token != NULL)
-    bs_backing_store_drop_token (self->store, token);
+    bs_token_drop (self->store, token);
   bs_cache_settle (self);
 }
 

@@ -86,7 +86,7 @@ measure_later (BsItem *item, BsEntry *entry, BsReference reference)
 static BsEntry *
 insert (BsPool *pool, BsKind kind, gpointer content, BsReference *unmeasured)
 {
-  BsEntry *entry = bs_entry_new (bs_backing_store_new_token (bs_pool_get_store (pool)), FALSE);
+  BsEntry *entry = bs_entry_new (bs_token_new (bs_pool_get_store (pool)), FALSE);
   g_autoptr (GBytes) bytes = kind == BS_KIND_BYTES ? bs_buffer_dup_bytes (content) : NULL;
 
   *unmeasured = bs_cache_insert (bs_pool_get_cache (pool), entry, kind,

@@ -106,7 +106,7 @@ dup_entry (BsItemList *self, guint position)
   g_mutex_unlock (&self->lock);
 
   if (spare != NULL)
-    bs_backing_store_drop_token (bs_pool_get_store (self->pool), spare);
+    bs_token_drop (bs_pool_get_store (self->pool), spare);
   return entry;
 }
 
@@ -287,7 +287,7 @@ bs_item_list_finalize (GObject *object)
         tokens[n_tokens++] = token;
     }
   if (n_tokens > 0)
-    bs_backing_store_drop_tokens (store, tokens, n_tokens);
+    bs_bulk_drop_tokens (store, tokens, n_tokens);
   g_free (self->places);
 
   g_hash_table_iter_init (&iter, self->made);

@@ -54,7 +54,7 @@ bs_item_new_for_token (BsPool *pool, BsToken *token)
     bs_item_new (pool, bs_cache_obtain_entry (bs_pool_get_cache (pool), token, &spare));
 
   if (spare != NULL)
-    bs_backing_store_drop_token (bs_pool_get_store (pool), spare);
+    bs_token_drop (bs_pool_get_store (pool), spare);
   bs_cache_settle (bs_pool_get_cache (pool));
 
   return self;

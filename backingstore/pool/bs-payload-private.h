@@ -47,7 +47,7 @@ struct _BsPayload
   /* of an object */
   BsFollower *follower;       /* a reference; constant */
   BsLink link;                /* of those that the object is followed for; under the follower's mutex */
-  guint64 encoded_size;       /* atomic; of the last encoding */
+  gsize encoded_size;         /* atomic; of the last encoding */
 };
 
 /* `content` is a GBytes or a GObject. */

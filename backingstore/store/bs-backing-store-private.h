@@ -4,12 +4,14 @@
 
 #include "store/bs-backing-store.h"
 #include "store/operations/bs-ask-private.h"
+#include "store/operations/bs-bulk-private.h"
+#include "store/operations/bs-key-operation-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
 G_BEGIN_DECLS
 
-/* Functions of a store for the pool, besides asking for operations
- * (bs-ask-private.h). */
+/* Functions of a store for the pool, besides asking for operations (bs-ask-private.h) and
+ * tokens (bs-key-operation-private.h, bs-bulk-private.h). */
 
 /* Whether a persist may have to write again a content that is written already, and so
  * needs the content in memory. */
@@ -21,18 +23,10 @@ gboolean    bs_backing_store_get_corruption_seen (BsBackingStore *self);
 gboolean    bs_backing_store_enter_call   (BsBackingStore *self, BsCallScope *scope);
 void        bs_backing_store_leave_call   (BsBackingStore *self, BsCallScope *scope);
 
-/* Emits background-error in the store's owner context. Takes `error` over. */
-void        bs_backing_store_report       (BsBackingStore *self, const BsKey *key, BsOperation operation, GError *error);
 /* Emits notifications in the store's owner context: the one that was the thread's
  * default where the store was made. */
 BsNotifier *bs_backing_store_get_notifier (BsBackingStore *self);
 /* The executor of the backing, for waits that are not operations. */
 BsExecutor *bs_backing_store_get_executor (BsBackingStore *self);
-
-/* Makes a token for a fresh key that is nowhere yet, with one holder. */
-BsToken    *bs_backing_store_new_token    (BsBackingStore *self) G_GNUC_WARN_UNUSED_RESULT;
-void        bs_backing_store_drop_token   (BsBackingStore *self, BsToken *token);
-/* One operation for all. Takes over the array's content, not the array. */
-void        bs_backing_store_drop_tokens  (BsBackingStore *self, BsToken **tokens, gsize n_tokens);
 
 G_END_DECLS

@@ -6,7 +6,6 @@
 
 #include "base/bs-fork-private.h"
 #include "store/operations/bs-close-private.h"
-#include "store/threads/bs-call-scope-private.h"
 
 /**
  * BsTaskTracker:
@@ -377,9 +376,7 @@ bs_task_tracker_wait_blocking (BsTaskTracker *self,
 {
   BsWaiter *waiter;
 
-  if (bs_call_scope_find (self->store, BS_SCOPE_FUNCTION) != NULL ||
-      bs_call_scope_find (self->store, BS_SCOPE_BACKING) != NULL ||
-      bs_executor_get_current () == self->executor)
+  if (bs_executor_is_inside (self->executor, self->store))
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                    "%s: a blocking call from inside one of the store's tasks would wait for itself",

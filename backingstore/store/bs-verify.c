@@ -287,13 +287,16 @@ static void
 run_begun (gpointer data)
 {
   BsVerify *self = data;
+  gboolean had_bad;
 
   g_mutex_lock (&self->mutex);
+  had_bad = bs_key_table_peek_n_keys (&self->bad) > 0;
   bs_key_table_clear (&self->bad);
   g_mutex_unlock (&self->mutex);
 
   bs_progress_begin (&self->progress, 0);
-  notify_n_bad (self);
+  if (had_bad)
+    notify_n_bad (self);
 }
 
 static void

@@ -86,6 +86,18 @@ test('round trip', async () => {
     await store.close_async(DEFAULT, null);
 });
 
+test('close', async () => {
+    const {codec, store, pool} = fixture();
+    const items = Array.from({length: 20}, (_, number) => pool.insert_object(new Tile({text: `${number}`})));
+    await dropAll(pool);
+    const loads = items.map(item =>
+        assertFails(Bs.Error, Bs.Error.CLOSED, () => item.load_object_async(DEFAULT, null)));
+    const closed = store.close_async(DEFAULT, null);
+    await Promise.all(loads);
+    await closed;
+    assertEqual(codec.calls.decode, 0);
+});
+
 test('same object', async () => {
     const {codec, store, pool} = fixture();
     const tile = new Tile({text: 'held'});

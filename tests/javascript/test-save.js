@@ -81,6 +81,10 @@ for (const [where, newStore] of Object.entries(STORES)) {
         await assertFails(Bs.Error, Bs.Error.INVALID_KEY, () => bad.run(null));
 
         const save = saveOf(all, 'new', [all.pool.insert(bytes('two'))]);
+        // Only the first attempt has a key that scratch never had.
+        all.backing.fail(Bs.Operation.PERSIST_BYTES, null, 0, new GLib.Error(Gio.IOErrorEnum, Gio.IOErrorEnum.NO_SPACE, 'on purpose'));
+        await assertFails(Gio.IOErrorEnum, Gio.IOErrorEnum.NO_SPACE, () => save.run_async(DEFAULT, null));
+        all.backing.clear();
         for (const operation of [Bs.Operation.WRITE, Bs.Operation.PERSIST, Bs.Operation.SYNC_PERSISTED, Bs.Operation.WRITE_ROOT]) {
             all.backing.fail(operation, null, 0, new GLib.Error(Gio.IOErrorEnum, Gio.IOErrorEnum.NO_SPACE, 'on purpose'));
             await assertFails(Gio.IOErrorEnum, Gio.IOErrorEnum.NO_SPACE, () => save.run_async(DEFAULT, null));

@@ -184,6 +184,20 @@ test('files of a next process', async directory => {
     assert(!backing.directory.query_exists(null));
 });
 
+test('a temporary directory elsewhere', async directory => {
+    const parent = directory.get_child('parent');
+    const backing = Bs.FileBacking.new_temporary_in(parent);
+    assert(backing.directory.get_parent().equal(parent));
+    const store = Bs.BackingStore.new(backing);
+    await Bs.Pool.new(store, 100).insert(bytes('content')).write_async(DEFAULT, null);
+    assert(backing.directory.query_exists(null));
+    await store.close_async(DEFAULT, null);
+    assert(!backing.directory.query_exists(null));
+    assert(parent.query_exists(null));
+    await assertFails(Bs.Error, Bs.Error.NOT_SUPPORTED,
+        () => Bs.FileBacking.new_temporary_in(Gio.File.new_for_uri('s3://bucket/scratch')));
+});
+
 test('a foreign directory', async directory => {
     const home = directory.get_child('home');
     home.make_directory(null);
@@ -297,11 +311,16 @@ test('properties', async directory => {
     assert(store.backing === backing);
     assert(backing.inner instanceof Bs.MemoryBacking);
     assert(store.main_context === null);
-    assertEqual(store.max_threads, 4);
+    assertEqual(store.max_threads, Math.min(Math.max(GLib.get_num_processors() - 1, 2), 4));
+    assertEqual(store.threadNice, 5);
     let notified = emission(store, 'notify::max-threads');
     store.maxThreads = 2;
     await notified;
     assertEqual(store.get_max_threads(), 2);
+    notified = emission(store, 'notify::thread-nice');
+    store.threadNice = 7;
+    await notified;
+    assertEqual(store.get_thread_nice(), 7);
 
     const tracked = await store.track_path_async(directory.get_child('kept'), DEFAULT, null);
     notified = emission(tracked, 'notify::n-keys');

@@ -223,6 +223,27 @@ class CodecTest(unittest.TestCase):
         self.assertEqual([load.result().text for load in loads], [f'{i}' for i in range(20)])
         self.assertEqual(codec.threads, {threading.get_ident()})
 
+    def test_close(self):
+        """No load is waited for: queued ones fail, and decoding is cancelled."""
+        class Patient(TileCodec, Bs.Codec):
+            def do_decode(self, content, cancellable):
+                self.arrive('decode')
+                while not cancellable.is_cancelled():
+                    threading.Event().wait(.001)
+                raise GLib.Error.new_literal(Gio.io_error_quark(), 'left', Gio.IOErrorEnum.CANCELLED)
+
+        codec = Patient()
+        pool = self.make(codec)
+        items = [pool.insert_object(Tile(f'{i}')) for i in range(50)]
+        self.drop_all(pool)
+        self.store.props.max_threads = 2
+        loads = [Call(item.load_object_async, DEFAULT, None) for item in items]
+        poll_until(lambda: codec.calls['decode'] == 2)
+        self.store.close()
+        for load in loads:
+            self.assert_error(Bs.error_quark(), Bs.Error.CLOSED, load.result)
+        self.assertEqual(codec.calls['decode'], 2)
+
     def test_calls_back(self):
         """A codec may use the pool, but not wait for it."""
         caught = []

@@ -235,6 +235,19 @@ class FileStoreTest(BackingKind, StoreTestCase):
         store.close(None)
         self.assertFalse(backing.props.directory.query_exists(None))
 
+    def test_temporary_in(self):
+        backing = Bs.FileBacking.new_temporary_in(self.file('parent'))
+        self.assertTrue(backing.props.directory.get_parent().equal(self.file('parent')))
+        store = Bs.BackingStore.new(backing)
+        Bs.Pool.new(store, 100).insert(GLib.Bytes.new(b'content')).write(None)
+        self.assertTrue(backing.props.directory.query_exists(None))
+        store.close(None)
+        self.assertFalse(backing.props.directory.query_exists(None))
+        self.assertTrue(self.file('parent').query_exists(None))
+        with self.assertRaises(GLib.Error) as raised:
+            Bs.FileBacking.new_temporary_in(Gio.File.new_for_uri('s3://bucket/scratch'))
+        self.assertTrue(raised.exception.matches(Bs.error_quark(), Bs.Error.NOT_SUPPORTED))
+
     def test_foreign(self):
         foreign = os.path.join(self.directory, 'home')
         os.mkdir(foreign)
@@ -444,7 +457,8 @@ class PropertiesTest(StoreTestCase):
         store = Bs.BackingStore.new(backing)
         self.assertIs(store.props.backing, backing)
         self.assertIsNone(store.props.main_context)
-        self.assertEqual(store.props.max_threads, 4)
+        self.assertEqual(store.props.max_threads, min(max(GLib.get_num_processors() - 1, 2), 4))
+        self.assertEqual(store.props.thread_nice, 5)
         self.assertIsInstance(store.props.task_tracker, Bs.TaskTracker)
 
         seen, threads = self.watch(store, 'max-threads')
@@ -454,6 +468,24 @@ class PropertiesTest(StoreTestCase):
         run_until(lambda: seen)
         self.assertEqual(seen, ['max-threads'])
         self.assertEqual(threads, {threading.get_ident()})
+        seen, threads = self.watch(store, 'thread-nice')
+        store.props.thread_nice = 7
+        run_until(lambda: seen)
+        self.assertEqual(store.get_thread_nice(), 7)
+        store.close(None)
+
+    def test_thread_nice(self):
+        nices = []
+
+        def look(store, cancellable):
+            nices.append(os.getpriority(os.PRIO_PROCESS, 0))
+            return True
+
+        store = Bs.BackingStore(backing=Bs.MemoryBacking(), thread_nice=9)
+        done = []
+        store.run_in_thread_async(look, 0, None, lambda store, result: done.append(store.run_in_thread_finish(result)))
+        run_until(lambda: done)
+        self.assertEqual(nices, [min(os.getpriority(os.PRIO_PROCESS, os.getpid()) + 9, 19)])
         store.close(None)
 
     def test_constructed(self):

@@ -238,6 +238,24 @@ async void files_of_a_next_process () throws GLib.Error {
     assert (!backing.directory.query_exists ());
 }
 
+async void temporary_in () throws GLib.Error {
+    var directory = new TestDirectory ();
+    var parent = directory.file.get_child ("parent");
+    var backing = new Bs.FileBacking.temporary_in (parent);
+    assert (backing.directory.get_parent ().equal (parent));
+    var store = new Bs.BackingStore (backing);
+    yield new Bs.Pool (store, 100).insert (bytes ("content")).write_async ();
+    assert (backing.directory.query_exists ());
+    yield store.close_async ();
+    assert (!backing.directory.query_exists ());
+    assert (parent.query_exists ());
+    try {
+        new Bs.FileBacking.temporary_in (GLib.File.new_for_uri ("s3://bucket/scratch"));
+        assert_not_reached ();
+    } catch (Bs.Error.NOT_SUPPORTED e) {
+    }
+}
+
 async void pool_and_items () throws GLib.Error {
     var directory = new TestDirectory ();
     var store = new Bs.BackingStore (new Bs.FileBacking (directory.file.get_child ("scratch")));
@@ -433,11 +451,15 @@ async void verify () throws GLib.Error {
 
 async void properties () throws GLib.Error {
     var store = new Bs.BackingStore (new Bs.MemoryBacking ());
-    assert (store.max_threads == 4);
+    assert (store.max_threads == GLib.get_num_processors ().clamp (3, 5) - 1);
+    assert (store.thread_nice == 5);
     assert (store.main_context == null);
     store.max_threads = 2;
     yield notification (store, "max-threads");
     assert (store.get_max_threads () == 2);
+    store.thread_nice = 7;
+    yield notification (store, "thread-nice");
+    assert (store.get_thread_nice () == 7);
 
     var main_thread = GLib.Thread.self<void*> ();
     var tracked = yield store.track_path_async (GLib.File.new_for_uri ("memory:kept"));
@@ -573,6 +595,11 @@ int main (string[] args) {
     GLib.Test.add_func ("/store/files-of-a-next-process", () => {
         var loop = new TestLoop ();
         files_of_a_next_process.begin ((object, result) => loop.end (() => files_of_a_next_process.end (result)));
+        loop.run ();
+    });
+    GLib.Test.add_func ("/store/temporary-in", () => {
+        var loop = new TestLoop ();
+        temporary_in.begin ((object, result) => loop.end (() => temporary_in.end (result)));
         loop.run ();
     });
     GLib.Test.add_func ("/store/failures", () => {

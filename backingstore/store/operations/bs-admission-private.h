@@ -11,7 +11,4 @@ G_BEGIN_DECLS
  * counts until bs_task_count_end(), save for a close. */
 gboolean bs_admission_admit     (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, guint *stripe, GError **error);
 
-/* Whether this thread is inside of one of the store's operations. */
-gboolean bs_admission_is_inside (BsBackingStore *store);
-
 G_END_DECLS

@@ -7,14 +7,6 @@
 #include "store/operations/bs-store-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
-gboolean
-bs_admission_is_inside (BsBackingStore *store)
-{
-  return bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL ||
-         bs_call_scope_find (store, BS_SCOPE_FUNCTION) != NULL ||
-         bs_executor_get_current () == store->backing_executor;
-}
-
 static gboolean
 refuse (const BsRequest *request, GQuark domain, int code, const char *why, GError **error)
 {
@@ -36,7 +28,7 @@ static gboolean
 check_close (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, GError **error)
 {
   /* Closing again joins the close that is under way. */
-  if (!waiter->blocking || !bs_admission_is_inside (store))
+  if (!waiter->blocking || !bs_executor_is_inside (store->backing_executor, store))
     return TRUE;
 
   return refuse (request, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,

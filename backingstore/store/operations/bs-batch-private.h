@@ -56,10 +56,16 @@ void bs_batch_feed      (BsBatch *batch);
 /* The same, and this thread runs operations itself. */
 void bs_batch_feed_here (BsBatch *batch);
 
-/* The thread between these two may add operations. */
+/* A thread, or an operation, is under way between these two, and may add operations. */
 void bs_batch_open      (BsBatch *batch);
 void bs_batch_add       (BsBatch *batch, const BsRequest *request, guint64 item);
 /* `exhausted`: nothing more is added. */
 void bs_batch_close     (BsBatch *batch, gboolean exhausted);
+
+/* The operation that the batch is part of is in no queue, and has a ticket of its path where
+ * it has a path. Ends it: returns the ticket and answers the waiters. */
+void bs_batch_end_operation  (BsBatch *batch, gpointer value, const GError *error);
+/* The `drop` of its class. */
+void bs_batch_drop_operation (BsStoreOperation *operation, BsDeferred *deferred);
 
 G_END_DECLS

@@ -5,6 +5,7 @@
 #include "bs-batch-private.h"
 
 #include "store/operations/bs-ask-private.h"
+#include "store/operations/bs-store-private.h"
 
 /* The number of operations that a thread asks for before others get their turn,
  * where the batch can be relayed. */
@@ -52,9 +53,8 @@ bs_batch_open (BsBatch *batch)
   g_mutex_unlock (&batch->mutex);
 }
 
-/* One operation, or thread, fewer. */
-static void
-close_one (BsBatch *batch, gboolean exhausted)
+void
+bs_batch_close (BsBatch *batch, gboolean exhausted)
 {
   gboolean ends;
 
@@ -67,12 +67,6 @@ close_one (BsBatch *batch, gboolean exhausted)
 
   if (ends)
     batch->klass->end (batch);
-}
-
-void
-bs_batch_close (BsBatch *batch, gboolean exhausted)
-{
-  close_one (batch, exhausted);
 }
 
 static void
@@ -109,7 +103,7 @@ step_done (gpointer data, gpointer value, GError **error)
       return NULL;
     }
 
-  close_one (batch, FALSE);
+  bs_batch_close (batch, FALSE);
   if (batch->klass->next != NULL)
     bs_batch_feed (batch);
   return NULL;
@@ -233,5 +227,30 @@ bs_batch_feed_here (BsBatch *batch)
         request = here.next;
       }
     while (here.again);
-  close_one (batch, TRUE);
+  bs_batch_close (batch, TRUE);
+}
+
+void
+bs_batch_end_operation (BsBatch *batch, gpointer value, const GError *error)
+{
+  BsStoreOperation *operation = batch->operation;
+  BsDeferred deferred = { NULL };
+  BsWaiter *waiters;
+
+  g_mutex_lock (operation->lock);
+  operation->state = BS_OPERATION_DONE;
+  waiters = bs_store_operation_steal_waiters (operation);
+  if (operation->tracked != NULL)
+    bs_path_return_ticket (operation->tracked->path, operation, &deferred);
+  g_mutex_unlock (operation->lock);
+
+  bs_deferred_answer (&deferred, waiters, value, error);
+}
+
+void
+bs_batch_drop_operation (BsStoreOperation *operation, BsDeferred *deferred)
+{
+  bs_path_return_ticket (operation->tracked->path, operation, deferred);
+  /* The executor has the only reference. */
+  bs_deferred_add_dropped (deferred, bs_store_operation_ref (operation));
 }

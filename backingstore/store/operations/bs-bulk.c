@@ -348,15 +348,6 @@ call_backing (Bulk *self, guint n_parts)
 }
 
 static void
-report (Bulk *self, Part *part)
-{
-  BsBackingStore *store = self->operation.store;
-
-  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error,
-                      &part->operation.key, BS_OPERATION_DELETE_KEY, g_error_copy (part->error));
-}
-
-static void
 end_chunk (Bulk *self, guint n_parts)
 {
   BsShard *shard = self->parts[0].operation.shard;
@@ -388,7 +379,8 @@ end_chunk (Bulk *self, guint n_parts)
         continue;
       note_error (self, part->error);
       if (self->what == BS_KIND_DELETE)
-        report (self, part);
+        bs_store_report (self->operation.store, &part->operation.key, BS_OPERATION_DELETE_KEY,
+                         g_error_copy (part->error));
       g_clear_error (&part->error);
     }
   bs_deferred_pop (&deferred);
@@ -400,26 +392,16 @@ static void
 busy_end (BsBatch *batch)
 {
   Bulk *self = (Bulk *) batch->operation;
-  BsStoreOperation *operation = batch->operation;
   GPtrArray *tokens = self->registered;
-  BsDeferred deferred = { NULL };
-  BsWaiter *waiters;
 
   if (self->error != NULL && self->what != BS_KIND_DELETE)
     g_prefix_error (&self->error,
                     "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " keys done: ", self->n_done,
                     self->n_total);
 
-  g_mutex_lock (operation->lock);
-  operation->state = BS_OPERATION_DONE;
-  waiters = bs_store_operation_steal_waiters (operation);
-  if (operation->tracked != NULL)
-    bs_path_return_ticket (operation->tracked->path, operation, &deferred);
-  g_mutex_unlock (operation->lock);
-
   if (self->error != NULL && tokens != NULL)
-    bs_bulk_drop_tokens (operation->store, (BsToken **) tokens->pdata, tokens->len);
-  bs_deferred_answer (&deferred, waiters, tokens, self->error);
+    bs_bulk_drop_tokens (batch->operation->store, (BsToken **) tokens->pdata, tokens->len);
+  bs_batch_end_operation (batch, tokens, self->error);
 }
 
 static gboolean
@@ -518,14 +500,6 @@ bulk_run (BsStoreOperation *operation)
 }
 
 static void
-bulk_drop (BsStoreOperation *operation, BsDeferred *deferred)
-{
-  bs_path_return_ticket (operation->tracked->path, operation, deferred);
-  /* The executor has the only reference. */
-  bs_deferred_add_dropped (deferred, bs_store_operation_ref (operation));
-}
-
-static void
 bulk_free (BsStoreOperation *operation)
 {
   Bulk *self = (Bulk *) operation;
@@ -564,7 +538,7 @@ static const BsStoreOperationClass bulk_class = {
   .enqueue = bulk_enqueue,
   .begin = bulk_begin,
   .run = bulk_run,
-  .drop = bulk_drop,
+  .drop = bs_batch_drop_operation,
   .free = bulk_free,
 };
 

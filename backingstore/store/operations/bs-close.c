@@ -4,6 +4,7 @@
 
 #include "bs-close-private.h"
 
+#include "store/operations/bs-loads-private.h"
 #include "store/operations/bs-paths-private.h"
 #include "store/operations/bs-store-private.h"
 #include "store/threads/bs-call-scope-private.h"
@@ -143,11 +144,19 @@ close_operation_hold_lock (BsStoreOperation *operation, BsWaiter *waiter)
   bs_waiter_hold_lock (waiter, g_object_ref (operation->count->owner), g_object_unref);
 }
 
+/* No caller will see what is loaded. */
+static void
+close_operation_boost (BsStoreOperation *operation, int priority)
+{
+  bs_loads_close (operation->store);
+}
+
 static const BsStoreOperationClass close_operation_class = {
   .enqueue = close_operation_enqueue,
   .run = close_operation_run,
   .drop = close_operation_drop,
   .hold_lock = close_operation_hold_lock,
+  .boost = close_operation_boost,
 };
 
 void

@@ -146,9 +146,7 @@ delete_key (Deletion *self)
 {
   BsBackingStore *store = self->operation.store;
   BsShard *shard = self->part.shard;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   GError *error = NULL;
 
   g_atomic_int_inc (&store->n_deletions_calling);
@@ -161,8 +159,7 @@ delete_key (Deletion *self)
   g_mutex_unlock (&shard->mutex);
 
   if (error != NULL)
-    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, &self->part.key,
-                        BS_OPERATION_DELETE_KEY, error);
+    bs_store_report (store, &self->part.key, BS_OPERATION_DELETE_KEY, error);
   bs_deferred_run (&deferred);
 }
 

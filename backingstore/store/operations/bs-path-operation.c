@@ -461,8 +461,7 @@ run_release (BsPathOperation *self)
 
   release (store, self->path, self->operation.cancellable, &error);
   if (error != NULL)
-    bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL,
-                        BS_OPERATION_RELEASE_PATH, error);
+    bs_store_report (store, NULL, BS_OPERATION_RELEASE_PATH, error);
 
   g_mutex_lock (&self->path->mutex);
   self->path->state = BS_PATH_UNTRACKED;
@@ -496,9 +495,7 @@ static void
 find_missing (BsPathOperation *self, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
-  BsKeyTable missing = {
-    0,
-  };
+  BsKeyTable missing = { 0 };
 
   if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expect_pinned,
                                       self->members, &missing, operation->cancellable, error))
@@ -506,77 +503,50 @@ find_missing (BsPathOperation *self, GError **error)
   bs_key_table_clear (&missing);
 }
 
+/* A sync that does not ask the backing leaves no key in doubt. */
 static void
-run_check (BsPathOperation *self)
+call_sync (BsPathOperation *self, gboolean *asked, GError **error)
 {
+  BsStoreOperation *operation = &self->operation;
+
+  *asked = !g_cancellable_is_cancelled (operation->cancellable);
+  if (!*asked)
+    *error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR,
+                                 G_IO_ERROR_CANCELLED, "it was cancelled");
+  else if (bs_backing_sync_persisted (operation->store->backing, self->path->file,
+                                      operation->cancellable, error) &&
+           g_atomic_int_get (&operation->tracked->moved))
+    check (self, error);
+}
+
+/* An operation that is one call of the backing, or two. */
+static void
+run_call (BsPathOperation *self)
+{
+  BsBacking *backing = self->operation.store->backing;
+  GCancellable *cancellable = self->operation.cancellable;
+  GFile *file = self->path->file;
   g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  gboolean synced = FALSE;
   BsCallScope scope;
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  if (check (self, &error) && self->find_missing)
+  if (self->operation.kind == BS_KIND_SYNC)
+    call_sync (self, &synced, &error);
+  else if (self->operation.kind == BS_KIND_LOAD_ROOT)
+    bytes = bs_backing_read_root (backing, file, cancellable, &error);
+  else if (self->operation.kind == BS_KIND_WRITE_ROOT)
+    bs_backing_write_root (backing, file, self->root, cancellable, &error);
+  else if (check (self, &error) && self->find_missing)
     find_missing (self, &error);
-  bs_call_scope_pop (&scope);
-
-  end (self, NULL, error);
-}
-
-static void
-run_sync (BsPathOperation *self)
-{
-  BsStoreOperation *operation = &self->operation;
-  g_autoptr (GError) error = NULL;
-  BsCallScope scope;
-
-  /* A sync that does not ask the backing leaves no key in doubt. */
-  if (g_cancellable_is_cancelled (operation->cancellable))
-    {
-      error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR,
-                                  G_IO_ERROR_CANCELLED, "it was cancelled");
-      end (self, NULL, error);
-      return;
-    }
-
-  bs_call_scope_push (&scope, operation->store, BS_SCOPE_BACKING);
-  if (bs_backing_sync_persisted (operation->store->backing, self->path->file,
-                                 operation->cancellable, &error) &&
-      g_atomic_int_get (&operation->tracked->moved))
-    check (self, &error);
   bs_call_scope_pop (&scope);
 
   /* Before any waiter is answered, so that a persist tried again reaches the backing. A
    * path that has moved was not touched. */
-  if (error != NULL && !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED))
+  if (synced && error != NULL && !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED))
     bs_members_doubt_all (self->members, bs_tickets_peek_last_ticket (&self->path->tickets));
-  end (self, NULL, error);
-}
-
-static void
-run_load_root (BsPathOperation *self)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  BsCallScope scope;
-
-  bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  bytes = bs_backing_read_root (self->operation.store->backing, self->path->file,
-                                self->operation.cancellable, &error);
-  bs_call_scope_pop (&scope);
-
   end (self, bytes, error);
-}
-
-static void
-run_write_root (BsPathOperation *self)
-{
-  g_autoptr (GError) error = NULL;
-  BsCallScope scope;
-
-  bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  bs_backing_write_root (self->operation.store->backing, self->path->file, self->root,
-                         self->operation.cancellable, &error);
-  bs_call_scope_pop (&scope);
-
-  end (self, NULL, error);
 }
 
 static void
@@ -598,16 +568,12 @@ path_operation_run (BsStoreOperation *operation)
       break;
     case BS_KIND_SYNC:
       if (tickets_are_returned (self))
-        run_sync (self);
+        run_call (self);
       break;
     case BS_KIND_LOAD_ROOT:
-      run_load_root (self);
-      break;
     case BS_KIND_WRITE_ROOT:
-      run_write_root (self);
-      break;
     case BS_KIND_CHECK:
-      run_check (self);
+      run_call (self);
       break;
     default:
       g_assert_not_reached ();

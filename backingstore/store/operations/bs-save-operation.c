@@ -382,17 +382,6 @@ fail (SaveOperation *self, GError *error)
   g_prefix_error (&self->error, "Saving at %s: ", name);
 }
 
-/* The save has succeeded; keys that could not be deleted go with the next one. Takes
- * the error over. */
-static void
-report (SaveOperation *self, GError *error)
-{
-  BsBackingStore *store = self->operation.store;
-
-  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, NULL,
-                      BS_OPERATION_DELETE_PERSISTED_KEYS, error);
-}
-
 /* Leaves out phases in which there is nothing to do. */
 static Phase
 next_phase (SaveOperation *self)
@@ -421,9 +410,11 @@ end_phase (SaveOperation *self, GError *error)
 
   if (self->phase == PHASE_DELETE || self->phase == PHASE_UNDO)
     {
-      /* Of an undo, report the original error. */
+      /* The save has succeeded; keys that could not be deleted go with the next one. Of an
+       * undo, report the original error. */
       if (error != NULL && self->phase == PHASE_DELETE)
-        report (self, g_steal_pointer (&error));
+        bs_store_report (self->operation.store, NULL, BS_OPERATION_DELETE_PERSISTED_KEYS,
+                         g_steal_pointer (&error));
       g_clear_error (&error);
       self->phase = PHASE_END;
       return;

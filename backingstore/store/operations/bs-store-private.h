@@ -47,6 +47,7 @@ struct _BsBackingStore
   guint n_forks;                /* of the process that made it: a child leaves everything as it is */
 
   int max_threads;              /* atomic */
+  int thread_nice;              /* atomic */
   int state;                    /* atomic BsState */
   int n_deletions;              /* atomic: operations that go over the dropped tokens */
   int n_deletions_calling;      /* atomic: those of them that are inside a call of the backing */
@@ -58,6 +59,7 @@ struct _BsBackingStore
   GHashTable *paths;            /* set of BsPath, under paths_mutex */
 
   GMutex operations_mutex;      /* the lock of the operations that are in no queue */
+  GQueue loads;                 /* of BsLoad, borrowed, under operations_mutex */
 };
 
 struct _BsTrackedPath
@@ -102,6 +104,13 @@ static inline gboolean
 bs_store_is_in_child (BsBackingStore *store)
 {
   return G_UNLIKELY (store->n_forks != bs_n_forks);
+}
+
+/* Emits background-error in the store's owner context. Takes `error` over. */
+static inline void
+bs_store_report (BsBackingStore *store, const BsKey *key, BsOperation operation, GError *error)
+{
+  bs_notifier_report (store->notifier, G_OBJECT (store), store->background_error, key, operation, error);
 }
 
 static inline BsShard *

@@ -127,27 +127,17 @@ static void
 verify_end (BsBatch *batch)
 {
   VerifyOperation *self = (VerifyOperation *) batch->operation;
-  BsStoreOperation *operation = batch->operation;
   BsProgress *progress = self->run.progress;
-  BsDeferred deferred = { NULL };
   guint64 n_done = bs_progress_get_n_done (progress);
   gboolean complete = n_done == bs_progress_get_n_total (progress);
   g_autoptr (GError) error = NULL;
-  BsWaiter *waiters;
 
   if (complete)
     bs_progress_complete (progress);
   error = dup_error (self, n_done, complete);
   self->run.ended (self->run.data);
   self->run.ended = NULL;
-
-  g_mutex_lock (operation->lock);
-  operation->state = BS_OPERATION_DONE;
-  waiters = bs_store_operation_steal_waiters (operation);
-  bs_path_return_ticket (operation->tracked->path, operation, &deferred);
-  g_mutex_unlock (operation->lock);
-
-  bs_deferred_answer (&deferred, waiters, NULL, error);
+  bs_batch_end_operation (batch, NULL, error);
 }
 
 /* Checks end as fast as they are asked for: the executor goes on. */
@@ -219,14 +209,6 @@ verify_operation_run (BsStoreOperation *operation)
   bs_store_operation_unref (operation);
 }
 
-static void
-verify_operation_drop (BsStoreOperation *operation, BsDeferred *deferred)
-{
-  bs_path_return_ticket (operation->tracked->path, operation, deferred);
-  /* The executor has the only reference. */
-  bs_deferred_add_dropped (deferred, bs_store_operation_ref (operation));
-}
-
 void
 bs_verify_run_clear (BsVerifyRun *run)
 {
@@ -265,7 +247,7 @@ verify_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDefer
 static const BsStoreOperationClass verify_operation_class = {
   .enqueue = verify_operation_enqueue,
   .run = verify_operation_run,
-  .drop = verify_operation_drop,
+  .drop = bs_batch_drop_operation,
   .free = verify_operation_free,
 };
 

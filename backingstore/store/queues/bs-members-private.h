@@ -27,7 +27,7 @@ typedef enum
 typedef struct
 {
   _Alignas (BS_CACHE_LINE) BsKeyTable keys;   /* with their flags, none of them 0 */
-  guint64 n_flagged[BS_N_MEMBER_FLAGS];       /* keys that have each flag; the first is written atomically */
+  _Alignas (8) guint64 n_flagged[BS_N_MEMBER_FLAGS]; /* keys that have each flag; the first is written atomically */
   BsTickets tickets;
 
   gboolean in_doubt;            /* a sync has failed: a change that is not REDONE may be lost */

@@ -14,7 +14,7 @@ typedef struct
 {
   BsStoreOperation *first;  /* borrowed, by ticket_next */
   BsStoreOperation *last;
-  guint64 last_ticket;      /* written atomically */
+  _Alignas (8) guint64 last_ticket; /* written atomically */
   guint64 awaited;          /* a count waits until the operations up to this ticket are done; 0: none does */
   guint awaited_by;         /* the number of that count */
   int worst_priority;       /* among the operations in the list */

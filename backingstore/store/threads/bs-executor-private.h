@@ -56,6 +56,9 @@ void        bs_executor_unref           (BsExecutor *executor);
 void        bs_executor_close           (BsExecutor *executor);
 
 void        bs_executor_set_max_threads (BsExecutor *executor, guint max_threads);
+/* How far below the process the threads run. Where a thread may not go back up, a new
+ * one takes its place. */
+void        bs_executor_set_nice        (BsExecutor *executor, int nice);
 /* Gives one thread more, until it is taken back: for a function that waits. */
 void        bs_executor_lend            (BsExecutor *executor, int n_threads);
 /* Lends the place of the function that this thread is inside of, if it is, since
@@ -66,6 +69,8 @@ void        bs_executor_lend_place      (BsExecutor *executor, gconstpointer sto
 /* The executor that this thread belongs to, or NULL. All that such a thread runs is
  * part of an operation that is not over. */
 BsExecutor *bs_executor_get_current     (void);
+/* Whether this thread is inside of one of the store's operations. */
+gboolean    bs_executor_is_inside       (BsExecutor *executor, gconstpointer store);
 
 /* Takes over a reference on the entry's owner, which `run` gets. */
 void        bs_executor_submit          (BsExecutor *executor, BsExecutorEntry *entry, int priority);

@@ -11,10 +11,30 @@ typedef enum
   FRACTION,
 } Which;
 
-static void
-notify (BsProgress *self, Which which)
+/* Under the mutex. */
+static double
+get_fraction (const BsProgress *self)
 {
-  bs_notifier_notify (self->notifier, self->object, self->pspecs[which], &self->pending[which]);
+  return self->complete ? 1.0 : (double) self->n_done / (double) (self->n_total + 1);
+}
+
+/* Notifies of what has changed by this. */
+static void
+set_and_unlock (BsProgress *self, guint64 n_total, guint64 n_done, gboolean complete)
+{
+  double before = get_fraction (self), after;
+  gboolean changed[] = { self->n_total != n_total, self->n_done != n_done, FALSE };
+
+  self->n_total = n_total;
+  self->n_done = n_done;
+  self->complete = complete;
+  after = get_fraction (self);
+  changed[FRACTION] = after < before || after > before;
+  g_mutex_unlock (&self->mutex);
+
+  for (Which which = N_TOTAL; which <= FRACTION; which++)
+    if (changed[which])
+      bs_notifier_notify (self->notifier, self->object, self->pspecs[which], &self->pending[which]);
 }
 
 void
@@ -41,46 +61,28 @@ void
 bs_progress_begin (BsProgress *self, guint64 n_total)
 {
   g_mutex_lock (&self->mutex);
-  self->complete = FALSE;
-  self->n_total = n_total;
-  self->n_done = 0;
-  g_mutex_unlock (&self->mutex);
-
-  notify (self, N_TOTAL);
-  notify (self, N_DONE);
-  notify (self, FRACTION);
+  set_and_unlock (self, n_total, 0, FALSE);
 }
 
 void
 bs_progress_add_total (BsProgress *self, gint64 n)
 {
   g_mutex_lock (&self->mutex);
-  self->n_total += n;
-  g_mutex_unlock (&self->mutex);
-
-  notify (self, N_TOTAL);
-  notify (self, FRACTION);
+  set_and_unlock (self, self->n_total + (guint64) n, self->n_done, self->complete);
 }
 
 void
 bs_progress_add_done (BsProgress *self, gint64 n)
 {
   g_mutex_lock (&self->mutex);
-  self->n_done += n;
-  g_mutex_unlock (&self->mutex);
-
-  notify (self, N_DONE);
-  notify (self, FRACTION);
+  set_and_unlock (self, self->n_total, self->n_done + (guint64) n, self->complete);
 }
 
 void
 bs_progress_complete (BsProgress *self)
 {
   g_mutex_lock (&self->mutex);
-  self->complete = TRUE;
-  g_mutex_unlock (&self->mutex);
-
-  notify (self, FRACTION);
+  set_and_unlock (self, self->n_total, self->n_done, TRUE);
 }
 
 void
@@ -119,10 +121,7 @@ bs_progress_get_fraction (BsProgress *self)
   double fraction;
 
   g_mutex_lock (&self->mutex);
-  if (self->complete)
-    fraction = 1.0;
-  else
-    fraction = (double) self->n_done / (double) (self->n_total + 1);
+  fraction = get_fraction (self);
   g_mutex_unlock (&self->mutex);
 
   return fraction;

@@ -99,7 +99,7 @@ typedef struct
    * bs_waiter_hold_lock(). Nullable: the store has it. */
   void    (*hold_lock) (BsStoreOperation *operation, BsWaiter *waiter);
   /* A waiter of that priority has joined. Boosts the operations that this one waits
-   * for besides its queue. No lock held; nullable. */
+   * for besides its queue, or ends them early. No lock held; nullable. */
   void    (*boost)   (BsStoreOperation *operation, int priority);
 } BsStoreOperationClass;
 

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Which part of a space, that has no end, holds what. The space is cut into chunks, and a
+ * chunk into slots of one size. Knows nothing of files. Not thread-safe. */
+
+#define BS_FILE_CHUNK_SPACE (1024 * 1024)
+#define BS_FILE_MAX_SLOT (BS_FILE_CHUNK_SPACE / 2)
+#define BS_FILE_N_SLOT_SIZES 31
+
+typedef struct
+{
+  guint32 chunk;
+  guint16 index;        /* in the chunk */
+  guint8 size;          /* number of its size */
+} BsFileSlotPlace;
+
+typedef struct _BsFileChunk BsFileChunk;
+
+typedef struct
+{
+  BsFileChunk *chunks;
+  guint32 n_chunks;
+  guint32 n_chunks_used;        /* with a slot in use */
+  guint32 rooms[BS_FILE_N_SLOT_SIZES]; /* of each size a chunk with room + 1, or 0 */
+  GArray *warm;                 /* chunks without slots, that occupy the disk; the next to use comes last */
+  GArray *cold;                 /* chunks without slots, that are holes */
+  guint64 used;                 /* bytes of slots in use */
+  guint64 idle;                 /* bytes that free slots between them occupy, as far as they could be holes */
+  guint32 seen;                 /* the chunk where the last look for idle bytes ended */
+  gboolean keeps;               /* no holes can be made */
+} BsFileSlotSpace;
+
+/* A part of the space that is to become a hole. */
+typedef struct
+{
+  goffset offset;
+  gsize length;
+  gboolean whole;               /* a chunk, else a slot */
+  BsFileSlotPlace place;
+} BsFileHole;
+
+void     bs_file_slot_space_init  (BsFileSlotSpace *self);
+void     bs_file_slot_space_clear (BsFileSlotSpace *self);
+
+/* `length` is BS_FILE_MAX_SLOT at most. */
+void     bs_file_slot_space_take  (BsFileSlotSpace *self, gsize length, BsFileSlotPlace *place);
+void     bs_file_slot_space_give  (BsFileSlotSpace *self, const BsFileSlotPlace *place);
+goffset  bs_file_slot_space_get_offset (const BsFileSlotPlace *place);
+gsize    bs_file_slot_space_get_size   (const BsFileSlotPlace *place);
+
+/* So many holes for each slot that is given back keep pace with any order of that. */
+#define BS_FILE_MAX_HOLES 2
+
+/* Where more is free than in use, chooses a part to give back to the file system. It
+ * belongs to the caller until bs_file_slot_space_end_hole(). */
+gboolean bs_file_slot_space_begin_hole (BsFileSlotSpace *self, BsFileHole *hole);
+/* Without success no other hole is chosen. */
+void     bs_file_slot_space_end_hole   (BsFileSlotSpace *self, const BsFileHole *hole, gboolean success);
+
+G_END_DECLS

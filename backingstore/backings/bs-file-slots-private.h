@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#pragma once
+
+#include "bs-file-slot-table-private.h"
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* Opens a new file without a name, for reading and writing. Returns 0 or an errno. */
+typedef int (*BsFileSlotsOpen) (gpointer data, int *fd);
+
+/* Blobs in slots of few files, which have no name and go with the process. Safe to use from
+ * any thread, one call at a time for each key. A function that returns an int returns 0
+ * or an errno: ECANCELED if the cancellable fired, EILSEQ if a content is not the one that
+ * was written. */
+typedef struct
+{
+  /* constant */
+  BsFileSlotsOpen open;
+  gpointer open_data;
+
+  GMutex mutex;
+
+  /* under the mutex */
+  BsFileSlotTable table;
+  BsFileSlotSpace space;
+  GArray *fds;          /* of files, each with a part of the space */
+  guint n_users;        /* calls that use the files */
+  gboolean closed;      /* the files go with the last user */
+} BsFileSlots;
+
+void     bs_file_slots_init     (BsFileSlots *self, BsFileSlotsOpen open, gpointer open_data);
+void     bs_file_slots_clear    (BsFileSlots *self);
+
+/* Empties the slots. A forked child must not: it would empty its parent's. */
+void     bs_file_slots_close    (BsFileSlots *self);
+
+/* EEXIST if the key has a slot; ENOTSUP if the blob cannot have one: it needs a file of its
+ * own. No key is left after an error. */
+int      bs_file_slots_write    (BsFileSlots *self, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
+/* ENOENT if the key has no slot. */
+int      bs_file_slots_read     (BsFileSlots *self, const BsKey *key, GCancellable *cancellable, GBytes **bytes);
+/* FALSE if the key has no slot. */
+gboolean bs_file_slots_remove   (BsFileSlots *self, const BsKey *key);
+gboolean bs_file_slots_contains (BsFileSlots *self, const BsKey *key, gsize *length);
+
+G_END_DECLS

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+
+/* Small blobs of scratch, which have no files of their own. */
+
+#include "file-fixture.h"
+#include "file-mount.h"
+
+#include "backings/bs-file-slots-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB (1024 * 1024)
+
+static gsize
+random_length (GRand *random)
+{
+  gsize most = 1 << g_rand_int_range (random, 0, 20);
+
+  return MIN ((gsize) g_rand_int_range (random, 0, most + 1), BS_FILE_MAX_SLOT);
+}
+
+/* Slots in use hold what is asked for, and none overlaps another one or a hole. */
+static void
+test_space (void)
+{
+  g_autoptr (GRand) random = g_rand_new_with_seed (7);
+  g_autoptr (GArray) places = g_array_new (FALSE, FALSE, sizeof (BsFileSlotPlace));
+  g_autoptr (GHashTable) owners = g_hash_table_new (g_direct_hash, g_direct_equal);
+  BsFileSlotSpace space;
+  BsFileHole hole;
+
+  bs_file_slot_space_init (&space);
+  for (guint round = 0; round < 200000; round++)
+    {
+      gboolean grows = (round / 20000) % 2 == 0;
+
+      if (places->len == 0 || g_rand_int_range (random, 0, 100) < (grows ? 60 : 40))
+        {
+          gsize length = random_length (random);
+          BsFileSlotPlace place;
+          gpointer offset;
+
+          bs_file_slot_space_take (&space, length, &place);
+          g_assert_cmpuint (bs_file_slot_space_get_size (&place), >=, length);
+          offset = GSIZE_TO_POINTER ((gsize) bs_file_slot_space_get_offset (&place) + 1);
+          g_assert_true (g_hash_table_add (owners, offset));
+          g_array_append_val (places, place);
+        }
+      else
+        {
+          guint i = g_rand_int_range (random, 0, places->len);
+          BsFileSlotPlace place = g_array_index (places, BsFileSlotPlace, i);
+          gsize offset = bs_file_slot_space_get_offset (&place);
+
+          g_array_remove_index_fast (places, i);
+          g_assert_true (g_hash_table_remove (owners, GSIZE_TO_POINTER (offset + 1)));
+          bs_file_slot_space_give (&space, &place);
+        }
+
+      while (bs_file_slot_space_begin_hole (&space, &hole))
+        {
+          g_assert_false (g_hash_table_contains (owners, GSIZE_TO_POINTER (hole.offset + 1)));
+          for (guint i = 0; hole.whole && i < places->len; i++)
+            g_assert_cmpuint (g_array_index (places, BsFileSlotPlace, i).chunk, !=,
+                              hole.place.chunk);
+          bs_file_slot_space_end_hole (&space, &hole, TRUE);
+        }
+    }
+
+  while (places->len > 0)
+    {
+      bs_file_slot_space_give (&space, &g_array_index (places, BsFileSlotPlace, places->len - 1));
+      g_array_set_size (places, places->len - 1);
+    }
+  while (bs_file_slot_space_begin_hole (&space, &hole))
+    bs_file_slot_space_end_hole (&space, &hole, TRUE);
+  g_assert_cmpuint (space.used, ==, 0);
+  g_assert_cmpuint (space.idle, ==, 0);
+  g_assert_cmpuint (space.n_chunks_used, ==, 0);
+  g_assert_cmpuint (space.warm->len, <=, 16);
+  g_assert_cmpuint (space.warm->len + space.cold->len, ==, space.n_chunks);
+  bs_file_slot_space_clear (&space);
+}
+
+/* Free slots take no more room than used ones, however scattered they are. */
+static void
+test_scattered (void)
+{
+  const guint n_places = 256 * 1024;
+  g_autofree BsFileSlotPlace *places = g_new (BsFileSlotPlace, n_places);
+  guint64 n_holes = 0;
+  guint64 idle;
+  BsFileSlotSpace space;
+  BsFileHole hole;
+
+  bs_file_slot_space_init (&space);
+  for (guint i = 0; i < n_places; i++)
+    bs_file_slot_space_take (&space, 4096, &places[i]);
+
+  for (guint i = 0; i < n_places; i++)
+    if (i % 16 != 0)
+      {
+        bs_file_slot_space_give (&space, &places[i]);
+        for (guint n = 0; n < BS_FILE_MAX_HOLES && bs_file_slot_space_begin_hole (&space, &hole);
+             n++)
+          {
+            n_holes++;
+            bs_file_slot_space_end_hole (&space, &hole, TRUE);
+          }
+      }
+  g_assert_cmpuint (space.used, ==, 64 * MIB);
+  g_assert_cmpuint (space.idle, <=, 66 * MIB);
+  g_assert_cmpuint (n_holes, >, 0);
+
+  /* Holes are filled last. */
+  idle = space.idle;
+  bs_file_slot_space_take (&space, 4096, &places[1]);
+  g_assert_cmpuint (space.idle, <, idle);
+  bs_file_slot_space_clear (&space);
+}
+
+static int
+open_memory (gpointer data, int *fd)
+{
+  guint *n_opened = data;
+
+  (*n_opened)++;
+  *fd = memfd_create ("slots", MFD_CLOEXEC);
+
+  return *fd >= 0 ? 0 : errno;
+}
+
+static int
+refuse_to_open (gpointer data, int *fd)
+{
+  return EMFILE;
+}
+
+static void
+assert_slot_reads (BsFileSlots *slots, const BsKey *key, GBytes *expected)
+{
+  g_autoptr (GBytes) bytes = NULL;
+
+  g_assert_cmpint (bs_file_slots_read (slots, key, NULL, &bytes), ==, 0);
+  g_assert_true (g_bytes_equal (bytes, expected));
+}
+
+static void
+test_slots (void)
+{
+  g_autoptr (GRand) random = g_rand_new_with_seed (11);
+  g_autoptr (GCancellable) cancelled = g_cancellable_new ();
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (GBytes) large = make_test_bytes (BS_FILE_MAX_SLOT + 1, 1);
+  BsKey keys[500];
+  GBytes *contents[500] = { NULL };
+  guint n_opened = 0;
+  BsFileSlots slots = { NULL };
+
+  g_cancellable_cancel (cancelled);
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    bs_key_init_random (&keys[i]);
+  bs_file_slots_init (&slots, open_memory, &n_opened);
+
+  for (guint round = 0; round < 20000; round++)
+    {
+      guint i = g_rand_int_range (random, 0, G_N_ELEMENTS (keys));
+
+      if (contents[i] == NULL)
+        {
+          g_assert_cmpint (bs_file_slots_read (&slots, &keys[i], NULL, &bytes), ==, ENOENT);
+          g_assert_false (bs_file_slots_remove (&slots, &keys[i]));
+          contents[i] = make_test_bytes (random_length (random) / 8, round);
+          g_assert_cmpint (bs_file_slots_write (&slots, &keys[i], contents[i], cancelled), ==,
+                           ECANCELED);
+          g_assert_cmpint (bs_file_slots_write (&slots, &keys[i], contents[i], NULL), ==, 0);
+        }
+      else if (round % 2 == 0)
+        {
+          assert_slot_reads (&slots, &keys[i], contents[i]);
+        }
+      else
+        {
+          g_assert_cmpint (bs_file_slots_write (&slots, &keys[i], contents[i], NULL), ==, EEXIST);
+          g_assert_true (bs_file_slots_remove (&slots, &keys[i]));
+          g_clear_pointer (&contents[i], g_bytes_unref);
+        }
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    {
+      gsize length = 0;
+
+      g_assert_cmpint (bs_file_slots_contains (&slots, &keys[i], &length), ==, contents[i] != NULL);
+      if (contents[i] != NULL)
+        {
+          g_assert_cmpuint (length, ==, g_bytes_get_size (contents[i]));
+          assert_slot_reads (&slots, &keys[i], contents[i]);
+        }
+      g_clear_pointer (&contents[i], g_bytes_unref);
+    }
+  g_assert_cmpuint (n_opened, ==, 1);
+  g_assert_cmpint (bs_file_slots_write (&slots, &keys[0], large, NULL), ==, ENOTSUP);
+
+  bs_file_slots_close (&slots);
+  g_assert_cmpint (bs_file_slots_read (&slots, &keys[0], NULL, &bytes), ==, ENOENT);
+  g_assert_cmpint (bs_file_slots_write (&slots, &keys[0], large, NULL), ==, ENOTSUP);
+  bs_file_slots_clear (&slots);
+}
+
+static void
+test_no_descriptor (void)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (100, 1);
+  BsFileSlots slots = { NULL };
+  BsKey key;
+
+  bs_key_init_random (&key);
+  bs_file_slots_init (&slots, refuse_to_open, NULL);
+  g_assert_cmpint (bs_file_slots_write (&slots, &key, bytes, NULL), ==, ENOTSUP);
+  g_assert_false (bs_file_slots_contains (&slots, &key, NULL));
+  g_assert_cmpuint (slots.space.used, ==, 0);
+  bs_file_slots_clear (&slots);
+}
+
+/* A content that has changed is not taken for the blob. */
+static void
+test_corrupt (void)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
+  g_autoptr (GBytes) read = NULL;
+  guint n_opened = 0;
+  BsFileSlots slots = { NULL };
+  BsKey key;
+  int fd;
+
+  bs_key_init_random (&key);
+  bs_file_slots_init (&slots, open_memory, &n_opened);
+  g_assert_cmpint (bs_file_slots_write (&slots, &key, bytes, NULL), ==, 0);
+  fd = g_array_index (slots.fds, int, 0);
+  g_assert_cmpint (pwrite (fd, "x", 1, 4999), ==, 1);
+  g_assert_cmpint (bs_file_slots_read (&slots, &key, NULL, &read), ==, EILSEQ);
+  g_assert_cmpint (ftruncate (fd, 100), ==, 0);
+  g_assert_cmpint (bs_file_slots_read (&slots, &key, NULL, &read), ==, EBADMSG);
+  g_assert_null (read);
+  bs_file_slots_clear (&slots);
+}
+
+static guint64
+count_bytes (BsFileSlots *slots)
+{
+  guint64 n_bytes = 0;
+
+  for (guint i = 0; i < slots->fds->len; i++)
+    {
+      struct stat status;
+
+      g_assert_cmpint (fstat (g_array_index (slots->fds, int, i), &status), ==, 0);
+      n_bytes += status.st_blocks * G_GUINT64_CONSTANT (512);
+    }
+
+  return n_bytes;
+}
+
+/* A file system gets back what is dropped, but for a small rest. */
+static void
+test_gives_back (void)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (65536, 1);
+  g_autofree BsKey *keys = g_new (BsKey, 2000);
+  guint n_opened = 0;
+  BsFileSlots slots = { NULL };
+
+  bs_file_slots_init (&slots, open_memory, &n_opened);
+  for (guint i = 0; i < 2000; i++)
+    {
+      bs_key_init_random (&keys[i]);
+      g_assert_cmpint (bs_file_slots_write (&slots, &keys[i], bytes, NULL), ==, 0);
+    }
+  g_assert_cmpuint (count_bytes (&slots), >=, 125 * MIB);
+  for (guint i = 1; i < 2000; i++)
+    g_assert_true (bs_file_slots_remove (&slots, &keys[i]));
+  g_assert_cmpuint (count_bytes (&slots), <=, 18 * MIB);
+  assert_slot_reads (&slots, &keys[0], bytes);
+
+  bs_file_slots_close (&slots);
+  bs_file_slots_clear (&slots);
+}
+
+static guint
+count_blobs (const char *directory)
+{
+  /* The marker and the lock are none. */
+  return count_files (directory) - 2;
+}
+
+/* A blob gets a file when it is persisted, with length and hash. */
+static void
+test_persist (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
+  g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
+  g_autofree char *other_name = g_build_filename (fixture->directory, "other", NULL);
+  g_autoptr (GFile) other = g_file_new_for_path (other_name);
+  g_autoptr (GError) error = NULL;
+
+  write_blob (fixture, fixture->key);
+  g_assert_cmpuint (count_blobs (fixture->primary_name), ==, 0);
+  g_assert_false (bs_backing_write (fixture->backing, fixture->key, fixture->bytes, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_EXISTS);
+  g_clear_error (&error);
+
+  persist_blob (fixture, fixture->key);
+  g_assert_cmpint (get_inode (persisted), ==, get_inode (scratch));
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+  g_assert_false (bs_backing_write (fixture->backing, fixture->key, fixture->bytes, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_EXISTS);
+  g_clear_error (&error);
+
+  g_assert_true (bs_backing_persist (fixture->backing, other, fixture->key, NULL, &error));
+  g_assert_true (bs_backing_verify_persisted (fixture->backing, other, fixture->key, NULL, &error));
+  delete_blob (fixture, fixture->key);
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+  delete_scratch (fixture, fixture->key);
+  assert_does_not_read (fixture->backing, fixture->key);
+  write_blob (fixture, fixture->key);
+  g_assert_cmpuint (count_blobs (fixture->primary_name), ==, 0);
+}
+
+/* A content that goes to the path at once has a file from the start, and one that cannot
+ * go there leaves nothing. */
+static void
+test_persist_bytes (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
+  g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
+  g_autofree char *shard = get_shard_name (fixture->path_name, fixture->key);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
+  plant (shard, "in the way");
+  g_assert_false (bs_backing_persist_bytes (fixture->backing, fixture->path, fixture->key,
+                                            fixture->bytes, NULL, &error));
+  g_assert_nonnull (error);
+  g_clear_error (&error);
+  g_assert_false (exists (scratch));
+  assert_does_not_read (fixture->backing, fixture->key);
+
+  g_assert_cmpint (unlink (shard), ==, 0);
+  g_assert_true (bs_backing_persist_bytes (fixture->backing, fixture->path, fixture->key,
+                                           fixture->bytes, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (get_inode (persisted), ==, get_inode (scratch));
+}
+
+/* A key that is in a slot and at the path needs no file. */
+static void
+test_register (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, fixture->key);
+  g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
+  g_autoptr (GBytes) other = make_test_bytes (17, 4);
+  g_autoptr (GError) error = NULL;
+
+  write_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+  delete_scratch (fixture, fixture->key);
+  write_blob (fixture, fixture->key);
+  register_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  g_assert_false (exists (scratch));
+
+  /* The path's blob counts where the two differ. */
+  delete_scratch (fixture, fixture->key);
+  g_assert_true (bs_backing_write (fixture->backing, fixture->key, other, NULL, NULL));
+  register_blob (fixture, fixture->key);
+  g_assert_cmpint (get_inode (persisted), ==, get_inode (scratch));
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+  delete_scratch (fixture, fixture->key);
+  assert_does_not_read (fixture->backing, fixture->key);
+}
+
+/* A process whose files may not grow keeps small blobs in files of their own, and is not
+ * killed for the size of a file that it never asked for. */
+static void
+test_file_size_limit (Fixture *fixture, gconstpointer data)
+{
+  struct rlimit limit;
+  struct rlimit small;
+  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; i < 300; i++)
+    g_ptr_array_add (keys, write_other (fixture));
+  g_assert_cmpuint (count_blobs (fixture->primary_name), ==, 0);
+
+  g_assert_cmpint (getrlimit (RLIMIT_FSIZE, &limit), ==, 0);
+  small = limit;
+  small.rlim_cur = 8192;
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &small), ==, 0);
+  for (guint i = 0; i < 100; i++)
+    g_ptr_array_add (keys, write_other (fixture));
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &limit), ==, 0);
+  g_assert_cmpuint (count_blobs (fixture->primary_name), ==, 100);
+
+  for (guint i = 0; i < keys->len; i++)
+    {
+      assert_reads (fixture->backing, keys->pdata[i], fixture->bytes);
+      delete_scratch (fixture, keys->pdata[i]);
+    }
+  g_assert_cmpuint (count_blobs (fixture->primary_name), ==, 0);
+}
+
+/* A full disk takes no blob, keeps no part of one, and takes it once there is room. */
+static void
+test_full_disk (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 4);
+  g_autofree char *primary_name = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (200000, 1);
+  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
+
+  if (mount == NULL)
+    return;
+
+  primary_name = g_build_filename (mount_get_path (mount), "primary", NULL);
+  move_primary (fixture, primary_name);
+  for (guint round = 0; round < 3; round++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      while (error == NULL)
+        {
+          g_autofree char *key = bs_key_generate ();
+
+          if (bs_backing_write (fixture->backing, key, bytes, NULL, &error))
+            g_ptr_array_add (keys, g_steal_pointer (&key));
+          else
+            assert_does_not_read (fixture->backing, key);
+        }
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+      g_assert_cmpuint (keys->len, >=, 15);
+      for (guint i = 0; i < keys->len; i++)
+        assert_reads (fixture->backing, keys->pdata[i], bytes);
+      for (guint i = 0; i < 5; i++)
+        {
+          delete_scratch (fixture, keys->pdata[0]);
+          g_ptr_array_remove_index (keys, 0);
+        }
+    }
+  g_clear_object (&fixture->backing);
+}
+
+/* Scratch that a program removes is made again for what comes next. */
+static void
+test_removed_before_use (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *never = bs_key_generate ();
+
+  assert_does_not_read (fixture->backing, never);
+  remove_test_directory (fixture->primary_name);
+  write_blob (fixture, fixture->key);
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+  g_assert_true (exists (fixture->primary_name));
+
+  remove_test_directory (fixture->primary_name);
+  persist_blob (fixture, fixture->key);
+  assert_reads (fixture->backing, fixture->key, fixture->bytes);
+}
+
+static gpointer
+write_and_drop (gpointer data)
+{
+  BsBacking *backing = data;
+
+  for (guint i = 0; i < 1000; i++)
+    {
+      g_autofree char *key = bs_key_generate ();
+      g_autoptr (GBytes) bytes = make_test_bytes (i * 17 % 70000, i);
+
+      g_assert_true (bs_backing_write (backing, key, bytes, NULL, NULL));
+      assert_reads (backing, key, bytes);
+      g_assert_true (bs_backing_delete_key (backing, key, NULL, NULL));
+    }
+
+  return NULL;
+}
+
+static void
+test_threads (Fixture *fixture, gconstpointer data)
+{
+  GThread *threads[4];
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("slots", write_and_drop, fixture->backing);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  g_assert_cmpuint (count_blobs (fixture->primary_name), ==, 0);
+}
+
+int
+main (int argc, char *argv[])
+{
+  static const struct
+  {
+    const char *name;
+    void (*func) (Fixture *fixture, gconstpointer data);
+  } tests[] = {
+    { "persist", test_persist },     { "persist-bytes", test_persist_bytes },
+    { "register", test_register },   { "file-size-limit", test_file_size_limit },
+    { "full-disk", test_full_disk }, { "removed-before-use", test_removed_before_use },
+    { "threads", test_threads },
+  };
+
+  mount_init ();
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/file-slots/space", test_space);
+  g_test_add_func ("/file-slots/scattered", test_scattered);
+  g_test_add_func ("/file-slots/slots", test_slots);
+  g_test_add_func ("/file-slots/no-descriptor", test_no_descriptor);
+  g_test_add_func ("/file-slots/corrupt", test_corrupt);
+  g_test_add_func ("/file-slots/gives-back", test_gives_back);
+  for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("/file-slots/%s", tests[i].name);
+
+      g_test_add (name, Fixture, NULL, set_up, tests[i].func, tear_down);
+    }
+
+  return g_test_run ();
+}
