@@ -111,8 +111,8 @@ eviction_write_succeed_locked (EvictionWrite *self, BsEntry *entry)
 {
   BsCache *cache = self->cache;
 
-  bs_amount_subtract (&cache->writing, entry);
   bs_cache_mark_clean_locked (cache, entry);
+  bs_amount_subtract (&cache->writing, entry);
 
   /* An entry that was used, or for which there is room by now, stays. */
   if (entry->was_used ||

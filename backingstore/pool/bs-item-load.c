@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
+#include "bs-codec-private.h"
 #include "bs-item-private.h"
 
 #include "store/operations/bs-loads-private.h"
@@ -157,9 +158,11 @@ decode (BsItemRequest *request, GBytes *bytes, guint64 *size, GError **error)
 
   object = bs_codec_decode (codec, bytes, load.cancellable, error);
   if (object != NULL)
-    *size = bs_codec_measure (codec, object);
+    *size = bs_codec_measure_checked (codec, object);
   else
     prefix_key (key, error);
+  if (object != NULL && *size == 0)
+    *size = MAX (g_bytes_get_size (bytes), 1);
   bs_backing_store_leave_call (store, &scope);
   bs_load_end (store, &load, key, error);
 

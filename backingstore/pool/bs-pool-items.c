@@ -36,6 +36,7 @@ bs_pool_insert (BsPool *self, GBytes *bytes)
  * bs_pool_insert_object:
  * @self: a pool that has a codec
  * @object: an object
+ * @error: return location for an error
  *
  * Puts a new object into the pool, under a new key.
  *
@@ -54,16 +55,23 @@ bs_pool_insert (BsPool *self, GBytes *bytes)
  * Never blocks. The codec measures the object before this returns; a call on
  * another thread than that of the store's main context, where there is one,
  * cannot wait for that: the item's size is -1 and counts as 0 then until that
- * context has run.
+ * context has run. An object of which the codec says 0, or nothing, counts as much as
+ * the last one that was encoded, until it is encoded itself.
+ *
+ * Fails with %BS_ERROR_NOT_SUPPORTED if the pool has no codec, or its codec cannot
+ * encode: the object could never leave memory.
  *
  * Returns: (transfer full): an item for the object
  */
 BsItem *
-bs_pool_insert_object (BsPool *self, GObject *object)
+bs_pool_insert_object (BsPool *self, GObject *object, GError **error)
 {
   g_return_val_if_fail (bs_pool_has_store (self), NULL);
-  g_return_val_if_fail (bs_pool_get_codec (self) != NULL, NULL);
   g_return_val_if_fail (G_IS_OBJECT (object), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (!bs_pool_check_objects (self, "insert_object", error))
+    return NULL;
 
   return bs_item_new_for_content (self, BS_KIND_OBJECT, object);
 }

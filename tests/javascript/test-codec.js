@@ -145,6 +145,16 @@ test('failures', async () => {
     await store.close_async(DEFAULT, null);
 });
 
+test('objects refused', async () => {
+    const {store} = fixture();
+    const plain = Bs.Pool.new(store, 1000);
+    await assertFails(Bs.Error, Bs.Error.NOT_SUPPORTED, () => plain.insert_object(new Tile({text: 'new'})));
+    const item = plain.insert(bytes('old'));
+    await assertFails(Bs.Error, Bs.Error.NOT_SUPPORTED, () => item.replace_object(new Tile({text: 'new'})));
+    assertEqual(text(item.try_load()), 'old');
+    await store.close_async(DEFAULT, null);
+});
+
 test('number of items', async () => {
     const {store, pool} = fixture();
     pool.max_items = 3;

@@ -67,6 +67,14 @@ async void round_trip (TileCodec codec, Bs.BackingStore store) throws GLib.Error
 
     items[0].replace_object (new Tile ("another"));
     assert ((yield load (items[0])) == "another");
+
+    var plain = new Bs.Pool (store, 1000);
+    try {
+        plain.insert_object (new Tile ("new"));
+        assert_not_reached ();
+    } catch (Bs.Error.NOT_SUPPORTED refused) {
+        assert ("no codec" in refused.message);
+    }
     yield store.close_async ();
 }
 
