@@ -135,6 +135,21 @@ trace_persist (BsBacking *backing,
 }
 
 static gboolean
+trace_persist_bytes (BsBacking *backing,
+                     GFile *path,
+                     const char *key,
+                     GBytes *bytes,
+                     GCancellable *cancellable,
+                     GError **error)
+{
+  gint64 begun = g_get_monotonic_time ();
+
+  return trace ("persist_bytes", path, key, begun,
+                bs_backing_persist_bytes (get_inner (backing), path, key, bytes, cancellable,
+                                          error));
+}
+
+static gboolean
 trace_delete_persisted (BsBacking *backing,
                         GFile *path,
                         const char *key,
@@ -246,6 +261,7 @@ trace_backing_iface_init (BsBackingInterface *iface)
   iface->register_key = trace_register_key;
   iface->register_keys = trace_register_keys;
   iface->persist = trace_persist;
+  iface->persist_bytes = trace_persist_bytes;
   iface->delete_persisted = trace_delete_persisted;
   iface->delete_persisted_keys = trace_delete_persisted_keys;
   iface->sanitize_path = trace_sanitize_path;
