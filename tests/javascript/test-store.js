@@ -314,9 +314,9 @@ test('properties', async directory => {
     assertEqual(store.max_threads, Math.min(Math.max(GLib.get_num_processors() - 1, 2), 4));
     assertEqual(store.threadNice, 5);
     let notified = emission(store, 'notify::max-threads');
-    store.maxThreads = 2;
+    store.maxThreads = 6;
     await notified;
-    assertEqual(store.get_max_threads(), 2);
+    assertEqual(store.get_max_threads(), 6);
     notified = emission(store, 'notify::thread-nice');
     store.threadNice = 7;
     await notified;

@@ -462,9 +462,9 @@ class PropertiesTest(StoreTestCase):
         self.assertIsInstance(store.props.task_tracker, Bs.TaskTracker)
 
         seen, threads = self.watch(store, 'max-threads')
-        store.props.max_threads = 2
-        store.props.max_threads = 2
-        self.assertEqual(store.get_max_threads(), 2)
+        store.props.max_threads = 6
+        store.props.max_threads = 6
+        self.assertEqual(store.get_max_threads(), 6)
         run_until(lambda: seen)
         self.assertEqual(seen, ['max-threads'])
         self.assertEqual(threads, {threading.get_ident()})

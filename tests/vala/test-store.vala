@@ -454,9 +454,9 @@ async void properties () throws GLib.Error {
     assert (store.max_threads == GLib.get_num_processors ().clamp (3, 5) - 1);
     assert (store.thread_nice == 5);
     assert (store.main_context == null);
-    store.max_threads = 2;
+    store.max_threads = 6;
     yield notification (store, "max-threads");
-    assert (store.get_max_threads () == 2);
+    assert (store.get_max_threads () == 6);
     store.thread_nice = 7;
     yield notification (store, "thread-nice");
     assert (store.get_thread_nice () == 7);
