@@ -514,11 +514,13 @@ test_removed_before_use (Fixture *fixture, gconstpointer data)
   remove_test_directory (fixture->primary_name);
   write_blob (fixture, fixture->key);
   assert_reads (fixture->backing, fixture->key, fixture->bytes);
-  g_assert_true (exists (fixture->primary_name));
 
-  remove_test_directory (fixture->primary_name);
+  /* Some file systems make a nameless file in a directory that is gone. */
+  if (exists (fixture->primary_name))
+    remove_test_directory (fixture->primary_name);
   persist_blob (fixture, fixture->key);
   assert_reads (fixture->backing, fixture->key, fixture->bytes);
+  g_assert_true (exists (fixture->primary_name));
 }
 
 static gpointer
