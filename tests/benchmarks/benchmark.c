@@ -502,3 +502,27 @@ benchmark_backing_stall (BenchmarkBacking *self, const char *key, guint millisec
   private->milliseconds = milliseconds;
   g_mutex_unlock (&private->mutex);
 }
+
+void
+benchmark_place_init (BenchmarkPlace *place)
+{
+  g_autofree char *scratch_name = NULL;
+  g_autofree char *path_name = NULL;
+  g_autoptr (GFile) scratch = NULL;
+
+  place->directory = benchmark_make_directory ();
+  scratch_name = g_build_filename (place->directory, "scratch", NULL);
+  path_name = g_build_filename (place->directory, "path", NULL);
+  scratch = g_file_new_for_path (scratch_name);
+  place->path = g_file_new_for_path (path_name);
+  place->backing = BS_BACKING (bs_file_backing_new (scratch));
+}
+
+void
+benchmark_place_clear (BenchmarkPlace *place)
+{
+  g_object_unref (place->backing);
+  g_object_unref (place->path);
+  benchmark_remove_directory (place->directory);
+  g_free (place->directory);
+}

@@ -89,4 +89,15 @@ void         benchmark_backing_stall   (BenchmarkBacking *self, const char *key,
 
 BsTrackedPath *benchmark_track    (BsBackingStore *store);
 
+/* A file backing, in a directory of its own. */
+typedef struct
+{
+  char *directory;
+  GFile *path;
+  BsBacking *backing;
+} BenchmarkPlace;
+
+void benchmark_place_init  (BenchmarkPlace *place);
+void benchmark_place_clear (BenchmarkPlace *place);
+
 G_END_DECLS
