@@ -83,7 +83,7 @@ count_waiters (AnswerSource *self, int *priority)
   guint n_waiters;
 
   g_mutex_lock (&answers_mutex);
-  n_waiters = self->waiters.heap->len;
+  n_waiters = bs_priority_queue_get_length (&self->waiters);
   *priority = g_source_get_priority (&self->source);
   g_mutex_unlock (&answers_mutex);
 
