@@ -834,6 +834,7 @@ test_error (Fixture *fixture, gconstpointer data)
         {
           error = answer_dup_error (&answer);
           g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+          g_assert_true (g_str_has_prefix (error->message, "Saving at gate:///path"));
           /* A root that was replaced though the backing says that it was not:
            * everything that either one names is there. */
           if (!stop->committed)

@@ -533,22 +533,25 @@ assert_path_refused (Fixture *fixture,
 {
   const char *titles[] = {
     "Syncing",        "Deleting persisted key", "Deleting persisted keys", "Loading the root",
-    "Persisting key", "Registering key",        "Registering all keys",    "Untracking"
+    "Persisting key", "Registering key",        "Registering all keys",    "Saving",
+    "Untracking"
   };
+  g_autoptr (BsSave) save = bs_save_new (fixture->store, tracked);
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   BsBackingStore *store = fixture->store;
   int priority = G_PRIORITY_DEFAULT;
-  GError *errors[8] = {
+  GError *errors[9] = {
     NULL,
   };
-  Answer answers[8] = {
+  Answer answers[9] = {
     0,
   };
   guint n = 0;
 
   bs_key_set_add (keys, key, NULL);
+  bs_save_add_item (save, item);
   gate_backing_reset_log (fixture->gates);
   g_assert_false (bs_backing_store_sync (store, tracked, NULL, &errors[n++]));
   g_assert_false (bs_backing_store_delete_persisted (store, tracked, key, NULL, &errors[n++]));
@@ -558,6 +561,7 @@ assert_path_refused (Fixture *fixture,
   g_assert_false (bs_item_persist (item, tracked, NULL, &errors[n++]));
   g_assert_null (bs_pool_register (fixture->pool, tracked, key, NULL, &errors[n++]));
   g_assert_null (bs_pool_register_all (fixture->pool, tracked, NULL, &errors[n++]));
+  g_assert_false (bs_save_run (save, NULL, &errors[n++]));
   if (untrack)
     g_assert_false (bs_backing_store_untrack_path (store, tracked, NULL, &errors[n++]));
   for (guint i = 0; i < n; i++)
@@ -580,6 +584,7 @@ assert_path_refused (Fixture *fixture,
   bs_item_persist_async (item, tracked, priority, NULL, answer_cb, &answers[n++]);
   bs_pool_register_async (fixture->pool, tracked, key, priority, NULL, answer_cb, &answers[n++]);
   bs_pool_register_all_async (fixture->pool, tracked, priority, NULL, answer_cb, &answers[n++]);
+  bs_save_run_async (save, priority, NULL, answer_cb, &answers[n++]);
   if (untrack)
     bs_backing_store_untrack_path_async (store, tracked, priority, NULL, answer_cb, &answers[n++]);
   for (guint i = 0; i < n; i++)
