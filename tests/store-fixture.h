@@ -451,3 +451,13 @@ blocking_ok (Blocking *self)
   bs_item_persist_async (item, (fixture)->tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer)
 #define register_async(fixture, key, cancellable, answer) \
   bs_pool_register_async ((fixture)->pool, (fixture)->tracked, key, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer)
+
+/* Asks, and waits until the backing holds the call for the key before its effect. */
+#define ask_held(fixture, operation, key, ask)                                      \
+  G_STMT_START                                                                      \
+  {                                                                                 \
+    gate_backing_hold ((fixture)->gates, operation, key, GATE_BEFORE);              \
+    ask;                                                                            \
+    gate_backing_wait_held ((fixture)->gates, operation, key, GATE_BEFORE, 1);      \
+  }                                                                                 \
+  G_STMT_END

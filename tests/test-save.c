@@ -136,9 +136,7 @@ test_properties (Fixture *fixture, gconstpointer data)
   g_autoptr (BsTrackedPath) tracked = NULL;
   g_autoptr (GAsyncResult) result = NULL;
   g_autoptr (GError) error = NULL;
-  Notices notices = {
-    0,
-  };
+  Notices notices = { 0 };
   guint64 n_total, n_done;
   guint max_parallel;
   double fraction;
@@ -229,9 +227,7 @@ test_told_of_changes (Fixture *fixture, gconstpointer data)
   static const char *const signals[] = { "notify::n-total", "notify::n-done", "notify::fraction" };
   g_autoptr (BsItem) item = insert (fixture->pool, 10, 'a');
   g_autoptr (BsSave) save = save_new (fixture);
-  guint n[3] = {
-    0,
-  };
+  guint n[3] = { 0 };
 
   for (guint i = 0; i < 3; i++)
     g_signal_connect (save, signals[i], G_CALLBACK (count_cb), &n[i]);
@@ -370,9 +366,7 @@ static void
 test_root_and_commit (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsSave) save = save_new (fixture);
-  GThread *threads[3] = {
-    NULL,
-  };
+  GThread *threads[3] = { NULL };
 
   set_root (save, 1, 'r');
   bs_save_set_commit_func (save, commit, &threads[0], destroyed);
