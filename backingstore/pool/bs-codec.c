@@ -201,7 +201,7 @@ bs_codec_check_encodes (BsCodec *self, GError **error)
   return FALSE;
 }
 
-/* TRUE the first time that it is asked of a type. */
+/* Returns TRUE once for each type. */
 static gboolean
 is_first_of_type (GType type)
 {

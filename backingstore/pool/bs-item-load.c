@@ -97,8 +97,8 @@ check_codec (BsItem *self, BsKind kind, GError **error)
   return FALSE;
 }
 
-/* Returns the content if it is in memory. Else NULL, and a reference on the entry
- * that is to be read, or an error. */
+/* Returns the content if it is in memory, else NULL with an error or with `missing`, a
+ * reference on the entry to read. */
 static gpointer
 find_first (BsItem *self, BsKind kind, GCancellable *cancellable, BsEntry **missing, GError **error)
 {
@@ -193,7 +193,7 @@ adopt_object (BsItemRequest *request, GBytes *bytes, gboolean *size_changed, GEr
                          g_bytes_get_size (bytes), size_changed);
 }
 
-/* Called where the read has ended; the key's queue is free again. */
+/* Called on the thread where the read has ended, after it has left the key's queue. */
 static gpointer
 load_deliver (gpointer data, gpointer value, GError **error)
 {
@@ -236,8 +236,8 @@ load_delivery (BsItemRequest *request, GDestroyNotify request_free)
   };
 }
 
-/* Content that is only in memory, and in the other kind, is written first: it comes
- * back out of the backing. */
+/* Reads the content from the backing. A content that is in memory alone, in the other kind,
+ * is written first. */
 static gpointer
 read_blocking (BsItemRequest *request, GError **error)
 {
@@ -257,7 +257,7 @@ read_blocking (BsItemRequest *request, GError **error)
     return bs_ask_blocking (store, &read, &delivery, request->cancellable, error);
 }
 
-/* The same; takes the task over. */
+/* Reads like read_blocking(). Takes the task over. */
 static void
 read_async (BsItemRequest *request, GTask *task)
 {
@@ -296,7 +296,7 @@ load (BsItem *self, BsKind kind, GCancellable *cancellable, GError **error)
   return content;
 }
 
-/* Content found in memory is the answer as it is. */
+/* Returns the content that was found in memory. */
 static gpointer
 found_deliver (gpointer data, gpointer value, GError **error)
 {

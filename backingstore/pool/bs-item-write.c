@@ -4,7 +4,7 @@
 
 #include "bs-item-private.h"
 
-/* Items written and persisted. */
+/* Writes and persists items. */
 
 gpointer
 bs_item_write_deliver (gpointer data, gpointer value, GError **error)
@@ -37,8 +37,8 @@ check_cancelled (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable
                                   cancellable, error);
 }
 
-/* Makes the request that writes what is not written yet, and persists where there is a
- * path. FALSE where there is nothing to do. The content is a reference. */
+/* Makes the request that writes a dirty entry, and persists it where there is a path.
+ * Returns FALSE where there is nothing to do. The caller drops the content. */
 static gboolean
 make_request (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, BsRequest *request)
 {

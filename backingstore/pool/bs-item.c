@@ -169,7 +169,7 @@ bs_item_dup_key (BsItem *self)
 
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
 
-  /* A script may make one that is nothing. */
+  /* A script can make an item without an entry. */
   if (self->pool == NULL)
     return NULL;
 

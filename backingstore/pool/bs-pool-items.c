@@ -7,7 +7,7 @@
 #include "bs-item-list-private.h"
 #include "bs-item-private.h"
 
-/* Items made for new contents, and for persisted ones. */
+/* Makes items, for new contents and for persisted blobs. */
 
 /**
  * bs_pool_insert:

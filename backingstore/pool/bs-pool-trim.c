@@ -50,7 +50,7 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
   bs_trim_start (trim, waiter);
   bs_cache_settle (bs_pool_get_cache (self));
 
-  /* The writes may need this very thread. No effect if there was none to wait for. */
+  /* The writes may need this very thread. A trim that is answered already stays answered. */
   if (bs_call_scope_find (bs_pool_get_store (self), BS_SCOPE_BACKING) != NULL)
     bs_waiter_answer (
       waiter, NULL,

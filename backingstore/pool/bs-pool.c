@@ -76,7 +76,7 @@ bs_pool_get_cache (BsPool *self)
   return self->cache;
 }
 
-/* Mostly there is no handler; where no main loop runs, notifications would pile up. */
+/* Notifications would pile up where no main loop runs, and most pools have no handler. */
 static gboolean
 has_notify_handler (gpointer object)
 {
@@ -95,7 +95,7 @@ bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
     bs_notifier_notify (bs_backing_store_get_notifier (self->store), object, pspec, NULL);
 }
 
-/* Nothing to be done for a pool that was made without a store. */
+/* A pool that was made without a store has no contents. */
 static void
 limit_changed (BsPool *self, GParamSpec *pspec)
 {
@@ -209,7 +209,7 @@ follow_memory_pressure (BsPool *self)
     self->pressure = g_steal_pointer (&pressure);
   g_mutex_unlock (&self->cache->lock);
 
-  /* Another thread has set one, or has turned it off. */
+  /* Another thread follows already, or has turned trim-on-low-memory off. */
   if (pressure != NULL)
     bs_memory_pressure_stop (pressure);
 }
@@ -220,7 +220,7 @@ bs_pool_finalize (GObject *object)
   BsPool *self = BS_POOL (object);
 
   g_clear_pointer (&self->pressure, bs_memory_pressure_stop);
-  /* Items and trims hold the pool: nothing is left to be evicted. */
+  /* Items and trims hold the pool, so no content is left. */
   bs_cache_destroy_retry (self->cache);
   bs_cache_unref (self->cache);
   g_clear_object (&self->codec);

@@ -7,9 +7,10 @@
 #include "bs-item-private.h"
 
 /* The run of a save: the check, the plan for the store with the contents of the
- * items, and the answers to the store's questions. */
+ * items, and the functions of the plan. */
 
-/* The entries of many items are not in the processor's cache. */
+/* Entries of many items are fetched before their turn, since the processor's cache has none
+ * of them. */
 #define FETCHED_AHEAD 8
 
 /* The content of an item, taken when the save was run. */
@@ -22,10 +23,10 @@ typedef struct
 /* The data of a plan, until the run has ended. */
 typedef struct
 {
-  BsSave *save;      /* borrowed: the call that runs it has a reference until it is answered */
-  BsCommit *commit;  /* likewise; nullable */
+  BsSave *save;      /* borrowed from the call that runs it */
+  BsCommit *commit;  /* a reference, of the call's delivery; nullable */
   GPtrArray *pools;  /* owned */
-  Content *contents; /* owned: the first names are theirs */
+  Content *contents; /* owned; of the first names */
   guint n_contents;
 } Run;
 
@@ -79,8 +80,7 @@ run_commit (BsBackingStore *store, GCancellable *cancellable, gpointer data, GEr
   return self->commit->func (self->save, cancellable, self->commit->data, error);
 }
 
-/* Takes the keys that the save names, and tokens of those that are items'. The
- * mutex is held. */
+/* Takes the keys that the save names, and the tokens of its items. The mutex is held. */
 static void
 take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
 {
@@ -100,7 +100,7 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
         __builtin_prefetch (bs_locked_pointer_get (
           &((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
 
-      /* Mostly all items are of one pool. */
+      /* Neighbours mostly are of the same pool. */
       if (item->pool != pool)
         {
           pool = item->pool;
@@ -208,8 +208,8 @@ begin_locked (BsSave *self, BsSavePlan *plan)
   self->running = TRUE;
 }
 
-/* The items keep their pools until here. No lock is held: a reference on a GObject
- * may run a binding's code. */
+/* Takes references on the pools, which the items have kept until here. No lock is held,
+ * since a reference on a GObject may run a binding's code. */
 static void
 hold_pools (Run *run)
 {
@@ -217,7 +217,7 @@ hold_pools (Run *run)
   g_ptr_array_set_free_func (run->pools, g_object_unref);
 }
 
-/* The save may be run again, even from the callback. */
+/* Lets the save run again, even from its callback. */
 static gpointer
 run_deliver (gpointer data, gpointer value, GError **error)
 {

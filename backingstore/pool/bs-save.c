@@ -81,7 +81,7 @@
  * the blocking call, hold it for as long as handlers are to be called.
  */
 
-/* Keeps the store's threads busy, and lets other operations in. */
+/* Enough to keep the store's threads busy, and few enough to let other operations in. */
 #define DEFAULT_MAX_PARALLEL 8
 
 typedef enum
