@@ -29,9 +29,9 @@
  * lower-case hexadecimal digits, the file by all of them, without hyphens. The
  * file holds the blob's bytes and nothing else.
  *
- * In primary storage such files have the blobs that are at a path as well, and those of
- * more than 512 KiB. Smaller ones share a few files without names: what is dropped makes
- * room for what comes next, with no file to make or to remove. A blob goes from one directory
+ * In primary storage blobs that are at a path as well, or of more than 512 KiB, have such
+ * files. Smaller blobs share a few files without names: a dropped blob makes
+ * room for the next one, with no file to make or to remove. A blob goes from one directory
  * to the other by hard link, or, where the file systems refuse that, by reflink or
  * as a copy that appears atomically; [method@FileBacking.get_stats] tells which,
  * and why. [Files on disk](on-disk-format.html) has all of the format.
@@ -66,16 +66,16 @@
  * goes on being used where it is now; one that is removed is made again, and small blobs
  * outlive it.
  *
- * Directories are made with mode 0700 and files with 0600, whatever the umask. In a
+ * Directories are made with mode 0700 and files with 0600, even with another umask. In a
  * persisted directory that its owner has opened to others new files and folders have the
- * permissions that the directory gives them, and the group and the access list where it
- * hands those down, so that nobody is shut out of a document that several share.
+ * permissions that the directory gives them, and the group and the access list that it
+ * hands down, so that nobody is shut out of a document that several share.
  * No symbolic link below a directory is followed.
  *
- * ## Whether it is what was written
+ * ## Checks of contents
  *
  * A blob carries its length and a hash in an extended attribute of its file, if
- * the file system has those, and reading compares them.
+ * the file system has extended attributes, and reading compares them.
  * [method@Backing.verify_persisted] does that at a path, and moves a bad blob to
  * the folder `.quarantine` there; so does [method@Backing.sanitize_path], for each
  * blob, if the path was changed and not synced when it was last used. A blob
@@ -88,8 +88,8 @@
  * ## When it is durable
  *
  * [method@Backing.sync_persisted] syncs the few files and folders that changed, or
- * the file system if they are many. What could not be made durable is not taken
- * for durable because a second attempt succeeds: syncing the path fails until each
+ * the file system if they are many. A failed change is not taken for durable because a
+ * second attempt succeeds: syncing the path fails until each
  * blob that the error covered is persisted once more, which writes it anew, or
  * deleted. See [What is safe when](durability.html).
  *
@@ -101,8 +101,8 @@
  *
  * ## Errors
  *
- * Besides what [iface@Backing] says, each function reports what the system
- * reports, as the [error@Gio.IOErrorEnum] that fits (%G_IO_ERROR_NO_SPACE also
+ * Besides the errors of [iface@Backing], each function reports errors of the system
+ * as the [error@Gio.IOErrorEnum] that fits (%G_IO_ERROR_NO_SPACE also
  * where it is the user's quota that is used up), and
  *
  * - %BS_ERROR_CORRUPT if something other than a regular file stands in a blob's
@@ -117,7 +117,7 @@
  * %BS_ERROR_CLOSED, and closing or dropping it there removes nothing.
  *
  * A file backing is safe to use from any thread. Every directory keeps some file
- * descriptors open, all of them together at most a quarter of what the process
+ * descriptors open, all of them together at most a quarter of those that the process
  * may have.
  */
 
@@ -939,7 +939,7 @@ bs_file_backing_get_directory (BsFileBacking *self)
  * bs_file_backing_get_stats:
  * @self: a file backing
  *
- * Gets what the backing has done so far. It may be called from any thread.
+ * Gets the counts of the backing's work so far. It may be called from any thread.
  *
  * A blob that was there already is not counted. Foreign files are counted each
  * time that [method@Backing.sanitize_path] sees them. The figures all start at

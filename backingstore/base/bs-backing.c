@@ -26,10 +26,10 @@
  * All virtual functions block. They are called from several threads at once
  * for different keys, in any thread of the process; a store with a
  * [property@BackingStore:main-context] calls them in that context only. None
- * may wait for the store, or call it: what could only wait for itself fails
+ * may wait for the store, or call it: a call that could only wait for itself fails
  * with %G_IO_ERROR_WOULD_BLOCK.
  *
- * ## What a backing may rely on
+ * ## Promises to a backing
  *
  * - There is one call at a time for each key, and for
  *   [vfunc@Backing.sanitize_path], [vfunc@Backing.sync_persisted],
@@ -39,13 +39,13 @@
  * - Keys are lower-case and hyphenated.
  * - `error` is never %NULL.
  *
- * ## What a backing must promise
+ * ## Promises of a backing
  *
  * - An error means that the call had no effect. A bulk call may have had any
  *   part of it.
- * - Every call but [vfunc@Backing.write] may be repeated: to delete what is not
- *   there, to register what primary storage has, to persist what the path has,
- *   to sync what is durable, to release or to close twice, all succeed.
+ * - Every call but [vfunc@Backing.write] may be repeated, and succeeds: to delete a
+ *   missing blob, to register a blob that primary storage has, to persist a blob that the
+ *   path has, to sync without changes, to release or to close twice.
  * - A failed [vfunc@Backing.write] leaves no key behind.
  * - The `cancellable` may fire at any time. A backing that looks at it stops
  *   with %G_IO_ERROR_CANCELLED and no effect; one that does not look finishes
@@ -59,7 +59,7 @@
  *
  * The first eight functions are required, the others have defaults. A function
  * that returns %FALSE or %NULL sets an error of the [error@Error] domain, or
- * another that says what is the matter. It need not name the operation, the
+ * of another one. It need not name the operation, the
  * key or the path in the message: the functions here put these before it.
  *
  * One that fails without setting an error, as a function written in Python does
@@ -736,7 +736,7 @@ bs_backing_write (BsBacking *self,
  *
  * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
  * %BS_ERROR_NOT_FOUND if primary storage has no such key, %BS_ERROR_CORRUPT if
- * the content is not what was written, a %G_IO_ERROR of the system, or
+ * the content is not the one that was written, a %G_IO_ERROR of the system, or
  * %G_IO_ERROR_CANCELLED.
  *
  * Returns: (transfer full): the content, or %NULL with @error set
@@ -795,8 +795,8 @@ bs_backing_delete_key (BsBacking *self, const char *key, GCancellable *cancellab
  * A key that primary storage has already is no error.
  *
  * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
- * %BS_ERROR_NOT_FOUND if @path has no such key, %BS_ERROR_CORRUPT if what is
- * there is not what was persisted, a %G_IO_ERROR of the system, or
+ * %BS_ERROR_NOT_FOUND if @path has no such key, %BS_ERROR_CORRUPT if the
+ * blob there is not the one that was persisted, a %G_IO_ERROR of the system, or
  * %G_IO_ERROR_CANCELLED.
  *
  * Returns: %TRUE if the key is in primary storage now, %FALSE with @error set
@@ -896,7 +896,7 @@ bs_backing_delete_persisted (BsBacking *self,
  * @error: return location for a #GError
  *
  * Prepares a path for use: makes it if it is missing, locks it against others,
- * cleans up what an interrupted run left, and tells which keys are there.
+ * removes the leftovers of an interrupted run, and tells which keys are there.
  *
  * After an error the keys in @found mean nothing. A path that was released may be
  * sanitized again.
@@ -930,12 +930,12 @@ bs_backing_sanitize_path (BsBacking *self,
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Makes durable what was done at a path: when it returns, everything that was
+ * Makes the changes at a path durable: when it returns, everything that was
  * persisted and deleted there before the call survives a power cut.
  *
  * Blocks, in the calling thread. Fails with %BS_ERROR_MOVED if @path leads elsewhere by
- * now, a %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED. What it should have covered
- * is not durable then, and need not become so at the next call.
+ * now, a %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED. The changes that it should
+ * have covered are not durable then, and need not become so at the next call.
  *
  * Returns: %TRUE on success, %FALSE with @error set
  */
@@ -1128,7 +1128,7 @@ bs_backing_write_root (BsBacking *self,
  *
  * Blocks, in the calling thread. Fails with %BS_ERROR_NOT_SUPPORTED if the
  * backing does not implement it, %BS_ERROR_NOT_FOUND if the path has no root,
- * %BS_ERROR_CORRUPT if it is not what was written, a %G_IO_ERROR of the system,
+ * %BS_ERROR_CORRUPT if it is not the one that was written, a %G_IO_ERROR of the system,
  * or %G_IO_ERROR_CANCELLED.
  *
  * Returns: (transfer full): the content, or %NULL with @error set

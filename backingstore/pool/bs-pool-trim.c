@@ -25,9 +25,9 @@
  *
  * Fails with %G_IO_ERROR_CANCELLED, %BS_ERROR_CLOSED if the store is closed and
  * something had to be written, %G_IO_ERROR_WOULD_BLOCK if called from inside a
- * virtual function of the store's backing or from what is called when this pool
- * lets go of a content, such as the function that frees it, and with what the
- * backing reports when a content cannot be written. Nothing is lost then: it
+ * virtual function of the store's backing or from a function called when this pool
+ * lets go of a content, such as the function that frees it, and with the
+ * backing's errors when a content cannot be written. Nothing is lost then: it
  * stays in memory.
  *
  * Returns: %TRUE when [property@Pool:memory-use] was down to @target_bytes
@@ -109,7 +109,7 @@ bs_pool_trim_async (BsPool *self,
 /**
  * bs_pool_trim_finish:
  * @self: a pool
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for an error
  *
  * Ends [method@Pool.trim_async]; the errors are those of [method@Pool.trim].

@@ -275,18 +275,17 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
  * @error: return location for a #GError
  *
  * Saves: persists, syncs, replaces the root blob or calls the commit function,
- * and deletes what is not named.
+ * and deletes the other keys.
  *
  * If it fails, the old root blob and every blob that it names are still there. If
- * it fails because its blobs could not be made durable, those are deleted again
- * that nobody but the save had persisted, so that the next save can succeed. Blobs
+ * it fails because its blobs could not be made durable, the blobs that nobody but the save
+ * had persisted are deleted again, so that the next save can succeed. Blobs
  * that it does not name and that an earlier sync has failed at are in its way: see
  * [method@BackingStore.sync].
  *
- * A save can be cancelled until the step from the old document to the new one. Its
- * success is a success whatever comes later: a cancellation changes nothing any
- * more, and a blob that cannot be deleted is told by
- * [signal@BackingStore::background-error] and deleted by the next save.
+ * A save can be cancelled until the step from the old document to the new one. From
+ * there on it succeeds: a cancellation changes nothing any more, and a blob that cannot be
+ * deleted is told by [signal@BackingStore::background-error] and deleted by the next save.
  *
  * Fails with %BS_ERROR_INVALID_KEY or %BS_ERROR_NOT_FOUND for a key that is to be
  * kept and is none, or is not there; %BS_ERROR_CORRUPT if a blob that it names is
@@ -298,8 +297,7 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
  * or the path is closed; %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
  * backing; %BS_ERROR_FAILED if the commit function returns %FALSE without an
  * error; %G_IO_ERROR_CANCELLED; %BS_ERROR_NOT_SUPPORTED if there is a root and
- * the backing has no root blobs; and with what the backing or the commit function
- * reports.
+ * the backing has no root blobs; and with the errors of the backing or the commit function.
  *
  * Blocks; see [method@Save.run_async] for the asynchronous call.
  *
@@ -332,7 +330,7 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
 /**
  * bs_save_run_async:
  * @self: a save
- * @io_priority: the I/O priority of what the save does
+ * @io_priority: the priority of the save's operations
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -374,7 +372,7 @@ bs_save_run_async (BsSave *self,
 /**
  * bs_save_run_finish:
  * @self: a save
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@Save.run_async].
