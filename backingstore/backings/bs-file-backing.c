@@ -10,13 +10,12 @@
 #include "bs-file-io-private.h"
 #include "bs-file-paths-private.h"
 #include "bs-file-presence-private.h"
+#include "bs-file-place-private.h"
 #include "bs-file-sanitize-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-transfer-private.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
-#include <unistd.h>
 
 /**
  * BsFileBacking:
@@ -642,34 +641,6 @@ bs_file_backing_set_property (GObject *object,
     }
 }
 
-static GFile *
-parse_uri (const char *uri, GError **error)
-{
-  g_autoptr (GUri) parsed = NULL;
-  g_autofree char *path = NULL;
-  const char *reason = NULL;
-
-  parsed = g_uri_parse (uri, G_URI_FLAGS_ENCODED, NULL);
-  if (parsed != NULL)
-    path = g_uri_unescape_string (g_uri_get_path (parsed), "/");
-
-  if (parsed == NULL || g_ascii_strcasecmp (g_uri_get_scheme (parsed), "file") != 0)
-    reason = "not a file URI";
-  else if (g_uri_get_query (parsed) != NULL || g_uri_get_fragment (parsed) != NULL)
-    reason = "a file URI has neither query nor fragment";
-  else if (g_uri_get_host (parsed) != NULL && *g_uri_get_host (parsed) != '\0' &&
-           g_ascii_strcasecmp (g_uri_get_host (parsed), "localhost") != 0)
-    reason = "the directory is on another host";
-  else if (path == NULL || !g_path_is_absolute (path))
-    reason = "the URI has no absolute path";
-
-  if (reason == NULL)
-    return g_file_new_for_path (path);
-
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, reason);
-  return NULL;
-}
-
 static gboolean
 bs_file_backing_initable_init (GInitable *initable, GCancellable *cancellable, GError **error)
 {
@@ -679,7 +650,7 @@ bs_file_backing_initable_init (GInitable *initable, GCancellable *cancellable, G
   if (self->uri == NULL)
     return TRUE;
 
-  directory = parse_uri (self->uri, error);
+  directory = bs_file_place_parse_uri (self->uri, error);
   return directory != NULL;
 }
 
@@ -690,7 +661,7 @@ bs_file_backing_constructed (GObject *object)
   GFile *directory = self->directory != NULL ? g_object_ref (self->directory) : NULL;
 
   if (directory == NULL && self->uri != NULL)
-    directory = parse_uri (self->uri, NULL);
+    directory = bs_file_place_parse_uri (self->uri, NULL);
   /* Bindings may make an object without its directory: no local path at all. */
   if (directory == NULL)
     directory = g_file_new_for_uri ("none:");
@@ -806,26 +777,17 @@ bs_file_backing_new (GFile *directory)
   return g_object_new (BS_TYPE_FILE_BACKING, "directory", directory, NULL);
 }
 
-/* Makes a directory, and its parents if need be. Returns 0 or an errno. */
-static int
-make_temporary (const char *parent, char **path)
-{
-  g_autofree char *name =
-    g_build_filename (parent, BS_FILE_TEMPORARY_DIRECTORY_PREFIX "XXXXXX", NULL);
-
-  if (g_mkdir_with_parents (parent, 0700) != 0 || g_mkdtemp (name) == NULL)
-    return errno;
-  *path = g_steal_pointer (&name);
-
-  return 0;
-}
-
+/* Takes the directory over, or returns NULL without one. */
 static BsFileBacking *
-new_temporary_at (const char *path)
+new_temporary (GFile *directory)
 {
-  g_autoptr (GFile) directory = g_file_new_for_path (path);
-  BsFileBacking *self = bs_file_backing_new (directory);
+  g_autoptr (GFile) place = directory;
+  BsFileBacking *self;
 
+  if (place == NULL)
+    return NULL;
+
+  self = bs_file_backing_new (place);
   self->paths.temporary = TRUE;
 
   return self;
@@ -853,21 +815,7 @@ new_temporary_at (const char *path)
 BsFileBacking *
 bs_file_backing_new_temporary (GError **error)
 {
-  g_autofree char *cache = g_build_filename (g_get_user_cache_dir (), "backingstore", NULL);
-  g_autofree char *path = NULL;
-  int code = make_temporary (cache, &path);
-
-  if (code != 0)
-    code = make_temporary (g_get_tmp_dir (), &path);
-  if (code != 0)
-    {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                   "cannot make a scratch directory in %s or %s: %s", cache, g_get_tmp_dir (),
-                   g_strerror (code));
-      return NULL;
-    }
-
-  return new_temporary_at (path);
+  return new_temporary (bs_file_place_make_temporary (error));
 }
 
 /**
@@ -891,32 +839,9 @@ bs_file_backing_new_temporary (GError **error)
 BsFileBacking *
 bs_file_backing_new_temporary_in (GFile *parent, GError **error)
 {
-  g_autofree char *path = NULL;
-  const char *name;
-  int code;
-
   g_return_val_if_fail (G_IS_FILE (parent), NULL);
 
-  name = g_file_peek_path (parent);
-  if (name == NULL)
-    {
-      g_autofree char *uri = g_file_get_uri (parent);
-
-      g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s is not a local directory", uri);
-      return NULL;
-    }
-
-  code = make_temporary (name, &path);
-  if (code != 0)
-    {
-      g_autofree char *display = g_filename_display_name (name);
-
-      g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code),
-                   "cannot make a scratch directory in %s: %s", display, g_strerror (code));
-      return NULL;
-    }
-
-  return new_temporary_at (path);
+  return new_temporary (bs_file_place_make_temporary_in (parent, error));
 }
 
 /**
@@ -951,27 +876,24 @@ BsFileBackingStats *
 bs_file_backing_get_stats (BsFileBacking *self)
 {
   BsFileBackingStats stats = { 0 };
+  BsFileDirectory *primary;
 
   g_return_val_if_fail (BS_IS_FILE_BACKING (self), NULL);
 
-  if (self->paths.primary != NULL)
-    {
-      stats.linked = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_LINKED);
-      stats.reflinked = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_REFLINKED);
-      stats.copied = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_COPIED);
-      stats.cross_device =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_CROSS_DEVICE);
-      stats.not_permitted =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_PERMITTED);
-      stats.too_many_links =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_TOO_MANY_LINKS);
-      stats.not_supported =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_SUPPORTED);
-      stats.rewritten = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_REWRITTEN);
-      stats.quarantined =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_QUARANTINED);
-      stats.foreign = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_FOREIGN);
-    }
+  primary = self->paths.primary;
+  if (primary != NULL)
+    stats = (BsFileBackingStats){
+      .linked = bs_file_directory_get_count (primary, BS_FILE_COUNT_LINKED),
+      .reflinked = bs_file_directory_get_count (primary, BS_FILE_COUNT_REFLINKED),
+      .copied = bs_file_directory_get_count (primary, BS_FILE_COUNT_COPIED),
+      .cross_device = bs_file_directory_get_count (primary, BS_FILE_COUNT_CROSS_DEVICE),
+      .not_permitted = bs_file_directory_get_count (primary, BS_FILE_COUNT_NOT_PERMITTED),
+      .too_many_links = bs_file_directory_get_count (primary, BS_FILE_COUNT_TOO_MANY_LINKS),
+      .not_supported = bs_file_directory_get_count (primary, BS_FILE_COUNT_NOT_SUPPORTED),
+      .rewritten = bs_file_directory_get_count (primary, BS_FILE_COUNT_REWRITTEN),
+      .quarantined = bs_file_directory_get_count (primary, BS_FILE_COUNT_QUARANTINED),
+      .foreign = bs_file_directory_get_count (primary, BS_FILE_COUNT_FOREIGN),
+    };
 
   return bs_file_backing_stats_copy (&stats);
 }
