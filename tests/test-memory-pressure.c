@@ -310,6 +310,63 @@ test_stalled_disk (void)
   fixture_tear_down (&fixture);
 }
 
+typedef struct
+{
+  GMemoryMonitor *monitor;
+  BsPool *pool;
+  BsItem *item;
+} Growth;
+
+/* Called by the thread that has brought the trim to its target and has not ended it. */
+static void
+grow_and_warn (gpointer data)
+{
+  Growth *growth = data;
+
+  g_assert_cmpuint (bs_pool_get_memory_use (growth->pool), ==, 0);
+  growth->item = insert (growth->pool, 100, 'b');
+  g_signal_emit_by_name (growth->monitor, "low-memory-warning", CRITICAL);
+}
+
+/* A warning counts that is heard between the target of a trim and its end. The backing keeps
+ * no reference on the content. */
+static void
+test_grown_meanwhile (void)
+{
+  static const char content[100] = "a";
+  g_autoptr (BsFileBacking) backing = NULL;
+  g_autoptr (BsBackingStore) store = NULL;
+  g_autoptr (BsPool) pool = NULL;
+  g_autoptr (BsItem) item = NULL;
+  g_autoptr (GError) error = NULL;
+  Growth growth = { NULL };
+  GBytes *bytes;
+  Probe probe;
+
+  alarm (WATCHDOG_SECONDS);
+  backing = bs_file_backing_new_temporary (&error);
+  g_assert_no_error (error);
+  store = bs_backing_store_new (BS_BACKING (backing));
+  growth.pool = pool = bs_pool_new (store, 1000);
+  probe_set_up (&probe);
+  growth.monitor = probe.monitor;
+  bytes = g_bytes_new_with_free_func (content, sizeof content, grow_and_warn, &growth);
+  item = bs_pool_insert (pool, bytes);
+  g_bytes_unref (bytes);
+  g_assert_true (bs_item_write (item, NULL, &error));
+  g_assert_no_error (error);
+
+  g_signal_emit_by_name (probe.monitor, "low-memory-warning", CRITICAL);
+  g_assert_nonnull (growth.item);
+  wait_until (bs_pool_get_memory_use (pool) == 0);
+
+  g_object_unref (growth.item);
+  g_assert_true (bs_backing_store_close (store, NULL, &error));
+  g_assert_no_error (error);
+  probe_tear_down (&probe);
+  alarm (0);
+}
+
 static void
 test_full_disk (void)
 {
@@ -485,6 +542,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/memory-pressure/no-limit", test_no_limit);
   g_test_add_func ("/memory-pressure/property", test_property);
   g_test_add_func ("/memory-pressure/stalled-disk", test_stalled_disk);
+  g_test_add_func ("/memory-pressure/grown-meanwhile", test_grown_meanwhile);
   g_test_add_func ("/memory-pressure/full-disk", test_full_disk);
   g_test_add_func ("/memory-pressure/keeps-nothing-alive", test_keeps_nothing_alive);
   g_test_add_func ("/memory-pressure/main-context", test_main_context);

@@ -71,6 +71,8 @@ struct _BsCache
   gboolean is_behind_paused;  /* a write-behind failed, and no write has succeeded since */
   BsLink trims;               /* BsTrim, by link */
   guint64 n_given_up;         /* bytes evicted since memory was last given back to the system */
+  int n_dropping;             /* atomic: evicted references that are not dropped yet */
+  int gives_back;             /* atomic: with the last of those, memory goes back to the system */
 
   BsCounter hits;
 };

@@ -176,6 +176,7 @@ bs_cache_evict_locked (BsCache *self, BsEntry *entry)
   self->figures.n_resident--;
   self->stats.evictions++;
   self->n_given_up += entry->node.size;
+  g_atomic_int_inc (&self->n_dropping);
 
   return bs_entry_exchange_reference (entry, 0);
 }

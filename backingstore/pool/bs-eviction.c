@@ -39,9 +39,8 @@ typedef struct
   guint n_writes;
   int priority;
 
-  GPtrArray *reached;  /* of BsWaiter, references: trims that are down to their target; nullable */
-  gboolean gives_back; /* memory to the system */
-  GError *trim_error;  /* owned; the error of all trims that are left; nullable */
+  GPtrArray *reached; /* of BsWaiter, references: trims that are down to their target; nullable */
+  GError *trim_error; /* owned; the error of all trims that are left; nullable */
   gboolean again;
 } Round;
 
@@ -101,6 +100,16 @@ is_over_locked (BsCache *self, guint64 target, const BsAmount *leaving)
 {
   return self->figures.memory_use - leaving->bytes > target ||
          self->figures.n_resident - leaving->n > self->max_items;
+}
+
+/* Another thread may have brought the trim to its target while this one still held what was
+ * evicted: the last one gives the memory back. */
+static void
+end_drops (BsCache *self, guint n)
+{
+  if (g_atomic_int_add (&self->n_dropping, -(int) n) == (int) n &&
+      g_atomic_int_compare_and_exchange (&self->gives_back, TRUE, FALSE))
+    bs_buffer_give_back ();
 }
 
 /* Ends the successful write of an entry that is still needed. Returns the reference to
@@ -245,7 +254,10 @@ eviction_write_deliver (gpointer data, gpointer value, GError **error)
   g_mutex_unlock (&cache->lock);
 
   if (end.evicted != 0)
-    bs_reference_drop (end.evicted);
+    {
+      bs_reference_drop (end.evicted);
+      end_drops (cache, 1);
+    }
   bs_payload_unref (g_steal_pointer (&self->payload));
 
   owner = bs_cache_dup_owner (cache);
@@ -426,8 +438,7 @@ execute_round (BsCache *self, Round *round)
   for (guint i = 0; i < round->n_writes; i++)
     start_write (self, round->entries[i], round->writes[i], round);
 
-  if (round->gives_back)
-    bs_buffer_give_back ();
+  end_drops (self, round->n_evicted);
 
   /* The answers of the trims come last, when the memory is free. */
   if (round->reached != NULL)
@@ -481,9 +492,11 @@ balance_once (BsCache *self, guint max_writes)
     choose_writes_locked (self, &self->write_queues[i], target, max_writes, now, &round);
   choose_write_behinds_locked (self, max_writes, &round);
   round.reached = bs_cache_take_reached_trims_locked (self, &is_shrunk);
-  round.gives_back = is_shrunk && self->n_given_up >= MIN_GIVEN_BACK;
-  if (round.gives_back)
-    self->n_given_up = 0;
+  if (is_shrunk && self->n_given_up >= MIN_GIVEN_BACK)
+    {
+      self->n_given_up = 0;
+      g_atomic_int_set (&self->gives_back, TRUE);
+    }
   if (!bs_link_is_empty (&self->trims))
     {
       round.priority = bs_cache_get_trim_priority_locked (self);

@@ -36,6 +36,7 @@ struct _BsMemoryPressure
 {
   BsLink link;     /* under the lock */
   guint under_way; /* trims, a bit for each of the answers; under the lock */
+  guint asked;     /* likewise: those asked for meanwhile */
 
   gatomicrefcount ref_count;
 
@@ -103,16 +104,24 @@ relief_deliver (gpointer data, gpointer value, GError **error)
   return bs_trim_deliver (self->trim, value, error);
 }
 
+static void relieve (BsMemoryPressure *self, guint answer);
+
 static void
 relief_free (gpointer data)
 {
   Relief *self = data;
+  guint asked;
 
   g_mutex_lock (&lock);
   self->pressure->under_way &= ~self->bit;
+  asked = self->pressure->asked;
+  self->pressure->asked = 0;
   g_mutex_unlock (&lock);
 
   bs_trim_unref (self->trim);
+  /* The pool may have grown after the trim was down to its target. */
+  if (asked != 0)
+    relieve (self->pressure, g_bit_nth_msf (asked, -1));
   pressure_unref (self->pressure);
   g_free (self);
 }
@@ -131,11 +140,13 @@ relieve (BsMemoryPressure *self, guint answer)
     return;
 
   g_mutex_lock (&lock);
-  /* Warnings are repeated: a warning that asks for no more than the trims under way must
-   * not pile up behind a slow disk. */
+  /* Warnings are repeated: the warnings that ask for no more than the trims under way
+   * become one, so as not to pile up behind a slow disk. */
   is_new = (self->under_way >> answer) == 0;
   if (is_new)
     self->under_way |= 1u << answer;
+  else
+    self->asked |= 1u << answer;
   g_mutex_unlock (&lock);
   if (!is_new)
     return;
@@ -250,6 +261,7 @@ bs_memory_pressure_stop (BsMemoryPressure *self)
 {
   g_mutex_lock (&lock);
   bs_link_remove (&self->link);
+  self->asked = 0;
   g_mutex_unlock (&lock);
 
   pressure_unref (self);
