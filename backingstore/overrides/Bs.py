@@ -65,7 +65,10 @@ def _to_bytes(value):
 
 
 def _to_file(value):
-    return Gio.File.new_for_path(os.fsdecode(value)) if isinstance(value, (str, os.PathLike)) else value
+    # A Gio.File is path-like itself in new versions, and need not have a path.
+    if isinstance(value, Gio.File) or not isinstance(value, (str, os.PathLike)):
+        return value
+    return Gio.File.new_for_path(os.fsdecode(value))
 
 
 def _to_key_set(value):
