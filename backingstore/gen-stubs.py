@@ -21,7 +21,7 @@ BASIC = {
 INTEGERS = {'gint', 'guint', 'gint8', 'guint8', 'gint16', 'guint16', 'gint32', 'guint32', 'gint64', 'guint64',
             'gsize', 'gssize', 'gulong', 'glong'}
 
-# What may be given where the library asks for these.
+# Types that a caller may give instead of these.
 ACCEPTED = {
     'GLib.Bytes': 'GLib.Bytes | bytes | bytearray | memoryview',
     'Gio.File': 'Gio.File | str | os.PathLike[str]',
@@ -121,7 +121,7 @@ class Stub:
     # Functions.
 
     def get_parameters(self, function):
-        """Those that Python shows: neither data of a function nor what frees them."""
+        """The parameters that Python shows: neither data of a function nor their destroy notify."""
         parameters = function.findall(f'{CORE}parameters/{CORE}parameter')
         hidden = set()
         for position, parameter in enumerate(parameters):

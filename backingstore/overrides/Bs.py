@@ -57,7 +57,7 @@ def _name_type(type_info):
     return interface and f'{interface.get_namespace()}.{interface.get_name()}'
 
 
-# What may stand for an object of GLib's or ours.
+# Values of Python that stand for an object of GLib's or ours.
 
 
 def _to_bytes(value):

@@ -135,8 +135,8 @@ class StubsTest(unittest.TestCase):
     def check(self, path):
         """The lines of a file with an error; PyGObject's own stubs have some as well."""
         result = subprocess.run(
-            ['mypy', '--check-untyped-defs', '--follow-imports=silent', '--no-error-summary', '--hide-error-context',
-             '--no-pretty', '--cache-dir', self.top / 'cache', '--python-executable', sys.executable, path],
+            ['mypy', '--check-untyped-defs', '--follow-imports=silent', '--no-error-summary', '--hide-error-context', '--no-pretty',
+             '--ignore-missing-imports', '--cache-dir', self.top / 'cache', '--python-executable', sys.executable, path],
             cwd=self.top, env={**os.environ, 'MYPYPATH': str(self.top)}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=300)
         self.assertIn(result.returncode, (0, 1), result.stdout + result.stderr)
