@@ -15,6 +15,7 @@ runs in other threads.
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
@@ -325,7 +326,8 @@ def main():
 
     watch(example, arguments.patience)
     try:
-        GLibEventLoopPolicy().get_event_loop().run_until_complete(example.run(work))
+        with contextlib.closing(GLibEventLoopPolicy().get_event_loop()) as loop:
+            loop.run_until_complete(example.run(work))
     except Exception as error:
         clear_progress()
         message = getattr(error, 'message', str(error))
