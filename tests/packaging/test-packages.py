@@ -133,6 +133,12 @@ class InstallTest(PackageTestCase):
         self.assertEqual([path for path in files if not filecmp.cmp(one / path, two / path, shallow=False)], [])
         print(f'# {len(files)} files are identical')
 
+    def test_overrides(self):
+        """Where each language looks for them, and stubs beside those of PyGObject."""
+        self.assertTrue((self.prefix / 'share' / 'gjs-1.0' / 'overrides' / 'Bs.js').is_file())
+        for name in 'gi/overrides/Bs.py', 'gi-stubs/repository/Bs.pyi':
+            self.assertEqual(len(list(self.prefix.rglob(name))), 1, name)
+
     def pkg_config(self, *arguments):
         libdir = next(self.prefix.rglob('backingstore-1.pc')).parent
         return run('pkg-config', *arguments, 'backingstore-1',
@@ -211,8 +217,10 @@ class InstalledTestsTest(PackageTestCase):
         libdir = next(self.top.rglob('libbackingstore-1.so.0')).parent
         override = next(self.top.rglob('overrides/Bs.py')).parent.parent.parent
         environment = {**os.environ, 'LD_LIBRARY_PATH': str(libdir), 'PYTHONPATH': str(override),
-                       'GI_TYPELIB_PATH': str(libdir / 'girepository-1.0')}
-        names = [name for name in ('key', 'interop', 'engine', 'crash-disk-full', 'override.py', 'store.js', 'store.vala')
+                       'GI_TYPELIB_PATH': str(libdir / 'girepository-1.0'),
+                       'GJS_PATH': str(prefix / 'share' / 'gjs-1.0')}
+        names = [name for name in ('key', 'interop', 'engine', 'crash-disk-full', 'override.py', 'override.js', 'store.js',
+                              'store.vala')
                  if any(file.name == name + '.test' for file in files)]
         output = run('gnome-desktop-testing-runner', '-d', prefix / 'share', '--tap',
                      *(f'backingstore-1/{name}.test' for name in names), env=environment)
