@@ -5,4 +5,5 @@
 #include <backingstore/backingstore.h>
 
 #include <backingstore/gtk/bs-gtk-init.h>
+#include <backingstore/gtk/bs-gtk-item-paintable.h>
 #include <backingstore/gtk/bs-gtk-texture-codec.h>

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-gtk-init.h"
 
+#include "bs-gtk-item-paintable.h"
 #include "bs-gtk-texture-codec.h"
 
 /**
@@ -16,5 +17,6 @@
 void
 bs_gtk_init (void)
 {
+  g_type_ensure (BS_GTK_TYPE_ITEM_PAINTABLE);
   g_type_ensure (BS_GTK_TYPE_TEXTURE_CODEC);
 }
