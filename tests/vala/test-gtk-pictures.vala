@@ -29,12 +29,14 @@ async void decode (Bs.BackingStore store) throws GLib.Error {
         assert (pool.memory_use <= 4 * TEXTURE_SIZE);
     }
 
+    var none = pool.insert (bytes ("no photo"));
     try {
-        yield pool.insert (bytes ("no photo")).load_object_async ();
+        yield none.load_object_async ();
         assert_not_reached ();
     } catch (Gdk.TextureError error) {
         assert (error is Gdk.TextureError.UNSUPPORTED_FORMAT);
     }
+    assert (text (yield none.load_async ()) == "no photo");
     yield store.close_async ();
 }
 
