@@ -144,14 +144,15 @@ def _get_python_type(type_info):
 
 def _adapt_vfuncs(interface):
     """Has each class in Python that implements the interface say what its functions raise."""
-    vfuncs = [vfunc for vfunc in interface.__info__.get_vfuncs() if vfunc.can_throw_gerror()]
+    vfuncs = [(owner, vfunc) for owner in (interface, Gio.Initable) for vfunc in owner.__info__.get_vfuncs()
+              if vfunc.can_throw_gerror()]
 
     def __init_subclass__(cls, **arguments):
         super(interface, cls).__init_subclass__(**arguments)
-        for vfunc in vfuncs:
+        for owner, vfunc in vfuncs:
             name = 'do_' + vfunc.get_name()
             func = cls.__dict__.get(name)
-            if callable(func):
+            if callable(func) and issubclass(cls, owner):
                 setattr(cls, name, _wrap_vfunc(func, vfunc, _get_python_type(vfunc.get_return_type())))
 
     interface.__init_subclass__ = classmethod(__init_subclass__)
