@@ -361,7 +361,7 @@ bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
 /**
  * bs_item_load_async:
  * @self: an item
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the content is there
  * @user_data: data for @callback
@@ -447,7 +447,7 @@ bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
 /**
  * bs_item_load_object_async:
  * @self: an item
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the object is there
  * @user_data: data for @callback
