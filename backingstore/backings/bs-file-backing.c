@@ -557,7 +557,8 @@ bs_file_backing_check_path (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory =
     bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  return directory != NULL && bs_file_directory_check_moved (directory, error);
+  return directory != NULL && bs_file_directory_check_moved (directory, error) &&
+         bs_file_directory_check_marker (directory, error);
 }
 
 static gboolean

@@ -78,6 +78,8 @@ gboolean         bs_file_directory_set_path       (BsFileDirectory *self, const 
 gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
 /* Sets BS_ERROR_MOVED if it does not, now or at the last time that this was asked. */
 gboolean         bs_file_directory_check_moved    (BsFileDirectory *self, GError **error);
+/* Marks a directory again that has lost its marker. Fails where the marker is not ours. */
+gboolean         bs_file_directory_check_marker   (BsFileDirectory *self, GError **error);
 /* Returns 0, or an errno if nothing in the directory can be changed. */
 int              bs_file_directory_get_refusal    (BsFileDirectory *self);
 /* The same where a change may go on as long as nobody has found out. Fails too if nothing

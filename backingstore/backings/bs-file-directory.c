@@ -364,6 +364,21 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
 }
 
 gboolean
+bs_file_directory_check_marker (BsFileDirectory *self, GError **error)
+{
+  gboolean marked;
+
+  if (bs_file_directory_get_refusal (self) != 0)
+    return TRUE;
+
+  g_mutex_lock (&self->mutex);
+  marked = bs_file_claim_renew_marker (&self->claim, error);
+  g_mutex_unlock (&self->mutex);
+
+  return marked;
+}
+
+gboolean
 bs_file_directory_check_change (BsFileDirectory *self, GError **error)
 {
   int code;
