@@ -127,9 +127,7 @@ come_and_go (gpointer data)
   {
     N = 200
   };
-  Block blocks[N] = {
-    { 0 },
-  };
+  Block blocks[N] = { 0 };
 
   for (guint round = 0; round < 4000; round++)
     {

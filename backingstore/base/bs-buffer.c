@@ -39,7 +39,7 @@
 typedef enum
 {
   GIVE_SPARE = 1 << 0, /* all beyond the reserve */
-  GIVE_ALL = 1 << 1,   /* the reserve, and what the heap has */
+  GIVE_ALL = 1 << 1,   /* the reserve, and free memory of the heap */
 } Gift;
 
 static GMutex mutex;

@@ -18,14 +18,14 @@
  *
  * Newer GLibs may emit in a thread of their own: the handler is ready for any. */
 
-/* How long after a thread could not be made the monitor is tried again, in milliseconds. */
+/* The pause in milliseconds after a monitor could not have its thread. */
 #define RETRY 1000
 
-/* Beginning with the mildest: the level that it takes, and what remains then. */
+/* The answers to warnings, the mildest first. */
 static const struct
 {
-  GMemoryMonitorWarningLevel level;
-  guint divisor; /* of the budget; 0: nothing remains */
+  GMemoryMonitorWarningLevel level; /* the lowest that is answered so */
+  guint divisor;                    /* of the budget; 0 trims to nothing */
 } answers[] = {
   { G_MEMORY_MONITOR_WARNING_LEVEL_LOW, 2 },
   { G_MEMORY_MONITOR_WARNING_LEVEL_MEDIUM, 4 },
@@ -48,7 +48,7 @@ static GMutex lock;
 
 /* under the lock */
 static BsLink followers = { &followers, &followers };
-static gboolean is_asked; /* for the monitor */
+static gboolean is_asked; /* a pool has asked for the monitor */
 
 typedef struct
 {
@@ -86,7 +86,7 @@ get_target (BsCache *cache, guint divisor)
 
   g_mutex_lock (&cache->lock);
   budget = cache->max_bytes;
-  /* Half of no limit would be none. */
+  /* Without a limit, the memory in use is divided. */
   if (budget == G_MAXUINT64)
     budget = cache->figures.memory_use;
   g_mutex_unlock (&cache->lock);
@@ -94,8 +94,8 @@ get_target (BsCache *cache, guint divisor)
   return budget / divisor;
 }
 
-/* Called on the thread where the trim ends, whether it came to anything or not:
- * what could not be written was reported, and stays. */
+/* Called on the thread where the trim ends, with success or not. A content that could not
+ * be written was reported, and stays in memory. */
 static gpointer
 relief_deliver (gpointer data, gpointer value, GError **error)
 {
@@ -140,7 +140,7 @@ relieve (BsMemoryPressure *self, guint answer)
     return;
 
   g_mutex_lock (&lock);
-  /* Warnings are repeated: those that ask for no more than what is under way already
+  /* Warnings are repeated: the warnings that ask for no more than the trims under way
    * become one, so as not to pile up behind a slow disk. */
   is_new = (self->under_way >> answer) == 0;
   if (is_new)
@@ -164,8 +164,7 @@ relieve (BsMemoryPressure *self, guint answer)
   bs_cache_settle (self->cache);
 }
 
-/* Called in any thread. Never blocks: what must be written first is written in
- * the background. */
+/* Called in any thread. Never blocks: contents are written in the background. */
 static void
 low_memory_warning_cb (GMemoryMonitor *monitor, int level, gpointer user_data)
 {
@@ -221,7 +220,7 @@ thread_can_be_made (void)
 static gboolean
 connect_cb (gpointer user_data)
 {
-  /* Never freed: the next to ask would have another one made, elsewhere. */
+  /* The monitor is never freed, or the next caller would make another one elsewhere. */
   static GMemoryMonitor *monitor;
 
   if (!thread_can_be_made ())

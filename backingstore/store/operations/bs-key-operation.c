@@ -37,11 +37,11 @@ start (BsKeyOperation *self, BsWaiter *waiter)
 {
   BsStoreOperation *operation = &self->operation;
 
-  self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
   if (!waiter->blocking || bs_executor_is_context (operation->executor))
     return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 
+  self->need = BS_NEED_CALL;
   bs_store_operation_begin (operation, waiter);
   waiter->answered_here = waiter->on_stack;
   return bs_asked (BS_ASKED_RUNS, bs_store_operation_ref (operation));
@@ -493,6 +493,7 @@ key_operation_init (BsKeyOperation *self,
   self->members = tracked != NULL ? &tracked->members : NULL;
   bs_store_operation_init (&self->operation, &key_operation_class, kind, store, store->count,
                            store->backing_executor, &self->shard->mutex, tracked, priority);
+  self->operation.entry.queue = hash;
 }
 
 /* With many keys an operation mostly waits for memory: fetch all of it at once. */

@@ -52,7 +52,7 @@ names_next (BsBatch *batch, BsRequest *request, guint64 *item)
   return TRUE;
 }
 
-/* A registered name that may not be durable has to be persisted yet: UNCERTAIN makes
+/* A registered name that may not be durable has yet to be persisted: UNCERTAIN makes
  * the persist call the backing. */
 static gboolean
 is_to_be_persisted (BsSaveNames *self, guint64 item)

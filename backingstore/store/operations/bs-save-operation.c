@@ -134,7 +134,7 @@ look_at_name (SaveOperation *self,
   return name->token != NULL ? NAME_NEW : NAME_MISSING;
 }
 
-/* Notes the old keys that this save does not name: those that were there when it was
+/* Notes the old keys that this save does not name: the keys at the path when it was
  * run. Under the shard's mutex. */
 static void
 note_to_delete (SaveOperation *self, guint index)
@@ -497,7 +497,7 @@ go_on (SaveOperation *self)
   bs_waiter_unref (waiter);
 }
 
-/* The same for the thread of a blocking call. */
+/* Goes through the phases on the thread of a blocking call. */
 static void
 go_on_here (SaveOperation *self)
 {

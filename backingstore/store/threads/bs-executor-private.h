@@ -19,6 +19,7 @@ struct _BsExecutorEntry
 {
   BsPriorityEntry waiting;                /* first; under the executor's mutex */
   void (*run) (BsExecutorEntry *entry);   /* constant; gets the reference given to bs_executor_submit() */
+  guint64 queue;                          /* constant; names the queue in which it waits for its turn; 0: none */
 };
 
 /* Which entries a thread runs while it waits, if no thread can be made for them. */
@@ -30,20 +31,25 @@ typedef enum
 } BsReach;
 
 /* A thread inside a blocking call: zeroed memory. */
-typedef struct
+typedef struct _BsSleeper BsSleeper;
+struct _BsSleeper
 {
   /* constant while it sleeps */
   BsReach reach;
+  guint64 queue;          /* what it waits for is in this queue, whose entries it runs; 0: none */
+  void (*run_awaited) (BsSleeper *sleeper); /* nullable; runs what waits for a place already, before the first sleep */
   BsExecutor *executor;   /* borrowed */
+
+  BsExecutorEntry *given; /* under the executor's mutex: for this thread to run */
 
   GMutex mutex;           /* as zeroed memory; cleared where it was used */
   GCond cond;
   int done;               /* atomic; set under the mutex: the call may go on */
   gboolean sleeps;        /* under the mutex */
   gboolean called;        /* under the mutex: an entry is to be looked at */
-} BsSleeper;
+};
 
-/* The priority of what a blocking call waits for. */
+/* The priority of entries that blocking calls wait for. */
 #define BS_PRIORITY_BLOCKING G_PRIORITY_HIGH
 
 /* `name` is static, the name of each thread. A sleeper reaches the entries of `next`,
@@ -87,8 +93,9 @@ void        bs_executor_leave           (BsExecutor *executor);
 
 gboolean    bs_executor_is_context      (BsExecutor *executor);
 
-/* Blocks until the sleeper is woken. Meanwhile the thread runs ready entries, if it is
- * that of the executor's context, or if no thread can be made for them. */
+/* Blocks until the sleeper is woken. Meanwhile the thread runs ready entries: those of
+ * the sleeper's queue, and all if it is that of the executor's context, or if no thread
+ * can be made for them. */
 void        bs_executor_sleep           (BsExecutor *executor, BsSleeper *sleeper);
 /* The sleeper may be gone when this returns: the thread that sleeps takes the mutex
  * once more before it goes on. */
