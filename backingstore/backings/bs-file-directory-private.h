@@ -5,7 +5,7 @@
 #include "base/bs-key-private.h"
 #include "bs-file-changes-private.h"
 #include "bs-file-claim-private.h"
-#include "bs-file-digest-private.h"
+#include "bs-file-digests-private.h"
 #include "bs-file-slots-private.h"
 #include "bs-file-walk-private.h"
 
@@ -99,6 +99,8 @@ BsFileKeys    *bs_file_directory_get_uncertain   (BsFileDirectory *self);
 BsFileKeys    *bs_file_directory_get_failed_writes       (BsFileDirectory *self);
 /* Where small blobs of a scratch directory stand; NULL in one that is not ours to empty. */
 BsFileSlots   *bs_file_directory_get_slots       (BsFileDirectory *self);
+/* Digests of files in scratch that were never permanent. */
+BsFileDigests *bs_file_directory_get_digests     (BsFileDirectory *self);
 /* Keys with files in scratch. */
 BsFileKeys    *bs_file_directory_get_files       (BsFileDirectory *self);
 /* Opens a file of one of its folders for reading, or returns -1 with errno. */
