@@ -679,7 +679,7 @@ run_entries (BsExecutor *executor, BsSleeper *sleeper)
 {
   g_mutex_lock (&executor->mutex);
   while (!g_atomic_int_get (&sleeper->done))
-    if (sleeper->given != NULL && sleeper->executor == executor)
+    if (sleeper->executor == executor && sleeper->given != NULL)
       run_given (executor, sleeper);
     else if (may_run (executor, sleeper))
       run_here (executor);
