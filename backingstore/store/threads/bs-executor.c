@@ -575,19 +575,36 @@ bs_executor_submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
   g_mutex_unlock (&executor->mutex);
 }
 
+/* The entry is in the queue. */
+static void
+put_again (BsExecutor *executor, BsExecutorEntry *entry, int priority)
+{
+  bs_priority_queue_take (&executor->queue, &entry->waiting);
+  bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
+}
+
 void
 bs_executor_boost (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
   g_mutex_lock (&executor->mutex);
   if (entry->waiting.index != 0 && entry->waiting.priority > priority)
     {
-      bs_priority_queue_take (&executor->queue, &entry->waiting);
-      bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
+      put_again (executor, entry, priority);
       if (executor->source != NULL)
         g_source_set_priority (executor->source, peek (executor)->waiting.priority);
       if (executor->starved)
         call_sleepers (executor);
     }
+  g_mutex_unlock (&executor->mutex);
+}
+
+void
+bs_executor_bring_forward (BsExecutor *executor, BsExecutorEntry *entry)
+{
+  g_mutex_lock (&executor->mutex);
+  entry->waiting.newest_first = TRUE;
+  if (entry->waiting.index != 0)
+    put_again (executor, entry, entry->waiting.priority);
   g_mutex_unlock (&executor->mutex);
 }
 
