@@ -368,17 +368,19 @@ bs_loader_constructed (GObject *object)
 {
   BsLoader *self = BS_LOADER (object);
   g_autoptr (GObject) target = g_weak_ref_get (&self->target);
-  GParamSpec *pspec = NULL;
+  GParamSpec *pspec;
 
   G_OBJECT_CLASS (bs_loader_parent_class)->constructed (object);
 
-  if (target != NULL && self->target_property != NULL)
-    pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (target), self->target_property);
+  /* A script may make one that shows nothing. */
+  if (target == NULL || self->target_property == NULL)
+    return;
+
+  pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (target), self->target_property);
   if (!holds_objects (pspec))
     {
       g_critical ("BsLoader: %s has no property “%s” that an object can be put into",
-                  target != NULL ? G_OBJECT_TYPE_NAME (target) : "a target that is NULL",
-                  self->target_property != NULL ? self->target_property : "");
+                  G_OBJECT_TYPE_NAME (target), self->target_property);
       return;
     }
 
