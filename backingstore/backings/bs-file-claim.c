@@ -83,7 +83,7 @@ check_marker (BsFileClaim *self)
     return code;
 
   text[size] = '\0';
-  /* Nothing may follow in the file, not even zeros. */
+  /* The file ends there, without even zeros. */
   if (strcmp (text, markers[self->kind]) == 0 && status.st_size == (off_t) strlen (text))
     return 0;
   if (sscanf (text, "backingstore %u", &version) == 1 && version != FORMAT_VERSION)
@@ -558,7 +558,7 @@ bs_file_claim_check (const BsFileClaim *self)
   struct stat named;
   struct stat held;
 
-  /* Both are asked now: file systems give numbers again, or change them. */
+  /* Both directories are asked now: file systems give numbers again, or change them. */
   if (stat (bs_file_claim_get_path (self), &named) != 0)
     return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? ESTALE : errno;
   if (fstat (self->fd, &held) != 0)

@@ -63,8 +63,8 @@ struct _BsFileDirectory
 /* How many shard folders are open in the process, atomic. */
 static int n_open_shards;
 
-/* Blobs that stood in it without a marker may be somebody's only copy, and those of another
- * machine may be in use. */
+/* Blobs without a marker may be somebody's only copy, and blobs of another machine may be in
+ * use. */
 static gboolean
 is_ours_to_empty (BsFileDirectory *self)
 {
@@ -501,17 +501,17 @@ bs_file_directory_seal (BsFileDirectory *self, int fd, const BsFileDigest *diges
 
 /* The scratch directory keeps the counts: it lives as long as the backing. */
 void
-bs_file_directory_count (BsFileDirectory *self, BsFileCount what, gsize n)
+bs_file_directory_count (BsFileDirectory *self, BsFileCount which, gsize n)
 {
   BsFileDirectory *keeper = self->apart != NULL ? self->apart : self;
 
-  g_atomic_pointer_add (&keeper->counts[what], n);
+  g_atomic_pointer_add (&keeper->counts[which], n);
 }
 
 gsize
-bs_file_directory_get_count (BsFileDirectory *self, BsFileCount what)
+bs_file_directory_get_count (BsFileDirectory *self, BsFileCount which)
 {
-  return (gsize) g_atomic_pointer_get (&self->counts[what]);
+  return (gsize) g_atomic_pointer_get (&self->counts[which]);
 }
 
 void
@@ -524,8 +524,7 @@ bs_file_directory_close_scratch (BsFileDirectory *self, gboolean whole, GCancell
 
   bs_file_slots_close (&self->slots);
 
-  /* The next opening tries again to remove what is left, for which the directory must
-   * keep its marker. */
+  /* The next opening tries again to remove the remaining blobs, and needs the marker. */
   if (is_ours_to_empty (self))
     code = empty_scratch (self, cancellable);
   else
@@ -573,7 +572,7 @@ lose_shard (BsFileDirectory *self, guint shard, int fd)
 }
 
 /* Descriptors of folders that were opened by another name may let nothing be written, and
- * those of a removed directory are of no use. Called with the mutex held. */
+ * descriptors of a removed directory are of no use. Called with the mutex held. */
 static void
 lose_shards_locked (BsFileDirectory *self)
 {
@@ -666,7 +665,7 @@ open_shard (BsFileDirectory *self, BsFileLocation *location, const char *name)
   if (code == 0 && g_atomic_int_compare_and_exchange (&self->shards[location->shard], 0, fd + 1))
     return 0;
 
-  /* Another thread was first: its descriptor is as good. */
+  /* Another thread was first, and its descriptor serves as well. */
   if (code == 0)
     close (fd);
   if (reserved)

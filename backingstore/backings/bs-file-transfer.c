@@ -314,7 +314,7 @@ write_anew (BsFileDirectory *scratch,
   return 0;
 }
 
-/* Where the two differ, the persisted blob stays unless it is bad. */
+/* Of two different blobs, the persisted one stays unless it is bad. */
 static int
 persist_present (BsFileDirectory *persisted,
                  const BsKey *key,

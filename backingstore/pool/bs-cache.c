@@ -9,7 +9,7 @@
  * a later load follows if the application keeps the payload alive; a dying payload
  * clears that pointer, under the lock. */
 
-/* No sum of sizes overflows, whatever a codec says of one object. */
+/* A limit on the answers of a codec, so that no sum of sizes overflows. */
 #define MAX_OBJECT_SIZE (G_GUINT64_CONSTANT (1) << 40)
 
 #define FIRST_ESTIMATE 1024
@@ -104,7 +104,7 @@ bs_cache_count_item (BsCache *self)
   g_mutex_unlock (&self->lock);
 }
 
-/* An entry without references is as good as none. */
+/* Ignores an entry that is dying. */
 static BsEntry *
 lookup_locked (BsCache *self, const BsKey *key)
 {
@@ -157,7 +157,7 @@ bs_cache_restore_locked (BsCache *self, BsEntry *entry)
   bs_residency_restore (&self->residency, &entry->node);
 }
 
-/* The payload comes into memory, or back into it. Takes the reference over. */
+/* Brings a payload into memory, or back into it. Takes the reference over. */
 static void
 make_resident_locked (BsCache *self, BsEntry *entry, BsPayload *payload, BsReference reference)
 {
@@ -178,11 +178,12 @@ bs_cache_evict_locked (BsCache *self, BsEntry *entry)
   self->figures.n_resident--;
   self->stats.evictions++;
   self->n_given_up += entry->node.size;
+  g_atomic_int_inc (&self->n_dropping);
 
   return bs_entry_exchange_reference (entry, 0);
 }
 
-/* Off the list that the entry is on; it still counts as in memory. */
+/* Takes the entry off its list. The entry still counts as in memory. */
 static void
 unlist_locked (BsCache *self, BsEntry *entry)
 {
@@ -202,11 +203,11 @@ unlist_locked (BsCache *self, BsEntry *entry)
     }
 }
 
-/* An entry and its payload have parted: both are dropped after unlocking. */
+/* The rest of an entry that has parted from its payload, to be dropped after unlocking. */
 typedef struct
 {
-  BsReference reference; /* the entry's; 0: none */
-  BsPayload *payload;    /* a reference; NULL: dead already */
+  BsReference reference; /* the entry's, or 0 */
+  BsPayload *payload;    /* a reference; NULL if the payload is dying */
 } Detached;
 
 static Detached
@@ -348,7 +349,7 @@ bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, g
   return unmeasured;
 }
 
-/* The size is constant while the entry is on any list. */
+/* Takes the entry off its list meanwhile, where its size is constant. */
 static void
 change_size_locked (BsCache *self, BsEntry *entry, guint64 size)
 {
@@ -384,7 +385,7 @@ bs_cache_set_size (BsCache *self, BsEntry *entry, BsReference reference, guint64
   return is_of_interest;
 }
 
-/* The entry is in memory, and was used. */
+/* Notes a use of an entry that is in memory. */
 static void
 touch_locked (BsCache *self, BsEntry *entry)
 {
@@ -405,8 +406,8 @@ touch_locked (BsCache *self, BsEntry *entry)
     }
 }
 
-/* A reference on the content; or, where it was evicted, a reference on the
- * payload, which may lead to it. */
+/* Returns a reference on the content. Sets `evicted` to a reference on the payload where the
+ * content was evicted, and may still be alive. */
 static BsReference
 find_locked (BsCache *self, BsEntry *entry, BsKind kind, BsPayload **evicted)
 {
@@ -427,7 +428,7 @@ find_locked (BsCache *self, BsEntry *entry, BsKind kind, BsPayload **evicted)
 }
 
 /* Makes an evicted payload resident again, unless another thread has. Takes the
- * reference on the payload over. */
+ * payload over. */
 static BsReference
 bring_back (BsCache *self, BsEntry *entry, BsPayload *payload, gboolean *came_back)
 {
@@ -465,7 +466,7 @@ bs_cache_find (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back)
 }
 
 /* Takes the reference over. Another payload goes: bytes give way to an object, and
- * an object that is gone to another one. */
+ * a dead object to another one. */
 static Detached
 install_locked (BsCache *self,
                 BsEntry *entry,
@@ -478,7 +479,7 @@ install_locked (BsCache *self,
   guint64 old_size = entry->node.size;
   gboolean was_size_known = entry->is_size_known;
 
-  /* Content that was read is in the backing. */
+  /* A content that was read is in the backing. */
   bs_cache_mark_clean_locked (self, entry);
   if (entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
@@ -489,7 +490,7 @@ install_locked (BsCache *self,
   return detached;
 }
 
-/* Bytes do not replace an object, which is in memory or may be yet. */
+/* Bytes do not replace an object, which may still be alive. */
 static gboolean
 may_install_locked (BsEntry *entry, BsKind kind)
 {
@@ -536,7 +537,7 @@ bs_cache_adopt (BsCache *self,
       if (winner == 0 && bs_payload_try_ref (evicted))
         winner = bring_back (self, entry, evicted, &came_back);
 
-      /* Kept for a round, so that no other payload is mistaken for it. */
+      /* A dead payload is kept for a round, so that no other payload has its address. */
       if (dead != NULL)
         bs_payload_unref (dead);
       dead = evicted;
@@ -614,7 +615,7 @@ bs_cache_dup_other_kind (BsCache *self, BsEntry *entry, BsKind kind)
   return is_other_kind ? bs_cache_dup_unwritten (self, entry) : NULL;
 }
 
-/* Content to write of an entry that may be clean, if it is still alive. */
+/* Returns the content of an entry, clean or not, if the content is alive. */
 static BsContent *
 dup_content (BsCache *self, BsEntry *entry)
 {
@@ -682,7 +683,7 @@ bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry)
   else
     self->stats.bytes_out += entry->node.size;
 
-  /* Writing works again: entries that wait need not sit out their pauses. */
+  /* Writing works again, so the entries that wait end their pauses. */
   self->is_behind_paused = FALSE;
   if (self->write_queues[BS_TROUBLE_NONE].pause != 0)
     {

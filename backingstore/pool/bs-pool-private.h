@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* A pool made without a store is of no use: functions that need one refuse it. */
+/* FALSE for a pool that a script made without a store: functions that need one refuse it. */
 gboolean bs_pool_has_store    (BsPool *self);
 
 BsCache *bs_pool_get_cache    (BsPool *self);

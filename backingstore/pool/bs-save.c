@@ -9,14 +9,14 @@
 /**
  * BsSave:
  *
- * Changes what is at a persisted path from one set of blobs to another, in one
+ * Changes the document at a persisted path from one set of blobs to another, in one
  * step.
  *
  * A document is a directory: a tracked path with a *root* blob that names keys,
  * in whatever format the application likes, and the blobs with these keys. A
- * save is told everything that the new document consists of, with
- * [method@Save.add_item] for what is in a pool and [method@Save.keep_key] for
- * what the path has already, and the new root with [method@Save.set_root].
+ * save is told all blobs of the new document, with
+ * [method@Save.add_item] for contents of a pool and [method@Save.keep_key] for
+ * keys that the path has already, and the new root with [method@Save.set_root].
  * [method@Save.run] then
  *
  * 1. persists every blob that the path does not have, several at a time;
@@ -31,10 +31,10 @@
  * document or the new one, whole and loadable. At worst there are blobs besides
  * that nothing refers to; the next save that succeeds removes them.
  *
- * A save costs what has changed: for a key that the path has, the backing is not
- * called.
+ * The cost of a save is that of its changes: the backing is not called for a key that
+ * the path has.
  *
- * ## What is saved
+ * ## Contents of a save
  *
  * The save takes the contents of its items, the root and the commit function when
  * it is run: an item that is replaced or dropped later does not disturb it, and an
@@ -57,7 +57,7 @@
  * deletes the others and fails with that. Keys that are persisted after the save
  * was run stay.
  *
- * A [class@Verify] takes out what it finds bad all the same. The save looks once
+ * A [class@Verify] takes out bad blobs all the same. The save looks once
  * more before its one step: an item whose blob was taken out is persisted again,
  * and for a key that is to be kept the save fails with %BS_ERROR_CORRUPT. A blob
  * that is found bad from that step on is missing in the new document, as if it was
@@ -81,7 +81,7 @@
  * the blocking call, hold it for as long as handlers are to be called.
  */
 
-/* Keeps the store's threads busy, and lets other operations in. */
+/* Enough to keep the store's threads busy, and few enough to let other operations in. */
 #define DEFAULT_MAX_PARALLEL 8
 
 typedef enum
@@ -355,8 +355,8 @@ bs_save_add_item (BsSave *self, BsItem *item)
  *
  * Names a key that the path has and that is to stay there. No item is needed.
  *
- * [method@Save.run] checks it: it fails with %BS_ERROR_INVALID_KEY for what is
- * not a key, and with %BS_ERROR_NOT_FOUND if the path has no such key.
+ * [method@Save.run] checks it: it fails with %BS_ERROR_INVALID_KEY for a
+ * string that is not a key, and with %BS_ERROR_NOT_FOUND if the path has no such key.
  */
 void
 bs_save_keep_key (BsSave *self, const char *key)
@@ -379,8 +379,8 @@ bs_save_keep_key (BsSave *self, const char *key)
  * @self: a save
  * @root: (nullable): the root blob, of any size
  *
- * Sets what becomes the root blob of the path, which
- * [method@BackingStore.load_root] gives. %NULL leaves the root blob as it is.
+ * Sets the new root blob of the path, which [method@BackingStore.load_root] gives.
+ * %NULL leaves the root blob as it is.
  *
  * A save has a root or a commit function, not both.
  */
@@ -409,7 +409,7 @@ bs_save_set_root (BsSave *self, GBytes *root)
  * @user_data: data for @func
  * @destroy: (nullable): frees @user_data
  *
- * Sets what is called instead of replacing a root blob, for an application that
+ * Sets the function that is called instead of replacing a root blob, for an application that
  * keeps the list of its keys elsewhere, such as in a database. %NULL for none.
  *
  * Where the save is a blocking call it runs on the calling thread, else in a

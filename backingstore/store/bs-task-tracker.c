@@ -443,7 +443,7 @@ bs_task_tracker_wait_async (BsTaskTracker *self,
 /**
  * bs_task_tracker_wait_finish:
  * @self: a task tracker
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@TaskTracker.wait_async].

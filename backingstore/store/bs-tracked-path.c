@@ -33,8 +33,8 @@
  *
  * ## Threads
  *
- * A tracked path may be used from any thread. The keys that it lists are those
- * of the operations that have succeeded so far.
+ * A tracked path may be used from any thread. It lists the keys of
+ * the operations that have succeeded so far.
  */
 
 typedef enum
@@ -86,7 +86,7 @@ bs_tracked_path_finalize (GObject *object)
 {
   BsTrackedPath *self = BS_TRACKED_PATH (object);
 
-  /* A script may make one that tracks nothing. */
+  /* A script can make an object that tracks no path. */
   if (self->store != NULL && !bs_store_is_in_child (self->store))
     {
       if (!g_atomic_int_get (&self->closed))
@@ -355,7 +355,7 @@ bs_tracked_path_list_keys (BsTrackedPath *self)
 /**
  * bs_tracked_path_foreach_key:
  * @self: a tracked path
- * @func: (scope call) (closure user_data): what to call
+ * @func: (scope call) (closure user_data): the function to call
  * @user_data: data for @func
  *
  * Calls a function for each key, in no particular order, on this thread. The

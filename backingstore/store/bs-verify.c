@@ -31,7 +31,7 @@
  * is past its step to the new document.
  *
  * A verification may be used from any thread, and run again when a run is over.
- * Its properties tell how far a run has come, and what the last one has found;
+ * Its properties tell how far a run has come, and the findings of the last one;
  * they notify in the context that was the thread's default where the store was
  * made, once for many changes, and for the last time before the callback of a
  * [method@Verify.run_async] that was called in that context. So a progress bar can
@@ -370,7 +370,7 @@ busy_error (BsVerify *self)
  * store or the path is closed, %G_IO_ERROR_INVALID_ARGUMENT if the path belongs
  * to another store, %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
  * backing, %G_IO_ERROR_CANCELLED if not everything was checked for that reason,
- * and with what the backing reports but %BS_ERROR_CORRUPT and
+ * and with the backing's errors but %BS_ERROR_CORRUPT and
  * %BS_ERROR_NOT_FOUND. The bad keys found so far stay listed.
  *
  * Blocks; see [method@Verify.run_async] for the asynchronous call. The checks run
@@ -437,7 +437,7 @@ bs_verify_run_async (BsVerify *self,
 /**
  * bs_verify_run_finish:
  * @self: a verification
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@Verify.run_async].

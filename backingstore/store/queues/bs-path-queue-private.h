@@ -81,8 +81,8 @@ void              bs_path_unref            (BsPath *path);
 
 /* Makes ready the operation whose turn has come, if there is one. */
 void              bs_path_queue_dispatch   (BsPath *path, BsDeferred *deferred);
-/* The same for the thread that asks for `wanted`: if that is the operation, returns
- * it with a reference instead. */
+/* Makes ready the operation whose turn has come, or returns a reference on it if the calling
+ * thread wants it. */
 BsStoreOperation *bs_path_queue_advance    (BsPath *path, BsStoreOperation *wanted, BsDeferred *deferred);
 /* Takes out an operation that is done, or that every waiter has left. */
 void              bs_path_queue_remove     (BsPath *path, BsStoreOperation *operation);
@@ -114,8 +114,8 @@ void              bs_path_return_ticket    (BsPath *path, BsStoreOperation *oper
 /* A long operation steps aside for the syncs asked since: the operations that it has
  * under way have tickets of their own. */
 void              bs_path_renew_ticket     (BsPath *path, BsStoreOperation *operation, BsDeferred *deferred);
-/* The same for an operation on one key, under the mutex of its shard. The caller has asked
- * bs_members_refuse() since it locked that. */
+/* Takes the ticket of an operation on one key, under the mutex of its shard. The caller has
+ * asked bs_members_refuse() since it locked that. */
 void              bs_path_take_key_ticket   (BsMembers *members, guint shard, BsStoreOperation *operation);
 void              bs_path_return_key_ticket (BsPath *path, BsMembers *members, guint shard, BsStoreOperation *operation, BsDeferred *deferred);
 

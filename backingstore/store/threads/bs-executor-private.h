@@ -49,7 +49,7 @@ struct _BsSleeper
   gboolean called;        /* under the mutex: an entry is to be looked at */
 };
 
-/* The priority of what a blocking call waits for. */
+/* The priority of entries that blocking calls wait for. */
 #define BS_PRIORITY_BLOCKING G_PRIORITY_HIGH
 
 /* `name` is static, the name of each thread. A sleeper reaches the entries of `next`,

@@ -59,8 +59,8 @@ typedef enum
 typedef enum
 {
   BS_ASKED_WAITS,           /* the waiter has joined an operation; the answer comes later */
-  BS_ASKED_STARTS,          /* likewise, and an operation's turn is now */
-  BS_ASKED_RUNS,            /* likewise, and this thread runs it: it has begun */
+  BS_ASKED_STARTS,          /* the waiter has joined, and an operation's turn is now */
+  BS_ASKED_RUNS,            /* the waiter has joined, and this thread runs the operation, which has begun */
   BS_ASKED_NOTHING,         /* nothing is to be done: a success */
   BS_ASKED_MISSING,         /* the path has no such key */
   BS_ASKED_CLOSED,          /* the tracked path is closed */
