@@ -81,8 +81,8 @@
  * without the attribute, as another program leaves it, is taken as it is. So is one whose
  * file was written again later, as when a backup is restored in place.
  *
- * The hash of a small blob in primary storage is kept in memory, and compared when the blob
- * is read. The attribute comes with the file.
+ * The hash of a blob that is in primary storage alone is kept in memory, and compared when
+ * the blob is read. The attribute comes when the blob is persisted.
  *
  * ## When it is durable
  *
@@ -556,7 +556,8 @@ bs_file_backing_check_path (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory =
     bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  return directory != NULL && bs_file_directory_check_moved (directory, error);
+  return directory != NULL && bs_file_directory_check_moved (directory, error) &&
+         bs_file_directory_check_marker (directory, error);
 }
 
 static gboolean

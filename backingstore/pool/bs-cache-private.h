@@ -6,6 +6,7 @@
 
 #include "bs-counter-private.h"
 #include "bs-entry-table-private.h"
+#include "bs-failures-private.h"
 #include "bs-pool-stats.h"
 #include "bs-write-queue-private.h"
 
@@ -65,6 +66,9 @@ struct _BsCache
 
   BsWriteQueue write_queues[BS_N_TROUBLES];     /* by BsTrouble */
   GError *codec_error;        /* owned; the last one */
+  BsFailures failures;        /* of contents that could not be decoded */
+  GHashTable *ahead;          /* owned, nullable; what is read ahead: for bs_pool_prefetch() */
+  guint64 n_prefetches;       /* its calls */
   guint64 estimate;           /* of the size of an object: the size of the last encoded one */
   BsAmount writing;           /* entries in BS_PLACE_WRITING */
   guint n_behind;             /* writes-behind under way */
@@ -116,6 +120,10 @@ gpointer     bs_cache_find           (BsCache *self, BsEntry *entry, BsKind kind
 /* Gives an entry a content made from `n_read` bytes. Where several threads have read, the
  * first content wins, and all of them return it. */
 gpointer     bs_cache_adopt          (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, guint64 size, guint64 n_read, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The content could not be decoded, or could, where `error` is NULL. */
+void         bs_cache_set_failure    (BsCache *self, BsEntry *entry, const GError *error);
+GError      *bs_cache_dup_failure    (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Returns the content to write, NULL if the entry is clean. */
 BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;

@@ -56,6 +56,8 @@ bs_cache_unref (BsCache *self)
 
   bs_entry_table_clear (&self->entries);
   g_clear_error (&self->codec_error);
+  g_clear_pointer (&self->ahead, g_hash_table_unref);
+  bs_failures_clear (&self->failures);
   g_weak_ref_clear (&self->weak_owner);
   g_mutex_clear (&self->lock);
   g_free (self);
@@ -297,6 +299,7 @@ release (BsCache *self, BsEntry *entry, guint n_items)
 {
   BsToken *token = entry->token;
   gboolean is_last = g_atomic_int_dec_and_test (&entry->ref_count);
+  g_autoptr (BsFailure) failure = NULL;
   Detached detached = { 0 };
 
   if (!is_last && n_items == 0)
@@ -305,7 +308,10 @@ release (BsCache *self, BsEntry *entry, guint n_items)
   g_mutex_lock (&self->lock);
   self->figures.n_items -= n_items;
   if (is_last)
-    bs_entry_table_remove (&self->entries, entry);
+    {
+      bs_entry_table_remove (&self->entries, entry);
+      failure = bs_failures_exchange (&self->failures, entry, NULL);
+    }
   if (is_last && entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
   g_mutex_unlock (&self->lock);
@@ -569,6 +575,29 @@ bs_cache_adopt (BsCache *self,
     }
 
   return bs_reference_to_content (winner);
+}
+
+void
+bs_cache_set_failure (BsCache *self, BsEntry *entry, const GError *error)
+{
+  BsFailure *failure = error != NULL ? bs_failure_new (error) : NULL;
+  g_autoptr (BsFailure) old = NULL;
+
+  g_mutex_lock (&self->lock);
+  old = bs_failures_exchange (&self->failures, entry, failure);
+  g_mutex_unlock (&self->lock);
+}
+
+GError *
+bs_cache_dup_failure (BsCache *self, BsEntry *entry)
+{
+  g_autoptr (BsFailure) failure = NULL;
+
+  g_mutex_lock (&self->lock);
+  failure = bs_failures_dup (&self->failures, entry);
+  g_mutex_unlock (&self->lock);
+
+  return failure != NULL ? bs_failure_dup_error (failure) : NULL;
 }
 
 BsContent *

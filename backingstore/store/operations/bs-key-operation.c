@@ -54,6 +54,8 @@ join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
 
   bs_store_operation_join (operation, waiter);
   bs_store_operation_boost (operation, waiter->priority);
+  if (self->operation.entry.waiting.newest_first)
+    bs_executor_bring_forward (operation->executor, &operation->entry);
 
   return bs_asked (BS_ASKED_WAITS, NULL);
 }
@@ -526,6 +528,7 @@ bs_key_operation_new (BsBackingStore *store,
   key_operation_init (self, store, request->kind, key, bs_key_hash (key), request->tracked,
                       priority);
   self->internal = request->internal;
+  self->operation.entry.waiting.newest_first = request->newest_first;
   if (request->kind == BS_KIND_DELETE_PERSISTED)
     self->only_to_delete = request->only_to_delete;
   else if (request->kind == BS_KIND_WRITE || request->kind == BS_KIND_PERSIST)

@@ -80,6 +80,9 @@ void        bs_executor_submit          (BsExecutor *executor, BsExecutorEntry *
 /* TRUE where the entry was queued: the reference is the caller's again. */
 gboolean    bs_executor_forget          (BsExecutor *executor, BsExecutorEntry *entry);
 void        bs_executor_boost           (BsExecutor *executor, BsExecutorEntry *entry, int priority);
+/* From now on the entry goes before all others of its priority, those that go newest first
+ * and come later excepted. */
+void        bs_executor_bring_forward   (BsExecutor *executor, BsExecutorEntry *entry);
 /* An entry that waits for a thread covers more than it did: tries again to make one. */
 void        bs_executor_remind          (BsExecutor *executor);
 
