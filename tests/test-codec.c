@@ -1278,7 +1278,7 @@ test_other_kind (gconstpointer data)
   tear_down (&fixture, codec);
 }
 
-/* It has to be written first, and that fails. */
+/* The object has to be written first, and that fails. */
 static void
 test_other_kind_fails (void)
 {
