@@ -8,6 +8,7 @@ rules it follows: defaults, types of Python, awaitable calls, no user data for f
 """
 
 import keyword
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
@@ -56,7 +57,7 @@ import enum
 import os
 from typing import Callable, Iterable, Iterator, Literal, overload
 
-{imports}
+from gi.repository import {imports}
 '''
 LIST = '''
 class _ItemList(Gio.ListModel):
@@ -76,7 +77,6 @@ class Stub:
 
     def __init__(self, root):
         self.namespace = root.find(CORE + 'namespace')
-        self.includes = [include.get('name') for include in root.findall(CORE + 'include')]
         self.callbacks = {callback.get('name'): callback for callback in self.namespace.findall(CORE + 'callback')}
         self.lines = []
 
@@ -247,8 +247,6 @@ class Stub:
             self.write(1, 'def quark() -> int: ...')
 
     def write_namespace(self):
-        imports = f'from gi.repository import {", ".join(sorted({"GLib", "GObject", "Gio", *self.includes}))}'
-        self.lines.append(HEAD.format(imports=imports).rstrip('\n'))
         for constant in self.namespace.findall(CORE + 'constant'):
             self.write(0, f'{constant.get("name")}: {self.get_type(constant)}')
         for enumeration in self.namespace.findall(CORE + 'enumeration') + self.namespace.findall(CORE + 'bitfield'):
@@ -264,7 +262,9 @@ class Stub:
         for function in self.namespace.findall(CORE + 'function'):
             if self.is_shown(function):
                 self.write_function(0, function, self.FUNCTION)
-        return '\n'.join(self.lines) + '\n'
+        body = '\n'.join(self.lines)
+        imports = ', '.join(sorted(set(re.findall(r'(?<![.\w])([A-Z]\w+)(?=\.)', body))))
+        return HEAD.format(imports=imports) + body + '\n'
 
 
 def main(gir, output):

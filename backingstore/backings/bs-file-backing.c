@@ -687,6 +687,8 @@ static void
 bs_file_backing_class_init (BsFileBackingClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags constant =
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->constructed = bs_file_backing_constructed;
   object_class->finalize = bs_file_backing_finalize;
@@ -698,10 +700,7 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
    *
    * The directory of primary storage. It never changes.
    */
-  properties[PROP_DIRECTORY] =
-    g_param_spec_object ("directory", NULL, NULL, G_TYPE_FILE,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                           G_PARAM_STATIC_STRINGS);
+  properties[PROP_DIRECTORY] = g_param_spec_object ("directory", NULL, NULL, G_TYPE_FILE, constant);
 
   /**
    * BsFileBacking:uri:
@@ -709,9 +708,7 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
    * The directory of primary storage as a `file:` URI, the other way to name it. It never
    * changes. [func@Backing.new_for_uri] refuses one that is not local.
    */
-  properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL,
-                                              G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
-                                                G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL, constant);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }

@@ -47,9 +47,18 @@ __all__ = []
 _FOREIGN_LOOPS = ('asyncio.', 'uvloop')
 
 
-def _get_type(info):
-    """The type of an argument; girepository 2.0 has another name for the method."""
-    return info.get_type_info() if hasattr(info, 'get_type_info') else info.get_type()
+# Methods of an argument's info have other names where PyGObject uses girepository 2.0.
+
+
+def _get_type(argument):
+    return argument.get_type_info() if hasattr(argument, 'get_type_info') else argument.get_type()
+
+
+def _find_position(argument, name):
+    """The position of the data of a function, or of their destroy notify, or None."""
+    get = getattr(argument, f'get_{name}_index', None) or getattr(argument, f'get_{name}')
+    position = get()
+    return None if position is None or position < 0 else position
 
 
 def _name_type(type_info):
@@ -109,9 +118,9 @@ def _wrap_function(func, info):
     def call(*arguments):
         try:
             return func(*arguments[:n_arguments])
-        except GLib.Error:
-            raise
         except Exception as error:
+            if isinstance(error, GLib.Error) or not info.can_throw_gerror():
+                raise
             raise _fail('The function', error) from error
 
     return call
@@ -144,14 +153,15 @@ def _get_python_type(type_info):
 
 def _adapt_vfuncs(interface):
     """Has each class in Python that implements the interface say what its functions raise."""
-    vfuncs = [vfunc for vfunc in interface.__info__.get_vfuncs() if vfunc.can_throw_gerror()]
+    vfuncs = [(owner, vfunc) for owner in (interface, Gio.Initable) for vfunc in owner.__info__.get_vfuncs()
+              if vfunc.can_throw_gerror()]
 
     def __init_subclass__(cls, **arguments):
         super(interface, cls).__init_subclass__(**arguments)
-        for vfunc in vfuncs:
+        for owner, vfunc in vfuncs:
             name = 'do_' + vfunc.get_name()
             func = cls.__dict__.get(name)
-            if callable(func):
+            if callable(func) and issubclass(cls, owner):
                 setattr(cls, name, _wrap_vfunc(func, vfunc, _get_python_type(vfunc.get_return_type())))
 
     interface.__init_subclass__ = classmethod(__init_subclass__)
@@ -236,21 +246,19 @@ class _Parameters:
 
     def __init__(self, info):
         arguments = info.get_arguments()
-        closures = {argument.get_closure(): argument for argument in arguments if argument.get_closure() >= 0}
-        # Data of a closure, and what frees them, name themselves in some versions.
-        closures = {position: closure for position, closure in closures.items()
-                    if arguments[position] is not closure and _name_type(_get_type(closure))}
-        hidden = set(closures) | {closure.get_destroy() for closure in closures.values()}
+        # Data of a function may name the function's position in turn.
+        closures = {_find_position(argument, 'closure'): argument for argument in arguments
+                    if _name_type(_get_type(argument)) and _find_position(argument, 'closure') is not None}
+        destroys = {_find_position(closure, 'destroy') for closure in closures.values()}
+        hidden = set(closures) | destroys
         self.shown = [argument for position, argument in enumerate(arguments) if position not in hidden]
         self.conversions = {argument.get_name(): convert for argument in self.shown
                             if (convert := _find_conversion(argument))}
         self.functions = {closure.get_name(): closure for closure in closures.values()
                           if _name_type(_get_type(closure)) != 'Gio.AsyncReadyCallback'}
         # Data of a function at the end may be left out.
-        given = [argument for position, argument in enumerate(arguments)
-                 if position not in {closure.get_destroy() for closure in closures.values()}]
-        self.with_data = {closure.get_name() for position, closure in closures.items()
-                          if arguments[position] is not given[-1]}
+        last = max((position for position in range(len(arguments)) if position not in destroys), default=None)
+        self.with_data = {closure.get_name() for position, closure in closures.items() if position != last}
         self.is_method = info.is_method()
         self.is_async = info.get_name().endswith('_async') and 'callback' in map(lambda a: a.get_name(), self.shown)
 

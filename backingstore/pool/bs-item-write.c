@@ -139,7 +139,7 @@ bs_item_write (BsItem *self, GCancellable *cancellable, GError **error)
 /**
  * bs_item_write_async:
  * @self: an item
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the content is written
  * @user_data: data for @callback
@@ -224,7 +224,7 @@ bs_item_persist (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable
  * bs_item_persist_async:
  * @self: an item
  * @tracked: a tracked path of the store
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the content is there
  * @user_data: data for @callback

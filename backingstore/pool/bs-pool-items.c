@@ -165,7 +165,7 @@ bs_pool_register (BsPool *self,
  * @self: a pool
  * @tracked: a tracked path of the pool's store
  * @key: a key that is there
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the item is there
  * @user_data: data for @callback
@@ -286,7 +286,7 @@ bs_pool_register_all (BsPool *self,
  * bs_pool_register_all_async:
  * @self: a pool
  * @tracked: a tracked path of the pool's store
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the list is there
  * @user_data: data for @callback

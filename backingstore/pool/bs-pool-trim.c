@@ -71,7 +71,7 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
  * bs_pool_trim_async:
  * @self: a pool
  * @target_bytes: how many bytes to hold at most
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when memory is down to the target
  * @user_data: data for @callback

@@ -274,7 +274,7 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Saves: persists, syncs, replaces the root blob or calls the commit function,
+ * Persists, syncs, replaces the root blob or calls the commit function,
  * and deletes the other keys.
  *
  * If it fails, the old root blob and every blob that it names are still there. If

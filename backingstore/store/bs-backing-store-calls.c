@@ -86,7 +86,7 @@ bs_backing_store_track_path (BsBackingStore *self,
  * bs_backing_store_track_path_async:
  * @self: a store
  * @path: where blobs are, or are to be, permanent
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -170,7 +170,7 @@ bs_backing_store_untrack_path (BsBackingStore *self,
  * bs_backing_store_untrack_path_async:
  * @self: a store
  * @tracked: a tracked path of this store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -268,7 +268,7 @@ bs_backing_store_sync (BsBackingStore *self,
  * bs_backing_store_sync_async:
  * @self: a store
  * @tracked: a tracked path of this store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -351,7 +351,7 @@ bs_backing_store_delete_persisted (BsBackingStore *self,
  * @self: a store
  * @tracked: a tracked path of this store
  * @key: a key
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -449,7 +449,7 @@ bs_backing_store_delete_persisted_keys (BsBackingStore *self,
  * @self: a store
  * @tracked: a tracked path of this store
  * @keys: which keys
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -547,7 +547,7 @@ bs_backing_store_run_in_thread (BsBackingStore *self,
  * @func: (scope notified) (closure func_data) (destroy func_data_destroy): a function that may block
  * @func_data: data for @func
  * @func_data_destroy: (nullable): frees @func_data, in the caller's context, after @func has run or was cancelled
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -656,7 +656,7 @@ bs_backing_store_load_root (BsBackingStore *self,
  * bs_backing_store_load_root_async:
  * @self: a store
  * @tracked: a tracked path of this store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -732,7 +732,7 @@ bs_backing_store_wait_finished (BsBackingStore *self, GCancellable *cancellable,
 /**
  * bs_backing_store_wait_finished_async:
  * @self: a store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -811,7 +811,7 @@ bs_backing_store_close (BsBackingStore *self, GCancellable *cancellable, GError 
 /**
  * bs_backing_store_close_async:
  * @self: a store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
