@@ -14,7 +14,7 @@ class Program:
     keys: tuple = (None,)    # --keys for each run; more than a million with --large alone
     where: str = ''          # which directory files are made in: disk or memory
     peer: bool = False       # peer/ does the same work
-    large: bool = False      # takes --large
+    large: bool = False      # takes --large, for --large-clients
     traces: bool = False     # takes traces and no rounds; passed over without
     folder: str = 'benchmarks'
 
