@@ -53,8 +53,8 @@ typedef struct
 static gpointer
 get_ahead (const Ahead *ahead, guint i)
 {
-  gsize offset = bs_file_slot_space_get_offset (&ahead->place) +
-                 i * bs_file_slot_space_get_size (&ahead->place);
+  gsize offset =
+    bs_file_slot_space_get_offset (&ahead->place) + i * bs_file_slot_space_get_size (&ahead->place);
 
   return GSIZE_TO_POINTER (offset + 1);
 }

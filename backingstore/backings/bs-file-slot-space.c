@@ -235,8 +235,8 @@ bs_file_slot_space_take_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *pla
   if (chunk->is_warm || place->index + 1 != chunk->n_begun || end <= round_to_block (begin))
     return 0;
 
-  n_slots = MIN ((round_to_block (end) - end) / sizes[chunk->size],
-                 get_n_slots (chunk) - chunk->n_begun);
+  n_slots =
+    MIN ((round_to_block (end) - end) / sizes[chunk->size], get_n_slots (chunk) - chunk->n_begun);
   if (n_slots == 0)
     return 0;
 

@@ -6,6 +6,7 @@
 
 #include "bs-counter-private.h"
 #include "bs-entry-table-private.h"
+#include "bs-failures-private.h"
 #include "bs-pool-stats.h"
 #include "bs-write-queue-private.h"
 
@@ -65,6 +66,9 @@ struct _BsCache
 
   BsWriteQueue write_queues[BS_N_TROUBLES];     /* by BsTrouble */
   GError *codec_error;        /* owned; the last one */
+  BsFailures failures;        /* of contents that could not be decoded */
+  GHashTable *ahead;          /* owned, nullable; what is read ahead: for bs_pool_prefetch() */
+  guint64 n_prefetches;       /* its calls */
   guint64 estimate;           /* of the size of an object: the size of the last encoded one */
   BsAmount writing;           /* entries in BS_PLACE_WRITING */
   guint n_behind;             /* writes-behind under way */
@@ -105,9 +109,9 @@ BsToken *bs_cache_release_item   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNU
  * last encoded one, until it is encoded itself. */
 #define BS_SIZE_NOT_SAID (-2)
 
-/* Gives a new entry its content. Returns a reference on an unmeasured content, for
- * bs_cache_set_size(), else 0. */
-BsReference  bs_cache_insert         (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, gint64 size);
+/* Makes the entry of a new content. Takes the token over. Sets `unmeasured` to a reference on an
+ * unmeasured content, for bs_cache_set_size(), else to 0. */
+BsEntry     *bs_cache_insert         (BsCache *self, BsToken *token, BsKind kind, gpointer content, gint64 size, BsReference *unmeasured) G_GNUC_WARN_UNUSED_RESULT;
 /* FALSE if the entry already has another content or a size. */
 gboolean     bs_cache_set_size       (BsCache *self, BsEntry *entry, BsReference reference, guint64 size);
 /* Returns the content if it is in memory in this kind. Sets `came_back` if the content
@@ -116,6 +120,10 @@ gpointer     bs_cache_find           (BsCache *self, BsEntry *entry, BsKind kind
 /* Gives an entry a content made from `n_read` bytes. Where several threads have read, the
  * first content wins, and all of them return it. */
 gpointer     bs_cache_adopt          (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, guint64 size, guint64 n_read, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The content could not be decoded, or could, where `error` is NULL. */
+void         bs_cache_set_failure    (BsCache *self, BsEntry *entry, const GError *error);
+GError      *bs_cache_dup_failure    (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Returns the content to write, NULL if the entry is clean. */
 BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;

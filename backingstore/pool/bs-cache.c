@@ -56,6 +56,8 @@ bs_cache_unref (BsCache *self)
 
   bs_entry_table_clear (&self->entries);
   g_clear_error (&self->codec_error);
+  g_clear_pointer (&self->ahead, g_hash_table_unref);
+  bs_failures_clear (&self->failures);
   g_weak_ref_clear (&self->weak_owner);
   g_mutex_clear (&self->lock);
   g_free (self);
@@ -111,6 +113,20 @@ lookup_locked (BsCache *self, const BsKey *key)
   return entry != NULL && bs_entry_try_ref (entry) ? entry : NULL;
 }
 
+/* Takes the token over. */
+static BsEntry *
+entry_new (BsToken *token, gboolean is_clean)
+{
+  BsEntry *entry = g_new0 (BsEntry, 1);
+
+  entry->ref_count = 1;
+  entry->token = token;
+  entry->key = token->key;
+  entry->is_clean = is_clean;
+
+  return entry;
+}
+
 BsEntry *
 bs_cache_lookup_entry (BsCache *self, const BsKey *key)
 {
@@ -133,7 +149,7 @@ bs_cache_obtain_entry (BsCache *self, BsToken *token, BsToken **spare)
   *spare = entry != NULL ? token : NULL;
   if (entry == NULL)
     {
-      entry = bs_entry_new (token, TRUE);
+      entry = entry_new (token, TRUE);
       bs_entry_table_add (&self->entries, entry);
     }
   g_mutex_unlock (&self->lock);
@@ -283,6 +299,7 @@ release (BsCache *self, BsEntry *entry, guint n_items)
 {
   BsToken *token = entry->token;
   gboolean is_last = g_atomic_int_dec_and_test (&entry->ref_count);
+  g_autoptr (BsFailure) failure = NULL;
   Detached detached = { 0 };
 
   if (!is_last && n_items == 0)
@@ -291,7 +308,10 @@ release (BsCache *self, BsEntry *entry, guint n_items)
   g_mutex_lock (&self->lock);
   self->figures.n_items -= n_items;
   if (is_last)
-    bs_entry_table_remove (&self->entries, entry);
+    {
+      bs_entry_table_remove (&self->entries, entry);
+      failure = bs_failures_exchange (&self->failures, entry, NULL);
+    }
   if (is_last && entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
   g_mutex_unlock (&self->lock);
@@ -325,13 +345,19 @@ set_size_locked (BsEntry *entry, guint64 size)
   entry->is_estimated = FALSE;
 }
 
-BsReference
-bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, gint64 size)
+BsEntry *
+bs_cache_insert (BsCache *self,
+                 BsToken *token,
+                 BsKind kind,
+                 gpointer content,
+                 gint64 size,
+                 BsReference *unmeasured)
 {
   BsPayload *payload = payload_new (self, kind, content);
   BsReference reference = bs_reference_new (payload, content);
-  BsReference unmeasured = size == BS_SIZE_UNMEASURED ? bs_reference_dup (reference) : 0;
+  BsEntry *entry = entry_new (token, FALSE);
 
+  *unmeasured = size == BS_SIZE_UNMEASURED ? bs_reference_dup (reference) : 0;
   g_mutex_lock (&self->lock);
   bs_entry_table_add (&self->entries, entry);
   if (size != BS_SIZE_UNMEASURED)
@@ -340,7 +366,7 @@ bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, g
   make_resident_locked (self, entry, payload, reference);
   g_mutex_unlock (&self->lock);
 
-  return unmeasured;
+  return entry;
 }
 
 /* Takes the entry off its list meanwhile, where its size is constant. */
@@ -549,6 +575,29 @@ bs_cache_adopt (BsCache *self,
     }
 
   return bs_reference_to_content (winner);
+}
+
+void
+bs_cache_set_failure (BsCache *self, BsEntry *entry, const GError *error)
+{
+  BsFailure *failure = error != NULL ? bs_failure_new (error) : NULL;
+  g_autoptr (BsFailure) old = NULL;
+
+  g_mutex_lock (&self->lock);
+  old = bs_failures_exchange (&self->failures, entry, failure);
+  g_mutex_unlock (&self->lock);
+}
+
+GError *
+bs_cache_dup_failure (BsCache *self, BsEntry *entry)
+{
+  g_autoptr (BsFailure) failure = NULL;
+
+  g_mutex_lock (&self->lock);
+  failure = bs_failures_dup (&self->failures, entry);
+  g_mutex_unlock (&self->lock);
+
+  return failure != NULL ? bs_failure_dup_error (failure) : NULL;
 }
 
 BsContent *

@@ -161,6 +161,9 @@ decode (BsItemRequest *request, GBytes *bytes, guint64 *size, GError **error)
     *size = bs_codec_measure_checked (codec, object);
   else
     prefix_key (key, error);
+  /* The bytes of a key never change: they can't be decoded next time either. */
+  if (object != NULL || !g_cancellable_is_cancelled (load.cancellable))
+    bs_cache_set_failure (bs_item_get_cache (request->item), request->entry, *error);
   if (object != NULL && *size == 0)
     *size = MAX (g_bytes_get_size (bytes), 1);
   bs_backing_store_leave_call (store, &scope);
@@ -259,7 +262,7 @@ read_blocking (BsItemRequest *request, GError **error)
 
 /* Reads like read_blocking(). Takes the task over. */
 static void
-read_async (BsItemRequest *request, GTask *task)
+read_async (BsItemRequest *request, gboolean newest_first, GTask *task)
 {
   BsBackingStore *store = bs_pool_get_store (request->item->pool);
   g_autoptr (BsContent) other_kind =
@@ -267,6 +270,7 @@ read_async (BsItemRequest *request, GTask *task)
   BsDelivery delivery = load_delivery (request, bs_item_request_free);
   BsDelivery written = { .func = bs_item_write_deliver, .data_free = bs_item_request_free };
   BsRequest read = { .kind = BS_KIND_READ,
+                     .newest_first = newest_first,
                      .token = request->entry->token,
                      .key = &request->entry->key };
 
@@ -305,7 +309,7 @@ found_deliver (gpointer data, gpointer value, GError **error)
 
 /* Takes the task over. */
 static void
-load_async (BsItem *self, BsKind kind, GTask *task)
+load_async (BsItem *self, BsKind kind, gboolean newest_first, GTask *task)
 {
   GCancellable *cancellable = g_task_get_cancellable (task);
   BsDelivery found = { .value_free = get_content_free (kind) };
@@ -315,7 +319,7 @@ load_async (BsItem *self, BsKind kind, GTask *task)
   found.data = find_first (self, kind, cancellable, &missing, &error);
   if (missing != NULL)
     {
-      read_async (bs_item_request_new (self, missing, kind, cancellable), task);
+      read_async (bs_item_request_new (self, missing, kind, cancellable), newest_first, task);
       bs_cache_drop_entry (bs_item_get_cache (self), missing);
       return;
     }
@@ -381,7 +385,7 @@ bs_item_load_async (BsItem *self,
   g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  load_async (self, BS_KIND_BYTES,
+  load_async (self, BS_KIND_BYTES, FALSE,
               bs_task_new (self, cancellable, callback, user_data, bs_item_load_async,
                            "bs_item_load_async", io_priority));
 }
@@ -467,7 +471,7 @@ bs_item_load_object_async (BsItem *self,
   g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  load_async (self, BS_KIND_OBJECT,
+  load_async (self, BS_KIND_OBJECT, FALSE,
               bs_task_new (self, cancellable, callback, user_data, bs_item_load_object_async,
                            "bs_item_load_object_async", io_priority));
 }
@@ -491,4 +495,55 @@ bs_item_load_object_finish (BsItem *self, GAsyncResult *result, GError **error)
   g_return_val_if_fail (g_async_result_is_tagged (result, bs_item_load_object_async), NULL);
 
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+void
+bs_item_load_object_newest_first_async (BsItem *self,
+                                        GCancellable *cancellable,
+                                        GAsyncReadyCallback callback,
+                                        gpointer user_data)
+{
+  load_async (self, BS_KIND_OBJECT, TRUE,
+              bs_task_new (self, cancellable, callback, user_data, bs_item_load_object_async,
+                           "bs_item_load_object_newest_first_async", G_PRIORITY_DEFAULT));
+}
+
+gboolean
+bs_item_is_out (BsItem *self, BsEntry *entry, BsKind kind)
+{
+  BsCache *cache = bs_item_get_cache (self);
+  gboolean came_back = FALSE;
+  gpointer content = bs_cache_find (cache, entry, kind, &came_back);
+  BsContent *other_kind = content == NULL ? bs_cache_dup_other_kind (cache, entry, kind) : NULL;
+  gboolean is_out = content == NULL && other_kind == NULL;
+
+  if (came_back)
+    bs_cache_settle (cache);
+  if (content != NULL)
+    get_content_free (kind) (content);
+  g_clear_pointer (&other_kind, bs_content_unref);
+
+  return is_out;
+}
+
+void
+bs_item_read_ahead (BsItemRequest *request, GDestroyNotify request_free)
+{
+  BsDelivery delivery = load_delivery (request, request_free);
+  BsRequest read = { .kind = BS_KIND_READ,
+                     .token = request->entry->token,
+                     .key = &request->entry->key };
+
+  bs_ask_in_background (bs_pool_get_store (request->item->pool), &read, &delivery, G_MAXINT,
+                        request->cancellable);
+}
+
+GError *
+bs_item_dup_failure (BsItem *self)
+{
+  BsEntry *entry = bs_item_dup_entry (self);
+  GError *failure = bs_cache_dup_failure (bs_item_get_cache (self), entry);
+
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
+  return failure;
 }

@@ -49,6 +49,14 @@ void            bs_item_notify_size     (BsItem *self);
 /* Returns a reference on a resident content without waiting, else 0. */
 BsReference     bs_item_hit             (BsItem *self, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Loads the object at G_PRIORITY_DEFAULT, but before everything else of that priority, and
+ * the last one asked first; ends like bs_item_load_object_async(). */
+void            bs_item_load_object_newest_first_async (BsItem *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+/* Whether a content that the backing has is not in memory in this kind. */
+gboolean        bs_item_is_out          (BsItem *self, BsEntry *entry, BsKind kind);
+/* Why the codec could not decode the content, if it has failed to; NULL otherwise. */
+GError         *bs_item_dup_failure     (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
+
 /* FALSE if the cancellable was cancelled before the store is asked. */
 gboolean        bs_item_check_cancelled (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error);
 /* An error of an operation on the item's content. */
@@ -68,6 +76,10 @@ typedef struct
 
 BsItemRequest  *bs_item_request_new     (BsItem *item, BsEntry *entry, BsKind kind, GCancellable *cancellable) G_GNUC_WARN_UNUSED_RESULT;
 void            bs_item_request_free    (gpointer data);
+
+/* Brings the content into memory, below everything else. Takes the request over;
+ * `request_free` ends with bs_item_request_free(). */
+void            bs_item_read_ahead      (BsItemRequest *request, GDestroyNotify request_free);
 
 /* The delivery of a BsItemRequest that was written: marks its entry clean. */
 gpointer        bs_item_write_deliver   (gpointer data, gpointer value, GError **error);

@@ -133,6 +133,7 @@ static void
 bs_tracked_path_class_init (BsTrackedPathClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags readable = G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->finalize = bs_tracked_path_finalize;
   object_class->get_property = bs_tracked_path_get_property;
@@ -145,9 +146,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_FILE] =
-    g_param_spec_object ("file", NULL, NULL, G_TYPE_FILE,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_FILE] = g_param_spec_object ("file", NULL, NULL, G_TYPE_FILE, readable);
 
   /**
    * BsTrackedPath:n-keys: (getter get_n_keys)
@@ -157,9 +156,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_N_KEYS] =
-    g_param_spec_uint64 ("n-keys", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_N_KEYS] = g_param_spec_uint64 ("n-keys", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   /**
    * BsTrackedPath:closed: (getter get_closed)
@@ -170,9 +167,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_CLOSED] =
-    g_param_spec_boolean ("closed", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_CLOSED] = g_param_spec_boolean ("closed", NULL, NULL, FALSE, readable);
 
   /**
    * BsTrackedPath:writable: (getter get_writable)
@@ -182,9 +177,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_WRITABLE] =
-    g_param_spec_boolean ("writable", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_WRITABLE] = g_param_spec_boolean ("writable", NULL, NULL, FALSE, readable);
 
   /**
    * BsTrackedPath:moved: (getter get_moved)
@@ -195,9 +188,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_MOVED] =
-    g_param_spec_boolean ("moved", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_MOVED] = g_param_spec_boolean ("moved", NULL, NULL, FALSE, readable);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }

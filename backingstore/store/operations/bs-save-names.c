@@ -158,8 +158,7 @@ bs_save_names_start (BsSaveNames *self, BsWaiter *waiter)
   self->tokens = g_new0 (BsToken *, self->n_todo);
   self->waiter = bs_waiter_ref (waiter);
   /* A blocking save persists the last name on its own thread. */
-  bs_batch_begin (&self->batch, MIN (self->plan->max_parallel, self->n_todo),
-                  waiter->cancellable);
+  bs_batch_begin (&self->batch, MIN (self->plan->max_parallel, self->n_todo), waiter->cancellable);
   if (waiter->blocking)
     bs_batch_feed_here (&self->batch);
   else

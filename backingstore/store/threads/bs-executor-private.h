@@ -72,9 +72,6 @@ void        bs_executor_lend            (BsExecutor *executor, int n_threads);
  * place back. */
 void        bs_executor_lend_place      (BsExecutor *executor, gconstpointer store);
 
-/* The executor that this thread belongs to, or NULL. All that such a thread runs is
- * part of an operation that is not over. */
-BsExecutor *bs_executor_get_current     (void);
 /* Whether this thread is inside of one of the store's operations. */
 gboolean    bs_executor_is_inside       (BsExecutor *executor, gconstpointer store);
 
@@ -83,6 +80,9 @@ void        bs_executor_submit          (BsExecutor *executor, BsExecutorEntry *
 /* TRUE where the entry was queued: the reference is the caller's again. */
 gboolean    bs_executor_forget          (BsExecutor *executor, BsExecutorEntry *entry);
 void        bs_executor_boost           (BsExecutor *executor, BsExecutorEntry *entry, int priority);
+/* From now on the entry goes before all others of its priority, those that go newest first
+ * and come later excepted. */
+void        bs_executor_bring_forward   (BsExecutor *executor, BsExecutorEntry *entry);
 /* An entry that waits for a thread covers more than it did: tries again to make one. */
 void        bs_executor_remind          (BsExecutor *executor);
 

@@ -201,12 +201,6 @@ run_worker (gpointer data)
   return NULL;
 }
 
-BsExecutor *
-bs_executor_get_current (void)
-{
-  return current_executor;
-}
-
 gboolean
 bs_executor_is_inside (BsExecutor *executor, gconstpointer store)
 {
@@ -575,19 +569,36 @@ bs_executor_submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
   g_mutex_unlock (&executor->mutex);
 }
 
+/* The entry is in the queue. */
+static void
+put_again (BsExecutor *executor, BsExecutorEntry *entry, int priority)
+{
+  bs_priority_queue_take (&executor->queue, &entry->waiting);
+  bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
+}
+
 void
 bs_executor_boost (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
   g_mutex_lock (&executor->mutex);
   if (entry->waiting.index != 0 && entry->waiting.priority > priority)
     {
-      bs_priority_queue_take (&executor->queue, &entry->waiting);
-      bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
+      put_again (executor, entry, priority);
       if (executor->source != NULL)
         g_source_set_priority (executor->source, peek (executor)->waiting.priority);
       if (executor->starved)
         call_sleepers (executor);
     }
+  g_mutex_unlock (&executor->mutex);
+}
+
+void
+bs_executor_bring_forward (BsExecutor *executor, BsExecutorEntry *entry)
+{
+  g_mutex_lock (&executor->mutex);
+  entry->waiting.newest_first = TRUE;
+  if (entry->waiting.index != 0)
+    put_again (executor, entry, entry->waiting.priority);
   g_mutex_unlock (&executor->mutex);
 }
 
@@ -679,7 +690,7 @@ run_entries (BsExecutor *executor, BsSleeper *sleeper)
 {
   g_mutex_lock (&executor->mutex);
   while (!g_atomic_int_get (&sleeper->done))
-    if (sleeper->given != NULL && sleeper->executor == executor)
+    if (sleeper->executor == executor && sleeper->given != NULL)
       run_given (executor, sleeper);
     else if (may_run (executor, sleeper))
       run_here (executor);
