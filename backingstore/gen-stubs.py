@@ -213,9 +213,11 @@ class Stub:
         arguments = []
         for each in properties:
             name = each.get('name').replace('-', '_')
-            self.write(2, f'{name}: {self.get_type(each)}')
+            getter = element.find(f"{CORE}method[@name='{each.get('getter')}']/{CORE}return-value")
+            type_ = self.get_type(each) if getter is None else self.add_none(getter, self.get_type(each))
+            self.write(2, f'{name}: {type_}')
             if each.get('writable') == '1':
-                arguments.append(f'{name}: {self.get_type(each)} = ...')
+                arguments.append(f'{name}: {type_} = ...')
         self.write(1, 'props: _Props  # type: ignore[assignment]')
         if element.tag == CORE + 'class':
             star = ['*'] if arguments else []
