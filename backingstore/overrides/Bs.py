@@ -157,7 +157,6 @@ def _wrap_vfunc(func, info, returned):
 
     @functools.wraps(func)
     def call(self, *arguments):
-        name = f'{self.__gtype__.name}.{info.get_name()}'
         try:
             result = convert(func(self, *arguments))
             if result is not None and not isinstance(result, returned):
@@ -166,7 +165,7 @@ def _wrap_vfunc(func, info, returned):
         except GLib.Error:
             raise
         except Exception as error:
-            raise _fail(name, error) from error
+            raise _fail(f'{self.__gtype__.name}.{info.get_name()}', error) from error
 
     return call
 
