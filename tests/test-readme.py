@@ -22,7 +22,7 @@ PRINTED = {
         'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\['one', 'two'\]\n", r'True content\n'],
         'documents.md': [r'\ntitle: first\n'],
         'pictures-in-a-grid.md': [r''],
-        'python.md': [r'(True 1\n){5}', r"b'content'\n", r'one\nTrue\nTrue\n'],
+        'python.md': [r'(True 1\n){5}', r"b'content'\n", r'7\n', r'one\nTrue\nTrue\n'],
         'undo-and-tiles.md': [r'cloud False\nsky True\n'],
         'writing-a-backing.md': [r'1 content\n'],
         'writing-an-engine.md': [r'content\n'],

@@ -81,8 +81,8 @@
  * without the attribute, as another program leaves it, is taken as it is. So is one whose
  * file was written again later, as when a backup is restored in place.
  *
- * The hash of a small blob in primary storage is kept in memory, and compared when the blob
- * is read. The attribute comes with the file.
+ * The hash of a blob that is in primary storage alone is kept in memory, and compared when
+ * the blob is read. The attribute comes when the blob is persisted.
  *
  * ## When it is durable
  *
@@ -556,7 +556,8 @@ bs_file_backing_check_path (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory =
     bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  return directory != NULL && bs_file_directory_check_moved (directory, error);
+  return directory != NULL && bs_file_directory_check_moved (directory, error) &&
+         bs_file_directory_check_marker (directory, error);
 }
 
 static gboolean
@@ -686,6 +687,8 @@ static void
 bs_file_backing_class_init (BsFileBackingClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags constant =
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->constructed = bs_file_backing_constructed;
   object_class->finalize = bs_file_backing_finalize;
@@ -697,10 +700,7 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
    *
    * The directory of primary storage. It never changes.
    */
-  properties[PROP_DIRECTORY] =
-    g_param_spec_object ("directory", NULL, NULL, G_TYPE_FILE,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                           G_PARAM_STATIC_STRINGS);
+  properties[PROP_DIRECTORY] = g_param_spec_object ("directory", NULL, NULL, G_TYPE_FILE, constant);
 
   /**
    * BsFileBacking:uri:
@@ -708,9 +708,7 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
    * The directory of primary storage as a `file:` URI, the other way to name it. It never
    * changes. [func@Backing.new_for_uri] refuses one that is not local.
    */
-  properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL,
-                                              G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
-                                                G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL, constant);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }

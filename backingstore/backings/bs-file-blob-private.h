@@ -15,6 +15,8 @@ int bs_file_create      (BsFileDirectory *scratch, const BsKey *key, GBytes *byt
 int bs_file_create_file (BsFileDirectory *scratch, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
 /* Makes a file of a blob in a slot. */
 int bs_file_leave_slot  (BsFileDirectory *scratch, const BsKey *key, GCancellable *cancellable);
+/* Makes a file of scratch carry its digest. */
+int bs_file_seal        (BsFileDirectory *scratch, const BsKey *key);
 int bs_file_load        (BsFileDirectory *directory, const BsKey *key, GCancellable *cancellable, GBytes **bytes);
 int bs_file_clear_failed_write  (BsFileDirectory *scratch, const BsKey *key);
 int bs_file_remove      (BsFileDirectory *directory, const BsKey *key);

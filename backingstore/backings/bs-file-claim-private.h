@@ -50,8 +50,12 @@ void     bs_file_claim_drop       (BsFileClaim *self);
  * thread at a time. */
 gboolean bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error);
 gboolean bs_file_claim_replace    (BsFileClaim *self);
-/* Takes a lock that was lost once more, and marks a directory that has lost its marker. */
+/* Marks a directory that has lost its marker. Fails where the marker is no longer ours: no
+ * store could open the directory again. */
+gboolean bs_file_claim_renew_marker (BsFileClaim *self, GError **error);
+/* Takes a lock that was lost once more, and does the same. */
 gboolean bs_file_claim_renew_lock (BsFileClaim *self, GError **error);
+
 static inline const char *
 bs_file_claim_get_path (const BsFileClaim *self)
 {

@@ -503,6 +503,17 @@ bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error)
 }
 
 gboolean
+bs_file_claim_renew_marker (BsFileClaim *self, GError **error)
+{
+  int code = check_marker (self);
+
+  if (code == ENOENT)
+    code = write_marker (self);
+
+  return code == 0 || set_marker_error (self, code, error);
+}
+
+gboolean
 bs_file_claim_renew_lock (BsFileClaim *self, GError **error)
 {
   int code = bs_file_lock_renew (&self->lock, self->fd);
@@ -511,11 +522,7 @@ bs_file_claim_renew_lock (BsFileClaim *self, GError **error)
     return set_lock_error (self, code, error);
 
   /* The program that removed the lock file may have removed the marker. */
-  code = check_marker (self);
-  if (code == ENOENT)
-    code = write_marker (self);
-
-  return code == 0 || set_marker_error (self, code, error);
+  return bs_file_claim_renew_marker (self, error);
 }
 
 gboolean

@@ -5,7 +5,7 @@
 #include "base/bs-key-private.h"
 #include "bs-file-changes-private.h"
 #include "bs-file-claim-private.h"
-#include "bs-file-digest-private.h"
+#include "bs-file-digests-private.h"
 #include "bs-file-slots-private.h"
 #include "bs-file-walk-private.h"
 
@@ -78,6 +78,8 @@ gboolean         bs_file_directory_set_path       (BsFileDirectory *self, const 
 gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
 /* Sets BS_ERROR_MOVED if the name leads elsewhere, now or at the last check. */
 gboolean         bs_file_directory_check_moved    (BsFileDirectory *self, GError **error);
+/* Marks a directory again that has lost its marker. Fails where the marker is not ours. */
+gboolean         bs_file_directory_check_marker   (BsFileDirectory *self, GError **error);
 /* Returns 0, or an errno if nothing in the directory can be changed. */
 int              bs_file_directory_get_refusal    (BsFileDirectory *self);
 /* Sets BS_ERROR_MOVED if the last check has found the directory moved, or another error if
@@ -97,6 +99,8 @@ BsFileKeys    *bs_file_directory_get_uncertain   (BsFileDirectory *self);
 BsFileKeys    *bs_file_directory_get_failed_writes       (BsFileDirectory *self);
 /* Where small blobs of a scratch directory stand; NULL in one that is not ours to empty. */
 BsFileSlots   *bs_file_directory_get_slots       (BsFileDirectory *self);
+/* Digests of files in scratch that were never permanent. */
+BsFileDigests *bs_file_directory_get_digests     (BsFileDirectory *self);
 /* Keys with files in scratch. */
 BsFileKeys    *bs_file_directory_get_files       (BsFileDirectory *self);
 /* Opens a file of one of its folders for reading, or returns -1 with errno. */

@@ -53,6 +53,7 @@ struct _BsFileDirectory
   BsFileKeys uncertain;           /* in a scratch directory */
   BsFileKeys failed_writes;       /* in a scratch directory */
   BsFileKeys files;               /* in a scratch directory */
+  BsFileDigests digests;          /* in a scratch directory */
   BsFileSlots slots;              /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
 };
@@ -211,6 +212,7 @@ bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirecto
   bs_file_changes_init (&self->changes);
   bs_file_keys_init (&self->uncertain);
   bs_file_keys_init (&self->failed_writes);
+  bs_file_digests_init (&self->digests);
   bs_file_keys_init (&self->files);
   bs_file_slots_init (&self->slots, open_nameless, self);
 
@@ -251,6 +253,7 @@ bs_file_directory_unref (BsFileDirectory *self)
   bs_file_keys_clear (&self->files);
   bs_file_keys_clear (&self->uncertain);
   bs_file_keys_clear (&self->failed_writes);
+  bs_file_digests_clear (&self->digests);
   bs_file_changes_clear (&self->changes);
   bs_file_claim_clear (&self->claim);
   g_clear_pointer (&self->apart, bs_file_directory_unref);
@@ -364,6 +367,21 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
 }
 
 gboolean
+bs_file_directory_check_marker (BsFileDirectory *self, GError **error)
+{
+  gboolean marked;
+
+  if (bs_file_directory_get_refusal (self) != 0)
+    return TRUE;
+
+  g_mutex_lock (&self->mutex);
+  marked = bs_file_claim_renew_marker (&self->claim, error);
+  g_mutex_unlock (&self->mutex);
+
+  return marked;
+}
+
+gboolean
 bs_file_directory_check_change (BsFileDirectory *self, GError **error)
 {
   int code;
@@ -430,6 +448,12 @@ BsFileSlots *
 bs_file_directory_get_slots (BsFileDirectory *self)
 {
   return bs_file_directory_is_scratch (self) && is_ours_to_empty (self) ? &self->slots : NULL;
+}
+
+BsFileDigests *
+bs_file_directory_get_digests (BsFileDirectory *self)
+{
+  return &self->digests;
 }
 
 BsFileKeys *

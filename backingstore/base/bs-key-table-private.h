@@ -50,7 +50,6 @@ void     bs_key_table_add_new   (BsKeyTable *table, const BsKey *key, guint64 ha
 gboolean bs_key_table_remove    (BsKeyTable *table, const BsKey *key, guint64 hash);
 gboolean bs_key_table_contains  (const BsKeyTable *table, const BsKey *key, guint64 hash);
 gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key);
-gsize    bs_key_table_get_size  (const BsKeyTable *table);
 
 void     bs_key_table_search_marked (BsKeyTable *table, const BsKey *key, guint64 hash);
 

@@ -505,10 +505,3 @@ bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsK
   iter->next = group * GROUP_SIZE;
   return FALSE;
 }
-
-/* In bytes. */
-gsize
-bs_key_table_get_size (const BsKeyTable *table)
-{
-  return table->n_groups * (GROUP_SIZE * sizeof (BsKey) + stride (table));
-}

@@ -118,9 +118,9 @@ def _wrap_function(func, info):
     def call(*arguments):
         try:
             return func(*arguments[:n_arguments])
-        except GLib.Error:
-            raise
         except Exception as error:
+            if isinstance(error, GLib.Error) or not info.can_throw_gerror():
+                raise
             raise _fail('The function', error) from error
 
     return call

@@ -113,6 +113,20 @@ lookup_locked (BsCache *self, const BsKey *key)
   return entry != NULL && bs_entry_try_ref (entry) ? entry : NULL;
 }
 
+/* Takes the token over. */
+static BsEntry *
+entry_new (BsToken *token, gboolean is_clean)
+{
+  BsEntry *entry = g_new0 (BsEntry, 1);
+
+  entry->ref_count = 1;
+  entry->token = token;
+  entry->key = token->key;
+  entry->is_clean = is_clean;
+
+  return entry;
+}
+
 BsEntry *
 bs_cache_lookup_entry (BsCache *self, const BsKey *key)
 {
@@ -135,7 +149,7 @@ bs_cache_obtain_entry (BsCache *self, BsToken *token, BsToken **spare)
   *spare = entry != NULL ? token : NULL;
   if (entry == NULL)
     {
-      entry = bs_entry_new (token, TRUE);
+      entry = entry_new (token, TRUE);
       bs_entry_table_add (&self->entries, entry);
     }
   g_mutex_unlock (&self->lock);
@@ -331,13 +345,19 @@ set_size_locked (BsEntry *entry, guint64 size)
   entry->is_estimated = FALSE;
 }
 
-BsReference
-bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, gint64 size)
+BsEntry *
+bs_cache_insert (BsCache *self,
+                 BsToken *token,
+                 BsKind kind,
+                 gpointer content,
+                 gint64 size,
+                 BsReference *unmeasured)
 {
   BsPayload *payload = payload_new (self, kind, content);
   BsReference reference = bs_reference_new (payload, content);
-  BsReference unmeasured = size == BS_SIZE_UNMEASURED ? bs_reference_dup (reference) : 0;
+  BsEntry *entry = entry_new (token, FALSE);
 
+  *unmeasured = size == BS_SIZE_UNMEASURED ? bs_reference_dup (reference) : 0;
   g_mutex_lock (&self->lock);
   bs_entry_table_add (&self->entries, entry);
   if (size != BS_SIZE_UNMEASURED)
@@ -346,7 +366,7 @@ bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, g
   make_resident_locked (self, entry, payload, reference);
   g_mutex_unlock (&self->lock);
 
-  return unmeasured;
+  return entry;
 }
 
 /* Takes the entry off its list meanwhile, where its size is constant. */

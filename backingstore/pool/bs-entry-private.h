@@ -55,16 +55,33 @@ struct _BsEntry
   BsKey key;                  /* a copy: a lookup need not fetch the token into the processor's cache */
 };
 
-/* Takes the token over. */
-BsEntry    *bs_entry_new                 (BsToken *token, gboolean is_clean) G_GNUC_WARN_UNUSED_RESULT;
-BsEntry    *bs_entry_ref                 (BsEntry *self);
+static inline BsEntry *
+bs_entry_ref (BsEntry *self)
+{
+  g_atomic_int_inc (&self->ref_count);
+  return self;
+}
+
 /* FALSE if the entry is dying. */
-gboolean    bs_entry_try_ref             (BsEntry *self);
+static inline gboolean
+bs_entry_try_ref (BsEntry *self)
+{
+  return bs_try_ref (&self->ref_count);
+}
 
 /* Under the cache's lock. The entry keeps its reference. */
-BsReference bs_entry_get_reference       (BsEntry *self);
+static inline BsReference
+bs_entry_get_reference (BsEntry *self)
+{
+  return (BsReference) bs_locked_pointer_get (&self->reference);
+}
+
 /* Under the cache's lock. Takes a reference over, and returns the old one. */
-BsReference bs_entry_exchange_reference  (BsEntry *self, BsReference reference);
+static inline BsReference
+bs_entry_exchange_reference (BsEntry *self, BsReference reference)
+{
+  return (BsReference) bs_locked_pointer_exchange (&self->reference, (gpointer) reference);
+}
 
 static inline void
 bs_entry_set_place (BsEntry *self, BsPlace place)

@@ -86,12 +86,11 @@ measure_later (BsItem *item, BsEntry *entry, BsReference reference)
 static BsEntry *
 insert (BsPool *pool, BsKind kind, gpointer content, BsReference *unmeasured)
 {
-  BsEntry *entry = bs_entry_new (bs_token_new (bs_pool_get_store (pool)), FALSE);
+  BsToken *token = bs_token_new (bs_pool_get_store (pool));
   g_autoptr (GBytes) bytes = kind == BS_KIND_BYTES ? bs_buffer_dup_bytes (content) : NULL;
 
-  *unmeasured = bs_cache_insert (bs_pool_get_cache (pool), entry, kind,
-                                 bytes != NULL ? bytes : content, measure (pool, kind, content));
-  return entry;
+  return bs_cache_insert (bs_pool_get_cache (pool), token, kind, bytes != NULL ? bytes : content,
+                          measure (pool, kind, content), unmeasured);
 }
 
 BsItem *

@@ -15,6 +15,22 @@ typedef struct _BsFollower BsFollower;
 typedef struct _BsPayload BsPayload;
 typedef struct _BsPayloadOwner BsPayloadOwner;
 
+/* Counts one reference more, unless none is left. */
+static inline gboolean
+bs_try_ref (gint *ref_count)
+{
+  gint old = g_atomic_int_get (ref_count);
+
+  while (old > 0)
+    {
+      if (g_atomic_int_compare_and_exchange (ref_count, old, old + 1))
+        return TRUE;
+      old = g_atomic_int_get (ref_count);
+    }
+
+  return FALSE;
+}
+
 typedef enum
 {
   BS_KIND_BYTES = 0,          /* GBytes */
@@ -54,7 +70,12 @@ struct _BsPayload
 BsPayload  *bs_payload_new           (BsPayloadOwner *owner, BsKind kind, gpointer content) G_GNUC_WARN_UNUSED_RESULT;
 void        bs_payload_free          (BsPayload *self);
 /* FALSE if the payload is dying. */
-gboolean    bs_payload_try_ref       (BsPayload *self);
+static inline gboolean
+bs_payload_try_ref (BsPayload *self)
+{
+  return bs_try_ref (&self->ref_count);
+}
+
 void        bs_payload_unref         (BsPayload *self);
 /* Ends the notice of the object's end, since the entry has no part in the payload any
  * more. No lock held. */

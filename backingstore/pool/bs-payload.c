@@ -110,21 +110,6 @@ obtain_follower (GObject *object)
   return self;
 }
 
-gboolean
-bs_payload_try_ref (BsPayload *self)
-{
-  gint old = g_atomic_int_get (&self->ref_count);
-
-  while (old > 0)
-    {
-      if (g_atomic_int_compare_and_exchange (&self->ref_count, old, old + 1))
-        return TRUE;
-      old = g_atomic_int_get (&self->ref_count);
-    }
-
-  return FALSE;
-}
-
 static void
 follow (BsPayload *self, GObject *object)
 {

@@ -5,7 +5,6 @@
 #include "bs-pool.h"
 
 #include "bs-eviction-private.h"
-#include "bs-memory-pressure-private.h"
 #include "bs-pool-private.h"
 
 /**
@@ -33,20 +32,6 @@
  * coalesced.
  */
 
-struct _BsPool
-{
-  GObject parent_instance;
-
-  /* constant after construction */
-  BsBackingStore *store; /* owned */
-  BsCodec *codec;        /* owned, nullable */
-  BsCache *cache;        /* owned */
-
-  /* under the cache's lock */
-  gboolean trim_on_low_memory;
-  BsMemoryPressure *pressure; /* owned, nullable */
-};
-
 typedef enum
 {
   PROP_STORE = 1,
@@ -68,12 +53,6 @@ gboolean
 bs_pool_has_store (BsPool *self)
 {
   return BS_IS_POOL (self) && self->store != NULL;
-}
-
-BsCache *
-bs_pool_get_cache (BsPool *self)
-{
-  return self->cache;
 }
 
 /* Notifications would pile up where no main loop runs, and most pools have no handler. */

@@ -189,6 +189,9 @@ static void
 bs_save_class_init (BsSaveClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags readable = G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+  const GParamFlags constant =
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->finalize = bs_save_finalize;
   object_class->get_property = bs_save_get_property;
@@ -199,9 +202,8 @@ bs_save_class_init (BsSaveClass *klass)
    *
    * The store that does the work.
    */
-  properties[PROP_STORE] = g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE,
-                                                G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
-                                                  G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_STORE] =
+    g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE, constant);
 
   /**
    * BsSave:tracked: (getter get_tracked)
@@ -209,9 +211,7 @@ bs_save_class_init (BsSaveClass *klass)
    * The tracked path where the document is.
    */
   properties[PROP_TRACKED] =
-    g_param_spec_object ("tracked", NULL, NULL, BS_TYPE_TRACKED_PATH,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                           G_PARAM_STATIC_STRINGS);
+    g_param_spec_object ("tracked", NULL, NULL, BS_TYPE_TRACKED_PATH, constant);
 
   /**
    * BsSave:max-parallel: (getter get_max_parallel) (setter set_max_parallel)
@@ -237,8 +237,7 @@ bs_save_class_init (BsSaveClass *klass)
    * made.
    */
   properties[PROP_N_TOTAL] =
-    g_param_spec_uint64 ("n-total", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+    g_param_spec_uint64 ("n-total", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   /**
    * BsSave:n-done: (getter get_n_done)
@@ -249,9 +248,7 @@ bs_save_class_init (BsSaveClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_N_DONE] =
-    g_param_spec_uint64 ("n-done", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_N_DONE] = g_param_spec_uint64 ("n-done", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   /**
    * BsSave:fraction: (getter get_fraction)
@@ -262,9 +259,7 @@ bs_save_class_init (BsSaveClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_FRACTION] =
-    g_param_spec_double ("fraction", NULL, NULL, 0.0, 1.0, 0.0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_FRACTION] = g_param_spec_double ("fraction", NULL, NULL, 0.0, 1.0, 0.0, readable);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }

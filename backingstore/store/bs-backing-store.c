@@ -250,6 +250,9 @@ static void
 bs_backing_store_class_init (BsBackingStoreClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags constant =
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+  const GParamFlags writable = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->constructed = bs_backing_store_constructed;
   object_class->finalize = bs_backing_store_finalize;
@@ -261,10 +264,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    *
    * The backing that the store wraps.
    */
-  properties[PROP_BACKING] =
-    g_param_spec_object ("backing", NULL, NULL, BS_TYPE_BACKING,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                           G_PARAM_STATIC_STRINGS);
+  properties[PROP_BACKING] = g_param_spec_object ("backing", NULL, NULL, BS_TYPE_BACKING, constant);
 
   /**
    * BsBackingStore:main-context: (getter get_main_context)
@@ -277,9 +277,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * operations that it waits for; a blocking call on another thread waits for the context.
    */
   properties[PROP_MAIN_CONTEXT] =
-    g_param_spec_boxed ("main-context", NULL, NULL, G_TYPE_MAIN_CONTEXT,
-                        G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                          G_PARAM_STATIC_STRINGS);
+    g_param_spec_boxed ("main-context", NULL, NULL, G_TYPE_MAIN_CONTEXT, constant);
 
   /**
    * BsBackingStore:max-threads: (getter get_max_threads) (setter set_max_threads)
@@ -297,8 +295,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * made.
    */
   properties[PROP_MAX_THREADS] =
-    g_param_spec_uint ("max-threads", NULL, NULL, 1, G_MAXINT16, MOST_THREADS,
-                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+    g_param_spec_uint ("max-threads", NULL, NULL, 1, G_MAXINT16, MOST_THREADS, writable);
 
   /**
    * BsBackingStore:task-tracker: (getter get_task_tracker)
@@ -324,8 +321,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * made.
    */
   properties[PROP_THREAD_NICE] =
-    g_param_spec_int ("thread-nice", NULL, NULL, 0, MAX_THREAD_NICE, DEFAULT_THREAD_NICE,
-                      G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+    g_param_spec_int ("thread-nice", NULL, NULL, 0, MAX_THREAD_NICE, DEFAULT_THREAD_NICE, writable);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 

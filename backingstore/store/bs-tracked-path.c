@@ -149,6 +149,7 @@ static void
 bs_tracked_path_class_init (BsTrackedPathClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags readable = G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->finalize = bs_tracked_path_finalize;
   object_class->get_property = bs_tracked_path_get_property;
@@ -161,9 +162,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_FILE] =
-    g_param_spec_object ("file", NULL, NULL, G_TYPE_FILE,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_FILE] = g_param_spec_object ("file", NULL, NULL, G_TYPE_FILE, readable);
 
   /**
    * BsTrackedPath:n-keys: (getter get_n_keys)
@@ -173,9 +172,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_N_KEYS] =
-    g_param_spec_uint64 ("n-keys", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_N_KEYS] = g_param_spec_uint64 ("n-keys", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   /**
    * BsTrackedPath:closed: (getter get_closed)
@@ -186,9 +183,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_CLOSED] =
-    g_param_spec_boolean ("closed", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_CLOSED] = g_param_spec_boolean ("closed", NULL, NULL, FALSE, readable);
 
   /**
    * BsTrackedPath:writable: (getter get_writable)
@@ -198,9 +193,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_WRITABLE] =
-    g_param_spec_boolean ("writable", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_WRITABLE] = g_param_spec_boolean ("writable", NULL, NULL, FALSE, readable);
 
   /**
    * BsTrackedPath:moved: (getter get_moved)
@@ -211,9 +204,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_MOVED] =
-    g_param_spec_boolean ("moved", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_MOVED] = g_param_spec_boolean ("moved", NULL, NULL, FALSE, readable);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }

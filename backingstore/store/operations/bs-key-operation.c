@@ -19,10 +19,10 @@ get_file (BsKeyOperation *self)
   return self->operation.tracked != NULL ? self->operation.tracked->path->file : NULL;
 }
 
-static BsPath *
-get_path (BsKeyOperation *self)
+static BsTickets *
+get_tickets (BsKeyOperation *self, BsMembers *members)
 {
-  return self->operation.tracked != NULL ? self->operation.tracked->path : NULL;
+  return &members->shards[bs_shard_index (self->hash)].tickets;
 }
 
 static BsMemberFlags
@@ -97,7 +97,7 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
       }
 
   if (self->members != NULL)
-    bs_path_take_key_ticket (self->members, bs_shard_index (self->hash), operation);
+    bs_tickets_append (get_tickets (self, self->members), operation);
   if (operation->kind == BS_KIND_REGISTER && self->token == NULL)
     self->token = bs_shard_insert (self->shard, &self->key, self->hash);
   bs_store_operation_join (operation, waiter);
@@ -148,7 +148,6 @@ static gboolean
 heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
 {
   BsStoreOperation *operation = &self->operation;
-  guint shard = bs_shard_index (self->hash);
   BsDeferred deferred = { NULL };
   gboolean healed = FALSE;
   BsMemberFlags flags;
@@ -159,7 +158,7 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
   usable = (flags & (BS_MEMBER_PRESENT | BS_MEMBER_UNCERTAIN)) == BS_MEMBER_PRESENT &&
            !bs_members_refuse (&tracked->members, FALSE);
   if (usable)
-    bs_path_take_key_ticket (&tracked->members, shard, operation);
+    bs_tickets_append (get_tickets (self, &tracked->members), operation);
   g_mutex_unlock (&self->shard->mutex);
   if (!usable)
     return FALSE;
@@ -168,7 +167,8 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
                                            &self->key, operation->cancellable, NULL);
 
   g_mutex_lock (&self->shard->mutex);
-  bs_path_return_key_ticket (tracked->path, &tracked->members, shard, operation, &deferred);
+  bs_path_return_key_ticket (tracked->path, get_tickets (self, &tracked->members), operation,
+                             &deferred);
   g_mutex_unlock (&self->shard->mutex);
   bs_deferred_run (&deferred);
 
@@ -381,8 +381,9 @@ leave_queue (BsKeyOperation *self, BsDeferred *deferred)
   gboolean only = self->operation.previous == NULL && self->operation.next == NULL;
   BsKeyOperation *next = bs_key_queue_remove (self);
 
-  bs_path_return_key_ticket (get_path (self), self->members, bs_shard_index (self->hash),
-                             &self->operation, deferred);
+  if (self->members != NULL)
+    bs_path_return_key_ticket (self->operation.tracked->path, get_tickets (self, self->members),
+                               &self->operation, deferred);
   if (only && self->token != NULL)
     bs_key_operation_settle_token (self->operation.store, self->shard, self->token, self->hash,
                                    deferred);

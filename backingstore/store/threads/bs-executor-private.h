@@ -73,9 +73,6 @@ void        bs_executor_lend            (BsExecutor *executor, int n_threads);
  * place back. */
 void        bs_executor_lend_place      (BsExecutor *executor, gconstpointer store);
 
-/* The executor that this thread belongs to, or NULL. All that such a thread runs is
- * part of an operation that is not over. */
-BsExecutor *bs_executor_get_current     (void);
 /* Whether this thread is inside of one of the store's operations. */
 gboolean    bs_executor_is_inside       (BsExecutor *executor, gconstpointer store);
 

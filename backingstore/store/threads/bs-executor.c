@@ -201,12 +201,6 @@ run_worker (gpointer data)
   return NULL;
 }
 
-BsExecutor *
-bs_executor_get_current (void)
-{
-  return current_executor;
-}
-
 gboolean
 bs_executor_is_inside (BsExecutor *executor, gconstpointer store)
 {

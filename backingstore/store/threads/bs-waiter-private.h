@@ -101,7 +101,13 @@ BsWaiter *bs_waiter_new_background (int priority, GCancellable *cancellable, con
 BsWaiter *bs_waiter_new_blocking   (BsExecutor *executor, GCancellable *cancellable, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
 void      bs_waiter_init_on_stack  (BsWaiter *waiter, BsExecutor *executor, const BsDelivery *delivery);
 
-BsWaiter *bs_waiter_ref            (BsWaiter *waiter);
+static inline BsWaiter *
+bs_waiter_ref (BsWaiter *waiter)
+{
+  if (!waiter->on_stack)
+    g_atomic_ref_count_inc (&waiter->ref_count);
+  return waiter;
+}
 void      bs_waiter_unref          (BsWaiter *waiter);
 
 /* Takes over a reference on the owner of the operation's lock. */
