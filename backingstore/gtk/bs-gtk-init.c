@@ -12,7 +12,8 @@
  *
  * [class@Gtk.Builder] finds a type by its name only once the type exists. An application
  * whose templates name one calls this function first, before or after gtk_init().
- * More than one call does no harm.
+ * More than one call does no harm. In Python and JavaScript the import of the library does
+ * it.
  */
 void
 bs_gtk_init (void)

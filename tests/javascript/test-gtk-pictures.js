@@ -10,9 +10,9 @@ import Gdk from 'gi://Gdk?version=4.0';
 import GdkPixbuf from 'gi://GdkPixbuf';
 import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
+import GObject from 'gi://GObject';
 import Gtk from 'gi://Gtk?version=4.0';
 
-import './promises.js';
 import {assert, assertEqual, assertFails, assertIncludes, bytes, run, test} from './tap.js';
 
 const SIDE = 32;
@@ -57,6 +57,10 @@ test('decode on threads', async () => {
     await store.close_async(GLib.PRIORITY_DEFAULT, null);
 });
 
+test('types', () => {
+    assert(GObject.type_from_name('BsGtkItemPaintable') !== null);
+});
+
 test('errors', async () => {
     const [store, pool] = makePool(TEXTURE_SIZE);
     const item = pool.insert(bytes('no photo'));
@@ -69,7 +73,6 @@ test('errors', async () => {
 });
 
 test('paintable', async () => {
-    BsGtk.init();
     const [store, pool] = makePool(TEXTURE_SIZE);
     const item = pool.insert(makePicture(0));
     const paintable = new BsGtk.ItemPaintable({item});

@@ -148,6 +148,13 @@ class InstallTest(PackageTestCase):
         self.assertEqual([path for path in files if not filecmp.cmp(one / path, two / path, shallow=False)], [])
         print(f'# {len(files)} files are identical')
 
+    def test_overrides(self):
+        """Where each language looks for them, and stubs beside those of PyGObject."""
+        with_gtk = bool(list(self.prefix.rglob('BsGtk-1.typelib')))
+        for name in 'Bs', 'BsGtk':
+            for file in f'gi/overrides/{name}.py', f'gi-stubs/repository/{name}.pyi', f'share/gjs-1.0/overrides/{name}.js':
+                self.assertEqual(len(list(self.prefix.rglob(file))), 1 if name == 'Bs' or with_gtk else 0, file)
+
     def pkg_config(self, *arguments, package='backingstore-1'):
         libdir = next(self.prefix.rglob('backingstore-1.pc')).parent
         return run('pkg-config', *arguments, package,
@@ -238,8 +245,10 @@ class InstalledTestsTest(PackageTestCase):
         libdir = next(self.top.rglob('libbackingstore-1.so.0')).parent
         override = next(self.top.rglob('overrides/Bs.py')).parent.parent.parent
         environment = {**os.environ, 'LD_LIBRARY_PATH': str(libdir), 'PYTHONPATH': str(override),
-                       'GI_TYPELIB_PATH': str(libdir / 'girepository-1.0')}
-        names = [name for name in ('key', 'interop', 'engine', 'crash-disk-full', 'override.py', 'store.js', 'store.vala')
+                       'GI_TYPELIB_PATH': str(libdir / 'girepository-1.0'),
+                       'GJS_PATH': str(prefix / 'share' / 'gjs-1.0')}
+        names = [name for name in ('key', 'interop', 'engine', 'crash-disk-full', 'override.py', 'override.js', 'store.js',
+                              'store.vala')
                  if any(file.name == name + '.test' for file in files)]
         output = run('gnome-desktop-testing-runner', '-d', prefix / 'share', '--tap',
                      *(f'backingstore-1/{name}.test' for name in names), env=environment)

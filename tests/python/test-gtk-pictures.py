@@ -44,7 +44,6 @@ def setUpModule():
     Gtk = screen.import_gtk()
     gi.require_version('BsGtk', '1')
     from gi.repository import BsGtk, Gdk, GdkPixbuf
-    BsGtk.init()
 
 
 def colour_of(number):
