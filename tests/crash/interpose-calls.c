@@ -305,7 +305,7 @@ pwrite (int fd, const void *data, size_t size, off_t offset)
 ALSO (pwrite, pwrite64);
 
 static int
-sync_any (int fd, InterposeCall call, int (*sync_func) (int))
+sync_any (int fd, InterposeCall call, gboolean data_only, int (*sync_func) (int))
 {
   InterposeFrame frame;
   gboolean failed;
@@ -320,7 +320,7 @@ sync_any (int fd, InterposeCall call, int (*sync_func) (int))
       if (call == INTERPOSE_SYNC_ALL)
         event_log_synced_all (frame.log, failed);
       else
-        event_log_synced (frame.log, fd, failed);
+        event_log_synced (frame.log, fd, data_only, failed);
     }
 
   return interpose_leave (&frame, result);
@@ -331,7 +331,7 @@ NEXT (fsync);
 int
 fsync (int fd)
 {
-  return sync_any (fd, INTERPOSE_SYNC, FORWARD (fsync));
+  return sync_any (fd, INTERPOSE_SYNC, FALSE, FORWARD (fsync));
 }
 
 NEXT (fdatasync);
@@ -339,7 +339,7 @@ NEXT (fdatasync);
 int
 fdatasync (int fd)
 {
-  return sync_any (fd, INTERPOSE_SYNC, FORWARD (fdatasync));
+  return sync_any (fd, INTERPOSE_SYNC, TRUE, FORWARD (fdatasync));
 }
 
 NEXT (syncfs);
@@ -347,7 +347,7 @@ NEXT (syncfs);
 int
 syncfs (int fd)
 {
-  return sync_any (fd, INTERPOSE_SYNC_ALL, FORWARD (syncfs));
+  return sync_any (fd, INTERPOSE_SYNC_ALL, FALSE, FORWARD (syncfs));
 }
 
 NEXT (sync_file_range);
@@ -435,8 +435,15 @@ fallocate (int fd, int mode, off_t offset, off_t size)
       result = FORWARD (fallocate) (fd, mode, offset, size);
       if (result == 0 && frame.log != NULL)
         {
-          if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0 || fstat (fd, &status) != 0)
+          if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) != 0 ||
+              fstat (fd, &status) != 0)
             g_error ("the log does not know such a fallocate()");
+          if ((mode & FALLOC_FL_PUNCH_HOLE) != 0)
+            {
+              g_autofree char *zeros = g_malloc0 (size);
+
+              event_log_written (frame.log, fd, offset, zeros, size);
+            }
           event_log_truncated (frame.log, fd, status.st_size);
         }
     }
@@ -785,6 +792,12 @@ faccessat (int fd, const char *path, int mode, int flags)
   return interpose_leave (&frame, result);
 }
 
+int
+access (const char *path, int mode)
+{
+  return faccessat (AT_FDCWD, path, mode, 0);
+}
+
 NEXT (readlinkat);
 
 ssize_t
@@ -797,4 +810,10 @@ readlinkat (int fd, const char *path, char *buffer, size_t size)
     result = FORWARD (readlinkat) (fd, path, buffer, size);
 
   return interpose_leave (&frame, result);
+}
+
+ssize_t
+readlink (const char *path, char *buffer, size_t size)
+{
+  return readlinkat (AT_FDCWD, path, buffer, size);
 }
