@@ -349,6 +349,8 @@ bs_sqlite_document_close (BsSqliteDocument *self)
   g_ptr_array_set_size (self->idle, 0);
   if (self->claim->refusal == 0)
     bs_sqlite_writer_close (&self->writer);
+  else
+    g_rw_lock_clear (&self->writer.access);
   g_clear_pointer (&self->connection, bs_sqlite_connection_close);
   g_clear_pointer (&self->claim, bs_sqlite_claim_close);
 }
