@@ -32,6 +32,8 @@ fixture_set_up_in_context (Fixture *fixture, guint64 max_bytes, GMainContext *co
     fixture->store = bs_backing_store_new_in_context (BS_BACKING (fixture->fault), context);
   else
     fixture->store = bs_backing_store_new (BS_BACKING (fixture->fault));
+  /* Calls of several threads may be held. */
+  bs_backing_store_set_max_threads (fixture->store, 4);
   fixture->pool = bs_pool_new (fixture->store, max_bytes);
 }
 

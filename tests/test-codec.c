@@ -60,6 +60,7 @@ typedef enum
   WORK,
   FAIL,
   FAIL_SILENTLY,
+  WAIT, /* until it is cancelled */
 } Mode;
 
 typedef enum
@@ -162,7 +163,15 @@ test_codec_decode (BsCodec *codec, GBytes *bytes, GCancellable *cancellable, GEr
 {
   g_autofree char *text = g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
 
-  return enter (TEST_CODEC (codec), DECODE, text, error) ? make_text (text) : NULL;
+  if (!enter (TEST_CODEC (codec), DECODE, text, error))
+    {
+      if (g_atomic_int_get (&TEST_CODEC (codec)->modes[DECODE]) == WAIT)
+        while (!g_cancellable_set_error_if_cancelled (cancellable, error))
+          g_thread_yield ();
+      return NULL;
+    }
+
+  return make_text (text);
 }
 
 static guint64
@@ -258,7 +267,7 @@ insert_text (Fixture *fixture, const char *text)
 {
   g_autoptr (GObject) object = make_text (text);
 
-  return bs_pool_insert_object (fixture->pool, object);
+  return bs_pool_insert_object (fixture->pool, object, NULL);
 }
 
 static void
@@ -410,7 +419,7 @@ test_try_load (void)
   BsItem *item;
 
   codec = set_up (&fixture, 1000);
-  item = bs_pool_insert_object (fixture.pool, object);
+  item = bs_pool_insert_object (fixture.pool, object, NULL);
   found = bs_item_try_load_object (item);
   g_assert_true (found == object);
   g_object_unref (found);
@@ -471,7 +480,7 @@ test_alive (void)
   BsItem *item;
 
   codec = set_up (&fixture, 1000);
-  item = bs_pool_insert_object (fixture.pool, object);
+  item = bs_pool_insert_object (fixture.pool, object, NULL);
   for (guint i = 0; i < 3; i++)
     {
       g_autoptr (GObject) again = NULL;
@@ -517,7 +526,7 @@ test_outlives_pool (void)
   BsItem *item;
 
   codec = set_up (&fixture, 1000);
-  item = bs_pool_insert_object (fixture.pool, object);
+  item = bs_pool_insert_object (fixture.pool, object, NULL);
   trim (&fixture, 0);
   assert_goes (item);
   g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 0);
@@ -538,7 +547,7 @@ test_run_dispose (void)
   BsItem *item;
 
   codec = set_up (&fixture, 1000);
-  item = bs_pool_insert_object (fixture.pool, object);
+  item = bs_pool_insert_object (fixture.pool, object, NULL);
   g_object_run_dispose (object);
   other = load (item);
   g_assert_true (other == object);
@@ -580,14 +589,14 @@ test_same_object (void)
   n_holders = count_holders (&fixture);
   for (guint i = 0; i < 10; i++)
     {
-      item = bs_pool_insert_object (fixture.pool, object);
+      item = bs_pool_insert_object (fixture.pool, object, NULL);
       g_assert_finalize_object (item);
     }
   g_assert_cmpint (count_holders (&fixture), ==, n_holders);
 
   item = insert_text (&fixture, "another");
   for (guint i = 0; i < 10; i++)
-    bs_item_replace_object (item, object);
+    bs_item_replace_object (item, object, NULL);
   g_assert_cmpint (count_holders (&fixture), ==, n_holders + 1);
 
   /* Evicted, but alive. */
@@ -614,7 +623,7 @@ test_same_object_often (void)
 
   codec = set_up (&fixture, G_MAXUINT64);
   for (guint i = 0; i < n_items; i++)
-    g_ptr_array_add (items, bs_pool_insert_object (fixture.pool, object));
+    g_ptr_array_add (items, bs_pool_insert_object (fixture.pool, object, NULL));
   trim (&fixture, 0);
   for (guint i = 0; i < n_items; i++)
     {
@@ -980,7 +989,7 @@ test_change_while_encoding (void)
   thread = g_thread_new ("write", write_thread, item);
   wait_until (calls (codec, ENCODE) == 1);
   assert_loads (item, "hello");
-  bs_item_replace_object (item, other);
+  bs_item_replace_object (item, other, NULL);
   g_assert_cmpint (bs_item_get_size (item), ==, 50);
   assert_loads (item, "other");
   release (codec, ENCODE);
@@ -1026,7 +1035,7 @@ test_change_while_decoding (void)
   bs_item_load_object_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &results[0]);
   bs_item_load_object_async (dropped, G_PRIORITY_DEFAULT, NULL, store_result, &results[1]);
   wait_until (calls (codec, DECODE) == 2);
-  bs_item_replace_object (item, other);
+  bs_item_replace_object (item, other, NULL);
   g_object_unref (dropped);
   assert_loads (item, "other");
   release (codec, DECODE);
@@ -1069,8 +1078,8 @@ elsewhere_thread (gpointer data)
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GError) error = NULL;
 
-  self->item = bs_pool_insert_object (self->fixture->pool, object);
-  bs_item_replace_object (self->item, other);
+  self->item = bs_pool_insert_object (self->fixture->pool, object, NULL);
+  bs_item_replace_object (self->item, other, NULL);
   bytes = bs_item_load (self->item, NULL, &error);
   g_assert_no_error (error);
   assert_filled (bytes, 5, 'o');
@@ -1299,7 +1308,17 @@ test_other_kind_fails (void)
   tear_down (&fixture, codec);
 }
 
-/* A content is written and then read, as one operation. */
+static gpointer
+load_and_keep_error (gpointer item)
+{
+  GError *error = NULL;
+
+  g_assert_null (bs_item_load_object (item, NULL, &error));
+  return error;
+}
+
+/* A content is written and then read, as one operation: a close finishes the write, and
+ * not the load. */
 static void
 test_other_kind_while_closing (gconstpointer data)
 {
@@ -1307,7 +1326,7 @@ test_other_kind_while_closing (gconstpointer data)
   GAsyncResult *loaded = NULL, *closed = NULL;
   g_autoptr (GBytes) content = make_bytes (5, 'b');
   g_autoptr (GError) error = NULL;
-  g_autoptr (GObject) object = NULL;
+  g_autoptr (GError) load_error = NULL;
   GThread *thread = NULL;
   TestCodec *codec;
   Fixture fixture;
@@ -1319,23 +1338,22 @@ test_other_kind_while_closing (gconstpointer data)
   if (in_loop)
     bs_item_load_object_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &loaded);
   else
-    thread = g_thread_new ("load", (GThreadFunc) load, item);
+    thread = g_thread_new ("load", load_and_keep_error, item);
   wait_until (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_WRITE) == 1);
   bs_backing_store_close_async (fixture.store, G_PRIORITY_DEFAULT, NULL, store_result, &closed);
   bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
 
   if (in_loop)
-    object = bs_item_load_object_finish (item, wait_result (&loaded), &error);
+    g_assert_null (bs_item_load_object_finish (item, wait_result (&loaded), &load_error));
   else
-    object = g_thread_join (thread);
-  g_assert_no_error (error);
-  assert_text (object, "bbbbb");
+    load_error = g_thread_join (thread);
+  g_assert_error (load_error, BS_ERROR, BS_ERROR_CLOSED);
+  g_assert_cmpuint (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_READ), ==, 0);
   g_assert_true (bs_backing_store_close_finish (fixture.store, wait_result (&closed), &error));
   g_assert_no_error (error);
 
   g_clear_object (&loaded);
   g_clear_object (&closed);
-  g_clear_object (&object);
   assert_goes (item);
   tear_down (&fixture, codec);
 }
@@ -1408,7 +1426,7 @@ test_trim_when_gone (void)
       g_autoptr (GError) error = NULL;
 
       g_object_weak_ref (object, trim_when_gone, &farewell);
-      items[i] = bs_pool_insert_object (fixture.pool, object);
+      items[i] = bs_pool_insert_object (fixture.pool, object, NULL);
       bs_item_write (items[i], NULL, &error);
       g_assert_no_error (error);
     }
@@ -1464,7 +1482,7 @@ test_wait_when_gone (void)
   pool = bs_pool_new (fixture.store, 1000);
   farewell.item = insert (pool, 10, 'a');
   g_object_weak_ref (object, write_when_gone, &farewell);
-  item = bs_pool_insert_object (fixture.pool, object);
+  item = bs_pool_insert_object (fixture.pool, object, NULL);
   g_object_unref (object);
 
   bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
@@ -1598,6 +1616,45 @@ test_cancelled (void)
   tear_down (&fixture, codec);
 }
 
+/* A codec is told by its cancellable that the store closes, or that its caller has left. */
+static void
+test_close_while_decoding (void)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  GAsyncResult *loads[3] = { NULL, NULL, NULL }, *closed = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *items[3];
+
+  codec = set_up (&fixture, 1000);
+  for (guint i = 0; i < 3; i++)
+    items[i] = insert_evicted (&fixture, "hello");
+  g_atomic_int_set (&codec->modes[DECODE], WAIT);
+  for (guint i = 0; i < 3; i++)
+    bs_item_load_object_async (items[i], G_PRIORITY_DEFAULT, i == 0 ? cancellable : NULL,
+                               store_result, &loads[i]);
+  wait_until (calls (codec, DECODE) == 3);
+  g_cancellable_cancel (cancellable);
+  wait_result (&loads[0]);
+  bs_backing_store_close_async (fixture.store, G_PRIORITY_DEFAULT, NULL, store_result, &closed);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (bs_item_load_object_finish (items[i], wait_result (&loads[i]), &error));
+      if (i == 0)
+        g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      else
+        g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+      g_object_unref (loads[i]);
+    }
+  g_assert_true (bs_backing_store_close_finish (fixture.store, wait_result (&closed), NULL));
+  g_object_unref (closed);
+  for (guint i = 0; i < 3; i++)
+    assert_goes (items[i]);
+  tear_down (&fixture, codec);
+}
+
 /* A blob that one pool has persisted is an object in another. */
 static void
 test_persisted (void)
@@ -1630,6 +1687,128 @@ test_persisted (void)
 
   g_assert_finalize_object (item);
   assert_goes (other);
+  tear_down (&fixture, codec);
+}
+
+static guint64
+get_encoded (BsItem *item)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (bs_item_write (item, NULL, &error));
+  g_assert_no_error (error);
+  return bs_item_get_size (item);
+}
+
+/* An object of which the codec says nothing counts by its encoded size. The codec is
+ * warned of once, before other tests. */
+static void
+test_measure_says_nothing (void)
+{
+  BsItem *items[3];
+  TestCodec *codec;
+  Fixture fixture;
+
+  codec = set_up (&fixture, G_MAXUINT64);
+  codec->is_lying = TRUE;
+  items[0] = insert_text (&fixture, "hello");
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), >, 0);
+  g_assert_cmpuint (get_encoded (items[0]), ==, 5);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 5);
+
+  /* The next one counts as much, until it is encoded too. */
+  items[1] = insert_text (&fixture, "hello, world");
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 10);
+  g_assert_cmpuint (get_encoded (items[1]), ==, 12);
+  items[2] = insert_text (&fixture, "x");
+  g_assert_cmpuint (get_encoded (items[2]), ==, 1);
+
+  trim (&fixture, 0);
+  assert_loads (items[0], "hello");
+  assert_loads (items[1], "hello, world");
+  assert_loads (items[2], "x");
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 18);
+
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    g_assert_finalize_object (items[i]);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  tear_down (&fixture, codec);
+}
+
+/* The budget holds all the same. */
+static void
+test_many_unmeasured (void)
+{
+  BsItem *items[200];
+  TestCodec *codec;
+  Fixture fixture;
+
+  codec = set_up (&fixture, 200);
+  codec->is_lying = TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    items[i] = insert_text (&fixture, "twenty bytes in each");
+  trim (&fixture, 200);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 200);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), <=, 10);
+
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    g_assert_finalize_object (items[i]);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  tear_down (&fixture, codec);
+}
+
+static void
+warn_once (void)
+{
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *item;
+
+  g_test_expect_message ("backingstore", G_LOG_LEVEL_WARNING, "TestCodec says 0 in measure: *");
+  codec = set_up (&fixture, G_MAXUINT64);
+  codec->is_lying = TRUE;
+  item = insert_text (&fixture, "hello");
+  g_assert_finalize_object (item);
+  tear_down (&fixture, codec);
+  g_test_assert_expected_messages ();
+}
+
+/* Objects that could never be written are refused. */
+static void
+test_objects_refused (void)
+{
+  g_autoptr (BsCodec) empty = g_object_new (TEST_TYPE_EMPTY_CODEC, NULL);
+  g_autoptr (BsItem) item = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = g_bytes_new ("bytes", 5);
+  GObject *object = make_text ("hello");
+  TestCodec *codec;
+  Fixture fixture;
+  BsPool *pools[2];
+
+  codec = set_up (&fixture, 1000);
+  pools[0] = bs_pool_new (fixture.store, 1000);
+  pools[1] = bs_pool_new_with_codec (fixture.store, empty, 1000);
+  for (guint i = 0; i < G_N_ELEMENTS (pools); i++)
+    {
+      const char *why = i == 0 ? "no codec" : "encode";
+
+      g_assert_null (bs_pool_insert_object (pools[i], object, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
+      g_assert_nonnull (strstr (error->message, why));
+      g_assert_nonnull (strstr (error->message, "insert_object"));
+      g_clear_error (&error);
+
+      item = bs_pool_insert (pools[i], bytes);
+      g_assert_false (bs_item_replace_object (item, object, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
+      g_assert_nonnull (strstr (error->message, why));
+      g_clear_error (&error);
+      g_assert_cmpint (bs_item_get_size (item), ==, 5);
+      g_clear_object (&item);
+      g_object_unref (pools[i]);
+    }
+  g_assert_finalize_object (object);
   tear_down (&fixture, codec);
 }
 
@@ -1710,7 +1889,7 @@ test_toggles (void)
 
   codec = set_up (&fixture, 1000);
   toggle.fixture = &fixture;
-  toggle.item = bs_pool_insert_object (fixture.pool, object);
+  toggle.item = bs_pool_insert_object (fixture.pool, object, NULL);
   g_object_add_toggle_ref (object, toggled, &toggle);
   g_object_unref (object);
   for (guint i = 0; i < 10; i++)
@@ -1793,7 +1972,7 @@ stress_step (Stress *self, GRand *random)
       break;
     case 1:
       object = make_text ("ssssssssss");
-      bs_item_replace_object (item, object);
+      bs_item_replace_object (item, object, NULL);
       break;
     case 2:
       stress_put (self, random, stress_make (self, random));
@@ -1921,6 +2100,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  warn_once ();
 
   g_test_add_func ("/codec/wrappers", test_wrappers);
   g_test_add_func ("/codec/round-trip", test_round_trip);
@@ -1945,6 +2125,9 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/change-while-decoding", test_change_while_decoding);
   g_test_add_func ("/codec/main-context", test_main_context);
   g_test_add_func ("/codec/measured-later", test_measured_later);
+  g_test_add_func ("/codec/measure-says-nothing", test_measure_says_nothing);
+  g_test_add_func ("/codec/many-unmeasured", test_many_unmeasured);
+  g_test_add_func ("/codec/objects-refused", test_objects_refused);
   g_test_add_data_func ("/codec/other-kind", GINT_TO_POINTER (FALSE), test_other_kind);
   g_test_add_data_func ("/codec/other-kind-async", GINT_TO_POINTER (TRUE), test_other_kind);
   g_test_add_func ("/codec/other-kind-fails", test_other_kind_fails);
@@ -1958,6 +2141,7 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/wait-for-next-when-gone", test_wait_for_next_when_gone);
   g_test_add_func ("/codec/no-codec", test_no_codec);
   g_test_add_func ("/codec/cancelled", test_cancelled);
+  g_test_add_func ("/codec/close-while-decoding", test_close_while_decoding);
   g_test_add_func ("/codec/persisted", test_persisted);
   g_test_add_func ("/codec/max-items", test_max_items);
   g_test_add_func ("/codec/toggles", test_toggles);

@@ -466,7 +466,7 @@ stand_at_gate (BsBackingStore *store, GCancellable *cancellable, gpointer data, 
 }
 
 static void
-test_lanes (Fixture *fixture, gconstpointer data)
+test_places (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_object_unref);
   g_autofree char *key = put_key (fixture, "a");
@@ -482,7 +482,7 @@ test_lanes (Fixture *fixture, gconstpointer data)
     }
   gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE, n_threads);
   g_assert_cmpuint (gate_backing_get_max_parallel (fixture->gates), ==, n_threads);
-  /* The lane is full; yet these run. */
+  /* Writes have every place; functions and blocking calls run nevertheless. */
   bs_backing_store_run_in_thread_async (fixture->store, stand_at_gate, fixture, NULL,
                                         G_PRIORITY_DEFAULT, NULL, answer_cb, &function);
   answer_ok (&function);
@@ -858,14 +858,14 @@ main (int argc, char *argv[])
   test_add ("/contract/callbacks", test_callbacks);
   test_add ("/contract/flood", test_flood);
   test_add ("/contract/threads", test_threads);
-  test_add ("/contract/strands/slow-key", test_slow_key);
+  test_add ("/contract/key-queues/slow-key", test_slow_key);
   test_add ("/contract/merging/no-ops", test_no_ops);
   test_add ("/contract/merging/one-call", test_merging);
   test_add ("/contract/merging/two-paths", test_no_merging_across_paths);
-  test_add ("/contract/lanes/bounds", test_lanes);
-  test_add_once ("/contract/lanes/priorities", test_priorities);
-  test_add_once ("/contract/lanes/many-priorities", test_many_priorities);
-  test_add_once ("/contract/lanes/sync-lends", test_sync_lends);
+  test_add ("/contract/executor/bounds", test_places);
+  test_add_once ("/contract/executor/priorities", test_priorities);
+  test_add_once ("/contract/executor/many-priorities", test_many_priorities);
+  test_add_once ("/contract/executor/sync-lends", test_sync_lends);
   test_add ("/contract/no-deadlock/crowd", test_crowd);
   test_add ("/contract/no-deadlock/track", test_track_from_eight_threads);
   test_add ("/contract/cancelled-before", test_cancelled_before);

@@ -328,7 +328,7 @@ test_child_in_encoder (Fixture *fixture, gconstpointer data)
 
   session_begin (&session, fixture, BS_CODEC (codec));
   bs_backing_store_set_max_threads (session.store, 1);
-  parent = bs_pool_insert_object (session.pool, object);
+  parent = bs_pool_insert_object (session.pool, object, NULL);
   codec->pool = session.pool;
   codec->parent = parent;
 

@@ -330,7 +330,14 @@ test_threads (void)
 int
 main (int argc, char **argv)
 {
-  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  g_autofree char *cache = NULL;
+  int result;
+
+  g_test_init (&argc, &argv, NULL);
+
+  /* G_TEST_OPTION_ISOLATE_DIRS would do, if it did not leak. */
+  cache = make_test_directory ();
+  g_setenv ("XDG_CACHE_HOME", cache, TRUE);
 
   g_test_add_func ("/engine/file", test_file);
   g_test_add_func ("/engine/file-uri", test_file_uri);
@@ -341,5 +348,8 @@ main (int argc, char **argv)
   g_test_add_func ("/engine/threads", test_threads);
   backing_contract_add_tests (&traced);
 
-  return g_test_run ();
+  result = g_test_run ();
+  remove_test_directory (cache);
+
+  return result;
 }

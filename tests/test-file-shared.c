@@ -167,6 +167,49 @@ test_shared (Fixture *fixture, gconstpointer data)
   run_as (fixture, FIRST, save, first);
 }
 
+static void
+fail_to_persist (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  load (fixture, data);
+  write_blob (fixture, fixture->key);
+  error = persist_error (fixture, fixture->key);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+}
+
+/* The owner opens the directory to others after its files were made: those can be read, and
+ * the lock is not theirs. */
+static void
+test_opened_later (Fixture *fixture, gconstpointer data)
+{
+  static const char *const names[] = { ".lock", ".backingstore", "root" };
+  g_autofree char *key = bs_key_generate ();
+  g_autofree char *blob = get_blob_name (fixture->path_name, key);
+  g_autofree char *shard = get_shard_name (fixture->path_name, key);
+
+  if (skip_unless_root ())
+    return;
+
+  g_clear_object (&fixture->backing);
+  g_assert_no_errno (g_chmod (fixture->directory, 0755));
+  g_assert_no_errno (g_mkdir (fixture->path_name, 0700));
+  g_assert_no_errno (chown (fixture->path_name, FIRST, FIRST));
+  run_as (fixture, FIRST, save, key);
+
+  g_assert_no_errno (g_chmod (fixture->path_name, 0777));
+  g_assert_no_errno (g_chmod (shard, 0755));
+  g_assert_no_errno (g_chmod (blob, 0644));
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *name = g_build_filename (fixture->path_name, names[i], NULL);
+
+      g_assert_no_errno (g_chmod (name, 0644));
+    }
+  run_as (fixture, SECOND, fail_to_persist, key);
+  run_as (fixture, FIRST, load, key);
+}
+
 /* A user who may only read can read new files like the old ones; scratch stays private. */
 static void
 test_for_reading (Fixture *fixture, gconstpointer data)
@@ -197,6 +240,7 @@ main (int argc, char *argv[])
               test_shared, tear_down);
   g_test_add ("/file-shared/by-acl", Fixture, GINT_TO_POINTER (SHARED_BY_ACL), set_up, test_shared,
               tear_down);
+  g_test_add ("/file-shared/opened-later", Fixture, NULL, set_up, test_opened_later, tear_down);
   g_test_add ("/file-shared/for-reading", Fixture, NULL, set_up, test_for_reading, tear_down);
 
   return g_test_run ();

@@ -51,6 +51,8 @@ set_up_files (Fixture *fixture, guint64 max_bytes, const char *path)
   memset (fixture, 0, sizeof *fixture);
   fixture->fault = bs_fault_backing_new (BS_BACKING (files));
   fixture->store = bs_backing_store_new (BS_BACKING (fixture->fault));
+  /* Calls of several threads may be held. */
+  bs_backing_store_set_max_threads (fixture->store, 4);
   fixture->pool = bs_pool_new (fixture->store, max_bytes);
 }
 

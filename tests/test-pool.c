@@ -829,6 +829,169 @@ test_register_all_threads (void)
   fixture_tear_down (&fixture);
 }
 
+static guint64
+get_n_misses (BsPool *pool)
+{
+  BsPoolStats *stats = bs_pool_get_stats (pool);
+  guint64 n_misses = stats->misses;
+
+  bs_pool_stats_free (stats);
+  return n_misses;
+}
+
+static void
+load_and_drop (BsItem *item)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = bs_item_load (item, NULL, &error);
+
+  g_assert_no_error (error);
+}
+
+/* Items of one key, however they came, share one content; another pool has its own. */
+static void
+test_one_key (void)
+{
+  g_autoptr (BsPool) other = NULL;
+  g_autoptr (GListModel) list = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+  BsItem *items[5];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  other = bs_pool_new (fixture.store, 1000);
+  fixture_track (&fixture);
+  items[0] = insert (fixture.pool, 100, 'a');
+  key = bs_item_dup_key (items[0]);
+  g_assert_true (bs_item_persist (items[0], fixture.tracked, NULL, &error));
+
+  items[1] = bs_pool_register (fixture.pool, fixture.tracked, key, NULL, &error);
+  g_assert_no_error (error);
+  list = bs_pool_register_all (fixture.pool, fixture.tracked, NULL, &error);
+  g_assert_no_error (error);
+  items[2] = g_list_model_get_item (list, 0);
+  items[3] = bs_pool_lookup (fixture.pool, key);
+  items[4] = bs_pool_register (other, fixture.tracked, key, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, 4);
+  for (guint i = 0; i < 4; i++)
+    g_assert_true (is_resident (items[i]));
+  g_assert_false (is_resident (items[4]));
+  g_assert_cmpuint (get_n_misses (fixture.pool), ==, 0);
+
+  g_assert_true (bs_pool_trim (fixture.pool, 0, NULL, &error));
+  for (guint i = 0; i < 5; i++)
+    load_and_drop (items[i]);
+  g_assert_cmpuint (get_n_misses (fixture.pool), ==, 1);
+  g_assert_cmpuint (get_n_misses (other), ==, 1);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), ==, 1);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100);
+
+  /* Dropped one by one, the last of them has the content still. */
+  for (guint i = 0; i < 3; i++)
+    g_object_unref (items[i]);
+  g_clear_object (&list);
+  g_assert_true (is_resident (items[3]));
+  g_object_unref (items[3]);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
+  load_and_drop (items[4]);
+  g_object_unref (items[4]);
+
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_fault_backing_get_count (fixture.fault, BS_OPERATION_DELETE_KEY), ==, 1);
+  assert_goes (g_steal_pointer (&other));
+  fixture_tear_down (&fixture);
+}
+
+static void
+test_lookup (void)
+{
+  g_autofree char *key = NULL, *old = NULL, *upper = NULL;
+  g_autoptr (GBytes) bytes = g_bytes_new ("new", 3);
+  BsItem *item, *found, *copy;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  item = insert (fixture.pool, 100, 'a');
+  old = bs_item_dup_key (item);
+  upper = g_ascii_strup (old, -1);
+  found = bs_pool_lookup (fixture.pool, upper);
+  g_assert_true (is_resident (found));
+  g_assert_true (bs_item_get_pool (found) == fixture.pool);
+
+  g_assert_null (bs_pool_lookup (fixture.pool, "no key"));
+  key = bs_key_generate ();
+  g_assert_null (bs_pool_lookup (fixture.pool, key));
+
+  /* A key lives as long as any item of it. */
+  bs_item_replace (item, bytes);
+  copy = bs_pool_lookup (fixture.pool, old);
+  g_assert_nonnull (copy);
+  g_object_unref (copy);
+  g_object_unref (found);
+  g_assert_null (bs_pool_lookup (fixture.pool, old));
+
+  /* As many as there are. */
+  for (guint i = 0; i < 300; i++)
+    {
+      BsItem *items[2] = { insert (fixture.pool, 10, 'a'), NULL };
+      g_autofree char *each = bs_item_dup_key (items[0]);
+
+      items[1] = bs_pool_lookup (fixture.pool, each);
+      g_assert_nonnull (items[1]);
+      g_object_unref (items[0]);
+      g_object_unref (items[1]);
+      g_assert_null (bs_pool_lookup (fixture.pool, each));
+    }
+
+  assert_goes (item);
+  fixture_tear_down (&fixture);
+}
+
+static void
+count_cb (GObject *item, GAsyncResult *result, gpointer n_left)
+{
+  g_autoptr (GBytes) bytes = bs_item_load_finish (BS_ITEM (item), result, NULL);
+
+  (*(guint *) n_left)--;
+}
+
+/* A miss is a read: not a load that was cancelled before, nor one that shared a read. */
+static void
+test_misses (void)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  BsPoolStats *stats;
+  guint n_left = 20;
+  BsItem *item;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  item = insert (fixture.pool, 100, 'a');
+  g_assert_true (bs_pool_trim (fixture.pool, 0, NULL, &error));
+
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_READ);
+  for (guint i = 0; i < 10; i++)
+    {
+      bs_item_load_async (item, 0, cancellable, count_cb, &n_left);
+      bs_item_load_async (item, 0, NULL, count_cb, &n_left);
+    }
+  g_cancellable_cancel (cancellable);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_READ);
+  wait_until (n_left == 0);
+
+  stats = bs_pool_get_stats (fixture.pool);
+  g_assert_cmpuint (stats->misses, ==, 1);
+  g_assert_cmpuint (stats->hits, ==, 9);
+  g_assert_cmpuint (stats->bytes_in, ==, 100);
+  bs_pool_stats_free (stats);
+
+  assert_goes (item);
+  fixture_tear_down (&fixture);
+}
+
 static void
 test_stats (void)
 {
@@ -1433,6 +1596,9 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/register/errors", test_register_errors);
   g_test_add_func ("/pool/register-all/all-forms", test_register_all);
   g_test_add_func ("/pool/register-all/threads", test_register_all_threads);
+  g_test_add_func ("/pool/one-key", test_one_key);
+  g_test_add_func ("/pool/lookup", test_lookup);
+  g_test_add_func ("/pool/misses", test_misses);
   g_test_add_func ("/pool/stats", test_stats);
   g_test_add_func ("/pool/notify", test_notify);
   g_test_add_func ("/pool/bytes-outlive-pool", test_bytes_outlive_pool);

@@ -2,6 +2,10 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 /* Promises of a store that hold under any interleaving: properties, errors, bad
  * input, closing. The store stays usable after each of them. */
 
@@ -59,6 +63,289 @@ test_properties (Fixture *fixture, gconstpointer data)
   bs_backing_store_set_max_threads (fixture->store, 7);
   settle (fixture);
   g_signal_handlers_disconnect_by_data (fixture->store, &n);
+}
+
+/* Of the thread that runs a function. */
+typedef struct
+{
+  int nice;
+  char name[16];
+} Thread;
+
+static void
+look_at_thread (Thread *thread)
+{
+  thread->nice = getpriority (PRIO_PROCESS, 0);
+  prctl (PR_GET_NAME, thread->name);
+}
+
+static gboolean
+look_in_function (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  look_at_thread (data);
+  return TRUE;
+}
+
+static gboolean
+look_in_commit (BsSave *save, GCancellable *cancellable, gpointer data, GError **error)
+{
+  look_at_thread (data);
+  return TRUE;
+}
+
+static void
+look_in_backing (GateBacking *gates, BsOperation operation, const char *key, gpointer data)
+{
+  look_at_thread (data);
+}
+
+/* Each executor's threads have its name, and run as far below the process as they are
+ * to, from the next function on. */
+static void
+look_at_threads (Fixture *fixture, int nice)
+{
+  static const char *const names[] = { "bs-backing", "bs-function", "bs-commit" };
+  g_autoptr (BsItem) item = insert (fixture, "a");
+  g_autoptr (BsSave) save = bs_save_new (fixture->store, fixture->tracked);
+  int expected = MIN (getpriority (PRIO_PROCESS, (id_t) getpid ()) + nice, 19);
+  Thread threads[3];
+  Answer answers[3] = {
+    0,
+  };
+
+  gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_BEFORE, look_in_backing,
+                         &threads[0]);
+  bs_save_add_item (save, item);
+  bs_save_set_commit_func (save, look_in_commit, &threads[2], NULL);
+  bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[0]);
+  bs_backing_store_run_in_thread_async (fixture->store, look_in_function, &threads[1], NULL,
+                                        G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[1]);
+  bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[2]);
+  for (guint i = 0; i < 3; i++)
+    {
+      answer_ok (&answers[i]);
+      g_assert_cmpstr (threads[i].name, ==, names[i]);
+      g_assert_cmpint (threads[i].nice, ==, expected);
+    }
+  gate_backing_clear (fixture->gates);
+}
+
+/* A thread that can't go back up leaves what waits for it to another one. */
+static void
+raise_busy_thread (Fixture *fixture)
+{
+  g_autoptr (BsItem) first = insert (fixture, "a");
+  g_autoptr (BsItem) second = insert (fixture, "b");
+  g_autofree char *first_key = bs_item_dup_key (first);
+  int expected = getpriority (PRIO_PROCESS, (id_t) getpid ());
+  Thread thread = {
+    0,
+  };
+  Answer answers[2] = {
+    0,
+  };
+
+  bs_backing_store_set_max_threads (fixture->store, 1);
+  bs_backing_store_set_thread_nice (fixture->store, 7);
+  gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_AFTER, look_in_backing, &thread);
+  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, first_key, GATE_BEFORE);
+  bs_item_write_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[0]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, first_key, GATE_BEFORE, 1);
+  bs_item_write_async (second, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[1]);
+  bs_backing_store_set_thread_nice (fixture->store, 0);
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&answers[0]);
+  answer_ok (&answers[1]);
+  g_assert_cmpint (thread.nice, ==, expected);
+  gate_backing_clear (fixture->gates);
+}
+
+static void
+test_thread_nice (Fixture *fixture, gconstpointer data)
+{
+  guint n = 0;
+  int nice;
+
+  g_object_get (fixture->store, "thread-nice", &nice, NULL);
+  g_assert_cmpint (nice, ==, 5);
+  look_at_threads (fixture, 5);
+
+  g_signal_connect (fixture->store, "notify::thread-nice", G_CALLBACK (notify_cb), &n);
+  bs_backing_store_set_thread_nice (fixture->store, 11);
+  wait_until (n > 0);
+  look_at_threads (fixture, 11);
+  bs_backing_store_set_thread_nice (fixture->store, 11);
+  /* A thread that is no user's with special rights can't go back up: another one takes
+   * its place. */
+  bs_backing_store_set_thread_nice (fixture->store, 0);
+  wait_until (n > 1);
+  g_assert_cmpint (bs_backing_store_get_thread_nice (fixture->store), ==, 0);
+  look_at_threads (fixture, 0);
+  settle (fixture);
+  g_assert_cmpuint (n, ==, 2);
+  g_signal_handlers_disconnect_by_data (fixture->store, &n);
+  raise_busy_thread (fixture);
+}
+
+static void
+test_thread_nice_unprivileged (void)
+{
+  uid_t user = 0x40000000 + (uid_t) getpid ();
+  Fixture fixture = {
+    NULL,
+  };
+
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_test_trap_assert_passed ();
+      return;
+    }
+  if (geteuid () == 0 && setresuid (user, user, user) != 0)
+    {
+      g_test_skip ("this needs a user id of its own");
+      return;
+    }
+  fixture_start (&fixture, &two_threads, NULL);
+  test_thread_nice (&fixture, NULL);
+  fixture_tear_down (&fixture, NULL);
+}
+
+/* A processor is left to the main loop. */
+static void
+test_default_threads (void)
+{
+  g_autoptr (BsBacking) backing = BS_BACKING (bs_memory_backing_new ());
+  g_autoptr (BsBackingStore) store = bs_backing_store_new (backing);
+  guint n_processors = g_get_num_processors ();
+
+  g_assert_cmpuint (bs_backing_store_get_max_threads (store), ==, CLAMP (n_processors, 3, 5) - 1);
+}
+
+static gboolean
+note_run (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  *(gboolean *) data = TRUE;
+  return TRUE;
+}
+
+static void
+load_fails_closed (BsItem *item, Answer *answer)
+{
+  g_autoptr (GError) error = answer_dup_error (answer);
+  g_autofree char *key = bs_item_dup_key (item);
+
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_assert_nonnull (strstr (error->message, key));
+}
+
+/* A close lets queued loads fail and cancels running ones, whatever cancellable they were
+ * given, and finishes everything else. */
+static void
+test_close_loads (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *behind_key = NULL;
+  BsItem *items[5];
+  Answer loads[5] = { 0, }, persist = { 0, }, run = { 0, }, close = { 0, };
+  gboolean ran = FALSE;
+  char *key;
+
+  for (guint i = 0; i < 5; i++)
+    items[i] = insert_written (fixture, "content");
+  g_assert_true (bs_pool_trim (fixture->pool, 0, NULL, &error));
+  g_assert_no_error (error);
+  key = bs_item_dup_key (items[0]);
+  behind_key = bs_item_dup_key (items[4]);
+  gate_backing_hold (fixture->gates, BS_OPERATION_READ, NULL, GATE_BEFORE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, behind_key, GATE_BEFORE);
+  /* Two run, two wait for a thread, and one waits for its key. */
+  bs_backing_store_set_max_threads (fixture->store, 3);
+  persist_async (fixture, items[4], NULL, &persist);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, behind_key, GATE_BEFORE, 1);
+  for (guint i = 0; i < 5; i++)
+    bs_item_load_async (items[i], G_PRIORITY_DEFAULT, i % 2 == 1 ? cancellable : NULL, answer_cb,
+                        &loads[i]);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_READ, NULL, GATE_BEFORE, 2);
+  bs_backing_store_run_in_thread_async (fixture->store, note_run, &ran, NULL, G_PRIORITY_LOW, NULL,
+                                        answer_cb, &run);
+
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &close);
+  /* While the persist is held. */
+  for (guint i = 0; i < 5; i++)
+    load_fails_closed (items[i], &loads[i]);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, NULL), ==, 2);
+  g_assert_false (answer_is_there (&close));
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&persist);
+  answer_ok (&run);
+  answer_ok (&close);
+  g_assert_true (ran);
+  g_assert_false (g_cancellable_is_cancelled (cancellable));
+  for (guint i = 0; i < 5; i++)
+    g_object_unref (items[i]);
+  g_free (key);
+}
+
+typedef struct
+{
+  BsItem *item;
+  GCancellable *cancellable;
+} BlockingLoad;
+
+static gpointer
+load_here (gpointer data)
+{
+  BlockingLoad *load = data;
+  GError *error = NULL;
+
+  g_assert_null (bs_item_load (load->item, load->cancellable, &error));
+  return error;
+}
+
+/* A blocking load fails when its turn comes, without a call; at once where it can be
+ * cancelled. */
+static void
+test_close_blocking_load (Fixture *fixture, gconstpointer data)
+{
+  for (int can_be_cancelled = 1; can_be_cancelled >= 0; can_be_cancelled--)
+    {
+      g_autoptr (GCancellable) cancellable = can_be_cancelled ? g_cancellable_new () : NULL;
+      g_autoptr (GCancellable) give_up = g_cancellable_new ();
+      g_autoptr (BsItem) item = insert_written (fixture, "content");
+      g_autofree char *key = bs_item_dup_key (item);
+      BlockingLoad load = { item, cancellable };
+      g_autoptr (GError) error = NULL;
+      Answer persist = { 0, }, close = { 0, };
+      GThread *thread;
+
+      bs_pool_trim (fixture->pool, 0, NULL, NULL);
+      gate_backing_reset_log (fixture->gates);
+      gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
+      persist_async (fixture, item, NULL, &persist);
+      gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1);
+      thread = g_thread_new ("load", load_here, &load);
+      spin_until (count_callers (fixture->store, key) == 2);
+      bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, give_up, answer_cb, &close);
+      if (can_be_cancelled)
+        error = g_thread_join (thread);
+      else
+        gate_backing_release_all (fixture->gates);
+      if (!can_be_cancelled)
+        error = g_thread_join (thread);
+      g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, NULL), ==, 0);
+
+      /* A store that is open again loads again. */
+      g_cancellable_cancel (give_up);
+      gate_backing_release_all (fixture->gates);
+      answer_ok (&persist);
+      answer_wait (&close);
+      answer_clear (&close);
+      if (can_be_cancelled)
+        assert_content (item, "content");
+    }
 }
 
 static void
@@ -969,6 +1256,9 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
 
   test_add_once ("/store/properties", test_properties);
+  test_add_once ("/store/thread-nice", test_thread_nice);
+  g_test_add_func ("/store/thread-nice/unprivileged", test_thread_nice_unprivileged);
+  g_test_add_func ("/store/default-threads", test_default_threads);
   test_add_once ("/store/tracked-path", test_tracked_path);
   test_add_once ("/store/n-keys-notify", test_n_keys_notify);
   test_add_once ("/store/no-notify-without-change", test_no_notify_without_change);
@@ -988,6 +1278,8 @@ main (int argc, char *argv[])
   test_add ("/store/close/whole", test_close);
   test_add ("/store/close/drains", test_close_drains);
   test_add ("/store/close/cancelled", test_close_cancelled_while_draining);
+  test_add_once ("/store/close/loads", test_close_loads);
+  test_add_once ("/store/close/blocking-load", test_close_blocking_load);
   test_add_once ("/store/close/again-after-cancel", test_close_again_after_cancel);
   test_add ("/store/close/reports", test_close_reports);
   g_test_add_func ("/store/context-not-run", test_context_not_run);

@@ -256,7 +256,8 @@ bs_file_remove (BsFileDirectory *directory, const BsKey *key)
 {
   BsFileSlots *slots = bs_file_directory_get_slots (directory);
 
-  if (slots != NULL && bs_file_slots_remove (slots, key))
+  if (slots != NULL && bs_file_slots_remove (slots, key) &&
+      !bs_file_keys_contains (bs_file_directory_get_failed_writes (directory), key))
     return 0;
 
   return remove_file (directory, key);
@@ -269,7 +270,8 @@ bs_file_clear_failed_write (BsFileDirectory *scratch, const BsKey *key)
   if (!bs_file_keys_contains (bs_file_directory_get_failed_writes (scratch), key))
     return 0;
 
-  return bs_file_remove (scratch, key);
+  /* The blob itself may stand in a slot. */
+  return remove_file (scratch, key);
 }
 
 int

@@ -330,6 +330,16 @@ adopt (BsFileClaim *self, gboolean has_blobs)
   return code != 0 ? code : write_marker (self);
 }
 
+/* Whether the lock is out of reach in a directory that is not. */
+static gboolean
+has_lock_of_another_user (BsFileClaim *self)
+{
+  struct stat status;
+
+  return fstatat (self->fd, BS_FILE_LOCK_NAME, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         status.st_uid != geteuid ();
+}
+
 /* Takes the lock, and marks the directory if it has no marker yet. */
 static gboolean
 take_over (BsFileClaim *self, gboolean marked, gboolean has_blobs, GError **error)
@@ -357,6 +367,12 @@ take_over (BsFileClaim *self, gboolean marked, gboolean has_blobs, GError **erro
     }
 
   code = bs_file_lock_take (&self->lock, self->fd);
+  if (code == EACCES && self->kind == BS_FILE_DIRECTORY_PERSISTED &&
+      has_lock_of_another_user (self))
+    {
+      self->refusal = code;
+      return TRUE;
+    }
   if (code != 0)
     return set_lock_error (self, code, error);
 

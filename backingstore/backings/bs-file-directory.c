@@ -166,19 +166,17 @@ open_locked (BsFileDirectory *self,
 
 static gboolean replace_scratch (BsFileDirectory *self);
 
-/* A file system that takes no file without a name takes the name away afterwards. */
+/* For a file system that takes no file without a name. The name goes when scratch is
+ * emptied: some file systems hide a file that is removed while it is open, and remove it
+ * some time after it is closed. */
 static int
 open_named (BsFileDirectory *self, int *fd)
 {
   char name[BS_FILE_TEMPORARY_SIZE];
-  int code;
 
   bs_file_make_temporary_name (name);
-  code = bs_file_open_temporary (self->claim.fd, name, fd);
-  if (code == 0)
-    unlinkat (self->claim.fd, name, 0);
 
-  return code;
+  return bs_file_open_temporary (self->claim.fd, name, fd);
 }
 
 static int

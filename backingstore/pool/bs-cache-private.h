@@ -5,7 +5,7 @@
 #include "store/bs-backing-store-private.h"
 
 #include "bs-counter-private.h"
-#include "bs-entry-private.h"
+#include "bs-entry-table-private.h"
 #include "bs-pool-stats.h"
 #include "bs-write-queue-private.h"
 
@@ -56,6 +56,7 @@ struct _BsCache
   /* under the lock */
   guint64 max_bytes;
   guint max_items;            /* G_MAXUINT: no limit */
+  BsEntryTable entries;       /* one for each key */
   BsResidency residency;
   BsCacheFigures figures;
   BsCacheFigures told;        /* what the owner was told last */
@@ -64,6 +65,7 @@ struct _BsCache
 
   BsWriteQueue write_queues[BS_N_TROUBLES];     /* by BsTrouble */
   GError *codec_error;        /* owned; the last one */
+  guint64 estimate;           /* of an object's size: that of the last one that was encoded */
   BsAmount writing;           /* entries whose write is under way so that they may leave */
   guint n_behind;             /* writes under way of entries that need not leave yet */
   gboolean is_behind_paused;  /* one of those failed, and no write has succeeded since */
@@ -83,7 +85,13 @@ GObject     *bs_cache_dup_owner      (BsCache *self) G_GNUC_WARN_UNUSED_RESULT;
 void         bs_cache_tell_changes   (BsCache *self, BsCacheChanges changes);
 
 void         bs_cache_count_item     (BsCache *self);
-void         bs_cache_count_miss     (BsCache *self);
+
+/* Returns a reference on the entry of a key, the one that is there or a new one, which
+ * is clean. Takes the token over; where it is not needed it is returned, and the caller
+ * drops it. */
+BsEntry     *bs_cache_obtain_entry   (BsCache *self, BsToken *token, BsToken **spare) G_GNUC_WARN_UNUSED_RESULT;
+/* The entry that is there, or NULL. */
+BsEntry     *bs_cache_lookup_entry   (BsCache *self, const BsKey *key) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Drops a reference. Returns the token when that was the last one: the caller
  * drops it. */
@@ -91,8 +99,14 @@ BsToken *bs_cache_release_entry  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNU
 /* The same for the reference of an item that goes; counts it. */
 BsToken *bs_cache_release_item   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Gives a new entry its content. The size of an object may not be known yet, -1;
- * then a reference on it is returned, for bs_cache_set_size(), else 0. */
+/* The size of an object that counts as nothing until it is measured. */
+#define BS_SIZE_UNMEASURED (-1)
+/* The size of one of which the codec says nothing: it counts as much as the last one that
+ * was encoded, until it is encoded itself. */
+#define BS_SIZE_NOT_SAID (-2)
+
+/* Gives a new entry its content. If it is unmeasured a reference on it is returned, for
+ * bs_cache_set_size(), else 0. */
 BsReference  bs_cache_insert         (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, gint64 size);
 /* FALSE if the entry has another content, or its size, by now. */
 gboolean     bs_cache_set_size       (BsCache *self, BsEntry *entry, BsReference reference, guint64 size);

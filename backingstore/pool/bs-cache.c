@@ -12,6 +12,8 @@
 /* No sum of sizes overflows, whatever a codec says of one object. */
 #define MAX_OBJECT_SIZE (G_GUINT64_CONSTANT (1) << 40)
 
+#define FIRST_ESTIMATE 1024
+
 static void payload_finalize (BsPayloadOwner *owner, BsPayload *payload);
 
 BsCache *
@@ -25,6 +27,7 @@ bs_cache_new (GObject *owner, BsCacheChangedFunc changed)
   self->owner = owner;
   self->changed = changed;
   g_mutex_init (&self->lock);
+  self->estimate = FIRST_ESTIMATE;
   self->max_bytes = G_MAXUINT64;
   self->max_items = G_MAXUINT;
   bs_residency_init (&self->residency, self->max_bytes);
@@ -51,6 +54,7 @@ bs_cache_unref (BsCache *self)
   g_assert (self->figures.memory_use == 0);
   g_assert (self->retry == NULL);
 
+  bs_entry_table_clear (&self->entries);
   g_clear_error (&self->codec_error);
   g_weak_ref_clear (&self->weak_owner);
   g_mutex_clear (&self->lock);
@@ -98,12 +102,43 @@ bs_cache_count_item (BsCache *self)
   g_mutex_unlock (&self->lock);
 }
 
-void
-bs_cache_count_miss (BsCache *self)
+/* An entry without references is as good as none. */
+static BsEntry *
+lookup_locked (BsCache *self, const BsKey *key)
 {
+  BsEntry *entry = bs_entry_table_lookup (&self->entries, key);
+
+  return entry != NULL && bs_entry_try_ref (entry) ? entry : NULL;
+}
+
+BsEntry *
+bs_cache_lookup_entry (BsCache *self, const BsKey *key)
+{
+  BsEntry *entry;
+
   g_mutex_lock (&self->lock);
-  self->stats.misses++;
+  entry = lookup_locked (self, key);
   g_mutex_unlock (&self->lock);
+
+  return entry;
+}
+
+BsEntry *
+bs_cache_obtain_entry (BsCache *self, BsToken *token, BsToken **spare)
+{
+  BsEntry *entry;
+
+  g_mutex_lock (&self->lock);
+  entry = lookup_locked (self, &token->key);
+  *spare = entry != NULL ? token : NULL;
+  if (entry == NULL)
+    {
+      entry = bs_entry_new (token, TRUE);
+      bs_entry_table_add (&self->entries, entry);
+    }
+  g_mutex_unlock (&self->lock);
+
+  return entry;
 }
 
 void
@@ -254,6 +289,8 @@ release (BsCache *self, BsEntry *entry, guint n_items)
 
   g_mutex_lock (&self->lock);
   self->figures.n_items -= n_items;
+  if (is_last)
+    bs_entry_table_remove (&self->entries, entry);
   if (is_last && entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
   g_mutex_unlock (&self->lock);
@@ -284,6 +321,7 @@ set_size_locked (BsEntry *entry, guint64 size)
 {
   entry->node.size = MIN (size, MAX_OBJECT_SIZE);
   entry->is_size_known = TRUE;
+  entry->is_estimated = FALSE;
 }
 
 BsReference
@@ -291,15 +329,38 @@ bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, g
 {
   BsPayload *payload = payload_new (self, kind, content);
   BsReference reference = bs_reference_new (payload, content);
-  BsReference unmeasured = size < 0 ? bs_reference_dup (reference) : 0;
+  BsReference unmeasured = size == BS_SIZE_UNMEASURED ? bs_reference_dup (reference) : 0;
 
   g_mutex_lock (&self->lock);
-  if (size >= 0)
-    set_size_locked (entry, size);
+  bs_entry_table_add (&self->entries, entry);
+  if (size != BS_SIZE_UNMEASURED)
+    set_size_locked (entry, size == BS_SIZE_NOT_SAID ? self->estimate : (guint64) size);
+  entry->is_estimated = size == BS_SIZE_NOT_SAID;
   make_resident_locked (self, entry, payload, reference);
   g_mutex_unlock (&self->lock);
 
   return unmeasured;
+}
+
+/* The size is constant while the entry is on any list. */
+static void
+change_size_locked (BsCache *self, BsEntry *entry, guint64 size)
+{
+  BsPlace place = entry->place;
+  guint64 *use = place == BS_PLACE_OUT ? &self->figures.memory_in_use : &self->figures.memory_use;
+
+  if (place != BS_PLACE_OUT)
+    unlist_locked (self, entry);
+  *use -= entry->node.size;
+  set_size_locked (entry, size);
+  *use += entry->node.size;
+
+  if (place == BS_PLACE_RESIDENT)
+    bs_cache_enter_locked (self, entry);
+  else if (place == BS_PLACE_QUEUED)
+    bs_write_queue_append (&self->write_queues[entry->trouble], entry);
+  else if (place == BS_PLACE_WRITING)
+    bs_amount_add (&self->writing, entry);
 }
 
 gboolean
@@ -311,25 +372,7 @@ bs_cache_set_size (BsCache *self, BsEntry *entry, BsReference reference, guint64
   is_of_interest = entry->payload == bs_reference_get_object_reference (reference)->payload &&
                    !entry->is_size_known;
   if (is_of_interest)
-    {
-      BsPlace place = entry->place;
-
-      /* The size is constant while the entry is on any list. */
-      if (place != BS_PLACE_OUT)
-        unlist_locked (self, entry);
-      set_size_locked (entry, size);
-
-      if (place == BS_PLACE_OUT)
-        self->figures.memory_in_use += entry->node.size;
-      else
-        self->figures.memory_use += entry->node.size;
-      if (place == BS_PLACE_RESIDENT)
-        bs_cache_enter_locked (self, entry);
-      else if (place == BS_PLACE_QUEUED)
-        bs_write_queue_append (&self->write_queues[entry->trouble], entry);
-      else if (place == BS_PLACE_WRITING)
-        bs_amount_add (&self->writing, entry);
-    }
+    change_size_locked (self, entry, size);
   g_mutex_unlock (&self->lock);
 
   return is_of_interest;
@@ -462,7 +505,7 @@ bs_cache_adopt (BsCache *self,
   BsReference winner = 0;
   BsPayload *dead = NULL;
   Detached detached = { 0 };
-  gboolean is_installed = FALSE, came_back;
+  gboolean is_read = FALSE, is_installed = FALSE, came_back;
 
   *size_changed = FALSE;
 
@@ -475,6 +518,8 @@ bs_cache_adopt (BsCache *self,
       if (winner == 0 && (evicted == NULL || evicted == dead))
         {
           self->stats.bytes_in += n_read;
+          self->stats.misses++;
+          is_read = TRUE;
           winner = bs_reference_dup (reference);
           is_installed = may_install_locked (entry, kind);
           if (is_installed)
@@ -491,6 +536,8 @@ bs_cache_adopt (BsCache *self,
       dead = evicted;
     }
 
+  if (!is_read)
+    bs_counter_raise (&self->hits);
   if (dead != NULL)
     bs_payload_unref (dead);
   drop_detached (detached);
@@ -574,6 +621,18 @@ bs_cache_dup_unpersisted (BsCache *self, BsEntry *entry)
   return bs_cache_dup_unwritten (self, entry);
 }
 
+/* An object counts at least as one byte. */
+static void
+note_encoded_locked (BsCache *self, BsEntry *entry)
+{
+  guint64 size = __atomic_load_n (&entry->payload->encoded_size, __ATOMIC_RELAXED);
+
+  self->stats.bytes_out += size;
+  self->estimate = MAX (size, 1);
+  if (entry->is_estimated)
+    change_size_locked (self, entry, self->estimate);
+}
+
 void
 bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry)
 {
@@ -590,7 +649,7 @@ bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry)
   entry->trouble = BS_TROUBLE_NONE;
   self->stats.writes++;
   if (bs_payload_get_kind (entry->payload) == BS_KIND_OBJECT)
-    self->stats.bytes_out += __atomic_load_n (&entry->payload->encoded_size, __ATOMIC_RELAXED);
+    note_encoded_locked (self, entry);
   else
     self->stats.bytes_out += entry->node.size;
 

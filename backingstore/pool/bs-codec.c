@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
-#include "bs-codec.h"
+#include "bs-codec-private.h"
 
 #include "base/bs-error-private.h"
 
@@ -28,6 +28,18 @@
  * Python does when it raises anything but a GLib.Error, is reported as
  * %BS_ERROR_FAILED.
  *
+ * `decode` returns the very object that the application shows or uses: a
+ * `GdkTexture`, not an object of your own that has one in it. A pool finds an
+ * object again as long as that object is alive. A wrapper dies while its texture is on
+ * the screen: the texture is then neither counted in [property@Pool:memory-in-use] nor
+ * found, and the next load decodes it once more. Where more belongs to it, keep that in
+ * the object's data (g_object_set_data()), or in a subclass.
+ *
+ * `encode` may be missing from a codec whose pool is given no objects, only bytes. A
+ * codec without `measure`, or whose `measure` says 0, as one in Python does that raises
+ * an exception, has its objects counted by their encoded bytes, which may be far less
+ * than they take.
+ *
  * ## Memory
  *
  * The bytes that `decode` is given never change, and nobody may write into them: a
@@ -50,7 +62,8 @@
  * @decode: see [method@Codec.decode]
  * @measure: see [method@Codec.measure]
  *
- * The virtual functions of a codec. All are required.
+ * The virtual functions of a codec. Only `decode` is required; see above for what
+ * follows from the lack of the others.
  */
 
 G_DEFINE_INTERFACE (BsCodec, bs_codec, G_TYPE_OBJECT)
@@ -154,7 +167,9 @@ bs_codec_decode (BsCodec *self, GBytes *bytes, GCancellable *cancellable, GError
  *
  * Says how many bytes of memory an object takes, which is what a pool counts.
  *
- * Called once for each object that comes into memory. Must be quick.
+ * Called once for each object that comes into memory. Must be quick. A pool counts an
+ * object of which the codec says 0, or nothing, by the size of its encoded bytes, and
+ * warns of that codec once.
  *
  * Returns: a number of bytes
  */
@@ -172,4 +187,46 @@ bs_codec_measure (BsCodec *self, GObject *object)
 
   /* With 32 bits, a function in Python or JavaScript returns the lower half alone. */
   return (gsize) iface->measure (self, object);
+}
+
+gboolean
+bs_codec_check_encodes (BsCodec *self, GError **error)
+{
+  if (BS_CODEC_GET_IFACE (self)->encode != NULL)
+    return TRUE;
+
+  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+               "%s does not implement encode: an object could never leave memory",
+               G_OBJECT_TYPE_NAME (self));
+  return FALSE;
+}
+
+/* TRUE the first time that it is asked of a type. */
+static gboolean
+is_first_of_type (GType type)
+{
+  static GMutex mutex;
+  static GHashTable *seen; /* of GType; under the mutex */
+  gboolean is_first;
+
+  g_mutex_lock (&mutex);
+  if (seen == NULL)
+    seen = g_hash_table_new (NULL, NULL);
+  is_first = g_hash_table_add (seen, GSIZE_TO_POINTER (type));
+  g_mutex_unlock (&mutex);
+
+  return is_first;
+}
+
+guint64
+bs_codec_measure_checked (BsCodec *self, GObject *object)
+{
+  guint64 size = bs_codec_measure (self, object);
+
+  if (size == 0 && is_first_of_type (G_OBJECT_TYPE (self)))
+    g_warning ("%s %s: its objects are counted by the size of their encoded bytes",
+               G_OBJECT_TYPE_NAME (self),
+               BS_CODEC_GET_IFACE (self)->measure != NULL ? "says 0 in measure"
+                                                          : "does not implement measure");
+  return size;
 }

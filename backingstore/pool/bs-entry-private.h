@@ -40,8 +40,10 @@ struct _BsEntry
 
   /* under the cache's lock */
   guint8 is_size_known : 1;
+  guint8 is_estimated : 1;    /* the size, until the object is encoded */
   guint8 was_used : 1;        /* while its write was under way */
   guint8 trouble : 2;         /* BsTrouble; it was reported */
+  BsEntry *next_in_chain;     /* of the cache's table */
   BsPayload *payload;         /* not owned: dies with its last reference */
   BsResidencyNode node;       /* its last use is noted without the lock */
 

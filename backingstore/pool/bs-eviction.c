@@ -6,8 +6,6 @@
 
 #include "bs-eviction-private.h"
 
-#include "store/operations/bs-key-operation-private.h"
-
 #include "bs-trim-private.h"
 
 /* How much one round collects under the lock, to be executed after unlocking. */
@@ -113,8 +111,8 @@ eviction_write_succeed_locked (EvictionWrite *self, BsEntry *entry)
 {
   BsCache *cache = self->cache;
 
-  bs_amount_subtract (&cache->writing, entry);
   bs_cache_mark_clean_locked (cache, entry);
+  bs_amount_subtract (&cache->writing, entry);
 
   /* An entry that was used, or for which there is room by now, stays. */
   if (entry->was_used ||

@@ -4,13 +4,11 @@
 
 #include "base/bs-buffer-private.h"
 
+#include "bs-codec-private.h"
 #include "bs-item-private.h"
-
-#include "store/operations/bs-key-operation-private.h"
 
 /* New contents of items: bytes, or objects in a pool that has a codec. */
 
-/* -1 where this thread may not call the codec. */
 static gint64
 measure (BsPool *pool, BsKind kind, gpointer content)
 {
@@ -22,12 +20,12 @@ measure (BsPool *pool, BsKind kind, gpointer content)
     return g_bytes_get_size (content);
 
   if (!bs_backing_store_enter_call (store, &frame))
-    return -1;
+    return BS_SIZE_UNMEASURED;
 
-  size = bs_codec_measure (bs_pool_get_codec (pool), content);
+  size = bs_codec_measure_checked (bs_pool_get_codec (pool), content);
   bs_backing_store_leave_call (store, &frame);
 
-  return MIN (size, G_MAXINT64);
+  return size == 0 ? BS_SIZE_NOT_SAID : (gint64) MIN (size, G_MAXINT64);
 }
 
 typedef struct
@@ -142,23 +140,48 @@ bs_item_replace (BsItem *self, GBytes *bytes)
   replace (self, BS_KIND_BYTES, bytes);
 }
 
+gboolean
+bs_pool_check_objects (BsPool *self, const char *function, GError **error)
+{
+  BsCodec *codec = bs_pool_get_codec (self);
+  g_autoptr (GError) local_error = NULL;
+
+  if (codec == NULL)
+    g_set_error_literal (&local_error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "the pool has no codec");
+  if (codec != NULL && bs_codec_check_encodes (codec, &local_error))
+    return TRUE;
+
+  g_propagate_prefixed_error (error, g_steal_pointer (&local_error), "%s: ", function);
+  return FALSE;
+}
+
 /**
  * bs_item_replace_object:
  * @self: an item of a pool that has a codec
  * @object: an object
+ * @error: return location for an error
  *
  * Gives the item a new content, and with it a new key.
  *
  * Like [method@Item.replace], for an object; see [method@Pool.insert_object].
  * Operations asked before go on with the old content, an encoding that is under
  * way included. Never blocks.
+ *
+ * Fails with %BS_ERROR_NOT_SUPPORTED, and leaves the item as it is, if the pool has no
+ * codec or its codec cannot encode.
+ *
+ * Returns: %TRUE if the item has the new content
  */
-void
-bs_item_replace_object (BsItem *self, GObject *object)
+gboolean
+bs_item_replace_object (BsItem *self, GObject *object, GError **error)
 {
-  g_return_if_fail (bs_item_has_pool (self));
-  g_return_if_fail (bs_pool_get_codec (self->pool) != NULL);
-  g_return_if_fail (G_IS_OBJECT (object));
+  g_return_val_if_fail (bs_item_has_pool (self), FALSE);
+  g_return_val_if_fail (G_IS_OBJECT (object), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!bs_pool_check_objects (self->pool, "replace_object", error))
+    return FALSE;
 
   replace (self, BS_KIND_OBJECT, object);
+  return TRUE;
 }

@@ -4,8 +4,6 @@
 
 #include "bs-item-list-private.h"
 
-#include "store/operations/bs-bulk-private.h"
-
 #include "bs-item-private.h"
 
 /* The items of all keys of a path, made when asked for. A place holds a token
@@ -93,18 +91,22 @@ get_entry (gpointer place)
 static BsEntry *
 dup_entry (BsItemList *self, guint position)
 {
+  BsToken *spare = NULL;
   BsEntry *entry;
 
   g_mutex_lock (&self->lock);
   entry = get_entry (self->places[position]);
   if (entry == NULL)
     {
-      entry = bs_entry_new (self->places[position], TRUE);
+      entry =
+        bs_cache_obtain_entry (bs_pool_get_cache (self->pool), self->places[position], &spare);
       self->places[position] = (gpointer) ((guintptr) entry | 1);
     }
   bs_entry_ref (entry);
   g_mutex_unlock (&self->lock);
 
+  if (spare != NULL)
+    bs_token_drop (bs_pool_get_store (self->pool), spare);
   return entry;
 }
 

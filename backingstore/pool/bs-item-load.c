@@ -2,8 +2,10 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "config.h"
 
+#include "bs-codec-private.h"
 #include "bs-item-private.h"
 
+#include "store/operations/bs-loads-private.h"
 #include "store/operations/bs-write-and-read-private.h"
 
 /* Loads, answered from memory or from the backing. A pool with a codec has objects
@@ -120,9 +122,17 @@ find_first (BsItem *self, BsKind kind, GCancellable *cancellable, BsEntry **miss
       return found;
     }
 
-  bs_cache_count_miss (bs_item_get_cache (self));
   *missing = entry;
   return NULL;
+}
+
+static void
+prefix_key (const BsKey *key, GError **error)
+{
+  char string[BS_KEY_STRING_SIZE];
+
+  bs_key_print (key, string);
+  g_prefix_error (error, "%s: ", string);
 }
 
 static GObject *
@@ -130,20 +140,31 @@ decode (BsItemRequest *request, GBytes *bytes, guint64 *size, GError **error)
 {
   BsBackingStore *store = bs_pool_get_store (request->item->pool);
   BsCodec *codec = bs_pool_get_codec (request->item->pool);
+  const BsKey *key = &request->entry->key;
   GObject *object;
   BsCallScope scope;
+  BsLoad load;
 
+  if (!bs_load_begin (store, &load, key, request->cancellable, error))
+    return NULL;
   if (!bs_backing_store_enter_call (store, &scope))
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED,
                            "decode: this thread cannot run the store's main context");
+      prefix_key (key, error);
+      bs_load_end (store, &load, key, error);
       return NULL;
     }
 
-  object = bs_codec_decode (codec, bytes, request->cancellable, error);
+  object = bs_codec_decode (codec, bytes, load.cancellable, error);
   if (object != NULL)
-    *size = bs_codec_measure (codec, object);
+    *size = bs_codec_measure_checked (codec, object);
+  else
+    prefix_key (key, error);
+  if (object != NULL && *size == 0)
+    *size = MAX (g_bytes_get_size (bytes), 1);
   bs_backing_store_leave_call (store, &scope);
+  bs_load_end (store, &load, key, error);
 
   return object;
 }
@@ -159,17 +180,14 @@ adopt_object (BsItemRequest *request, GBytes *bytes, gboolean *size_changed, GEr
 
   winner = bs_cache_find (cache, request->entry, BS_KIND_OBJECT, &came_back);
   if (winner != NULL)
-    return winner;
+    {
+      bs_counter_raise (&cache->hits);
+      return winner;
+    }
 
   object = decode (request, bytes, &size, error);
   if (object == NULL)
-    {
-      char key[BS_KEY_STRING_SIZE];
-
-      bs_key_print (&request->entry->key, key);
-      g_prefix_error (error, "%s: ", key);
-      return NULL;
-    }
+    return NULL;
 
   return bs_cache_adopt (cache, request->entry, BS_KIND_OBJECT, object, size,
                          g_bytes_get_size (bytes), size_changed);

@@ -33,8 +33,13 @@ bs_item_get_cache (BsItem *self)
 
 /* Takes the reference on the entry over. */
 BsItem         *bs_item_new             (BsPool *pool, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+/* The same for a registered key, whose token is taken over. */
+BsItem         *bs_item_new_for_token   (BsPool *pool, BsToken *token) G_GNUC_WARN_UNUSED_RESULT;
 /* An item for a GBytes or a GObject, under a new key. */
 BsItem         *bs_item_new_for_content (BsPool *pool, BsKind kind, gpointer content) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Whether the pool can hold objects that it is given; the error names the function. */
+gboolean        bs_pool_check_objects   (BsPool *self, const char *function, GError **error);
 
 BsEntry        *bs_item_dup_entry       (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
 /* Gives the item another entry, and takes the reference over. */

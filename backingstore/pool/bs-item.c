@@ -46,6 +46,20 @@ bs_item_new (BsPool *pool, BsEntry *entry)
   return self;
 }
 
+BsItem *
+bs_item_new_for_token (BsPool *pool, BsToken *token)
+{
+  BsToken *spare;
+  BsItem *self =
+    bs_item_new (pool, bs_cache_obtain_entry (bs_pool_get_cache (pool), token, &spare));
+
+  if (spare != NULL)
+    bs_token_drop (bs_pool_get_store (pool), spare);
+  bs_cache_settle (bs_pool_get_cache (pool));
+
+  return self;
+}
+
 BsEntry *
 bs_item_dup_entry (BsItem *self)
 {

@@ -27,7 +27,7 @@ GObject  *bs_item_try_load_object (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0
 void      bs_item_replace        (BsItem *self, GBytes *bytes);
 BS_AVAILABLE_IN_1_0
-void      bs_item_replace_object (BsItem *self, GObject *object);
+gboolean      bs_item_replace_object (BsItem *self, GObject *object, GError **error);
 BS_AVAILABLE_IN_1_0
 BsItem   *bs_item_copy           (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
 

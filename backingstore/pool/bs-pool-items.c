@@ -36,6 +36,7 @@ bs_pool_insert (BsPool *self, GBytes *bytes)
  * bs_pool_insert_object:
  * @self: a pool that has a codec
  * @object: an object
+ * @error: return location for an error
  *
  * Puts a new object into the pool, under a new key.
  *
@@ -54,33 +55,61 @@ bs_pool_insert (BsPool *self, GBytes *bytes)
  * Never blocks. The codec measures the object before this returns; a call on
  * another thread than that of the store's main context, where there is one,
  * cannot wait for that: the item's size is -1 and counts as 0 then until that
- * context has run.
+ * context has run. An object of which the codec says 0, or nothing, counts as much as
+ * the last one that was encoded, until it is encoded itself.
+ *
+ * Fails with %BS_ERROR_NOT_SUPPORTED if the pool has no codec, or its codec cannot
+ * encode: the object could never leave memory.
  *
  * Returns: (transfer full): an item for the object
  */
 BsItem *
-bs_pool_insert_object (BsPool *self, GObject *object)
+bs_pool_insert_object (BsPool *self, GObject *object, GError **error)
 {
   g_return_val_if_fail (bs_pool_has_store (self), NULL);
-  g_return_val_if_fail (bs_pool_get_codec (self) != NULL, NULL);
   g_return_val_if_fail (G_IS_OBJECT (object), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (!bs_pool_check_objects (self, "insert_object", error))
+    return NULL;
 
   return bs_item_new_for_content (self, BS_KIND_OBJECT, object);
+}
+
+/**
+ * bs_pool_lookup:
+ * @self: a pool
+ * @key: a key
+ *
+ * Looks for a content that the pool has an item of.
+ *
+ * Does no I/O and never waits. The content need not be in memory:
+ * [method@Item.try_load] tells. A key that is at a path, and of which the pool has no
+ * item, is not found: see [method@Pool.register].
+ *
+ * Returns: (transfer full) (nullable): an item for the content, which shares it with
+ *   those that are there; %NULL if there is none, or @key is no key
+ */
+BsItem *
+bs_pool_lookup (BsPool *self, const char *key)
+{
+  BsEntry *entry;
+  BsKey parsed;
+
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
+  g_return_val_if_fail (key != NULL, NULL);
+
+  if (!bs_key_parse (key, &parsed))
+    return NULL;
+
+  entry = bs_cache_lookup_entry (bs_pool_get_cache (self), &parsed);
+  return entry != NULL ? bs_item_new (self, entry) : NULL;
 }
 
 static gpointer
 register_deliver (gpointer data, gpointer value, GError **error)
 {
-  BsPool *self = data;
-  BsItem *item;
-
-  if (*error != NULL)
-    return NULL;
-
-  item = bs_item_new (self, bs_entry_new (value, TRUE));
-  bs_cache_settle (bs_pool_get_cache (self));
-
-  return item;
+  return *error == NULL ? bs_item_new_for_token (data, value) : NULL;
 }
 
 /**
@@ -92,6 +121,9 @@ register_deliver (gpointer data, gpointer value, GError **error)
  * @error: return location for an error
  *
  * Makes an item for a persisted blob, blocking.
+ *
+ * Items of one key share one content, as with [method@Item.copy]: it is read, decoded
+ * and held once, and one that was inserted in this pool need not be read at all.
  *
  * The blob is made available in primary storage and not loaded: its size is not
  * known until the first load. The item stays whole if the blob is deleted from

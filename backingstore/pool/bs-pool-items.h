@@ -14,7 +14,10 @@ G_BEGIN_DECLS
 BS_AVAILABLE_IN_1_0
 BsItem     *bs_pool_insert             (BsPool *self, GBytes *bytes) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0
-BsItem     *bs_pool_insert_object      (BsPool *self, GObject *object) G_GNUC_WARN_UNUSED_RESULT;
+BsItem     *bs_pool_insert_object      (BsPool *self, GObject *object, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_lookup             (BsPool *self, const char *key) G_GNUC_WARN_UNUSED_RESULT;
 
 BS_AVAILABLE_IN_1_0
 BsItem     *bs_pool_register           (BsPool *self, BsTrackedPath *tracked, const char *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;

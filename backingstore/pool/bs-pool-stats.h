@@ -12,8 +12,8 @@ G_BEGIN_DECLS
 
 /**
  * BsPoolStats:
- * @hits: loads answered from memory
- * @misses: loads that had to read from the backing
+ * @hits: loads answered from memory, or by the read of another load
+ * @misses: contents read from the backing
  * @evictions: blobs that left memory
  * @writes: blobs written to the backing
  * @bytes_in: bytes read from the backing

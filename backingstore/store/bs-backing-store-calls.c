@@ -784,6 +784,10 @@ bs_backing_store_wait_finished_finish (BsBackingStore *self, GAsyncResult *resul
  * Refuses new work with %BS_ERROR_CLOSED, finishes earlier work, and releases
  * the paths and the backing.
  *
+ * Loads are not finished, for no caller will see them: queued ones fail with
+ * %BS_ERROR_CLOSED at once, and running ones are cancelled, whether in the backing or
+ * in a codec. A blocking load without a cancellable ends by itself.
+ *
  * Content in memory stays loadable; content in primary storage may be gone.
  * Closing again does nothing. If the close is cancelled while earlier
  * operations go on, the store is open again. A release that fails is reported,

@@ -4,12 +4,14 @@
 
 #include "store/bs-backing-store.h"
 #include "store/operations/bs-ask-private.h"
+#include "store/operations/bs-bulk-private.h"
+#include "store/operations/bs-key-operation-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
 G_BEGIN_DECLS
 
-/* Functions of a store for the pool, besides asking for operations
- * (bs-ask-private.h). */
+/* Functions of a store for the pool, besides asking for operations (bs-ask-private.h) and
+ * tokens (bs-key-operation-private.h, bs-bulk-private.h). */
 
 /* Whether a persist may have to write again a content that is written already, and so
  * needs the content in memory. */

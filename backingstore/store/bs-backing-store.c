@@ -57,7 +57,12 @@
  * the same store's backing, where it could only wait for itself.
  */
 
-#define DEFAULT_MAX_THREADS 4
+/* The lowest and the highest default. */
+#define FEWEST_THREADS 2
+#define MOST_THREADS 4
+
+#define DEFAULT_THREAD_NICE 5
+#define MAX_THREAD_NICE 19
 
 typedef enum
 {
@@ -65,9 +70,10 @@ typedef enum
   PROP_MAIN_CONTEXT,
   PROP_MAX_THREADS,
   PROP_TASK_TRACKER,
+  PROP_THREAD_NICE,
 } BsBackingStoreProperty;
 
-static GParamSpec *properties[PROP_TASK_TRACKER + 1];
+static GParamSpec *properties[PROP_THREAD_NICE + 1];
 
 enum
 {
@@ -115,6 +121,16 @@ bs_backing_store_leave_call (BsBackingStore *self, BsCallScope *scope)
 }
 
 static void
+set_nice (BsBackingStore *self)
+{
+  int nice = g_atomic_int_get (&self->thread_nice);
+
+  bs_executor_set_nice (self->backing_executor, nice);
+  bs_executor_set_nice (self->function_executor, nice);
+  bs_executor_set_nice (self->commit_executor, nice);
+}
+
+static void
 bs_backing_store_constructed (GObject *object)
 {
   BsBackingStore *self = BS_BACKING_STORE (object);
@@ -138,6 +154,7 @@ bs_backing_store_constructed (GObject *object)
       self->commit_executor = bs_executor_new ("bs-commit", G_MAXINT16, self->function_executor);
       self->backing_executor =
         bs_executor_new ("bs-backing", self->max_threads, self->commit_executor);
+      set_nice (self);
     }
   self->notifier = bs_notifier_new ();
   self->tracker = bs_task_tracker_new (self, self->backing_executor, self->notifier);
@@ -196,6 +213,9 @@ bs_backing_store_get_property (GObject *object, guint id, GValue *value, GParamS
     case PROP_TASK_TRACKER:
       g_value_set_object (value, self->tracker);
       break;
+    case PROP_THREAD_NICE:
+      g_value_set_int (value, bs_backing_store_get_thread_nice (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     }
@@ -216,6 +236,9 @@ bs_backing_store_set_property (GObject *object, guint id, const GValue *value, G
       break;
     case PROP_MAX_THREADS:
       bs_backing_store_set_max_threads (self, g_value_get_uint (value));
+      break;
+    case PROP_THREAD_NICE:
+      bs_backing_store_set_thread_nice (self, g_value_get_int (value));
       break;
     case PROP_TASK_TRACKER:
     default:
@@ -262,15 +285,19 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * BsBackingStore:max-threads: (getter get_max_threads) (setter set_max_threads)
    *
    * How many functions of the backing may run at a time for asynchronous
-   * operations, 4 by default. Application functions have as many
-   * threads of their own.
+   * operations. Application functions have as many threads of their own.
+   *
+   * The default leaves a processor to the main loop: one fewer than there are
+   * processors, at most 4; but at least 2, so that one slow call does not delay all
+   * others.
+   *
    * Without effect where [property@BackingStore:main-context] is set.
    *
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
   properties[PROP_MAX_THREADS] =
-    g_param_spec_uint ("max-threads", NULL, NULL, 1, G_MAXINT16, DEFAULT_MAX_THREADS,
+    g_param_spec_uint ("max-threads", NULL, NULL, 1, G_MAXINT16, MOST_THREADS,
                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
@@ -281,6 +308,24 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
   properties[PROP_TASK_TRACKER] =
     g_param_spec_object ("task-tracker", NULL, NULL, BS_TYPE_TASK_TRACKER,
                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * BsBackingStore:thread-nice: (getter get_thread_nice) (setter set_thread_nice)
+   *
+   * How far below the process the store's threads run: added to the nice value of
+   * the process, as `nice(1)` has it. 0 for threads like any other.
+   *
+   * While threads decode pictures, a main loop that scrolls them goes first. May be
+   * changed at any time; a running function ends as it began. Blocking calls run on
+   * the calling thread, whose nice value stays. Without effect where
+   * [property@BackingStore:main-context] is set, and on other systems than Linux.
+   *
+   * Notifies in the context that was the thread's default where the store was
+   * made.
+   */
+  properties[PROP_THREAD_NICE] =
+    g_param_spec_int ("thread-nice", NULL, NULL, 0, MAX_THREAD_NICE, DEFAULT_THREAD_NICE,
+                      G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 
@@ -308,7 +353,8 @@ static void
 bs_backing_store_init (BsBackingStore *self)
 {
   self->n_forks = bs_n_forks;
-  self->max_threads = DEFAULT_MAX_THREADS;
+  self->max_threads = CLAMP ((int) g_get_num_processors () - 1, FEWEST_THREADS, MOST_THREADS);
+  self->thread_nice = DEFAULT_THREAD_NICE;
   self->shards = g_aligned_alloc0 (BS_N_SHARDS, sizeof (BsShard), BS_CACHE_LINE);
   for (guint i = 0; i < BS_N_SHARDS; i++)
     bs_shard_init (&self->shards[i]);
@@ -429,6 +475,43 @@ bs_backing_store_set_max_threads (BsBackingStore *self, guint max_threads)
   bs_executor_set_max_threads (self->backing_executor, max_threads);
   bs_executor_set_max_threads (self->function_executor, max_threads);
   bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_MAX_THREADS], NULL);
+}
+
+/**
+ * bs_backing_store_get_thread_nice: (get-property thread-nice)
+ * @self: a store
+ *
+ * Gets how far below the process the store's threads run.
+ *
+ * Returns: the nice value, added to that of the process
+ */
+int
+bs_backing_store_get_thread_nice (BsBackingStore *self)
+{
+  g_return_val_if_fail (BS_IS_BACKING_STORE (self), 0);
+
+  return g_atomic_int_get (&self->thread_nice);
+}
+
+/**
+ * bs_backing_store_set_thread_nice: (set-property thread-nice)
+ * @self: a store
+ * @nice: the nice value, added to that of the process: 0 to 19
+ *
+ * Sets how far below the process the store's threads run. Where a thread may not be
+ * raised again, new threads take the place of the old.
+ */
+void
+bs_backing_store_set_thread_nice (BsBackingStore *self, int nice)
+{
+  g_return_if_fail (BS_IS_BACKING_STORE (self));
+  g_return_if_fail (nice >= 0 && nice <= MAX_THREAD_NICE);
+
+  if (g_atomic_int_exchange (&self->thread_nice, nice) == nice)
+    return;
+
+  set_nice (self);
+  bs_notifier_notify (self->notifier, G_OBJECT (self), properties[PROP_THREAD_NICE], NULL);
 }
 
 /**

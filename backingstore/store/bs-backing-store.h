@@ -46,6 +46,10 @@ guint           bs_backing_store_get_max_threads  (BsBackingStore *self);
 BS_AVAILABLE_IN_1_0
 void            bs_backing_store_set_max_threads  (BsBackingStore *self, guint max_threads);
 BS_AVAILABLE_IN_1_0
+int             bs_backing_store_get_thread_nice  (BsBackingStore *self);
+BS_AVAILABLE_IN_1_0
+void            bs_backing_store_set_thread_nice  (BsBackingStore *self, int nice);
+BS_AVAILABLE_IN_1_0
 BsTaskTracker  *bs_backing_store_get_task_tracker (BsBackingStore *self);
 
 BS_AVAILABLE_IN_1_0

@@ -9,9 +9,10 @@
 #include <time.h>
 
 gboolean benchmark_smoke;
+gboolean benchmark_large;
 guint benchmark_rounds = 7;
 
-static gboolean large;
+static gboolean as_figures;
 static int only_keys;
 static char *directory;
 
@@ -24,8 +25,9 @@ benchmark_init (int *argc, char ***argv, const char *summary)
   const GOptionEntry entries[] = {
     { "smoke", 0, 0, G_OPTION_ARG_NONE, &benchmark_smoke, "Only show that it works", NULL },
     { "rounds", 0, 0, G_OPTION_ARG_INT, &rounds, "How many rounds", "N" },
-    { "large", 0, 0, G_OPTION_ARG_NONE, &large, "Ten million keys too", NULL },
+    { "large", 0, 0, G_OPTION_ARG_NONE, &benchmark_large, "Ten million keys too", NULL },
     { "keys", 0, 0, G_OPTION_ARG_INT, &only_keys, "With so many keys instead", "N" },
+    { "figures", 0, 0, G_OPTION_ARG_NONE, &as_figures, "Print each sample, between tabs", NULL },
     { "directory", 0, 0, G_OPTION_ARG_FILENAME, &directory, "Where files are made", "DIRECTORY" },
     { NULL }
   };
@@ -53,7 +55,7 @@ benchmark_each_size (void (*measure) (guint n_keys), guint smallest, guint smoke
   if (smallest < 1000000)
     measure (smallest);
   measure (1000000);
-  if (large)
+  if (benchmark_large)
     measure (10000000);
 }
 
@@ -123,10 +125,25 @@ series_get_median (Series *series)
   return series_get_quantile (series, 0.5);
 }
 
+static void
+print_figures (Series *series, double divisor, const char *unit, const char *suffix)
+{
+  g_print ("\t%s%s\t%s", series->name, suffix, unit);
+  for (guint i = 0; i < series->samples->len; i++)
+    g_print ("\t%.9g", g_array_index (series->samples, double, i) / divisor);
+  g_print ("\n");
+}
+
 void
 series_print (Series *series, Series *floor, const char *unit)
 {
   double lowest = G_MAXDOUBLE, highest = 0;
+
+  if (as_figures)
+    {
+      print_figures (series, 1, unit, "");
+      return;
+    }
 
   g_print ("  %-44s %9.1f %s  (%.1f to %.1f)", series->name, series_get_median (series), unit,
            series_get_quantile (series, 0), series_get_quantile (series, 1));
@@ -151,7 +168,7 @@ void
 timing_init (Timing *timing, const char *name)
 {
   series_init (&timing->clock, name);
-  series_init (&timing->cpu, "  processor");
+  series_init (&timing->cpu, name);
 }
 
 void
@@ -176,11 +193,11 @@ timing_stop (Timing *timing, guint n)
 }
 
 static void
-print_scaled (Series *series, Series *floor, double divisor, const char *unit)
+print_scaled (Series *series, Series *floor, double divisor, const char *unit, const char *name)
 {
   Series scaled[2];
 
-  series_init (&scaled[0], series->name);
+  series_init (&scaled[0], name);
   series_init (&scaled[1], "floor");
   for (guint i = 0; i < series->samples->len; i++)
     {
@@ -196,8 +213,16 @@ print_scaled (Series *series, Series *floor, double divisor, const char *unit)
 void
 timing_print (Timing *timing, Timing *floor, double divisor, const char *unit)
 {
-  print_scaled (&timing->clock, floor != NULL ? &floor->clock : NULL, divisor, unit);
-  print_scaled (&timing->cpu, floor != NULL ? &floor->cpu : NULL, divisor, unit);
+  if (as_figures)
+    {
+      print_figures (&timing->clock, divisor, unit, "");
+      print_figures (&timing->cpu, divisor, unit, ", processor");
+      return;
+    }
+
+  print_scaled (&timing->clock, floor != NULL ? &floor->clock : NULL, divisor, unit,
+                timing->clock.name);
+  print_scaled (&timing->cpu, floor != NULL ? &floor->cpu : NULL, divisor, unit, "  processor");
 }
 
 char *
@@ -476,4 +501,28 @@ benchmark_backing_stall (BenchmarkBacking *self, const char *key, guint millisec
   g_atomic_pointer_set (&private->stalled, key);
   private->milliseconds = milliseconds;
   g_mutex_unlock (&private->mutex);
+}
+
+void
+benchmark_place_init (BenchmarkPlace *place)
+{
+  g_autofree char *scratch_name = NULL;
+  g_autofree char *path_name = NULL;
+  g_autoptr (GFile) scratch = NULL;
+
+  place->directory = benchmark_make_directory ();
+  scratch_name = g_build_filename (place->directory, "scratch", NULL);
+  path_name = g_build_filename (place->directory, "path", NULL);
+  scratch = g_file_new_for_path (scratch_name);
+  place->path = g_file_new_for_path (path_name);
+  place->backing = BS_BACKING (bs_file_backing_new (scratch));
+}
+
+void
+benchmark_place_clear (BenchmarkPlace *place)
+{
+  g_object_unref (place->backing);
+  g_object_unref (place->path);
+  benchmark_remove_directory (place->directory);
+  g_free (place->directory);
 }

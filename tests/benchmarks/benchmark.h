@@ -10,6 +10,7 @@ G_BEGIN_DECLS
  * medians. A benchmark prints figures and asserts none. */
 
 extern gboolean benchmark_smoke;     /* --smoke: only show that it works */
+extern gboolean benchmark_large;     /* --large: what takes minutes too */
 extern guint benchmark_rounds;       /* --rounds N */
 
 void     benchmark_init          (int *argc, char ***argv, const char *summary);
@@ -36,7 +37,9 @@ void     series_clear            (Series *series);
 void     series_add              (Series *series, double sample);
 double   series_get_median       (Series *series);
 double   series_get_quantile     (Series *series, double quantile);
-/* "name: median (min to max) unit", and against `floor`, where given, the ratio of
+/* With --figures: a tab, the name, the unit and each sample, with tabs between them; a line
+ * without a tab before it is the heading of those that follow. Else
+ * "name: median (min to max) unit", and against `floor`, where given, the ratio of
  * the medians and the lowest and highest ratio of a round. */
 void     series_print            (Series *series, Series *floor, const char *unit);
 
@@ -85,5 +88,16 @@ guint        benchmark_backing_get_n_calls (BenchmarkBacking *self);
 void         benchmark_backing_stall   (BenchmarkBacking *self, const char *key, guint milliseconds);
 
 BsTrackedPath *benchmark_track    (BsBackingStore *store);
+
+/* A file backing, in a directory of its own. */
+typedef struct
+{
+  char *directory;
+  GFile *path;
+  BsBacking *backing;
+} BenchmarkPlace;
+
+void benchmark_place_init  (BenchmarkPlace *place);
+void benchmark_place_clear (BenchmarkPlace *place);
 
 G_END_DECLS

@@ -206,38 +206,6 @@ run_floor (const Name *names, guint n, GBytes *bytes, gboolean attribute, Timing
   benchmark_remove_directory (directory);
 }
 
-/* Ours, in a directory of its own. */
-typedef struct
-{
-  char *directory;
-  GFile *path;
-  BsBacking *backing;
-} Place;
-
-static void
-place_init (Place *place)
-{
-  g_autofree char *scratch_name = NULL;
-  g_autofree char *path_name = NULL;
-  g_autoptr (GFile) scratch = NULL;
-
-  place->directory = benchmark_make_directory ();
-  scratch_name = g_build_filename (place->directory, "scratch", NULL);
-  path_name = g_build_filename (place->directory, "path", NULL);
-  scratch = g_file_new_for_path (scratch_name);
-  place->path = g_file_new_for_path (path_name);
-  place->backing = BS_BACKING (bs_file_backing_new (scratch));
-}
-
-static void
-place_clear (Place *place)
-{
-  g_object_unref (place->backing);
-  g_object_unref (place->path);
-  benchmark_remove_directory (place->directory);
-  g_free (place->directory);
-}
-
 static void
 check (gboolean success, GError *error)
 {
@@ -247,7 +215,7 @@ check (gboolean success, GError *error)
 
 /* One blob in each folder, as floors have their folders already. */
 static void
-warm_up (Place *place, GBytes *bytes)
+warm_up (BenchmarkPlace *place, GBytes *bytes)
 {
   g_autoptr (BsKeySet) found = bs_key_set_new ();
 
@@ -267,9 +235,9 @@ static void
 run_backing (char **keys, guint n, GBytes *bytes, Timing *timings)
 {
   g_autoptr (GError) error = NULL;
-  Place place;
+  BenchmarkPlace place;
 
-  place_init (&place);
+  benchmark_place_init (&place);
   warm_up (&place, bytes);
 
   timing_start (&timings[WRITE]);
@@ -305,7 +273,7 @@ run_backing (char **keys, guint n, GBytes *bytes, Timing *timings)
     check (bs_backing_delete_persisted (place.backing, place.path, keys[i], NULL, &error), error);
   timing_stop (&timings[DELETE_PERSISTED], n);
 
-  place_clear (&place);
+  benchmark_place_clear (&place);
 }
 
 static void
@@ -325,9 +293,9 @@ run_items (guint n, GBytes *bytes, Timing *timings, Timing *drop)
   g_autoptr (BsBackingStore) store = NULL;
   g_autoptr (BsPool) pool = NULL;
   g_autoptr (BsTrackedPath) tracked = NULL;
-  Place place;
+  BenchmarkPlace place;
 
-  place_init (&place);
+  benchmark_place_init (&place);
   warm_up (&place, bytes);
   store = bs_backing_store_new (place.backing);
   tracked = bs_backing_store_track_path (store, place.path, NULL, &error);
@@ -387,7 +355,7 @@ run_items (guint n, GBytes *bytes, Timing *timings, Timing *drop)
   g_clear_object (&tracked);
   g_clear_object (&pool);
   bs_backing_store_close (store, NULL, NULL);
-  place_clear (&place);
+  benchmark_place_clear (&place);
 }
 
 /* The floor of a drop: its file removed. */
@@ -510,9 +478,9 @@ static void
 run_large (char **keys, guint n, GBytes *bytes, Timing *timings)
 {
   g_autofree GBytes **held = g_new (GBytes *, n);
-  Place place;
+  BenchmarkPlace place;
 
-  place_init (&place);
+  benchmark_place_init (&place);
   timing_start (&timings[LARGE_WRITE]);
   for (guint i = 0; i < n; i++)
     check (bs_backing_write (place.backing, keys[i], bytes, NULL, NULL), NULL);
@@ -538,7 +506,7 @@ run_large (char **keys, guint n, GBytes *bytes, Timing *timings)
     g_bytes_unref (held[i]);
   timing_stop (&timings[LARGE_LOAD_HELD], n);
 
-  place_clear (&place);
+  benchmark_place_clear (&place);
 }
 
 static void

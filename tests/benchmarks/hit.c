@@ -90,11 +90,10 @@ measure (guint n_items)
   series_init (&ours[0], "ours, one thread");
   series_init (&floors[1], "floor, two threads, each");
   series_init (&ours[1], "ours, two threads, each");
-  for (guint i = 0; i < N_THREADS; i++)
-    {
-      series_init (&floors_cpu[i], "floor, processor time");
-      series_init (&ours_cpu[i], "ours, processor time");
-    }
+  series_init (&floors_cpu[0], "floor, one thread, processor");
+  series_init (&ours_cpu[0], "ours, one thread, processor");
+  series_init (&floors_cpu[1], "floor, two threads, each, processor");
+  series_init (&ours_cpu[1], "ours, two threads, each, processor");
   for (guint round = 0; round < benchmark_rounds; round++)
     for (guint i = 0; i < N_THREADS; i++)
       {

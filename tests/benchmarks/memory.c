@@ -19,7 +19,12 @@ allocated (void)
 static void
 print_bytes (const char *name, gsize before, gsize after, guint n)
 {
-  g_print ("  %-44s %9.1f bytes\n", name, ((double) after - (double) before) / n);
+  Series series;
+
+  series_init (&series, name);
+  series_add (&series, ((double) after - (double) before) / n);
+  series_print (&series, NULL, "bytes");
+  series_clear (&series);
 }
 
 /* Another thread may be about to free what it has. */

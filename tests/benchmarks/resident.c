@@ -100,6 +100,17 @@ trim (BsPool *pool)
 }
 
 static void
+print_percent (const char *name, double percent)
+{
+  Series series;
+
+  series_init (&series, name);
+  series_add (&series, percent);
+  series_print (&series, NULL, "%");
+  series_clear (&series);
+}
+
+static void
 measure (gsize size, guint n_threads)
 {
   g_autoptr (GError) error = NULL;
@@ -118,8 +129,10 @@ measure (gsize size, guint n_threads)
   inserted = trim (pool);
   share_out (load, n_threads, &share);
   loaded = trim (pool);
-  g_print ("  %7" G_GSIZE_FORMAT " bytes, %u threads %8.0f %% %8.0f %%\n", size, n_threads,
-           inserted, loaded);
+  g_print ("given back by a trim to nothing, %" G_GSIZE_FORMAT " bytes, %u threads\n", size,
+           n_threads);
+  print_percent ("inserted", inserted);
+  print_percent ("loaded", loaded);
 
   for (guint i = 0; i < share.to; i++)
     g_object_unref (share.items[i]);

@@ -35,38 +35,6 @@ make_bytes (gsize size)
   return g_bytes_new_take (data, size);
 }
 
-/* Ours, in a directory of its own. */
-typedef struct
-{
-  char *directory;
-  GFile *path;
-  BsBacking *backing;
-} Place;
-
-static void
-place_init (Place *place)
-{
-  g_autofree char *scratch_name = NULL;
-  g_autofree char *path_name = NULL;
-  g_autoptr (GFile) scratch = NULL;
-
-  place->directory = benchmark_make_directory ();
-  scratch_name = g_build_filename (place->directory, "scratch", NULL);
-  path_name = g_build_filename (place->directory, "path", NULL);
-  scratch = g_file_new_for_path (scratch_name);
-  place->path = g_file_new_for_path (path_name);
-  place->backing = BS_BACKING (bs_file_backing_new (scratch));
-}
-
-static void
-place_clear (Place *place)
-{
-  g_object_unref (place->backing);
-  g_object_unref (place->path);
-  benchmark_remove_directory (place->directory);
-  g_free (place->directory);
-}
-
 enum
 {
   FIRST_WRITE,
@@ -134,9 +102,9 @@ run_steady (char **keys,
             Timing *timings)
 {
   g_autoptr (GError) error = NULL;
-  Place place;
+  BenchmarkPlace place;
 
-  place_init (&place);
+  benchmark_place_init (&place);
   check (bs_backing_delete_key (place.backing, keys[0], NULL, &error), error);
 
   timing_start (&timings[FIRST_WRITE]);
@@ -162,7 +130,7 @@ run_steady (char **keys,
     }
   timing_stop (&timings[LOAD], n);
 
-  place_clear (&place);
+  benchmark_place_clear (&place);
 }
 
 static void
@@ -246,7 +214,7 @@ run_linked (char **keys, guint n, GBytes *bytes, Timing *timing)
 
 /* One blob in each folder, as floors have their folders already. */
 static void
-warm_up (Place *place)
+warm_up (BenchmarkPlace *place)
 {
   g_autoptr (GBytes) bytes = make_bytes (4);
   g_autoptr (BsKeySet) found = bs_key_set_new ();
@@ -266,9 +234,9 @@ static void
 run_persisted (char **keys, guint n, GBytes *bytes, gboolean spilled, Timing *timing)
 {
   g_autoptr (GError) error = NULL;
-  Place place;
+  BenchmarkPlace place;
 
-  place_init (&place);
+  benchmark_place_init (&place);
   warm_up (&place);
 
   timing_start (timing);
@@ -282,7 +250,7 @@ run_persisted (char **keys, guint n, GBytes *bytes, gboolean spilled, Timing *ti
              error);
   timing_stop (timing, n);
 
-  place_clear (&place);
+  benchmark_place_clear (&place);
 }
 
 static void
@@ -323,15 +291,15 @@ measure_close (gsize size, guint n)
   for (guint round = 0; round < benchmark_rounds; round++)
     {
       g_autoptr (GError) error = NULL;
-      Place place;
+      BenchmarkPlace place;
 
-      place_init (&place);
+      benchmark_place_init (&place);
       for (guint i = 0; i < n; i++)
         check (bs_backing_write (place.backing, keys[i], bytes, NULL, &error), error);
       timing_start (&timing);
       check (bs_backing_close (place.backing, NULL, &error), error);
       timing_stop (&timing, 1);
-      place_clear (&place);
+      benchmark_place_clear (&place);
     }
 
   g_print ("close, with %u blobs of %" G_GSIZE_FORMAT " bytes in scratch\n", n, size);

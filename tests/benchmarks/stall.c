@@ -90,12 +90,22 @@ tick (int fd, GIOCondition condition, gpointer user_data)
   return run->n_started < run->n_operations ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
+/* The stuck call takes one of the threads, of which there may be no other by default. */
+static BsBackingStore *
+store_new (BsBacking *backing)
+{
+  BsBackingStore *store = bs_backing_store_new (backing);
+
+  bs_backing_store_set_max_threads (store, 4);
+  return store;
+}
+
 static void
 run_once (char **keys, guint n_operations, gboolean stalled, GArray *latencies)
 {
   g_autoptr (BenchmarkBacking) backing =
     benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, n_operations + 1);
-  g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
+  g_autoptr (BsBackingStore) store = store_new (BS_BACKING (backing));
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   int fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -130,9 +140,12 @@ measure (guint n_operations)
 {
   char **keys = benchmark_make_keys (n_operations + 1);
   const double quantiles[] = { 0.5, 0.99, 1 };
-  const char *const names[] = { "p50", "p99", "max" };
+  const char *const names[2][G_N_ELEMENTS (quantiles)] = {
+    { "all free, p50", "all free, p99", "all free, slowest" },
+    { "one stuck, p50", "one stuck, p99", "one stuck, slowest" },
+  };
   Series runs[2][G_N_ELEMENTS (quantiles)];
-  Series all[2];
+  Series all[2], delayed;
   guint n_delayed = 0, n_late = 0;
   double limit;
 
@@ -140,7 +153,7 @@ measure (guint n_operations)
     {
       series_init (&all[j], NULL);
       for (guint i = 0; i < G_N_ELEMENTS (quantiles); i++)
-        series_init (&runs[j][i], names[i]);
+        series_init (&runs[j][i], names[j][i]);
     }
 
   for (guint round = 0; round < benchmark_rounds; round++)
@@ -169,12 +182,13 @@ measure (guint n_operations)
            n_operations * 1000 / stall_milliseconds, stall_milliseconds);
   for (guint i = 0; i < G_N_ELEMENTS (quantiles); i++)
     {
-      g_print (" %s: without, with\n", names[i]);
       series_print (&runs[0][i], NULL, "us");
       series_print (&runs[1][i], &runs[0][i], "us");
     }
-  g_print ("  beyond the unstalled p99 (1 %% is none): %.2f %%\n",
-           n_delayed * 100.0 / all[1].samples->len);
+  series_init (&delayed, "beyond the unstalled p99 (1 is none)");
+  series_add (&delayed, n_delayed * 100.0 / all[1].samples->len);
+  series_print (&delayed, NULL, "%");
+  series_clear (&delayed);
   g_print ("  beyond a tenth of the stuck call: %u of %u\n", n_late, all[1].samples->len);
 
   for (guint j = 0; j < 2; j++)
@@ -205,7 +219,7 @@ ask_for_stuck (guint n_operations)
 {
   g_auto (GStrv) keys = benchmark_make_keys (1);
   g_autoptr (BenchmarkBacking) backing = benchmark_backing_new (BENCHMARK_TYPE_BACKING, keys, 1);
-  g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (backing));
+  g_autoptr (BsBackingStore) store = store_new (BS_BACKING (backing));
   g_autoptr (BsTrackedPath) tracked = benchmark_track (store);
   g_autoptr (BsPool) pool = bs_pool_new (store, G_MAXUINT64);
   g_autoptr (BsItem) item = bs_pool_register (pool, tracked, keys[0], NULL, NULL);

@@ -86,6 +86,18 @@ test('round trip', async () => {
     await store.close_async(DEFAULT, null);
 });
 
+test('close', async () => {
+    const {codec, store, pool} = fixture();
+    const items = Array.from({length: 20}, (_, number) => pool.insert_object(new Tile({text: `${number}`})));
+    await dropAll(pool);
+    const loads = items.map(item =>
+        assertFails(Bs.Error, Bs.Error.CLOSED, () => item.load_object_async(DEFAULT, null)));
+    const closed = store.close_async(DEFAULT, null);
+    await Promise.all(loads);
+    await closed;
+    assertEqual(codec.calls.decode, 0);
+});
+
 test('same object', async () => {
     const {codec, store, pool} = fixture();
     const tile = new Tile({text: 'held'});
@@ -130,6 +142,16 @@ test('failures', async () => {
     await assertFails(Gio.IOErrorEnum, Gio.IOErrorEnum.INVALID_DATA, () => item.load_object_async(DEFAULT, null));
     codec.failure = null;
     assertEqual((await item.load_object_async(DEFAULT, null)).text, 'here to stay');
+    await store.close_async(DEFAULT, null);
+});
+
+test('objects refused', async () => {
+    const {store} = fixture();
+    const plain = Bs.Pool.new(store, 1000);
+    await assertFails(Bs.Error, Bs.Error.NOT_SUPPORTED, () => plain.insert_object(new Tile({text: 'new'})));
+    const item = plain.insert(bytes('old'));
+    await assertFails(Bs.Error, Bs.Error.NOT_SUPPORTED, () => item.replace_object(new Tile({text: 'new'})));
+    assertEqual(text(item.try_load()), 'old');
     await store.close_async(DEFAULT, null);
 });
 

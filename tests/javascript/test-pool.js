@@ -229,6 +229,20 @@ test('cancelled load', async directory => {
     await store.close_async(DEFAULT, null);
 });
 
+test('one key is one content', async directory => {
+    const {store, pool, path} = fixture(directory, 4096);
+    const tracked = await store.track_path_async(path, DEFAULT, null);
+    const item = pool.insert(bytes('content'));
+    await item.persist_async(tracked, DEFAULT, null);
+    const others = [await pool.register_async(tracked, item.key, DEFAULT, null), pool.lookup(item.key)];
+    assertEqual(pool.lookup('no key'), null);
+    await pool.trim_async(0, DEFAULT, null);
+    for (const each of [item, ...others])
+        assertEqual(text(await each.load_async(DEFAULT, null)), 'content');
+    assertEqual(pool.get_stats().misses, 1);
+    await store.close_async(DEFAULT, null);
+});
+
 test('after close', async directory => {
     const {store, pool, path} = fixture(directory, 4096);
     const tracked = await store.track_path_async(path, DEFAULT, null);

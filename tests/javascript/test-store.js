@@ -311,11 +311,16 @@ test('properties', async directory => {
     assert(store.backing === backing);
     assert(backing.inner instanceof Bs.MemoryBacking);
     assert(store.main_context === null);
-    assertEqual(store.max_threads, 4);
+    assertEqual(store.max_threads, Math.min(Math.max(GLib.get_num_processors() - 1, 2), 4));
+    assertEqual(store.threadNice, 5);
     let notified = emission(store, 'notify::max-threads');
-    store.maxThreads = 2;
+    store.maxThreads = 6;
     await notified;
-    assertEqual(store.get_max_threads(), 2);
+    assertEqual(store.get_max_threads(), 6);
+    notified = emission(store, 'notify::thread-nice');
+    store.threadNice = 7;
+    await notified;
+    assertEqual(store.get_thread_nice(), 7);
 
     const tracked = await store.track_path_async(directory.get_child('kept'), DEFAULT, null);
     notified = emission(tracked, 'notify::n-keys');

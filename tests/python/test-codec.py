@@ -119,6 +119,44 @@ class CodecTest(unittest.TestCase):
         self.assertIs(first.result(), second.result())
         self.assertEqual(codec.calls['decode'], 1)
 
+    def test_measure_missing(self):
+        """Nothing that a codec forgets makes memory grow without bound."""
+        class Unmeasured(GObject.Object, Bs.Codec):
+            def do_encode(self, tile, cancellable):
+                return GLib.Bytes.new(tile.text.encode())
+
+            def do_decode(self, content, cancellable):
+                return Tile(content.get_data().decode())
+
+        pool = self.make(Unmeasured(), 1000)
+        items = [pool.insert_object(Tile('x' * 100)) for _ in range(100)]
+        pool.trim(1000)
+        self.assertLessEqual(pool.props.memory_use, 1000)
+        self.assertLessEqual(pool.props.n_resident, 10)
+        self.drop_all(pool)
+        tiles = [item.load_object() for item in items[:5]]
+        self.assertEqual(pool.props.memory_use, 500)
+        self.assertEqual(items[0].props.size, 100)
+        del tiles
+
+    def test_objects_refused(self):
+        class Viewer(GObject.Object, Bs.Codec):
+            def do_decode(self, content, cancellable):
+                return Tile(content.get_data().decode())
+
+            def do_measure(self, tile):
+                return SIZE
+
+        pool = self.make(Viewer())
+        message = self.assert_error(Bs.Error.quark(), Bs.Error.NOT_SUPPORTED, pool.insert_object, Tile('new'))
+        self.assertIn('encode', message)
+        item = pool.insert(GLib.Bytes.new(b'seen'))
+        self.assertEqual(item.load_object().text, 'seen')
+        self.assert_error(Bs.Error.quark(), Bs.Error.NOT_SUPPORTED, item.replace_object, Tile('new'))
+        plain = Bs.Pool.new(self.store, 1000)
+        message = self.assert_error(Bs.Error.quark(), Bs.Error.NOT_SUPPORTED, plain.insert_object, Tile('new'))
+        self.assertIn('no codec', message)
+
     def test_sizes(self):
         codec = TileCodec()
         pool = self.make(codec)
@@ -184,6 +222,27 @@ class CodecTest(unittest.TestCase):
         loads = [Call(item.load_object_async, DEFAULT, None) for item in items]
         self.assertEqual([load.result().text for load in loads], [f'{i}' for i in range(20)])
         self.assertEqual(codec.threads, {threading.get_ident()})
+
+    def test_close(self):
+        """No load is waited for: queued ones fail, and decoding is cancelled."""
+        class Patient(TileCodec, Bs.Codec):
+            def do_decode(self, content, cancellable):
+                self.arrive('decode')
+                while not cancellable.is_cancelled():
+                    threading.Event().wait(.001)
+                raise GLib.Error.new_literal(Gio.io_error_quark(), 'left', Gio.IOErrorEnum.CANCELLED)
+
+        codec = Patient()
+        pool = self.make(codec)
+        items = [pool.insert_object(Tile(f'{i}')) for i in range(50)]
+        self.drop_all(pool)
+        self.store.props.max_threads = 2
+        loads = [Call(item.load_object_async, DEFAULT, None) for item in items]
+        poll_until(lambda: codec.calls['decode'] == 2)
+        self.store.close()
+        for load in loads:
+            self.assert_error(Bs.error_quark(), Bs.Error.CLOSED, load.result)
+        self.assertEqual(codec.calls['decode'], 2)
 
     def test_calls_back(self):
         """A codec may use the pool, but not wait for it."""

@@ -38,6 +38,20 @@ class PoolTest(unittest.TestCase):
         error = raised.exception
         self.assertTrue(error.matches(domain, code), f'{error.domain} {error.code}: {error.message}')
 
+    def test_one_key_is_one_content(self):
+        pool = Bs.Pool.new(self.store, 10 * KILOBYTE)
+        tracked = self.store.track_path(self.path)
+        item = pool.insert(GLib.Bytes.new(bytes(KILOBYTE)))
+        item.persist(tracked)
+        others = [pool.register(tracked, item.props.key), pool.lookup(item.props.key.upper())]
+        self.assertIsNone(pool.lookup(Bs.key_generate()))
+        self.assertIsNone(pool.lookup('no key'))
+        pool.trim(0)
+        for each in [item] + others:
+            each.load()
+        self.assertEqual(pool.get_stats().misses, 1)
+        self.assertEqual(pool.props.n_resident, 1)
+
     def test_trim_makes_the_process_smaller(self):
         store = Bs.BackingStore.new(Bs.FileBacking.new_temporary())
         pool = Bs.Pool.new(store, 64 * KILOBYTE * KILOBYTE)

@@ -197,7 +197,7 @@ class SaveTest(unittest.TestCase):
     def test_disk_full_then_not(self):
         self.save(*self.insert(1, 2), root=b'old').run()
         save = self.save(*self.insert(3, 4, 5), root=b'new')
-        for operation in Bs.Operation.WRITE, Bs.Operation.PERSIST, Bs.Operation.SYNC_PERSISTED, Bs.Operation.WRITE_ROOT:
+        for operation in Bs.Operation.PERSIST_BYTES, Bs.Operation.WRITE, Bs.Operation.PERSIST, Bs.Operation.SYNC_PERSISTED, Bs.Operation.WRITE_ROOT:
             self.fail(operation)
             self.assert_error(Gio.io_error_quark(), Gio.IOErrorEnum.NO_SPACE, call, save.run_async)
             self.backing.clear()
@@ -210,7 +210,7 @@ class SaveTest(unittest.TestCase):
     def test_cancel(self):
         self.save(*self.insert(1), root=b'old').run()
         save = self.save(*self.insert(2), root=b'new')
-        for operation in Bs.Operation.WRITE, Bs.Operation.PERSIST, Bs.Operation.SYNC_PERSISTED, Bs.Operation.WRITE_ROOT:
+        for operation in Bs.Operation.PERSIST_BYTES, Bs.Operation.WRITE, Bs.Operation.PERSIST, Bs.Operation.SYNC_PERSISTED, Bs.Operation.WRITE_ROOT:
             cancellable = Gio.Cancellable()
             before = self.backing.get_count(operation)
             self.backing.hold(operation)

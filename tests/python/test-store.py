@@ -457,16 +457,35 @@ class PropertiesTest(StoreTestCase):
         store = Bs.BackingStore.new(backing)
         self.assertIs(store.props.backing, backing)
         self.assertIsNone(store.props.main_context)
-        self.assertEqual(store.props.max_threads, 4)
+        self.assertEqual(store.props.max_threads, min(max(GLib.get_num_processors() - 1, 2), 4))
+        self.assertEqual(store.props.thread_nice, 5)
         self.assertIsInstance(store.props.task_tracker, Bs.TaskTracker)
 
         seen, threads = self.watch(store, 'max-threads')
-        store.props.max_threads = 2
-        store.props.max_threads = 2
-        self.assertEqual(store.get_max_threads(), 2)
+        store.props.max_threads = 6
+        store.props.max_threads = 6
+        self.assertEqual(store.get_max_threads(), 6)
         run_until(lambda: seen)
         self.assertEqual(seen, ['max-threads'])
         self.assertEqual(threads, {threading.get_ident()})
+        seen, threads = self.watch(store, 'thread-nice')
+        store.props.thread_nice = 7
+        run_until(lambda: seen)
+        self.assertEqual(store.get_thread_nice(), 7)
+        store.close(None)
+
+    def test_thread_nice(self):
+        nices = []
+
+        def look(store, cancellable):
+            nices.append(os.getpriority(os.PRIO_PROCESS, 0))
+            return True
+
+        store = Bs.BackingStore(backing=Bs.MemoryBacking(), thread_nice=9)
+        done = []
+        store.run_in_thread_async(look, 0, None, lambda store, result: done.append(store.run_in_thread_finish(result)))
+        run_until(lambda: done)
+        self.assertEqual(nices, [min(os.getpriority(os.PRIO_PROCESS, os.getpid()) + 9, 19)])
         store.close(None)
 
     def test_constructed(self):

@@ -67,6 +67,14 @@ async void round_trip (TileCodec codec, Bs.BackingStore store) throws GLib.Error
 
     items[0].replace_object (new Tile ("another"));
     assert ((yield load (items[0])) == "another");
+
+    var plain = new Bs.Pool (store, 1000);
+    try {
+        plain.insert_object (new Tile ("new"));
+        assert_not_reached ();
+    } catch (Bs.Error.NOT_SUPPORTED refused) {
+        assert ("no codec" in refused.message);
+    }
     yield store.close_async ();
 }
 
@@ -83,6 +91,32 @@ async void same_object () throws GLib.Error {
     assert (item.load_object () == tile);
     assert (codec.n_decoded == 0);
     yield store.close_async ();
+}
+
+/* No load is waited for. */
+async void close_while_loading () throws GLib.Error {
+    var codec = new TileCodec ();
+    var store = new Bs.BackingStore.in_context (new Bs.MemoryBacking (), null);
+    var pool = new Bs.Pool.with_codec (store, codec, 10 * SIZE);
+    var item = pool.insert_object (new Tile ("not seen again"));
+    bool caught = false, answered = false;
+
+    yield drop_all (pool);
+    item.load_object_async.begin (GLib.Priority.DEFAULT, null, (object, result) => {
+        try {
+            item.load_object_async.end (result);
+        } catch (GLib.Error e) {
+            caught = e is Bs.Error.CLOSED;
+        }
+        answered = true;
+    });
+    yield store.close_async ();
+    while (!answered) {
+        GLib.Idle.add (close_while_loading.callback);
+        yield;
+    }
+    assert (caught);
+    assert (codec.n_decoded == 0);
 }
 
 async void failures () throws GLib.Error {
@@ -134,6 +168,11 @@ int main (string[] args) {
     GLib.Test.add_func ("/codec/same-object", () => {
         var loop = new TestLoop ();
         same_object.begin ((object, result) => loop.end (() => same_object.end (result)));
+        loop.run ();
+    });
+    GLib.Test.add_func ("/codec/close-while-loading", () => {
+        var loop = new TestLoop ();
+        close_while_loading.begin ((object, result) => loop.end (() => close_while_loading.end (result)));
         loop.run ();
     });
     GLib.Test.add_func ("/codec/failures", () => {

@@ -288,6 +288,10 @@ async void pool_and_items () throws GLib.Error {
     assert (item.try_load () == null);
     assert ((yield load (item)) == "newer");
     assert (text (item.try_load ()) == "newer");
+
+    var found = pool.lookup (item.key);
+    assert (text (found.try_load ()) == "newer");
+    assert (pool.lookup ("no key") == null);
     yield store.close_async ();
 }
 
@@ -447,11 +451,15 @@ async void verify () throws GLib.Error {
 
 async void properties () throws GLib.Error {
     var store = new Bs.BackingStore (new Bs.MemoryBacking ());
-    assert (store.max_threads == 4);
+    assert (store.max_threads == GLib.get_num_processors ().clamp (3, 5) - 1);
+    assert (store.thread_nice == 5);
     assert (store.main_context == null);
-    store.max_threads = 2;
+    store.max_threads = 6;
     yield notification (store, "max-threads");
-    assert (store.get_max_threads () == 2);
+    assert (store.get_max_threads () == 6);
+    store.thread_nice = 7;
+    yield notification (store, "thread-nice");
+    assert (store.get_thread_nice () == 7);
 
     var main_thread = GLib.Thread.self<void*> ();
     var tracked = yield store.track_path_async (GLib.File.new_for_uri ("memory:kept"));

@@ -5,6 +5,7 @@
 #include "bs-ask-private.h"
 
 #include "store/operations/bs-admission-private.h"
+#include "store/operations/bs-loads-private.h"
 #include "store/operations/bs-store-private.h"
 
 static GError *
@@ -124,6 +125,9 @@ ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsKeyOpe
   operation->counted = request->kind != BS_KIND_CLOSE;
   operation->stripe = stripe;
   ask_admitted (store, request, waiter, operation);
+  /* The operation may have ended, and let go of the store. */
+  if (request->kind == BS_KIND_CLOSE)
+    bs_loads_close (store);
 
   return operation;
 }

@@ -146,9 +146,7 @@ delete_key (Deletion *self)
 {
   BsBackingStore *store = self->operation.store;
   BsShard *shard = self->part.shard;
-  BsDeferred deferred = {
-    NULL,
-  };
+  BsDeferred deferred = { NULL };
   GError *error = NULL;
 
   g_atomic_int_inc (&store->n_deletions_calling);

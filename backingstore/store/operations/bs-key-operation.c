@@ -6,6 +6,7 @@
 
 #include "base/bs-backing-private.h"
 #include "base/bs-zero-private.h"
+#include "store/operations/bs-loads-private.h"
 #include "store/operations/bs-paths-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
@@ -38,7 +39,7 @@ start (BsKeyOperation *self, BsWaiter *waiter)
 
   self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
-  if (!waiter->blocking || waiter->executor != NULL)
+  if (!waiter->blocking || bs_executor_is_context (operation->executor))
     return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 
   bs_store_operation_begin (operation, waiter);
@@ -107,11 +108,24 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
   return bs_asked (BS_ASKED_WAITS, NULL);
 }
 
+static gboolean
+is_closing (BsKeyOperation *self)
+{
+  return g_atomic_int_get (&self->operation.store->state) != BS_STATE_OPEN;
+}
+
 /* Decides what the operation needs, now that its turn has come. */
 static void
 key_operation_begin (BsStoreOperation *operation)
 {
   BsKeyOperation *self = (BsKeyOperation *) operation;
+
+  self->refused = operation->kind == BS_KIND_READ && is_closing (self);
+  if (self->refused)
+    {
+      self->need = BS_NEED_NOTHING;
+      return;
+    }
 
   /* The asking thread has decided a moment ago. */
   if (self->need == BS_NEED_CALL && operation->runner != NULL)
@@ -340,7 +354,9 @@ execute (BsKeyOperation *self, GBytes **bytes, GError **error)
   BsStoreOperation *operation = &self->operation;
   gboolean persisted = FALSE;
 
-  if (self->need == BS_NEED_MISSING)
+  if (self->refused)
+    bs_loads_set_closed (&self->key, error);
+  else if (self->need == BS_NEED_MISSING)
     *error = bs_key_queue_missing_error (operation->kind, &self->key,
                                          bs_tracked_path_peek_file (operation->tracked));
   if (self->need != BS_NEED_CALL)
@@ -350,6 +366,9 @@ execute (BsKeyOperation *self, GBytes **bytes, GError **error)
       return persisted;
 
   *bytes = bs_key_operation_call (self, operation->cancellable, error);
+  if (operation->kind == BS_KIND_READ && is_closing (self) && !operation->cancelled &&
+      g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    bs_loads_set_closed (&self->key, error);
   return TRUE;
 }
 

@@ -495,9 +495,7 @@ static void
 find_missing (BsPathOperation *self, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
-  BsKeyTable missing = {
-    0,
-  };
+  BsKeyTable missing = { 0 };
 
   if (bs_backing_invoke_find_missing (operation->store->backing, self->path->file, expect_pinned,
                                       self->members, &missing, operation->cancellable, error))

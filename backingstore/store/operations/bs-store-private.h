@@ -47,6 +47,7 @@ struct _BsBackingStore
   guint n_forks;                /* of the process that made it: a child leaves everything as it is */
 
   int max_threads;              /* atomic */
+  int thread_nice;              /* atomic */
   int state;                    /* atomic BsState */
   int n_deletions;              /* atomic: operations that go over the dropped tokens */
   int n_deletions_calling;      /* atomic: those of them that are inside a call of the backing */
@@ -58,6 +59,7 @@ struct _BsBackingStore
   GHashTable *paths;            /* set of BsPath, under paths_mutex */
 
   GMutex operations_mutex;      /* the lock of the operations that are in no queue */
+  GQueue loads;                 /* of BsLoad, borrowed, under operations_mutex */
 };
 
 struct _BsTrackedPath

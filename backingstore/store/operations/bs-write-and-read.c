@@ -8,7 +8,8 @@
 #include "store/operations/bs-ask-private.h"
 #include "store/operations/bs-store-private.h"
 
-/* Both parts are internal: a store that closes in between does not refuse the read. */
+/* Both parts are internal: a store that closes in between finishes the write, and lets
+ * the read fail as it does with every load. */
 
 static void
 free_data (const BsDelivery *delivery)

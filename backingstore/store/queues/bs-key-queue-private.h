@@ -29,6 +29,7 @@ struct _BsKeyOperation
 
   /* by the running thread */
   guint8 need;                    /* BsNeed */
+  gboolean refused;               /* a load whose turn comes while the store closes */
   gboolean written;               /* the content, by this very operation */
 };
 

@@ -56,6 +56,9 @@ void        bs_executor_unref           (BsExecutor *executor);
 void        bs_executor_close           (BsExecutor *executor);
 
 void        bs_executor_set_max_threads (BsExecutor *executor, guint max_threads);
+/* How far below the process the threads run. Where a thread may not go back up, a new
+ * one takes its place. */
+void        bs_executor_set_nice        (BsExecutor *executor, int nice);
 /* Gives one thread more, until it is taken back: for a function that waits. */
 void        bs_executor_lend            (BsExecutor *executor, int n_threads);
 /* Lends the place of the function that this thread is inside of, if it is, since

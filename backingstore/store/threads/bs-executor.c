@@ -6,6 +6,11 @@
 
 #include "store/threads/bs-call-scope-private.h"
 
+#ifdef __linux__
+#include <sys/resource.h>
+#include <unistd.h>
+#endif
+
 /* Workers hold no operations: each takes the best entry until none is left. So an
  * entry can be boosted, or forgotten, while it waits, and a busy executor costs no
  * wake-up for each operation.
@@ -49,6 +54,7 @@ struct _BsExecutor
   guint n_wakes;         /* places for idle workers that none has noticed yet */
   guint max_threads;
   int n_lent;
+  int nice;         /* of the threads, added to the process's */
   GQueue sleepers;  /* of BsSleeper, borrowed */
   gboolean asked;   /* the spawner has `spawn`, with a reference */
   gboolean starved; /* the last thread could not be made */
@@ -96,15 +102,43 @@ has_free_place (BsExecutor *executor)
   return (int) executor->n_runners < (int) executor->max_threads + executor->n_lent;
 }
 
+/* FALSE where this thread may not go back up. Elsewhere than on Linux the nice value is
+ * that of the whole process. */
+static gboolean
+be_nice (int nice)
+{
+#ifdef __linux__
+  int of_process = getpriority (PRIO_PROCESS, (id_t) getpid ());
+
+  return setpriority (PRIO_PROCESS, 0, MIN (of_process + nice, 19)) == 0;
+#else
+  return TRUE;
+#endif
+}
+
+static void start_runners (BsExecutor *executor, guint n_ready);
+
+/* Gives the thread the nice value that is set now; FALSE if another thread is to take
+ * its place. */
+static gboolean
+follow_nice (BsExecutor *executor, int *nice)
+{
+  if (G_LIKELY (*nice == executor->nice))
+    return TRUE;
+
+  *nice = executor->nice;
+  return be_nice (*nice);
+}
+
 /* Gives the place back and waits for another one; FALSE if the worker is to end. */
 static gboolean
-stay_idle (BsExecutor *executor)
+stay_idle (BsExecutor *executor, int nice)
 {
   gint64 end = g_get_monotonic_time () + IDLE_TIME;
 
   executor->n_runners--;
   executor->n_idle++;
-  while (executor->n_wakes == 0 && !executor->closed)
+  while (executor->n_wakes == 0 && !executor->closed && executor->nice >= nice)
     if (!g_cond_wait_until (&executor->idle_cond, &executor->mutex, end))
       break;
 
@@ -123,13 +157,23 @@ run_worker (gpointer data)
 {
   BsExecutor *executor = data;
   guint patience = PATIENCE;
+  int nice;
 
   current_executor = executor;
   g_mutex_lock (&executor->mutex);
+  nice = executor->nice;
+  be_nice (nice);
   for (;;)
     {
-      BsExecutorEntry *entry = has_place (executor) ? pop (executor) : NULL;
+      BsExecutorEntry *entry;
 
+      if (!follow_nice (executor, &nice))
+        {
+          executor->n_runners--;
+          start_runners (executor, bs_priority_queue_get_length (&executor->queue));
+          break;
+        }
+      entry = has_place (executor) ? pop (executor) : NULL;
       if (entry != NULL)
         {
           g_mutex_unlock (&executor->mutex);
@@ -142,7 +186,7 @@ run_worker (gpointer data)
           linger (executor);
           patience--;
         }
-      else if (!stay_idle (executor))
+      else if (!stay_idle (executor, nice))
         {
           break;
         }
@@ -443,6 +487,15 @@ bs_executor_set_max_threads (BsExecutor *executor, guint max_threads)
   executor->max_threads = max_threads;
   if (executor->context == NULL)
     start_runners (executor, bs_priority_queue_get_length (&executor->queue));
+  g_mutex_unlock (&executor->mutex);
+}
+
+void
+bs_executor_set_nice (BsExecutor *executor, int nice)
+{
+  g_mutex_lock (&executor->mutex);
+  executor->nice = nice;
+  g_cond_broadcast (&executor->idle_cond);
   g_mutex_unlock (&executor->mutex);
 }
 

@@ -296,12 +296,15 @@ bs_store_operation_answer_cancelled (BsWaiter *waiters)
     }
 }
 
-/* A call of the backing can be cancelled only while every waiter can be. */
+/* A call of the backing can be cancelled only while every waiter can be; a load also by
+ * a close of the store. */
 static gboolean
 can_be_cancelled (BsStoreOperation *operation)
 {
   if (operation->unattended)
     return FALSE;
+  if (operation->kind == BS_KIND_READ && !operation->on_stack)
+    return TRUE;
 
   for (BsWaiter *waiter = operation->waiters; waiter != NULL; waiter = waiter->next)
     if (waiter->cancellable == NULL)

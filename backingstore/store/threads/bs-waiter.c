@@ -76,13 +76,15 @@ give_answer (BsWaiter *waiter)
   bs_waiter_unref (waiter);
 }
 
+/* The priority of the source changes under the mutex. */
 static guint
-count_waiters (AnswerSource *self)
+count_waiters (AnswerSource *self, int *priority)
 {
   guint n_waiters;
 
   g_mutex_lock (&answers_mutex);
-  n_waiters = self->waiters.heap->len;
+  n_waiters = bs_priority_queue_get_length (&self->waiters);
+  *priority = g_source_get_priority (&self->source);
   g_mutex_unlock (&answers_mutex);
 
   return n_waiters;
@@ -117,8 +119,8 @@ static gboolean
 answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
   AnswerSource *self = (AnswerSource *) source;
-  int priority = g_source_get_priority (source);
-  guint n_left = MIN (count_waiters (self), MOST_AT_ONCE);
+  int priority, unused;
+  guint n_left = MIN (count_waiters (self, &priority), MOST_AT_ONCE);
 
   /* A callback may run a loop, which gives the rest from inside it. */
   for (; n_left > 0; n_left--)
@@ -130,7 +132,7 @@ answer_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
       give_answer (waiter);
     }
 
-  return count_waiters (self) > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+  return count_waiters (self, &unused) > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
 static void

@@ -108,7 +108,7 @@ fn measure_large(parent: &Path, size: usize, n: usize, rounds: usize) {
         });
     }
 
-    for (name, timing) in [("write", &mut write), ("load", &mut load)] {
+    for (name, timing) in [("write", &write), ("load", &load)] {
         println!("{name}, {} KiB, {n} keys, for each", size / 1024);
         timing.print_clock_and_cpu(1000.0, "us");
     }
@@ -121,7 +121,7 @@ pub fn measure(runtime: &Runtime, options: &Options) {
     for _ in 0..options.rounds {
         run_small(runtime, &options.directory, n, &mut timings, &mut dropping);
     }
-    for (name, timing) in STEPS.iter().zip(&mut timings) {
+    for (name, timing) in STEPS.iter().zip(&timings) {
         println!("{name}, 4 KiB, {n} keys, for each");
         timing.print_clock_and_cpu(1000.0, "us");
     }

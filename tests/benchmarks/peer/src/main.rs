@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // SPDX-FileCopyrightText: 2026 The backingstore authors
 
-//! The crate `file_backed` at the work of our benchmarks, and what it printed in
-//! the form in which they print theirs: compare.py puts them side by side.
+//! The crate `file_backed` at the work of our benchmarks. Figures are printed as ours
+//! are with --figures: tests/benchmarks/run puts them side by side.
 //!
 //!     peer files|track [--directory DIRECTORY] [--keys N] [--rounds N] [--smoke]
 //!     peer manager|bulk [--keys N] [--rounds N] [--smoke]

@@ -83,7 +83,7 @@ pub fn measure(runtime: &Runtime, options: &Options) {
     }
 
     println!("persist and delete_persisted, the pair, {n} keys");
-    for ((name, _), timing) in orders.iter().zip(&mut timings) {
+    for ((name, _), timing) in orders.iter().zip(&timings) {
         timing.print_cpu(name, "ns");
     }
     drop(items);
@@ -105,7 +105,7 @@ pub fn measure_bulk(runtime: &Runtime, options: &Options) {
         timings[2].take(n, || post_save_cleanup(&store, &tracked, 4, &keys));
     }
 
-    for (name, timing) in ["register_all", "dropping them all", "delete_persisted_keys"].iter().zip(&mut timings) {
+    for (name, timing) in ["register_all", "dropping them all", "delete_persisted_keys"].iter().zip(&timings) {
         println!("{name}, a key, {n} keys");
         timing.print_cpu("peer", "ns");
     }

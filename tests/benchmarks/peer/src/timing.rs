@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // SPDX-FileCopyrightText: 2026 The backingstore authors
 
-//! Samples of a clock and of the processor, and how our benchmarks print them.
+//! Samples of a clock and of the processor, printed as our benchmarks do with --figures.
 
 const CLOCK_MONOTONIC: i32 = 1;
 const CLOCK_PROCESS_CPUTIME_ID: i32 = 2;
@@ -40,18 +40,17 @@ impl Timing {
         result
     }
 
-    pub fn print_clock_and_cpu(&mut self, divisor: f64, unit: &str) {
-        print("peer", &mut self.clock, divisor, unit);
-        print("  processor", &mut self.cpu, divisor, unit);
+    pub fn print_clock_and_cpu(&self, divisor: f64, unit: &str) {
+        print("peer", &self.clock, divisor, unit);
+        print("peer, processor", &self.cpu, divisor, unit);
     }
 
-    pub fn print_cpu(&mut self, name: &str, unit: &str) {
-        print(name, &mut self.cpu, 1.0, unit);
+    pub fn print_cpu(&self, name: &str, unit: &str) {
+        print(name, &self.cpu, 1.0, unit);
     }
 }
 
-fn print(name: &str, samples: &mut [f64], divisor: f64, unit: &str) {
-    samples.sort_by(f64::total_cmp);
-    let at = |quantile: f64| samples[(quantile * (samples.len() - 1) as f64 + 0.5) as usize] / divisor;
-    println!("  {name:<44} {:9.1} {unit}  ({:.1} to {:.1})", at(0.5), at(0.0), at(1.0));
+fn print(name: &str, samples: &[f64], divisor: f64, unit: &str) {
+    let samples: Vec<String> = samples.iter().map(|sample| (sample / divisor).to_string()).collect();
+    println!("\t{name}\t{unit}\t{}", samples.join("\t"));
 }

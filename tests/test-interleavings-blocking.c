@@ -10,13 +10,13 @@ typedef struct
   Blocking call;
   BsItem *item;
   char *key;
-} Short;
+} Runner;
 
 static gpointer
 blocking_persist (gpointer data)
 {
   Blocking *call = data;
-  Short *self = data;
+  Runner *self = data;
 
   call->success = bs_item_persist (self->item, call->fixture->tracked, NULL, &call->error);
   g_atomic_int_set (&call->done, TRUE);
@@ -85,7 +85,7 @@ is_unheld (Fixture *fixture, const char *key)
 
 /* It stands in the backing. The item is persisted before it is deleted. */
 static void
-begin (Short *self, Fixture *fixture, BsOperation operation, BsItem *item)
+begin (Runner *self, Fixture *fixture, BsOperation operation, BsItem *item)
 {
   self->item = item;
   self->key = bs_item_dup_key (item);
@@ -98,22 +98,22 @@ begin (Short *self, Fixture *fixture, BsOperation operation, BsItem *item)
 }
 
 static void
-begin_persist (Short *self, Fixture *fixture)
+begin_persist (Runner *self, Fixture *fixture)
 {
   begin (self, fixture, BS_OPERATION_PERSIST, insert_written (fixture, "a"));
   g_assert_true (is_on_stack (fixture, self->key));
 }
 
 static void
-begin_delete (Short *self, Fixture *fixture)
+begin_delete (Runner *self, Fixture *fixture)
 {
   begin (self, fixture, BS_OPERATION_DELETE_PERSISTED, insert_persisted (fixture, "a"));
   g_assert_true (is_on_stack (fixture, self->key));
 }
 
-/* An operation asked meanwhile is on the strand behind it. */
+/* An operation asked meanwhile stands in the queue behind it. */
 static void
-end (Short *self, const char *log)
+end (Runner *self, const char *log)
 {
   Fixture *fixture = self->call.fixture;
 
@@ -126,7 +126,7 @@ end (Short *self, const char *log)
 }
 
 static void
-short_clear (Short *self)
+runner_clear (Runner *self)
 {
   g_clear_object (&self->item);
   g_clear_pointer (&self->key, g_free);
@@ -135,14 +135,14 @@ short_clear (Short *self)
 static void
 test_nobody (Fixture *fixture, gconstpointer data)
 {
-  Short persist, delete;
+  Runner persist, delete;
 
   begin_persist (&persist, fixture);
   end (&persist, "persist");
   begin (&delete, fixture, BS_OPERATION_DELETE_PERSISTED, g_object_ref (persist.item));
   end (&delete, "delete_persisted");
-  short_clear (&delete);
-  short_clear (&persist);
+  runner_clear (&delete);
+  runner_clear (&persist);
 }
 
 static void
@@ -151,7 +151,7 @@ test_same (Fixture *fixture, gconstpointer data)
   Answer answers[3] = { {
     0,
   } };
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
@@ -161,7 +161,7 @@ test_same (Fixture *fixture, gconstpointer data)
   end (&self, "persist");
   for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
     answer_ok (&answers[i]);
-  short_clear (&self);
+  runner_clear (&self);
   settle (fixture);
 
   begin_delete (&self, fixture);
@@ -169,7 +169,7 @@ test_same (Fixture *fixture, gconstpointer data)
   g_assert_false (answer_is_there (&answers[0]));
   end (&self, "delete_persisted");
   answer_ok (&answers[0]);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -178,14 +178,14 @@ test_opposite (Fixture *fixture, gconstpointer data)
   Answer answer = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   delete_async (fixture, self.key, NULL, &answer);
   g_assert_false (answer_is_there (&answer));
   end (&self, "persist delete_persisted");
   answer_ok (&answer);
-  short_clear (&self);
+  runner_clear (&self);
   settle (fixture);
 
   begin_delete (&self, fixture);
@@ -193,14 +193,14 @@ test_opposite (Fixture *fixture, gconstpointer data)
   g_assert_false (answer_is_there (&answer));
   end (&self, "delete_persisted persist");
   answer_ok (&answer);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
 test_opposite_blocking (Fixture *fixture, gconstpointer data)
 {
   Blocking delete;
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   blocking_start (&delete, fixture, blocking_delete_persisted, self.key, NULL);
@@ -208,7 +208,7 @@ test_opposite_blocking (Fixture *fixture, gconstpointer data)
   g_assert_false (g_atomic_int_get (&delete.done));
   end (&self, "persist delete_persisted");
   blocking_ok (&delete);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -217,14 +217,14 @@ test_register (Fixture *fixture, gconstpointer data)
   Answer answer = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_delete (&self, fixture);
   register_async (fixture, self.key, NULL, &answer);
   g_assert_false (answer_is_there (&answer));
   end (&self, "delete_persisted");
   answer_fails (&answer, BS_ERROR, BS_ERROR_NOT_FOUND);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -235,7 +235,7 @@ test_load (Fixture *fixture, gconstpointer data)
   Answer answer = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_delete (&self, fixture);
   bs_pool_trim (fixture->pool, 0, NULL, &error);
@@ -244,7 +244,7 @@ test_load (Fixture *fixture, gconstpointer data)
   g_assert_false (answer_is_there (&answer));
   end (&self, "delete_persisted read");
   bytes = answer_pointer (&answer);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -254,7 +254,7 @@ test_bulk_delete (Fixture *fixture, gconstpointer data)
   Answer answer = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   bs_key_set_add (keys, self.key, NULL);
@@ -263,7 +263,7 @@ test_bulk_delete (Fixture *fixture, gconstpointer data)
   spin_until (count_callers (fixture->store, self.key) == 1);
   end (&self, "persist delete_persisted");
   answer_ok (&answer);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -273,7 +273,7 @@ test_bulk_register (Fixture *fixture, gconstpointer data)
   Answer answer = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_delete (&self, fixture);
   bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
@@ -282,19 +282,19 @@ test_bulk_register (Fixture *fixture, gconstpointer data)
   end (&self, "delete_persisted");
   list = answer_pointer (&answer);
   g_assert_cmpuint (g_list_model_get_n_items (list), ==, 0);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
 test_last_drop (Fixture *fixture, gconstpointer data)
 {
-  Short self;
+  Runner self;
 
   begin_delete (&self, fixture);
   g_clear_object (&self.item);
   end (&self, "delete_persisted delete_key");
   spin_until (is_forgotten (fixture->store, self.key));
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 /* Many tokens are dropped by one bulk. */
@@ -303,7 +303,7 @@ test_last_drops (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GListModel) list = NULL;
   g_autoptr (GError) error = NULL;
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   end (&self, "persist");
@@ -320,7 +320,7 @@ test_last_drops (Fixture *fixture, gconstpointer data)
   g_clear_object (&list);
   wait_until (is_unheld (fixture, self.key));
   end (&self, "delete_persisted delete_key");
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -330,7 +330,7 @@ test_save (Fixture *fixture, gconstpointer data)
   Answer answer = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_delete (&self, fixture);
   save = bs_save_new (fixture->store, fixture->tracked);
@@ -340,7 +340,7 @@ test_save (Fixture *fixture, gconstpointer data)
   end (&self, "delete_persisted persist");
   answer_ok (&answer);
   g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, self.key));
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 /* Another key of the same shard is not held up, and joins nothing. */
@@ -353,7 +353,7 @@ test_neighbour (Fixture *fixture, gconstpointer data)
   Answer answer = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   neighbour = insert_in (fixture, shard_of (fixture, self.key), TRUE);
@@ -366,7 +366,7 @@ test_neighbour (Fixture *fixture, gconstpointer data)
   answer_ok (&answer);
   assert_log (fixture, key, "write persist delete_persisted persist");
   end (&self, "persist");
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -399,7 +399,7 @@ test_sync (Fixture *fixture, gconstpointer data)
 {
   Answer first = { 0, }, second = { 0, };
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   sync_async (fixture, cancellable, &first);
@@ -412,7 +412,7 @@ test_sync (Fixture *fixture, gconstpointer data)
   end (&self, "persist");
   answer_ok (&second);
   g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, self.key));
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 /* A sync that many operations hold up goes on when the last of those is done that
@@ -422,7 +422,7 @@ test_sync_behind_many (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   Answer cancelled = { 0, }, sync = { 0, };
-  Short persists[8], late;
+  Runner persists[8], late;
 
   for (guint i = 0; i < G_N_ELEMENTS (persists); i++)
     begin (&persists[i], fixture, BS_OPERATION_PERSIST, insert_written (fixture, "a"));
@@ -451,10 +451,10 @@ test_sync_behind_many (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (persists); i++)
     {
       g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, persists[i].key));
-      short_clear (&persists[i]);
+      runner_clear (&persists[i]);
     }
   end (&late, "persist");
-  short_clear (&late);
+  runner_clear (&late);
 }
 
 /* All threads of the store are busy, with keys of other shards than that one. */
@@ -497,7 +497,7 @@ test_sync_cancelled_while_looking (Fixture *fixture, gconstpointer data)
   Plug plug = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin (&self, fixture, BS_OPERATION_PERSIST, insert_in (fixture, last, FALSE));
   plug_in_elsewhere (&plug, fixture, last);
@@ -515,7 +515,7 @@ test_sync_cancelled_while_looking (Fixture *fixture, gconstpointer data)
   end (&self, "persist");
   answer_ok (&sync);
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL), ==, 1);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -525,7 +525,7 @@ test_untrack (Fixture *fixture, gconstpointer data)
   Answer answer = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
@@ -536,7 +536,7 @@ test_untrack (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 0);
   end (&self, NULL);
   answer_ok (&answer);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -546,7 +546,7 @@ test_finished (Fixture *fixture, gconstpointer data)
   Answer finished = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   g_assert_cmpuint (bs_task_tracker_get_n_tasks (tracker), ==, 1);
@@ -558,7 +558,7 @@ test_finished (Fixture *fixture, gconstpointer data)
   answer_ok (&finished);
   g_assert_cmpuint (bs_task_tracker_get_n_tasks (tracker), ==, 0);
   bs_task_tracker_reopen (tracker);
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 static void
@@ -568,7 +568,7 @@ test_close (Fixture *fixture, gconstpointer data)
   Answer closed = {
     0,
   };
-  Short self;
+  Runner self;
 
   begin_persist (&self, fixture);
   bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &closed);
@@ -580,7 +580,7 @@ test_close (Fixture *fixture, gconstpointer data)
   blocking_ok (&self.call);
   answer_ok (&closed);
   g_assert_true (gate_backing_is_closed (fixture->gates));
-  short_clear (&self);
+  runner_clear (&self);
 }
 
 int
@@ -588,25 +588,26 @@ main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 
-  test_add ("/interleavings/short/nobody", test_nobody);
-  test_add ("/interleavings/short/same", test_same);
-  test_add ("/interleavings/short/opposite", test_opposite);
-  test_add ("/interleavings/short/opposite-blocking", test_opposite_blocking);
-  test_add ("/interleavings/short/register", test_register);
-  test_add ("/interleavings/short/load", test_load);
-  test_add_bulk ("/interleavings/short/bulk-delete", test_bulk_delete);
-  test_add_bulk ("/interleavings/short/bulk-register", test_bulk_register);
-  test_add ("/interleavings/short/last-drop", test_last_drop);
-  test_add ("/interleavings/short/last-drops", test_last_drops);
-  test_add ("/interleavings/short/save", test_save);
-  test_add ("/interleavings/short/neighbour", test_neighbour);
-  test_add ("/interleavings/short/failure", test_failure);
-  test_add ("/interleavings/short/sync", test_sync);
-  test_add ("/interleavings/short/sync-behind-many", test_sync_behind_many);
-  test_add ("/interleavings/short/sync-cancelled-while-looking", test_sync_cancelled_while_looking);
-  test_add ("/interleavings/short/untrack", test_untrack);
-  test_add ("/interleavings/short/finished", test_finished);
-  test_add ("/interleavings/short/close", test_close);
+  test_add ("/interleavings/blocking/nobody", test_nobody);
+  test_add ("/interleavings/blocking/same", test_same);
+  test_add ("/interleavings/blocking/opposite", test_opposite);
+  test_add ("/interleavings/blocking/opposite-blocking", test_opposite_blocking);
+  test_add ("/interleavings/blocking/register", test_register);
+  test_add ("/interleavings/blocking/load", test_load);
+  test_add_bulk ("/interleavings/blocking/bulk-delete", test_bulk_delete);
+  test_add_bulk ("/interleavings/blocking/bulk-register", test_bulk_register);
+  test_add ("/interleavings/blocking/last-drop", test_last_drop);
+  test_add ("/interleavings/blocking/last-drops", test_last_drops);
+  test_add ("/interleavings/blocking/save", test_save);
+  test_add ("/interleavings/blocking/neighbour", test_neighbour);
+  test_add ("/interleavings/blocking/failure", test_failure);
+  test_add ("/interleavings/blocking/sync", test_sync);
+  test_add ("/interleavings/blocking/sync-behind-many", test_sync_behind_many);
+  test_add ("/interleavings/blocking/sync-cancelled-while-looking",
+            test_sync_cancelled_while_looking);
+  test_add ("/interleavings/blocking/untrack", test_untrack);
+  test_add ("/interleavings/blocking/finished", test_finished);
+  test_add ("/interleavings/blocking/close", test_close);
 
   return g_test_run ();
 }
