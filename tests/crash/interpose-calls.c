@@ -766,9 +766,9 @@ fstatfs (int fd, struct statfs *status)
 
   if (interpose_enter (&frame, INTERPOSE_STAT, interpose_is_watched (fd, NULL)))
     result = FORWARD (fstatfs) (fd, status);
-  /* Wherever this runs, what is done on ext4 only is tried. */
+  /* Wherever this runs, what is done on that file system only is tried. */
   if (result == 0 && frame.watched)
-    status->f_type = EXT4_SUPER_MAGIC;
+    status->f_type = WORKLOAD_FILE_SYSTEM;
 
   return interpose_leave (&frame, result);
 }

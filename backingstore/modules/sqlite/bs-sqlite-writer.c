@@ -74,6 +74,7 @@ bs_sqlite_writer_mend (BsSqliteWriter *self, GError **error)
     return FALSE;
 
   set_connection (self, connection);
+  self->prepared = FALSE;
   g_atomic_int_set (&self->broken, FALSE);
   return TRUE;
 }
@@ -144,9 +145,9 @@ settle_stamp (BsSqliteWriter *self, GError **error)
 }
 
 static gboolean
-has_log (const BsSqliteClaim *claim)
+has_sidecar (const BsSqliteClaim *claim, const char *suffix)
 {
-  g_autofree char *path = g_strconcat (claim->path, "-wal", NULL);
+  g_autofree char *path = g_strconcat (claim->path, suffix, NULL);
 
   return g_access (path, F_OK) == 0;
 }
@@ -171,7 +172,7 @@ switch_to_log (BsSqliteWriter *self, GError **error)
     return FALSE;
 
   /* After an error SQLite takes the switch for done when it is not, or the reverse. */
-  if (!has_log (self->claim))
+  if (!has_sidecar (self->claim, "-wal"))
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "SQLite made no log");
       return FALSE;
@@ -202,11 +203,11 @@ choose_mode (BsSqliteWriter *self, GError **error)
 static gboolean
 prepare (BsSqliteWriter *self, GError **error)
 {
-  if (self->prepared)
-    return TRUE;
+  if (!bs_sqlite_writer_mend (self, error))
+    return FALSE;
 
-  self->prepared =
-    bs_sqlite_writer_mend (self, error) && choose_mode (self, error) && settle_stamp (self, error);
+  if (!self->prepared)
+    self->prepared = choose_mode (self, error) && settle_stamp (self, error);
   return self->prepared;
 }
 
@@ -263,6 +264,9 @@ run_inside (BsSqliteWriter *self, BsSqliteWriterFunc func, gpointer data, GError
   /* SQLite has rolled back by itself after some errors. */
   if (!sqlite3_get_autocommit (self->connection->database))
     bs_sqlite_connection_call (self->connection, BS_SQLITE_ROLLBACK, NULL);
+  /* A journal that could not be removed is rolled back by a new connection only. */
+  if (!self->logs && has_sidecar (self->claim, "-journal"))
+    g_atomic_int_set (&self->broken, TRUE);
   return FALSE;
 }
 
@@ -497,7 +501,7 @@ bs_sqlite_writer_close (BsSqliteWriter *self)
       remove_sidecar (self, "-shm");
     }
   /* Without a log its index is of no use, though an error may have left it. */
-  if (current && !has_log (self->claim))
+  if (current && !has_sidecar (self->claim, "-wal"))
     {
       g_autofree char *index = g_strconcat (self->claim->path, "-shm", NULL);
 
