@@ -60,6 +60,8 @@ gboolean            bs_sqlite_connection_exec  (BsSqliteConnection *self, const 
 /* Returns the first column of the first row as text, or NULL. */
 char               *bs_sqlite_connection_ask   (BsSqliteConnection *self, const char *sql);
 gboolean            bs_sqlite_connection_fail  (BsSqliteConnection *self, GError **error);
+/* Larger values fail from now on, before memory is taken for them; or none. */
+void                bs_sqlite_connection_expect_small (BsSqliteConnection *self, gboolean small);
 void                bs_sqlite_bind_bytes       (sqlite3_stmt *statement, int index, gconstpointer data, gsize size);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsSqliteConnection, bs_sqlite_connection_close)

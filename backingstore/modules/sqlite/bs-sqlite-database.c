@@ -21,6 +21,9 @@
 
 #define BUSY_MILLISECONDS 5000
 
+/* No value but a content is as large, nor any SQL. */
+#define SMALL_SIZE 4096
+
 /* In the order of their names. A document has these and nothing else: neither a view nor a
  * trigger, so that no SQL of its own is ever run. */
 static const struct
@@ -378,6 +381,12 @@ harden (sqlite3 *database)
   sqlite3_busy_timeout (database, BUSY_MILLISECONDS);
 }
 
+void
+bs_sqlite_connection_expect_small (BsSqliteConnection *self, gboolean small)
+{
+  sqlite3_limit (self->database, SQLITE_LIMIT_LENGTH, small ? SMALL_SIZE : G_MAXINT);
+}
+
 static gboolean
 check_schema (BsSqliteConnection *self, GError **error)
 {
@@ -442,6 +451,7 @@ bs_sqlite_connection_open (const BsSqliteClaim *claim, BsSqliteAccess access, GE
       return NULL;
     }
   harden (self->database);
+  bs_sqlite_connection_expect_small (self, TRUE);
   if (!bs_sqlite_connection_exec (self,
                                   "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; "
                                   "PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST; "
@@ -450,6 +460,7 @@ bs_sqlite_connection_open (const BsSqliteClaim *claim, BsSqliteAccess access, GE
       !check_schema (self, error))
     return NULL;
 
+  bs_sqlite_connection_expect_small (self, FALSE);
   return g_steal_pointer (&self);
 }
 

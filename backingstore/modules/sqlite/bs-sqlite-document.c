@@ -92,37 +92,63 @@ set_refusal (BsSqliteDocument *self, GError **error)
   return bs_sqlite_set_errno ("the document cannot be written", self->claim->refusal, error);
 }
 
+/* Called for each row of a table, in order. Returns FALSE if the row is not sound. */
+typedef gboolean (*RowFunc) (BsSqliteDocument *self, sqlite3_stmt *statement, gint64 id);
+
 static gboolean
-load_rows (BsSqliteDocument *self, BsSqliteConnection *connection, GError **error)
+note_row (BsSqliteDocument *self, sqlite3_stmt *statement, gint64 id)
+{
+  BsSqliteRow row = { .id = id, .hash = sqlite3_column_int64 (statement, 2) };
+
+  if (sqlite3_column_bytes (statement, 1) != BS_SQLITE_KEY_SIZE)
+    return FALSE;
+
+  memcpy (row.key.bytes, sqlite3_column_blob (statement, 1), BS_SQLITE_KEY_SIZE);
+  bs_sqlite_rows_set (&self->rows, &row);
+  return TRUE;
+}
+
+/* A table whose pages lead to one page again and again has rows without end. Its ids do not
+ * ascend. */
+static gboolean
+read_table (BsSqliteDocument *self,
+            BsSqliteConnection *connection,
+            const char *sql,
+            RowFunc func,
+            GError **error)
 {
   sqlite3_stmt *statement;
   gboolean sound = TRUE;
-  int code;
+  gint64 last = 0;
+  int code = SQLITE_ROW;
 
-  if (sqlite3_prepare_v2 (connection->database, "SELECT id, key, hash FROM name", -1, &statement,
-                          NULL) != SQLITE_OK)
+  if (sqlite3_prepare_v2 (connection->database, sql, -1, &statement, NULL) != SQLITE_OK)
     return bs_sqlite_connection_fail (connection, error);
 
+  bs_sqlite_connection_expect_small (connection, TRUE);
   while (sound && (code = sqlite3_step (statement)) == SQLITE_ROW)
     {
-      BsSqliteRow row = { .id = sqlite3_column_int64 (statement, 0),
-                          .hash = sqlite3_column_int64 (statement, 2) };
+      gint64 id = sqlite3_column_int64 (statement, 0);
 
-      sound =
-        row.id > 0 && row.id < LAST_ID && sqlite3_column_bytes (statement, 1) == BS_SQLITE_KEY_SIZE;
-      if (!sound)
-        break;
-      memcpy (row.key.bytes, sqlite3_column_blob (statement, 1), BS_SQLITE_KEY_SIZE);
-      bs_sqlite_rows_set (&self->rows, &row);
+      sound = id > last && id < LAST_ID && (func == NULL || func (self, statement, id));
+      last = id;
     }
+  bs_sqlite_connection_expect_small (connection, FALSE);
+  sound &= code != SQLITE_TOOBIG;
   if (sound && code != SQLITE_DONE)
     bs_sqlite_connection_fail (connection, error);
   sqlite3_finalize (statement);
   if (sound)
     return code == SQLITE_DONE;
 
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "a row has no key");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "a row has an impossible number or key");
   return FALSE;
+}
+
+static gboolean
+load_rows (BsSqliteDocument *self, BsSqliteConnection *connection, GError **error)
+{
+  return read_table (self, connection, "SELECT id, key, hash FROM name", note_row, error);
 }
 
 static gboolean
@@ -165,7 +191,9 @@ clean_up (BsSqliteDocument *self, GError **error)
   g_autofree char *some =
     bs_sqlite_connection_ask (self->writer.connection, "SELECT 1 FROM dropped LIMIT 1");
 
-  return some == NULL || bs_sqlite_writer_transact (&self->writer, delete_dropped, NULL, error);
+  return some == NULL ||
+         (read_table (self, self->writer.connection, "SELECT id FROM dropped", NULL, error) &&
+          bs_sqlite_writer_transact (&self->writer, delete_dropped, NULL, error));
 }
 
 /* A log of another file, or of another state of this one, would destroy it. */
@@ -489,6 +517,23 @@ return_reader (BsSqliteDocument *self, BsSqliteConnection *reader)
     bs_sqlite_connection_close (reader);
 }
 
+/* A damaged size may be more than there is memory for. */
+static GBytes *
+copy_bytes (gconstpointer data, gsize size, GError **error)
+{
+  gpointer copy = g_try_malloc (MAX (size, 1));
+
+  if (copy == NULL)
+    {
+      bs_sqlite_set_errno ("cannot hold the content in memory", ENOMEM, error);
+      return NULL;
+    }
+
+  if (size > 0)
+    memcpy (copy, data, size);
+  return g_bytes_new_take (copy, size);
+}
+
 /* Returns NULL without an error if there is no row. */
 static GBytes *
 read_column (BsSqliteConnection *reader,
@@ -515,7 +560,7 @@ read_column (BsSqliteConnection *reader,
       if (column > 0)
         *hash = sqlite3_column_int64 (statement, 0);
       if (data != NULL || sqlite3_errcode (reader->database) != SQLITE_NOMEM)
-        bytes = g_bytes_new (data, sqlite3_column_bytes (statement, column));
+        bytes = copy_bytes (data, sqlite3_column_bytes (statement, column), error);
       else
         bs_sqlite_connection_fail (reader, error);
     }
