@@ -28,7 +28,7 @@ set_up (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *scratch = NULL;
 
-  alarm (SECONDS);
+  alarm (tests_are_whole () ? 10 * SECONDS : SECONDS);
   fixture->directory = make_test_directory ();
   scratch = g_build_filename (fixture->directory, "scratch", NULL);
   fixture->scratch = g_file_new_for_path (scratch);

@@ -16,6 +16,8 @@
 #define FORMAT_VERSION 1
 
 #define HEADER_SIZE 100
+#define READ_VERSION 19
+#define VERSION_WITH_LOG 2
 /* A disk writes so much whole or not at all. */
 #define SECTOR_SIZE 512
 
@@ -420,6 +422,16 @@ check_schema (BsSqliteConnection *self, GError **error)
   return FALSE;
 }
 
+/* A log has an index in shared memory. Without that, one connection alone reads it. */
+static gboolean
+must_be_alone (const BsSqliteClaim *claim)
+{
+  guint8 header[HEADER_SIZE] = { 0 };
+
+  return !bs_sqlite_claim_is_local (claim) && pread (claim->fd, header, sizeof header, 0) > 0 &&
+         header[READ_VERSION] == VERSION_WITH_LOG;
+}
+
 BsSqliteConnection *
 bs_sqlite_connection_open (const BsSqliteClaim *claim, BsSqliteAccess access, GError **error)
 {
@@ -452,6 +464,9 @@ bs_sqlite_connection_open (const BsSqliteClaim *claim, BsSqliteAccess access, GE
     }
   harden (self->database);
   bs_sqlite_connection_expect_small (self, TRUE);
+  if (access == BS_SQLITE_WRITE && must_be_alone (claim) &&
+      !bs_sqlite_connection_exec (self, "PRAGMA locking_mode = EXCLUSIVE", error))
+    return NULL;
   if (!bs_sqlite_connection_exec (self,
                                   "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; "
                                   "PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST; "

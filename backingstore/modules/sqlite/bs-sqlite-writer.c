@@ -189,7 +189,9 @@ static gboolean
 choose_mode (BsSqliteWriter *self, GError **error)
 {
   if (!bs_sqlite_claim_is_local (self->claim))
-    return bs_sqlite_connection_exec (self->connection, "PRAGMA journal_mode = DELETE", error) &&
+    return bs_sqlite_connection_exec (self->connection,
+                                      "PRAGMA journal_mode = DELETE; PRAGMA locking_mode = NORMAL",
+                                      error) &&
            load_record (self, error);
   if (switch_to_log (self, error))
     return TRUE;
