@@ -155,6 +155,13 @@ open_document (BsSqliteBacking *self, GFile *path, GError **error)
   return document;
 }
 
+static void
+end_at (BsSqliteDocument *document)
+{
+  bs_sqlite_document_unhold (document);
+  bs_sqlite_document_unref (document);
+}
+
 /* Returns the document of a path, held. */
 static BsSqliteDocument *
 begin_at (BsSqliteBacking *self, GFile *path, GError **error)
@@ -165,19 +172,22 @@ begin_at (BsSqliteBacking *self, GFile *path, GError **error)
     return NULL;
 
   document = open_document (self, path, error);
-  if (document == NULL || bs_sqlite_document_hold (document))
-    return document;
+  if (document == NULL)
+    return NULL;
 
-  bs_sqlite_document_unref (document);
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the path is being released");
-  return NULL;
-}
+  if (!bs_sqlite_document_hold (document))
+    {
+      bs_sqlite_document_unref (document);
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the path is being released");
+      return NULL;
+    }
+  if (!bs_sqlite_document_settle (document, error))
+    {
+      end_at (document);
+      return NULL;
+    }
 
-static void
-end_at (BsSqliteDocument *document)
-{
-  bs_sqlite_document_unhold (document);
-  bs_sqlite_document_unref (document);
+  return document;
 }
 
 /* Returns FALSE if there is none. The copy has a reference on its document. */
@@ -694,7 +704,7 @@ sanitize_path (BsBacking *backing,
     }
   if (document == NULL)
     document = open_document (self, path, error);
-  if (document == NULL)
+  if (document == NULL || !bs_sqlite_document_settle (document, error))
     return FALSE;
 
   bs_sqlite_document_list (document, found);

@@ -29,6 +29,8 @@ void              bs_sqlite_document_abandon    (BsSqliteDocument *self);
 
 /* Whether the name leads to the document. */
 gboolean          bs_sqlite_document_is_current (BsSqliteDocument *self);
+/* Reads the keys anew if a change that failed may be there all the same. */
+gboolean          bs_sqlite_document_settle     (BsSqliteDocument *self, GError **error);
 gboolean          bs_sqlite_document_lookup     (BsSqliteDocument *self, const BsSqliteKey *key, BsSqliteRow *row);
 void              bs_sqlite_document_list       (BsSqliteDocument *self, BsKeySet *keys);
 GBytes           *bs_sqlite_document_read       (BsSqliteDocument *self, const BsSqliteRow *row, GError **error);

@@ -469,6 +469,58 @@ mend (BsSqliteDocument *self, GError **error)
   return success;
 }
 
+/* Called by the thread that writes. */
+static gboolean
+load_rows_again (BsSqliteDocument *self, GError **error)
+{
+  BsSqliteRows old;
+  gboolean loaded;
+
+  if (!bs_sqlite_writer_mend (&self->writer, error))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  old = self->rows;
+  memset (&self->rows, 0, sizeof self->rows);
+  loaded = load_rows (self, self->writer.connection, error);
+  if (loaded)
+    {
+      g_atomic_int_set (&self->writer.in_doubt, FALSE);
+    }
+  else
+    {
+      bs_sqlite_rows_clear (&self->rows);
+      self->rows = old;
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (loaded)
+    bs_sqlite_rows_clear (&old);
+  return loaded;
+}
+
+gboolean
+bs_sqlite_document_settle (BsSqliteDocument *self, GError **error)
+{
+  gboolean success = TRUE;
+
+  if (!g_atomic_int_get (&self->writer.in_doubt))
+    return TRUE;
+
+  g_mutex_lock (&self->mutex);
+  begin_writing (self);
+  g_mutex_unlock (&self->mutex);
+
+  if (g_atomic_int_get (&self->writer.in_doubt))
+    success = load_rows_again (self, error);
+
+  g_mutex_lock (&self->mutex);
+  end_writing (self);
+  g_mutex_unlock (&self->mutex);
+
+  return success;
+}
+
 /* A reader is opened by the name of the document. Where that leads elsewhere by now, the
  * one connection that is open all the time reads, in turn with changes. */
 static BsSqliteConnection *

@@ -13,6 +13,7 @@ typedef struct
   BsSqliteClaim *claim;           /* borrowed */
   BsSqliteConnection *connection; /* NULL if it is broken and could not be opened anew */
   int broken;                     /* atomic: SQLite and the file disagree after an error */
+  int in_doubt;                   /* atomic: a change that failed may be there */
 
   /* Readers hold it for reading. Held for writing where they would be in the way: for a
    * transaction with a rollback journal, and for the switch to a log. */

@@ -266,9 +266,13 @@ run_inside (BsSqliteWriter *self, BsSqliteWriterFunc func, gpointer data, GError
   /* SQLite has rolled back by itself after some errors. */
   if (!sqlite3_get_autocommit (self->connection->database))
     bs_sqlite_connection_call (self->connection, BS_SQLITE_ROLLBACK, NULL);
-  /* A journal that could not be removed is rolled back by a new connection only. */
-  if (!self->logs && has_sidecar (self->claim, "-journal"))
-    g_atomic_int_set (&self->broken, TRUE);
+  /* A journal that could not be removed is rolled back by a new connection only. Without one
+   * the change is there, though the folder could not be synced. */
+  if (!self->logs)
+    {
+      g_atomic_int_set (&self->broken, TRUE);
+      g_atomic_int_set (&self->in_doubt, TRUE);
+    }
   return FALSE;
 }
 
