@@ -38,8 +38,9 @@ typedef struct
   GMutex opening; /* held while a path is opened; taken first */
   GMutex mutex;
 
+  int closed; /* atomic */
+
   /* under the mutex */
-  gboolean closed;
   GHashTable *primary; /* Entry, by its key */
   GHashTable *paths;   /* GFile → BsSqliteDocument */
 } BsSqliteBacking;
@@ -106,12 +107,7 @@ begin (BsSqliteBacking *self, GError **error)
                            "the backing was made without a URI");
       return FALSE;
     }
-  if (!closed)
-    {
-      g_mutex_lock (&self->mutex);
-      closed = self->closed;
-      g_mutex_unlock (&self->mutex);
-    }
+  closed |= g_atomic_int_get (&self->closed);
   if (closed)
     g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
 
@@ -812,7 +808,7 @@ close_all (BsSqliteBacking *self)
   GHashTableIter iter;
 
   g_mutex_lock (&self->mutex);
-  self->closed = TRUE;
+  g_atomic_int_set (&self->closed, TRUE);
   primary = g_steal_pointer (&self->primary);
   paths = g_steal_pointer (&self->paths);
   g_mutex_unlock (&self->mutex);

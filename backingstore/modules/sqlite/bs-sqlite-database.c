@@ -62,6 +62,7 @@ static const char *const statements[BS_SQLITE_N_STATEMENTS] = {
   [BS_SQLITE_GET_ROOT] = "SELECT hash, content FROM root WHERE id = 1",
   [BS_SQLITE_GET_BLOB] = "SELECT content FROM blob WHERE id = ?1",
   [BS_SQLITE_GET_FREE] = "PRAGMA freelist_count",
+  [BS_SQLITE_GET_PAGES] = "PRAGMA page_count",
   [BS_SQLITE_VACUUM] = "PRAGMA incremental_vacuum(64)",
 };
 

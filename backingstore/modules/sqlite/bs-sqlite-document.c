@@ -801,20 +801,25 @@ vacuum (BsSqliteWriter *writer, gpointer data, GError **error)
 }
 
 static gint64
-ask_number (BsSqliteWriter *writer, const char *sql)
+ask_number (BsSqliteWriter *writer, BsSqliteStatement which)
 {
-  g_autofree char *answer =
-    writer->connection != NULL ? bs_sqlite_connection_ask (writer->connection, sql) : NULL;
+  sqlite3_stmt *statement =
+    writer->connection != NULL ? bs_sqlite_connection_get (writer->connection, which, NULL) : NULL;
+  gint64 number = 0;
 
-  return answer != NULL ? g_ascii_strtoll (answer, NULL, 10) : 0;
+  if (statement != NULL && sqlite3_step (statement) == SQLITE_ROW)
+    number = sqlite3_column_int64 (statement, 0);
+  sqlite3_reset (statement);
+
+  return number;
 }
 
 /* Gives room back in small steps, at most twice as much as a change has freed. */
 static void
 shrink (BsSqliteWriter *writer, gint64 n_before)
 {
-  gint64 n_free = ask_number (writer, "PRAGMA freelist_count");
-  gint64 n_pages = ask_number (writer, "PRAGMA page_count");
+  gint64 n_free = ask_number (writer, BS_SQLITE_GET_FREE);
+  gint64 n_pages = ask_number (writer, BS_SQLITE_GET_PAGES);
   gint64 n_left = 2 * (n_free - n_before);
 
   for (; n_left > 0 && n_free > MAX_FREE_PAGES && n_free > n_pages / FREE_PART; n_left -= 64)
@@ -837,7 +842,7 @@ run_changes (BsSqliteDocument *self, GPtrArray *changes)
   for (guint i = 0; i < changes->len; i++)
     frees |= ((Change *) g_ptr_array_index (changes, i))->kind == FORGET;
   if (frees)
-    n_free = ask_number (&self->writer, "PRAGMA freelist_count");
+    n_free = ask_number (&self->writer, BS_SQLITE_GET_FREE);
   together =
     changes->len > 1 && bs_sqlite_writer_transact (&self->writer, apply_all, changes, NULL);
 
@@ -1024,7 +1029,7 @@ bs_sqlite_document_remove (BsSqliteDocument *self,
   begin_writing (self);
   g_mutex_unlock (&self->mutex);
 
-  n_free = ask_number (&self->writer, "PRAGMA freelist_count");
+  n_free = ask_number (&self->writer, BS_SQLITE_GET_FREE);
   success = remove_rows (self, &removal, MAX_ROWS, error);
   shrink (&self->writer, n_free);
 

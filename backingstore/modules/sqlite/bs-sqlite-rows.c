@@ -5,22 +5,20 @@
 
 #include <string.h>
 
+static guint
+get_digit (char character)
+{
+  return character <= '9' ? character - '0' : character - 'a' + 10;
+}
+
 void
 bs_sqlite_key_parse (const char *string, BsSqliteKey *key)
 {
-  guint n_digits = 0;
-
-  for (; *string != '\0' && n_digits < 2 * BS_SQLITE_KEY_SIZE; string++)
+  for (guint i = 0; i < BS_SQLITE_KEY_SIZE; i++, string += 2)
     {
-      int digit = g_ascii_xdigit_value (*string);
-
-      if (digit < 0)
-        continue;
-      if (n_digits % 2 == 0)
-        key->bytes[n_digits / 2] = digit << 4;
-      else
-        key->bytes[n_digits / 2] |= digit;
-      n_digits++;
+      if (*string == '-')
+        string++;
+      key->bytes[i] = get_digit (string[0]) << 4 | get_digit (string[1]);
     }
 }
 
