@@ -22,6 +22,7 @@
 
 #include <backingstore/pool/bs-codec.h>
 #include <backingstore/pool/bs-item.h>
+#include <backingstore/pool/bs-loader.h>
 #include <backingstore/pool/bs-pool-items.h>
 #include <backingstore/pool/bs-pool.h>
 #include <backingstore/pool/bs-save.h>

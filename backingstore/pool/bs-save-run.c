@@ -7,9 +7,10 @@
 #include "bs-item-private.h"
 
 /* The run of a save: the check, the plan for the store with the contents of the
- * items, and the answers to the store's questions. */
+ * items, and the functions of the plan. */
 
-/* The entries of many items are not in the processor's cache. */
+/* Entries of many items are fetched before their turn, since the processor's cache has none
+ * of them. */
 #define FETCHED_AHEAD 8
 
 /* The content of an item, taken when the save was run. */
@@ -22,10 +23,10 @@ typedef struct
 /* The data of a plan, until the run has ended. */
 typedef struct
 {
-  BsSave *save;      /* borrowed: the call that runs it has a reference until it is answered */
-  BsCommit *commit;  /* likewise; nullable */
+  BsSave *save;      /* borrowed from the call that runs it */
+  BsCommit *commit;  /* a reference, of the call's delivery; nullable */
   GPtrArray *pools;  /* owned */
-  Content *contents; /* owned: the first names are theirs */
+  Content *contents; /* owned; of the first names */
   guint n_contents;
 } Run;
 
@@ -79,8 +80,7 @@ run_commit (BsBackingStore *store, GCancellable *cancellable, gpointer data, GEr
   return self->commit->func (self->save, cancellable, self->commit->data, error);
 }
 
-/* Takes the keys that the save names, and tokens of those that are items'. The
- * mutex is held. */
+/* Takes the keys that the save names, and the tokens of its items. The mutex is held. */
 static void
 take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
 {
@@ -100,7 +100,7 @@ take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
         __builtin_prefetch (bs_locked_pointer_get (
           &((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
 
-      /* Mostly all items are of one pool. */
+      /* Neighbours mostly are of the same pool. */
       if (item->pool != pool)
         {
           pool = item->pool;
@@ -208,8 +208,8 @@ begin_locked (BsSave *self, BsSavePlan *plan)
   self->running = TRUE;
 }
 
-/* The items keep their pools until here. No lock is held: a reference on a GObject
- * may run a binding's code. */
+/* Takes references on the pools, which the items have kept until here. No lock is held,
+ * since a reference on a GObject may run a binding's code. */
 static void
 hold_pools (Run *run)
 {
@@ -217,7 +217,7 @@ hold_pools (Run *run)
   g_ptr_array_set_free_func (run->pools, g_object_unref);
 }
 
-/* The save may be run again, even from the callback. */
+/* Lets the save run again, even from its callback. */
 static gpointer
 run_deliver (gpointer data, gpointer value, GError **error)
 {
@@ -274,19 +274,18 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Saves: persists, syncs, replaces the root blob or calls the commit function,
- * and deletes what is not named.
+ * Persists, syncs, replaces the root blob or calls the commit function,
+ * and deletes the other keys.
  *
  * If it fails, the old root blob and every blob that it names are still there. If
- * it fails because its blobs could not be made durable, those are deleted again
- * that nobody but the save had persisted, so that the next save can succeed. Blobs
+ * it fails because its blobs could not be made durable, the blobs that nobody but the save
+ * had persisted are deleted again, so that the next save can succeed. Blobs
  * that it does not name and that an earlier sync has failed at are in its way: see
  * [method@BackingStore.sync].
  *
- * A save can be cancelled until the step from the old document to the new one. Its
- * success is a success whatever comes later: a cancellation changes nothing any
- * more, and a blob that cannot be deleted is told by
- * [signal@BackingStore::background-error] and deleted by the next save.
+ * A save can be cancelled until the step from the old document to the new one. From
+ * there on it succeeds: a cancellation changes nothing any more, and a blob that cannot be
+ * deleted is told by [signal@BackingStore::background-error] and deleted by the next save.
  *
  * Fails with %BS_ERROR_INVALID_KEY or %BS_ERROR_NOT_FOUND for a key that is to be
  * kept and is none, or is not there; %BS_ERROR_CORRUPT if a blob that it names is
@@ -298,8 +297,7 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
  * or the path is closed; %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
  * backing; %BS_ERROR_FAILED if the commit function returns %FALSE without an
  * error; %G_IO_ERROR_CANCELLED; %BS_ERROR_NOT_SUPPORTED if there is a root and
- * the backing has no root blobs; and with what the backing or the commit function
- * reports.
+ * the backing has no root blobs; and with the errors of the backing or the commit function.
  *
  * Blocks; see [method@Save.run_async] for the asynchronous call.
  *
@@ -332,7 +330,7 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
 /**
  * bs_save_run_async:
  * @self: a save
- * @io_priority: the I/O priority of what the save does
+ * @io_priority: the priority of the save's operations
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -374,7 +372,7 @@ bs_save_run_async (BsSave *self,
 /**
  * bs_save_run_finish:
  * @self: a save
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@Save.run_async].

@@ -22,11 +22,12 @@ import hashlib
 import os
 import signal
 import sys
+from pathlib import Path
 
 import gi
 
 gi.require_version('Bs', '1')
-from gi.repository import Bs, Gio, GLib
+from gi.repository import Bs, GLib
 
 MIB = 1 << 20
 
@@ -41,9 +42,9 @@ CRASHES = {
 
 class Document:
     def __init__(self, path, uri=None):
-        place = Gio.File.new_for_path(path)
-        scratch = place.get_parent().get_child(f'.{place.get_basename()}.scratch')
-        self.backing = Bs.FaultBacking.new(Bs.Backing.new_for_uri(uri or scratch.get_uri()))
+        place = Path(path).absolute()
+        scratch = place.with_name(f'.{place.name}.scratch')
+        self.backing = Bs.FaultBacking.new(Bs.Backing.new_for_uri(uri or scratch.as_uri()))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, 64 * MIB)
         self.tracked = self.store.track_path(place)
@@ -67,7 +68,7 @@ class Document:
 
     def set_page(self, name, content):
         # The page that was there is still in the document on the disk.
-        self.pages[name] = self.pool.insert(GLib.Bytes.new(content))
+        self.pages[name] = self.pool.insert(content)
 
     def remove_page(self, name):
         del self.pages[name]
@@ -78,11 +79,8 @@ class Document:
             save.add_item(item)
         names = {name: item.props.key for name, item in self.pages.items()}
         save.set_root(GLib.Variant('a{ss}', names).get_data_as_bytes())
-        save.run_async(GLib.PRIORITY_DEFAULT, None, callback)
+        save.run_async(callback=callback)
         return save
-
-    def close(self):
-        self.store.close()
 
 
 def show(document):
@@ -130,7 +128,7 @@ def main():
     options = parser.parse_args()
 
     document = Document(options.document, options.backing)
-    try:
+    with document.store:  # closes it
         if options.command == 'set':
             for name, path in zip(options.arguments[::2], options.arguments[1::2], strict=True):
                 with open(path, 'rb') as file:
@@ -142,8 +140,6 @@ def main():
             show(document)
         else:
             save(document, options.crash)
-    finally:
-        document.close()
 
 
 if __name__ == '__main__':

@@ -20,14 +20,7 @@ import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 import System from 'system';
 
-Gio._promisify(Bs.BackingStore.prototype, 'track_path_async', 'track_path_finish');
-Gio._promisify(Bs.BackingStore.prototype, 'sync_async', 'sync_finish');
-Gio._promisify(Bs.BackingStore.prototype, 'delete_persisted_async', 'delete_persisted_finish');
-Gio._promisify(Bs.BackingStore.prototype, 'close_async', 'close_finish');
-Gio._promisify(Bs.Pool.prototype, 'trim_async', 'trim_finish');
-Gio._promisify(Bs.Pool.prototype, 'register_all_async', 'register_all_finish');
-Gio._promisify(Bs.Item.prototype, 'persist_async', 'persist_finish');
-Gio._promisify(Bs.Item.prototype, 'load_async', 'load_finish');
+// Bs needs none of this.
 Gio._promisify(Gio.File.prototype, 'enumerate_children_async', 'enumerate_children_finish');
 Gio._promisify(Gio.File.prototype, 'load_bytes_async', 'load_bytes_finish');
 Gio._promisify(Gio.File.prototype, 'replace_contents_bytes_async', 'replace_contents_finish');
@@ -207,11 +200,11 @@ class Example {
     }
 
     async track() {
-        this.tracked = await this.store.track_path_async(this.blobs, ...DEFAULT);
+        this.tracked = await this.store.track_path_async(this.blobs);
     }
 
     async sync() {
-        await this.store.sync_async(this.tracked, ...DEFAULT);
+        await this.store.sync_async(this.tracked);
     }
 
     async insert(entry) {
@@ -228,11 +221,11 @@ class Example {
         // When the pool is over its budget, the disk sets the pace. Memory goes
         // over by what is in flight, so that is little.
         if (this.pool.memory_use > this.pool.max_bytes)
-            await this.pool.trim_async(this.pool.max_bytes, ...DEFAULT);
+            await this.pool.trim_async(this.pool.max_bytes);
     }
 
     async persist(entry) {
-        await entry.item?.persist_async(this.tracked, ...DEFAULT);
+        await entry.item?.persist_async(this.tracked);
     }
 
     // Written after the sync, it never names what is not there. It is never empty:
@@ -262,12 +255,9 @@ class Example {
 
     // One operation for all keys; the list makes items when asked.
     async register() {
-        const list = await this.pool.register_all_async(this.tracked, ...DEFAULT);
         const items = new Map();
-        for (let i = 0; i < list.get_n_items(); i++) {
-            const item = list.get_item(i);
+        for (const item of await this.pool.register_all_async(this.tracked))
             items.set(item.dup_key(), item);
-        }
         for (const entry of this.entries)
             entry.item = items.get(entry.key);
     }
@@ -296,14 +286,14 @@ class Example {
     }
 
     async load(entry) {
-        const contents = await entry.item.load_async(...DEFAULT);
+        const contents = await entry.item.load_async();
         this.noteMemoryUse(entry.item);
         return contents;
     }
 
     // Deletes what is permanent: the item stays whole as long as it is held.
     async delete(entry) {
-        await this.store.delete_persisted_async(this.tracked, entry.key, ...DEFAULT);
+        await this.store.delete_persisted_async(this.tracked, entry.key);
         if (this.tracked.contains_key(entry.key))
             this.reject(entry, 'was deleted and is still there');
         await this.compare(entry);
@@ -338,7 +328,7 @@ class Example {
 
     // The scratch files go, too.
     async close() {
-        await this.store.close_async(...DEFAULT);
+        await this.store.close_async();
     }
 
     // The store's errors name a key. A person knows the file.
