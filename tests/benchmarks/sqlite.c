@@ -272,13 +272,13 @@ measure_engines (void)
   g_print ("%u blobs of 100 B to 16 KiB: durable insertion in batches of %u\n", work.n_blobs,
            BATCH);
   for (guint i = 0; i < N_COLUMNS; i++)
-    timing_print (&columns[i].insert, i > 0 ? &columns[0].insert : NULL, 1000, "µs");
+    timing_print (&columns[i].insert, i > 0 ? &columns[0].insert : NULL, 1000, "us");
   g_print ("random reading\n");
   for (guint i = 0; i < N_COLUMNS; i++)
-    timing_print (&columns[i].read, i > 0 ? &columns[0].read : NULL, 1000, "µs");
+    timing_print (&columns[i].read, i > 0 ? &columns[0].read : NULL, 1000, "us");
   g_print ("deletion in batches of %u\n", BATCH);
   for (guint i = 0; i < N_COLUMNS; i++)
-    timing_print (&columns[i].remove, i > 0 ? &columns[0].remove : NULL, 1000, "µs");
+    timing_print (&columns[i].remove, i > 0 ? &columns[0].remove : NULL, 1000, "us");
 
   for (guint i = 0; i < N_COLUMNS; i++)
     {
@@ -300,6 +300,17 @@ count_written (void)
     return 0;
   line = strstr (text, "wchar: ");
   return line != NULL ? g_ascii_strtoull (line + strlen ("wchar: "), NULL, 10) : 0;
+}
+
+static void
+print_figure (const char *name, double figure, const char *unit)
+{
+  Series series;
+
+  series_init (&series, name);
+  series_add (&series, figure);
+  series_print (&series, NULL, unit);
+  series_clear (&series);
 }
 
 static void
@@ -333,10 +344,11 @@ measure_size (guint n_blobs)
   clock = benchmark_now ();
   check (bs_backing_sanitize_path (backing, path, found, NULL, &error), error);
   clock = benchmark_now () - clock;
-  g_print ("%u blobs of 100 B to 1 KiB: %.1f µs of processor each, written ÷ stored %.2f, "
-           "%.0f B a blob on disk over the payload, tracked in %.2f s\n",
-           n_blobs, cpu / 1000.0 / n_blobs, (double) written / stored,
-           ((double) status.st_size - stored) / n_blobs, clock / 1e9);
+  g_print ("%u blobs of 100 B to 1 KiB\n", n_blobs);
+  print_figure ("insertion of one, processor", cpu / 1000.0 / n_blobs, "us");
+  print_figure ("written for each that is stored", (double) written / stored, "times");
+  print_figure ("on disk over the payload", ((double) status.st_size - stored) / n_blobs, "bytes");
+  print_figure ("tracking", clock / 1e9, "s");
 
   check (bs_backing_close (backing, NULL, &error), error);
   benchmark_remove_directory (directory);
