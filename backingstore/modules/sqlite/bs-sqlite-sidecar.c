@@ -33,8 +33,9 @@ bs_sqlite_record_print (const BsSqliteRecord *self, guint8 bytes[BS_SQLITE_RECOR
 
   memset (bytes, 0, BS_SQLITE_RECORD_SIZE);
   memcpy (bytes, tag, 16);
-  memcpy (bytes + 16, self->nonce, 16);
-  memcpy (bytes + 32, self->previous, 16);
+  /* Of a write that is cut off, the one or the other is whole. */
+  memcpy (bytes + 16, self->previous, 16);
+  memcpy (bytes + 32, self->nonce, 16);
   memcpy (bytes + 48, &size, 8);
   memcpy (bytes + 56, &seconds, 8);
   memcpy (bytes + 64, &nanoseconds, 4);
@@ -48,8 +49,8 @@ bs_sqlite_record_parse (BsSqliteRecord *self, const guint8 *bytes, gsize size)
   if (size != BS_SQLITE_RECORD_SIZE || memcmp (bytes, tag, 16) != 0)
     return FALSE;
 
-  memcpy (self->nonce, bytes + 16, 16);
-  memcpy (self->previous, bytes + 32, 16);
+  memcpy (self->previous, bytes + 16, 16);
+  memcpy (self->nonce, bytes + 32, 16);
   memcpy (&self->stamp.size, bytes + 48, 8);
   memcpy (&self->stamp.seconds, bytes + 56, 8);
   memcpy (&self->stamp.nanoseconds, bytes + 64, 4);
