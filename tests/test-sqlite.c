@@ -570,6 +570,61 @@ test_release_held (Fixture *fixture, gconstpointer data)
   assert_n_keys (fixture, 1);
 }
 
+/* Reads of held contents, for as long as it takes. */
+typedef struct
+{
+  Fixture *fixture;
+  char *keys[20];
+  int done; /* atomic */
+} Holding;
+
+static gpointer
+read_held (gpointer data)
+{
+  Holding *holding = data;
+
+  while (!g_atomic_int_get (&holding->done))
+    for (guint i = 0; i < G_N_ELEMENTS (holding->keys); i++)
+      {
+        g_autoptr (GBytes) bytes = make_test_bytes (5000, i);
+
+        assert_reads (holding->fixture->backing, holding->keys[i], bytes);
+      }
+
+  return NULL;
+}
+
+/* A path is released, and tracked again, beside reads of what it held. */
+static void
+test_release_while_reading (Fixture *fixture, gconstpointer data)
+{
+  for (guint round = 0; round < 10; round++)
+    {
+      Holding holding = { fixture };
+      GThread *threads[3];
+
+      track (fixture->backing, fixture->file);
+      for (guint i = 0; i < G_N_ELEMENTS (holding.keys); i++)
+        holding.keys[i] = persist_new (fixture, 5000, i);
+      for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+        threads[i] = g_thread_new ("reader", read_held, &holding);
+      if (round % 2 == 0)
+        g_free (persist_new (fixture, 100000, round));
+      release (fixture);
+      track (fixture->backing, fixture->file);
+      g_atomic_int_set (&holding.done, TRUE);
+      for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+        g_thread_join (threads[i]);
+      for (guint i = 0; i < G_N_ELEMENTS (holding.keys); i++)
+        {
+          bs_backing_delete_key (fixture->backing, holding.keys[i], NULL, NULL);
+          g_free (holding.keys[i]);
+        }
+      release (fixture);
+    }
+  assert_n_keys (fixture, 205);
+}
+
 static void
 test_fork (Fixture *fixture, gconstpointer data)
 {
@@ -660,6 +715,7 @@ main (int argc, char **argv)
   add_test ("/sqlite/corrupt-blob", NULL, test_corrupt_blob);
   add_test ("/sqlite/delete-held", NULL, test_delete_held);
   add_test ("/sqlite/release-held", NULL, test_release_held);
+  add_test ("/sqlite/release-while-reading", NULL, test_release_while_reading);
   add_test ("/sqlite/fork", NULL, test_fork);
   add_test ("/sqlite/shrinks", NULL, test_shrinks);
   backing_contract_add_tests (&kind);

@@ -387,17 +387,21 @@ is_cut_off (const guint8 *header)
   return memcmp (header + 20, zeros, sizeof zeros) == 0;
 }
 
-/* From a journal without pages it takes the size of the file. */
+/* From a journal without pages it takes the size of the file. That header may be cut off
+ * before the size of a page, which is the file's then. */
 static BsSqliteSidecar
 judge_journal (const BsSqliteClaim *claim, int fd, const guint8 *header)
 {
+  guint32 n_pages = get32 (header + 8);
+  guint32 page_size = get32 (header + 24);
+
   errno = 0;
   if (is_cut_off (header))
     return BS_SQLITE_SIDECAR_NONE;
   if (memcmp (header, journal_magic, sizeof journal_magic) != 0 ||
-      get32 (header + 24) != BS_SQLITE_PAGE_SIZE)
+      (page_size != BS_SQLITE_PAGE_SIZE && (page_size != 0 || n_pages != 0)))
     return BS_SQLITE_SIDECAR_STRANGE;
-  if (get32 (header + 8) == 0)
+  if (n_pages == 0)
     return (goffset) get32 (header + 16) * BS_SQLITE_PAGE_SIZE == get_size (claim->fd)
              ? BS_SQLITE_SIDECAR_NONE
              : BS_SQLITE_SIDECAR_STRANGE;
