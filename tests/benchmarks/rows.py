@@ -14,7 +14,7 @@ class Program:
     keys: tuple = (None,)    # --keys for each run; more than a million with --large alone
     where: str = ''          # which directory files are made in: disk or memory
     peer: bool = False       # peer/ does the same work
-    large: bool = False      # takes --large
+    large: bool = False      # takes --large, for --large-clients
     traces: bool = False     # takes traces and no rounds; passed over without
     folder: str = 'benchmarks'
 
@@ -175,6 +175,8 @@ ROWS = [
         smoke='2500 other'),
     Row('13', 'save of 10,000 new', 'save', 'a save of \\d+ new', 'ours, blocking', 'floor, bare C', 1.3),
     Row('13', 'save of one changed in 10,000', 'save', 'a save of one', 'ours, blocking', 'floor, bare C', 1.5),
+    Row('13', 'save of one changed in 10,000, processor', 'save', 'a save of one', 'ours, blocking, processor',
+        'floor, bare C, processor'),
     Row('14', 'producer faster than the disk: peak', 'pressure', 'awaits a trim after every 1$', 'peak memory-use', limit=18),
     *gegl_rows(),
     *scratch_rows(),
