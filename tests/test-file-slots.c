@@ -64,6 +64,9 @@ take_ahead (BsFileSlotSpace *space, const BsFileSlotPlace *place, GHashTable *ow
 {
   Ahead ahead = { *place, bs_file_slot_space_take_ahead (space, place) };
 
+  if (ahead.n_slots > 0)
+    g_assert_cmpuint ((ahead.n_slots + 1) * bs_file_slot_space_get_size (place), <=,
+                      BS_FILE_BLOCK_SPACE);
   for (guint i = 1; i <= ahead.n_slots; i++)
     g_assert_true (g_hash_table_add (owners, get_ahead (&ahead, i)));
   if (ahead.n_slots > 0)

@@ -218,25 +218,18 @@ bs_file_slot_space_take (BsFileSlotSpace *self, gsize length, BsFileSlotPlace *p
     unlink_room (self, place->chunk);
 }
 
-static gsize
-round_to_block (gsize position)
-{
-  return (position + BS_FILE_BLOCK_SPACE - 1) & ~(gsize) (BS_FILE_BLOCK_SPACE - 1);
-}
-
 guint
 bs_file_slot_space_take_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *place)
 {
   BsFileChunk *chunk = &self->chunks[place->chunk];
-  const gsize begin = (gsize) place->index * sizes[chunk->size];
-  const gsize end = begin + sizes[chunk->size];
+  const guint n_in_block = BS_FILE_BLOCK_SPACE / sizes[chunk->size];
   guint n_slots;
 
-  if (chunk->is_warm || place->index + 1 != chunk->n_begun || end <= round_to_block (begin))
+  if (chunk->is_warm || n_in_block == 0 || place->index + 1 != chunk->n_begun ||
+      (gsize) place->index * sizes[chunk->size] % BS_FILE_BLOCK_SPACE != 0)
     return 0;
 
-  n_slots =
-    MIN ((round_to_block (end) - end) / sizes[chunk->size], get_n_slots (chunk) - chunk->n_begun);
+  n_slots = MIN (n_in_block - 1, get_n_slots (chunk) - chunk->n_begun);
   if (n_slots == 0)
     return 0;
 
