@@ -377,14 +377,20 @@ begin_awaited (BsWaiter *waiter)
   return operation;
 }
 
-static void
+static gboolean
 run_awaited (BsSleeper *sleeper)
 {
   BsWaiter *waiter = (BsWaiter *) ((char *) sleeper - G_STRUCT_OFFSET (BsWaiter, sleeper));
   BsStoreOperation *operation = begin_awaited (waiter);
 
-  if (operation != NULL)
-    operation->klass->run (operation);
+  if (operation == NULL)
+    return FALSE;
+
+  /* No other operation of the queue has its turn before this one ends. */
+  bs_sleeper_set_busy (sleeper, TRUE);
+  operation->klass->run (operation);
+  bs_sleeper_set_busy (sleeper, FALSE);
+  return TRUE;
 }
 
 void
