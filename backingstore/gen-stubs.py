@@ -25,6 +25,7 @@ INTEGERS = {'gint', 'guint', 'gint8', 'guint8', 'gint16', 'guint16', 'gint32', '
 # Types that a caller may give instead of these.
 ACCEPTED = {
     'GLib.Bytes': 'GLib.Bytes | bytes | bytearray | memoryview',
+    'GLib.Variant': 'GLib.Variant | dict[str, GLib.Variant | bool | int | float | str | bytes]',
     'Gio.File': 'Gio.File | str | os.PathLike[str]',
     'KeySet': 'KeySet | Iterable[str]',
 }
@@ -43,6 +44,13 @@ ADDITIONS = {
     async def __aexit__(self, *error: object) -> None: ...
 ''',
     'KeySet': KEYS,
+    'Manifest': '''
+    def __len__(self) -> int: ...
+    def __contains__(self, name: object) -> bool: ...
+    def __iter__(self) -> Iterator[ManifestEntry]: ...
+    def __getitem__(self, position: int) -> ManifestEntry: ...
+    def __bool__(self) -> Literal[True]: ...
+''',
     'TrackedPath': KEYS + '    def __bool__(self) -> Literal[True]: ...\n',
 }
 # Lists whose items the GIR does not name.
@@ -109,8 +117,9 @@ class Stub:
     def get_result(self, function):
         if function.get('name') in LISTS:
             return '_ItemList'
-        value = function.find(CORE + 'return-value')
-        return self.add_none(value, self.get_type(value))
+        values = [function.find(CORE + 'return-value'), *function.findall(f"{CORE}parameters/{CORE}parameter[@direction='out']")]
+        results = [self.add_none(value, self.get_type(value)) for value in values]
+        return results[0] if len(results) == 1 else f'tuple[{", ".join(results)}]'
 
     def accept(self, parameter):
         name = self.get_type(parameter)
@@ -130,7 +139,8 @@ class Stub:
                 hidden.add(int(closure))
             if destroy is not None:
                 hidden.add(int(destroy))
-        return [parameter for position, parameter in enumerate(parameters) if position not in hidden]
+        return [parameter for position, parameter in enumerate(parameters)
+                if position not in hidden and parameter.get('direction') != 'out']
 
     def list_parameters(self, function):
         """[name, type, default or None]; those at the end that may be None may be left out."""
@@ -203,9 +213,11 @@ class Stub:
         arguments = []
         for each in properties:
             name = each.get('name').replace('-', '_')
-            self.write(2, f'{name}: {self.get_type(each)}')
+            getter = element.find(f"{CORE}method[@name='{each.get('getter')}']/{CORE}return-value")
+            type_ = self.get_type(each) if getter is None else self.add_none(getter, self.get_type(each))
+            self.write(2, f'{name}: {type_}')
             if each.get('writable') == '1':
-                arguments.append(f'{name}: {self.get_type(each)} = ...')
+                arguments.append(f'{name}: {type_} = ...')
         self.write(1, 'props: _Props  # type: ignore[assignment]')
         if element.tag == CORE + 'class':
             star = ['*'] if arguments else []
