@@ -35,6 +35,7 @@ PROGRAMS = {
     'sqlite': Program(keys=(THOUSANDS, MILLION), where='disk'),
     'replay': Program(traces=True),
     'resident': Program(),
+    'gallery': Program(),
     'gegl': Program(where='disk', large=True, folder='clients/gegl'),
 }
 
@@ -148,6 +149,14 @@ def resident_rows():
                       smoke='given back')
 
 
+def gallery_rows():
+    ours, floor = 'ours', 'all in memory'
+    yield Row('21', 'gallery, a frame while scrolling', 'gallery', '\\d+ photos', ours, floor, 1.11)
+    yield Row('21', 'gallery, longest gap of the main loop', 'gallery', 'longest gap', ours, floor, 1.2)
+    yield Row('21', 'gallery, no cell in sight is empty after', 'gallery', 'after stopping', ours, limit=300)
+    yield Row('21', 'gallery, quit', 'gallery', 'quit', ours, limit=200)
+
+
 BULK = 'ours, a backing with functions for many'
 
 ROWS = [
@@ -187,6 +196,7 @@ ROWS = [
     *sqlite_rows(),
     *hit_rows(),
     *resident_rows(),
+    *gallery_rows(),
 ]
 
 GROWTHS = [
