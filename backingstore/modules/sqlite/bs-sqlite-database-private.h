@@ -55,7 +55,7 @@ void                bs_sqlite_connection_close (BsSqliteConnection *self);
 sqlite3_stmt       *bs_sqlite_connection_get   (BsSqliteConnection *self, BsSqliteStatement statement, GError **error);
 /* Runs a statement that was got, to its end. */
 gboolean            bs_sqlite_connection_run   (BsSqliteConnection *self, BsSqliteStatement statement, GError **error);
-/* The same for one without values to bind. */
+/* Runs a statement without values to bind. */
 gboolean            bs_sqlite_connection_call  (BsSqliteConnection *self, BsSqliteStatement statement, GError **error);
 gboolean            bs_sqlite_connection_exec  (BsSqliteConnection *self, const char *sql, GError **error);
 /* Returns the first column of the first row as text, or NULL. */
