@@ -14,6 +14,11 @@ the application's step from the old document to the new one, and None takes it a
 goes over the keys of the moment when it began, so the loop may change them. Like
 any collection a KeySet without keys is false; a TrackedPath never is.
 
+A ``Manifest`` is a list of its entries, and ``name in manifest`` looks for a name. It is
+never false. ``add(name, key, attributes=None)``, ``add_item(name, item,
+attributes=None)`` and ``set_attributes(name, attributes)`` take a dict of attributes,
+whose values are GLib.Variant, str, bytes, bool, int (64 bits) or float.
+
 Two things that an override cannot mend, for those who write a backing:
 
 - A virtual function that raises anything but GLib.Error, or forgets to return,
@@ -30,7 +35,7 @@ from gi.repository import GLib
 
 Bs = get_introspection_module('Bs')
 
-__all__ = ['BackingStore', 'KeySet', 'Save', 'TrackedPath']
+__all__ = ['BackingStore', 'KeySet', 'Manifest', 'Save', 'TrackedPath']
 
 
 def _without_user_data(func):
@@ -65,6 +70,45 @@ class _Keys:
 @override
 class KeySet(_Keys, Bs.KeySet):
     pass
+
+
+# bool is an int, and comes first.
+_ATTRIBUTE_TYPES = [(bool, 'b'), (int, 'x'), (float, 'd'), (str, 's'), (bytes, 'ay')]
+
+
+def _to_attribute(value):
+    if isinstance(value, GLib.Variant):
+        return value
+    for kind, variant_type in _ATTRIBUTE_TYPES:
+        if isinstance(value, kind):
+            return GLib.Variant(variant_type, value)
+    raise TypeError(f'an attribute must be a GLib.Variant or a simple value, not {type(value).__name__}')
+
+
+def _to_attributes(attributes):
+    if not isinstance(attributes, dict):
+        return attributes
+    return GLib.Variant('a{sv}', {name: _to_attribute(value) for name, value in attributes.items()})
+
+
+@override
+class Manifest(Bs.Manifest):
+    def __bool__(self):
+        return True
+
+    def __contains__(self, name):
+        if isinstance(name, str):
+            return self.find(name)[0]
+        return super().__contains__(name)
+
+    def add(self, name, key, attributes=None):
+        return super().add(name, key, _to_attributes(attributes))
+
+    def add_item(self, name, item, attributes=None):
+        return super().add_item(name, item, _to_attributes(attributes))
+
+    def set_attributes(self, name, attributes):
+        return super().set_attributes(name, _to_attributes(attributes))
 
 
 @override

@@ -5,6 +5,7 @@
 #include "store/threads/bs-progress-private.h"
 #include "store/operations/bs-save-operation-private.h"
 
+#include "bs-manifest-private.h"
 #include "bs-save.h"
 
 G_BEGIN_DECLS
@@ -35,6 +36,7 @@ struct _BsSave
   GArray *keys;               /* owned; of BsKey */
   char *bad_key;              /* owned; what was to be kept and is no key */
   GBytes *root;               /* owned, nullable */
+  BsManifest *manifest;       /* owned, nullable */
   BsCommit *commit;           /* a reference, nullable */
   guint max_parallel;
   gboolean running;
