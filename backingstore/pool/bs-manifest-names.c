@@ -30,7 +30,7 @@ put (BsManifestNames *self, BsManifestPlace place)
   guint32 mask = self->n_places - 1;
   guint32 at = place.hash & mask;
 
-  while (self->places[at].node != 0)
+  while (self->places[at].record != NULL)
     at = (at + 1) & mask;
   self->places[at] = place;
 }
@@ -44,7 +44,7 @@ resize (BsManifestNames *self, guint32 n_places)
   self->places = g_new0 (BsManifestPlace, n_places);
   self->n_places = n_places;
   for (guint32 i = 0; i < n_old; i++)
-    if (old[i].node != 0)
+    if (old[i].record != NULL)
       put (self, old[i]);
 }
 
@@ -61,11 +61,29 @@ bs_manifest_names_reserve (BsManifestNames *self, guint n_names)
 }
 
 void
-bs_manifest_names_add (BsManifestNames *self, guint32 hash, guint node)
+bs_manifest_names_add (BsManifestNames *self, guint32 hash, guint node, gconstpointer record)
 {
   bs_manifest_names_reserve (self, self->n_used + 1);
-  put (self, (BsManifestPlace){ hash, node + 1 });
+  put (self, (BsManifestPlace){ hash, node, record });
   self->n_used++;
+}
+
+static guint32
+find_place (BsManifestNames *self, guint32 hash, guint node)
+{
+  guint32 mask = self->n_places - 1;
+  guint32 at = hash & mask;
+
+  while (self->places[at].node != node || self->places[at].record == NULL)
+    at = (at + 1) & mask;
+
+  return at;
+}
+
+void
+bs_manifest_names_set (BsManifestNames *self, guint32 hash, guint node, gconstpointer record)
+{
+  self->places[find_place (self, hash, node)].record = record;
 }
 
 /* Moves back the places behind the one that becomes empty, so that none is a grave. */
@@ -73,11 +91,9 @@ void
 bs_manifest_names_remove (BsManifestNames *self, guint32 hash, guint node)
 {
   guint32 mask = self->n_places - 1;
-  guint32 hole = hash & mask;
+  guint32 hole = find_place (self, hash, node);
 
-  while (self->places[hole].node != node + 1)
-    hole = (hole + 1) & mask;
-  for (guint32 at = (hole + 1) & mask; self->places[at].node != 0; at = (at + 1) & mask)
+  for (guint32 at = (hole + 1) & mask; self->places[at].record != NULL; at = (at + 1) & mask)
     {
       guint32 home = self->places[at].hash & mask;
 
@@ -86,6 +102,6 @@ bs_manifest_names_remove (BsManifestNames *self, guint32 hash, guint node)
       self->places[hole] = self->places[at];
       hole = at;
     }
-  self->places[hole].node = 0;
+  self->places[hole].record = NULL;
   self->n_used--;
 }

@@ -10,7 +10,7 @@ G_BEGIN_DECLS
  * full, and a change moves a run's numbers and, now and then, the list of runs. The owner
  * keeps the run of each number. Not thread-safe. */
 
-#define BS_MANIFEST_RUN_LENGTH 510
+#define BS_MANIFEST_RUN_LENGTH 126
 
 typedef struct
 {

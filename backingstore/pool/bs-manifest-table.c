@@ -129,16 +129,17 @@ hash_record (const BsManifestRecord *record)
 static guint
 find (BsManifestTable *self, const char *name, gsize length, guint32 hash)
 {
+  const BsManifestPlace *place;
   guint32 at = hash;
-  guint node;
 
-  while (bs_manifest_names_next (&self->names, hash, &at, &node))
+  while ((place = bs_manifest_names_next (&self->names, hash, &at)) != NULL)
     {
-      const BsManifestRecord *record = self->nodes[node].record;
+      const BsManifestRecord *record = place->record;
 
+      __builtin_prefetch (&self->nodes[place->node]);
       if (bs_manifest_record_get_name_length (record) == length &&
           memcmp (record->name, name, length) == 0)
-        return node;
+        return place->node;
     }
 
   return BS_MANIFEST_NO_NODE;
@@ -160,7 +161,7 @@ add (BsManifestTable *self, const BsManifestRecord *record, guint32 hash, BsItem
   self->nodes[node].record = record;
   self->nodes[node].item = item;
   self->n_bytes += bs_manifest_record_get_size (record);
-  bs_manifest_names_add (&self->names, hash, node);
+  bs_manifest_names_add (&self->names, hash, node, record);
   bs_manifest_order_insert (&self->order, self->order.n_nodes, node);
 }
 
@@ -232,10 +233,14 @@ bs_manifest_table_set_record_locked (BsManifestTable *self,
 {
   const BsManifestRecord *old = self->nodes[node].record;
 
-  if (g_strcmp0 (old->name, record->name) != 0)
+  if (g_str_equal (old->name, record->name))
+    {
+      bs_manifest_names_set (&self->names, hash_record (old), node, record);
+    }
+  else
     {
       bs_manifest_names_remove (&self->names, hash_record (old), node);
-      bs_manifest_names_add (&self->names, hash_record (record), node);
+      bs_manifest_names_add (&self->names, hash_record (record), node, record);
     }
   self->n_bytes += bs_manifest_record_get_size (record) - bs_manifest_record_get_size (old);
   self->nodes[node].record = record;

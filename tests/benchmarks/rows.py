@@ -25,6 +25,7 @@ PROGRAMS = {
     'bulk': Program(keys=GROWN, peer=True),
     'hit': Program(keys=GROWN),
     'track': Program(keys=(THOUSANDS, MILLION), where='memory', peer=True),
+    'manifest': Program(keys=(MILLION,)),
     'memory': Program(keys=(MILLION, TEN_MILLION)),
     'sync': Program(where='disk'),
     'stall': Program(),
@@ -123,6 +124,15 @@ def resident_rows():
                       smoke='given back')
 
 
+def manifest_rows():
+    yield Row('24', 'opening a manifest', 'manifest', 'opening', 'ours', 'a GHashTable, filled', limit=1000, keys=MILLION)
+    for name in 'find', 'lookup', 'lookup, the entry alive':
+        yield Row('24', f'manifest, {name}', 'manifest', 'looking for a name', f'ours, {name}', 'a GHashTable',
+                  limit=200, keys=MILLION)
+    yield Row('24', 'memory of an entry, without its name', 'manifest', 'memory', 'an entry, without its name',
+              limit=120, keys=MILLION)
+
+
 BULK = 'ours, a backing with functions for many'
 
 ROWS = [
@@ -158,6 +168,7 @@ ROWS = [
     *gegl_rows(),
     *scratch_rows(),
     *resident_rows(),
+    *manifest_rows(),
 ]
 
 GROWTHS = [
