@@ -5,9 +5,9 @@
 of them, makes them permanent, and in another process brings them back and
 compares.
 
-TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
-same file system, so that persisting is making a hard link. TARGET/manifest has
-a heading, and a line "KEY SHA-256 URI" for each file.
+TARGET/blobs is the persisted path, and its manifest has an entry for each file: the
+URI is the name, and the SHA-256 an attribute. TARGET/scratch is primary storage, on
+the same file system, so that persisting is making a hard link.
 
 Nothing blocks the main loop: what waits is a coroutine, and what takes time
 runs in the threads of the store.
@@ -128,7 +128,6 @@ class Example:
         self.begun = self.moved = time.monotonic()
         self.peak_before = get_resident_peak()
         self.blobs = self.target.get_child('blobs')
-        self.manifest = self.target.get_child('manifest')
         self.backing = Bs.FileBacking.new(self.target.get_child('scratch'))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, budget)
@@ -249,35 +248,33 @@ class Example:
             await Call(entry.item, 'persist', self.tracked, *DEFAULT)
 
     async def write_manifest(self):
-        """Written after the sync, it never names what is not there.
-
-        It is never empty: an empty GLib.Bytes may have no data at all, and GIO's
-        asynchronous write never calls back for these.
-        """
-        lines = ['# Files\n']
+        """Everything is at the path already: the save puts the names in place."""
+        manifest = Bs.Manifest.new()
         for entry in self.entries:
-            key = entry.item and entry.item.dup_key()
-            if key and key in self.tracked:
-                lines.append(f'{key} {entry.sha256} {entry.file.get_uri()}\n')
-        await Call(self.manifest, 'replace_contents_bytes', GLib.Bytes.new(''.join(lines).encode()),
-                   None, False, Gio.FileCreateFlags.PRIVATE, None, finish='replace_contents_finish')
+            if entry.item and entry.item.dup_key() in self.tracked:
+                manifest.add_item(entry.file.get_uri(), entry.item, {'sha256': entry.sha256})
+        save = Bs.Save.new(self.store, self.tracked)
+        save.set_manifest(manifest)
+        await Call(save, 'run', *DEFAULT)
 
     async def read_manifest(self):
-        _, contents, _ = await Call(self.manifest, 'load_contents', None)
-        for line in contents.decode().splitlines():
-            words = line.split(' ')
-            if len(words) == 3:
-                key, sha256, uri = words
-                self.entries.append(Entry(Gio.File.new_for_uri(uri), key, sha256))
-        if not self.entries:
+        self.manifest = await Call(self.store, 'load_manifest', self.tracked, *DEFAULT)
+        if len(self.manifest) == 0:
             raise FileNotFoundError(f'{self.target.get_parse_name()}: no file is left there')
 
     async def register(self):
-        """One operation for all keys; the list makes items when asked."""
-        items = {item.dup_key(): item
-                 for item in await Call(self.pool, 'register_all', self.tracked, *DEFAULT)}
-        for entry in self.entries:
-            entry.item = items.get(entry.key)
+        """One operation for all keys."""
+        try:
+            await Call(self.pool, 'register_manifest', self.tracked, self.manifest, *DEFAULT)
+        except GLib.Error as error:
+            # The entries that have no item are told one by one.
+            if not error.matches(Bs.error_quark(), Bs.Error.NOT_FOUND):
+                raise
+        for named in self.manifest:
+            entry = Entry(Gio.File.new_for_uri(named.props.name), named.props.key,
+                          named.lookup_attribute('sha256', None).unpack())
+            entry.item = named.props.item
+            self.entries.append(entry)
 
     def reject(self, entry, problem):
         complain(entry, problem)
@@ -326,8 +323,10 @@ class Example:
         await self.step('Manifest', self.write_manifest())
 
     async def verify_files(self):
-        await self.step('Manifest', self.read_manifest())
+        # Tracking would make the directory.
+        await Call(self.blobs, 'query_info', Gio.FILE_ATTRIBUTE_STANDARD_TYPE, Gio.FileQueryInfoFlags.NONE, *DEFAULT)
         await self.step('Tracking', self.track())
+        await self.step('Manifest', self.read_manifest())
         await self.step('Registering', self.register())
         await self.for_each('Comparing', self.entries, self.compare)
         self.judge()
