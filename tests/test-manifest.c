@@ -433,7 +433,7 @@ model_change (Model *model, guint kind)
 
   if (kind < 5 || model->names->len == 0)
     {
-      model_add (model, g_random_int_range (0, 5000));
+      model_add (model, g_random_int_range (0, 1500));
       return;
     }
 
@@ -491,7 +491,7 @@ test_random (Fixture *fixture, gconstpointer data)
 
   g_signal_connect (model.manifest, "items-changed", G_CALLBACK (items_changed_cb), &model);
   /* First more come than go, then the other way round. */
-  for (guint i = 0; i < 9000; i++)
+  for (guint i = 0; i < 3000; i++)
     model_change (&model, g_random_int_range (0, 8));
   model_check (&model);
 
@@ -502,7 +502,7 @@ test_random (Fixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   g_signal_connect (model.manifest, "items-changed", G_CALLBACK (items_changed_cb), &model);
   model_check (&model);
-  for (guint i = 0; i < 3000; i++)
+  for (guint i = 0; i < 1500; i++)
     model_change (&model, g_random_int_range (2, 8));
   model_check (&model);
   while (model.names->len > 0)
@@ -519,7 +519,7 @@ test_random (Fixture *fixture, gconstpointer data)
 }
 
 #define N_SHARED 20
-#define N_ROUNDS 4000
+#define N_ROUNDS 2000
 
 typedef struct
 {

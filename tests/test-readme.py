@@ -17,7 +17,7 @@ from pathlib import Path
 
 # The output of the snippets in Python, by the name of their page.
 PRINTED = {
-    'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\['one', 'two'\]\n", r'True content\n'],
+    'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\[\('first', 'one'\), \('second', 'two'\)\]\n", r'True content\n'],
     'documents.md': [r'\ntitle: first\n'],
     'undo-and-tiles.md': [r'cloud False\nsky True\n'],
     'writing-a-backing.md': [r'1 content\n'],

@@ -11,10 +11,10 @@ import GLib from 'gi://GLib';
 const METHODS = [
     [Bs.BackingStore, [
         'track_path', 'untrack_path', 'sync', 'delete_persisted', 'delete_persisted_keys',
-        'run_in_thread', 'load_root', 'wait_finished', 'close']],
+        'run_in_thread', 'load_root', 'load_manifest', 'wait_finished', 'close']],
     [Bs.TaskTracker, ['wait']],
     [Bs.Verify, ['run']],
-    [Bs.Pool, ['register', 'register_all', 'trim']],
+    [Bs.Pool, ['register', 'register_all', 'register_manifest', 'trim']],
     [Bs.Item, ['load', 'load_object', 'write', 'persist']],
     [Bs.Save, ['run']],
 ];
