@@ -22,6 +22,7 @@
 
 #include <backingstore/pool/bs-codec.h>
 #include <backingstore/pool/bs-item.h>
+#include <backingstore/pool/bs-loader.h>
 #include <backingstore/pool/bs-manifest.h>
 #include <backingstore/pool/bs-manifest-calls.h>
 #include <backingstore/pool/bs-manifest-entry.h>

@@ -2,6 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
+#include "waiting.h"
+
 #include <backingstore/backingstore.h>
 
 #include <string.h>
@@ -19,6 +21,23 @@ typedef struct
   BsPool *pool;
   BsTrackedPath *tracked;       /* NULL until fixture_track() */
 } Fixture;
+
+static inline GBytes *
+make_bytes (gsize size, char fill)
+{
+  char *data = g_malloc (size + 1);
+
+  memset (data, fill, size);
+  return g_bytes_new_take (data, size);
+}
+
+static inline BsItem *
+insert (BsPool *pool, gsize size, char fill)
+{
+  g_autoptr (GBytes) bytes = make_bytes (size, fill);
+
+  return bs_pool_insert (pool, bytes);
+}
 
 static inline void
 fixture_set_up_in_context (Fixture *fixture, guint64 max_bytes, GMainContext *context)
@@ -65,23 +84,20 @@ fixture_wait_finished (Fixture *fixture)
   bs_task_tracker_reopen (bs_backing_store_get_task_tracker (fixture->store));
 }
 
-/* Lets go of an object that others may still hold for a moment, because they
- * are just finishing on another thread, and waits until it is gone. */
-static inline void
-assert_goes (gpointer object)
+/* A key that is at the path, and that no item has. */
+static inline char *
+put_key (Fixture *fixture, gsize size, char fill)
 {
-  GWeakRef weak;
-  GObject *alive;
+  g_autoptr (GError) error = NULL;
+  BsItem *item = insert (fixture->pool, size, fill);
+  char *key = bs_item_dup_key (item);
 
-  g_weak_ref_init (&weak, object);
-  g_object_unref (object);
-  while ((alive = g_weak_ref_get (&weak)) != NULL)
-    {
-      g_object_unref (alive);
-      g_main_context_iteration (NULL, FALSE);
-      g_thread_yield ();
-    }
-  g_weak_ref_clear (&weak);
+  bs_item_persist (item, fixture->tracked, NULL, &error);
+  g_assert_no_error (error);
+  assert_goes (item);
+  fixture_wait_finished (fixture);
+
+  return key;
 }
 
 static inline void
@@ -99,21 +115,18 @@ fixture_tear_down (Fixture *fixture)
   alarm (0);
 }
 
-static inline GBytes *
-make_bytes (gsize size, char fill)
+/* The content of the i-th of many items. */
+static inline char
+letter_of (guint i)
 {
-  char *data = g_malloc (size + 1);
-
-  memset (data, fill, size);
-  return g_bytes_new_take (data, size);
+  return 'A' + i % 50;
 }
 
-static inline BsItem *
-insert (BsPool *pool, gsize size, char fill)
+static inline void
+insert_many (BsPool *pool, BsItem **items, guint n, gsize size)
 {
-  g_autoptr (GBytes) bytes = make_bytes (size, fill);
-
-  return bs_pool_insert (pool, bytes);
+  for (guint i = 0; i < n; i++)
+    items[i] = insert (pool, size, letter_of (i));
 }
 
 static inline void
@@ -127,6 +140,26 @@ assert_filled (GBytes *bytes, gsize size, char fill)
   g_assert_cmpuint (length, ==, size);
   for (gsize i = 0; i < size; i++)
     g_assert_cmpint (data[i], ==, fill);
+}
+
+static inline void
+assert_all_loadable (BsItem **items, guint n, gsize size)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, &error);
+
+      g_assert_no_error (error);
+      assert_filled (bytes, size, letter_of (i));
+    }
+}
+
+static inline void
+unref_items (BsItem **items, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    assert_goes (items[i]);
 }
 
 static inline gboolean
@@ -143,17 +176,21 @@ count (Fixture *fixture, BsOperation operation)
   return bs_fault_backing_get_count (fixture->fault, operation);
 }
 
-/* Waits until a condition holds that other threads bring about; callbacks run meanwhile. */
-#define wait_until(condition)                     \
-  G_STMT_START                                    \
-  {                                               \
-    while (!(condition))                          \
-      {                                           \
-        g_main_context_iteration (NULL, FALSE);   \
-        g_thread_yield ();                        \
-      }                                           \
-  }                                               \
-  G_STMT_END
+/* How often a property was notified, and where. */
+typedef struct
+{
+  GThread *home;
+  guint n;
+  guint n_elsewhere; /* not in the thread of the context */
+} Notified;
+
+static inline void
+notify_cb (GObject *object, GParamSpec *pspec, Notified *notified)
+{
+  notified->n++;
+  if (g_thread_self () != notified->home)
+    notified->n_elsewhere++;
+}
 
 static inline void
 store_result (GObject *object, GAsyncResult *result, gpointer user_data)

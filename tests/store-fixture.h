@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gate-backing.h"
+#include "waiting.h"
 
 #include <string.h>
 
@@ -65,18 +66,7 @@ static const Variant two_threads_direct = { 2, FALSE, TRUE };
 #define test_add_once(path, function) \
   g_test_add (path, Fixture, &two_threads, fixture_set_up, function, fixture_tear_down)
 
-#define wait_until(condition)                     \
-  G_STMT_START                                    \
-  {                                               \
-    while (!(condition))                          \
-      {                                           \
-        g_main_context_iteration (NULL, FALSE);   \
-        g_thread_yield ();                        \
-      }                                           \
-  }                                               \
-  G_STMT_END
-
-/* The same without running callbacks. */
+/* wait_until() without callbacks. */
 #define spin_until(condition)                     \
   G_STMT_START                                    \
   {                                               \
@@ -84,25 +74,6 @@ static const Variant two_threads_direct = { 2, FALSE, TRUE };
       g_thread_yield ();                          \
   }                                               \
   G_STMT_END
-
-/* Lets go of an object that others may still hold for a moment, because they
- * are just finishing on another thread, and waits until it is gone. */
-static inline void
-assert_goes (gpointer object)
-{
-  GWeakRef weak;
-  GObject *alive;
-
-  g_weak_ref_init (&weak, object);
-  g_object_unref (object);
-  while ((alive = g_weak_ref_get (&weak)) != NULL)
-    {
-      g_object_unref (alive);
-      g_main_context_iteration (NULL, FALSE);
-      g_thread_yield ();
-    }
-  g_weak_ref_clear (&weak);
-}
 
 static inline BsTrackedPath *
 track (Fixture *fixture, GFile *file)
@@ -480,3 +451,13 @@ blocking_ok (Blocking *self)
   bs_item_persist_async (item, (fixture)->tracked, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer)
 #define register_async(fixture, key, cancellable, answer) \
   bs_pool_register_async ((fixture)->pool, (fixture)->tracked, key, G_PRIORITY_DEFAULT, cancellable, answer_cb, answer)
+
+/* Asks, and waits until the backing holds the call for the key before its effect. */
+#define ask_held(fixture, operation, key, ask)                                      \
+  G_STMT_START                                                                      \
+  {                                                                                 \
+    gate_backing_hold ((fixture)->gates, operation, key, GATE_BEFORE);              \
+    ask;                                                                            \
+    gate_backing_wait_held ((fixture)->gates, operation, key, GATE_BEFORE, 1);      \
+  }                                                                                 \
+  G_STMT_END

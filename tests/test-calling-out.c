@@ -82,9 +82,7 @@ test_calls_in_vfuncs (Fixture *fixture, gconstpointer data)
         g_autofree char *other_key = put_key (fixture, "b");
         g_autofree char *third_key = put_key (fixture, "c");
         g_autoptr (BsItem) registered = NULL;
-        Answer answer = {
-          0,
-        };
+        Answer answer = { 0 };
 
         gate_backing_set_hook (fixture->gates, operation, point, visit_hook, &visitor);
         registered = bs_pool_register (fixture->pool, fixture->tracked, other_key, NULL, NULL);
@@ -154,9 +152,7 @@ test_calls_in_handlers (Fixture *fixture, gconstpointer data)
     item,
   };
   BsTaskTracker *tracker = bs_backing_store_get_task_tracker (fixture->store);
-  Answer delete = {
-    0,
-  };
+  Answer delete = { 0 };
   gulong id;
 
   g_signal_connect (fixture->store, "background-error", G_CALLBACK (visit_error_cb), &visitor);
@@ -210,9 +206,7 @@ test_calls_in_toggles (Fixture *fixture, gconstpointer data)
     key,
     NULL,
   };
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
   g_autoptr (BsItem) item = insert_written (fixture, "b");
 
   g_object_add_toggle_ref (G_OBJECT (fixture->tracked), toggle_cb, &visitor);

@@ -917,9 +917,7 @@ test_calls_back (gconstpointer data)
   g_autoptr (GBytes) still_held = NULL;
   g_autoptr (GAsyncResult) result = NULL;
   g_autoptr (GError) error = NULL;
-  Inside inside = {
-    NULL,
-  };
+  Inside inside = { NULL };
   TestCodec *codec;
   GObject *object;
   Fixture fixture;
@@ -1104,9 +1102,7 @@ test_main_context (void)
 {
   g_autoptr (GAsyncResult) result = NULL;
   g_autoptr (GError) error = NULL;
-  Elsewhere elsewhere = {
-    NULL,
-  };
+  Elsewhere elsewhere = { NULL };
   TestCodec *codec;
   GThread *thread;
   GObject *object;
@@ -1411,9 +1407,7 @@ trim_when_gone (gpointer data, GObject *where_the_object_was)
 static void
 test_trim_when_gone (void)
 {
-  Farewell farewell = {
-    NULL,
-  };
+  Farewell farewell = { NULL };
   BsItem *items[3];
   TestCodec *codec;
   Fixture fixture;
@@ -1466,9 +1460,7 @@ static void
 test_wait_when_gone (void)
 {
   GObject *object = make_text ("hello");
-  Farewell farewell = {
-    NULL,
-  };
+  Farewell farewell = { NULL };
   GAsyncResult *result = NULL;
   g_autoptr (GError) error = NULL;
   TestCodec *codec;
@@ -1517,9 +1509,7 @@ persist_when_gone (gpointer data, GObject *where_the_object_was)
 static void
 test_wait_for_next_when_gone (void)
 {
-  Farewell farewell = {
-    NULL,
-  };
+  Farewell farewell = { NULL };
   g_autofree char *key = NULL;
   GAsyncResult *result = NULL;
   g_autoptr (GError) error = NULL;
@@ -1881,9 +1871,7 @@ static void
 test_toggles (void)
 {
   GObject *object = make_text ("hello");
-  Toggle toggle = {
-    NULL,
-  };
+  Toggle toggle = { NULL };
   TestCodec *codec;
   Fixture fixture;
 
@@ -2027,9 +2015,7 @@ test_stress (void)
 {
   g_autoptr (GRand) random = g_rand_new_with_seed (g_test_rand_int ());
   GThread *threads[N_STRESS_THREADS];
-  Stress stress = {
-    NULL,
-  };
+  Stress stress = { NULL };
   TestCodec *codec;
   Fixture fixture;
 

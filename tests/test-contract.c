@@ -181,9 +181,7 @@ flood_cb (GObject *source, GAsyncResult *result, gpointer data)
 static void
 test_flood (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[200] = {
-    0,
-  };
+  Answer answers[200] = { 0 };
   Flood flood = {
     answers,
     G_N_ELEMENTS (answers),
@@ -213,9 +211,7 @@ test_cancelled_before (Fixture *fixture, gconstpointer data)
   BsBackingStore *store = fixture->store;
   BsTrackedPath *tracked = fixture->tracked;
   gpointer results[10];
-  GError *errors[10] = {
-    NULL,
-  };
+  GError *errors[10] = { NULL };
   guint n = 0;
 
   bs_key_set_add (keys, key, NULL);
@@ -278,7 +274,7 @@ static void
 test_threads (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
-  Answer occupied[60] = { 0, }, answer = { 0, };
+  Answer occupied[60] = { 0 }, answer = { 0 };
   GThread *function_thread = NULL, *task_thread = NULL;
   GMutex gate;
   GTask *task;
@@ -330,9 +326,7 @@ test_slow_key (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) slow = insert (fixture, "slow");
   g_autofree char *slow_key = bs_item_dup_key (slow);
-  Answer waiting[40] = {
-    0,
-  };
+  Answer waiting[40] = { 0 };
 
   bs_backing_store_set_max_threads (fixture->store, 2);
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, slow_key, GATE_BEFORE);
@@ -345,9 +339,7 @@ test_slow_key (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 20; i++)
     {
       g_autoptr (BsItem) item = insert (fixture, "quick");
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       persist_async (fixture, item, NULL, &answer);
       answer_ok (&answer);
@@ -369,9 +361,7 @@ test_no_ops (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (BsItem) again = NULL;
   g_autoptr (GError) error = NULL;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   bs_key_set_add (keys, nowhere, NULL);
   gate_backing_reset_log (fixture->gates);
@@ -401,10 +391,8 @@ test_merging (Fixture *fixture, gconstpointer data)
       g_autoptr (BsItem) item = insert_written (fixture, "a");
       g_autofree char *key = bs_item_dup_key (item);
       g_autofree char *registered_key = put_key (fixture, "b");
-      Answer persists[5] = { 0, }, registers[5] = { 0, };
-      Plug plug = {
-        0,
-      };
+      Answer persists[5] = { 0 }, registers[5] = { 0 };
+      Plug plug = { 0 };
 
       if (!running)
         plug_in (&plug, fixture);
@@ -442,7 +430,7 @@ test_no_merging_across_paths (Fixture *fixture, gconstpointer data)
   g_autoptr (BsTrackedPath) other = track (fixture, file);
   g_autoptr (BsItem) item = insert_written (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer here = { 0, }, there = { 0, };
+  Answer here = { 0 }, there = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
   persist_async (fixture, item, NULL, &here);
@@ -470,7 +458,7 @@ test_places (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_object_unref);
   g_autofree char *key = put_key (fixture, "a");
-  Answer persists[20] = { 0, }, function = { 0, };
+  Answer persists[20] = { 0 }, function = { 0 };
   guint n_threads = fixture->n_threads;
   g_autoptr (GError) error = NULL;
 
@@ -514,12 +502,10 @@ test_priorities (Fixture *fixture, gconstpointer data)
 {
   BsItem *items[4];
   char *keys[4];
-  Answer writes[4] = { 0, }, raise = { 0, }, between = { 0, }, behind = { 0, };
+  Answer writes[4] = { 0 }, raise = { 0 }, between = { 0 }, behind = { 0 };
   g_autofree char *log = NULL;
   g_autoptr (GString) order = g_string_new (NULL);
-  Plug plug = {
-    0,
-  };
+  Plug plug = { 0 };
 
   bs_backing_store_set_max_threads (fixture->store, 1);
   fixture->n_threads = 1;
@@ -568,14 +554,8 @@ test_many_priorities (Fixture *fixture, gconstpointer data)
   };
   BsItem *items[N];
   char *keys[N];
-  Answer writes[N] = {
-    {
-      0,
-    },
-  };
-  Plug plug = {
-    0,
-  };
+  Answer writes[N] = { 0 };
+  Plug plug = { 0 };
 
   bs_backing_store_set_max_threads (fixture->store, 1);
   fixture->n_threads = 1;
@@ -618,10 +598,8 @@ test_sync_lends (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) third = insert (fixture, "c");
   g_autofree char *waited_for_key = bs_item_dup_key (waited_for);
   g_autofree char *third_key = bs_item_dup_key (third);
-  Answer persist = { 0, }, write = { 0, }, sync = { 0, };
-  Plug plug = {
-    0,
-  };
+  Answer persist = { 0 }, write = { 0 }, sync = { 0 };
+  Plug plug = { 0 };
 
   bs_backing_store_set_max_threads (fixture->store, 1);
   fixture->n_threads = 1;

@@ -167,44 +167,65 @@ assert_document (const char *scratch, const char *name, const char *expected)
   document_close (&document);
 }
 
-/* Where a test has its documents. */
+/* Where a test has its documents, and one of them that is open. */
 typedef struct
 {
-  Mount *mount;
+  Fixture fixture;
+  Mount *mount; /* NULL where this machine can't mount the file system */
   char *scratch;
   char *other_scratch;
   char *name;
   char *aside;
+  char *lower; /* of an overlay, and how it was before its document was opened */
+  char *lower_before;
+  Document document;
 } Places;
 
-static gboolean
-places_init (Places *self, Fixture *fixture, const char *type)
+typedef struct
 {
+  const char *type;
+  void (*func) (Places *, const char *type);
+} Case;
+
+static void
+places_set_up (Places *self, gconstpointer data)
+{
+  const Case *test = data;
   const char *path;
 
-  alarm (100);
-  self->mount = mount_new (fixture->directory, type, 0);
+  set_up (&self->fixture, NULL);
+  self->mount = mount_new (self->fixture.directory, test->type, 0);
   if (self->mount == NULL)
-    return FALSE;
+    return;
 
   path = mount_get_path (self->mount);
   self->scratch = g_build_filename (path, "scratch", NULL);
   /* Elsewhere: its links do not count. */
-  self->other_scratch = g_build_filename (fixture->directory, "other-scratch", NULL);
+  self->other_scratch = g_build_filename (self->fixture.directory, "other-scratch", NULL);
   self->name = g_build_filename (path, "document", NULL);
   self->aside = g_build_filename (path, "aside", NULL);
-
-  return TRUE;
 }
 
 static void
-places_clear (Places *self)
+places_run (Places *self, gconstpointer data)
+{
+  const Case *test = data;
+
+  if (self->mount != NULL)
+    test->func (self, test->type);
+}
+
+static void
+places_tear_down (Places *self, gconstpointer data)
 {
   g_clear_pointer (&self->mount, mount_free);
   g_free (self->scratch);
   g_free (self->other_scratch);
   g_free (self->name);
   g_free (self->aside);
+  g_free (self->lower);
+  g_free (self->lower_before);
+  tear_down (&self->fixture, NULL);
 }
 
 static void
@@ -218,79 +239,94 @@ make_other (Places *places, const char *name)
   document_close (&other);
 }
 
+/* Opens a new document of that name, and saves it. */
+static Document *
+open_new (Places *places, const char *name, const char *content)
+{
+  document_open (&places->document, places->scratch, name);
+  add (&places->document, content);
+  save_ok (&places->document, places->document.tracked);
+
+  return &places->document;
+}
+
+/* Opens a document that the lower layer of an overlay has. */
+static Document *
+open_lower (Places *places)
+{
+  g_autofree char *name = NULL;
+
+  places->lower = mount_get_lower (places->mount);
+  name = g_build_filename (places->lower, "document", NULL);
+  make_other (places, name);
+  mount_again (places->mount);
+  places->lower_before = snapshot (places->lower);
+
+  document_open (&places->document, places->scratch, places->name);
+  load_items (&places->document);
+  assert_content (&places->document, "other");
+
+  return &places->document;
+}
+
 /* Renamed, with its old name free and taken; and back. */
 static void
-test_renamed (Fixture *fixture, gconstpointer type)
+test_renamed (Places *places, const char *type)
 {
   g_autoptr (BsTrackedPath) again = NULL;
   g_autoptr (BsTrackedPath) other = NULL;
   g_autofree char *other_name = NULL;
-  Document document;
-  Places places;
+  Document *document;
 
-  if (!places_init (&places, fixture, type))
-    return;
+  other_name = g_strconcat (places->name, "-other", NULL);
+  document = open_new (places, places->name, "one ");
 
-  other_name = g_strconcat (places.name, "-other", NULL);
-  document_open (&document, places.scratch, places.name);
-  add (&document, "one ");
-  save_ok (&document, document.tracked);
+  g_assert_no_errno (g_rename (places->name, places->aside));
+  add (document, "two ");
+  assert_moved (document, places->aside, NULL);
+  make_other (places, places->name);
+  assert_moved (document, places->aside, places->name);
 
-  g_assert_no_errno (g_rename (places.name, places.aside));
-  add (&document, "two ");
-  assert_moved (&document, places.aside, NULL);
-  make_other (&places, places.name);
-  assert_moved (&document, places.aside, places.name);
-
-  again = track (&document, places.aside);
-  g_assert_true (again == document.tracked);
-  save_ok (&document, again);
-  other = track (&document, places.name);
-  g_assert_true (other != document.tracked);
+  again = track (document, places->aside);
+  g_assert_true (again == document->tracked);
+  save_ok (document, again);
+  other = track (document, places->name);
+  g_assert_true (other != document->tracked);
 
   g_clear_object (&other);
-  g_assert_no_errno (g_rename (places.name, other_name));
-  g_assert_no_errno (g_rename (places.aside, places.name));
-  add (&document, "three");
-  assert_moved (&document, places.name, NULL);
-  g_assert_no_errno (g_rename (places.name, places.aside));
-  save_ok (&document, document.tracked);
+  g_assert_no_errno (g_rename (places->name, other_name));
+  g_assert_no_errno (g_rename (places->aside, places->name));
+  add (document, "three");
+  assert_moved (document, places->name, NULL);
+  g_assert_no_errno (g_rename (places->name, places->aside));
+  save_ok (document, document->tracked);
   g_clear_object (&again);
-  document_close (&document);
+  document_close (document);
 
-  assert_document (places.scratch, places.aside, "one two three");
-  places_clear (&places);
+  assert_document (places->scratch, places->aside, "one two three");
 }
 
 /* Thrown away and made anew, or a copy put in its place. */
 static void
-test_replaced (Fixture *fixture, gconstpointer type)
+test_replaced (Places *places, const char *type)
 {
   g_autoptr (BsTrackedPath) again = NULL;
-  Document document;
-  Places places;
+  Document *document = open_new (places, places->name, "one ");
 
-  if (!places_init (&places, fixture, type))
-    return;
+  make_other (places, places->aside);
 
-  document_open (&document, places.scratch, places.name);
-  add (&document, "one ");
-  save_ok (&document, document.tracked);
-  make_other (&places, places.aside);
+  remove_test_directory (places->name);
+  g_assert_no_errno (g_rename (places->aside, places->name));
+  add (document, "two");
+  assert_moved (document, places->name, NULL);
 
-  remove_test_directory (places.name);
-  g_assert_no_errno (g_rename (places.aside, places.name));
-  add (&document, "two");
-  assert_moved (&document, places.name, NULL);
-
-  again = track (&document, places.name);
-  g_assert_true (again != document.tracked);
-  save_ok (&document, again);
+  again = track (document, places->name);
+  g_assert_true (again != document->tracked);
+  save_ok (document, again);
   g_clear_object (&again);
-  document_close (&document);
+  document_close (document);
 
-  assert_document (places.scratch, places.name, "one two");
-  places_clear (&places);
+  assert_document (places->scratch, places->name, "one two");
 }
 
 static void
@@ -305,104 +341,65 @@ plant_leftovers (Places *places)
 
 /* Of a process that was killed; after that it is whole, and nothing is left. */
 static void
-test_leftovers (Fixture *fixture, gconstpointer type)
+test_leftovers (Places *places, const char *type)
 {
   g_autofree char *left = NULL;
-  Document document;
-  Places places;
+  Document *document = open_new (places, places->name, "one");
 
-  if (!places_init (&places, fixture, type))
-    return;
-
-  document_open (&document, places.scratch, places.name);
-  add (&document, "one");
-  save_ok (&document, document.tracked);
-  document_close (&document);
-  plant_leftovers (&places);
+  document_close (document);
+  plant_leftovers (places);
   if (g_str_equal (type, "overlay") || g_str_equal (type, "ext4"))
-    mount_again (places.mount);
+    mount_again (places->mount);
 
-  assert_document (places.scratch, places.name, "one");
-  g_assert_false (exists_in (places.name, ".tmp-0123456789abcdef0123456789abcdef"));
-  g_assert_false (exists_in (places.name, ".dirty"));
-  left = g_build_filename (places.scratch, ".tmp-0123456789abcdef0123456789abcdef", NULL);
+  assert_document (places->scratch, places->name, "one");
+  g_assert_false (exists_in (places->name, ".tmp-0123456789abcdef0123456789abcdef"));
+  g_assert_false (exists_in (places->name, ".dirty"));
+  left = g_build_filename (places->scratch, ".tmp-0123456789abcdef0123456789abcdef", NULL);
   wait_until_gone (left);
-  places_clear (&places);
 }
 
 /* A document of the lower layer: its folders and files get other numbers when they are
  * first changed. */
 static void
-test_copied_up (Fixture *fixture, gconstpointer data)
+test_copied_up (Places *places, const char *type)
 {
   g_autoptr (BsTrackedPath) again = NULL;
-  g_autofree char *lower = NULL;
-  g_autofree char *lower_name = NULL;
-  g_autofree char *before = NULL;
   g_autofree char *old = NULL;
-  Document document;
-  Places places;
+  Document *document = open_lower (places);
 
-  if (!places_init (&places, fixture, "overlay"))
-    return;
-
-  lower = mount_get_lower (places.mount);
-  lower_name = g_build_filename (lower, "document", NULL);
-  make_other (&places, lower_name);
-  mount_again (places.mount);
-  before = snapshot (lower);
-
-  document_open (&document, places.scratch, places.name);
-  load_items (&document);
-  assert_content (&document, "other");
-  g_assert_true (bs_tracked_path_get_writable (document.tracked));
-  add (&document, " one");
-  save_ok (&document, document.tracked);
-  old = bs_item_dup_key (document.items->pdata[0]);
-  g_ptr_array_remove_index (document.items, 0);
-  save_ok (&document, document.tracked);
-  g_assert_false (bs_tracked_path_contains_key (document.tracked, old));
-  again = track (&document, places.name);
-  g_assert_true (again == document.tracked);
-  save_ok (&document, again);
+  g_assert_true (bs_tracked_path_get_writable (document->tracked));
+  add (document, " one");
+  save_ok (document, document->tracked);
+  old = bs_item_dup_key (document->items->pdata[0]);
+  g_ptr_array_remove_index (document->items, 0);
+  save_ok (document, document->tracked);
+  g_assert_false (bs_tracked_path_contains_key (document->tracked, old));
+  again = track (document, places->name);
+  g_assert_true (again == document->tracked);
+  save_ok (document, again);
   g_clear_object (&again);
-  document_close (&document);
+  document_close (document);
 
-  assert_document (places.scratch, places.name, " one");
-  assert_unchanged (lower, before);
-  places_clear (&places);
+  assert_document (places->scratch, places->name, " one");
+  assert_unchanged (places->lower, places->lower_before);
 }
 
 /* A blob of the lower layer is removed behind the document, and its folder with it. */
 static void
-test_copied_up_missing (Fixture *fixture, gconstpointer data)
+test_copied_up_missing (Places *places, const char *type)
 {
-  g_autofree char *lower = NULL;
-  g_autofree char *lower_name = NULL;
   g_autofree char *key = NULL;
   g_autofree char *folder = NULL;
-  Document document;
-  Places places;
+  Document *document = open_lower (places);
 
-  if (!places_init (&places, fixture, "overlay"))
-    return;
-
-  lower = mount_get_lower (places.mount);
-  lower_name = g_build_filename (lower, "document", NULL);
-  make_other (&places, lower_name);
-  mount_again (places.mount);
-
-  document_open (&document, places.scratch, places.name);
-  load_items (&document);
-  assert_content (&document, "other");
-  key = bs_item_dup_key (document.items->pdata[0]);
-  folder = get_shard_name (places.name, key);
+  key = bs_item_dup_key (document->items->pdata[0]);
+  folder = get_shard_name (places->name, key);
   remove_test_directory (folder);
-  save_ok (&document, document.tracked);
-  document_close (&document);
+  save_ok (document, document->tracked);
+  document_close (document);
 
-  assert_document (places.scratch, places.name, "other");
-  places_clear (&places);
+  assert_document (places->scratch, places->name, "other");
+  assert_unchanged (places->lower, places->lower_before);
 }
 
 static gboolean
@@ -459,7 +456,7 @@ make_snapshot (const char *subvolume, const char *path, gboolean read_only)
 /* A snapshot of an open document is another one, though each file in it has the number of
  * its original. */
 static void
-test_snapshot (Fixture *fixture, gconstpointer data)
+test_snapshot (Places *places, const char *type)
 {
   g_autoptr (BsTrackedPath) copy = NULL;
   g_autoptr (BsTrackedPath) old = NULL;
@@ -468,101 +465,87 @@ test_snapshot (Fixture *fixture, gconstpointer data)
   g_autofree char *replaced_name = NULL;
   g_autofree char *old_name = NULL;
   g_autofree char *before = NULL;
-  Document document;
-  Places places;
+  Document *document;
 
-  if (!places_init (&places, fixture, "btrfs"))
-    return;
+  replaced_name = g_strconcat (places->name, "-replaced", NULL);
+  old_name = g_strconcat (places->name, "-old", NULL);
+  g_assert_true (make_subvolume (places->name));
+  document = open_new (places, places->name, "one ");
+  g_assert_true (make_snapshot (places->name, places->aside, FALSE));
+  g_assert_true (make_snapshot (places->name, old_name, TRUE));
+  g_assert_cmpuint (get_inode (places->name), ==, get_inode (places->aside));
 
-  replaced_name = g_strconcat (places.name, "-replaced", NULL);
-  old_name = g_strconcat (places.name, "-old", NULL);
-  g_assert_true (make_subvolume (places.name));
-  document_open (&document, places.scratch, places.name);
-  add (&document, "one ");
-  save_ok (&document, document.tracked);
-  g_assert_true (make_snapshot (places.name, places.aside, FALSE));
-  g_assert_true (make_snapshot (places.name, old_name, TRUE));
-  g_assert_cmpuint (get_inode (places.name), ==, get_inode (places.aside));
-
-  copy = track (&document, places.aside);
-  old = track (&document, old_name);
-  g_assert_true (copy != document.tracked && old != document.tracked && old != copy);
+  copy = track (document, places->aside);
+  old = track (document, old_name);
+  g_assert_true (copy != document->tracked && old != document->tracked && old != copy);
   g_assert_false (bs_tracked_path_get_moved (copy));
   g_assert_true (bs_tracked_path_get_writable (copy));
   g_assert_false (bs_tracked_path_get_writable (old));
   g_assert_cmpuint (bs_tracked_path_get_n_keys (old), ==, 1);
 
-  add (&document, "two ");
-  save_ok (&document, document.tracked);
-  save_ok (&document, copy);
+  add (document, "two ");
+  save_ok (document, document->tracked);
+  save_ok (document, copy);
   before = snapshot (old_name);
-  error = save_at (&document, old);
+  error = save_at (document, old);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   assert_unchanged (old_name, before);
 
   /* The snapshot is put back in the document's place. */
-  bs_backing_store_untrack_path (document.store, copy, NULL, NULL);
-  g_assert_no_errno (g_rename (places.name, replaced_name));
-  g_assert_no_errno (g_rename (places.aside, places.name));
-  add (&document, "three");
-  assert_moved (&document, places.name, replaced_name);
-  back = track (&document, places.name);
-  g_assert_true (back != document.tracked && back != copy);
-  save_ok (&document, back);
+  bs_backing_store_untrack_path (document->store, copy, NULL, NULL);
+  g_assert_no_errno (g_rename (places->name, replaced_name));
+  g_assert_no_errno (g_rename (places->aside, places->name));
+  add (document, "three");
+  assert_moved (document, places->name, replaced_name);
+  back = track (document, places->name);
+  g_assert_true (back != document->tracked && back != copy);
+  save_ok (document, back);
   g_clear_object (&back);
   g_clear_object (&old);
   g_clear_object (&copy);
-  document_close (&document);
+  document_close (document);
 
-  assert_document (places.scratch, places.name, "one two three");
-  assert_document (places.scratch, replaced_name, "one two ");
-  places_clear (&places);
+  assert_document (places->scratch, places->name, "one two three");
+  assert_document (places->scratch, replaced_name, "one two ");
 }
 
 /* An open document is unmounted, and mounted again at the same place. */
 static void
-test_unmounted (Fixture *fixture, gconstpointer type)
+test_unmounted (Places *places, const char *type)
 {
   g_autofree char *bound_name = NULL;
   g_autoptr (BsTrackedPath) by_mount = NULL;
   Mount *bound;
-  Document document;
-  Places places;
+  Document *document;
 
-  if (!places_init (&places, fixture, type))
-    return;
-
-  bound = mount_bind (places.mount, fixture->directory);
+  bound = mount_bind (places->mount, places->fixture.directory);
   bound_name = g_build_filename (mount_get_path (bound), "document", NULL);
-  document_open (&document, places.scratch, bound_name);
-  add (&document, "one ");
-  save_ok (&document, document.tracked);
+  document = open_new (places, bound_name, "one ");
 
   g_assert_no_errno (umount2 (mount_get_path (bound), MNT_DETACH));
-  add (&document, "two ");
-  assert_moved (&document, places.name, mount_get_path (bound));
+  add (document, "two ");
+  assert_moved (document, places->name, mount_get_path (bound));
   g_assert_no_errno (
-    mount (mount_get_path (places.mount), mount_get_path (bound), "none", MS_BIND, NULL));
-  save_ok (&document, document.tracked);
+    mount (mount_get_path (places->mount), mount_get_path (bound), "none", MS_BIND, NULL));
+  save_ok (document, document->tracked);
 
   mount_free (bound);
-  add (&document, "three");
-  assert_moved (&document, places.name, NULL);
-  by_mount = track (&document, places.name);
-  g_assert_true (by_mount == document.tracked);
-  save_ok (&document, by_mount);
+  add (document, "three");
+  assert_moved (document, places->name, NULL);
+  by_mount = track (document, places->name);
+  g_assert_true (by_mount == document->tracked);
+  save_ok (document, by_mount);
   g_clear_object (&by_mount);
-  document_close (&document);
+  document_close (document);
 
-  mount_again (places.mount);
-  assert_document (places.scratch, places.name, "one two three");
-  places_clear (&places);
+  mount_again (places->mount);
+  assert_document (places->scratch, places->name, "one two three");
 }
 
 typedef struct
 {
   const char *name;
-  void (*func) (Fixture *, gconstpointer);
+  void (*func) (Places *, const char *type);
   const char *types[8];
 } Test;
 
@@ -580,6 +563,8 @@ static const Test tests[] = {
 int
 main (int argc, char *argv[])
 {
+  static Case cases[G_N_ELEMENTS (tests)][G_N_ELEMENTS (tests[0].types)];
+
   mount_init ();
   g_test_init (&argc, &argv, NULL);
 
@@ -590,7 +575,8 @@ main (int argc, char *argv[])
           g_autofree char *name =
             g_strdup_printf ("/documents/%s/%s", tests[i].name, tests[i].types[j]);
 
-          g_test_add (name, Fixture, tests[i].types[j], set_up, tests[i].func, tear_down);
+          cases[i][j] = (Case){ .type = tests[i].types[j], .func = tests[i].func };
+          g_test_add (name, Places, &cases[i][j], places_set_up, places_run, places_tear_down);
         }
     }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
-/* The order of entries in an executor, against a model: the best priority first, and
- * first come, first served among equals, whatever is boosted or forgotten meanwhile. */
+/* The order of entries in an executor, against a model: the best priority first; among
+ * equals those that go newest first, the last one first, and then first come, first
+ * served, whatever is boosted, brought forward or forgotten meanwhile. */
 
 #include "store/threads/bs-executor-private.h"
 
@@ -18,7 +19,8 @@ typedef struct
 {
   guint id;
   int priority;
-  guint64 order;
+  gboolean newest_first;
+  gint64 order;
 } Expected;
 
 static GArray *ran; /* of ids */
@@ -36,7 +38,9 @@ expected_compare (gconstpointer a, gconstpointer b)
 
   if (left->priority != right->priority)
     return left->priority < right->priority ? -1 : 1;
-  return left->order < right->order ? -1 : left->order > right->order;
+  if (left->newest_first != right->newest_first)
+    return left->newest_first ? -1 : 1;
+  return (left->order < right->order) != left->newest_first ? -1 : 1;
 }
 
 static Expected *
@@ -56,16 +60,17 @@ typedef struct
   Entry entries[MAX_ENTRIES];
   guint n_entries;
   GArray *expected;
-  guint64 order;
+  gint64 order;
 } Model;
 
 static void
-submit (Model *model, int priority)
+submit (Model *model, int priority, gboolean newest_first)
 {
   Entry *entry = &model->entries[model->n_entries];
-  Expected expected = { model->n_entries, priority, model->order++ };
+  Expected expected = { model->n_entries, priority, newest_first, model->order++ };
 
   *entry = (Entry){ .entry.run = entry_run, .id = model->n_entries++ };
+  entry->entry.waiting.newest_first = newest_first;
   bs_executor_submit (model->executor, &entry->entry, priority);
   g_array_append_val (model->expected, expected);
 }
@@ -81,6 +86,19 @@ boost (Model *model, guint id, int priority)
     return;
 
   expected->priority = priority;
+  expected->order = model->order++;
+}
+
+static void
+bring_forward (Model *model, guint id)
+{
+  Expected *expected = find (model->expected, id);
+
+  bs_executor_bring_forward (model->executor, &model->entries[id].entry);
+  if (expected == NULL)
+    return;
+
+  expected->newest_first = TRUE;
   expected->order = model->order++;
 }
 
@@ -126,7 +144,7 @@ test_order (void)
           int priority = g_test_rand_int_range (0, n_priorities);
           guint id = model.n_entries > 0 ? (guint) g_test_rand_int () % model.n_entries : 0;
 
-          switch (g_test_rand_int_range (0, 8))
+          switch (g_test_rand_int_range (0, 9))
             {
             case 0:
               if (model.n_entries > 0)
@@ -140,8 +158,12 @@ test_order (void)
               if (model.expected->len > 0)
                 run_best (&model);
               break;
+            case 3:
+              if (model.n_entries > 0)
+                bring_forward (&model, id);
+              break;
             default:
-              submit (&model, priority);
+              submit (&model, priority, g_test_rand_int_range (0, 3) == 0);
             }
         }
       while (model.expected->len > 0)

@@ -172,6 +172,58 @@ test_attribute (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A scratch file gets its attribute when its blob becomes permanent, and is compared with
+ * the hash of what was written before that, too. */
+static void
+test_scratch (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = NULL;
+  g_autofree char *scratch = NULL;
+  g_autofree char *persisted = NULL;
+  char value[100];
+
+  use_large_blobs (fixture);
+  key = write_other (fixture);
+  scratch = get_blob_name (fixture->primary_name, key);
+  persisted = get_blob_name (fixture->path_name, key);
+  if (skip_without_attributes (scratch))
+    return;
+
+  g_assert_cmpint (getxattr (scratch, NAME, value, sizeof value), <, 0);
+  g_assert_cmpint (errno, ==, ENODATA);
+  assert_reads (fixture->backing, key, fixture->bytes);
+  flip (scratch, 7);
+  assert_reads_corrupt (fixture, key);
+
+  delete_scratch (fixture, key);
+  write_blob (fixture, key);
+  persist_blob (fixture, key);
+  assert_attribute (scratch, fixture->bytes);
+  assert_attribute (persisted, fixture->bytes);
+  assert_reads (fixture->backing, key, fixture->bytes);
+  flip (scratch, 7);
+  assert_reads_corrupt (fixture, key);
+}
+
+/* A file that an accident has changed before that is not sealed as if it was right. */
+static void
+test_scratch_damaged (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = NULL;
+  g_autofree char *scratch = NULL;
+
+  use_large_blobs (fixture);
+  key = write_other (fixture);
+  scratch = get_blob_name (fixture->primary_name, key);
+  if (skip_without_attributes (scratch))
+    return;
+
+  flip (scratch, 7);
+  persist_blob (fixture, key);
+  assert_reads_corrupt (fixture, key);
+  assert_verifies_not (fixture, key, BS_ERROR_CORRUPT);
+}
+
 /* As a backup that keeps no attributes does: the content is written over, and the
  * attribute stays. */
 static void
@@ -554,6 +606,8 @@ main (int argc, char *argv[])
     void (*func) (Fixture *fixture, gconstpointer data);
   } tests[] = {
     { "attribute", test_attribute },
+    { "scratch", test_scratch },
+    { "scratch-damaged", test_scratch_damaged },
     { "restored", test_restored },
     { "restored-copy", test_restored_copy },
     { "empty", test_empty },

@@ -471,6 +471,48 @@ find_missing (Fixture *fixture, GFile *path, BsKeySet *expected)
   return missing;
 }
 
+/* Another program writes over the marker of an open document, which no store could open
+ * again, or removes it. */
+static void
+test_marker (Fixture *fixture, gconstpointer data)
+{
+  static const struct
+  {
+    const char *content;
+    int code;
+  } cases[] = {
+    { "", BS_ERROR_FOREIGN },
+    { "x", BS_ERROR_FOREIGN },
+    { "backingstore 1 scratch\n", BS_ERROR_FOREIGN },
+    { "backingstore 99\n", BS_ERROR_NOT_SUPPORTED },
+  };
+  g_autoptr (GFile) path = open_named (fixture, fixture->path_name);
+  g_autofree char *marker = g_build_filename (fixture->path_name, ".backingstore", NULL);
+  g_autofree char *content = NULL;
+  g_autofree char *renewed = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (g_file_get_contents (marker, &content, NULL, &error));
+  assert_works (fixture, path);
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *before = NULL;
+
+      g_assert_true (g_file_set_contents (marker, cases[i].content, -1, &error));
+      before = snapshot (fixture->path_name);
+      g_assert_false (bs_backing_invoke_check_path (fixture->backing, path, NULL, &error));
+      g_assert_error (error, BS_ERROR, cases[i].code);
+      g_clear_error (&error);
+      assert_unchanged (fixture->path_name, before);
+    }
+
+  g_assert_cmpint (g_unlink (marker), ==, 0);
+  assert_works (fixture, path);
+  g_assert_true (g_file_get_contents (marker, &renewed, NULL, &error));
+  g_assert_cmpstr (renewed, ==, content);
+}
+
 /* Another program removes blobs of an open document: each time that is found. */
 static void
 test_missing (Fixture *fixture, gconstpointer data)
@@ -567,6 +609,7 @@ main (int argc, char *argv[])
     { "bind-mount", test_bind_mount },
     { "writable-by-name", test_writable_by_name },
     { "released", test_released },
+    { "marker", test_marker },
     { "missing", test_missing },
     { "missing-after-tracking", test_missing_after_tracking },
   };

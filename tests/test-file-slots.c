@@ -43,11 +43,53 @@ random_length (GRand *random)
   return MIN ((gsize) g_rand_int_range (random, 0, most + 1), BS_FILE_MAX_SLOT);
 }
 
+/* Slots that are laid out behind another one. */
+typedef struct
+{
+  BsFileSlotPlace place;
+  guint n_slots;
+} Ahead;
+
+static gpointer
+get_ahead (const Ahead *ahead, guint i)
+{
+  gsize offset =
+    bs_file_slot_space_get_offset (&ahead->place) + i * bs_file_slot_space_get_size (&ahead->place);
+
+  return GSIZE_TO_POINTER (offset + 1);
+}
+
+static void
+take_ahead (BsFileSlotSpace *space, const BsFileSlotPlace *place, GHashTable *owners, GArray *taken)
+{
+  Ahead ahead = { *place, bs_file_slot_space_take_ahead (space, place) };
+
+  for (guint i = 1; i <= ahead.n_slots; i++)
+    g_assert_true (g_hash_table_add (owners, get_ahead (&ahead, i)));
+  if (ahead.n_slots > 0)
+    g_array_append_val (taken, ahead);
+}
+
+static void
+give_ahead (BsFileSlotSpace *space, GHashTable *owners, GArray *taken)
+{
+  for (guint n = 0; n < taken->len; n++)
+    {
+      const Ahead *ahead = &g_array_index (taken, Ahead, n);
+
+      for (guint i = 1; i <= ahead->n_slots; i++)
+        g_assert_true (g_hash_table_remove (owners, get_ahead (ahead, i)));
+      bs_file_slot_space_give_ahead (space, &ahead->place, ahead->n_slots);
+    }
+  g_array_set_size (taken, 0);
+}
+
 /* Slots in use hold what is asked for, and none overlaps another one or a hole. */
 static void
 test_space (void)
 {
   g_autoptr (GRand) random = g_rand_new_with_seed (7);
+  g_autoptr (GArray) taken = g_array_new (FALSE, FALSE, sizeof (Ahead));
   g_autoptr (GArray) places = g_array_new (FALSE, FALSE, sizeof (BsFileSlotPlace));
   g_autoptr (GHashTable) owners = g_hash_table_new (g_direct_hash, g_direct_equal);
   BsFileSlotSpace space;
@@ -69,6 +111,7 @@ test_space (void)
           offset = GSIZE_TO_POINTER ((gsize) bs_file_slot_space_get_offset (&place) + 1);
           g_assert_true (g_hash_table_add (owners, offset));
           g_array_append_val (places, place);
+          take_ahead (&space, &place, owners, taken);
         }
       else
         {
@@ -80,6 +123,8 @@ test_space (void)
           g_assert_true (g_hash_table_remove (owners, GSIZE_TO_POINTER (offset + 1)));
           bs_file_slot_space_give (&space, &place);
         }
+      if (round % 8 == 0)
+        give_ahead (&space, owners, taken);
 
       while (bs_file_slot_space_begin_hole (&space, &hole))
         {
@@ -91,6 +136,7 @@ test_space (void)
         }
     }
 
+  give_ahead (&space, owners, taken);
   while (places->len > 0)
     {
       bs_file_slot_space_give (&space, &g_array_index (places, BsFileSlotPlace, places->len - 1));
@@ -103,6 +149,44 @@ test_space (void)
   g_assert_cmpuint (space.n_chunks_used, ==, 0);
   g_assert_cmpuint (space.warm->len, <=, 16);
   g_assert_cmpuint (space.warm->len + space.cold->len, ==, space.n_chunks);
+  bs_file_slot_space_clear (&space);
+}
+
+/* A block is laid out once, with its first slot, and its others are used next. */
+static void
+test_ahead (void)
+{
+  enum
+  {
+    N = BS_FILE_BLOCK_SPACE / 1024
+  };
+  const guint n_places = BS_FILE_CHUNK_SPACE / 1024;
+  g_autofree BsFileSlotPlace *places = g_new (BsFileSlotPlace, n_places);
+  BsFileSlotSpace space;
+
+  bs_file_slot_space_init (&space);
+  for (guint i = 0; i < n_places; i++)
+    {
+      guint n_ahead;
+
+      bs_file_slot_space_take (&space, 1024, &places[i]);
+      g_assert_cmpint (bs_file_slot_space_get_offset (&places[i]), ==, i * 1024);
+      n_ahead = bs_file_slot_space_take_ahead (&space, &places[i]);
+      g_assert_cmpuint (n_ahead, ==, i % N == 0 ? N - 1 : 0);
+      bs_file_slot_space_give_ahead (&space, &places[i], n_ahead);
+    }
+
+  /* The chunk has been written, and goes to slots of another size. */
+  for (guint i = 0; i < n_places; i++)
+    bs_file_slot_space_give (&space, &places[i]);
+  bs_file_slot_space_take (&space, 512, &places[0]);
+  g_assert_cmpuint (places[0].chunk, ==, 0);
+  g_assert_cmpuint (bs_file_slot_space_take_ahead (&space, &places[0]), ==, 0);
+
+  /* Slots as large as a block are laid out alone. */
+  bs_file_slot_space_take (&space, BS_FILE_BLOCK_SPACE, &places[0]);
+  g_assert_cmpuint (places[0].chunk, ==, 1);
+  g_assert_cmpuint (bs_file_slot_space_take_ahead (&space, &places[0]), ==, 0);
   bs_file_slot_space_clear (&space);
 }
 
@@ -575,6 +659,7 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/file-slots/space", test_space);
+  g_test_add_func ("/file-slots/ahead", test_ahead);
   g_test_add_func ("/file-slots/scattered", test_scattered);
   g_test_add_func ("/file-slots/slots", test_slots);
   g_test_add_func ("/file-slots/no-descriptor", test_no_descriptor);

@@ -636,6 +636,102 @@ test_full_scratch (Fixture *fixture, gconstpointer data)
   g_clear_object (&fixture->backing);
 }
 
+#define SLOT_BLOB_SIZE 20000
+
+/* Blobs that are small enough for slots, each with a content of its own. */
+typedef struct
+{
+  GPtrArray *keys; /* owned */
+  GArray *seeds;
+  guint next_seed;
+} SlotBlobs;
+
+static gboolean
+write_slot_blob (Fixture *fixture, SlotBlobs *blobs, GError **error)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (SLOT_BLOB_SIZE, blobs->next_seed);
+  g_autofree char *key = bs_key_generate ();
+
+  if (!bs_backing_write (fixture->backing, key, bytes, NULL, error))
+    {
+      assert_does_not_read (fixture->backing, key);
+      return FALSE;
+    }
+
+  g_ptr_array_add (blobs->keys, g_steal_pointer (&key));
+  g_array_append_val (blobs->seeds, blobs->next_seed);
+  blobs->next_seed++;
+
+  return TRUE;
+}
+
+static void
+assert_slot_blobs_read (Fixture *fixture, SlotBlobs *blobs)
+{
+  for (guint i = 0; i < blobs->keys->len; i++)
+    {
+      g_autoptr (GBytes) bytes =
+        make_test_bytes (SLOT_BLOB_SIZE, g_array_index (blobs->seeds, guint, i));
+
+      assert_reads (fixture->backing, blobs->keys->pdata[i], bytes);
+    }
+}
+
+static void
+drop_slot_blobs (Fixture *fixture, SlotBlobs *blobs, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      delete_scratch (fixture, blobs->keys->pdata[i]);
+      g_ptr_array_remove_index_fast (blobs->keys, i);
+      g_array_remove_index_fast (blobs->seeds, i);
+    }
+}
+
+/* Small blobs share files: what is written on a full disk harms none that is there, also
+ * where the file system writes anew what is written again. */
+static void
+test_full_slots (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (Mount) mount = begin (fixture, data, 0);
+  SlotBlobs blobs = { g_ptr_array_new_with_free_func (g_free),
+                      g_array_new (FALSE, FALSE, sizeof (guint)), 1 };
+  g_autoptr (GError) error = NULL;
+
+  if (mount != NULL)
+    {
+      place_primary (fixture, mount);
+      for (guint i = 0; i < 100; i++)
+        g_assert_true (write_slot_blob (fixture, &blobs, NULL));
+
+      for (guint round = 0; round < 3; round++)
+        {
+          mount_fill (mount);
+          while (write_slot_blob (fixture, &blobs, &error))
+            ;
+          assert_no_space (&error);
+          assert_slot_blobs_read (fixture, &blobs);
+
+          /* The room of a dropped blob may be used, or may not be there before the file
+           * system has written something. */
+          drop_slot_blobs (fixture, &blobs, 20);
+          for (guint i = 0; i < 10; i++)
+            if (!write_slot_blob (fixture, &blobs, &error))
+              assert_no_space (&error);
+          assert_slot_blobs_read (fixture, &blobs);
+
+          mount_make_room (mount);
+          for (guint i = 0; i < 30; i++)
+            g_assert_true (write_slot_blob (fixture, &blobs, NULL));
+          assert_slot_blobs_read (fixture, &blobs);
+        }
+      g_clear_object (&fixture->backing);
+    }
+
+  g_ptr_array_unref (blobs.keys);
+  g_array_unref (blobs.seeds);
+}
+
 static void
 check_root (Fixture *fixture, GBytes *expected)
 {
@@ -1114,11 +1210,14 @@ static const Test tests[] = {
   { "link-limit/scratch", test_link_limit, { "btrfs" }, TRUE },
   { "link-limit/persisted", test_link_limit_of_persisted, { "ext4" } },
   { "link-limit/persisted", test_link_limit_of_persisted, { "btrfs" }, TRUE },
-  { "full/scratch", test_full_scratch, { "ext4", "vfat", "exfat", "tmpfs" } },
-  { "full/path", test_full_path, { "ext4", "vfat", "exfat", "tmpfs" } },
-  { "full/linked", test_full_linked, { "ext4", "ext4-narrow", "tmpfs", "vfat", "exfat" } },
+  { "full/scratch", test_full_scratch, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
+  { "full/slots", test_full_slots, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
+  { "full/path", test_full_path, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
+  { "full/linked",
+    test_full_linked,
+    { "ext4", "ext4-narrow", "xfs", "btrfs", "tmpfs", "vfat", "exfat" } },
   { "full/inodes", test_no_inodes, { NULL } },
-  { "full/pool", test_full_pool, { "ext4", "vfat", "exfat", "tmpfs" } },
+  { "full/pool", test_full_pool, { "ext4", "xfs", "btrfs", "vfat", "exfat", "tmpfs" } },
   { "turns-read-only", test_turns_read_only, { "ext4" } },
   { "shut-down", test_shut_down, { "ext4", "xfs", "btrfs" } },
   { "case-insensitive", test_case_insensitive, { "vfat", "exfat" } },

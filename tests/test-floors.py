@@ -26,7 +26,7 @@ BELOW = {
     '.': ['pool', 'backings'],
 }
 # These are applications of the library: private headers are closed to them.
-PUBLIC_ONLY = ['modules', '.']
+PUBLIC_ONLY = ['gtk', 'modules', '.']
 GENERATED = ['config.h', 'bs-version.h', 'bs-enum-types.h']
 
 COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)

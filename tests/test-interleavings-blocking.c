@@ -55,9 +55,7 @@ static BsKeyOperation
 peek_last (Fixture *fixture, const char *string)
 {
   BsShard *shard = shard_of (fixture, string);
-  BsKeyOperation copy = {
-    0,
-  };
+  BsKeyOperation copy = { 0 };
   BsKeyOperation *last;
   BsKey key;
 
@@ -90,11 +88,11 @@ begin (Runner *self, Fixture *fixture, BsOperation operation, BsItem *item)
   self->item = item;
   self->key = bs_item_dup_key (item);
   gate_backing_reset_log (fixture->gates);
-  gate_backing_hold (fixture->gates, operation, self->key, GATE_BEFORE);
-  blocking_start (&self->call, fixture,
-                  operation == BS_OPERATION_PERSIST ? blocking_persist : blocking_delete_persisted,
-                  self->key, NULL);
-  gate_backing_wait_held (fixture->gates, operation, self->key, GATE_BEFORE, 1);
+  ask_held (fixture, operation, self->key,
+            blocking_start (&self->call, fixture,
+                            operation == BS_OPERATION_PERSIST ? blocking_persist
+                                                              : blocking_delete_persisted,
+                            self->key, NULL));
 }
 
 static void
@@ -132,26 +130,25 @@ runner_clear (Runner *self)
   g_clear_pointer (&self->key, g_free);
 }
 
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Runner, runner_clear)
+
 static void
 test_nobody (Fixture *fixture, gconstpointer data)
 {
-  Runner persist, delete;
+  g_auto (Runner) persist = { 0 };
+  g_auto (Runner) delete = { 0 };
 
   begin_persist (&persist, fixture);
   end (&persist, "persist");
   begin (&delete, fixture, BS_OPERATION_DELETE_PERSISTED, g_object_ref (persist.item));
   end (&delete, "delete_persisted");
-  runner_clear (&delete);
-  runner_clear (&persist);
 }
 
 static void
 test_same (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[3] = { {
-    0,
-  } };
-  Runner self;
+  Answer answers[3] = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
@@ -169,16 +166,13 @@ test_same (Fixture *fixture, gconstpointer data)
   g_assert_false (answer_is_there (&answers[0]));
   end (&self, "delete_persisted");
   answer_ok (&answers[0]);
-  runner_clear (&self);
 }
 
 static void
 test_opposite (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = {
-    0,
-  };
-  Runner self;
+  Answer answer = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   delete_async (fixture, self.key, NULL, &answer);
@@ -193,14 +187,13 @@ test_opposite (Fixture *fixture, gconstpointer data)
   g_assert_false (answer_is_there (&answer));
   end (&self, "delete_persisted persist");
   answer_ok (&answer);
-  runner_clear (&self);
 }
 
 static void
 test_opposite_blocking (Fixture *fixture, gconstpointer data)
 {
   Blocking delete;
-  Runner self;
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   blocking_start (&delete, fixture, blocking_delete_persisted, self.key, NULL);
@@ -208,23 +201,19 @@ test_opposite_blocking (Fixture *fixture, gconstpointer data)
   g_assert_false (g_atomic_int_get (&delete.done));
   end (&self, "persist delete_persisted");
   blocking_ok (&delete);
-  runner_clear (&self);
 }
 
 static void
 test_register (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = {
-    0,
-  };
-  Runner self;
+  Answer answer = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_delete (&self, fixture);
   register_async (fixture, self.key, NULL, &answer);
   g_assert_false (answer_is_there (&answer));
   end (&self, "delete_persisted");
   answer_fails (&answer, BS_ERROR, BS_ERROR_NOT_FOUND);
-  runner_clear (&self);
 }
 
 static void
@@ -232,10 +221,8 @@ test_load (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GError) error = NULL;
-  Answer answer = {
-    0,
-  };
-  Runner self;
+  Answer answer = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_delete (&self, fixture);
   bs_pool_trim (fixture->pool, 0, NULL, &error);
@@ -244,17 +231,14 @@ test_load (Fixture *fixture, gconstpointer data)
   g_assert_false (answer_is_there (&answer));
   end (&self, "delete_persisted read");
   bytes = answer_pointer (&answer);
-  runner_clear (&self);
 }
 
 static void
 test_bulk_delete (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
-  Answer answer = {
-    0,
-  };
-  Runner self;
+  Answer answer = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   bs_key_set_add (keys, self.key, NULL);
@@ -263,17 +247,14 @@ test_bulk_delete (Fixture *fixture, gconstpointer data)
   spin_until (count_callers (fixture->store, self.key) == 1);
   end (&self, "persist delete_persisted");
   answer_ok (&answer);
-  runner_clear (&self);
 }
 
 static void
 test_bulk_register (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GListModel) list = NULL;
-  Answer answer = {
-    0,
-  };
-  Runner self;
+  Answer answer = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_delete (&self, fixture);
   bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
@@ -282,19 +263,17 @@ test_bulk_register (Fixture *fixture, gconstpointer data)
   end (&self, "delete_persisted");
   list = answer_pointer (&answer);
   g_assert_cmpuint (g_list_model_get_n_items (list), ==, 0);
-  runner_clear (&self);
 }
 
 static void
 test_last_drop (Fixture *fixture, gconstpointer data)
 {
-  Runner self;
+  g_auto (Runner) self = { 0 };
 
   begin_delete (&self, fixture);
   g_clear_object (&self.item);
   end (&self, "delete_persisted delete_key");
   spin_until (is_forgotten (fixture->store, self.key));
-  runner_clear (&self);
 }
 
 /* Many tokens are dropped by one bulk. */
@@ -303,7 +282,7 @@ test_last_drops (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GListModel) list = NULL;
   g_autoptr (GError) error = NULL;
-  Runner self;
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   end (&self, "persist");
@@ -313,24 +292,20 @@ test_last_drops (Fixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   gate_backing_reset_log (fixture->gates);
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, self.key, GATE_BEFORE);
-  blocking_start (&self.call, fixture, blocking_delete_persisted, self.key, NULL);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, self.key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_DELETE_PERSISTED, self.key,
+            blocking_start (&self.call, fixture, blocking_delete_persisted, self.key, NULL));
   g_assert_true (is_on_stack (fixture, self.key));
   g_clear_object (&list);
   wait_until (is_unheld (fixture, self.key));
   end (&self, "delete_persisted delete_key");
-  runner_clear (&self);
 }
 
 static void
 test_save (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsSave) save = NULL;
-  Answer answer = {
-    0,
-  };
-  Runner self;
+  Answer answer = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_delete (&self, fixture);
   save = bs_save_new (fixture->store, fixture->tracked);
@@ -340,7 +315,6 @@ test_save (Fixture *fixture, gconstpointer data)
   end (&self, "delete_persisted persist");
   answer_ok (&answer);
   g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, self.key));
-  runner_clear (&self);
 }
 
 /* Another key of the same shard is not held up, and joins nothing. */
@@ -350,10 +324,8 @@ test_neighbour (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) neighbour = NULL;
   g_autofree char *key = NULL;
   g_autoptr (GError) error = NULL;
-  Answer answer = {
-    0,
-  };
-  Runner self;
+  Answer answer = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   neighbour = insert_in (fixture, shard_of (fixture, self.key), TRUE);
@@ -366,7 +338,6 @@ test_neighbour (Fixture *fixture, gconstpointer data)
   answer_ok (&answer);
   assert_log (fixture, key, "write persist delete_persisted persist");
   end (&self, "persist");
-  runner_clear (&self);
 }
 
 static void
@@ -397,9 +368,9 @@ test_failure (Fixture *fixture, gconstpointer data)
 static void
 test_sync (Fixture *fixture, gconstpointer data)
 {
-  Answer first = { 0, }, second = { 0, };
+  Answer first = { 0 }, second = { 0 };
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Runner self;
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   sync_async (fixture, cancellable, &first);
@@ -412,7 +383,6 @@ test_sync (Fixture *fixture, gconstpointer data)
   end (&self, "persist");
   answer_ok (&second);
   g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, self.key));
-  runner_clear (&self);
 }
 
 /* A sync that many operations hold up goes on when the last of those is done that
@@ -421,7 +391,7 @@ static void
 test_sync_behind_many (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Answer cancelled = { 0, }, sync = { 0, };
+  Answer cancelled = { 0 }, sync = { 0 };
   Runner persists[8], late;
 
   for (guint i = 0; i < G_N_ELEMENTS (persists); i++)
@@ -493,11 +463,9 @@ test_sync_cancelled_while_looking (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   BsShard *last = &fixture->store->shards[BS_N_SHARDS - 1];
-  Answer cancelled = { 0, }, sync = { 0, };
-  Plug plug = {
-    0,
-  };
-  Runner self;
+  Answer cancelled = { 0 }, sync = { 0 };
+  Plug plug = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin (&self, fixture, BS_OPERATION_PERSIST, insert_in (fixture, last, FALSE));
   plug_in_elsewhere (&plug, fixture, last);
@@ -515,17 +483,14 @@ test_sync_cancelled_while_looking (Fixture *fixture, gconstpointer data)
   end (&self, "persist");
   answer_ok (&sync);
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL), ==, 1);
-  runner_clear (&self);
 }
 
 static void
 test_untrack (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  Answer answer = {
-    0,
-  };
-  Runner self;
+  Answer answer = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
@@ -536,17 +501,14 @@ test_untrack (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 0);
   end (&self, NULL);
   answer_ok (&answer);
-  runner_clear (&self);
 }
 
 static void
 test_finished (Fixture *fixture, gconstpointer data)
 {
   BsTaskTracker *tracker = bs_backing_store_get_task_tracker (fixture->store);
-  Answer finished = {
-    0,
-  };
-  Runner self;
+  Answer finished = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   g_assert_cmpuint (bs_task_tracker_get_n_tasks (tracker), ==, 1);
@@ -558,17 +520,14 @@ test_finished (Fixture *fixture, gconstpointer data)
   answer_ok (&finished);
   g_assert_cmpuint (bs_task_tracker_get_n_tasks (tracker), ==, 0);
   bs_task_tracker_reopen (tracker);
-  runner_clear (&self);
 }
 
 static void
 test_close (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  Answer closed = {
-    0,
-  };
-  Runner self;
+  Answer closed = { 0 };
+  g_auto (Runner) self = { 0 };
 
   begin_persist (&self, fixture);
   bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &closed);
@@ -580,7 +539,6 @@ test_close (Fixture *fixture, gconstpointer data)
   blocking_ok (&self.call);
   answer_ok (&closed);
   g_assert_true (gate_backing_is_closed (fixture->gates));
-  runner_clear (&self);
 }
 
 int

@@ -54,7 +54,7 @@ test_crossing (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   char *keys[N_KEYS];
-  Answer bulks[2] = { 0, }, all = { 0, };
+  Answer bulks[2] = { 0 }, all = { 0 };
   g_autoptr (GListModel) model = NULL;
 
   put_keys (fixture, keys, set);
@@ -150,7 +150,7 @@ test_then_single (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   g_autoptr (BsItem) item = NULL;
   char *keys[N_KEYS];
-  Answer bulk = { 0, }, same = { 0, }, opposite = { 0, };
+  Answer bulk = { 0 }, same = { 0 }, opposite = { 0 };
   const char *key;
 
   put_keys (fixture, keys, set);
@@ -208,7 +208,7 @@ test_cancelled_with_a_joiner (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   char *keys[N_KEYS];
-  Answer bulk = { 0, }, same = { 0, }, sync = { 0, };
+  Answer bulk = { 0 }, same = { 0 }, sync = { 0 };
   const char *key;
 
   put_keys (fixture, keys, set);
@@ -235,7 +235,7 @@ test_sync_awaits_joined (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) later = insert (fixture, "later");
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   char *keys[N_KEYS];
-  Answer bulk = { 0, }, same = { 0, }, sync = { 0, }, after = { 0, };
+  Answer bulk = { 0 }, same = { 0 }, sync = { 0 }, after = { 0 };
   const char *key;
 
   bs_backing_store_set_max_threads (fixture->store, 2);
@@ -270,12 +270,8 @@ test_cancelled (Fixture *fixture, gconstpointer data)
       g_autoptr (BsKeySet) set = bs_key_set_new ();
       g_autoptr (GError) error = NULL;
       char *keys[N_KEYS];
-      Answer bulk = {
-        0,
-      };
-      Plug plug = {
-        0,
-      };
+      Answer bulk = { 0 };
+      Plug plug = { 0 };
 
       put_keys (fixture, keys, set);
       if (i == 0)
@@ -324,14 +320,13 @@ test_cancelled_with_busy_key (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   g_autoptr (BsItem) item = NULL;
   char *keys[N_KEYS];
-  Answer bulk = { 0, }, registered = { 0, };
+  Answer bulk = { 0 }, registered = { 0 };
   guint n_deleted;
 
   bs_backing_store_set_max_threads (fixture->store, 2);
   put_keys (fixture, keys, set);
-  gate_backing_hold (fixture->gates, BS_OPERATION_REGISTER_KEY, keys[3], GATE_BEFORE);
-  register_async (fixture, keys[3], NULL, &registered);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_REGISTER_KEY, keys[3], GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_REGISTER_KEY, keys[3],
+            register_async (fixture, keys[3], NULL, &registered));
   bulk_async (fixture, set, cancellable, &bulk);
   spin_until ((n_deleted = bs_tracked_path_get_n_keys (fixture->tracked)) == 1);
   g_assert_false (answer_is_there (&bulk));
@@ -351,9 +346,7 @@ test_fails_midway (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
   char *keys[N_KEYS];
-  Answer bulk = {
-    0,
-  };
+  Answer bulk = { 0 };
 
   put_keys (fixture, keys, set);
   /* One key can't be deleted; so a bulk call fails too, after some of its effect. */
@@ -416,13 +409,12 @@ test_sync_after (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   g_autoptr (BsItem) item = NULL;
   char *keys[N_KEYS];
-  Answer bulk = { 0, }, sync = { 0, }, registered = { 0, };
+  Answer bulk = { 0 }, sync = { 0 }, registered = { 0 };
 
   bs_backing_store_set_max_threads (fixture->store, 2);
   put_keys (fixture, keys, set);
-  gate_backing_hold (fixture->gates, BS_OPERATION_REGISTER_KEY, keys[3], GATE_BEFORE);
-  register_async (fixture, keys[3], NULL, &registered);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_REGISTER_KEY, keys[3], GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_REGISTER_KEY, keys[3],
+            register_async (fixture, keys[3], NULL, &registered));
   bulk_async (fixture, set, NULL, &bulk);
   sync_async (fixture, NULL, &sync);
   spin_until (bs_tracked_path_get_n_keys (fixture->tracked) == 1);
@@ -445,12 +437,8 @@ test_drop_all (Fixture *fixture, gconstpointer data)
   g_autoptr (GListModel) model = NULL;
   g_autoptr (BsItem) item = NULL;
   char *keys[N_KEYS];
-  Answer registered = {
-    0,
-  };
-  Plug plug = {
-    0,
-  };
+  Answer registered = { 0 };
+  Plug plug = { 0 };
 
   put_keys (fixture, keys, set);
   model = bs_pool_register_all (fixture->pool, fixture->tracked, NULL, NULL);
@@ -474,12 +462,11 @@ test_single_joins_register_all (Fixture *fixture, gconstpointer data)
   g_autofree char *key = put_key (fixture, "a");
   g_autoptr (GListModel) model = NULL;
   g_autoptr (BsItem) item = NULL;
-  Answer all = { 0, }, one = { 0, };
+  Answer all = { 0 }, one = { 0 };
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
-  bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL, answer_cb,
-                              &all);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_REGISTER_KEY, key,
+            bs_pool_register_all_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                        answer_cb, &all));
   register_async (fixture, key, NULL, &one);
   gate_backing_release (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
   model = answer_pointer (&all);
@@ -517,9 +504,7 @@ test_drop_all_fails (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) set = bs_key_set_new ();
   g_autoptr (BsKeySet) reported = bs_key_set_new ();
   g_autoptr (GListModel) model = NULL;
-  Answer all = {
-    0,
-  };
+  Answer all = { 0 };
   char *keys[N_KEYS];
 
   put_keys (fixture, keys, set);

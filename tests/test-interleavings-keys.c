@@ -26,13 +26,11 @@ test_waiter_cancelled_before_turn (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
   CancelHook hook = { cancellable, FALSE };
-  Answer persist = { 0, }, waiter = { 0, };
+  Answer persist = { 0 }, waiter = { 0 };
 
   /* As late as can be: the operation before it is just about to end. */
   gate_backing_set_hook (fixture->gates, BS_OPERATION_PERSIST, GATE_AFTER, cancel_hook, &hook);
-  gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
-  persist_async (fixture, item, NULL, &persist);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_PERSIST, key, persist_async (fixture, item, NULL, &persist));
   delete_async (fixture, key, cancellable, &waiter);
   gate_backing_release (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
 
@@ -59,7 +57,7 @@ test_waiter_cancelled_in_a_race (Fixture *fixture, gconstpointer data)
       g_autoptr (GError) error = NULL;
       g_autofree char *key = put_key (fixture, "a");
       g_autoptr (BsItem) item = NULL;
-      Answer registered = { 0, }, waiter = { 0, };
+      Answer registered = { 0 }, waiter = { 0 };
       gboolean deleted;
       GThread *thread;
 
@@ -92,9 +90,7 @@ test_blocking_waiter_cancelled (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autofree char *key = put_key (fixture, "a");
-      Answer registered = {
-        0,
-      };
+      Answer registered = { 0 };
       g_autoptr (BsItem) item = NULL;
       GThread *thread;
       Blocking waiter;
@@ -154,7 +150,7 @@ test_persist_delete_persist (Fixture *fixture, gconstpointer data)
       g_autoptr (BsItem) item = insert (fixture, "a");
       g_autofree char *key = bs_item_dup_key (item);
       BsOperation held = running ? BS_OPERATION_PERSIST : BS_OPERATION_WRITE;
-      Answer write = { 0, }, first = { 0, }, second = { 0, }, third = { 0, };
+      Answer write = { 0 }, first = { 0 }, second = { 0 }, third = { 0 };
 
       gate_backing_hold (fixture->gates, held, key, GATE_BEFORE);
       bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &write);
@@ -182,7 +178,7 @@ test_delete_persist_delete (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer first = { 0, }, second = { 0, }, third = { 0, };
+  Answer first = { 0 }, second = { 0 }, third = { 0 };
 
   gate_backing_reset_log (fixture->gates);
   gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_AFTER);
@@ -204,10 +200,8 @@ test_persist_behind_queued_delete (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer delete = { 0, }, persist = { 0, };
-  Plug plug = {
-    0,
-  };
+  Answer delete = { 0 }, persist = { 0 };
+  Plug plug = { 0 };
 
   gate_backing_reset_log (fixture->gates);
   plug_in (&plug, fixture);
@@ -229,13 +223,9 @@ leave_merged (Fixture *fixture, gboolean running, gboolean cancel[3])
 {
   g_autofree char *key = put_key (fixture, "a");
   GCancellable *cancellables[3];
-  Answer answers[3] = {
-    0,
-  };
+  Answer answers[3] = { 0 };
   gboolean all = cancel[0] && cancel[1] && cancel[2];
-  Plug plug = {
-    0,
-  };
+  Plug plug = { 0 };
 
   if (running)
     gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
@@ -294,11 +284,10 @@ test_cancel_merged_with_a_stayer (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer leaver = { 0, }, stayer = { 0, };
+  Answer leaver = { 0 }, stayer = { 0 };
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
-  delete_async (fixture, key, cancellable, &leaver);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_DELETE_PERSISTED, key,
+            delete_async (fixture, key, cancellable, &leaver));
   delete_async (fixture, key, NULL, &stayer);
   g_cancellable_cancel (cancellable);
   answer_cancelled (&leaver);
@@ -314,14 +303,11 @@ test_blocking_runner_leaves (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer other = {
-    0,
-  };
+  Answer other = { 0 };
   Blocking runner;
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
-  blocking_start (&runner, fixture, blocking_delete_persisted, key, cancellable);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_DELETE_PERSISTED, key,
+            blocking_start (&runner, fixture, blocking_delete_persisted, key, cancellable));
   delete_async (fixture, key, NULL, &other);
   g_cancellable_cancel (cancellable);
   g_assert_false (answer_is_there (&other));
@@ -338,7 +324,7 @@ test_ask_again_before_fired_returns (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (BsItem) item = insert_written (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer first = { 0, }, second = { 0, };
+  Answer first = { 0 }, second = { 0 };
 
   gate_backing_set_stubborn (fixture->gates, TRUE);
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
@@ -363,14 +349,11 @@ test_fired_call_succeeds (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   gate_backing_set_stubborn (fixture->gates, TRUE);
-  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
-  delete_async (fixture, key, cancellable, &answer);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_DELETE_PERSISTED, key,
+            delete_async (fixture, key, cancellable, &answer));
   g_cancellable_cancel (cancellable);
   g_assert_false (answer_is_there (&answer));
   gate_backing_release (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
@@ -383,12 +366,8 @@ test_last_drop_deletion_queued (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer registered = {
-    0,
-  };
-  Plug plug = {
-    0,
-  };
+  Answer registered = { 0 };
+  Plug plug = { 0 };
 
   plug_in (&plug, fixture);
   g_clear_object (&item);
@@ -406,9 +385,7 @@ test_last_drop_deletion_running (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer registered = {
-    0,
-  };
+  Answer registered = { 0 };
 
   for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
     {
@@ -438,9 +415,7 @@ test_last_drop_many (Fixture *fixture, gconstpointer data)
   g_autofree char *kept = NULL;
   g_autoptr (BsItem) item = NULL;
   g_auto (GStrv) keys = g_new0 (char *, N + 1);
-  Plug plug = {
-    0,
-  };
+  Plug plug = { 0 };
 
   for (guint i = 0; i < N; i++)
     {
@@ -487,9 +462,7 @@ test_last_drop_beside_stuck (Fixture *fixture, gconstpointer data)
   stuck = bs_item_dup_key (items[0]);
   other = bs_item_dup_key (items[1]);
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_KEY, stuck, GATE_BEFORE);
-  g_object_unref (items[0]);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_KEY, stuck, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_DELETE_KEY, stuck, g_object_unref (items[0]));
   g_object_unref (items[1]);
   if (fixture->n_threads > 1)
     wait_until (!gate_backing_has_primary (fixture->gates, other));
@@ -539,9 +512,7 @@ report_clear (Report *report)
 static void
 test_last_drop_deletion_failed (Fixture *fixture, gconstpointer data)
 {
-  Report report = {
-    0,
-  };
+  Report report = { 0 };
 
   g_signal_connect (fixture->store, "background-error", G_CALLBACK (report_cb), &report);
   for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
@@ -582,12 +553,8 @@ test_register_cancelled (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) running = g_cancellable_new ();
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer registered = {
-    0,
-  };
-  Plug plug = {
-    0,
-  };
+  Answer registered = { 0 };
+  Plug plug = { 0 };
 
   /* Before the deletion's turn there is nothing to wait for; it goes on once the new
    * item has gone. */
@@ -605,9 +572,7 @@ test_register_cancelled (Fixture *fixture, gconstpointer data)
   /* Behind a running deletion. */
   register_async (fixture, key, NULL, &registered);
   item = answer_pointer (&registered);
-  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_KEY, key, GATE_BEFORE);
-  g_clear_object (&item);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_KEY, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_DELETE_KEY, key, g_clear_object (&item));
   register_async (fixture, key, waiting, &registered);
   g_cancellable_cancel (waiting);
   answer_cancelled (&registered);
@@ -642,7 +607,7 @@ test_fails_after_effect_then_opposite (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_written (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer first = { 0, }, second = { 0, };
+  Answer first = { 0 }, second = { 0 };
 
   for (guint queued = 0; queued < 2; queued++)
     {
@@ -650,9 +615,7 @@ test_fails_after_effect_then_opposite (Fixture *fixture, gconstpointer data)
       gate_backing_reset_log (fixture->gates);
       gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, key, GATE_AFTER, 1,
                          G_IO_ERROR_FAILED);
-      gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
-      persist_async (fixture, item, NULL, &first);
-      gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1);
+      ask_held (fixture, BS_OPERATION_PERSIST, key, persist_async (fixture, item, NULL, &first));
       if (queued)
         delete_async (fixture, key, NULL, &second);
       gate_backing_release (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
@@ -673,9 +636,8 @@ test_fails_after_effect_then_opposite (Fixture *fixture, gconstpointer data)
       gate_backing_reset_log (fixture->gates);
       gate_backing_fail (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_AFTER, 1,
                          G_IO_ERROR_FAILED);
-      gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
-      delete_async (fixture, key, NULL, &first);
-      gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1);
+      ask_held (fixture, BS_OPERATION_DELETE_PERSISTED, key,
+                delete_async (fixture, key, NULL, &first));
       if (queued)
         persist_async (fixture, item, NULL, &second);
       gate_backing_release (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
@@ -699,9 +661,7 @@ test_same_again_after_failure (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_written (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
     {
@@ -731,9 +691,7 @@ test_write_again_after_failure (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (BsItem) item = insert (fixture, "a");
       g_autofree char *key = bs_item_dup_key (item);
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       gate_backing_fail (fixture->gates, BS_OPERATION_WRITE, key, point, 1, G_IO_ERROR_NO_SPACE);
       persist_async (fixture, item, NULL, &answer);
@@ -757,9 +715,7 @@ test_write_behind_queued_at_last_drop (Fixture *fixture, gconstpointer data)
   g_autoptr (BsPool) pool = bs_pool_new (fixture->store, 1000);
   g_autoptr (GBytes) bytes = g_bytes_new_static ("leaves", 6);
   g_autofree char *key = NULL;
-  Plug plug = {
-    0,
-  };
+  Plug plug = { 0 };
   BsItem *item;
 
   plug_in (&plug, fixture);
@@ -806,11 +762,9 @@ test_during_write_behind (Fixture *fixture, gconstpointer data)
       g_autoptr (BsItem) item = NULL, copy = NULL;
       g_autofree char *key = NULL, *new_key = NULL;
       g_autoptr (GBytes) replacement = g_bytes_new_static ("new", 3);
-      Answer load = { 0, }, persist = { 0, };
+      Answer load = { 0 }, persist = { 0 };
       g_autoptr (GBytes) bytes = NULL;
-      Plug plug = {
-        0,
-      };
+      Plug plug = { 0 };
 
       bs_pool_set_max_bytes (fixture->pool, 1000);
       if (queued)
@@ -857,7 +811,7 @@ test_loads_share_one_read (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
   g_autoptr (BsItem) item = NULL;
-  Answer answers[5] = { 0, }, left = { 0, };
+  Answer answers[5] = { 0 }, left = { 0 };
 
   item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
   gate_backing_hold (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE);
@@ -891,12 +845,11 @@ test_read_register_read (Fixture *fixture, gconstpointer data)
         bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
       g_autoptr (BsItem) second = bs_pool_register (pool, fixture->tracked, key, NULL, NULL);
       g_autoptr (BsItem) third = NULL;
-      Answer loads[2] = { { 0, }, }, registered = { 0, };
+      Answer loads[2] = { 0 }, registered = { 0 };
 
       gate_backing_fail (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE, 1, G_IO_ERROR_BUSY);
-      gate_backing_hold (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE);
-      bs_item_load_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &loads[0]);
-      gate_backing_wait_held (fixture->gates, BS_OPERATION_READ, key, GATE_BEFORE, 1);
+      ask_held (fixture, BS_OPERATION_READ, key,
+                bs_item_load_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &loads[0]));
       if (registers)
         register_async (fixture, key, NULL, &registered);
       bs_item_load_async (second, G_PRIORITY_DEFAULT, NULL, answer_cb, &loads[1]);

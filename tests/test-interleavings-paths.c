@@ -11,11 +11,9 @@ test_during_running_sync (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) second = insert_written (fixture, "second");
   g_autofree char *first_key = bs_item_dup_key (first);
   g_autofree char *second_key = bs_item_dup_key (second);
-  Answer syncs[4] = { 0, }, persist = { 0, };
+  Answer syncs[4] = { 0 }, persist = { 0 };
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
-  sync_async (fixture, NULL, &syncs[0]);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_SYNC_PERSISTED, NULL, sync_async (fixture, NULL, &syncs[0]));
   /* Nothing was asked since: this one is covered. */
   sync_async (fixture, NULL, &syncs[1]);
   /* With one thread the sync itself is in the way. */
@@ -48,7 +46,7 @@ test_during_waiting_sync (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) second = insert_written (fixture, "second");
   g_autofree char *first_key = bs_item_dup_key (first);
   g_autofree char *second_key = bs_item_dup_key (second);
-  Answer persists[2] = { 0, }, syncs[3] = { 0, };
+  Answer persists[2] = { 0 }, syncs[3] = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, first_key, GATE_BEFORE);
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, second_key, GATE_BEFORE);
@@ -94,7 +92,7 @@ test_cancel_waiting_sync (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) second = insert_written (fixture, "second");
   g_autofree char *first_key = bs_item_dup_key (first);
   g_autofree char *second_key = bs_item_dup_key (second);
-  Answer persists[2] = { 0, }, syncs[2] = { 0, };
+  Answer persists[2] = { 0 }, syncs[2] = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
   persist_async (fixture, first, NULL, &persists[0]);
@@ -126,7 +124,7 @@ test_cancel_gathering_sync (Fixture *fixture, gconstpointer data)
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autoptr (BsItem) first = insert_written (fixture, "first");
       g_autoptr (BsItem) second = insert_written (fixture, "second");
-      Answer persists[2] = { 0, }, syncs[2] = { 0, };
+      Answer persists[2] = { 0 }, syncs[2] = { 0 };
 
       gate_backing_reset_log (fixture->gates);
       gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
@@ -155,11 +153,9 @@ test_cancel_running_sync (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (BsItem) item = insert_persisted (fixture, "first");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer first = { 0, }, second = { 0, };
+  Answer first = { 0 }, second = { 0 };
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
-  sync_async (fixture, cancellable, &first);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_SYNC_PERSISTED, NULL, sync_async (fixture, cancellable, &first));
   gate_backing_set_stubborn (fixture->gates, TRUE);
   g_cancellable_cancel (cancellable);
   /* Not joined, though nothing was asked since. */
@@ -177,7 +173,7 @@ static void
 test_endless_persists (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_object_unref);
-  Answer answers[20] = { 0, }, sync = { 0, };
+  Answer answers[20] = { 0 }, sync = { 0 };
 
   bs_backing_store_set_max_threads (fixture->store, 2);
   for (guint i = 0; i < 20; i++)
@@ -215,9 +211,7 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer answers[2] = {
-    0,
-  };
+  Answer answers[2] = { 0 };
 
   gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1,
                      G_IO_ERROR_NO_SPACE);
@@ -235,9 +229,7 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
 static void
 fail_sync (Fixture *fixture)
 {
-  Answer sync = {
-    0,
-  };
+  Answer sync = { 0 };
 
   gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1,
                      G_IO_ERROR_FAILED);
@@ -254,9 +246,7 @@ persist_again (Fixture *fixture, BsItem *item)
   g_autofree char *key = bs_item_dup_key (item);
   guint n = gate_backing_count (fixture->gates, BS_OPERATION_PERSIST, key);
   g_autoptr (GError) error = NULL;
-  Answer persist = {
-    0,
-  };
+  Answer persist = { 0 };
 
   persist_async (fixture, item, NULL, &persist);
   answer_ok (&persist);
@@ -270,9 +260,7 @@ delete_again (Fixture *fixture, const char *key)
 {
   guint n = gate_backing_count (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key);
   g_autoptr (GError) error = NULL;
-  Answer delete = {
-    0,
-  };
+  Answer delete = { 0 };
 
   bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error);
   g_assert_no_error (error);
@@ -292,9 +280,7 @@ test_again_after_failed_sync (Fixture *fixture, gconstpointer data)
   g_autofree char *first_key = bs_item_dup_key (first);
   g_autofree char *deleted = put_key (fixture, "deleted");
   g_autoptr (GError) error = NULL;
-  Answer sync = {
-    0,
-  };
+  Answer sync = { 0 };
 
   g_assert_cmpuint (delete_again (fixture, deleted), ==, 1);
   g_assert_cmpuint (persist_again (fixture, first), ==, 0);
@@ -345,9 +331,7 @@ static void
 test_failed_again_after_failed_sync (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
-  Answer persist = {
-    0,
-  };
+  Answer persist = { 0 };
 
   fail_sync (fixture);
   gate_backing_fail (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE, 1, G_IO_ERROR_FAILED);
@@ -365,7 +349,7 @@ test_during_failing_sync (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) before = insert_written (fixture, "before");
   g_autoptr (BsItem) after = insert_written (fixture, "after");
   g_autofree char *after_key = bs_item_dup_key (after);
-  Answer syncs[4] = { 0, }, persists[2] = { 0, };
+  Answer syncs[4] = { 0 }, persists[2] = { 0 };
 
   bs_backing_store_set_max_threads (fixture->store, 3);
   gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1,
@@ -402,7 +386,7 @@ test_again_after_cancelled_sync (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autoptr (BsItem) other = insert_written (fixture, "b");
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Answer sync = { 0, }, persist = { 0, };
+  Answer sync = { 0 }, persist = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
   persist_async (fixture, other, NULL, &persist);
@@ -414,9 +398,7 @@ test_again_after_cancelled_sync (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (persist_again (fixture, item), ==, 0);
 
   g_cancellable_reset (cancellable);
-  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
-  sync_async (fixture, cancellable, &sync);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_SYNC_PERSISTED, NULL, sync_async (fixture, cancellable, &sync));
   g_cancellable_cancel (cancellable);
   answer_cancelled (&sync);
   gate_backing_release_all (fixture->gates);
@@ -430,7 +412,7 @@ test_untrack_after_syncs (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) first = insert_written (fixture, "a");
   g_autoptr (BsItem) second = insert_written (fixture, "b");
-  Answer persists[2] = { 0, }, syncs[2] = { 0, }, untrack = { 0, }, late = { 0, };
+  Answer persists[2] = { 0 }, syncs[2] = { 0 }, untrack = { 0 }, late = { 0 };
   g_autofree char *log = NULL;
 
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
@@ -467,10 +449,8 @@ test_untrack_during_bulk (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (BsItem) busy = insert_persisted (fixture, "a");
   g_autofree char *busy_key = bs_item_dup_key (busy);
-  Answer delete = { 0, }, bulk = { 0, }, untrack = { 0, }, load = { 0, };
-  Plug plug = {
-    0,
-  };
+  Answer delete = { 0 }, bulk = { 0 }, untrack = { 0 }, load = { 0 };
+  Plug plug = { 0 };
 
   bs_key_set_add (keys, busy_key, NULL);
   plug_in (&plug, fixture);
@@ -498,7 +478,7 @@ test_untrack_cancelled_or_failed (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (BsItem) item = insert_written (fixture, "a");
   g_autoptr (BsTrackedPath) again = NULL;
-  Answer persist = { 0, }, untrack = { 0, }, tracked = { 0, };
+  Answer persist = { 0 }, untrack = { 0 }, tracked = { 0 };
 
   /* Before its turn: it stays open, and whoever waited for the path has it. */
   gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, NULL, GATE_BEFORE);
@@ -510,9 +490,7 @@ test_untrack_cancelled_or_failed (Fixture *fixture, gconstpointer data)
   if (fixture->n_threads > 1)
     {
       g_autoptr (BsItem) other = insert (fixture, "b");
-      Answer write = {
-        0,
-      };
+      Answer write = { 0 };
 
       /* When this is through, the scan would be as well, had it been begun. */
       bs_item_write_async (other, G_PRIORITY_LOW, NULL, answer_cb, &write);
@@ -554,12 +532,10 @@ test_track_before_untrack (Fixture *fixture, gconstpointer data)
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autoptr (BsItem) item = insert_written (fixture, "a");
       g_autoptr (BsTrackedPath) again = NULL;
-      Answer first = { 0, }, untracks[2] = { { 0, }, }, tracked = { 0, };
+      Answer first = { 0 }, untracks[2] = { 0 }, tracked = { 0 };
       BsOperation operation = i == 0 ? BS_OPERATION_PERSIST : BS_OPERATION_READ_ROOT;
       Plug plug = {
-        {
-          NULL,
-        },
+        { NULL },
       };
 
       gate_backing_hold (fixture->gates, operation, NULL, GATE_BEFORE);
@@ -614,7 +590,7 @@ test_untrack_again (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 2; i++)
     {
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      Answer first = { 0, }, again[2] = { 0, };
+      Answer first = { 0 }, again[2] = { 0 };
 
       /* The backing minds the cancellation, or it is too late for that. */
       gate_backing_reset_log (fixture->gates);
@@ -646,12 +622,11 @@ static void
 test_track_while_untracking (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsTrackedPath) again = NULL;
-  Answer untrack = { 0, }, tracked = { 0, };
+  Answer untrack = { 0 }, tracked = { 0 };
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE);
-  bs_backing_store_untrack_path_async (fixture->store, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
-                                       answer_cb, &untrack);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_RELEASE_PATH, NULL,
+            bs_backing_store_untrack_path_async (fixture->store, fixture->tracked,
+                                                 G_PRIORITY_DEFAULT, NULL, answer_cb, &untrack));
   bs_backing_store_track_path_async (fixture->store, fixture->file, G_PRIORITY_DEFAULT, NULL,
                                      answer_cb, &tracked);
   gate_backing_release (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE);
@@ -665,9 +640,7 @@ test_track_while_untracking (Fixture *fixture, gconstpointer data)
 static void
 test_last_unref_against_track (Fixture *fixture, gconstpointer data)
 {
-  Answer tracked = {
-    0,
-  };
+  Answer tracked = { 0 };
 
   for (GatePoint point = GATE_BEFORE; point <= GATE_AFTER; point++)
     {
@@ -688,12 +661,8 @@ test_last_unref_against_track (Fixture *fixture, gconstpointer data)
 static void
 test_last_unref_with_release_queued (Fixture *fixture, gconstpointer data)
 {
-  Answer tracked = {
-    0,
-  };
-  Plug plug = {
-    0,
-  };
+  Answer tracked = { 0 };
+  Plug plug = { 0 };
 
   plug_in (&plug, fixture);
   assert_goes (g_steal_pointer (&fixture->tracked));
@@ -762,7 +731,7 @@ test_leave_scan_then_track (Fixture *fixture, gconstpointer data)
       g_autoptr (GFile) file = g_file_new_for_uri (stubborn ? "gate:///other" : "gate:///another");
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autoptr (BsTrackedPath) first = NULL, second = NULL;
-      Answer leavers[2] = { 0, }, late = { 0, };
+      Answer leavers[2] = { 0 }, late = { 0 };
 
       gate_backing_reset_log (fixture->gates);
       gate_backing_set_stubborn (fixture->gates, stubborn);
@@ -803,7 +772,7 @@ test_one_of_a_scan_leaves (Fixture *fixture, gconstpointer data)
   g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (BsTrackedPath) tracked = NULL;
-  Answer leaver = { 0, }, stayer = { 0, };
+  Answer leaver = { 0 }, stayer = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
   bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, cancellable,
@@ -824,12 +793,8 @@ test_leave_queued_scan (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Answer leaver = {
-    0,
-  };
-  Plug plug = {
-    0,
-  };
+  Answer leaver = { 0 };
+  Plug plug = { 0 };
 
   plug_in (&plug, fixture);
   bs_backing_store_track_path_async (fixture->store, file, G_PRIORITY_DEFAULT, cancellable,
@@ -846,9 +811,7 @@ test_failed_scan (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
   g_autoptr (BsTrackedPath) tracked = NULL;
-  Answer answers[2] = {
-    0,
-  };
+  Answer answers[2] = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE);
   gate_backing_fail (fixture->gates, BS_OPERATION_SANITIZE_PATH, NULL, GATE_BEFORE, 1,
@@ -920,12 +883,11 @@ test_untrack_during_healing (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *key = put_key (fixture, "a");
   g_autoptr (BsItem) item = bs_pool_register (fixture->pool, fixture->tracked, key, NULL, NULL);
-  Answer load = { 0, }, untrack = { 0, };
+  Answer load = { 0 }, untrack = { 0 };
 
   gate_backing_lose_primary (fixture->gates, key);
-  gate_backing_hold (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
-  bs_item_load_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &load);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_REGISTER_KEY, key,
+            bs_item_load_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &load));
   gate_backing_reset_log (fixture->gates);
   bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
   untrack_async (fixture, NULL, &untrack);

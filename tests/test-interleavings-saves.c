@@ -162,9 +162,7 @@ static void
 test_order (Fixture *fixture, gconstpointer data)
 {
   Document document;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   for (guint blocking = 0; blocking < 2; blocking++)
     {
@@ -194,9 +192,7 @@ test_two_at_once (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < G_N_ELEMENTS (stops); i++)
     {
-      Answer answers[2] = {
-        0,
-      };
+      Answer answers[2] = { 0 };
       g_autoptr (BsItem) four = insert (fixture, "four");
       g_autofree char *key = bs_item_dup_key (four);
       g_autoptr (BsSave) next = NULL;
@@ -247,9 +243,7 @@ test_two_at_once_blocking (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (BsItem) four = insert (fixture, "four");
   g_autofree char *key = bs_item_dup_key (four);
-  Saver savers[3] = {
-    0,
-  };
+  Saver savers[3] = { 0 };
   GThread *threads[3];
   Document document;
 
@@ -289,9 +283,7 @@ test_queue_cancelled (Fixture *fixture, gconstpointer data)
   for (guint which = 1; which < 16; which++)
     {
       GCancellable *cancellables[4];
-      Answer answers[4] = {
-        0,
-      };
+      Answer answers[4] = { 0 };
       BsSave *saves[4];
       Document document;
       guint last = 4;
@@ -343,7 +335,7 @@ test_delete (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < G_N_ELEMENTS (stops); i++)
     {
-      Answer answer = { 0, }, named[2] = { 0, }, other = { 0, };
+      Answer answer = { 0 }, named[2] = { 0 }, other = { 0 };
       g_autoptr (BsKeySet) set = bs_key_set_new ();
       g_autoptr (BsItem) stranger = NULL;
       g_autofree char *key = NULL;
@@ -397,7 +389,7 @@ test_persist (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < G_N_ELEMENTS (stops); i++)
     {
-      Answer answer = { 0, }, others[3] = { 0, };
+      Answer answer = { 0 }, others[3] = { 0 };
       g_autoptr (BsItem) four = insert (fixture, "four");
       g_autofree char *key = bs_item_dup_key (four);
       Document document;
@@ -443,7 +435,7 @@ test_persist_unnamed (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 2 * G_N_ELEMENTS (stops); i++)
     {
       const Stop *stop = &stops[i / 2];
-      Answer answer = { 0, }, other = { 0, };
+      Answer answer = { 0 }, other = { 0 };
       g_autoptr (BsItem) item = NULL;
       g_autofree char *key = NULL;
       Document document;
@@ -481,7 +473,7 @@ test_persist_again (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) four = insert (fixture, "four");
   g_autofree char *key = bs_item_dup_key (four);
-  Answer answer = { 0, }, other = { 0, };
+  Answer answer = { 0 }, other = { 0 };
   Document document;
 
   document_set_up (&document, fixture);
@@ -489,9 +481,7 @@ test_persist_again (Fixture *fixture, gconstpointer data)
                      G_IO_ERROR_NO_SPACE);
   persist_async (fixture, four, NULL, &other);
   answer_fails (&other, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
-  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE);
-  save_async (document.save, NULL, &answer);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_WRITE_ROOT, NULL, save_async (document.save, NULL, &answer));
   persist_async (fixture, four, NULL, &other);
   gate_backing_release_all (fixture->gates);
   answer_ok (&answer);
@@ -515,11 +505,9 @@ test_before_turn (Fixture *fixture, gconstpointer data)
       g_autoptr (BsSave) save = NULL;
       g_autofree char *early_key = NULL;
       g_autofree char *late_key = NULL;
-      Answer first = { 0, }, answer = { 0, };
+      Answer first = { 0 }, answer = { 0 };
       Plug plug = {
-        {
-          NULL,
-        },
+        { NULL },
       };
       Document document;
 
@@ -580,9 +568,7 @@ test_replace (Fixture *fixture, gconstpointer data)
     {
       const Stop *stop = &stops[i / 2];
       g_autoptr (GBytes) bytes = make_bytes ("other");
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       Document document;
 
       document_set_up (&document, fixture);
@@ -621,9 +607,7 @@ test_cancel (Fixture *fixture, gconstpointer data)
     {
       const Stop *stop = &stops[i / 2];
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       Document document;
       gboolean done;
 
@@ -666,9 +650,7 @@ test_cancel_blocking (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (stops); i++)
     {
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      Saver saver = {
-        0,
-      };
+      Saver saver = { 0 };
       Document document;
       GThread *thread;
 
@@ -708,10 +690,8 @@ test_verify (Fixture *fixture, gconstpointer data)
       gboolean blocking = i & 2;
       g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
       g_autoptr (BsSave) save = NULL;
-      Answer answer = { 0, }, checked = { 0, };
-      Saver saver = {
-        0,
-      };
+      Answer answer = { 0 }, checked = { 0 };
+      Saver saver = { 0 };
       GThread *thread = NULL;
       Document document;
 
@@ -769,7 +749,7 @@ test_verify (Fixture *fixture, gconstpointer data)
 static void
 test_sync_fails (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = { 0, }, sync = { 0, };
+  Answer answer = { 0 }, sync = { 0 };
   Document document;
 
   document_set_up (&document, fixture);
@@ -811,9 +791,7 @@ test_error (Fixture *fixture, gconstpointer data)
     {
       const Stop *stop = &stops[i];
       g_autoptr (GError) error = NULL;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       Document document;
       guint n_errors = 0;
       gulong id;
@@ -834,6 +812,7 @@ test_error (Fixture *fixture, gconstpointer data)
         {
           error = answer_dup_error (&answer);
           g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+          g_assert_true (g_str_has_prefix (error->message, "Saving at gate:///path"));
           /* A root that was replaced though the backing says that it was not:
            * everything that either one names is there. */
           if (!stop->committed)
@@ -877,7 +856,7 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
     {
       const Stop stop = { cases[i].operation, cases[i].key, GATE_BEFORE, FALSE };
       g_autoptr (GError) error = NULL;
-      Answer answer = { 0, }, other = { 0, };
+      Answer answer = { 0 }, other = { 0 };
       Document document;
 
       document_set_up (&document, fixture);
@@ -923,9 +902,7 @@ static void
 test_failed_sync_beside_write (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
   Document document;
   GThread *thread;
 
@@ -1001,7 +978,7 @@ test_kept_gone_meanwhile (Fixture *fixture, gconstpointer data)
   g_autoptr (GBytes) root = make_bytes ("root");
   g_autoptr (BsTrackedPath) tracked = NULL;
   g_autoptr (BsSave) save = NULL;
-  Answer saved = { 0, }, registered = { 0, };
+  Answer saved = { 0 }, registered = { 0 };
 
   gate_backing_put_persisted (fixture->gates, file, key, "a");
   tracked = track (fixture, file);
@@ -1010,9 +987,7 @@ test_kept_gone_meanwhile (Fixture *fixture, gconstpointer data)
   bs_save_keep_key (save, key);
   bs_save_set_root (save, root);
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
-  save_async (save, NULL, &saved);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_SYNC_PERSISTED, NULL, save_async (save, NULL, &saved));
   gate_backing_lose_persisted (fixture->gates, file, key);
   bs_pool_register_async (fixture->pool, tracked, key, G_PRIORITY_DEFAULT, NULL, answer_cb,
                           &registered);
@@ -1043,7 +1018,7 @@ test_claimed_while_deleting (Fixture *fixture, gconstpointer data)
   g_autoptr (BsTrackedPath) tracked = NULL;
   g_autoptr (BsSave) save = NULL;
   g_autoptr (BsItem) item = NULL;
-  Answer load = { 0, }, saved = { 0, }, persist = { 0, };
+  Answer load = { 0 }, saved = { 0 }, persist = { 0 };
 
   while (get_shard (idle) != get_shard (busy))
     {
@@ -1079,14 +1054,12 @@ static void
 test_keep_behind_delete (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsSave) save = save_new (fixture, "new", NULL, NULL);
-  Answer deleted = { 0, }, saved = { 0, };
+  Answer deleted = { 0 }, saved = { 0 };
   Document document;
 
   document_set_up (&document, fixture);
-  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0], GATE_BEFORE);
-  delete_async (fixture, document.keys[0], NULL, &deleted);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, document.keys[0],
-                          GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_DELETE_PERSISTED, document.keys[0],
+            delete_async (fixture, document.keys[0], NULL, &deleted));
   bs_save_keep_key (save, document.keys[0]);
   bs_backing_store_set_max_threads (fixture->store, fixture->n_threads + 1);
   save_async (save, NULL, &saved);
@@ -1133,9 +1106,7 @@ test_after_failed_sync (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (BsSave) save = NULL;
       Document document;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       document_set_up (&document, fixture);
       gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1,
@@ -1176,7 +1147,7 @@ test_deleted_before (Fixture *fixture, gconstpointer data)
 {
   for (guint keep = 0; keep < 2; keep++)
     {
-      Answer answer = { 0, }, deleted = { 0, };
+      Answer answer = { 0 }, deleted = { 0 };
       g_autoptr (BsSave) keeper = NULL;
       g_autoptr (GError) error = NULL;
       Document document;
@@ -1218,9 +1189,7 @@ test_keep_uncertain (Fixture *fixture, gconstpointer data)
       gboolean gone = i / 2;
       g_autoptr (BsSave) keeper = NULL;
       g_autoptr (GError) error = NULL;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       Document document;
       gboolean success;
 
@@ -1270,7 +1239,7 @@ test_keep_uncertain (Fixture *fixture, gconstpointer data)
 static void
 test_sync (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = { 0, }, sync = { 0, };
+  Answer answer = { 0 }, sync = { 0 };
   Document document;
 
   document_set_up (&document, fixture);
@@ -1292,7 +1261,7 @@ test_untrack (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < G_N_ELEMENTS (stops); i++)
     {
-      Answer answers[2] = { 0, }, late = { 0, }, untracked = { 0, };
+      Answer answers[2] = { 0 }, late = { 0 }, untracked = { 0 };
       g_autoptr (BsSave) next = NULL;
       Document document;
 
@@ -1328,7 +1297,7 @@ test_untrack (Fixture *fixture, gconstpointer data)
 static void
 test_untrack_again (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = { 0, }, untracks[2] = { { 0, }, };
+  Answer answer = { 0 }, untracks[2] = { 0 };
   Document document;
 
   document_set_up (&document, fixture);
@@ -1355,7 +1324,7 @@ test_untrack_again (Fixture *fixture, gconstpointer data)
 static void
 test_close (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[2] = { 0, }, closed = { 0, };
+  Answer answers[2] = { 0 }, closed = { 0 };
   g_autoptr (BsSave) next = NULL;
   Document document;
 
@@ -1388,13 +1357,9 @@ test_last_references (Fixture *fixture, gconstpointer data)
 {
   for (guint i = 0; i < G_N_ELEMENTS (stops); i++)
     {
-      Fixture own = {
-        0,
-      };
+      Fixture own = { 0 };
       Document document;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       fixture_set_up (&own, data);
       document_set_up (&document, &own);
@@ -1550,9 +1515,7 @@ test_commit (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < 4; i++)
     {
       gboolean blocking = i % 2;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       Committer committer;
       Document document;
 
@@ -1587,9 +1550,7 @@ test_commit_fails (Fixture *fixture, gconstpointer data)
     {
       gboolean silent = i / 2;
       g_autoptr (GError) error = NULL;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       Committer committer;
       Document document;
 
@@ -1624,9 +1585,7 @@ test_commit_fails (Fixture *fixture, gconstpointer data)
 static void
 test_save_in_commit (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
   Committer committer;
   Document document;
 
@@ -1682,15 +1641,8 @@ test_crossing_commits (Fixture *fixture, gconstpointer data)
   BsCommitFunc funcs[2] = { cross_from_first, cross_from_second };
   g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
   g_autoptr (BsTrackedPath) other = track (fixture, file);
-  Crossing crossing = { fixture,
-                        { fixture->tracked, other },
-                        {
-                          NULL,
-                        },
-                        0 };
-  Answer answers[2] = {
-    0,
-  };
+  Crossing crossing = { fixture, { fixture->tracked, other }, { NULL }, 0 };
+  Answer answers[2] = { 0 };
 
   for (guint i = 0; i < 2; i++)
     {
@@ -1728,9 +1680,7 @@ track_again (BsSave *save, gpointer data, GError **error)
 static void
 test_untrack_in_commit (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
   Committer committer;
   Document document;
 
@@ -1765,9 +1715,7 @@ wait_for_task (BsSave *save, gpointer data, GError **error)
 {
   Committer *self = data;
   g_autoptr (GMainContext) context = g_main_context_new ();
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
   gboolean success;
 
   g_main_context_push_thread_default (context);
@@ -1784,7 +1732,7 @@ wait_for_task (BsSave *save, gpointer data, GError **error)
 static void
 test_all_threads_save (Fixture *fixture, gconstpointer data)
 {
-  Answer answer = { 0, }, answers[8] = { 0, };
+  Answer answer = { 0 }, answers[8] = { 0 };
   Committer committer;
   Document document;
 
@@ -1818,9 +1766,7 @@ test_cancel_in_commit (Fixture *fixture, gconstpointer data)
   for (guint blocking = 0; blocking < 2; blocking++)
     {
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       Committer committer;
       Document document;
 
@@ -1855,9 +1801,7 @@ test_max_parallel (Fixture *fixture, gconstpointer data)
       guint max_parallel = i / 2 ? 3 : 1;
       g_autoptr (BsSave) save = save_new (fixture, "root", NULL, NULL);
       Saver saver = { .save = save };
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       GThread *thread = NULL;
 
       for (guint j = 0; j < 50; j++)
@@ -1894,9 +1838,7 @@ static void
 test_blocking_with_busy_threads (Fixture *fixture, gconstpointer data)
 {
   Document document;
-  Plug plug = {
-    0,
-  };
+  Plug plug = { 0 };
 
   document_set_up (&document, fixture);
   bs_save_set_max_parallel (document.save, 1);

@@ -43,9 +43,7 @@ ask_and_wait (BsBackingStore *store, GCancellable *cancellable, gpointer data, G
 {
   g_autoptr (GMainContext) context = g_main_context_new ();
   Fixture *fixture = data;
-  Answer sync = {
-    0,
-  };
+  Answer sync = { 0 };
   gboolean success;
 
   g_main_context_push_thread_default (context);
@@ -65,9 +63,7 @@ ask_and_wait (BsBackingStore *store, GCancellable *cancellable, gpointer data, G
 static void
 test_ask_and_wait (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[10] = {
-    0,
-  };
+  Answer answers[10] = { 0 };
 
   /* More than there are threads, so that each of them is inside one. */
   for (guint i = 0; i < 10; i++)
@@ -84,9 +80,7 @@ ask_for_function_and_wait (BsBackingStore *store,
 {
   g_autoptr (GMainContext) context = g_main_context_new ();
   Fixture *fixture = data;
-  Answer inner = {
-    0,
-  };
+  Answer inner = { 0 };
   gboolean success;
 
   g_main_context_push_thread_default (context);
@@ -102,9 +96,7 @@ ask_for_function_and_wait (BsBackingStore *store,
 static void
 test_ask_for_function_and_wait (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[6] = {
-    0,
-  };
+  Answer answers[6] = { 0 };
 
   for (guint i = 0; i < 6; i++)
     run_async (fixture, ask_for_function_and_wait, fixture, NULL, &answers[i]);
@@ -135,9 +127,7 @@ run_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, GEr
 static void
 test_function_inside_function (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[6] = {
-    0,
-  };
+  Answer answers[6] = { 0 };
   int n = 0;
 
   for (guint i = 0; i < 6; i++)
@@ -179,11 +169,9 @@ static void
 test_sync_behind_unstarted (Fixture *fixture, gconstpointer data)
 {
   BsItem *items[6];
-  Answer persists[6] = { 0, }, functions[6] = { 0, };
+  Answer persists[6] = { 0 }, functions[6] = { 0 };
   Blocking outsiders[4];
-  Plug plug = {
-    0,
-  };
+  Plug plug = { 0 };
 
   for (guint i = 0; i < 6; i++)
     items[i] = insert_written (fixture, "a");
@@ -239,9 +227,7 @@ test_wait_inside_function (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
     {
       g_autoptr (GError) error = NULL;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       run_async (fixture, funcs[i], NULL, NULL, &answer);
       answer_fails (&answer, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
@@ -263,7 +249,7 @@ wait_async_inside (BsBackingStore *store, GCancellable *cancellable, gpointer da
 static void
 test_wait_async_inside_function (Fixture *fixture, gconstpointer data)
 {
-  Answer run = { 0, }, wait = { 0, };
+  Answer run = { 0 }, wait = { 0 };
 
   run_async (fixture, wait_async_inside, &wait, NULL, &run);
   answer_ok (&run);
@@ -311,16 +297,9 @@ test_inside_vfunc (Fixture *fixture, gconstpointer data)
   for (guint blocking = 0; blocking < 2; blocking++)
     {
       g_autoptr (BsItem) item = insert (fixture, "a");
-      Inside inside = { fixture,
-                        item,
-                        {
-                          NULL,
-                        },
-                        0 };
+      Inside inside = { fixture, item, { NULL }, 0 };
       g_autoptr (GError) error = NULL;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_BEFORE, call_inside_vfunc,
                              &inside);
@@ -363,19 +342,12 @@ test_inside_encoder (Fixture *fixture, gconstpointer data)
 {
   for (guint blocking = 0; blocking < 2; blocking++)
     {
-      Inside inside = { fixture,
-                        NULL,
-                        {
-                          NULL,
-                        },
-                        0 };
+      Inside inside = { fixture, NULL, { NULL }, 0 };
       BsToken *token = bs_token_new (fixture->store);
       BsContent *content = bs_content_new (encode_and_block, &inside, nothing_to_free);
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
       g_autoptr (GError) error = NULL;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       BsRequest request = { .kind = BS_KIND_WRITE, .token = token, .content = content };
 
       if (blocking)
@@ -411,13 +383,8 @@ static void
 test_async_inside_vfunc (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
-  Answer write = { 0, }, sync = { 0, };
-  Inside inside = { fixture,
-                    (BsItem *) &sync,
-                    {
-                      NULL,
-                    },
-                    0 };
+  Answer write = { 0 }, sync = { 0 };
+  Inside inside = { fixture, (BsItem *) &sync, { NULL }, 0 };
 
   gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_BEFORE, ask_inside_vfunc,
                          &inside);
@@ -442,9 +409,7 @@ test_function_drops_last_token (Fixture *fixture, gconstpointer data)
     {
       BsItem *item = insert_written (fixture, "a");
       g_autofree char *key = bs_item_dup_key (item);
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       run_async (fixture, drop_item, item, NULL, &answer);
       settle (fixture);
@@ -481,9 +446,7 @@ test_counted_until_references_are_gone (Fixture *fixture, gconstpointer data)
   Counted counted = {
     fixture,
   };
-  Answer sync = {
-    0,
-  };
+  Answer sync = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
   bs_backing_store_sync_async (fixture->store, other, G_PRIORITY_DEFAULT, NULL, answer_cb, &sync);
@@ -512,9 +475,7 @@ static void
 test_last_unref_in_function (Fixture *fixture, gconstpointer data)
 {
   GWeakRef weak;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
   GObject *alive;
 
   g_weak_ref_init (&weak, fixture->store);
@@ -569,13 +530,7 @@ static void
 test_last_unrefs_in_a_workers_callback (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GMainContext) context = g_main_context_new ();
-  Worker worker = { fixture,
-                    insert (fixture, "a"),
-                    context,
-                    {
-                      0,
-                    },
-                    FALSE };
+  Worker worker = { fixture, insert (fixture, "a"), context, { 0 }, FALSE };
   GWeakRef weak;
   GObject *alive;
 
@@ -597,9 +552,7 @@ test_drop_with_outstanding_work (Fixture *fixture, gconstpointer data)
 {
   BsItem *item = insert (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer answers[20] = {
-    0,
-  };
+  Answer answers[20] = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE);
   for (guint i = 0; i < 20; i += 4)
@@ -656,12 +609,8 @@ test_destroy_notify_calls_store (Fixture *fixture, gconstpointer data)
     fixture,
     key,
   };
-  Answer answer = {
-    0,
-  };
-  Answer blockers[2] = {
-    0,
-  };
+  Answer answer = { 0 };
+  Answer blockers[2] = { 0 };
 
   /* After it has run. */
   bs_backing_store_run_in_thread_async (fixture->store, nothing_much, &notify, call_store_in_notify,
@@ -716,9 +665,7 @@ test_content_notify_calls_store (Fixture *fixture, gconstpointer data)
   };
   GBytes *bytes = g_bytes_new_with_free_func ("content", 7, call_store_in_notify, &notify);
   BsItem *item = bs_pool_insert (fixture->pool, bytes);
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   g_bytes_unref (bytes);
   persist_async (fixture, item, NULL, &answer);
@@ -738,7 +685,7 @@ test_blocking_call_completes_others (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *key = put_key (fixture, "a");
   g_autoptr (GError) error = NULL;
-  Answer delete = { 0, }, other = { 0, };
+  Answer delete = { 0 }, other = { 0 };
   g_autoptr (BsItem) item = insert (fixture, "a");
 
   delete_async (fixture, key, NULL, &delete);
@@ -778,9 +725,7 @@ test_cancelled_when_asked (Fixture *fixture, gconstpointer data)
       g_autoptr (BsKeySet) keys = bs_key_set_new ();
       g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
       g_autoptr (GCancellable) cancellable = NULL;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
       int n = 0;
 
       bs_key_set_add (keys, key, NULL);
@@ -858,7 +803,7 @@ run_chain (Fixture *fixture, BsTaskFunc func, gboolean is_untracked)
 {
   Chain chain = { .fixture = fixture };
   g_autoptr (BsSave) save = bs_save_new (fixture->store, fixture->tracked);
-  Answer functions[2] = { { 0, }, }, helped = { 0, }, saved = { 0, }, untracked = { 0, };
+  Answer functions[2] = { 0 }, helped = { 0 }, saved = { 0 }, untracked = { 0 };
 
   for (guint i = 0; i < fixture->n_threads; i++)
     run_async (fixture, func, &chain, NULL, &functions[i]);

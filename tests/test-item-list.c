@@ -312,80 +312,6 @@ test_never_blocks (void)
   scale_tear_down (&scale);
 }
 
-typedef struct
-{
-  GThread *home;
-  guint n;
-  guint n_elsewhere;
-} Notified;
-
-static void
-notify_cb (GObject *object, GParamSpec *pspec, Notified *notified)
-{
-  notified->n++;
-  if (g_thread_self () != notified->home)
-    notified->n_elsewhere++;
-}
-
-static gpointer
-load_thread (gpointer data)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes = bs_item_load (data, NULL, &error);
-
-  g_assert_no_error (error);
-  return NULL;
-}
-
-/* Loaded elsewhere, told here; and the list itself never changes. */
-static void
-test_notify (void)
-{
-  Notified notified = { .home = g_thread_self () };
-  GObject *items[20];
-  Scale scale;
-
-  scale_set_up (&scale);
-  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
-    {
-      items[i] = g_list_model_get_item (scale.all, n_keys - 1 - i);
-      g_signal_connect (items[i], "notify", G_CALLBACK (notify_cb), &notified);
-      g_thread_join (g_thread_new ("load", load_thread, items[i]));
-    }
-  g_assert_cmpuint (notified.n, ==, 0);
-  wait_until (notified.n == G_N_ELEMENTS (items));
-  g_assert_cmpuint (notified.n_elsewhere, ==, 0);
-
-  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
-    {
-      g_signal_handlers_disconnect_by_data (items[i], &notified);
-      assert_goes (items[i]);
-    }
-  scale_tear_down (&scale);
-}
-
-/* The items go on without the list. */
-static void
-test_items_outlive_list (void)
-{
-  g_autoptr (GError) error = NULL;
-  GObject *first, *last;
-  GBytes *bytes;
-  Scale scale;
-
-  scale_set_up (&scale);
-  first = g_list_model_get_item (scale.all, 0);
-  last = g_list_model_get_item (scale.all, n_keys - 1);
-  assert_goes (g_steal_pointer (&scale.all));
-  g_assert_cmpuint (bs_pool_get_n_items (scale.pool), ==, 2);
-  bytes = bs_item_load (BS_ITEM (last), NULL, &error);
-  g_assert_no_error (error);
-  g_bytes_unref (bytes);
-  assert_goes (first);
-  assert_goes (last);
-  scale_tear_down (&scale);
-}
-
 int
 main (int argc, char *argv[])
 {
@@ -399,8 +325,6 @@ main (int argc, char *argv[])
 
   g_test_add_func ("/item-list/million", test_million);
   g_test_add_func ("/item-list/never-blocks", test_never_blocks);
-  g_test_add_func ("/item-list/notify", test_notify);
-  g_test_add_func ("/item-list/items-outlive-list", test_items_outlive_list);
 
   status = g_test_run ();
   g_strfreev (keys);

@@ -64,7 +64,7 @@ static void
 test_async (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
-  Answer persist = { 0, }, sync = { 0, }, run = { 0, };
+  Answer persist = { 0 }, sync = { 0 }, run = { 0 };
   GThread *thread = NULL;
 
   persist_async (fixture, item, NULL, &persist);
@@ -176,9 +176,7 @@ quit_loop (gpointer loop)
 static void
 test_context_elsewhere (void)
 {
-  Fixture fixture = {
-    0,
-  };
+  Fixture fixture = { 0 };
   Elsewhere elsewhere = {
     &fixture,
   };
@@ -186,9 +184,7 @@ test_context_elsewhere (void)
   g_autoptr (GSource) begun = g_idle_source_new ();
   int runs = FALSE;
   g_autoptr (GError) error = NULL;
-  Answer persist = {
-    0,
-  };
+  Answer persist = { 0 };
   GThread *thread = NULL;
   BsItem *item;
 
@@ -238,9 +234,7 @@ make_store (gpointer data)
 static void
 test_made_elsewhere (void)
 {
-  Fixture fixture = {
-    0,
-  };
+  Fixture fixture = { 0 };
   g_autoptr (GError) error = NULL;
 
   g_assert_true (g_main_context_acquire (NULL));
@@ -317,9 +311,7 @@ test_nested_in_vfunc (Fixture *fixture, gconstpointer data)
         inner,
       };
       gboolean blocks = kind % 2 != 0;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       gate_backing_set_hook (fixture->gates, BS_OPERATION_PERSIST, GATE_BEFORE,
                              blocks ? nest_and_block_in_vfunc : nest_in_vfunc, &nested);
@@ -348,9 +340,7 @@ static void
 nest_in_callback_cb (GObject *source, GAsyncResult *result, gpointer data)
 {
   Nested *self = data;
-  Answer inner = {
-    0,
-  };
+  Answer inner = { 0 };
 
   answer_cb (source, result, &self->answer);
   sync_async (self->fixture, NULL, &inner);
@@ -384,10 +374,8 @@ static void
 test_wait_finished_here (Fixture *fixture, gconstpointer data)
 {
   BsItem *items[10];
-  Answer persists[10] = { 0, }, runs[10] = { 0, };
-  GThread *threads[10] = {
-    NULL,
-  };
+  Answer persists[10] = { 0 }, runs[10] = { 0 };
+  GThread *threads[10] = { NULL };
 
   for (guint i = 0; i < 10; i++)
     {
@@ -440,7 +428,7 @@ test_blocking_completes_others (Fixture *fixture, gconstpointer data)
   g_autofree char *key = put_key (fixture, "a");
   g_autoptr (BsItem) item = insert (fixture, "b");
   g_autoptr (GError) error = NULL;
-  Answer delete = { 0, }, persist = { 0, };
+  Answer delete = { 0 }, persist = { 0 };
 
   while (g_main_context_iteration (NULL, FALSE))
     ;
@@ -475,9 +463,7 @@ wait_in_function (BsBackingStore *store, GCancellable *cancellable, gpointer dat
 static void
 test_functions_block (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[10] = {
-    0,
-  };
+  Answer answers[10] = { 0 };
 
   for (guint i = 0; i < 10; i++)
     bs_backing_store_run_in_thread_async (fixture->store, block_in_function, fixture, NULL,
@@ -497,9 +483,7 @@ wait_in_nested_loop (BsBackingStore *store,
                      gpointer data,
                      GError **error)
 {
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
   gboolean success;
 
   sync_async ((Fixture *) data, NULL, &answer);
@@ -513,9 +497,7 @@ wait_in_nested_loop (BsBackingStore *store,
 static void
 test_function_runs_nested_loop (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[5] = {
-    0,
-  };
+  Answer answers[5] = { 0 };
 
   for (guint i = 0; i < 5; i++)
     bs_backing_store_run_in_thread_async (fixture->store, wait_in_nested_loop, fixture, NULL,
@@ -540,9 +522,7 @@ static void
 test_last_unref_elsewhere (Fixture *fixture, gconstpointer data)
 {
   BsItem *item = insert_persisted (fixture, "a");
-  Answer sync = {
-    0,
-  };
+  Answer sync = { 0 };
   GWeakRef weak;
   GObject *alive;
 
@@ -567,9 +547,7 @@ test_cancel_queued (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   delete_async (fixture, key, cancellable, &answer);
   g_cancellable_cancel (cancellable);
@@ -585,9 +563,7 @@ test_close_cancelled (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   BsItem *item = insert_written (fixture, "a");
-  Answer close = {
-    0,
-  };
+  Answer close = { 0 };
 
   settle (fixture);
   gate_backing_reset_log (fixture->gates);
@@ -607,7 +583,7 @@ test_close (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autoptr (GError) error = NULL;
-  Answer persist = { 0, }, close = { 0, };
+  Answer persist = { 0 }, close = { 0 };
 
   persist_async (fixture, item, NULL, &persist);
   bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &close);
@@ -660,9 +636,7 @@ test_function_inside_save (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (BsSave) save = save_of_three (fixture);
       g_autoptr (GError) error = NULL;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       bs_backing_store_run_in_thread_async (fixture->store, functions[i], fixture, NULL,
                                             G_PRIORITY_HIGH, NULL, answer_cb, &answer);

@@ -137,33 +137,6 @@ probe_tear_down (Probe *probe)
   g_object_unref (probe->monitor);
 }
 
-static void
-insert_many (Fixture *fixture, BsItem **items, guint n)
-{
-  for (guint i = 0; i < n; i++)
-    items[i] = insert (fixture->pool, 100, 'a' + i);
-}
-
-static void
-assert_all_loadable (BsItem **items, guint n)
-{
-  for (guint i = 0; i < n; i++)
-    {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, &error);
-
-      g_assert_no_error (error);
-      assert_filled (bytes, 100, 'a' + i);
-    }
-}
-
-static void
-unref_items (BsItem **items, guint n)
-{
-  for (guint i = 0; i < n; i++)
-    assert_goes (items[i]);
-}
-
 static gpointer
 set_up_elsewhere (gpointer data)
 {
@@ -186,13 +159,13 @@ test_first_in_other_context (void)
   Probe probe;
 
   g_thread_join (g_thread_new ("elsewhere", set_up_elsewhere, &fixture));
-  insert_many (&fixture, items, 10);
+  insert_many (fixture.pool, items, 10, 100);
   while (g_main_context_iteration (NULL, FALSE))
     ;
   probe_set_up (&probe);
   warn_of (&probe, MEDIUM);
   wait_until (bs_pool_get_memory_use (fixture.pool) <= 250);
-  assert_all_loadable (items, 10);
+  assert_all_loadable (items, 10, 100);
 
   unref_items (items, 10);
   probe_tear_down (&probe);
@@ -216,7 +189,7 @@ test_levels (void)
 
   fixture_set_up (&fixture, 1000);
   probe_set_up (&probe);
-  insert_many (&fixture, items, 10);
+  insert_many (fixture.pool, items, 10, 100);
   for (guint i = 0; i < G_N_ELEMENTS (steps); i++)
     {
       warn_of (&probe, steps[i].level);
@@ -227,7 +200,7 @@ test_levels (void)
   g_assert_cmpuint (bs_pool_get_max_bytes (fixture.pool), ==, 1000);
 
   /* It may grow again, and is trimmed again. */
-  assert_all_loadable (items, 10);
+  assert_all_loadable (items, 10, 100);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
   warn_of (&probe, 70);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
@@ -246,7 +219,7 @@ test_no_limit (void)
 
   fixture_set_up (&fixture, G_MAXUINT64);
   probe_set_up (&probe);
-  insert_many (&fixture, items, 10);
+  insert_many (fixture.pool, items, 10, 100);
   warn_of (&probe, LOW);
   fixture_wait_finished (&fixture);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
@@ -260,15 +233,9 @@ test_no_limit (void)
 }
 
 static void
-notify_cb (GObject *object, GParamSpec *pspec, guint *n)
-{
-  ++*n;
-}
-
-static void
 test_property (void)
 {
-  guint n_notified = 0;
+  Notified notified = { .home = g_thread_self () };
   BsItem *items[10];
   gboolean value;
   Fixture fixture;
@@ -280,19 +247,18 @@ test_property (void)
                                "trim-on-low-memory", FALSE, NULL);
   g_assert_false (bs_pool_get_trim_on_low_memory (fixture.pool));
   probe_set_up (&probe);
-  insert_many (&fixture, items, 10);
+  insert_many (fixture.pool, items, 10, 100);
   warn_of (&probe, CRITICAL);
   fixture_wait_finished (&fixture);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
 
-  g_signal_connect (fixture.pool, "notify::trim-on-low-memory", G_CALLBACK (notify_cb),
-                    &n_notified);
+  g_signal_connect (fixture.pool, "notify::trim-on-low-memory", G_CALLBACK (notify_cb), &notified);
   g_object_set (fixture.pool, "trim-on-low-memory", TRUE, NULL);
   g_object_set (fixture.pool, "trim-on-low-memory", TRUE, NULL);
-  wait_until (n_notified > 0);
+  wait_until (notified.n > 0);
   g_object_get (fixture.pool, "trim-on-low-memory", &value, NULL);
   g_assert_true (value);
-  g_assert_cmpuint (n_notified, ==, 1);
+  g_assert_cmpuint (notified.n, ==, 1);
   warn_of (&probe, LOW);
   fixture_wait_finished (&fixture);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
@@ -301,9 +267,9 @@ test_property (void)
   warn_of (&probe, CRITICAL);
   fixture_wait_finished (&fixture);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 500);
-  wait_until (n_notified > 1);
+  wait_until (notified.n > 1);
 
-  g_signal_handlers_disconnect_by_data (fixture.pool, &n_notified);
+  g_signal_handlers_disconnect_by_data (fixture.pool, &notified);
   unref_items (items, 10);
   probe_tear_down (&probe);
   fixture_tear_down (&fixture);
@@ -320,10 +286,10 @@ test_stalled_disk (void)
   fixture_set_up (&fixture, 1000);
   probe_set_up (&probe);
   bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
-  insert_many (&fixture, items, 10);
+  insert_many (fixture.pool, items, 10, 100);
   for (guint i = 0; i < 50; i++)
     warn_of (&probe, i % 2 == 0 ? LOW : CRITICAL);
-  assert_all_loadable (items, 10);
+  assert_all_loadable (items, 10, 100);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
   /* Two trims, and the writes under way. */
   g_assert_cmpuint (bs_task_tracker_get_n_tasks (bs_backing_store_get_task_tracker (fixture.store)),
@@ -335,13 +301,70 @@ test_stalled_disk (void)
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 10);
 
   /* And it is answered again. */
-  assert_all_loadable (items, 10);
+  assert_all_loadable (items, 10, 100);
   warn_of (&probe, CRITICAL);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
 
   unref_items (items, 10);
   probe_tear_down (&probe);
   fixture_tear_down (&fixture);
+}
+
+typedef struct
+{
+  GMemoryMonitor *monitor;
+  BsPool *pool;
+  BsItem *item;
+} Growth;
+
+/* Called by the thread that has brought the trim to its target and has not ended it. */
+static void
+grow_and_warn (gpointer data)
+{
+  Growth *growth = data;
+
+  g_assert_cmpuint (bs_pool_get_memory_use (growth->pool), ==, 0);
+  growth->item = insert (growth->pool, 100, 'b');
+  g_signal_emit_by_name (growth->monitor, "low-memory-warning", CRITICAL);
+}
+
+/* A warning counts that is heard between the target of a trim and its end. The backing keeps
+ * no reference on the content. */
+static void
+test_grown_meanwhile (void)
+{
+  static const char content[100] = "a";
+  g_autoptr (BsFileBacking) backing = NULL;
+  g_autoptr (BsBackingStore) store = NULL;
+  g_autoptr (BsPool) pool = NULL;
+  g_autoptr (BsItem) item = NULL;
+  g_autoptr (GError) error = NULL;
+  Growth growth = { NULL };
+  GBytes *bytes;
+  Probe probe;
+
+  alarm (WATCHDOG_SECONDS);
+  backing = bs_file_backing_new_temporary (&error);
+  g_assert_no_error (error);
+  store = bs_backing_store_new (BS_BACKING (backing));
+  growth.pool = pool = bs_pool_new (store, 1000);
+  probe_set_up (&probe);
+  growth.monitor = probe.monitor;
+  bytes = g_bytes_new_with_free_func (content, sizeof content, grow_and_warn, &growth);
+  item = bs_pool_insert (pool, bytes);
+  g_bytes_unref (bytes);
+  g_assert_true (bs_item_write (item, NULL, &error));
+  g_assert_no_error (error);
+
+  g_signal_emit_by_name (probe.monitor, "low-memory-warning", CRITICAL);
+  g_assert_nonnull (growth.item);
+  wait_until (bs_pool_get_memory_use (pool) == 0);
+
+  g_object_unref (growth.item);
+  g_assert_true (bs_backing_store_close (store, NULL, &error));
+  g_assert_no_error (error);
+  probe_tear_down (&probe);
+  alarm (0);
 }
 
 static void
@@ -354,7 +377,7 @@ test_full_disk (void)
   fixture_set_up (&fixture, 1000);
   probe_set_up (&probe);
   fail_all (&fixture, BS_OPERATION_WRITE, NULL, G_IO_ERROR_NO_SPACE);
-  insert_many (&fixture, items, 10);
+  insert_many (fixture.pool, items, 10, 100);
   for (guint i = 0; i < 3; i++)
     {
       warn_of (&probe, CRITICAL);
@@ -362,12 +385,12 @@ test_full_disk (void)
       fixture_wait_finished (&fixture);
       g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
     }
-  assert_all_loadable (items, 10);
+  assert_all_loadable (items, 10, 100);
 
   bs_fault_backing_clear (fixture.fault);
   warn_of (&probe, CRITICAL);
   wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
-  assert_all_loadable (items, 10);
+  assert_all_loadable (items, 10, 100);
 
   unref_items (items, 10);
   probe_tear_down (&probe);
@@ -389,7 +412,7 @@ test_keeps_nothing_alive (void)
   /* Nor while a trim is under way. */
   fixture.pool = bs_pool_new (fixture.store, 1000);
   bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
-  insert_many (&fixture, items, 10);
+  insert_many (fixture.pool, items, 10, 100);
   warn_of (&probe, CRITICAL);
   wait_until (count (&fixture, BS_OPERATION_WRITE) > 0);
   unref_items (items, 10);
@@ -410,10 +433,10 @@ test_main_context (void)
 
   fixture_set_up_in_context (&fixture, 1000, g_main_context_default ());
   probe_set_up (&probe);
-  insert_many (&fixture, items, 10);
+  insert_many (fixture.pool, items, 10, 100);
   warn_of (&probe, LOW);
   wait_until (bs_pool_get_memory_use (fixture.pool) <= 500);
-  assert_all_loadable (items, 10);
+  assert_all_loadable (items, 10, 100);
 
   unref_items (items, 10);
   probe_tear_down (&probe);
@@ -474,7 +497,7 @@ test_threads (void)
   Fixture fixture;
 
   fixture_set_up (&fixture, 1000);
-  insert_many (&fixture, items, 10);
+  insert_many (fixture.pool, items, 10, 100);
   coming = (Coming){ &fixture, g_memory_monitor_dup_default (), &n_running };
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("come and go", come_and_go_thread, &coming);
@@ -483,7 +506,7 @@ test_threads (void)
     g_thread_join (threads[i]);
   g_thread_join (emitter);
 
-  assert_all_loadable (items, 10);
+  assert_all_loadable (items, 10, 100);
   bs_pool_set_trim_on_low_memory (fixture.pool, TRUE);
   g_signal_emit_by_name (coming.monitor, "low-memory-warning", CRITICAL);
   wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
@@ -519,6 +542,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/memory-pressure/no-limit", test_no_limit);
   g_test_add_func ("/memory-pressure/property", test_property);
   g_test_add_func ("/memory-pressure/stalled-disk", test_stalled_disk);
+  g_test_add_func ("/memory-pressure/grown-meanwhile", test_grown_meanwhile);
   g_test_add_func ("/memory-pressure/full-disk", test_full_disk);
   g_test_add_func ("/memory-pressure/keeps-nothing-alive", test_keeps_nothing_alive);
   g_test_add_func ("/memory-pressure/main-context", test_main_context);

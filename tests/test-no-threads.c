@@ -184,7 +184,7 @@ test_blocking (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer write = { 0, }, delete = { 0, };
+  Answer write = { 0 }, delete = { 0 };
   g_autoptr (GError) error = NULL;
   Writes writes;
 
@@ -215,9 +215,7 @@ test_sync (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   BsItem *items[N_ITEMS];
-  Answer answers[N_ITEMS] = {
-    0,
-  };
+  Answer answers[N_ITEMS] = { 0 };
 
   forbid_threads ();
   for (guint i = 0; i < N_ITEMS; i++)
@@ -380,7 +378,7 @@ test_commit (Fixture *fixture, gconstpointer data)
   g_autoptr (BsSave) first = save_new (fixture, item, &n_first);
   g_autoptr (BsSave) second = save_new (fixture, item, &n_second);
   g_autoptr (GError) error = NULL;
-  Answer save = { 0, }, run = { 0, };
+  Answer save = { 0 }, run = { 0 };
 
   forbid_threads ();
   bs_backing_store_run_in_thread_async (fixture->store, count_run, &n_run, NULL, G_PRIORITY_DEFAULT,
@@ -404,9 +402,7 @@ test_cancelled (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Answer write = {
-    0,
-  };
+  Answer write = { 0 };
 
   forbid_threads ();
   bs_item_write_async (item, G_PRIORITY_DEFAULT, cancellable, answer_cb, &write);
@@ -488,14 +484,11 @@ test_idle_worker (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) second = insert (fixture, "b");
   g_autoptr (BsItem) third = insert (fixture, "c");
   g_autofree char *key = bs_item_dup_key (first);
-  Answer answers[3] = {
-    0,
-  };
+  Answer answers[3] = { 0 };
 
   bs_backing_store_set_max_threads (fixture->store, 2);
-  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, key, GATE_BEFORE);
-  bs_item_write_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[0]);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_WRITE, key,
+            bs_item_write_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[0]));
   forbid_threads ();
   bs_item_write_async (second, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[1]);
   wait_for_refusals ();
@@ -513,7 +506,7 @@ test_place_is_free (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GateBacking) gates = gate_backing_new ();
   g_autoptr (BsBackingStore) store = bs_backing_store_new (BS_BACKING (gates));
-  Answer persist = { 0, }, run = { 0, }, write = { 0, };
+  Answer persist = { 0 }, run = { 0 }, write = { 0 };
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autoptr (BsItem) other = insert (fixture, "b");
   g_autoptr (GError) error = NULL;
@@ -572,9 +565,7 @@ test_other_commit (Fixture *fixture, gconstpointer data)
   g_autoptr (BsSave) before = bs_save_new (fixture->store, fixture->tracked);
   g_autoptr (BsSave) here = save_new (fixture, item, &n_here);
   g_autoptr (BsSave) there = bs_save_new (fixture->store, tracked);
-  Answer saves[2] = {
-    0,
-  };
+  Answer saves[2] = { 0 };
   GThread *thread;
 
   bs_save_add_item (before, item);
@@ -645,7 +636,7 @@ static void
 test_function (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
-  Answer run = { 0, }, persist = { 0, };
+  Answer run = { 0 }, persist = { 0 };
   int n_run = 0;
 
   bs_backing_store_run_in_thread_async (fixture->store, count_run, &n_run, NULL, G_PRIORITY_DEFAULT,
@@ -678,9 +669,7 @@ work (gpointer data)
     {
       g_autoptr (BsItem) item = insert (self->fixture, "a");
       g_autoptr (GError) error = NULL;
-      Answer answers[2] = {
-        0,
-      };
+      Answer answers[2] = { 0 };
 
       persist_async (self->fixture, item, NULL, &answers[0]);
       if (g_rand_boolean (rand))
@@ -799,9 +788,7 @@ ask_elsewhere (gpointer data)
   Fixture *fixture = data;
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autoptr (GError) error = NULL;
-  Answer write = {
-    0,
-  };
+  Answer write = { 0 };
 
   g_main_context_push_thread_default (context);
   bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &write);
@@ -842,14 +829,10 @@ test_first_next_call (Fixture *fixture, gconstpointer data)
 static void
 run_limited (void)
 {
-  Fixture fixture = {
-    NULL,
-  };
+  Fixture fixture = { NULL };
   g_autoptr (GError) error = NULL;
   struct rlimit limit;
-  Answer persist = {
-    0,
-  };
+  Answer persist = { 0 };
   Writes writes;
 
   getrlimit (RLIMIT_NPROC, &limit);

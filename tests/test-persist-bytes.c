@@ -117,9 +117,7 @@ test_merged (Fixture *fixture, gconstpointer data)
   Answer second = { NULL };
   Answer write = { NULL };
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST_BYTES, key, GATE_BEFORE);
-  persist_async (fixture, item, NULL, &first);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST_BYTES, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_PERSIST_BYTES, key, persist_async (fixture, item, NULL, &first));
   persist_async (fixture, item, NULL, &second);
   bs_item_write_async (item, G_PRIORITY_DEFAULT, NULL, answer_cb, &write);
   g_assert_false (answer_is_there (&first));
@@ -140,9 +138,8 @@ test_cancelled (Fixture *fixture, gconstpointer data)
   g_autofree char *key = bs_item_dup_key (item);
   Answer answer = { NULL };
 
-  gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST_BYTES, key, GATE_BEFORE);
-  persist_async (fixture, item, cancellable, &answer);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST_BYTES, key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_PERSIST_BYTES, key,
+            persist_async (fixture, item, cancellable, &answer));
   g_cancellable_cancel (cancellable);
   answer_cancelled (&answer);
   gate_backing_release_all (fixture->gates);

@@ -13,33 +13,6 @@
 
 #define KILOBYTE 1024
 
-static void
-unref_items (BsItem **items, guint n)
-{
-  for (guint i = 0; i < n; i++)
-    assert_goes (items[i]);
-}
-
-static void
-assert_all_loadable (BsItem **items, guint n, gsize size)
-{
-  for (guint i = 0; i < n; i++)
-    {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, &error);
-
-      g_assert_no_error (error);
-      assert_filled (bytes, size, 'A' + i % 50);
-    }
-}
-
-static void
-insert_many (BsPool *pool, BsItem **items, guint n, gsize size)
-{
-  for (guint i = 0; i < n; i++)
-    items[i] = insert (pool, size, 'A' + i % 50);
-}
-
 /* The same fixture over files in a directory. */
 static void
 set_up_files (Fixture *fixture, guint64 max_bytes, const char *path)
@@ -97,7 +70,8 @@ typedef struct
 {
   GHashTable *keys;
   guint n;
-  guint n_others; /* that do not say that the disk is full */
+  guint n_others; /* that do not say that the disk is full, or say it elsewhere */
+  GThread *home;
 } Reports;
 
 static void
@@ -111,7 +85,7 @@ background_error_cb (BsBackingStore *store,
   g_hash_table_add (reports->keys, g_strdup (key));
   if (operation != BS_OPERATION_WRITE ||
       !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE) ||
-      strstr (error->message, key) == NULL)
+      strstr (error->message, key) == NULL || g_thread_self () != reports->home)
     reports->n_others++;
 }
 
@@ -119,6 +93,7 @@ static void
 reports_connect (Reports *reports, BsBackingStore *store)
 {
   memset (reports, 0, sizeof *reports);
+  reports->home = g_thread_self ();
   reports->keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_signal_connect (store, "background-error", G_CALLBACK (background_error_cb), reports);
 }
@@ -138,73 +113,130 @@ most_attempts_after (gint64 microseconds, guint n_side_by_side)
   return n_side_by_side + 2 * (2 + g_bit_storage (microseconds / (100 * G_TIME_SPAN_MILLISECOND)));
 }
 
-static void
-test_full_disk (void)
+/* A disk that is nearly full, or a backing that says so. */
+typedef struct
 {
-  g_autofree char *path = mount_small_disk ("4m");
-  g_autofree char *ballast = NULL;
+  Fixture *fixture;
+  char *path;    /* NULL for the backing */
+  char *ballast; /* somebody else's three and a half of four megabytes */
+} Disk;
+
+static gboolean
+disk_fill (Disk *self, Fixture *fixture, guint64 max_bytes, gboolean mounted)
+{
+  int fd;
+
+  memset (self, 0, sizeof *self);
+  self->fixture = fixture;
+  if (!mounted)
+    {
+      fixture_set_up (fixture, max_bytes);
+      fail_all (fixture, BS_OPERATION_WRITE, NULL, G_IO_ERROR_NO_SPACE);
+      return TRUE;
+    }
+
+  self->path = mount_small_disk ("4m");
+  if (self->path == NULL)
+    return FALSE;
+
+  self->ballast = g_build_filename (self->path, "ballast", NULL);
+  fd = g_open (self->ballast, O_CREAT | O_WRONLY, 0600);
+  g_assert_cmpint (posix_fallocate (fd, 0, 3584 * KILOBYTE), ==, 0);
+  close (fd);
+  set_up_files (fixture, max_bytes, self->path);
+  return TRUE;
+}
+
+static void
+disk_make_room (Disk *self)
+{
+  if (self->path == NULL)
+    bs_fault_backing_clear (self->fixture->fault);
+  else
+    g_assert_no_errno (g_unlink (self->ballast));
+}
+
+static void
+disk_clear (Disk *self)
+{
+  if (self->path != NULL)
+    {
+      umount2 (self->path, MNT_DETACH);
+      g_rmdir (self->path);
+    }
+  g_free (self->path);
+  g_free (self->ballast);
+}
+
+#define N_ON_DISK 40
+#define SIZE_ON_DISK (64 * KILOBYTE)
+
+static void
+test_full_disk (gconstpointer mounted)
+{
+  const guint64 budget = 256 * KILOBYTE;
+  g_autoptr (BsPoolStats) stats = NULL;
   g_autoptr (GError) error = NULL;
-  BsItem *items[40];
+  BsItem *items[N_ON_DISK];
   guint n_attempts, most;
   Reports reports;
   Fixture fixture;
   gint64 start;
-  int fd;
+  Disk disk;
 
-  if (path == NULL)
+  if (!disk_fill (&disk, &fixture, budget, mounted != NULL))
     return;
 
-  /* Three and a half of four megabytes are somebody else's. */
-  ballast = g_build_filename (path, "ballast", NULL);
-  fd = g_open (ballast, O_CREAT | O_WRONLY, 0600);
-  g_assert_cmpint (posix_fallocate (fd, 0, 3584 * KILOBYTE), ==, 0);
-  close (fd);
-
-  set_up_files (&fixture, 256 * KILOBYTE, path);
   reports_connect (&reports, fixture.store);
   start = g_get_monotonic_time ();
-  insert_many (fixture.pool, items, 40, 64 * KILOBYTE);
-
-  wait_until (bs_pool_get_memory_use (fixture.pool) < 40 * 64 * KILOBYTE);
+  insert_many (fixture.pool, items, N_ON_DISK, SIZE_ON_DISK);
+  if (mounted != NULL)
+    wait_until (bs_pool_get_memory_use (fixture.pool) < N_ON_DISK * SIZE_ON_DISK);
   fixture_wait_finished (&fixture);
+
+  /* A failed write is tried again, after a pause. */
   n_attempts = count (&fixture, BS_OPERATION_WRITE);
   wait_until (count (&fixture, BS_OPERATION_WRITE) >= n_attempts + 5);
+
+  /* Uses of the items and of the budget end no pause. */
+  for (guint i = 0; i < 1000; i++)
+    {
+      bs_pool_set_max_bytes (fixture.pool, budget - i % 2);
+      g_assert_true (is_resident (items[N_ON_DISK - 1]));
+    }
+  bs_pool_set_max_bytes (fixture.pool, budget);
   n_attempts = count (&fixture, BS_OPERATION_WRITE);
   most = most_attempts_after (g_get_monotonic_time () - start,
                               bs_backing_store_get_max_threads (fixture.store));
-  {
-    g_autoptr (BsPoolStats) stats = bs_pool_get_stats (fixture.pool);
-
-    g_assert_cmpuint (n_attempts - stats->writes, <=, most);
-    g_assert_cmpuint (stats->writes, >, 0);
-  }
+  stats = bs_pool_get_stats (fixture.pool);
+  g_assert_cmpuint (n_attempts - stats->writes, <=, most);
+  g_assert_cmpint (stats->writes > 0, ==, mounted != NULL);
 
   /* Nothing is lost, and a producer hears of it. */
-  assert_all_loadable (items, 40, 64 * KILOBYTE);
+  assert_all_loadable (items, N_ON_DISK, SIZE_ON_DISK);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), >, 1024 * KILOBYTE);
-  g_assert_false (bs_pool_trim (fixture.pool, 256 * KILOBYTE, NULL, &error));
+  g_assert_false (bs_pool_trim (fixture.pool, budget, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
   g_clear_error (&error);
 
+  /* Each key is reported once, in the thread of the store's context. */
   wait_until (reports.n > 0);
   g_assert_cmpuint (reports.n_others, ==, 0);
   g_assert_cmpuint (reports.n, ==, g_hash_table_size (reports.keys));
 
-  /* Space again. */
-  g_assert_cmpint (g_unlink (ballast), ==, 0);
-  wait_until (bs_pool_get_memory_use (fixture.pool) <= 256 * KILOBYTE);
-  assert_all_loadable (items, 40, 64 * KILOBYTE);
+  disk_make_room (&disk);
+  wait_until (bs_pool_get_memory_use (fixture.pool) <= budget);
+  assert_all_loadable (items, N_ON_DISK, SIZE_ON_DISK);
   g_assert_true (bs_pool_trim (fixture.pool, 0, NULL, &error));
   g_assert_no_error (error);
   wait_until (bs_pool_get_memory_in_use (fixture.pool) == 0);
-  assert_all_loadable (items, 40, 64 * KILOBYTE);
+  assert_all_loadable (items, N_ON_DISK, SIZE_ON_DISK);
   g_assert_cmpuint (reports.n, ==, g_hash_table_size (reports.keys));
 
-  unref_items (items, 40);
+  unref_items (items, N_ON_DISK);
   reports_disconnect (&reports, fixture.store);
   fixture_tear_down (&fixture);
-  umount2 (path, MNT_DETACH);
-  g_rmdir (path);
+  disk_clear (&disk);
 }
 
 /* A disk that was full for long: those that have failed often are not the last
@@ -275,92 +307,6 @@ test_reported_again (void)
   assert_goes (item);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
   reports_disconnect (&reports, fixture.store);
-  fixture_tear_down (&fixture);
-}
-
-/* The budget goes up and down under the hands of everybody. */
-
-#define N_SHARED 60
-
-typedef struct
-{
-  BsPool *pool;
-  BsItem **items;
-  guint32 seed;
-  int *n_running; /* atomic */
-} Busy;
-
-static gpointer
-busy_thread (gpointer data)
-{
-  Busy *busy = data;
-  g_autoptr (GRand) rand = g_rand_new_with_seed (busy->seed);
-
-  for (guint n = 0; n < 1500; n++)
-    {
-      guint i = g_rand_int_range (rand, 0, N_SHARED);
-
-      if (n % 5 == 0)
-        {
-          g_autoptr (BsItem) item = insert (busy->pool, 100, 'n');
-        }
-      else
-        {
-          g_autoptr (GError) error = NULL;
-          g_autoptr (GBytes) bytes = bs_item_load (busy->items[i], NULL, &error);
-
-          g_assert_no_error (error);
-          assert_filled (bytes, 100, 'A' + i % 50);
-        }
-    }
-
-  g_atomic_int_dec_and_test (busy->n_running);
-  return NULL;
-}
-
-static void
-test_changing_budget (void)
-{
-  static const guint64 budgets[] = { 6000, 0, 1000, 3000, 50, G_MAXUINT64, 200 };
-  BsItem *items[N_SHARED];
-  GThread *threads[4];
-  int n_running = G_N_ELEMENTS (threads);
-  Busy busy[4];
-  Fixture fixture;
-  guint n = 0;
-
-  fixture_set_up (&fixture, 3000);
-  insert_many (fixture.pool, items, N_SHARED, 100);
-  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
-    {
-      busy[i] = (Busy){ fixture.pool, items, g_test_rand_int (), &n_running };
-      threads[i] = g_thread_new ("busy", busy_thread, &busy[i]);
-    }
-  while (g_atomic_int_get (&n_running) > 0)
-    {
-      bs_pool_set_max_bytes (fixture.pool, budgets[n++ % G_N_ELEMENTS (budgets)]);
-      g_main_context_iteration (NULL, FALSE);
-      g_thread_yield ();
-    }
-  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
-    g_thread_join (threads[i]);
-
-  bs_pool_set_max_bytes (fixture.pool, 1000);
-  fixture_wait_finished (&fixture);
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), <=, 1000);
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==,
-                    100 * bs_pool_get_n_resident (fixture.pool));
-  wait_until (bs_pool_get_memory_in_use (fixture.pool) == 0);
-  g_assert_cmpuint (bs_pool_get_n_items (fixture.pool), ==, N_SHARED);
-
-  bs_pool_set_max_bytes (fixture.pool, G_MAXUINT64);
-  assert_all_loadable (items, N_SHARED, 100);
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100 * N_SHARED);
-  bs_pool_set_max_bytes (fixture.pool, 0);
-  fixture_wait_finished (&fixture);
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
-
-  unref_items (items, N_SHARED);
   fixture_tear_down (&fixture);
 }
 
@@ -490,7 +436,7 @@ test_all_held (void)
   fixture_set_up (&fixture, 100 * KILOBYTE);
   for (guint i = 0; i < N_HELD; i++)
     {
-      items[i] = insert (fixture.pool, KILOBYTE, 'A' + i % 50);
+      items[i] = insert (fixture.pool, KILOBYTE, letter_of (i));
       held[i] = bs_item_load (items[i], NULL, &error);
       g_assert_no_error (error);
     }
@@ -547,7 +493,7 @@ test_producer (void)
       g_autoptr (GAsyncResult) result = NULL;
 
       bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
-      items[i] = insert (fixture.pool, 100, 'A' + i);
+      items[i] = insert (fixture.pool, 100, letter_of (i));
       bs_pool_trim_async (fixture.pool, 1000, G_PRIORITY_DEFAULT, NULL, store_result, &result);
       peak = MAX (peak, bs_pool_get_memory_use (fixture.pool));
       if (bs_pool_get_memory_use (fixture.pool) > 1000)
@@ -568,7 +514,14 @@ test_producer (void)
   fixture_tear_down (&fixture);
 }
 
-/* Written, loaded and persisted at a time, with no budget to keep any of it. */
+static BsItem *
+asked_item (GAsyncResult *result)
+{
+  return BS_ITEM (g_task_get_source_object (G_TASK (result)));
+}
+
+/* An operation keeps to the content that it was asked for, whether the item is replaced or
+ * dropped meanwhile: written, loaded and persisted at a time, with no budget to keep it. */
 static void
 test_change_during_everything (gconstpointer data)
 {
@@ -626,19 +579,22 @@ test_change_during_everything (gconstpointer data)
       g_autoptr (GError) error = NULL;
       g_autoptr (GBytes) bytes = NULL;
 
-      g_task_propagate_boolean (G_TASK (wait_result (&writes[i])), &error);
+      wait_until (writes[i] != NULL && persists[i] != NULL && loads[i] != NULL);
+      bs_item_write_finish (asked_item (writes[i]), writes[i], &error);
       g_assert_no_error (error);
-      g_task_propagate_boolean (G_TASK (wait_result (&persists[i])), &error);
+      bs_item_persist_finish (asked_item (persists[i]), persists[i], &error);
       g_assert_no_error (error);
-      bytes = g_task_propagate_pointer (G_TASK (wait_result (&loads[i])), &error);
+      bytes = bs_item_load_finish (asked_item (loads[i]), loads[i], &error);
       g_assert_no_error (error);
-      assert_filled (bytes, 100, 'A' + i);
+      assert_filled (bytes, 100, letter_of (i));
       g_clear_object (&writes[i]);
       g_clear_object (&persists[i]);
       g_clear_object (&loads[i]);
     }
   g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture.tracked), ==, 20);
   fixture_wait_finished (&fixture);
+  /* No old content stays in primary storage. */
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_DELETE_KEY), ==, 20);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 0);
   g_assert_cmpuint (bs_pool_get_memory_in_use (fixture.pool), ==, 0);
 
@@ -666,10 +622,11 @@ main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_func ("/pool-pressure/full-disk", test_full_disk);
+  /* The first case: a thread that is made before the mount does not see it. */
+  g_test_add_data_func ("/pool-pressure/full-disk", GINT_TO_POINTER (TRUE), test_full_disk);
+  g_test_add_data_func ("/pool-pressure/full-backing", GINT_TO_POINTER (FALSE), test_full_disk);
   g_test_add_func ("/pool-pressure/recovers-together", test_recovers_together);
   g_test_add_func ("/pool-pressure/reported-again", test_reported_again);
-  g_test_add_func ("/pool-pressure/changing-budget", test_changing_budget);
   g_test_add_func ("/pool-pressure/figures", test_figures);
   g_test_add_func ("/pool-pressure/all-held", test_all_held);
   g_test_add_func ("/pool-pressure/producer", test_producer);

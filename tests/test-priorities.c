@@ -51,13 +51,9 @@ test_queue (void)
   {
     N = 400
   };
-  BsPriorityEntry entries[N] = {
-    0,
-  };
+  BsPriorityEntry entries[N] = { 0 };
   g_autoptr (GSequence) model = g_sequence_new (NULL);
-  GSequenceIter *iters[N] = {
-    NULL,
-  };
+  GSequenceIter *iters[N] = { NULL };
   BsPriorityQueue queue;
 
   bs_priority_queue_init (&queue);

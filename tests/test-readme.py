@@ -4,9 +4,10 @@
 """Takes the snippets out of the README and pages of the reference, and runs them.
 
 test-readme.py extract LANGUAGE PAGE OUTPUT
-test-readme.py run C-PROGRAM [PYTHON-RUNNER PAGE...]
+test-readme.py run C-PROGRAM PYTHON-RUNNER GJS PAGE...
 
-The first snippet in Python finds what the one in C has left in the directory.
+A runner that is not there is '': its snippets are skipped. The first snippet in Python
+finds what the one in C has left in the directory.
 """
 
 import re
@@ -15,13 +16,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-# The output of the snippets in Python, by the name of their page.
+# The output of the snippets, by the name of their page.
 PRINTED = {
-    'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\[\('first', 'one'\), \('second', 'two'\)\]\n", r'True content\n'],
-    'documents.md': [r'\ntitle: first\n'],
-    'undo-and-tiles.md': [r'cloud False\nsky True\n'],
-    'writing-a-backing.md': [r'1 content\n'],
-    'writing-an-engine.md': [r'content\n'],
+    'python': {
+        'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\[\('first', 'one'\), \('second', 'two'\)\]\n", r'True content\n'],
+        'documents.md': [r'\ntitle: first\n'],
+        'pictures-in-a-grid.md': [r''],
+        'python.md': [r'(True 1\n){5}', r"b'content'\n", r'7\n', r'one\nTrue\nTrue\n'],
+        'undo-and-tiles.md': [r'cloud False\nsky True\n'],
+        'writing-a-backing.md': [r'1 content\n'],
+        'writing-an-engine.md': [r'content\n'],
+    },
+    'javascript': {
+        'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n'],
+        'javascript.md': [r'(true [123]\n){3}', r'one\ntrue\n'],
+    },
 }
 
 
@@ -38,19 +47,29 @@ def check(number, what, command, expected, directory):
     print('ok' if passed else 'not ok', number, what, flush=True)
 
 
-def run(program, python_runner=None, *pages):
+def run_snippets(number, language, page, command, directory):
+    snippets = extract(language, page)
+    outputs = PRINTED[language].get(page.name, [])
+    if len(snippets) != len(outputs):
+        sys.exit(f'{page} has {len(snippets)} snippets in {language}')
+    # A place of their own: each page has one called tiles.
+    place = directory if page.name == 'README.md' else tempfile.mkdtemp(dir=directory)
+    for number, (snippet, expected) in enumerate(zip(snippets, outputs), number + 1):
+        script = Path(place, 'snippet')
+        script.write_text(snippet, encoding='utf-8')
+        check(number, f'{page.name}, {language}', [*command, script], expected, place)
+    return number
+
+
+def run(program, python_runner, gjs, *pages):
+    commands = {'python': [python_runner], 'javascript': [gjs, '-m']}
     with tempfile.TemporaryDirectory() as directory:
         check(1, 'C', [Path(program).resolve()], r'100000 bytes\n', directory)
         number = 1
         for page in map(Path, pages):
-            snippets = extract('python', page)
-            if len(snippets) != len(PRINTED[page.name]):
-                sys.exit(f'{page} has {len(snippets)} snippets in Python')
-            for snippet, expected in zip(snippets, PRINTED[page.name]):
-                script = Path(directory, 'snippet.py')
-                script.write_text(snippet, encoding='utf-8')
-                number += 1
-                check(number, page.name, [python_runner, script], expected, directory)
+            for language, command in commands.items():
+                if command[0]:
+                    number = run_snippets(number, language, page, command, directory)
     print(f'1..{number}')
 
 

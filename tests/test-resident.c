@@ -47,6 +47,19 @@ madvise (void *start, size_t size, int advice)
   return advise (start, size, advice);
 }
 
+static int n_givers; /* atomic: threads made to give memory back */
+
+GThread *
+g_thread_try_new (const char *name, GThreadFunc func, gpointer data, GError **error)
+{
+  GThread *(*try_new) (const char *, GThreadFunc, gpointer, GError **) =
+    dlsym (RTLD_NEXT, "g_thread_try_new");
+
+  if (g_strcmp0 (name, "backingstore-memory") == 0)
+    g_atomic_int_inc (&n_givers);
+  return try_new (name, func, data, error);
+}
+
 static gsize
 get_resident (void)
 {
@@ -114,9 +127,7 @@ come_and_go (gpointer data)
   {
     N = 200
   };
-  Block blocks[N] = {
-    { 0 },
-  };
+  Block blocks[N] = { 0 };
 
   for (guint round = 0; round < 4000; round++)
     {
@@ -485,6 +496,108 @@ test_aside (void)
   fixture_tear_down (&fixture);
 }
 
+/* The first content that is freed waits. */
+typedef struct
+{
+  BsPool *pool;
+  GMutex mutex;
+  GCond cond;
+  gboolean waits;
+  gboolean is_open;
+} Gate;
+
+static void
+pass_gate (gpointer data)
+{
+  Gate *gate = data;
+
+  g_mutex_lock (&gate->mutex);
+  if (!gate->waits)
+    {
+      gate->waits = TRUE;
+      g_cond_broadcast (&gate->cond);
+      while (!gate->is_open)
+        g_cond_wait (&gate->cond, &gate->mutex);
+    }
+  g_mutex_unlock (&gate->mutex);
+}
+
+static void
+wait_at_gate (Gate *gate)
+{
+  g_mutex_lock (&gate->mutex);
+  while (!gate->waits)
+    g_cond_wait (&gate->cond, &gate->mutex);
+  g_mutex_unlock (&gate->mutex);
+}
+
+static void
+open_gate (Gate *gate)
+{
+  g_mutex_lock (&gate->mutex);
+  gate->is_open = TRUE;
+  g_cond_broadcast (&gate->cond);
+  g_mutex_unlock (&gate->mutex);
+}
+
+static gpointer
+trim_to_nothing (gpointer pool)
+{
+  g_assert_true (bs_pool_trim (pool, 0, NULL, NULL));
+  return NULL;
+}
+
+/* One thread still holds what it has evicted when another one ends the trim: memory is
+ * given back once all of it is free. */
+static void
+test_late_drop (void)
+{
+  enum
+  {
+    N = 64
+  };
+  g_autofree guint8 *content = g_malloc0 (100 * KIB);
+  g_autoptr (BsFileBacking) backing = NULL;
+  g_autoptr (BsBackingStore) store = NULL;
+  g_autoptr (BsPool) pool = NULL;
+  Gate gate = { NULL };
+  BsItem *items[N];
+  GThread *thread;
+
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_test_trap_assert_passed ();
+      return;
+    }
+
+  alarm (WATCHDOG_SECONDS);
+  backing = bs_file_backing_new_temporary (NULL);
+  store = bs_backing_store_new (BS_BACKING (backing));
+  pool = bs_pool_new (store, G_MAXUINT64);
+  for (guint i = 0; i < N; i++)
+    {
+      g_autoptr (GBytes) bytes = g_bytes_new_with_free_func (content, 100 * KIB, pass_gate, &gate);
+
+      items[i] = bs_pool_insert (pool, bytes);
+      g_assert_true (bs_item_write (items[i], NULL, NULL));
+    }
+
+  thread = g_thread_new ("trim", trim_to_nothing, pool);
+  wait_at_gate (&gate);
+  trim_to_nothing (pool);
+  g_assert_cmpuint (bs_pool_get_memory_use (pool), ==, 0);
+  g_assert_cmpint (g_atomic_int_get (&n_givers), ==, 0);
+
+  open_gate (&gate);
+  g_thread_join (thread);
+  g_assert_cmpint (g_atomic_int_get (&n_givers), ==, 1);
+
+  for (guint i = 0; i < N; i++)
+    g_object_unref (items[i]);
+  g_assert_true (bs_backing_store_close (store, NULL, NULL));
+}
+
 static char *memory_directory;
 
 /* Scratch is thousands of files, of which only the memory of this process matters. A
@@ -534,6 +647,7 @@ main (int argc, char **argv)
   g_test_add_func ("/resident/copies", test_copies);
   g_test_add_func ("/resident/fork", test_fork);
   g_test_add_func ("/resident/aside", test_aside);
+  g_test_add_func ("/resident/late-drop", test_late_drop);
   for (guint s = 0; s < G_N_ELEMENTS (sizes); s++)
     for (guint n_threads = 1; n_threads <= 4; n_threads += 3)
       for (guint by_warning = 0; by_warning <= 1; by_warning++)

@@ -109,9 +109,7 @@ look_at_threads (Fixture *fixture, int nice)
   g_autoptr (BsSave) save = bs_save_new (fixture->store, fixture->tracked);
   int expected = MIN (getpriority (PRIO_PROCESS, (id_t) getpid ()) + nice, 19);
   Thread threads[3];
-  Answer answers[3] = {
-    0,
-  };
+  Answer answers[3] = { 0 };
 
   gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_BEFORE, look_in_backing,
                          &threads[0]);
@@ -138,19 +136,14 @@ raise_busy_thread (Fixture *fixture)
   g_autoptr (BsItem) second = insert (fixture, "b");
   g_autofree char *first_key = bs_item_dup_key (first);
   int expected = getpriority (PRIO_PROCESS, (id_t) getpid ());
-  Thread thread = {
-    0,
-  };
-  Answer answers[2] = {
-    0,
-  };
+  Thread thread = { 0 };
+  Answer answers[2] = { 0 };
 
   bs_backing_store_set_max_threads (fixture->store, 1);
   bs_backing_store_set_thread_nice (fixture->store, 7);
   gate_backing_set_hook (fixture->gates, BS_OPERATION_WRITE, GATE_AFTER, look_in_backing, &thread);
-  gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, first_key, GATE_BEFORE);
-  bs_item_write_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[0]);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_WRITE, first_key, GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_WRITE, first_key,
+            bs_item_write_async (first, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[0]));
   bs_item_write_async (second, G_PRIORITY_DEFAULT, NULL, answer_cb, &answers[1]);
   bs_backing_store_set_thread_nice (fixture->store, 0);
   gate_backing_release_all (fixture->gates);
@@ -191,9 +184,7 @@ static void
 test_thread_nice_unprivileged (void)
 {
   uid_t user = 0x40000000 + (uid_t) getpid ();
-  Fixture fixture = {
-    NULL,
-  };
+  Fixture fixture = { NULL };
 
   if (!g_test_subprocess ())
     {
@@ -248,7 +239,7 @@ test_close_loads (Fixture *fixture, gconstpointer data)
   g_autoptr (GError) error = NULL;
   g_autofree char *behind_key = NULL;
   BsItem *items[5];
-  Answer loads[5] = { 0, }, persist = { 0, }, run = { 0, }, close = { 0, };
+  Answer loads[5] = { 0 }, persist = { 0 }, run = { 0 }, close = { 0 };
   gboolean ran = FALSE;
   char *key;
 
@@ -317,14 +308,12 @@ test_close_blocking_load (Fixture *fixture, gconstpointer data)
       g_autofree char *key = bs_item_dup_key (item);
       BlockingLoad load = { item, cancellable };
       g_autoptr (GError) error = NULL;
-      Answer persist = { 0, }, close = { 0, };
+      Answer persist = { 0 }, close = { 0 };
       GThread *thread;
 
       bs_pool_trim (fixture->pool, 0, NULL, NULL);
       gate_backing_reset_log (fixture->gates);
-      gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
-      persist_async (fixture, item, NULL, &persist);
-      gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1);
+      ask_held (fixture, BS_OPERATION_PERSIST, key, persist_async (fixture, item, NULL, &persist));
       thread = g_thread_new ("load", load_here, &load);
       spin_until (count_callers (fixture->store, key) == 2);
       bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, give_up, answer_cb, &close);
@@ -428,9 +417,7 @@ test_load_root (Fixture *fixture, gconstpointer data)
   g_autoptr (GBytes) root = g_bytes_new_static ("root", 4);
   g_autoptr (GBytes) loaded = NULL, again = NULL;
   g_autoptr (GError) error = NULL;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   g_assert_null (bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
@@ -482,9 +469,7 @@ test_invalid_keys (Fixture *fixture, gconstpointer data)
       const char *key = invalid_keys[i];
       g_autoptr (BsKeySet) keys = bs_key_set_new ();
       g_autoptr (GError) error = NULL;
-      Answer answer = {
-        0,
-      };
+      Answer answer = { 0 };
 
       g_assert_false (
         bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error));
@@ -533,22 +518,21 @@ assert_path_refused (Fixture *fixture,
 {
   const char *titles[] = {
     "Syncing",        "Deleting persisted key", "Deleting persisted keys", "Loading the root",
-    "Persisting key", "Registering key",        "Registering all keys",    "Untracking"
+    "Persisting key", "Registering key",        "Registering all keys",    "Saving",
+    "Untracking"
   };
+  g_autoptr (BsSave) save = bs_save_new (fixture->store, tracked);
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   BsBackingStore *store = fixture->store;
   int priority = G_PRIORITY_DEFAULT;
-  GError *errors[8] = {
-    NULL,
-  };
-  Answer answers[8] = {
-    0,
-  };
+  GError *errors[9] = { NULL };
+  Answer answers[9] = { 0 };
   guint n = 0;
 
   bs_key_set_add (keys, key, NULL);
+  bs_save_add_item (save, item);
   gate_backing_reset_log (fixture->gates);
   g_assert_false (bs_backing_store_sync (store, tracked, NULL, &errors[n++]));
   g_assert_false (bs_backing_store_delete_persisted (store, tracked, key, NULL, &errors[n++]));
@@ -558,6 +542,7 @@ assert_path_refused (Fixture *fixture,
   g_assert_false (bs_item_persist (item, tracked, NULL, &errors[n++]));
   g_assert_null (bs_pool_register (fixture->pool, tracked, key, NULL, &errors[n++]));
   g_assert_null (bs_pool_register_all (fixture->pool, tracked, NULL, &errors[n++]));
+  g_assert_false (bs_save_run (save, NULL, &errors[n++]));
   if (untrack)
     g_assert_false (bs_backing_store_untrack_path (store, tracked, NULL, &errors[n++]));
   for (guint i = 0; i < n; i++)
@@ -580,6 +565,7 @@ assert_path_refused (Fixture *fixture,
   bs_item_persist_async (item, tracked, priority, NULL, answer_cb, &answers[n++]);
   bs_pool_register_async (fixture->pool, tracked, key, priority, NULL, answer_cb, &answers[n++]);
   bs_pool_register_all_async (fixture->pool, tracked, priority, NULL, answer_cb, &answers[n++]);
+  bs_save_run_async (save, priority, NULL, answer_cb, &answers[n++]);
   if (untrack)
     bs_backing_store_untrack_path_async (store, tracked, priority, NULL, answer_cb, &answers[n++]);
   for (guint i = 0; i < n; i++)
@@ -602,9 +588,7 @@ test_closed_path (Fixture *fixture, gconstpointer data)
 static void
 test_path_of_another_store (Fixture *fixture, gconstpointer data)
 {
-  Fixture other = {
-    0,
-  };
+  Fixture other = { 0 };
 
   fixture_start (&other, &one_thread, NULL);
   assert_path_refused (fixture, other.tracked, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, TRUE);
@@ -789,9 +773,7 @@ test_functions (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
   GCancellable *seen = NULL;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
   GTask *task;
 
   g_assert_false (
@@ -899,9 +881,7 @@ store_inside (BsBackingStore *store, GCancellable *cancellable, gpointer data, G
 static void
 test_store_inside_task (Fixture *fixture, gconstpointer data)
 {
-  Answer answers[200] = {
-    0,
-  };
+  Answer answers[200] = { 0 };
 
   for (guint i = 0; i < 200; i++)
     bs_backing_store_run_in_thread_async (fixture->store, store_inside, fixture, NULL,
@@ -923,7 +903,7 @@ test_track_names_path (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) late = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
   g_autoptr (GError) left = NULL;
-  Answer stays = { 0, }, leaves = { 0, };
+  Answer stays = { 0 }, leaves = { 0 };
 
   g_cancellable_cancel (early);
   g_assert_null (bs_backing_store_track_path (fixture->store, file, early, &error));
@@ -956,9 +936,7 @@ assert_store_closed (Fixture *fixture)
 {
   g_autoptr (BsItem) item = insert (fixture, "a");
   g_autoptr (GError) error = NULL;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   g_assert_null (bs_backing_store_track_path (fixture->store, fixture->file, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
@@ -978,9 +956,7 @@ test_close (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
-  Answer close = {
-    0,
-  };
+  Answer close = { 0 };
 
   g_assert_true (bs_backing_store_close (fixture->store, NULL, &error));
   g_assert_no_error (error);
@@ -1002,7 +978,7 @@ static void
 test_close_drains (Fixture *fixture, gconstpointer data)
 {
   BsItem *items[20];
-  Answer persists[20] = { 0, }, closes[2] = { 0, }, late = { 0, }, sync = { 0, };
+  Answer persists[20] = { 0 }, closes[2] = { 0 }, late = { 0 }, sync = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE);
   for (guint i = 0; i < 20; i++)
@@ -1034,7 +1010,7 @@ test_close_cancelled_while_draining (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (BsItem) item = insert (fixture, "a");
-  Answer persist = { 0, }, close = { 0, }, late = { 0, };
+  Answer persist = { 0 }, close = { 0 }, late = { 0 };
 
   gate_backing_hold (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE);
   persist_async (fixture, item, NULL, &persist);
@@ -1058,7 +1034,7 @@ static void
 test_close_again_after_cancel (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Answer first = { 0, }, again = { 0, };
+  Answer first = { 0 }, again = { 0 };
 
   gate_backing_set_stubborn (fixture->gates, TRUE);
   gate_backing_hold (fixture->gates, BS_OPERATION_CLOSE, NULL, GATE_BEFORE);
@@ -1116,15 +1092,11 @@ test_close_while_others_knock (void)
 {
   for (guint i = 0; i < 30; i++)
     {
-      Fixture fixture = {
-        0,
-      };
+      Fixture fixture = { 0 };
       Knocker knocker = { &fixture, FALSE };
       g_autoptr (GError) error = NULL;
       GThread *threads[3];
-      Answer close = {
-        0,
-      };
+      Answer close = { 0 };
 
       fixture_start (&fixture, &one_thread, NULL);
       for (guint j = 0; j < 3; j++)
@@ -1155,9 +1127,7 @@ test_context_not_run (void)
 {
   GMainContext *context = g_main_context_new ();
   g_autoptr (GSource) witness = g_idle_source_new ();
-  Fixture fixture = {
-    0,
-  };
+  Fixture fixture = { 0 };
   int context_is_gone = FALSE;
 
   g_source_set_callback (witness, NULL, &context_is_gone, set_flag);

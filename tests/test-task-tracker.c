@@ -14,9 +14,7 @@ test_counts (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) first = insert (fixture, "a");
   g_autoptr (BsItem) second = insert (fixture, "b");
   BsTaskTracker *tracker = get_tracker (fixture);
-  Answer answers[2] = {
-    0,
-  };
+  Answer answers[2] = { 0 };
   guint n_tasks;
 
   settle (fixture);
@@ -52,9 +50,7 @@ test_notify (Fixture *fixture, gconstpointer data)
   g_signal_connect (tracker, "notify::n-tasks", G_CALLBACK (last_n_tasks_cb), &told);
   for (guint i = 0; i < 20; i++)
     {
-      Answer answers[10] = {
-        0,
-      };
+      Answer answers[10] = { 0 };
 
       bs_task_tracker_hold (tracker);
       wait_until (told > 0);
@@ -82,7 +78,7 @@ static void
 test_close_and_reopen (Fixture *fixture, gconstpointer data)
 {
   BsTaskTracker *tracker = get_tracker (fixture);
-  Answer wait = { 0, }, sync = { 0, };
+  Answer wait = { 0 }, sync = { 0 };
   guint n = 0;
 
   g_signal_connect (tracker, "notify::closed", G_CALLBACK (count_cb), &n);
@@ -116,9 +112,7 @@ static void
 test_reopened_while_waiting (Fixture *fixture, gconstpointer data)
 {
   BsTaskTracker *tracker = get_tracker (fixture);
-  Answer wait = {
-    0,
-  };
+  Answer wait = { 0 };
 
   bs_task_tracker_hold (tracker);
   bs_task_tracker_close (tracker);
@@ -134,9 +128,7 @@ static void
 test_hold (Fixture *fixture, gconstpointer data)
 {
   BsTaskTracker *tracker = get_tracker (fixture);
-  Answer waits[2] = {
-    0,
-  };
+  Answer waits[2] = { 0 };
 
   bs_task_tracker_hold (tracker);
   bs_task_tracker_hold (tracker);
@@ -156,7 +148,7 @@ test_cancel (Fixture *fixture, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   BsTaskTracker *tracker = get_tracker (fixture);
   g_autoptr (GError) error = NULL;
-  Answer left = { 0, }, stays = { 0, };
+  Answer left = { 0 }, stays = { 0 };
 
   bs_task_tracker_hold (tracker);
   bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, cancellable, answer_cb,
@@ -198,9 +190,7 @@ static void
 test_covers_deletions (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsItem) item = NULL;
-  Answer wait = {
-    0,
-  };
+  Answer wait = { 0 };
 
   for (guint i = 0; i < 50; i++)
     {

@@ -443,7 +443,7 @@ test_at_once (Case *self, gconstpointer data)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) wanted =
     g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "so the test wants it");
-  Tracking first = { NULL, }, second = { NULL, }, third = { NULL, };
+  Tracking first = { NULL }, second = { NULL }, third = { NULL };
   guint n_scans = bs_fault_backing_get_count (self->faults, BS_OPERATION_SANITIZE_PATH);
 
   drop_tracked (self);
@@ -492,7 +492,7 @@ test_during_release (Case *self, gconstpointer data)
   gboolean untracks = GPOINTER_TO_INT (data);
   g_autofree char *linked = get_linked_name (self);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Tracking first = { NULL, }, second = { NULL, };
+  Tracking first = { NULL }, second = { NULL };
   guint n_releases = bs_fault_backing_get_count (self->faults, BS_OPERATION_RELEASE_PATH);
   gboolean done = !untracks;
 
@@ -527,9 +527,7 @@ test_untrack_fails (Case *self, gconstpointer data)
   g_autofree char *linked = get_linked_name (self);
   g_autoptr (GError) wanted =
     g_error_new_literal (G_IO_ERROR, G_IO_ERROR_BUSY, "so the test wants it");
-  Tracking tracking = {
-    NULL,
-  };
+  Tracking tracking = { NULL };
   guint n_releases = bs_fault_backing_get_count (self->faults, BS_OPERATION_RELEASE_PATH);
 
   bs_fault_backing_hold (self->faults, BS_OPERATION_RELEASE_PATH);

@@ -49,9 +49,7 @@ run_async (BsVerify *verify, GCancellable *cancellable, Answer *answer)
 static void
 run_ok (BsVerify *verify)
 {
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   run_async (verify, NULL, &answer);
   answer_ok (&answer);
@@ -96,9 +94,7 @@ find_key (Fixture *fixture, Place *place, gboolean called)
 static void
 test_good (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
 
   place_set_up (&place, fixture);
@@ -136,9 +132,7 @@ test_empty (Fixture *fixture, gconstpointer data)
 static void
 test_bad (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (BsItem) item = NULL;
@@ -182,15 +176,11 @@ test_bad (Fixture *fixture, gconstpointer data)
 static void
 test_impossible (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (BsItem) item = NULL;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   place_set_up (&place, fixture);
   gate_backing_fail (fixture->gates, VERIFY, place.keys[5], GATE_BEFORE, 1,
@@ -229,9 +219,7 @@ test_bounded (Fixture *fixture, gconstpointer data)
   g_autoptr (BsTrackedPath) tracked = NULL;
   g_autoptr (BsVerify) verify = NULL;
   guint n_keys = 1500, n_queues = 0;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   for (guint i = 0; i < n_keys; i++)
     {
@@ -270,12 +258,10 @@ test_bounded (Fixture *fixture, gconstpointer data)
 static void
 test_beside_others (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (BsItem) item = NULL;
-  Answer run = { 0, }, delete = { 0, }, persist = { 0, }, registered = { 0, };
+  Answer run = { 0 }, delete = { 0 }, persist = { 0 }, registered = { 0 };
   g_autofree char *log = NULL;
   const char *key;
 
@@ -323,13 +309,11 @@ test_persist_behind_bad (Fixture *fixture, gconstpointer data)
   g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
   g_autofree char *key = bs_item_dup_key (item);
-  Answer run = { 0, }, persist = { 0, };
+  Answer run = { 0 }, persist = { 0 };
 
   gate_backing_spoil (fixture->gates, fixture->file, key);
   gate_backing_reset_log (fixture->gates);
-  gate_backing_hold (fixture->gates, VERIFY, key, GATE_BEFORE);
-  run_async (verify, NULL, &run);
-  gate_backing_wait_held (fixture->gates, VERIFY, key, GATE_BEFORE, 1);
+  ask_held (fixture, VERIFY, key, run_async (verify, NULL, &run));
   persist_async (fixture, item, NULL, &persist);
   g_assert_false (answer_is_there (&persist));
   gate_backing_release (fixture->gates, VERIFY, key, GATE_BEFORE);
@@ -344,15 +328,11 @@ test_persist_behind_bad (Fixture *fixture, gconstpointer data)
 static void
 test_deleted_meanwhile (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
-  Answer run = {
-    0,
-  };
+  Answer run = { 0 };
   guint n_held = 0;
 
   place_set_up (&place, fixture);
@@ -385,7 +365,7 @@ test_all_gone (Fixture *fixture, gconstpointer data)
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (GError) error = NULL;
-  Answer run = { 0, }, bulk = { 0, };
+  Answer run = { 0 }, bulk = { 0 };
   guint n_keys = 500;
 
   for (guint n = 0; n < n_keys;)
@@ -425,11 +405,9 @@ test_all_gone (Fixture *fixture, gconstpointer data)
 static void
 test_sync_meanwhile (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
-  Answer run = { 0, }, sync = { 0, };
+  Answer run = { 0 }, sync = { 0 };
   const char *key;
 
   place_set_up (&place, fixture);
@@ -465,11 +443,9 @@ test_sync_meanwhile (Fixture *fixture, gconstpointer data)
 static void
 test_untrack_meanwhile (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
-  Answer run = { 0, }, untrack = { 0, }, late = { 0, };
+  Answer run = { 0 }, untrack = { 0 }, late = { 0 };
   g_autofree char *log = NULL;
 
   place_set_up (&place, fixture);
@@ -500,12 +476,10 @@ test_untrack_meanwhile (Fixture *fixture, gconstpointer data)
 static void
 test_untrack_cancelled (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Answer run = { 0, }, untrack = { 0, };
+  Answer run = { 0 }, untrack = { 0 };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -526,11 +500,9 @@ test_untrack_cancelled (Fixture *fixture, gconstpointer data)
 static void
 test_close_meanwhile (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
-  Answer run = { 0, }, close = { 0, };
+  Answer run = { 0 }, close = { 0 };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -550,18 +522,12 @@ test_close_meanwhile (Fixture *fixture, gconstpointer data)
 static void
 test_cancelled_before (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
-  Answer run = {
-    0,
-  };
-  Plug plug = {
-    0,
-  };
+  Answer run = { 0 };
+  Plug plug = { 0 };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -592,14 +558,10 @@ test_cancelled_running (Fixture *fixture, gconstpointer data)
 {
   for (guint stubborn = 0; stubborn < 2; stubborn++)
     {
-      g_auto (Place) place = {
-        NULL,
-      };
+      g_auto (Place) place = { NULL };
       g_autoptr (BsVerify) verify = NULL;
       g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      Answer run = {
-        0,
-      };
+      Answer run = { 0 };
 
       place_set_up (&place, fixture);
       for (guint i = 0; i < N_KEYS; i++)
@@ -633,9 +595,7 @@ test_cancelled_late (Fixture *fixture, gconstpointer data)
   g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer run = {
-    0,
-  };
+  Answer run = { 0 };
 
   gate_backing_hold (fixture->gates, VERIFY, key, GATE_AFTER);
   run_async (verify, cancellable, &run);
@@ -650,12 +610,10 @@ test_cancelled_late (Fixture *fixture, gconstpointer data)
 static void
 test_busy (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (GError) error = NULL;
-  Answer run = { 0, }, second = { 0, };
+  Answer run = { 0 }, second = { 0 };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -680,18 +638,14 @@ test_two (Fixture *fixture, gconstpointer data)
   g_autoptr (BsVerify) second = bs_verify_new (fixture->store, fixture->tracked);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *key = put_key (fixture, "a");
-  Answer runs[2] = {
-    0,
-  };
+  Answer runs[2] = { 0 };
 
   for (guint i = 0; i < 2; i++)
     {
       gate_backing_reset_log (fixture->gates);
       if (i == 1)
         gate_backing_spoil (fixture->gates, fixture->file, key);
-      gate_backing_hold (fixture->gates, VERIFY, key, GATE_BEFORE);
-      run_async (first, cancellable, &runs[0]);
-      gate_backing_wait_held (fixture->gates, VERIFY, key, GATE_BEFORE, 1);
+      ask_held (fixture, VERIFY, key, run_async (first, cancellable, &runs[0]));
       run_async (second, NULL, &runs[1]);
       if (i == 1)
         {
@@ -723,13 +677,9 @@ run_in_callback (GObject *source, GAsyncResult *result, gpointer data)
 static void
 test_again_in_callback (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
-  Answer answer = {
-    0,
-  };
+  Answer answer = { 0 };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -742,13 +692,9 @@ test_again_in_callback (Fixture *fixture, gconstpointer data)
 static void
 test_last_reference (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   BsVerify *verify;
-  Answer run = {
-    0,
-  };
+  Answer run = { 0 };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -784,13 +730,9 @@ verify_in_thread (gpointer data)
 static void
 test_blocking (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
-  Answer tasks[6] = {
-    0,
-  };
+  Answer tasks[6] = { 0 };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -823,9 +765,7 @@ test_in_function (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (BsVerify) verify = bs_verify_new (fixture->store, fixture->tracked);
   g_autoptr (BsItem) item = insert_persisted (fixture, "a");
-  Answer sync = {
-    0,
-  };
+  Answer sync = { 0 };
 
   gate_backing_set_hook (fixture->gates, BS_OPERATION_SYNC_PERSISTED, GATE_BEFORE, verify_in_hook,
                          verify);
@@ -840,24 +780,17 @@ test_in_function (Fixture *fixture, gconstpointer data)
 static void
 test_slow_key (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
-  Answer run = {
-    0,
-  };
+  Answer run = { 0 };
   Blocking blocking;
 
   place_set_up (&place, fixture);
   bs_backing_store_set_max_threads (fixture->store, 2);
   verify = bs_verify_new (fixture->store, place.tracked);
-  gate_backing_hold (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE);
-  blocking_start (&blocking, fixture, blocking_sync, NULL, NULL);
-  gate_backing_wait_held (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_BEFORE, 1);
-  gate_backing_hold (fixture->gates, VERIFY, place.keys[9], GATE_BEFORE);
-  run_async (verify, NULL, &run);
-  gate_backing_wait_held (fixture->gates, VERIFY, place.keys[9], GATE_BEFORE, 1);
+  ask_held (fixture, BS_OPERATION_SYNC_PERSISTED, NULL,
+            blocking_start (&blocking, fixture, blocking_sync, NULL, NULL));
+  ask_held (fixture, VERIFY, place.keys[9], run_async (verify, NULL, &run));
   wait_until (bs_verify_get_n_done (verify) == N_KEYS - 1);
   gate_backing_release_all (fixture->gates);
   answer_ok (&run);
@@ -867,16 +800,12 @@ test_slow_key (Fixture *fixture, gconstpointer data)
 static void
 test_priority (Fixture *fixture, gconstpointer data)
 {
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
   g_autoptr (BsItem) item = insert (fixture, "a");
-  Answer run = { 0, }, write = { 0, };
+  Answer run = { 0 }, write = { 0 };
   g_autofree char *log = NULL;
-  Plug plug = {
-    0,
-  };
+  Plug plug = { 0 };
 
   place_set_up (&place, fixture);
   verify = bs_verify_new (fixture->store, place.tracked);
@@ -918,12 +847,8 @@ test_notify (Fixture *fixture, gconstpointer data)
   const char *names[] = { "notify::n-total", "notify::n-done", "notify::n-bad",
                           "notify::fraction" };
   const double ends[] = { N_KEYS, N_KEYS, 1, 1 };
-  Watch watches[G_N_ELEMENTS (names)] = {
-    0,
-  };
-  g_auto (Place) place = {
-    NULL,
-  };
+  Watch watches[G_N_ELEMENTS (names)] = { 0 };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
   guint64 n_total, n_done, n_bad;
 
@@ -954,9 +879,7 @@ test_notify_changes (Fixture *fixture, gconstpointer data)
 {
   Watch bad = { .thread = g_thread_self () };
   Watch total = bad;
-  g_auto (Place) place = {
-    NULL,
-  };
+  g_auto (Place) place = { NULL };
   g_autoptr (BsVerify) verify = NULL;
 
   place_set_up (&place, fixture);
@@ -977,9 +900,7 @@ test_wrong_path (Fixture *fixture, gconstpointer data)
   g_autoptr (BsBackingStore) other = bs_backing_store_new (backing);
   g_autoptr (BsVerify) verify = bs_verify_new (other, fixture->tracked);
   g_autoptr (GError) error = NULL;
-  Answer run = {
-    0,
-  };
+  Answer run = { 0 };
 
   g_assert_false (bs_verify_run (verify, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
@@ -1017,20 +938,14 @@ test_nothing_to_check (void)
 static void
 test_main_context (void)
 {
-  Fixture fixture = {
-    NULL,
-  };
+  Fixture fixture = { NULL };
 
   fixture_start (&fixture, &two_threads, g_main_context_default ());
   {
-    g_auto (Place) place = {
-      NULL,
-    };
+    g_auto (Place) place = { NULL };
     g_autoptr (BsVerify) verify = NULL;
     GThread *thread;
-    Answer tasks[3] = {
-      0,
-    };
+    Answer tasks[3] = { 0 };
 
     place_set_up (&place, &fixture);
     gate_backing_spoil (fixture.gates, place.file, place.keys[0]);

@@ -10,13 +10,6 @@
 #define N_ITEMS (3 * N_FITTING)
 
 static void
-unref_items (BsItem **items, guint n)
-{
-  for (guint i = 0; i < n; i++)
-    assert_goes (items[i]);
-}
-
-static void
 count_report (BsBackingStore *store,
               const char *key,
               BsOperation operation,
@@ -74,8 +67,7 @@ fill_and_hold (Fixture *fixture, BsItem **items)
   fixture_set_up (fixture, BUDGET);
   bs_backing_store_set_max_threads (fixture->store, 1);
   bs_fault_backing_hold (fixture->fault, BS_OPERATION_WRITE);
-  for (guint i = 0; i < N_FITTING; i++)
-    items[i] = insert (fixture->pool, SIZE, 'a' + i % 26);
+  insert_many (fixture->pool, items, N_FITTING, SIZE);
   wait_until (count (fixture, BS_OPERATION_WRITE) == 1);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture->pool), ==, BUDGET);
 }
@@ -108,9 +100,9 @@ test_used_meanwhile (void)
   for (guint i = 0; i < N_FITTING; i++)
     {
       g_autoptr (GBytes) old = bs_item_try_load (items[i]);
-      g_autoptr (GBytes) bytes = make_bytes (SIZE, 'A' + i % 26);
+      g_autoptr (GBytes) bytes = make_bytes (SIZE, letter_of (i + 1));
 
-      assert_filled (old, SIZE, 'a' + i % 26);
+      assert_filled (old, SIZE, letter_of (i));
       bs_item_replace (items[i], bytes);
     }
   bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
@@ -120,7 +112,7 @@ test_used_meanwhile (void)
     {
       g_autoptr (GBytes) bytes = bs_item_load (items[i], NULL, NULL);
 
-      assert_filled (bytes, SIZE, 'A' + i % 26);
+      assert_filled (bytes, SIZE, letter_of (i + 1));
     }
 
   unref_items (items, N_FITTING);

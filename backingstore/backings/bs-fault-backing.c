@@ -14,9 +14,8 @@
  *
  * A backing that wraps another one, and fails, delays or stops chosen calls.
  *
- * With it a test shows what an application does when the disk is full, when
- * storage is slow, or when things happen in an order that they rarely happen
- * in:
+ * A test shows with a fault backing how an application behaves when the disk is full, when
+ * storage is slow, or when calls come in a rare order:
  *
  * ```c
  * g_autoptr(GError) full = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "the disk is full");
@@ -179,7 +178,7 @@ wait_turn (Faults *faults,
   gulong handler = 0;
   gint64 end;
 
-  /* Connecting to a cancelled one calls back at once, and disconnecting waits for a
+  /* g_cancellable_connect() may call back at once, and g_cancellable_disconnect() waits for a
    * callback in another thread: no lock may be held. */
   if (cancellable != NULL)
     handler = g_cancellable_connect (cancellable, G_CALLBACK (wait_cancelled), &wait, NULL);
@@ -615,16 +614,16 @@ add_rule (BsFaultBacking *self, Rule *rule)
 /**
  * bs_fault_backing_fail:
  * @self: a fault backing
- * @operation: what is to fail
+ * @operation: the operation that is to fail
  * @key: (nullable): the key that it is to fail for, or %NULL for all
  * @nth: which of the calls from now on: 1 is the next one; 0 is every one
- * @error: what it fails with
+ * @error: the error of the call
  *
  * Makes a call fail instead of going on to the backing inside.
  *
- * It fails with a copy of `error`, before whose message the operation, the key
+ * The call fails with a copy of `error`, before whose message the operation, the key
  * and the path are put as always. Any number of rules may stand at a time, and
- * each counts for itself; if several fail one call, the oldest says with what.
+ * each counts for itself; if several fail one call, the error is that of the oldest.
  */
 void
 bs_fault_backing_fail (BsFaultBacking *self,
@@ -650,7 +649,7 @@ bs_fault_backing_fail (BsFaultBacking *self,
 /**
  * bs_fault_backing_delay:
  * @self: a fault backing
- * @operation: what is to be slow
+ * @operation: the operation that is to be slow
  * @key: (nullable): the key that it is to be slow for, or %NULL for all
  * @milliseconds: how long each call waits
  *
@@ -677,7 +676,7 @@ bs_fault_backing_delay (BsFaultBacking *self,
 /**
  * bs_fault_backing_hold:
  * @self: a fault backing
- * @operation: what is to wait
+ * @operation: the operation that is to wait
  *
  * Closes the operation's gate: calls of it wait until
  * [method@FaultBacking.release].
@@ -704,10 +703,10 @@ open_gate (Faults *faults, BsOperation operation)
 /**
  * bs_fault_backing_release:
  * @self: a fault backing
- * @operation: what may go on
+ * @operation: the operation that may go on
  *
- * Opens the operation's gate: all calls that wait at it go on, those included
- * that have not yet noticed when it is closed again.
+ * Opens the operation's gate: all calls that wait at it go on, also calls that
+ * have not yet noticed when the gate is closed again.
  */
 void
 bs_fault_backing_release (BsFaultBacking *self, BsOperation operation)
@@ -747,8 +746,8 @@ bs_fault_backing_clear (BsFaultBacking *self)
  * @self: a fault backing
  * @operation: an operation
  *
- * Gets how many calls of the operation have arrived, those that wait or were
- * made to fail included.
+ * Gets how many calls of the operation have arrived, including calls that wait or were
+ * made to fail.
  *
  * Returns: the number of calls since the backing was made
  */

@@ -15,7 +15,7 @@ G_BEGIN_DECLS
  * @linked: blobs made available or permanent by a hard link
  * @reflinked: blobs that share their extents with their source
  * @copied: blobs that had to be copied
- * @cross_device: how many of those reflinked or copied were not linked because
+ * @cross_device: how many of the reflinked or copied ones were not linked because
  *   the other directory is on another file system (`EXDEV`)
  * @not_permitted: because the file system has no hard links, or not for this
  *   file (`EPERM`)

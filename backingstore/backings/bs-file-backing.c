@@ -10,13 +10,12 @@
 #include "bs-file-io-private.h"
 #include "bs-file-paths-private.h"
 #include "bs-file-presence-private.h"
+#include "bs-file-place-private.h"
 #include "bs-file-sanitize-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-transfer-private.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
-#include <unistd.h>
 
 /**
  * BsFileBacking:
@@ -29,9 +28,9 @@
  * lower-case hexadecimal digits, the file by all of them, without hyphens. The
  * file holds the blob's bytes and nothing else.
  *
- * In primary storage such files have the blobs that are at a path as well, and those of
- * more than 512 KiB. Smaller ones share a few files without names: what is dropped makes
- * room for what comes next, with no file to make or to remove. A blob goes from one directory
+ * In primary storage blobs that are at a path as well, or of more than 512 KiB, have such
+ * files. Smaller blobs share a few files without names: a dropped blob makes
+ * room for the next one, with no file to make or to remove. A blob goes from one directory
  * to the other by hard link, or, where the file systems refuse that, by reflink or
  * as a copy that appears atomically; [method@FileBacking.get_stats] tells which,
  * and why. [Files on disk](on-disk-format.html) has all of the format.
@@ -66,30 +65,30 @@
  * goes on being used where it is now; one that is removed is made again, and small blobs
  * outlive it.
  *
- * Directories are made with mode 0700 and files with 0600, whatever the umask. In a
+ * Directories are made with mode 0700 and files with 0600, even with another umask. In a
  * persisted directory that its owner has opened to others new files and folders have the
- * permissions that the directory gives them, and the group and the access list where it
- * hands those down, so that nobody is shut out of a document that several share.
+ * permissions that the directory gives them, and the group and the access list that it
+ * hands down, so that nobody is shut out of a document that several share.
  * No symbolic link below a directory is followed.
  *
- * ## Whether it is what was written
+ * ## Checks of contents
  *
  * A blob carries its length and a hash in an extended attribute of its file, if
- * the file system has those, and reading compares them.
+ * the file system has extended attributes, and reading compares them.
  * [method@Backing.verify_persisted] does that at a path, and moves a bad blob to
  * the folder `.quarantine` there; so does [method@Backing.sanitize_path], for each
  * blob, if the path was changed and not synced when it was last used. A blob
  * without the attribute, as another program leaves it, is taken as it is. So is one whose
  * file was written again later, as when a backup is restored in place.
  *
- * The hash of a small blob in primary storage is kept in memory, and compared when the blob
- * is read. The attribute comes with the file.
+ * The hash of a blob that is in primary storage alone is kept in memory, and compared when
+ * the blob is read. The attribute comes when the blob is persisted.
  *
  * ## When it is durable
  *
  * [method@Backing.sync_persisted] syncs the few files and folders that changed, or
- * the file system if they are many. What could not be made durable is not taken
- * for durable because a second attempt succeeds: syncing the path fails until each
+ * the file system if they are many. A failed change is not taken for durable because a
+ * second attempt succeeds: syncing the path fails until each
  * blob that the error covered is persisted once more, which writes it anew, or
  * deleted. See [What is safe when](durability.html).
  *
@@ -101,8 +100,8 @@
  *
  * ## Errors
  *
- * Besides what [iface@Backing] says, each function reports what the system
- * reports, as the [error@Gio.IOErrorEnum] that fits (%G_IO_ERROR_NO_SPACE also
+ * Besides the errors of [iface@Backing], each function reports errors of the system
+ * as the [error@Gio.IOErrorEnum] that fits (%G_IO_ERROR_NO_SPACE also
  * where it is the user's quota that is used up), and
  *
  * - %BS_ERROR_CORRUPT if something other than a regular file stands in a blob's
@@ -117,7 +116,7 @@
  * %BS_ERROR_CLOSED, and closing or dropping it there removes nothing.
  *
  * A file backing is safe to use from any thread. Every directory keeps some file
- * descriptors open, all of them together at most a quarter of what the process
+ * descriptors open, all of them together at most a quarter of those that the process
  * may have.
  */
 
@@ -557,7 +556,8 @@ bs_file_backing_check_path (BsBacking *backing,
   g_autoptr (BsFileDirectory) directory =
     bs_file_paths_begin_at (&self->paths, path, cancellable, error);
 
-  return directory != NULL && bs_file_directory_check_moved (directory, error);
+  return directory != NULL && bs_file_directory_check_moved (directory, error) &&
+         bs_file_directory_check_marker (directory, error);
 }
 
 static gboolean
@@ -642,34 +642,6 @@ bs_file_backing_set_property (GObject *object,
     }
 }
 
-static GFile *
-parse_uri (const char *uri, GError **error)
-{
-  g_autoptr (GUri) parsed = NULL;
-  g_autofree char *path = NULL;
-  const char *reason = NULL;
-
-  parsed = g_uri_parse (uri, G_URI_FLAGS_ENCODED, NULL);
-  if (parsed != NULL)
-    path = g_uri_unescape_string (g_uri_get_path (parsed), "/");
-
-  if (parsed == NULL || g_ascii_strcasecmp (g_uri_get_scheme (parsed), "file") != 0)
-    reason = "not a file URI";
-  else if (g_uri_get_query (parsed) != NULL || g_uri_get_fragment (parsed) != NULL)
-    reason = "a file URI has neither query nor fragment";
-  else if (g_uri_get_host (parsed) != NULL && *g_uri_get_host (parsed) != '\0' &&
-           g_ascii_strcasecmp (g_uri_get_host (parsed), "localhost") != 0)
-    reason = "the directory is on another host";
-  else if (path == NULL || !g_path_is_absolute (path))
-    reason = "the URI has no absolute path";
-
-  if (reason == NULL)
-    return g_file_new_for_path (path);
-
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, reason);
-  return NULL;
-}
-
 static gboolean
 bs_file_backing_initable_init (GInitable *initable, GCancellable *cancellable, GError **error)
 {
@@ -679,7 +651,7 @@ bs_file_backing_initable_init (GInitable *initable, GCancellable *cancellable, G
   if (self->uri == NULL)
     return TRUE;
 
-  directory = parse_uri (self->uri, error);
+  directory = bs_file_place_parse_uri (self->uri, error);
   return directory != NULL;
 }
 
@@ -690,7 +662,7 @@ bs_file_backing_constructed (GObject *object)
   GFile *directory = self->directory != NULL ? g_object_ref (self->directory) : NULL;
 
   if (directory == NULL && self->uri != NULL)
-    directory = parse_uri (self->uri, NULL);
+    directory = bs_file_place_parse_uri (self->uri, NULL);
   /* Bindings may make an object without its directory: no local path at all. */
   if (directory == NULL)
     directory = g_file_new_for_uri ("none:");
@@ -715,6 +687,8 @@ static void
 bs_file_backing_class_init (BsFileBackingClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags constant =
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->constructed = bs_file_backing_constructed;
   object_class->finalize = bs_file_backing_finalize;
@@ -726,10 +700,7 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
    *
    * The directory of primary storage. It never changes.
    */
-  properties[PROP_DIRECTORY] =
-    g_param_spec_object ("directory", NULL, NULL, G_TYPE_FILE,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                           G_PARAM_STATIC_STRINGS);
+  properties[PROP_DIRECTORY] = g_param_spec_object ("directory", NULL, NULL, G_TYPE_FILE, constant);
 
   /**
    * BsFileBacking:uri:
@@ -737,9 +708,7 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
    * The directory of primary storage as a `file:` URI, the other way to name it. It never
    * changes. [func@Backing.new_for_uri] refuses one that is not local.
    */
-  properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL,
-                                              G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
-                                                G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL, constant);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
@@ -806,26 +775,17 @@ bs_file_backing_new (GFile *directory)
   return g_object_new (BS_TYPE_FILE_BACKING, "directory", directory, NULL);
 }
 
-/* Makes a directory, and its parents if need be. Returns 0 or an errno. */
-static int
-make_temporary (const char *parent, char **path)
-{
-  g_autofree char *name =
-    g_build_filename (parent, BS_FILE_TEMPORARY_DIRECTORY_PREFIX "XXXXXX", NULL);
-
-  if (g_mkdir_with_parents (parent, 0700) != 0 || g_mkdtemp (name) == NULL)
-    return errno;
-  *path = g_steal_pointer (&name);
-
-  return 0;
-}
-
+/* Takes the directory over, or returns NULL without one. */
 static BsFileBacking *
-new_temporary_at (const char *path)
+new_temporary (GFile *directory)
 {
-  g_autoptr (GFile) directory = g_file_new_for_path (path);
-  BsFileBacking *self = bs_file_backing_new (directory);
+  g_autoptr (GFile) place = directory;
+  BsFileBacking *self;
 
+  if (place == NULL)
+    return NULL;
+
+  self = bs_file_backing_new (place);
   self->paths.temporary = TRUE;
 
   return self;
@@ -853,21 +813,7 @@ new_temporary_at (const char *path)
 BsFileBacking *
 bs_file_backing_new_temporary (GError **error)
 {
-  g_autofree char *cache = g_build_filename (g_get_user_cache_dir (), "backingstore", NULL);
-  g_autofree char *path = NULL;
-  int code = make_temporary (cache, &path);
-
-  if (code != 0)
-    code = make_temporary (g_get_tmp_dir (), &path);
-  if (code != 0)
-    {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                   "cannot make a scratch directory in %s or %s: %s", cache, g_get_tmp_dir (),
-                   g_strerror (code));
-      return NULL;
-    }
-
-  return new_temporary_at (path);
+  return new_temporary (bs_file_place_make_temporary (error));
 }
 
 /**
@@ -891,32 +837,9 @@ bs_file_backing_new_temporary (GError **error)
 BsFileBacking *
 bs_file_backing_new_temporary_in (GFile *parent, GError **error)
 {
-  g_autofree char *path = NULL;
-  const char *name;
-  int code;
-
   g_return_val_if_fail (G_IS_FILE (parent), NULL);
 
-  name = g_file_peek_path (parent);
-  if (name == NULL)
-    {
-      g_autofree char *uri = g_file_get_uri (parent);
-
-      g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s is not a local directory", uri);
-      return NULL;
-    }
-
-  code = make_temporary (name, &path);
-  if (code != 0)
-    {
-      g_autofree char *display = g_filename_display_name (name);
-
-      g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code),
-                   "cannot make a scratch directory in %s: %s", display, g_strerror (code));
-      return NULL;
-    }
-
-  return new_temporary_at (path);
+  return new_temporary (bs_file_place_make_temporary_in (parent, error));
 }
 
 /**
@@ -939,7 +862,7 @@ bs_file_backing_get_directory (BsFileBacking *self)
  * bs_file_backing_get_stats:
  * @self: a file backing
  *
- * Gets what the backing has done so far. It may be called from any thread.
+ * Gets the counts of the backing's work so far. It may be called from any thread.
  *
  * A blob that was there already is not counted. Foreign files are counted each
  * time that [method@Backing.sanitize_path] sees them. The figures all start at
@@ -951,27 +874,24 @@ BsFileBackingStats *
 bs_file_backing_get_stats (BsFileBacking *self)
 {
   BsFileBackingStats stats = { 0 };
+  BsFileDirectory *primary;
 
   g_return_val_if_fail (BS_IS_FILE_BACKING (self), NULL);
 
-  if (self->paths.primary != NULL)
-    {
-      stats.linked = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_LINKED);
-      stats.reflinked = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_REFLINKED);
-      stats.copied = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_COPIED);
-      stats.cross_device =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_CROSS_DEVICE);
-      stats.not_permitted =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_PERMITTED);
-      stats.too_many_links =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_TOO_MANY_LINKS);
-      stats.not_supported =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_NOT_SUPPORTED);
-      stats.rewritten = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_REWRITTEN);
-      stats.quarantined =
-        bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_QUARANTINED);
-      stats.foreign = bs_file_directory_get_count (self->paths.primary, BS_FILE_COUNT_FOREIGN);
-    }
+  primary = self->paths.primary;
+  if (primary != NULL)
+    stats = (BsFileBackingStats){
+      .linked = bs_file_directory_get_count (primary, BS_FILE_COUNT_LINKED),
+      .reflinked = bs_file_directory_get_count (primary, BS_FILE_COUNT_REFLINKED),
+      .copied = bs_file_directory_get_count (primary, BS_FILE_COUNT_COPIED),
+      .cross_device = bs_file_directory_get_count (primary, BS_FILE_COUNT_CROSS_DEVICE),
+      .not_permitted = bs_file_directory_get_count (primary, BS_FILE_COUNT_NOT_PERMITTED),
+      .too_many_links = bs_file_directory_get_count (primary, BS_FILE_COUNT_TOO_MANY_LINKS),
+      .not_supported = bs_file_directory_get_count (primary, BS_FILE_COUNT_NOT_SUPPORTED),
+      .rewritten = bs_file_directory_get_count (primary, BS_FILE_COUNT_REWRITTEN),
+      .quarantined = bs_file_directory_get_count (primary, BS_FILE_COUNT_QUARANTINED),
+      .foreign = bs_file_directory_get_count (primary, BS_FILE_COUNT_FOREIGN),
+    };
 
   return bs_file_backing_stats_copy (&stats);
 }

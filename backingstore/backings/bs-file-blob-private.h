@@ -11,17 +11,19 @@ G_BEGIN_DECLS
 
 /* Puts a new blob into scratch, in a slot if it is small. */
 int bs_file_create      (BsFileDirectory *scratch, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
-/* The same as a file, which can be linked. */
+/* Puts a new blob into a file of scratch, which can be linked. */
 int bs_file_create_file (BsFileDirectory *scratch, const BsKey *key, GBytes *bytes, GCancellable *cancellable);
 /* Makes a file of a blob in a slot. */
 int bs_file_leave_slot  (BsFileDirectory *scratch, const BsKey *key, GCancellable *cancellable);
+/* Makes a file of scratch carry its digest. */
+int bs_file_seal        (BsFileDirectory *scratch, const BsKey *key);
 int bs_file_load        (BsFileDirectory *directory, const BsKey *key, GCancellable *cancellable, GBytes **bytes);
 int bs_file_clear_failed_write  (BsFileDirectory *scratch, const BsKey *key);
 int bs_file_remove      (BsFileDirectory *directory, const BsKey *key);
 /* Loads a file that stands beside the shard folders. */
 int bs_file_load_at     (BsFileDirectory *directory, const char *name, GCancellable *cancellable, GBytes **bytes);
 
-/* Nothing is open after an error. Without `status` the file need not be a regular one. */
+/* Leaves nothing open after an error. Without `status` the file may be of any kind. */
 int bs_file_open        (BsFileDirectory *directory, int fd, const char *name, int *blob_fd, struct stat *status);
 int bs_file_open_blob   (BsFileDirectory *directory, const BsKey *key, int *blob_fd, struct stat *status);
 /* Compares an open blob with its digest, as the disk has it, not the page cache. A

@@ -180,17 +180,21 @@ load_large (int blob_fd, const BsFileDigest *expected, GCancellable *cancellable
   return code != 0 ? code : load_mismatch (blob_fd, expected, cancellable, bytes);
 }
 
+/* The digest is read from the file unless it is held in memory. */
 static int
-load_open (int blob_fd, GCancellable *cancellable, GBytes **bytes)
+load_open (int blob_fd, const BsFileDigest *held, GCancellable *cancellable, GBytes **bytes)
 {
   BsFileDigest expected;
-  gboolean known;
-  int code;
+  gboolean known = held != NULL;
+  int code = 0;
 
   if (g_cancellable_is_cancelled (cancellable))
     return ECANCELED;
 
-  code = bs_file_digest_load (blob_fd, &expected, &known);
+  if (held != NULL)
+    expected = *held;
+  else
+    code = bs_file_digest_load (blob_fd, &expected, &known);
   if (code != 0)
     return code;
 
@@ -215,7 +219,7 @@ bs_file_load_at (BsFileDirectory *directory,
   if (code != 0)
     return code;
 
-  code = load_open (blob_fd, cancellable, bytes);
+  code = load_open (blob_fd, NULL, cancellable, bytes);
   close (blob_fd);
 
   return code;
@@ -246,6 +250,7 @@ remove_file (BsFileDirectory *directory, const BsKey *key)
         }
       bs_file_keys_remove (bs_file_directory_get_failed_writes (directory), key);
       bs_file_keys_remove (bs_file_directory_get_files (directory), key);
+      bs_file_digests_remove (bs_file_directory_get_digests (directory), key);
 
       return 0;
     }
@@ -281,6 +286,8 @@ bs_file_load (BsFileDirectory *directory,
               GBytes **bytes)
 {
   BsFileSlots *slots = bs_file_directory_get_slots (directory);
+  BsFileDigest held;
+  gboolean is_held;
   int blob_fd;
   int code;
 
@@ -296,7 +303,8 @@ bs_file_load (BsFileDirectory *directory,
   if (code != 0)
     return code;
 
-  code = load_open (blob_fd, cancellable, bytes);
+  is_held = bs_file_digests_find (bs_file_directory_get_digests (directory), key, &held);
+  code = load_open (blob_fd, is_held ? &held : NULL, cancellable, bytes);
   close (blob_fd);
 
   return code;
@@ -316,11 +324,16 @@ open_new (BsFileDirectory *directory, const BsKey *key, BsFileLocation *location
   return *fd < 0 ? errno : 0;
 }
 
-/* Besides the slots. */
+/* Besides the slots. The digest of a blob that is not sealed stays in memory: only what
+ * becomes permanent needs it in the file. */
 static int
-create_file (BsFileDirectory *directory, const BsKey *key, GBytes *bytes, GCancellable *cancellable)
+create_file (BsFileDirectory *directory,
+             const BsKey *key,
+             GBytes *bytes,
+             gboolean seals,
+             GCancellable *cancellable)
 {
-  gboolean hashed = bs_file_directory_takes_digests (directory);
+  gboolean hashed = !seals || bs_file_directory_takes_digests (directory);
   g_auto (BsFileLocation) location = { 0 };
   BsFileDigest digest;
   const guint8 *data;
@@ -345,9 +358,14 @@ create_file (BsFileDirectory *directory, const BsKey *key, GBytes *bytes, GCance
   code = bs_file_directory_reserve (directory, fd, size);
   if (code == 0)
     code = bs_file_write_whole (fd, data, size, hashed ? &digest : NULL, cancellable);
-  if (code == 0)
+  if (code == 0 && seals)
     code = bs_file_directory_seal (directory, fd, hashed ? &digest : NULL);
   code = bs_file_close_written (fd, code);
+  if (code == 0 && !seals)
+    {
+      digest.time = 0;
+      bs_file_digests_add (bs_file_directory_get_digests (directory), key, &digest);
+    }
   if (code == 0)
     bs_file_keys_add (bs_file_directory_get_files (directory), key);
   else if (unlinkat (location.fd, location.name, 0) != 0 && errno != ENOENT)
@@ -367,7 +385,7 @@ bs_file_create_file (BsFileDirectory *scratch,
   if (slots != NULL && bs_file_slots_contains (slots, key, NULL))
     return EEXIST;
 
-  return create_file (scratch, key, bytes, cancellable);
+  return create_file (scratch, key, bytes, TRUE, cancellable);
 }
 
 int
@@ -379,8 +397,10 @@ bs_file_create (BsFileDirectory *scratch,
   BsFileSlots *slots = bs_file_directory_get_slots (scratch);
   int code;
 
-  if (slots == NULL || g_bytes_get_size (bytes) > BS_FILE_MAX_SLOT)
-    return bs_file_create_file (scratch, key, bytes, cancellable);
+  if (slots == NULL)
+    return create_file (scratch, key, bytes, TRUE, cancellable);
+  if (g_bytes_get_size (bytes) > BS_FILE_MAX_SLOT)
+    return create_file (scratch, key, bytes, FALSE, cancellable);
 
   if (bs_file_keys_contains (bs_file_directory_get_files (scratch), key))
     return EEXIST;
@@ -388,7 +408,7 @@ bs_file_create (BsFileDirectory *scratch,
   if (code == 0)
     code = bs_file_slots_write (slots, key, bytes, cancellable);
 
-  return code == ENOTSUP ? create_file (scratch, key, bytes, cancellable) : code;
+  return code == ENOTSUP ? create_file (scratch, key, bytes, FALSE, cancellable) : code;
 }
 
 int
@@ -403,16 +423,37 @@ bs_file_leave_slot (BsFileDirectory *scratch, const BsKey *key, GCancellable *ca
 
   code = bs_file_slots_read (slots, key, cancellable, &bytes);
   if (code == 0)
-    code = create_file (scratch, key, bytes, cancellable);
+    code = create_file (scratch, key, bytes, TRUE, cancellable);
   /* Nobody but this process may put a file there. */
   if (code == EEXIST)
     {
       code = remove_file (scratch, key);
       if (code == 0)
-        code = create_file (scratch, key, bytes, cancellable);
+        code = create_file (scratch, key, bytes, TRUE, cancellable);
     }
   if (code == 0)
     bs_file_slots_remove (slots, key);
+
+  return code;
+}
+
+int
+bs_file_seal (BsFileDirectory *scratch, const BsKey *key)
+{
+  BsFileDigests *digests = bs_file_directory_get_digests (scratch);
+  BsFileDigest digest;
+  int blob_fd;
+  int code;
+
+  /* Where no blob can be opened there is none to link either. */
+  if (!bs_file_digests_find (digests, key, &digest) ||
+      bs_file_open_blob (scratch, key, &blob_fd, NULL) != 0)
+    return 0;
+
+  code = bs_file_directory_seal (scratch, blob_fd, &digest);
+  close (blob_fd);
+  if (code == 0)
+    bs_file_digests_remove (digests, key);
 
   return code;
 }

@@ -17,7 +17,7 @@ G_BEGIN_DECLS
 /* More keys are not remembered one by one: they would take too much memory. */
 #define BS_FILE_MAX_NAMES (1024 * 1024)
 
-/* Keys that something failed for. Safe to use from any thread; an empty one costs an
+/* Keys with a failed call. Safe to use from any thread; an empty one costs an
  * atomic read. */
 typedef struct
 {
@@ -89,7 +89,7 @@ typedef struct
   gboolean mark_is_ours;        /* made for these changes, not found */
   int failed_code;      /* errno of the first failed key */
 
-  /* Keys at the path that are not durable, whatever a later sync reports. */
+  /* Keys at the path that are not durable, even if a later sync succeeds. */
   BsFileKeys failed;
 } BsFileChanges;
 
@@ -103,11 +103,11 @@ gboolean bs_file_changes_is_changed (BsFileChanges *self, guint shard);
 /* Whether the blob's content may wait for the next sync. */
 gboolean bs_file_changes_is_linked  (BsFileChanges *self, const BsKey *key);
 
-/* Both around the adding of a blob. Returns 0 or an errno; `fd` is the directory's. */
+/* Called before and after a blob is added. Returns 0 or an errno; `fd` is the directory's. */
 int      bs_file_changes_begin      (BsFileChanges *self, int fd);
 void     bs_file_changes_end        (BsFileChanges *self, const BsKey *key, BsFileChange change);
 
-/* Both around the making of a shard folder, also one that fails. */
+/* Called before and after a shard folder is made, even without success. */
 void     bs_file_changes_make_shard (BsFileChanges *self, guint shard);
 void     bs_file_changes_made_shard (BsFileChanges *self, guint shard);
 
@@ -120,7 +120,7 @@ void     bs_file_changes_set_unknown (BsFileChanges *self);
 void     bs_file_changes_take       (BsFileChanges *self, BsFilePending *taken);
 void     bs_file_changes_restore    (BsFileChanges *self, BsFilePending *taken);
 void     bs_file_changes_fail      (BsFileChanges *self, const BsKey *key, int code);
-/* Every key at the path or added later fails: nobody knows which they are. */
+/* Fails every key at the path or added later, since the error names none. */
 void     bs_file_changes_fail_all  (BsFileChanges *self, int code);
 /* Removes the mark if all is synced. */
 void     bs_file_changes_settle     (BsFileChanges *self, int fd);

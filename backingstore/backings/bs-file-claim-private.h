@@ -45,13 +45,17 @@ void     bs_file_claim_clear      (BsFileClaim *self);
  * then. */
 gboolean bs_file_claim_take       (BsFileClaim *self, const BsFileClaim *apart, BsFileDirectoryMode mode, GCancellable *cancellable, GError **error);
 void     bs_file_claim_drop       (BsFileClaim *self);
-/* Both take a directory once more, whose descriptor keeps its number: one that could not be
- * written, by a name that lets it be, and another one in the place of one that was removed.
- * One thread at a time. */
+/* Takes a directory once more, whose descriptor keeps its number: a directory that could not
+ * be written, by a name that allows it, or a new directory in the place of a removed one. One
+ * thread at a time. */
 gboolean bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error);
 gboolean bs_file_claim_replace    (BsFileClaim *self);
-/* Takes a lock that was lost once more, and marks a directory that has lost its marker. */
+/* Marks a directory that has lost its marker. Fails where the marker is no longer ours: no
+ * store could open the directory again. */
+gboolean bs_file_claim_renew_marker (BsFileClaim *self, GError **error);
+/* Takes a lock that was lost once more, and does the same. */
 gboolean bs_file_claim_renew_lock (BsFileClaim *self, GError **error);
+
 static inline const char *
 bs_file_claim_get_path (const BsFileClaim *self)
 {

@@ -83,7 +83,7 @@ check_marker (BsFileClaim *self)
     return code;
 
   text[size] = '\0';
-  /* Nothing may follow in the file, not even zeros. */
+  /* The file ends there, without even zeros. */
   if (strcmp (text, markers[self->kind]) == 0 && status.st_size == (off_t) strlen (text))
     return 0;
   if (sscanf (text, "backingstore %u", &version) == 1 && version != FORMAT_VERSION)
@@ -503,6 +503,17 @@ bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error)
 }
 
 gboolean
+bs_file_claim_renew_marker (BsFileClaim *self, GError **error)
+{
+  int code = check_marker (self);
+
+  if (code == ENOENT)
+    code = write_marker (self);
+
+  return code == 0 || set_marker_error (self, code, error);
+}
+
+gboolean
 bs_file_claim_renew_lock (BsFileClaim *self, GError **error)
 {
   int code = bs_file_lock_renew (&self->lock, self->fd);
@@ -511,11 +522,7 @@ bs_file_claim_renew_lock (BsFileClaim *self, GError **error)
     return set_lock_error (self, code, error);
 
   /* The program that removed the lock file may have removed the marker. */
-  code = check_marker (self);
-  if (code == ENOENT)
-    code = write_marker (self);
-
-  return code == 0 || set_marker_error (self, code, error);
+  return bs_file_claim_renew_marker (self, error);
 }
 
 gboolean
@@ -558,7 +565,7 @@ bs_file_claim_check (const BsFileClaim *self)
   struct stat named;
   struct stat held;
 
-  /* Both are asked now: file systems give numbers again, or change them. */
+  /* Both directories are asked now: file systems give numbers again, or change them. */
   if (stat (bs_file_claim_get_path (self), &named) != 0)
     return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? ESTALE : errno;
   if (fstat (self->fd, &held) != 0)

@@ -5,7 +5,7 @@
 #include "base/bs-key-private.h"
 #include "bs-file-changes-private.h"
 #include "bs-file-claim-private.h"
-#include "bs-file-digest-private.h"
+#include "bs-file-digests-private.h"
 #include "bs-file-slots-private.h"
 #include "bs-file-walk-private.h"
 
@@ -72,16 +72,18 @@ gboolean         bs_file_directory_is_open        (BsFileDirectory *self);
 /* Fails in a forked child of the process that opened the directory. */
 gboolean         bs_file_directory_check_fork     (BsFileDirectory *self, GError **error);
 gboolean         bs_file_directory_is_same        (BsFileDirectory *self, const struct stat *status);
-/* Gives it another name, by which it may be writable. */
+/* Gives the directory another name, by which it may be writable. */
 gboolean         bs_file_directory_set_path       (BsFileDirectory *self, const char *path, GError **error);
 /* Whether the name leads to the open directory. */
 gboolean         bs_file_directory_is_current     (BsFileDirectory *self);
-/* Sets BS_ERROR_MOVED if it does not, now or at the last time that this was asked. */
+/* Sets BS_ERROR_MOVED if the name leads elsewhere, now or at the last check. */
 gboolean         bs_file_directory_check_moved    (BsFileDirectory *self, GError **error);
+/* Marks a directory again that has lost its marker. Fails where the marker is not ours. */
+gboolean         bs_file_directory_check_marker   (BsFileDirectory *self, GError **error);
 /* Returns 0, or an errno if nothing in the directory can be changed. */
 int              bs_file_directory_get_refusal    (BsFileDirectory *self);
-/* The same where a change may go on as long as nobody has found out. Fails too if nothing
- * can be changed. */
+/* Sets BS_ERROR_MOVED if the last check has found the directory moved, or another error if
+ * nothing in the directory can be changed. */
 gboolean         bs_file_directory_check_change   (BsFileDirectory *self, GError **error);
 int              bs_file_directory_get_fd         (BsFileDirectory *self);
 /* The permissions of new files in a persisted directory. */
@@ -97,6 +99,8 @@ BsFileKeys    *bs_file_directory_get_uncertain   (BsFileDirectory *self);
 BsFileKeys    *bs_file_directory_get_failed_writes       (BsFileDirectory *self);
 /* Where small blobs of a scratch directory stand; NULL in one that is not ours to empty. */
 BsFileSlots   *bs_file_directory_get_slots       (BsFileDirectory *self);
+/* Digests of files in scratch that were never permanent. */
+BsFileDigests *bs_file_directory_get_digests     (BsFileDirectory *self);
 /* Keys with files in scratch. */
 BsFileKeys    *bs_file_directory_get_files       (BsFileDirectory *self);
 /* Opens a file of one of its folders for reading, or returns -1 with errno. */
@@ -113,18 +117,18 @@ int              bs_file_directory_seal           (BsFileDirectory *self, int fd
 /* Whether blobs in it may have no digest. */
 gboolean         bs_file_directory_lacks_digests  (BsFileDirectory *self);
 
-void             bs_file_directory_count          (BsFileDirectory *self, BsFileCount what, gsize n);
-gsize            bs_file_directory_get_count      (BsFileDirectory *self, BsFileCount what);
+void             bs_file_directory_count          (BsFileDirectory *self, BsFileCount which, gsize n);
+gsize            bs_file_directory_get_count      (BsFileDirectory *self, BsFileCount which);
 
 /* Removes the blobs of a scratch directory, with `whole` also the directory, and drops
  * the lock. */
 void             bs_file_directory_close_scratch  (BsFileDirectory *self, gboolean whole, GCancellable *cancellable);
 /* Whether an earlier process left blobs in a scratch directory. */
 gboolean         bs_file_directory_has_leftovers  (BsFileDirectory *self);
-/* Removes them, while the directory is in use. */
+/* Removes the blobs of an earlier process, while the directory is in use. */
 void             bs_file_directory_sweep          (BsFileDirectory *self, GCancellable *cancellable);
 
-/* Whether what an interrupted run left in it may be in use by another machine. */
+/* Whether another machine may use the remains of an interrupted run. */
 gboolean         bs_file_directory_spares_leftovers (BsFileDirectory *self);
 
 /* Returns ENOENT if the shard folder is missing and `make` FALSE. */

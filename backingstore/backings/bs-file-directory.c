@@ -53,6 +53,7 @@ struct _BsFileDirectory
   BsFileKeys uncertain;           /* in a scratch directory */
   BsFileKeys failed_writes;       /* in a scratch directory */
   BsFileKeys files;               /* in a scratch directory */
+  BsFileDigests digests;          /* in a scratch directory */
   BsFileSlots slots;              /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
 };
@@ -63,8 +64,8 @@ struct _BsFileDirectory
 /* How many shard folders are open in the process, atomic. */
 static int n_open_shards;
 
-/* Blobs that stood in it without a marker may be somebody's only copy, and those of another
- * machine may be in use. */
+/* Blobs without a marker may be somebody's only copy, and blobs of another machine may be in
+ * use. */
 static gboolean
 is_ours_to_empty (BsFileDirectory *self)
 {
@@ -211,6 +212,7 @@ bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirecto
   bs_file_changes_init (&self->changes);
   bs_file_keys_init (&self->uncertain);
   bs_file_keys_init (&self->failed_writes);
+  bs_file_digests_init (&self->digests);
   bs_file_keys_init (&self->files);
   bs_file_slots_init (&self->slots, open_nameless, self);
 
@@ -251,6 +253,7 @@ bs_file_directory_unref (BsFileDirectory *self)
   bs_file_keys_clear (&self->files);
   bs_file_keys_clear (&self->uncertain);
   bs_file_keys_clear (&self->failed_writes);
+  bs_file_digests_clear (&self->digests);
   bs_file_changes_clear (&self->changes);
   bs_file_claim_clear (&self->claim);
   g_clear_pointer (&self->apart, bs_file_directory_unref);
@@ -364,6 +367,21 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
 }
 
 gboolean
+bs_file_directory_check_marker (BsFileDirectory *self, GError **error)
+{
+  gboolean marked;
+
+  if (bs_file_directory_get_refusal (self) != 0)
+    return TRUE;
+
+  g_mutex_lock (&self->mutex);
+  marked = bs_file_claim_renew_marker (&self->claim, error);
+  g_mutex_unlock (&self->mutex);
+
+  return marked;
+}
+
+gboolean
 bs_file_directory_check_change (BsFileDirectory *self, GError **error)
 {
   int code;
@@ -430,6 +448,12 @@ BsFileSlots *
 bs_file_directory_get_slots (BsFileDirectory *self)
 {
   return bs_file_directory_is_scratch (self) && is_ours_to_empty (self) ? &self->slots : NULL;
+}
+
+BsFileDigests *
+bs_file_directory_get_digests (BsFileDirectory *self)
+{
+  return &self->digests;
 }
 
 BsFileKeys *
@@ -501,17 +525,17 @@ bs_file_directory_seal (BsFileDirectory *self, int fd, const BsFileDigest *diges
 
 /* The scratch directory keeps the counts: it lives as long as the backing. */
 void
-bs_file_directory_count (BsFileDirectory *self, BsFileCount what, gsize n)
+bs_file_directory_count (BsFileDirectory *self, BsFileCount which, gsize n)
 {
   BsFileDirectory *keeper = self->apart != NULL ? self->apart : self;
 
-  g_atomic_pointer_add (&keeper->counts[what], n);
+  g_atomic_pointer_add (&keeper->counts[which], n);
 }
 
 gsize
-bs_file_directory_get_count (BsFileDirectory *self, BsFileCount what)
+bs_file_directory_get_count (BsFileDirectory *self, BsFileCount which)
 {
-  return (gsize) g_atomic_pointer_get (&self->counts[what]);
+  return (gsize) g_atomic_pointer_get (&self->counts[which]);
 }
 
 void
@@ -524,8 +548,7 @@ bs_file_directory_close_scratch (BsFileDirectory *self, gboolean whole, GCancell
 
   bs_file_slots_close (&self->slots);
 
-  /* The next opening tries again to remove what is left, for which the directory must
-   * keep its marker. */
+  /* The next opening tries again to remove the remaining blobs, and needs the marker. */
   if (is_ours_to_empty (self))
     code = empty_scratch (self, cancellable);
   else
@@ -573,7 +596,7 @@ lose_shard (BsFileDirectory *self, guint shard, int fd)
 }
 
 /* Descriptors of folders that were opened by another name may let nothing be written, and
- * those of a removed directory are of no use. Called with the mutex held. */
+ * descriptors of a removed directory are of no use. Called with the mutex held. */
 static void
 lose_shards_locked (BsFileDirectory *self)
 {
@@ -666,7 +689,7 @@ open_shard (BsFileDirectory *self, BsFileLocation *location, const char *name)
   if (code == 0 && g_atomic_int_compare_and_exchange (&self->shards[location->shard], 0, fd + 1))
     return 0;
 
-  /* Another thread was first: its descriptor is as good. */
+  /* Another thread was first, and its descriptor serves as well. */
   if (code == 0)
     close (fd);
   if (reserved)

@@ -153,8 +153,8 @@ bs_file_make_temporary_name (char name[BS_FILE_TEMPORARY_SIZE])
   bs_key_print_hex (&key, name + strlen (BS_FILE_TEMPORARY_PREFIX));
 }
 
-/* A folder that its owner has opened to others opens its new files too: nobody is to be
- * shut out of a document that is theirs. */
+/* A folder that its owner has opened to others opens its new files too, so that nobody is
+ * shut out of a shared document. */
 mode_t
 bs_file_get_mode (int folder_fd)
 {
@@ -171,7 +171,7 @@ bs_file_get_folder_mode (int folder_fd)
   return fstat (folder_fd, &status) == 0 ? 0700 | (status.st_mode & (S_ISGID | 0077)) : 0700;
 }
 
-/* By its descriptor: in an open directory others may put a link in its place meanwhile. */
+/* The descriptor names the file: other users may put a link in its place meanwhile. */
 static int
 set_folder_mode (int folder_fd, mode_t mode, gboolean *masked)
 {
@@ -205,7 +205,7 @@ bs_file_make_folder (int fd, const char *name, mode_t mode, gboolean *masked)
   code = set_folder_mode (folder_fd, mode, masked);
   close (folder_fd);
 
-  /* Some file systems have no permissions to set. Owners can do without those of others. */
+  /* Some file systems have no permissions to set, and the owner needs none of the group. */
   return *masked ? code : 0;
 }
 

@@ -9,7 +9,7 @@ G_BEGIN_DECLS
 /* The lock of a directory: of the file `.lock` in it, whose content names the holder, and
  * of the directory itself, which programs that clean temporary folders by age honour.
  *
- * Another machine may not see it: it is known by its name in the file. */
+ * Another machine may not see the lock, and finds the holder's name in the file. */
 typedef struct
 {
   int fd;                /* of the file, or -1 */
@@ -21,7 +21,7 @@ void     bs_file_lock_init    (BsFileLock *self);
 /* Returns 0 or an errno: EWOULDBLOCK if another one has it, EEXIST if something else than
  * a file stands in its place, ENOLCK if the file system has no locks. */
 int      bs_file_lock_take    (BsFileLock *self, int directory_fd);
-/* Takes a lock that was lost once more, likewise. */
+/* Takes a lost lock once more, with the same errnos. */
 int      bs_file_lock_renew   (BsFileLock *self, int directory_fd);
 /* Returns ENOLCK if the file of that name in the directory is not this lock any more. */
 int      bs_file_lock_check   (const BsFileLock *self, int directory_fd);

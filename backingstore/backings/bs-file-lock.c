@@ -59,7 +59,7 @@ make_holder (void)
   return g_strconcat (get_system (), hex, "\n", NULL);
 }
 
-/* A power cut leaves it empty, or a part of it, or zeros. */
+/* A power cut leaves the file empty, in part, or with zeros. */
 static gboolean
 is_whole (const char *holder)
 {
@@ -69,8 +69,9 @@ is_whole (const char *holder)
          g_str_has_suffix (holder, "\n");
 }
 
-/* A process of this boot has let go of its lock, or it could not be had. No process of
- * an earlier boot of this machine can still be there where no other machine can be. */
+/* Whether the named holder is gone. A process of this boot has let go of the lock that this
+ * process has, and a process of an earlier boot of this machine is gone where no other
+ * machine can be. */
 static gboolean
 is_gone (const char *holder, int directory_fd)
 {
@@ -117,7 +118,7 @@ check_name (int fd, int directory_fd)
   return named.st_dev == held.st_dev && named.st_ino == held.st_ino ? 0 : ENOENT;
 }
 
-/* Opens the file by its name. One that has another name too is never changed: it may be
+/* Opens the file by its name. A file that has another name too is never changed: it may be
  * the lock of a copy, or any file that somebody has linked there. */
 static int
 open_file (int directory_fd, int *fd, gboolean *shared)
@@ -246,8 +247,8 @@ bs_file_lock_check (const BsFileLock *self, int directory_fd)
   if (code != 0 || self->holder == NULL)
     return code == ENOENT || code == ESTALE ? ENOLCK : code;
 
-  /* Read anew: another machine has a page cache of its own. Without a descriptor ours has
-   * to do. */
+  /* The file is read anew, since another machine has a page cache of its own. Without a
+   * free descriptor the open one has to do. */
   fd = TEMP_FAILURE_RETRY (
     openat (directory_fd, BS_FILE_LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (fd < 0 && errno != EMFILE && errno != ENFILE && errno != ENOMEM)

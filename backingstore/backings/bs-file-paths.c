@@ -91,7 +91,7 @@ sweep_temporaries (BsFilePaths *self, GCancellable *cancellable)
     }
 }
 
-/* No call waits for what crashed processes left. */
+/* Runs in a thread, so that no call waits for the leftovers of crashed processes. */
 static gpointer
 run_sweeper (gpointer user_data)
 {
@@ -338,7 +338,7 @@ bs_file_paths_open (BsFilePaths *self,
   if (!bs_file_paths_begin (self, cancellable, error))
     return NULL;
 
-  /* While it is open no other directory gets its numbers. */
+  /* No other directory gets the numbers of an open one. */
   locker = g_mutex_locker_new (&self->opening);
   fd = TEMP_FAILURE_RETRY (open (name, O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (fd >= 0 && fstat (fd, &status) == 0)

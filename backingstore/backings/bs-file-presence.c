@@ -9,12 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Two changes of a folder that are so close may leave it the same time: the kernel's tick,
- * or two seconds of FAT and the difference of a server's clock. */
-#define LOCAL_GRANULARITY (50 * G_GINT64_CONSTANT (1000000))
-#define OTHER_GRANULARITY (5 * G_GINT64_CONSTANT (1000000000))
+/* Two changes of a folder that are so close may leave it the same time where the file system
+ * rounds its times, to two seconds on FAT, or a server has another clock. */
+#define SECOND G_GINT64_CONSTANT (1000000000)
+#define GRANULARITY (5 * SECOND)
 
 typedef struct
 {
@@ -26,17 +27,36 @@ typedef struct
 } Search;
 
 static gint64
-get_time (const struct stat *status)
+get_nanoseconds (const struct timespec *time)
 {
-  return status->st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + status->st_mtim.tv_nsec;
+  return time->tv_sec * SECOND + time->tv_nsec;
+}
+
+/* The clock from which local file systems take the time of a change. */
+static gint64
+read_clock (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_REALTIME_COARSE, &now);
+
+  return get_nanoseconds (&now);
+}
+
+/* Whether the next change of the folder leaves it another time. Ext4 has whole seconds where
+ * its inodes are small. */
+static gboolean
+is_settled (gint64 time, gint64 now, gboolean is_local)
+{
+  return time < (is_local && time % SECOND != 0 ? now : now - GRANULARITY);
 }
 
 int
 bs_file_shard_times_read (BsFileShardTimes *self, BsFileDirectory *directory)
 {
   const int fd = bs_file_directory_get_fd (directory);
-  const gint64 granularity = bs_file_system_is_local (fd) ? LOCAL_GRANULARITY : OTHER_GRANULARITY;
-  const gint64 last = g_get_real_time () * 1000 - granularity;
+  const gboolean is_local = bs_file_system_is_local (fd);
+  const gint64 now = read_clock ();
 
   memset (self, 0, sizeof *self);
   for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
@@ -47,8 +67,10 @@ bs_file_shard_times_read (BsFileShardTimes *self, BsFileDirectory *directory)
       bs_file_shard_print_name (shard, name);
       if (fstatat (fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
         {
+          const gint64 time = get_nanoseconds (&status.st_mtim);
+
           self->inodes[shard] = status.st_ino;
-          self->times[shard] = get_time (&status) < last ? get_time (&status) : 0;
+          self->times[shard] = is_settled (time, now, is_local) ? time : 0;
         }
       else if (errno != ENOENT)
         {

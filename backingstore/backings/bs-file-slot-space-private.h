@@ -12,6 +12,9 @@ G_BEGIN_DECLS
 #define BS_FILE_CHUNK_SPACE (1024 * 1024)
 #define BS_FILE_MAX_SLOT (BS_FILE_CHUNK_SPACE / 2)
 #define BS_FILE_N_SLOT_SIZES 31
+/* The slots of a block are laid out together. In larger blocks it costs more to write one of
+ * many slots again. */
+#define BS_FILE_BLOCK_SPACE (16 * 1024)
 
 typedef struct
 {
@@ -51,6 +54,11 @@ void     bs_file_slot_space_clear (BsFileSlotSpace *self);
 /* `length` is BS_FILE_MAX_SLOT at most. */
 void     bs_file_slot_space_take  (BsFileSlotSpace *self, gsize length, BsFileSlotPlace *place);
 void     bs_file_slot_space_give  (BsFileSlotSpace *self, const BsFileSlotPlace *place);
+/* Takes the slots behind a slot that was just taken that are to be laid out with it, for it
+ * is the first of its block. Returns their number. */
+guint    bs_file_slot_space_take_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *place);
+/* They are the next to be used. */
+void     bs_file_slot_space_give_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *place, guint n_slots);
 goffset  bs_file_slot_space_get_offset (const BsFileSlotPlace *place);
 gsize    bs_file_slot_space_get_size   (const BsFileSlotPlace *place);
 

@@ -15,6 +15,7 @@
 struct _BsFileChunk
 {
   guint8 size;      /* number of the size of its slots */
+  gboolean is_warm; /* has been written when it had other slots */
   guint16 n_used;   /* slots in use, those that are becoming holes included */
   guint16 n_begun;  /* slots before this one have been used */
   guint16 n_free;   /* of those */
@@ -145,11 +146,12 @@ make_chunk (BsFileSlotSpace *self)
 static void
 open_chunk (BsFileSlotSpace *self, guint8 size)
 {
-  guint32 number = self->warm->len > 0   ? pop (self->warm)
+  gboolean is_warm = self->warm->len > 0;
+  guint32 number = is_warm               ? pop (self->warm)
                    : self->cold->len > 0 ? pop (self->cold)
                                          : make_chunk (self);
 
-  self->chunks[number] = (BsFileChunk){ .size = size };
+  self->chunks[number] = (BsFileChunk){ .size = size, .is_warm = is_warm };
   self->n_chunks_used++;
   link_room (self, number);
 }
@@ -216,6 +218,36 @@ bs_file_slot_space_take (BsFileSlotSpace *self, gsize length, BsFileSlotPlace *p
     unlink_room (self, place->chunk);
 }
 
+static gsize
+round_to_block (gsize position)
+{
+  return (position + BS_FILE_BLOCK_SPACE - 1) & ~(gsize) (BS_FILE_BLOCK_SPACE - 1);
+}
+
+guint
+bs_file_slot_space_take_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *place)
+{
+  BsFileChunk *chunk = &self->chunks[place->chunk];
+  const gsize begin = (gsize) place->index * sizes[chunk->size];
+  const gsize end = begin + sizes[chunk->size];
+  guint n_slots;
+
+  if (chunk->is_warm || place->index + 1 != chunk->n_begun || end <= round_to_block (begin))
+    return 0;
+
+  n_slots =
+    MIN ((round_to_block (end) - end) / sizes[chunk->size], get_n_slots (chunk) - chunk->n_begun);
+  if (n_slots == 0)
+    return 0;
+
+  chunk->n_begun += n_slots;
+  chunk->n_used += n_slots;
+  if (is_full (chunk))
+    unlink_room (self, place->chunk);
+
+  return n_slots;
+}
+
 /* A hole goes below the slots that are none, else the slot is the next to be used. */
 static void
 give_slot (BsFileSlotSpace *self, const BsFileSlotPlace *place, gboolean is_hole)
@@ -248,6 +280,18 @@ bs_file_slot_space_give (BsFileSlotSpace *self, const BsFileSlotPlace *place)
 {
   self->used -= sizes[place->size];
   give_slot (self, place, FALSE);
+}
+
+void
+bs_file_slot_space_give_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *place, guint n_slots)
+{
+  BsFileSlotPlace ahead = *place;
+
+  for (guint i = n_slots; i > 0; i--)
+    {
+      ahead.index = place->index + i;
+      give_slot (self, &ahead, FALSE);
+    }
 }
 
 /* A chunk without slots in use counts no idle bytes. */

@@ -353,12 +353,12 @@ sync_entry (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpoint
   if (kind == BS_FILE_ENTRY_BLOB && code == 0)
     sync_batch (sync, &blob, 1);
 
-  /* One that is a failure of its own, or gone, need not stop the others. */
+  /* A folder that has failed or is gone need not stop the others. */
   return code == EMFILE || code == ENFILE || (kind == BS_FILE_ENTRY_SHARD && code != ENOENT) ? code
                                                                                              : 0;
 }
 
-/* Where syncfs() may reach nobody, each file and folder is synced by itself. */
+/* Each file and folder is synced by itself where syncfs() may not reach the disk. */
 static void
 sync_each (Sync *sync)
 {

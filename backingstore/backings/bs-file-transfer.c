@@ -314,7 +314,7 @@ write_anew (BsFileDirectory *scratch,
   return 0;
 }
 
-/* Where the two differ, the persisted blob stays unless it is bad. */
+/* Of two different blobs, the persisted one stays unless it is bad. */
 static int
 persist_present (BsFileDirectory *persisted,
                  const BsKey *key,
@@ -473,6 +473,8 @@ bs_file_persist (BsFileDirectory *scratch,
     return 0;
 
   code = bs_file_leave_slot (scratch, key, cancellable);
+  if (code == 0)
+    code = bs_file_seal (scratch, key);
   if (code != 0)
     return is_persisted (scratch, persisted, key) ? 0 : code;
 
@@ -522,7 +524,7 @@ bs_file_register (BsFileDirectory *persisted,
   g_auto (BsFileLocation) to = { 0 };
   BsFileCount how;
   BsFileCount why;
-  gboolean same;
+  gboolean same = FALSE;
   int code;
 
   if (is_slot_present (scratch, persisted, key))
@@ -550,6 +552,9 @@ bs_file_register (BsFileDirectory *persisted,
 
   if (code == 0)
     note_file (scratch, key);
+  /* Another file stands there now, with its digest. */
+  if (code == 0 && !same)
+    bs_file_digests_remove (bs_file_directory_get_digests (scratch), key);
 
   return code;
 }

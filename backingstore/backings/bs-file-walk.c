@@ -177,7 +177,7 @@ static int
 walk_directory (int fd, Walk *walk)
 {
   int code;
-  /* Other threads share the position of `fd`. */
+  /* A descriptor of its own, since other threads share the position of `fd`. */
   int walk_fd = TEMP_FAILURE_RETRY (openat (fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 
   if (walk_fd < 0)

@@ -17,8 +17,8 @@
  * and as the shortest complete example of a [iface@Backing]: all its virtual
  * functions behave as the interface says.
  *
- * Persisted paths are names only. Any [iface@Gio.File] will do, of whatever
- * scheme; two that are equal name the same path. What was persisted lives as
+ * Persisted paths are names only. Any [iface@Gio.File] will do, of any
+ * scheme; two that are equal name the same path. Persisted blobs live as
  * long as the backing does: neither [method@Backing.release_path] nor
  * [method@Backing.close] forgets it, so a second store over the same backing
  * finds it again, as it would find files on a disk. Closing empties primary

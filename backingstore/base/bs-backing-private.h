@@ -30,17 +30,35 @@ typedef struct
   BsBacking *(*peek_inner)     (BsBacking *self); /* of a backing that wraps another one */
 } BsKeyBackingFuncs;
 
-/* The public wrappers without the check of the key: they call the virtual function, turn
- * a failure without an error into BS_ERROR_FAILED, and let the message name the
- * operation, the key and the path. */
+/* The functions for binary keys; none for a class of the application, whose public functions
+ * get the key as a string. */
+static inline const BsKeyBackingFuncs *
+bs_backing_get_key_funcs (BsBackingInterface *iface)
+{
+  static const BsKeyBackingFuncs none;
+
+  return iface->key_funcs != NULL ? iface->key_funcs : &none;
+}
+
+/* The public functions without the checks of arguments. Each calls its virtual function, turns
+ * a failure without an error into BS_ERROR_FAILED, and lets the message name the operation,
+ * the key and the path. */
 gboolean  bs_backing_invoke_write            (BsBacking *self, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
-GBytes   *bs_backing_invoke_read             (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
+GBytes   *bs_backing_invoke_read             (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean  bs_backing_invoke_delete_key       (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_register_key     (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_persist          (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_persist_bytes    (BsBacking *self, GFile *path, const BsKey *key, GBytes *bytes, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_delete_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_sanitize_path    (BsBacking *self, GFile *path, BsKeySet *found, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_sync_persisted   (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_register_keys    (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_delete_persisted_keys (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_write_root       (BsBacking *self, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error);
+GBytes   *bs_backing_invoke_read_root        (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean  bs_backing_invoke_release_path     (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_close            (BsBacking *self, GCancellable *cancellable, GError **error);
 
 /* Finds out which path a file leads to: the same object for each name of one directory,
  * and for as long as it is not released. The object is to be given to all calls at the

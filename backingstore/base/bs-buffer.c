@@ -16,10 +16,16 @@
  * back nine tenths of these by itself. */
 #define MAX_COPIED (64 * 1024)
 
-/* An address sanitizer sees a use after free only of memory that was freed by itself. */
-#ifdef __SANITIZE_ADDRESS__
+/* An address sanitizer sees a use after free only of memory that was freed by itself. GCC
+ * and Clang tell of it in ways of their own. */
+#if defined(__SANITIZE_ADDRESS__)
 #define HAS_SLABS FALSE
-#else
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_SLABS FALSE
+#endif
+#endif
+#ifndef HAS_SLABS
 #define HAS_SLABS TRUE
 #endif
 
@@ -33,7 +39,7 @@
 typedef enum
 {
   GIVE_SPARE = 1 << 0, /* all beyond the reserve */
-  GIVE_ALL = 1 << 1,   /* the reserve, and what the heap has */
+  GIVE_ALL = 1 << 1,   /* the reserve, and free memory of the heap */
 } Gift;
 
 static GMutex mutex;

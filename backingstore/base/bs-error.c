@@ -31,8 +31,9 @@ bs_error_set_silent (GError **error,
 {
   g_set_error (
     error, BS_ERROR, BS_ERROR_FAILED,
-    "%s%s%s returned without success and without an error; a function written in Python does "
-    "that when it raises something other than GLib.Error, one in Python or JavaScript when it "
-    "forgets %s",
+    "%s%s%s returned without success and without an error; a function written in Python or "
+    "JavaScript does that when it forgets %s, one in JavaScript where its store is not of "
+    "bs_backing_store_new_in_context(), one in Python without the override of this library when "
+    "it raises something other than GLib.Error",
     type_name != NULL ? type_name : "", type_name != NULL ? "." : "", function, forgotten);
 }

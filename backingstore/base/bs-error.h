@@ -19,7 +19,7 @@ G_BEGIN_DECLS
  * @BS_ERROR_EXISTS: the key is already in primary storage.
  * @BS_ERROR_BUSY: somebody else holds it: another process has the directory
  *   open, a running save names the key, or this very save is running.
- * @BS_ERROR_CORRUPT: what was read is not what was written.
+ * @BS_ERROR_CORRUPT: the bytes read are not the bytes written.
  * @BS_ERROR_FOREIGN: the place holds something that is not a store.
  * @BS_ERROR_NOT_SUPPORTED: the backing cannot do this.
  * @BS_ERROR_CLOSED: the store or the tracked path was closed.
@@ -31,7 +31,7 @@ G_BEGIN_DECLS
  * Besides these, operations report G_IO_ERROR_CANCELLED,
  * G_IO_ERROR_WOULD_BLOCK (the call could only wait for itself),
  * G_IO_ERROR_INVALID_ARGUMENT (an object belongs to another store), and
- * whatever else the system says as a G_IO_ERROR.
+ * other errors of the system as a G_IO_ERROR.
  */
 typedef enum
 {

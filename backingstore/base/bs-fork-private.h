@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* How often this process and those that it comes from were forked. An object that kept
- * another number belongs to the parent. */
+/* How often this process and its ancestors were forked. An object that kept another number
+ * belongs to the parent. */
 extern guint bs_n_forks;
 
 /* Fails with BS_ERROR_CLOSED in a child of the process that had this number. */

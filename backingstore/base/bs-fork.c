@@ -8,8 +8,8 @@
 
 guint bs_n_forks;
 
-/* The child has one thread, but ThreadSanitizer still remembers what its parent's threads
- * read, and would end it. */
+/* The child has one thread, but ThreadSanitizer still remembers the reads of the parent's
+ * threads, and would end the child. */
 __attribute__ ((no_sanitize ("thread"))) static void
 count_fork (void)
 {

@@ -11,7 +11,7 @@
  * lower-case and hyphenated, in no particular order. A key takes 20 to 24 bytes
  * when there are many.
  *
- * A set belongs to one thread at a time. It has no lock: whoever gives one to
+ * A set belongs to one thread at a time. It has no lock: a thread that gives a set to
  * another thread, or to an asynchronous operation, leaves it alone until the
  * other side is done.
  */
@@ -113,8 +113,8 @@ bs_key_set_class_init (BsKeySetClass *klass)
    *
    * How many keys there are.
    *
-   * Notifies at once, in the thread that changed the set. What a backing puts
-   * into a set that it is given to fill may go unnotified.
+   * Notifies at once, in the thread that changed the set. Keys that a backing
+   * puts into a set that it is to fill may go unnotified.
    */
   properties[PROP_N_KEYS] =
     g_param_spec_uint64 ("n-keys", NULL, NULL, 0, G_MAXUINT64, 0,
@@ -150,7 +150,7 @@ bs_key_set_new (void)
  *
  * Puts a key into the set.
  *
- * A key that is already there, in whatever case it was written, is no error.
+ * A key that is already there, in upper or lower case, is no error.
  *
  * Fails with %BS_ERROR_INVALID_KEY if @key is not a key.
  *
@@ -178,7 +178,7 @@ bs_key_set_add (BsKeySet *self, const char *key, GError **error)
  *
  * Takes a key out of the set.
  *
- * Returns: whether it was there; what is not a key never is
+ * Returns: whether it was there; a string that is no key never is
  */
 gboolean
 bs_key_set_remove (BsKeySet *self, const char *key)
@@ -203,7 +203,7 @@ bs_key_set_remove (BsKeySet *self, const char *key)
  *
  * Whether a key is in the set.
  *
- * Returns: whether it is there; what is not a key never is
+ * Returns: whether it is there; a string that is no key never is
  */
 gboolean
 bs_key_set_contains_key (BsKeySet *self, const char *key)

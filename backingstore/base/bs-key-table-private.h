@@ -50,7 +50,6 @@ void     bs_key_table_add_new   (BsKeyTable *table, const BsKey *key, guint64 ha
 gboolean bs_key_table_remove    (BsKeyTable *table, const BsKey *key, guint64 hash);
 gboolean bs_key_table_contains  (const BsKeyTable *table, const BsKey *key, guint64 hash);
 gboolean bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsKey **key);
-gsize    bs_key_table_get_size  (const BsKeyTable *table);
 
 void     bs_key_table_search_marked (BsKeyTable *table, const BsKey *key, guint64 hash);
 
@@ -80,15 +79,15 @@ bs_key_table_iter_get_marks (const BsKeyTable *table, const BsKeyTableIter *iter
   return table->control + place / 8 * 16 + 8 + place % 8;
 }
 
-/* Neither needs a lock. */
+/* Both functions need no lock. */
 static inline guint64
 bs_key_table_peek_n_keys (const BsKeyTable *table)
 {
   return __atomic_load_n (&table->n_keys, __ATOMIC_RELAXED);
 }
 
-/* Brings into the cache what a search for the key reads, while the caller is busy
- * otherwise. It fetches in vain if the table has just moved. */
+/* Brings the memory of a search for the key into the cache, while the caller is busy
+ * otherwise, and in vain if the table has just moved. */
 static inline void
 bs_key_table_prefetch (const BsKeyTable *table,
                        guint64 hash)

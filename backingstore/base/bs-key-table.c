@@ -88,7 +88,7 @@ load_group (const BsKeyTable *table, guint64 group)
   return GUINT64_FROM_LE (controls);
 }
 
-/* Always the whole group: the next load of it would wait for a single byte to
+/* Writes the whole group: the next load of it would wait for a single byte to
  * arrive in the cache. */
 static inline void
 set_control (BsKeyTable *table, guint64 place, guint8 control)
@@ -330,8 +330,8 @@ bs_key_table_reserve (BsKeyTable *table, guint64 n_keys)
     resize (table, n_groups);
 }
 
-/* The place of the key, or -1. `place` is where it would go. What its callers do
- * not ask for costs nothing. */
+/* Returns the place of the key, or -1, and sets `place` to the place where the key would go.
+ * Inline, so that results without a use cost nothing. */
 G_ALWAYS_INLINE
 static inline gint64
 look_up (const BsKeyTable *table, const BsKey *key, guint64 hash, gint64 *place)
@@ -504,11 +504,4 @@ bs_key_table_iter_next (const BsKeyTable *table, BsKeyTableIter *iter, const BsK
 
   iter->next = group * GROUP_SIZE;
   return FALSE;
-}
-
-/* In bytes. */
-gsize
-bs_key_table_get_size (const BsKeyTable *table)
-{
-  return table->n_groups * (GROUP_SIZE * sizeof (BsKey) + stride (table));
 }

@@ -160,7 +160,7 @@ bs_key_parse (const char *string, BsKey *key)
          string[18] == '-' && string[23] == '-' && parse_digits (string, string_places, FALSE, key);
 }
 
-/* Only what bs_key_print_hex() prints: lower-case, no hyphens, nothing behind. */
+/* Takes the form of bs_key_print_hex() alone: lower-case, no hyphens, nothing behind. */
 gboolean
 bs_key_parse_hex (const char *hex, BsKey *key)
 {

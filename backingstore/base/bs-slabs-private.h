@@ -23,7 +23,7 @@ gboolean bs_slabs_free      (gpointer data, guint order) G_GNUC_WARN_UNUSED_RESU
 /* Gives memory that is not in use back to the system, until no more than `keep` bytes
  * are left. Takes as long as the system does; other threads go on meanwhile. */
 void     bs_slabs_give_back (gsize keep);
-/* The number of bytes that should be kept for what comes next. */
+/* The number of bytes that should be kept for the next contents. */
 gsize    bs_slabs_get_reserve (void);
 /* The number of bytes that are not in use, and not given back. */
 gsize    bs_slabs_get_spare (void);

@@ -57,10 +57,17 @@ static GHashTable *slabs;          /* address → Slab, owned */
 static gsize n_used;               /* bytes */
 static gsize n_spare;              /* bytes */
 
+/* The highest bit. One instruction, where g_bit_nth_msf() is a loop. */
+static guint
+order_of (gsize size)
+{
+  return g_bit_storage (size) - 1;
+}
+
 static gsize
 class_of (gsize size, gsize *slot_size)
 {
-  guint order = g_bit_nth_msf (size, -1);
+  guint order = order_of (size);
   gsize step = (gsize) 1 << (order - 3);
 
   *slot_size = (size + step - 1) & ~(step - 1);
@@ -73,7 +80,7 @@ bs_slabs_get_order (gsize size)
   gsize slot_size;
 
   class_of (size, &slot_size);
-  return MIN (g_bit_nth_msf (slot_size, -1) + MOST_SLOTS_ORDER, MAX_ORDER) - MIN_SLAB_ORDER;
+  return MIN (order_of (slot_size) + MOST_SLOTS_ORDER, MAX_ORDER) - MIN_SLAB_ORDER;
 }
 
 static gsize

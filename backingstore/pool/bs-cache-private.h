@@ -6,18 +6,19 @@
 
 #include "bs-counter-private.h"
 #include "bs-entry-table-private.h"
+#include "bs-failures-private.h"
 #include "bs-pool-stats.h"
 #include "bs-write-queue-private.h"
 
 G_BEGIN_DECLS
 
-/* The contents of one pool in memory. Outlives the pool, its owner, where the
- * application still holds what it loaded.
+/* The contents of one pool in memory. A cache outlives the pool, its owner, where the
+ * application still holds loaded contents.
  *
- * One lock covers all of it. No thread holds the lock while it calls the store,
+ * One lock covers a whole cache. No thread holds the lock while it calls the store,
  * takes or drops a reference on a GObject, or drops one on a GBytes. A hit locks
  * two pointers instead: the item's, which keeps the entry, then the entry's, which
- * keeps the reference. The latter is also locked under the cache's lock. */
+ * keeps the reference. The entry's pointer is also locked under the cache's lock. */
 typedef struct _BsCache BsCache;
 
 typedef enum
@@ -32,7 +33,7 @@ typedef void (*BsCacheChangedFunc) (GObject *owner, BsCacheChanges changes);
 
 typedef struct
 {
-  guint64 memory_use;         /* bytes held here */
+  guint64 memory_use;         /* bytes of entries in memory */
   guint64 memory_in_use;      /* bytes evicted, yet held by the application */
   guint n_items;
   guint n_resident;
@@ -48,7 +49,7 @@ struct _BsCache
   /* constant; valid only while the owner is held */
   GObject *owner;             /* not owned */
   BsBackingStore *store;      /* owned by the owner */
-  BsCodec *codec;             /* owned by the owner; NULL: none */
+  BsCodec *codec;             /* owned by the owner, nullable */
   BsCacheChangedFunc changed; /* called with no lock held */
 
   GMutex lock;
@@ -59,18 +60,23 @@ struct _BsCache
   BsEntryTable entries;       /* one for each key */
   BsResidency residency;
   BsCacheFigures figures;
-  BsCacheFigures told;        /* what the owner was told last */
-  BsPoolStats stats;          /* but for the hits */
+  BsCacheFigures told;        /* figures at the last notification */
+  BsPoolStats stats;          /* all but the hits */
   GSource *retry;             /* owned; NULL once the owner is gone */
 
   BsWriteQueue write_queues[BS_N_TROUBLES];     /* by BsTrouble */
   GError *codec_error;        /* owned; the last one */
-  guint64 estimate;           /* of an object's size: that of the last one that was encoded */
-  BsAmount writing;           /* entries whose write is under way so that they may leave */
-  guint n_behind;             /* writes under way of entries that need not leave yet */
-  gboolean is_behind_paused;  /* one of those failed, and no write has succeeded since */
+  BsFailures failures;        /* of contents that could not be decoded */
+  GHashTable *ahead;          /* owned, nullable; what is read ahead: for bs_pool_prefetch() */
+  guint64 n_prefetches;       /* its calls */
+  guint64 estimate;           /* of the size of an object: the size of the last encoded one */
+  BsAmount writing;           /* entries in BS_PLACE_WRITING */
+  guint n_behind;             /* writes-behind under way */
+  gboolean is_behind_paused;  /* a write-behind failed, and no write has succeeded since */
   BsLink trims;               /* BsTrim, by link */
   guint64 n_given_up;         /* bytes evicted since memory was last given back to the system */
+  int n_dropping;             /* atomic: evicted references that are not dropped yet */
+  int gives_back;             /* atomic: with the last of those, memory goes back to the system */
 
   BsCounter hits;
 };
@@ -81,66 +87,70 @@ void         bs_cache_unref          (BsCache *self);
 
 /* The owner, if it is still alive. */
 GObject     *bs_cache_dup_owner      (BsCache *self) G_GNUC_WARN_UNUSED_RESULT;
-/* Tells the owner, which is held, of what bs_cache_take_changes_locked() returned. */
+/* Tells the owner of the result of bs_cache_take_changes_locked(). The caller holds the owner. */
 void         bs_cache_tell_changes   (BsCache *self, BsCacheChanges changes);
 
 void         bs_cache_count_item     (BsCache *self);
 
-/* Returns a reference on the entry of a key, the one that is there or a new one, which
- * is clean. Takes the token over; where it is not needed it is returned, and the caller
- * drops it. */
+/* Returns a reference on the entry of a key, which is made, clean, where there is none.
+ * Takes the token over, or returns it in `spare` for the caller to drop. */
 BsEntry     *bs_cache_obtain_entry   (BsCache *self, BsToken *token, BsToken **spare) G_GNUC_WARN_UNUSED_RESULT;
-/* The entry that is there, or NULL. */
+/* Returns a reference on the entry of a key, or NULL. */
 BsEntry     *bs_cache_lookup_entry   (BsCache *self, const BsKey *key) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Drops a reference. Returns the token when that was the last one: the caller
- * drops it. */
+/* Drops a reference. The last one returns the token, for the caller to drop. */
 BsToken *bs_cache_release_entry  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
-/* The same for the reference of an item that goes; counts it. */
+/* Drops the reference of an item that goes, and counts one item less. */
 BsToken *bs_cache_release_item   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The size of an object that counts as nothing until it is measured. */
+/* The size of an object that counts as 0 until the codec measures it. */
 #define BS_SIZE_UNMEASURED (-1)
-/* The size of one of which the codec says nothing: it counts as much as the last one that
- * was encoded, until it is encoded itself. */
+/* The size of an object of which the codec says nothing. The object counts as much as the
+ * last encoded one, until it is encoded itself. */
 #define BS_SIZE_NOT_SAID (-2)
 
-/* Gives a new entry its content. If it is unmeasured a reference on it is returned, for
- * bs_cache_set_size(), else 0. */
-BsReference  bs_cache_insert         (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, gint64 size);
-/* FALSE if the entry has another content, or its size, by now. */
+/* Makes the entry of a new content. Takes the token over. Sets `unmeasured` to a reference on an
+ * unmeasured content, for bs_cache_set_size(), else to 0. */
+BsEntry     *bs_cache_insert         (BsCache *self, BsToken *token, BsKind kind, gpointer content, gint64 size, BsReference *unmeasured) G_GNUC_WARN_UNUSED_RESULT;
+/* FALSE if the entry already has another content or a size. */
 gboolean     bs_cache_set_size       (BsCache *self, BsEntry *entry, BsReference reference, guint64 size);
-/* Returns the content if it is in memory in this kind. May set `came_back`: it was
- * evicted before. */
+/* Returns the content if it is in memory in this kind. Sets `came_back` if the content
+ * was evicted, and is resident again. */
 gpointer     bs_cache_find           (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;
-/* Gives an entry the content that was read, from `n_read` bytes; the first one
- * wins. Returns the content that loads get. */
+/* Gives an entry a content made from `n_read` bytes. Where several threads have read, the
+ * first content wins, and all of them return it. */
 gpointer     bs_cache_adopt          (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, guint64 size, guint64 n_read, gboolean *size_changed) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The content could not be decoded, or could, where `error` is NULL. */
+void         bs_cache_set_failure    (BsCache *self, BsEntry *entry, const GError *error);
+GError      *bs_cache_dup_failure    (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Returns the content to write, NULL if the entry is clean. */
 BsContent   *bs_cache_dup_unwritten  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
-/* The same before a read in this kind: NULL also if the entry is held in it. */
+/* Returns the content to write before a read in this kind: NULL if the entry is clean or in
+ * memory in this kind. */
 BsContent   *bs_cache_dup_other_kind (BsCache *self, BsEntry *entry, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
-/* The same before a persist, which may have to write a clean entry again. The owner
- * is held. */
+/* Returns the content to write before a persist, which may have to write a clean entry
+ * again. The caller holds the owner. */
 BsContent   *bs_cache_dup_unpersisted (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 /* The entry is in primary storage. */
 void         bs_cache_mark_clean     (BsCache *self, BsEntry *entry);
 
-/* The lock must be held for all of these. */
+/* All further functions need the lock. */
+
 /* Returns the changes since the last call. */
 BsCacheChanges bs_cache_take_changes_locked (BsCache *self) G_GNUC_WARN_UNUSED_RESULT;
-/* The entry is in memory and on no list. Returns the reference that the caller
- * must drop after unlocking. */
+/* The entry is in memory and on no list. Returns a reference, for the caller to drop after
+ * unlocking. */
 BsReference  bs_cache_evict_locked   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 void         bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry);
-/* The entry is in memory, and was used. */
+/* A used entry goes to the new end of the residency. */
 void         bs_cache_enter_locked   (BsCache *self, BsEntry *entry);
-/* The same for one that was not used since it was to leave. */
+/* An entry without a use since it was chosen to leave goes to the old end. */
 void         bs_cache_restore_locked (BsCache *self, BsEntry *entry);
 
-/* Returns a reference on a resident content, without the cache's lock: the item's
- * pointer is locked. 0 if the entry is not resident in this kind. */
+/* Returns a reference on a resident content, or 0 if the entry is not resident in this
+ * kind. The item's pointer is locked, the cache is not. */
 static inline BsReference
 bs_cache_hit (BsCache *self, BsEntry *entry, BsKind kind)
 {

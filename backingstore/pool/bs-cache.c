@@ -9,7 +9,7 @@
  * a later load follows if the application keeps the payload alive; a dying payload
  * clears that pointer, under the lock. */
 
-/* No sum of sizes overflows, whatever a codec says of one object. */
+/* A limit on the answers of a codec, so that no sum of sizes overflows. */
 #define MAX_OBJECT_SIZE (G_GUINT64_CONSTANT (1) << 40)
 
 #define FIRST_ESTIMATE 1024
@@ -56,6 +56,8 @@ bs_cache_unref (BsCache *self)
 
   bs_entry_table_clear (&self->entries);
   g_clear_error (&self->codec_error);
+  g_clear_pointer (&self->ahead, g_hash_table_unref);
+  bs_failures_clear (&self->failures);
   g_weak_ref_clear (&self->weak_owner);
   g_mutex_clear (&self->lock);
   g_free (self);
@@ -102,13 +104,27 @@ bs_cache_count_item (BsCache *self)
   g_mutex_unlock (&self->lock);
 }
 
-/* An entry without references is as good as none. */
+/* Ignores an entry that is dying. */
 static BsEntry *
 lookup_locked (BsCache *self, const BsKey *key)
 {
   BsEntry *entry = bs_entry_table_lookup (&self->entries, key);
 
   return entry != NULL && bs_entry_try_ref (entry) ? entry : NULL;
+}
+
+/* Takes the token over. */
+static BsEntry *
+entry_new (BsToken *token, gboolean is_clean)
+{
+  BsEntry *entry = g_new0 (BsEntry, 1);
+
+  entry->ref_count = 1;
+  entry->token = token;
+  entry->key = token->key;
+  entry->is_clean = is_clean;
+
+  return entry;
 }
 
 BsEntry *
@@ -133,7 +149,7 @@ bs_cache_obtain_entry (BsCache *self, BsToken *token, BsToken **spare)
   *spare = entry != NULL ? token : NULL;
   if (entry == NULL)
     {
-      entry = bs_entry_new (token, TRUE);
+      entry = entry_new (token, TRUE);
       bs_entry_table_add (&self->entries, entry);
     }
   g_mutex_unlock (&self->lock);
@@ -155,7 +171,7 @@ bs_cache_restore_locked (BsCache *self, BsEntry *entry)
   bs_residency_restore (&self->residency, &entry->node);
 }
 
-/* The payload comes into memory, or back into it. Takes the reference over. */
+/* Brings a payload into memory, or back into it. Takes the reference over. */
 static void
 make_resident_locked (BsCache *self, BsEntry *entry, BsPayload *payload, BsReference reference)
 {
@@ -176,11 +192,12 @@ bs_cache_evict_locked (BsCache *self, BsEntry *entry)
   self->figures.n_resident--;
   self->stats.evictions++;
   self->n_given_up += entry->node.size;
+  g_atomic_int_inc (&self->n_dropping);
 
   return bs_entry_exchange_reference (entry, 0);
 }
 
-/* Off the list that the entry is on; it still counts as in memory. */
+/* Takes the entry off its list. The entry still counts as in memory. */
 static void
 unlist_locked (BsCache *self, BsEntry *entry)
 {
@@ -200,11 +217,11 @@ unlist_locked (BsCache *self, BsEntry *entry)
     }
 }
 
-/* An entry and its payload have parted: both are dropped after unlocking. */
+/* The rest of an entry that has parted from its payload, to be dropped after unlocking. */
 typedef struct
 {
-  BsReference reference; /* the entry's; 0: none */
-  BsPayload *payload;    /* a reference; NULL: dead already */
+  BsReference reference; /* the entry's, or 0 */
+  BsPayload *payload;    /* a reference; NULL if the payload is dying */
 } Detached;
 
 static Detached
@@ -282,6 +299,7 @@ release (BsCache *self, BsEntry *entry, guint n_items)
 {
   BsToken *token = entry->token;
   gboolean is_last = g_atomic_int_dec_and_test (&entry->ref_count);
+  g_autoptr (BsFailure) failure = NULL;
   Detached detached = { 0 };
 
   if (!is_last && n_items == 0)
@@ -290,7 +308,10 @@ release (BsCache *self, BsEntry *entry, guint n_items)
   g_mutex_lock (&self->lock);
   self->figures.n_items -= n_items;
   if (is_last)
-    bs_entry_table_remove (&self->entries, entry);
+    {
+      bs_entry_table_remove (&self->entries, entry);
+      failure = bs_failures_exchange (&self->failures, entry, NULL);
+    }
   if (is_last && entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
   g_mutex_unlock (&self->lock);
@@ -324,13 +345,19 @@ set_size_locked (BsEntry *entry, guint64 size)
   entry->is_estimated = FALSE;
 }
 
-BsReference
-bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, gint64 size)
+BsEntry *
+bs_cache_insert (BsCache *self,
+                 BsToken *token,
+                 BsKind kind,
+                 gpointer content,
+                 gint64 size,
+                 BsReference *unmeasured)
 {
   BsPayload *payload = payload_new (self, kind, content);
   BsReference reference = bs_reference_new (payload, content);
-  BsReference unmeasured = size == BS_SIZE_UNMEASURED ? bs_reference_dup (reference) : 0;
+  BsEntry *entry = entry_new (token, FALSE);
 
+  *unmeasured = size == BS_SIZE_UNMEASURED ? bs_reference_dup (reference) : 0;
   g_mutex_lock (&self->lock);
   bs_entry_table_add (&self->entries, entry);
   if (size != BS_SIZE_UNMEASURED)
@@ -339,10 +366,10 @@ bs_cache_insert (BsCache *self, BsEntry *entry, BsKind kind, gpointer content, g
   make_resident_locked (self, entry, payload, reference);
   g_mutex_unlock (&self->lock);
 
-  return unmeasured;
+  return entry;
 }
 
-/* The size is constant while the entry is on any list. */
+/* Takes the entry off its list meanwhile, where its size is constant. */
 static void
 change_size_locked (BsCache *self, BsEntry *entry, guint64 size)
 {
@@ -378,7 +405,7 @@ bs_cache_set_size (BsCache *self, BsEntry *entry, BsReference reference, guint64
   return is_of_interest;
 }
 
-/* The entry is in memory, and was used. */
+/* Notes a use of an entry that is in memory. */
 static void
 touch_locked (BsCache *self, BsEntry *entry)
 {
@@ -399,8 +426,8 @@ touch_locked (BsCache *self, BsEntry *entry)
     }
 }
 
-/* A reference on the content; or, where it was evicted, a reference on the
- * payload, which may lead to it. */
+/* Returns a reference on the content. Sets `evicted` to a reference on the payload where the
+ * content was evicted, and may still be alive. */
 static BsReference
 find_locked (BsCache *self, BsEntry *entry, BsKind kind, BsPayload **evicted)
 {
@@ -421,7 +448,7 @@ find_locked (BsCache *self, BsEntry *entry, BsKind kind, BsPayload **evicted)
 }
 
 /* Makes an evicted payload resident again, unless another thread has. Takes the
- * reference on the payload over. */
+ * payload over. */
 static BsReference
 bring_back (BsCache *self, BsEntry *entry, BsPayload *payload, gboolean *came_back)
 {
@@ -459,7 +486,7 @@ bs_cache_find (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back)
 }
 
 /* Takes the reference over. Another payload goes: bytes give way to an object, and
- * an object that is gone to another one. */
+ * a dead object to another one. */
 static Detached
 install_locked (BsCache *self,
                 BsEntry *entry,
@@ -472,7 +499,7 @@ install_locked (BsCache *self,
   guint64 old_size = entry->node.size;
   gboolean was_size_known = entry->is_size_known;
 
-  /* Content that was read is in the backing. */
+  /* A content that was read is in the backing. */
   bs_cache_mark_clean_locked (self, entry);
   if (entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
@@ -483,7 +510,7 @@ install_locked (BsCache *self,
   return detached;
 }
 
-/* Bytes do not replace an object, which is in memory or may be yet. */
+/* Bytes do not replace an object, which may still be alive. */
 static gboolean
 may_install_locked (BsEntry *entry, BsKind kind)
 {
@@ -530,7 +557,7 @@ bs_cache_adopt (BsCache *self,
       if (winner == 0 && bs_payload_try_ref (evicted))
         winner = bring_back (self, entry, evicted, &came_back);
 
-      /* Kept for a round, so that no other payload is mistaken for it. */
+      /* A dead payload is kept for a round, so that no other payload has its address. */
       if (dead != NULL)
         bs_payload_unref (dead);
       dead = evicted;
@@ -548,6 +575,29 @@ bs_cache_adopt (BsCache *self,
     }
 
   return bs_reference_to_content (winner);
+}
+
+void
+bs_cache_set_failure (BsCache *self, BsEntry *entry, const GError *error)
+{
+  BsFailure *failure = error != NULL ? bs_failure_new (error) : NULL;
+  g_autoptr (BsFailure) old = NULL;
+
+  g_mutex_lock (&self->lock);
+  old = bs_failures_exchange (&self->failures, entry, failure);
+  g_mutex_unlock (&self->lock);
+}
+
+GError *
+bs_cache_dup_failure (BsCache *self, BsEntry *entry)
+{
+  g_autoptr (BsFailure) failure = NULL;
+
+  g_mutex_lock (&self->lock);
+  failure = bs_failures_dup (&self->failures, entry);
+  g_mutex_unlock (&self->lock);
+
+  return failure != NULL ? bs_failure_dup_error (failure) : NULL;
 }
 
 BsContent *
@@ -585,7 +635,7 @@ bs_cache_dup_other_kind (BsCache *self, BsEntry *entry, BsKind kind)
   return is_other_kind ? bs_cache_dup_unwritten (self, entry) : NULL;
 }
 
-/* Content to write of an entry that may be clean, if it is still alive. */
+/* Returns the content of an entry, clean or not, if the content is alive. */
 static BsContent *
 dup_content (BsCache *self, BsEntry *entry)
 {
@@ -653,7 +703,7 @@ bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry)
   else
     self->stats.bytes_out += entry->node.size;
 
-  /* Writing works again: entries that wait need not sit out their pauses. */
+  /* Writing works again, so the entries that wait end their pauses. */
   self->is_behind_paused = FALSE;
   if (self->write_queues[BS_TROUBLE_NONE].pause != 0)
     {

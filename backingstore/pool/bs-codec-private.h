@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 
 /* FALSE, with an error, where the codec could never write an object. */
 gboolean bs_codec_check_encodes (BsCodec *self, GError **error);
-/* The same as bs_codec_measure(); warns of a codec that says 0, once for its type. */
+/* Measures an object, and warns of a codec that says 0, once for its type. */
 guint64  bs_codec_measure_checked (BsCodec *self, GObject *object);
 
 G_END_DECLS

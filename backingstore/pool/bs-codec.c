@@ -19,7 +19,7 @@
  * must not make blocking calls on the same store, which fail there with
  * %G_IO_ERROR_WOULD_BLOCK.
  *
- * ## What a codec must promise
+ * ## Promises of a codec
  *
  * The result of `decode`, from the bytes that `encode` made of an object, stands for
  * that object. An object that a pool holds must not be changed: give the item a
@@ -62,8 +62,8 @@
  * @decode: see [method@Codec.decode]
  * @measure: see [method@Codec.measure]
  *
- * The virtual functions of a codec. Only `decode` is required; see above for what
- * follows from the lack of the others.
+ * The virtual functions of a codec. Only `decode` is required; the text above tells
+ * what a pool does without the other two.
  */
 
 G_DEFINE_INTERFACE (BsCodec, bs_codec, G_TYPE_OBJECT)
@@ -107,7 +107,7 @@ check_result (BsCodec *self,
  *
  * Turns an object into bytes.
  *
- * Fails with what the codec reports; with %BS_ERROR_FAILED if it does not say,
+ * Fails with the error of the codec; with %BS_ERROR_FAILED if it sets none,
  * with %BS_ERROR_NOT_SUPPORTED if it has no such function.
  *
  * Returns: (transfer full): the bytes
@@ -132,13 +132,13 @@ bs_codec_encode (BsCodec *self, GObject *object, GCancellable *cancellable, GErr
 /**
  * bs_codec_decode:
  * @self: a codec
- * @bytes: what an earlier encode made
+ * @bytes: the result of an earlier encode
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
  * Turns bytes into an object.
  *
- * Fails with what the codec reports; with %BS_ERROR_FAILED if it does not say,
+ * Fails with the error of the codec; with %BS_ERROR_FAILED if it sets none,
  * with %BS_ERROR_NOT_SUPPORTED if it has no such function.
  *
  * Returns: (transfer full): a new object
@@ -201,7 +201,7 @@ bs_codec_check_encodes (BsCodec *self, GError **error)
   return FALSE;
 }
 
-/* TRUE the first time that it is asked of a type. */
+/* Returns TRUE once for each type. */
 static gboolean
 is_first_of_type (GType type)
 {

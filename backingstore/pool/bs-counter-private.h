@@ -7,7 +7,7 @@
 G_BEGIN_DECLS
 
 /* A number that many threads raise and few read. Each of the first threads has
- * a cell of its own, on a cache line of its own; the others share one. */
+ * a cell of its own, on a cache line of its own; all further threads share a cell. */
 
 #define BS_COUNTER_CELLS 16
 

@@ -42,29 +42,46 @@ struct _BsEntry
   guint8 is_size_known : 1;
   guint8 is_estimated : 1;    /* the size, until the object is encoded */
   guint8 was_used : 1;        /* while its write was under way */
-  guint8 trouble : 2;         /* BsTrouble; it was reported */
+  guint8 trouble : 2;         /* BsTrouble, reported once */
   BsEntry *next_in_chain;     /* of the cache's table */
-  BsPayload *payload;         /* not owned: dies with its last reference */
-  BsResidencyNode node;       /* its last use is noted without the lock */
+  BsPayload *payload;         /* not owned: a dying payload clears it */
+  BsResidencyNode node;       /* a hit notes its time without the lock */
 
-  /* changed under the cache's lock and with its lowest bit locked: either keeps it */
+  /* changed under the cache's lock and its own bit lock; either keeps it as it is */
   gpointer reference;         /* BsReference, owned, while the entry is in memory */
 
   /* constant */
-  BsToken *token;         /* one token */
-  BsKey key;                  /* the token's: to look for the key without waiting for the token */
+  BsToken *token;         /* owned */
+  BsKey key;                  /* a copy: a lookup need not fetch the token into the processor's cache */
 };
 
-/* Takes the token over. */
-BsEntry    *bs_entry_new                 (BsToken *token, gboolean is_clean) G_GNUC_WARN_UNUSED_RESULT;
-BsEntry    *bs_entry_ref                 (BsEntry *self);
-/* FALSE when the entry is dying. */
-gboolean    bs_entry_try_ref             (BsEntry *self);
+static inline BsEntry *
+bs_entry_ref (BsEntry *self)
+{
+  g_atomic_int_inc (&self->ref_count);
+  return self;
+}
 
-/* The cache's lock must be held. The entry keeps what is returned. */
-BsReference bs_entry_get_reference       (BsEntry *self);
-/* The cache's lock must be held. Takes `reference` over and returns the old one. */
-BsReference bs_entry_exchange_reference  (BsEntry *self, BsReference reference);
+/* FALSE if the entry is dying. */
+static inline gboolean
+bs_entry_try_ref (BsEntry *self)
+{
+  return bs_try_ref (&self->ref_count);
+}
+
+/* Under the cache's lock. The entry keeps its reference. */
+static inline BsReference
+bs_entry_get_reference (BsEntry *self)
+{
+  return (BsReference) bs_locked_pointer_get (&self->reference);
+}
+
+/* Under the cache's lock. Takes a reference over, and returns the old one. */
+static inline BsReference
+bs_entry_exchange_reference (BsEntry *self, BsReference reference)
+{
+  return (BsReference) bs_locked_pointer_exchange (&self->reference, (gpointer) reference);
+}
 
 static inline void
 bs_entry_set_place (BsEntry *self, BsPlace place)
@@ -72,7 +89,7 @@ bs_entry_set_place (BsEntry *self, BsPlace place)
   __atomic_store_n (&self->place, place, __ATOMIC_RELAXED);
 }
 
-/* Once an entry is clean it stays so. */
+/* A clean entry stays clean. */
 static inline gboolean
 bs_entry_is_clean (const BsEntry *self)
 {

@@ -18,9 +18,9 @@ typedef struct
 void     bs_entry_table_clear  (BsEntryTable *self);
 
 BsEntry *bs_entry_table_lookup (const BsEntryTable *self, const BsKey *key);
-/* Takes the place of another entry of the same key, which is dying. */
+/* Takes the place of a dying entry of the same key. */
 void     bs_entry_table_add    (BsEntryTable *self, BsEntry *entry);
-/* No effect if another entry has taken the place. */
+/* Leaves another entry of the same key, which has taken the place. */
 void     bs_entry_table_remove (BsEntryTable *self, BsEntry *entry);
 
 G_END_DECLS

@@ -6,23 +6,22 @@
 
 G_BEGIN_DECLS
 
-/* All functions are called with no lock held, and while the cache's owner is held. */
+/* The caller of each function holds the cache's owner, and no lock. */
 
-/* To be called after each change of what is in memory: keeps the budget, answers
- * trims, tells the owner. Clean entries leave at once, dirty ones are written in
- * the background first. */
+/* Keeps the budget, answers trims and tells the owner, after each change of the entries in
+ * memory. Clean entries leave at once; dirty entries are written in the background first. */
 void     bs_cache_settle         (BsCache *self);
 
-/* Whether this thread is settling the cache, and has called out: what is asked of
- * the cache meanwhile is done when that returns. */
+/* Whether this thread has called out while it settles the cache. A change of the cache
+ * meanwhile is settled when the called function has returned. */
 gboolean bs_cache_is_settling    (BsCache *self);
 
-/* Drops a reference on the entry; with the last one its token, and settles. */
+/* Drops a reference on the entry. The last one drops the token, too, and settles. */
 void     bs_cache_drop_entry     (BsCache *self, BsEntry *entry);
 /* Drops the reference of an item that goes, and settles. */
 void     bs_cache_drop_item      (BsCache *self, BsEntry *entry);
 
-/* The source that settles when a pause is over, in the calling thread's default
+/* Attaches the source that settles at the end of a pause to the calling thread's default
  * context. */
 void     bs_cache_attach_retry   (BsCache *self);
 void     bs_cache_destroy_retry  (BsCache *self);

@@ -8,23 +8,23 @@
 
 #include "bs-trim-private.h"
 
-/* How much one round collects under the lock, to be executed after unlocking. */
+/* The most that one round collects under the lock, to be executed after unlocking. */
 #define MAX_EVICTIONS 32
 #define MAX_WRITES 8
 
-/* Less is not worth a search through the heap. */
+/* A smaller amount is not worth a search through the heap. */
 #define MIN_GIVEN_BACK (1024 * 1024)
 
-/* The write of an entry that is to leave, or will have to before long. It has the
- * payload and not the entry: the store need not write an entry that no item has
- * any more. */
+/* The write of an entry that is to leave, or will have to before long. A reference on the
+ * payload, not on the entry, lets the store leave out the write once no item has the
+ * entry. */
 typedef struct
 {
   BsCache *cache;        /* owned */
   BsPayload *payload;    /* a reference */
   BsReference reference; /* owned, until the write is started */
   BsKey key;
-  BsWriteQueue *queue; /* NULL: written behind, the entry stays where it is meanwhile */
+  BsWriteQueue *queue; /* NULL for a write-behind, whose entry stays resident */
   guint n_failures;    /* the queue's at the start */
 } EvictionWrite;
 
@@ -39,16 +39,14 @@ typedef struct
   guint n_writes;
   int priority;
 
-  GPtrArray *reached;  /* of BsWaiter, references: trims that are down to their target; nullable */
-  gboolean gives_back; /* memory to the system */
-  GError *trim_error;  /* owned; why no trim that is left can succeed */
+  GPtrArray *reached; /* of BsWaiter, references: trims that are down to their target; nullable */
+  GError *trim_error; /* owned; the error of all trims that are left; nullable */
   gboolean again;
 } Round;
 
-/* The caches that this thread is balancing: dropping bytes and starting writes
- * call out, and the function called may change the same cache. An inner scope
- * leaves the work to the outer one of the same cache, so that nothing nests
- * without bound. */
+/* The caches that this thread is balancing. A dropped content and a started write call
+ * out, and the called function may change the same cache: its work is left to the scope
+ * that is there, so that scopes do not nest without bound. */
 typedef struct _BalanceScope BalanceScope;
 
 struct _BalanceScope
@@ -66,7 +64,7 @@ eviction_write_new_locked (BsCache *cache, BsEntry *entry, BsWriteQueue *queue)
   EvictionWrite *self = g_new (EvictionWrite, 1);
 
   self->cache = bs_cache_ref (cache);
-  /* Cannot fail: the entry has a reference. */
+  /* The entry's reference keeps the payload alive. */
   bs_payload_try_ref (entry->payload);
   self->payload = entry->payload;
   self->reference = bs_reference_dup (bs_entry_get_reference (entry));
@@ -104,8 +102,18 @@ is_over_locked (BsCache *self, guint64 target, const BsAmount *leaving)
          self->figures.n_resident - leaving->n > self->max_items;
 }
 
-/* The write has succeeded, and its entry is still needed. Returns the reference to
- * be dropped after unlocking. */
+/* Another thread may have brought the trim to its target while this one still held what was
+ * evicted: the last one gives the memory back. */
+static void
+end_drops (BsCache *self, guint n)
+{
+  if (g_atomic_int_add (&self->n_dropping, -(int) n) == (int) n &&
+      g_atomic_int_compare_and_exchange (&self->gives_back, TRUE, FALSE))
+    bs_buffer_give_back ();
+}
+
+/* Ends the successful write of an entry that is still needed. Returns the reference to
+ * drop after unlocking. */
 static BsReference
 eviction_write_succeed_locked (EvictionWrite *self, BsEntry *entry)
 {
@@ -125,8 +133,8 @@ eviction_write_succeed_locked (EvictionWrite *self, BsEntry *entry)
   return bs_cache_evict_locked (cache, entry);
 }
 
-/* Notes why the write has failed. TRUE if that is to be reported: it is the
- * entry's first failure. */
+/* Notes why the write has failed. Returns TRUE for the entry's first failure, which is to be
+ * reported. */
 static gboolean
 note_trouble_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
 {
@@ -144,7 +152,7 @@ note_trouble_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
   return is_first;
 }
 
-/* TRUE if the failure is to be reported. */
+/* Ends the failed write of an entry. Returns TRUE if the failure is to be reported. */
 static gboolean
 eviction_write_fail_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
 {
@@ -174,7 +182,7 @@ eviction_write_fail_locked (EvictionWrite *self, BsEntry *entry, const GError *e
   return report;
 }
 
-/* A write-behind has ended. TRUE if a failure is to be reported. */
+/* Ends a write-behind. Returns TRUE if a failure is to be reported. */
 static gboolean
 write_behind_end_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
 {
@@ -184,7 +192,7 @@ write_behind_end_locked (EvictionWrite *self, BsEntry *entry, const GError *erro
       return FALSE;
     }
 
-  /* An entry that has to leave by now is written again, and that write tells. */
+  /* An entry that has to leave by now is written again, and its next failure reported. */
   if (entry->place != BS_PLACE_RESIDENT || entry->is_clean)
     return FALSE;
 
@@ -195,7 +203,7 @@ write_behind_end_locked (EvictionWrite *self, BsEntry *entry, const GError *erro
 /* Work left when a write has ended, for after unlocking. */
 typedef struct
 {
-  BsReference evicted; /* to be dropped; 0: none */
+  BsReference evicted; /* to be dropped, or 0 */
   gboolean report;
   gboolean fail_trims;
 } WriteEnd;
@@ -203,7 +211,7 @@ typedef struct
 static WriteEnd
 eviction_write_end_locked (EvictionWrite *self, const GError *error)
 {
-  /* Without an entry, nothing may have been written at all. */
+  /* Without an entry, the store may have left out the write. */
   BsEntry *entry = self->payload->entry;
   WriteEnd end = { 0 };
 
@@ -246,7 +254,10 @@ eviction_write_deliver (gpointer data, gpointer value, GError **error)
   g_mutex_unlock (&cache->lock);
 
   if (end.evicted != 0)
-    bs_reference_drop (end.evicted);
+    {
+      bs_reference_drop (end.evicted);
+      end_drops (cache, 1);
+    }
   bs_payload_unref (g_steal_pointer (&self->payload));
 
   owner = bs_cache_dup_owner (cache);
@@ -271,7 +282,7 @@ choose_victims_locked (BsCache *self, guint64 target, Round *round)
       BsResidencyNode *node;
       BsEntry *entry;
 
-      /* Entries that can be written now count as gone, so that no other one is
+      /* Entries that can be written now count as gone, so that no other entry is
        * chosen in their place. */
       for (guint i = 0; i < BS_N_TROUBLES; i++)
         if (self->write_queues[i].pause == 0)
@@ -348,8 +359,8 @@ choose_writes_locked (BsCache *self,
     }
 }
 
-/* Whether there are entries to write before they have to leave. None while writing
- * fails: then only entries that have to leave are tried. */
+/* Whether entries may be written before they have to leave. After a failure only entries
+ * that have to leave are tried. */
 static gboolean
 may_write_behind_locked (BsCache *self, guint max_writes)
 {
@@ -394,11 +405,11 @@ schedule_retry_locked (BsCache *self, gint64 now)
     g_source_set_ready_time (self->retry, at);
 }
 
-/* Consumes the entry and the write. */
+/* Takes the entry and the write over. */
 static void
 start_write (BsCache *self, BsEntry *entry, EvictionWrite *write, Round *round)
 {
-  /* The write is freed as soon as it has ended. */
+  /* Taken from the write, which is freed as soon as it has ended. */
   g_autoptr (BsContent) content =
     bs_content_new_for_reference (write->payload, write->reference, self->codec, &write->key);
   BsDelivery delivery = { .func = eviction_write_deliver,
@@ -427,10 +438,9 @@ execute_round (BsCache *self, Round *round)
   for (guint i = 0; i < round->n_writes; i++)
     start_write (self, round->entries[i], round->writes[i], round);
 
-  if (round->gives_back)
-    bs_buffer_give_back ();
+  end_drops (self, round->n_evicted);
 
-  /* Last, so that the memory is free when trims are answered. */
+  /* The answers of the trims come last, when the memory is free. */
   if (round->reached != NULL)
     {
       for (guint i = 0; i < round->reached->len; i++)
@@ -446,7 +456,7 @@ execute_round (BsCache *self, Round *round)
     }
 }
 
-/* Whether only entries are left that their codec cannot encode, each of them tried. */
+/* Whether no entries are left but those that the codec has failed to encode. */
 static gboolean
 is_stuck_locked (const BsCache *self, gint64 now)
 {
@@ -466,7 +476,7 @@ is_balanced_locked (BsCache *self, guint max_writes)
          !may_write_behind_locked (self, max_writes);
 }
 
-/* TRUE if there is more to do. */
+/* Returns TRUE if another round is needed. */
 static gboolean
 balance_once (BsCache *self, guint max_writes)
 {
@@ -482,9 +492,11 @@ balance_once (BsCache *self, guint max_writes)
     choose_writes_locked (self, &self->write_queues[i], target, max_writes, now, &round);
   choose_write_behinds_locked (self, max_writes, &round);
   round.reached = bs_cache_take_reached_trims_locked (self, &is_shrunk);
-  round.gives_back = is_shrunk && self->n_given_up >= MIN_GIVEN_BACK;
-  if (round.gives_back)
-    self->n_given_up = 0;
+  if (is_shrunk && self->n_given_up >= MIN_GIVEN_BACK)
+    {
+      self->n_given_up = 0;
+      g_atomic_int_set (&self->gives_back, TRUE);
+    }
   if (!bs_link_is_empty (&self->trims))
     {
       round.priority = bs_cache_get_trim_priority_locked (self);

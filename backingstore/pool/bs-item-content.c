@@ -7,23 +7,23 @@
 #include "bs-codec-private.h"
 #include "bs-item-private.h"
 
-/* New contents of items: bytes, or objects in a pool that has a codec. */
+/* New contents of items: bytes, or objects where the pool has a codec. */
 
 static gint64
 measure (BsPool *pool, BsKind kind, gpointer content)
 {
   BsBackingStore *store = bs_pool_get_store (pool);
-  BsCallScope frame;
+  BsCallScope scope;
   guint64 size;
 
   if (kind == BS_KIND_BYTES)
     return g_bytes_get_size (content);
 
-  if (!bs_backing_store_enter_call (store, &frame))
+  if (!bs_backing_store_enter_call (store, &scope))
     return BS_SIZE_UNMEASURED;
 
   size = bs_codec_measure_checked (bs_pool_get_codec (pool), content);
-  bs_backing_store_leave_call (store, &frame);
+  bs_backing_store_leave_call (store, &scope);
 
   return size == 0 ? BS_SIZE_NOT_SAID : (gint64) MIN (size, G_MAXINT64);
 }
@@ -63,8 +63,8 @@ measurement_free (gpointer data)
   g_free (self);
 }
 
-/* In the only context where that may be done. The item may get another entry
- * meanwhile. Takes the reference over. */
+/* Measures an object in the store's main context, where codecs have to run. The item may
+ * get another entry meanwhile. Takes the reference over. */
 static void
 measure_later (BsItem *item, BsEntry *entry, BsReference reference)
 {
@@ -81,17 +81,16 @@ measure_later (BsItem *item, BsEntry *entry, BsReference reference)
   g_source_unref (source);
 }
 
-/* A new entry. A reference on its object comes with it, else 0, where that could not
- * be measured. */
+/* Makes an entry for the content. Sets `unmeasured` to a reference on an object that could
+ * not be measured here, else to 0. */
 static BsEntry *
 insert (BsPool *pool, BsKind kind, gpointer content, BsReference *unmeasured)
 {
-  BsEntry *entry = bs_entry_new (bs_token_new (bs_pool_get_store (pool)), FALSE);
+  BsToken *token = bs_token_new (bs_pool_get_store (pool));
   g_autoptr (GBytes) bytes = kind == BS_KIND_BYTES ? bs_buffer_dup_bytes (content) : NULL;
 
-  *unmeasured = bs_cache_insert (bs_pool_get_cache (pool), entry, kind,
-                                 bytes != NULL ? bytes : content, measure (pool, kind, content));
-  return entry;
+  return bs_cache_insert (bs_pool_get_cache (pool), token, kind, bytes != NULL ? bytes : content,
+                          measure (pool, kind, content), unmeasured);
 }
 
 BsItem *

@@ -6,11 +6,11 @@
 
 #include "bs-item-private.h"
 
-/* The items of all keys of a path, made when asked for. A place holds a token
- * until its first item was made, from then on the entry, so that what the pool
- * knows of it outlives the item. */
+/* The items of all keys of a path, each made when asked for. A place holds a token until
+ * its first item is made, from then on the entry, so that the pool's knowledge of the
+ * content outlives the item. */
 
-/* The item that was made for a place: the only one as long as it lives. */
+/* The item of a place. No other item is made there as long as this one lives. */
 typedef struct
 {
   gatomicrefcount ref_count;
@@ -167,7 +167,7 @@ sweep (BsItemList *self)
   g_mutex_lock (&self->lock);
   if (g_hash_table_size (self->made) >= self->sweep_at)
     {
-      /* No other thread is to start one meanwhile. */
+      /* Keeps other threads from starting a sweep meanwhile. */
       self->sweep_at = G_MAXUINT;
       g_hash_table_iter_init (&iter, self->made);
       while (g_hash_table_iter_next (&iter, &position, &made))
@@ -216,7 +216,7 @@ bs_item_list_get_n_items (GListModel *model)
   return BS_ITEM_LIST (model)->n_places;
 }
 
-/* NULL if another thread was faster. */
+/* Returns NULL if another thread was faster. */
 static BsItem *
 make_item (BsItemList *self, guint position, Made *seen)
 {

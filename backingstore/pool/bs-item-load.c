@@ -70,8 +70,8 @@ bs_item_try_load (BsItem *self)
  *
  * Gets the item's object if it is in memory.
  *
- * Does no I/O, calls no codec and never waits: a list can show at once what it
- * has, and load the rest. An object that is alive anywhere in the application is
+ * Does no I/O, calls no codec and never waits: a list can show at once the objects
+ * that are there, and load the rest. An object that is alive anywhere in the application is
  * in memory still, whether or not the pool has let go of it. In a pool without a
  * codec there is none. May be called from any thread.
  *
@@ -97,8 +97,8 @@ check_codec (BsItem *self, BsKind kind, GError **error)
   return FALSE;
 }
 
-/* Returns the content if it is in memory. Else NULL, and a reference on the entry
- * that is to be read, or an error. */
+/* Returns the content if it is in memory, else NULL with an error or with `missing`, a
+ * reference on the entry to read. */
 static gpointer
 find_first (BsItem *self, BsKind kind, GCancellable *cancellable, BsEntry **missing, GError **error)
 {
@@ -161,6 +161,9 @@ decode (BsItemRequest *request, GBytes *bytes, guint64 *size, GError **error)
     *size = bs_codec_measure_checked (codec, object);
   else
     prefix_key (key, error);
+  /* The bytes of a key never change: they can't be decoded next time either. */
+  if (object != NULL || !g_cancellable_is_cancelled (load.cancellable))
+    bs_cache_set_failure (bs_item_get_cache (request->item), request->entry, *error);
   if (object != NULL && *size == 0)
     *size = MAX (g_bytes_get_size (bytes), 1);
   bs_backing_store_leave_call (store, &scope);
@@ -193,7 +196,7 @@ adopt_object (BsItemRequest *request, GBytes *bytes, gboolean *size_changed, GEr
                          g_bytes_get_size (bytes), size_changed);
 }
 
-/* Called where the read has ended; the key's queue is free again. */
+/* Called on the thread where the read has ended, after it has left the key's queue. */
 static gpointer
 load_deliver (gpointer data, gpointer value, GError **error)
 {
@@ -236,8 +239,8 @@ load_delivery (BsItemRequest *request, GDestroyNotify request_free)
   };
 }
 
-/* Content that is only in memory, and in the other kind, is written first: it comes
- * back out of the backing. */
+/* Reads the content from the backing. A content that is in memory alone, in the other kind,
+ * is written first. */
 static gpointer
 read_blocking (BsItemRequest *request, GError **error)
 {
@@ -257,9 +260,9 @@ read_blocking (BsItemRequest *request, GError **error)
     return bs_ask_blocking (store, &read, &delivery, request->cancellable, error);
 }
 
-/* The same; takes the task over. */
+/* Reads like read_blocking(). Takes the task over. */
 static void
-read_async (BsItemRequest *request, GTask *task)
+read_async (BsItemRequest *request, gboolean newest_first, GTask *task)
 {
   BsBackingStore *store = bs_pool_get_store (request->item->pool);
   g_autoptr (BsContent) other_kind =
@@ -267,6 +270,7 @@ read_async (BsItemRequest *request, GTask *task)
   BsDelivery delivery = load_delivery (request, bs_item_request_free);
   BsDelivery written = { .func = bs_item_write_deliver, .data_free = bs_item_request_free };
   BsRequest read = { .kind = BS_KIND_READ,
+                     .newest_first = newest_first,
                      .token = request->entry->token,
                      .key = &request->entry->key };
 
@@ -296,7 +300,7 @@ load (BsItem *self, BsKind kind, GCancellable *cancellable, GError **error)
   return content;
 }
 
-/* Content found in memory is the answer as it is. */
+/* Returns the content that was found in memory. */
 static gpointer
 found_deliver (gpointer data, gpointer value, GError **error)
 {
@@ -305,7 +309,7 @@ found_deliver (gpointer data, gpointer value, GError **error)
 
 /* Takes the task over. */
 static void
-load_async (BsItem *self, BsKind kind, GTask *task)
+load_async (BsItem *self, BsKind kind, gboolean newest_first, GTask *task)
 {
   GCancellable *cancellable = g_task_get_cancellable (task);
   BsDelivery found = { .value_free = get_content_free (kind) };
@@ -315,7 +319,7 @@ load_async (BsItem *self, BsKind kind, GTask *task)
   found.data = find_first (self, kind, cancellable, &missing, &error);
   if (missing != NULL)
     {
-      read_async (bs_item_request_new (self, missing, kind, cancellable), task);
+      read_async (bs_item_request_new (self, missing, kind, cancellable), newest_first, task);
       bs_cache_drop_entry (bs_item_get_cache (self), missing);
       return;
     }
@@ -334,7 +338,7 @@ load_async (BsItem *self, BsKind kind, GTask *task)
  * Gets the item's content, blocking if it has to be read from the backing.
  *
  * Loads of the same content at the same time share one read. While anyone holds
- * what a load returned, further loads give the same bytes without reading again,
+ * the result of a load, further loads give the same bytes without reading again,
  * whether or not the pool has let go of them.
  *
  * Where an object is in memory, as after [method@Pool.insert_object] or
@@ -344,7 +348,7 @@ load_async (BsItem *self, BsKind kind, GTask *task)
  * Fails with %BS_ERROR_NOT_FOUND or %BS_ERROR_CORRUPT if the backing has lost
  * the content, %BS_ERROR_CLOSED if it is not in memory and the store is closed,
  * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
- * function of the store's backing, and with what the backing reports.
+ * function of the store's backing, and with the backing's errors.
  *
  * Returns: (transfer full): the content
  */
@@ -361,7 +365,7 @@ bs_item_load (BsItem *self, GCancellable *cancellable, GError **error)
 /**
  * bs_item_load_async:
  * @self: an item
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the content is there
  * @user_data: data for @callback
@@ -381,7 +385,7 @@ bs_item_load_async (BsItem *self,
   g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  load_async (self, BS_KIND_BYTES,
+  load_async (self, BS_KIND_BYTES, FALSE,
               bs_task_new (self, cancellable, callback, user_data, bs_item_load_async,
                            "bs_item_load_async", io_priority));
 }
@@ -389,7 +393,7 @@ bs_item_load_async (BsItem *self,
 /**
  * bs_item_load_finish:
  * @self: an item
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for an error
  *
  * Ends [method@Item.load_async]; the errors are those of [method@Item.load].
@@ -424,13 +428,13 @@ bs_item_load_finish (BsItem *self, GAsyncResult *result, GError **error)
  * bytes by [method@Pool.insert] or [method@Item.load] the pool holds the object
  * instead from then on; bytes that are not yet in the backing are written first.
  *
- * Fails with %BS_ERROR_NOT_SUPPORTED if the pool has no codec, with what the
- * codec's [method@Codec.decode] reports, %BS_ERROR_NOT_FOUND or
+ * Fails with %BS_ERROR_NOT_SUPPORTED if the pool has no codec, with the error of the
+ * codec's [method@Codec.decode], %BS_ERROR_NOT_FOUND or
  * %BS_ERROR_CORRUPT if the backing has lost the content, %BS_ERROR_CLOSED if it
  * is not in memory and the store is closed, %G_IO_ERROR_CANCELLED,
  * %G_IO_ERROR_WOULD_BLOCK if it has to be read and this is called from inside a
- * virtual function of the store's backing or of a codec, and with what the
- * backing reports.
+ * virtual function of the store's backing or of a codec, and with the
+ * backing's errors.
  *
  * Returns: (transfer full): the object
  */
@@ -447,7 +451,7 @@ bs_item_load_object (BsItem *self, GCancellable *cancellable, GError **error)
 /**
  * bs_item_load_object_async:
  * @self: an item
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the object is there
  * @user_data: data for @callback
@@ -467,7 +471,7 @@ bs_item_load_object_async (BsItem *self,
   g_return_if_fail (bs_item_has_pool (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  load_async (self, BS_KIND_OBJECT,
+  load_async (self, BS_KIND_OBJECT, FALSE,
               bs_task_new (self, cancellable, callback, user_data, bs_item_load_object_async,
                            "bs_item_load_object_async", io_priority));
 }
@@ -475,7 +479,7 @@ bs_item_load_object_async (BsItem *self,
 /**
  * bs_item_load_object_finish:
  * @self: an item
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for an error
  *
  * Ends [method@Item.load_object_async]; the errors are those of
@@ -491,4 +495,55 @@ bs_item_load_object_finish (BsItem *self, GAsyncResult *result, GError **error)
   g_return_val_if_fail (g_async_result_is_tagged (result, bs_item_load_object_async), NULL);
 
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+void
+bs_item_load_object_newest_first_async (BsItem *self,
+                                        GCancellable *cancellable,
+                                        GAsyncReadyCallback callback,
+                                        gpointer user_data)
+{
+  load_async (self, BS_KIND_OBJECT, TRUE,
+              bs_task_new (self, cancellable, callback, user_data, bs_item_load_object_async,
+                           "bs_item_load_object_newest_first_async", G_PRIORITY_DEFAULT));
+}
+
+gboolean
+bs_item_is_out (BsItem *self, BsEntry *entry, BsKind kind)
+{
+  BsCache *cache = bs_item_get_cache (self);
+  gboolean came_back = FALSE;
+  gpointer content = bs_cache_find (cache, entry, kind, &came_back);
+  BsContent *other_kind = content == NULL ? bs_cache_dup_other_kind (cache, entry, kind) : NULL;
+  gboolean is_out = content == NULL && other_kind == NULL;
+
+  if (came_back)
+    bs_cache_settle (cache);
+  if (content != NULL)
+    get_content_free (kind) (content);
+  g_clear_pointer (&other_kind, bs_content_unref);
+
+  return is_out;
+}
+
+void
+bs_item_read_ahead (BsItemRequest *request, GDestroyNotify request_free)
+{
+  BsDelivery delivery = load_delivery (request, request_free);
+  BsRequest read = { .kind = BS_KIND_READ,
+                     .token = request->entry->token,
+                     .key = &request->entry->key };
+
+  bs_ask_in_background (bs_pool_get_store (request->item->pool), &read, &delivery, G_MAXINT,
+                        request->cancellable);
+}
+
+GError *
+bs_item_dup_failure (BsItem *self)
+{
+  BsEntry *entry = bs_item_dup_entry (self);
+  GError *failure = bs_cache_dup_failure (bs_item_get_cache (self), entry);
+
+  bs_cache_drop_entry (bs_item_get_cache (self), entry);
+  return failure;
 }

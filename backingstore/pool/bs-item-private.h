@@ -33,7 +33,7 @@ bs_item_get_cache (BsItem *self)
 
 /* Takes the reference on the entry over. */
 BsItem         *bs_item_new             (BsPool *pool, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
-/* The same for a registered key, whose token is taken over. */
+/* An item for a registered key. Takes the token over. */
 BsItem         *bs_item_new_for_token   (BsPool *pool, BsToken *token) G_GNUC_WARN_UNUSED_RESULT;
 /* An item for a GBytes or a GObject, under a new key. */
 BsItem         *bs_item_new_for_content (BsPool *pool, BsKind kind, gpointer content) G_GNUC_WARN_UNUSED_RESULT;
@@ -46,16 +46,24 @@ BsEntry        *bs_item_dup_entry       (BsItem *self) G_GNUC_WARN_UNUSED_RESULT
 void            bs_item_set_entry       (BsItem *self, BsEntry *entry);
 void            bs_item_notify_size     (BsItem *self);
 
-/* A reference on what is resident, in no time; 0 if it takes longer. */
+/* Returns a reference on a resident content without waiting, else 0. */
 BsReference     bs_item_hit             (BsItem *self, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
 
-/* FALSE where the caller has left before anything was asked of the store. */
+/* Loads the object at G_PRIORITY_DEFAULT, but before everything else of that priority, and
+ * the last one asked first; ends like bs_item_load_object_async(). */
+void            bs_item_load_object_newest_first_async (BsItem *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+/* Whether a content that the backing has is not in memory in this kind. */
+gboolean        bs_item_is_out          (BsItem *self, BsEntry *entry, BsKind kind);
+/* Why the codec could not decode the content, if it has failed to; NULL otherwise. */
+GError         *bs_item_dup_failure     (BsItem *self) G_GNUC_WARN_UNUSED_RESULT;
+
+/* FALSE if the cancellable was cancelled before the store is asked. */
 gboolean        bs_item_check_cancelled (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GCancellable *cancellable, GError **error);
 /* An error of an operation on the item's content. */
 GError         *bs_item_error           (BsItem *self, BsOperationKind kind, BsTrackedPath *tracked, GQuark domain, int code, const char *why) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The subject of an operation until it ends, whatever becomes of the item: on the
- * stack of a blocking call, else owned by the caller. */
+/* The item and the entry of an operation until it ends, even if the item gets another
+ * entry meanwhile: on the stack of a blocking call, else owned by the caller. */
 typedef struct
 {
   BsItem *item;                 /* owned */
@@ -69,7 +77,11 @@ typedef struct
 BsItemRequest  *bs_item_request_new     (BsItem *item, BsEntry *entry, BsKind kind, GCancellable *cancellable) G_GNUC_WARN_UNUSED_RESULT;
 void            bs_item_request_free    (gpointer data);
 
-/* Of a BsItemRequest: what was written is clean. */
+/* Brings the content into memory, below everything else. Takes the request over;
+ * `request_free` ends with bs_item_request_free(). */
+void            bs_item_read_ahead      (BsItemRequest *request, GDestroyNotify request_free);
+
+/* The delivery of a BsItemRequest that was written: marks its entry clean. */
 gpointer        bs_item_write_deliver   (gpointer data, gpointer value, GError **error);
 
 G_END_DECLS

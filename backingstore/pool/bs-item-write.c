@@ -4,7 +4,7 @@
 
 #include "bs-item-private.h"
 
-/* Items written and persisted. */
+/* Writes and persists items. */
 
 gpointer
 bs_item_write_deliver (gpointer data, gpointer value, GError **error)
@@ -37,8 +37,8 @@ check_cancelled (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable
                                   cancellable, error);
 }
 
-/* Makes the request that writes what is not written yet, and persists where there is a
- * path. FALSE where there is nothing to do. The content is a reference. */
+/* Makes the request that writes a dirty entry, and persists it where there is a path.
+ * Returns FALSE where there is nothing to do. The caller drops the content. */
 static gboolean
 make_request (BsItem *self, BsEntry *entry, BsTrackedPath *tracked, BsRequest *request)
 {
@@ -121,7 +121,7 @@ write_async (BsItem *self, BsTrackedPath *tracked, GTask *task)
  *
  * Fails with %BS_ERROR_CLOSED if the store is closed, %G_IO_ERROR_CANCELLED,
  * %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual function of the
- * store's backing, and with what the backing reports. The content is in memory
+ * store's backing, and with the backing's errors. The content is in memory
  * still then.
  *
  * Returns: %TRUE if the content is in the backing
@@ -139,7 +139,7 @@ bs_item_write (BsItem *self, GCancellable *cancellable, GError **error)
 /**
  * bs_item_write_async:
  * @self: an item
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the content is written
  * @user_data: data for @callback
@@ -168,7 +168,7 @@ bs_item_write_async (BsItem *self,
 /**
  * bs_item_write_finish:
  * @self: an item
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for an error
  *
  * Ends [method@Item.write_async]; the errors are those of [method@Item.write].
@@ -198,14 +198,14 @@ bs_item_write_finish (BsItem *self, GAsyncResult *result, GError **error)
  * then, and a power failure after [method@BackingStore.sync]. Succeeds at once if
  * it is there already.
  *
- * Where the backing finds that what it has of the content is bad, as after a
- * [class@Verify] has taken it out of the path, it is written anew if it is still
- * in memory, and else this fails with %BS_ERROR_CORRUPT.
+ * Where the backing finds its blob of the content to be bad, as after a
+ * [class@Verify] has taken it out of the path, a content that is still in memory is
+ * written anew; without one the call fails with %BS_ERROR_CORRUPT.
  *
  * Fails with %BS_ERROR_CLOSED if the path or the store is closed,
  * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,
  * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
- * function of the store's backing, and with what the backing reports.
+ * function of the store's backing, and with the backing's errors.
  *
  * Returns: %TRUE if the content is at the path
  */
@@ -224,7 +224,7 @@ bs_item_persist (BsItem *self, BsTrackedPath *tracked, GCancellable *cancellable
  * bs_item_persist_async:
  * @self: an item
  * @tracked: a tracked path of the store
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the content is there
  * @user_data: data for @callback
@@ -255,7 +255,7 @@ bs_item_persist_async (BsItem *self,
 /**
  * bs_item_persist_finish:
  * @self: an item
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for an error
  *
  * Ends [method@Item.persist_async]; the errors are those of

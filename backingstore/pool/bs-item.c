@@ -134,8 +134,7 @@ bs_item_class_init (BsItemClass *klass)
    * BsItem:size: (attributes org.gtk.Property.get=bs_item_get_size)
    *
    * The size of the content in bytes, -1 if it is not known because it was
-   * never loaded. Where an object was last in memory, what
-   * [method@Codec.measure] has said of it.
+   * never loaded. An object's size is the answer of [method@Codec.measure].
    *
    * Notifies after [method@Item.replace] and when a load of this item learnt
    * it, in the main context that was the thread's default where the store was
@@ -169,7 +168,7 @@ bs_item_dup_key (BsItem *self)
 
   g_return_val_if_fail (BS_IS_ITEM (self), NULL);
 
-  /* A script may make one that is nothing. */
+  /* A script can make an item without an entry. */
   if (self->pool == NULL)
     return NULL;
 

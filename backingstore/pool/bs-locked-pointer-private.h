@@ -6,9 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* A pointer whose lowest bit is its own lock: it changes only under that. To be
- * locked for a few instructions; the thread takes no mutex and calls nothing out
- * meanwhile. */
+/* A pointer whose lowest bit is the lock for its changes. A thread holds the lock for a
+ * few instructions, and takes no mutex and calls nothing out meanwhile. */
 
 static inline gpointer
 bs_locked_pointer_get (gpointer *pointer)

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 typedef struct _BsMemoryPressure BsMemoryPressure;
 
 BsMemoryPressure *bs_memory_pressure_start (BsCache *cache) G_GNUC_WARN_UNUSED_RESULT;
-/* Takes it over. A warning that another thread is just answering may still trim. */
+/* Takes it over. A warning that another thread is answering may still trim. */
 void              bs_memory_pressure_stop  (BsMemoryPressure *self);
 
 G_END_DECLS

@@ -18,14 +18,14 @@
  *
  * Newer GLibs may emit in a thread of their own: the handler is ready for any. */
 
-/* How long after a thread could not be made the monitor is tried again, in milliseconds. */
+/* The pause in milliseconds after a monitor could not have its thread. */
 #define RETRY 1000
 
-/* Beginning with the mildest: the level that it takes, and what remains then. */
+/* The answers to warnings, the mildest first. */
 static const struct
 {
-  GMemoryMonitorWarningLevel level;
-  guint divisor; /* of the budget; 0: nothing remains */
+  GMemoryMonitorWarningLevel level; /* the lowest that is answered so */
+  guint divisor;                    /* of the budget; 0 trims to nothing */
 } answers[] = {
   { G_MEMORY_MONITOR_WARNING_LEVEL_LOW, 2 },
   { G_MEMORY_MONITOR_WARNING_LEVEL_MEDIUM, 4 },
@@ -36,6 +36,7 @@ struct _BsMemoryPressure
 {
   BsLink link;     /* under the lock */
   guint under_way; /* trims, a bit for each of the answers; under the lock */
+  guint asked;     /* likewise: those asked for meanwhile */
 
   gatomicrefcount ref_count;
 
@@ -47,7 +48,7 @@ static GMutex lock;
 
 /* under the lock */
 static BsLink followers = { &followers, &followers };
-static gboolean is_asked; /* for the monitor */
+static gboolean is_asked; /* a pool has asked for the monitor */
 
 typedef struct
 {
@@ -85,7 +86,7 @@ get_target (BsCache *cache, guint divisor)
 
   g_mutex_lock (&cache->lock);
   budget = cache->max_bytes;
-  /* Half of no limit would be none. */
+  /* Without a limit, the memory in use is divided. */
   if (budget == G_MAXUINT64)
     budget = cache->figures.memory_use;
   g_mutex_unlock (&cache->lock);
@@ -93,8 +94,8 @@ get_target (BsCache *cache, guint divisor)
   return budget / divisor;
 }
 
-/* Called on the thread where the trim ends, whether it came to anything or not:
- * what could not be written was reported, and stays. */
+/* Called on the thread where the trim ends, with success or not. A content that could not
+ * be written was reported, and stays in memory. */
 static gpointer
 relief_deliver (gpointer data, gpointer value, GError **error)
 {
@@ -103,16 +104,24 @@ relief_deliver (gpointer data, gpointer value, GError **error)
   return bs_trim_deliver (self->trim, value, error);
 }
 
+static void relieve (BsMemoryPressure *self, guint answer);
+
 static void
 relief_free (gpointer data)
 {
   Relief *self = data;
+  guint asked;
 
   g_mutex_lock (&lock);
   self->pressure->under_way &= ~self->bit;
+  asked = self->pressure->asked;
+  self->pressure->asked = 0;
   g_mutex_unlock (&lock);
 
   bs_trim_unref (self->trim);
+  /* The pool may have grown after the trim was down to its target. */
+  if (asked != 0)
+    relieve (self->pressure, g_bit_nth_msf (asked, -1));
   pressure_unref (self->pressure);
   g_free (self);
 }
@@ -131,11 +140,13 @@ relieve (BsMemoryPressure *self, guint answer)
     return;
 
   g_mutex_lock (&lock);
-  /* Warnings are repeated: one that asks for no more than what is under way
-   * already must not pile up behind a slow disk. */
+  /* Warnings are repeated: the warnings that ask for no more than the trims under way
+   * become one, so as not to pile up behind a slow disk. */
   is_new = (self->under_way >> answer) == 0;
   if (is_new)
     self->under_way |= 1u << answer;
+  else
+    self->asked |= 1u << answer;
   g_mutex_unlock (&lock);
   if (!is_new)
     return;
@@ -153,8 +164,7 @@ relieve (BsMemoryPressure *self, guint answer)
   bs_cache_settle (self->cache);
 }
 
-/* Called in any thread. Never blocks: what must be written first is written in
- * the background. */
+/* Called in any thread. Never blocks: contents are written in the background. */
 static void
 low_memory_warning_cb (GMemoryMonitor *monitor, int level, gpointer user_data)
 {
@@ -210,7 +220,7 @@ thread_can_be_made (void)
 static gboolean
 connect_cb (gpointer user_data)
 {
-  /* Never freed: the next to ask would have another one made, elsewhere. */
+  /* The monitor is never freed, or the next caller would make another one elsewhere. */
   static GMemoryMonitor *monitor;
 
   if (!thread_can_be_made ())
@@ -251,6 +261,7 @@ bs_memory_pressure_stop (BsMemoryPressure *self)
 {
   g_mutex_lock (&lock);
   bs_link_remove (&self->link);
+  self->asked = 0;
   g_mutex_unlock (&lock);
 
   pressure_unref (self);

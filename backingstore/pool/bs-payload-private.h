@@ -15,25 +15,41 @@ typedef struct _BsFollower BsFollower;
 typedef struct _BsPayload BsPayload;
 typedef struct _BsPayloadOwner BsPayloadOwner;
 
+/* Counts one reference more, unless none is left. */
+static inline gboolean
+bs_try_ref (gint *ref_count)
+{
+  gint old = g_atomic_int_get (ref_count);
+
+  while (old > 0)
+    {
+      if (g_atomic_int_compare_and_exchange (ref_count, old, old + 1))
+        return TRUE;
+      old = g_atomic_int_get (ref_count);
+    }
+
+  return FALSE;
+}
+
 typedef enum
 {
   BS_KIND_BYTES = 0,          /* GBytes */
   BS_KIND_OBJECT = 2,         /* GObject; the bit in a BsReference */
 } BsKind;
 
-/* Part of the cache that a payload was made for. */
+/* The part of a cache that its payloads know. */
 struct _BsPayloadOwner
 {
-  /* Called in any thread when the last reference is gone, with no lock held. Ends
-   * with bs_payload_free(). */
+  /* Called in any thread, with no lock held, when the last reference is gone. Calls
+   * bs_payload_free(). */
   void (*finalize) (BsPayloadOwner *self, BsPayload *payload);
 };
 
-/* A content in memory, bytes or an object. Lives as long as any reference on it. */
+/* A content in memory, bytes or an object, for as long as it has a reference. */
 struct _BsPayload
 {
-  /* atomic. Of bytes, one for each wrapper; of an object, one for each reference
-   * and one while it is followed; and one for each write under way. */
+  /* atomic. Bytes: one for each wrapper. An object: one for each reference, and one
+   * while it is followed. Both: one for each write under way. */
   gint ref_count;
   gint is_unencodable;        /* atomic; the codec failed the last time */
 
@@ -41,23 +57,28 @@ struct _BsPayload
   BsEntry *entry;             /* not owned; NULL once the entry has no part in it */
 
   /* constant */
-  BsPayloadOwner *owner;      /* lives as long as any payload of its */
-  GBytes *bytes;              /* owned; NULL: this is an object */
+  BsPayloadOwner *owner;      /* lives as long as its payloads */
+  GBytes *bytes;              /* owned; NULL for an object */
 
   /* of an object */
   BsFollower *follower;       /* a reference; constant */
-  BsLink link;                /* of those that the object is followed for; under the follower's mutex */
+  BsLink link;                /* of the follower's payloads; under the follower's mutex */
   gsize encoded_size;         /* atomic; of the last encoding */
 };
 
 /* `content` is a GBytes or a GObject. */
 BsPayload  *bs_payload_new           (BsPayloadOwner *owner, BsKind kind, gpointer content) G_GNUC_WARN_UNUSED_RESULT;
 void        bs_payload_free          (BsPayload *self);
-/* FALSE when the payload is dying. */
-gboolean    bs_payload_try_ref       (BsPayload *self);
+/* FALSE if the payload is dying. */
+static inline gboolean
+bs_payload_try_ref (BsPayload *self)
+{
+  return bs_try_ref (&self->ref_count);
+}
+
 void        bs_payload_unref         (BsPayload *self);
-/* The entry has no part in the payload any more: the end of the object is of no
- * interest. No lock held. */
+/* Ends the notice of the object's end, since the entry has no part in the payload any
+ * more. No lock held. */
 void        bs_payload_unfollow      (BsPayload *self);
 
 static inline BsKind
@@ -66,11 +87,11 @@ bs_payload_get_kind (const BsPayload *self)
   return self->bytes == NULL ? BS_KIND_OBJECT : BS_KIND_BYTES;
 }
 
-/* A strong reference on a payload's content: a GBytes that loads may be given, or
- * a counted struct that leads to an object. One can be duplicated under a lock,
- * since that touches no GObject, where a language binding could be told, which
- * waits for its interpreter. Dropping one calls out. 0: none. The lowest bit is
- * free. */
+/* A strong reference on a payload's content: a GBytes that a load may return, or
+ * a counted struct with a reference on the object. A BsReference can be duplicated under
+ * a lock, since the duplicate takes no reference on a GObject, of which a language binding
+ * would be told, which waits for its interpreter. A dropped one calls out. 0 is none. The
+ * lowest bit is free. */
 typedef guintptr BsReference;
 
 typedef struct
@@ -89,8 +110,8 @@ void        bs_reference_drop        (BsReference reference);
 /* Turns a reference into one on the GBytes or the GObject. No lock held. */
 gpointer    bs_reference_to_content  (BsReference reference) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The bytes to be written of a payload: encoded when the write's turn comes, if it
- * is an object. Takes the reference over; no lock held. */
+/* The bytes to be written of a payload. An object is encoded when the turn of the write
+ * comes. Takes the reference over; no lock held. */
 BsContent  *bs_content_new_for_reference (BsPayload *payload, BsReference reference, BsCodec *codec, const BsKey *key) G_GNUC_WARN_UNUSED_RESULT;
 
 static inline BsKind

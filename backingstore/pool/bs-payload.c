@@ -4,14 +4,13 @@
 
 #include "bs-payload-private.h"
 
-/* GBytes have no weak references, so what a load returns is a wrapper that
- * holds a payload, and the payload holds the real bytes. An object needs no
- * wrapper: a weak reference follows it, and its payload is told when it is
- * disposed of. */
+/* A GBytes has no weak references, so a load returns a wrapper that holds a payload, and
+ * the payload holds the real bytes. An object needs no wrapper: a weak reference follows
+ * the object, and tells its payload of the object's disposal. */
 
-/* Follows one object for all its payloads: there may be any number of these, in
- * pools of any number, and GLib allows no more than 65535 weak references to an
- * object; nor is there a safe way to take a weak notification back. */
+/* Follows one object for all its payloads, of any number, in any number of pools: GLib
+ * allows no more than 65535 weak references on an object, and no safe way to take a weak
+ * notification back. */
 struct _BsFollower
 {
   gatomicrefcount
@@ -53,7 +52,7 @@ payload_from_link (BsLink *link)
   return (BsPayload *) ((char *) link - G_STRUCT_OFFSET (BsPayload, link));
 }
 
-/* The object is disposed of, or gone. Takes a reference over. */
+/* Tells all payloads that the object is disposed of. Takes a reference over. */
 static void
 follower_end (gpointer data)
 {
@@ -106,24 +105,9 @@ obtain_follower (GObject *object)
       self = g_object_dup_qdata (object, follower_quark (), follower_ref, NULL);
     }
 
-  /* An object may have been disposed of, and live on. */
+  /* An object that was disposed of may live on, without its weak references. */
   g_weak_ref_set (&self->object, object);
   return self;
-}
-
-gboolean
-bs_payload_try_ref (BsPayload *self)
-{
-  gint old = g_atomic_int_get (&self->ref_count);
-
-  while (old > 0)
-    {
-      if (g_atomic_int_compare_and_exchange (&self->ref_count, old, old + 1))
-        return TRUE;
-      old = g_atomic_int_get (&self->ref_count);
-    }
-
-  return FALSE;
 }
 
 static void
@@ -179,8 +163,7 @@ bs_payload_free (BsPayload *self)
   g_free (self);
 }
 
-/* Called in any thread, also when an application lets go of bytes that a load has
- * returned. */
+/* Called in any thread, also when an application drops the bytes of a load. */
 void
 bs_payload_unref (BsPayload *self)
 {
@@ -273,7 +256,7 @@ typedef struct
   BsKey key;
 } Encoding;
 
-/* Called where the backing's functions run. */
+/* Called on a thread that runs functions of the backing. */
 static GBytes *
 encode (gpointer data, GCancellable *cancellable, GError **error)
 {
@@ -320,7 +303,7 @@ bs_content_new_for_reference (BsPayload *payload,
   BsContent *content;
   Encoding *encoding;
 
-  /* Not the wrapper: a backing may keep the bytes that it is given. */
+  /* A backing may keep the bytes, so it gets the payload's, not the wrapper. */
   if (bs_payload_get_kind (payload) == BS_KIND_BYTES)
     {
       content = bs_content_new_bytes (payload->bytes);

@@ -7,7 +7,7 @@
 #include "bs-item-list-private.h"
 #include "bs-item-private.h"
 
-/* Items made for new contents, and for persisted ones. */
+/* Makes items, for new contents and for persisted blobs. */
 
 /**
  * bs_pool_insert:
@@ -41,8 +41,8 @@ bs_pool_insert (BsPool *self, GBytes *bytes)
  * Puts a new object into the pool, under a new key.
  *
  * The pool holds the object as long as it fits into the budget, where it takes as
- * many bytes as [method@Codec.measure] says. Its encoded bytes are what is
- * written to the backing, when it leaves memory or by [method@Item.write] and
+ * many bytes as [method@Codec.measure] says. Its encoded bytes are
+ * written to the backing when it leaves memory or by [method@Item.write] and
  * [method@Item.persist]; it is encoded then and not before. Afterwards
  * [method@Item.load_object] gives the same object again as long as it is alive
  * anywhere, and another one decoded from those bytes when it is not. So the
@@ -88,7 +88,7 @@ bs_pool_insert_object (BsPool *self, GObject *object, GError **error)
  * item, is not found: see [method@Pool.register].
  *
  * Returns: (transfer full) (nullable): an item for the content, which shares it with
- *   those that are there; %NULL if there is none, or @key is no key
+ *   the pool's other items of the key; %NULL if there is none, or @key is no key
  */
 BsItem *
 bs_pool_lookup (BsPool *self, const char *key)
@@ -133,7 +133,7 @@ register_deliver (gpointer data, gpointer value, GError **error)
  * the path has no such key, %BS_ERROR_CLOSED if the path or the store is closed,
  * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,
  * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
- * function of the store's backing, and with what the backing reports.
+ * function of the store's backing, and with the backing's errors.
  *
  * Returns: (transfer full): an item
  */
@@ -165,7 +165,7 @@ bs_pool_register (BsPool *self,
  * @self: a pool
  * @tracked: a tracked path of the pool's store
  * @key: a key that is there
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the item is there
  * @user_data: data for @callback
@@ -211,7 +211,7 @@ bs_pool_register_async (BsPool *self,
 /**
  * bs_pool_register_finish:
  * @self: a pool
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for an error
  *
  * Ends [method@Pool.register_async]; the errors are those of
@@ -259,7 +259,7 @@ register_all_deliver (gpointer data, gpointer value, GError **error)
  * Fails with %BS_ERROR_CLOSED if the path or the store is closed,
  * %G_IO_ERROR_INVALID_ARGUMENT if @tracked belongs to another store,
  * %G_IO_ERROR_CANCELLED, %G_IO_ERROR_WOULD_BLOCK if called from inside a virtual
- * function of the store's backing, and with what the backing reports.
+ * function of the store's backing, and with the backing's errors.
  *
  * Returns: (transfer full): a list of [class@Item]
  */
@@ -286,7 +286,7 @@ bs_pool_register_all (BsPool *self,
  * bs_pool_register_all_async:
  * @self: a pool
  * @tracked: a tracked path of the pool's store
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when the list is there
  * @user_data: data for @callback
@@ -322,7 +322,7 @@ bs_pool_register_all_async (BsPool *self,
 /**
  * bs_pool_register_all_finish:
  * @self: a pool
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for an error
  *
  * Ends [method@Pool.register_all_async]; the errors are those of

@@ -3,14 +3,33 @@
 #pragma once
 
 #include "bs-cache-private.h"
+#include "bs-memory-pressure-private.h"
 #include "bs-pool.h"
 
 G_BEGIN_DECLS
 
-/* A pool made without a store is of no use: functions that need one refuse it. */
+struct _BsPool
+{
+  GObject parent_instance;
+
+  /* constant after construction */
+  BsBackingStore *store; /* owned */
+  BsCodec *codec;        /* owned, nullable */
+  BsCache *cache;        /* owned */
+
+  /* under the cache's lock */
+  gboolean trim_on_low_memory;
+  BsMemoryPressure *pressure; /* owned, nullable */
+};
+
+/* FALSE for a pool that a script made without a store: functions that need one refuse it. */
 gboolean bs_pool_has_store    (BsPool *self);
 
-BsCache *bs_pool_get_cache    (BsPool *self);
+static inline BsCache *
+bs_pool_get_cache (BsPool *self)
+{
+  return self->cache;
+}
 
 /* Notifies a property of the pool or an item of its, coalesced, in the store's
  * owner context; does nothing where no handler is connected. */

@@ -25,9 +25,9 @@
  *
  * Fails with %G_IO_ERROR_CANCELLED, %BS_ERROR_CLOSED if the store is closed and
  * something had to be written, %G_IO_ERROR_WOULD_BLOCK if called from inside a
- * virtual function of the store's backing or from what is called when this pool
- * lets go of a content, such as the function that frees it, and with what the
- * backing reports when a content cannot be written. Nothing is lost then: it
+ * virtual function of the store's backing or from a function called when this pool
+ * lets go of a content, such as the function that frees it, and with the
+ * backing's errors when a content cannot be written. Nothing is lost then: it
  * stays in memory.
  *
  * Returns: %TRUE when [property@Pool:memory-use] was down to @target_bytes
@@ -50,7 +50,7 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
   bs_trim_start (trim, waiter);
   bs_cache_settle (bs_pool_get_cache (self));
 
-  /* The writes may need this very thread. No effect if there was none to wait for. */
+  /* The writes may need this very thread. A trim that is answered already stays answered. */
   if (bs_call_scope_find (bs_pool_get_store (self), BS_SCOPE_BACKING) != NULL)
     bs_waiter_answer (
       waiter, NULL,
@@ -71,7 +71,7 @@ bs_pool_trim (BsPool *self, guint64 target_bytes, GCancellable *cancellable, GEr
  * bs_pool_trim_async:
  * @self: a pool
  * @target_bytes: how many bytes to hold at most
- * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @io_priority: the I/O priority: any integer, lower is sooner
  * @cancellable: (nullable): a cancellable
  * @callback: (scope async): called when memory is down to the target
  * @user_data: data for @callback
@@ -109,7 +109,7 @@ bs_pool_trim_async (BsPool *self,
 /**
  * bs_pool_trim_finish:
  * @self: a pool
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for an error
  *
  * Ends [method@Pool.trim_async]; the errors are those of [method@Pool.trim].

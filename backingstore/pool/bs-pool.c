@@ -5,7 +5,6 @@
 #include "bs-pool.h"
 
 #include "bs-eviction-private.h"
-#include "bs-memory-pressure-private.h"
 #include "bs-pool-private.h"
 
 /**
@@ -14,7 +13,7 @@
  * A memory cache over a [class@BackingStore].
  *
  * A pool holds the contents of its [class@Item]s in memory as long as they fit
- * into [property@Pool:max-bytes], and when they do not lets go of those that are
+ * into [property@Pool:max-bytes], and otherwise lets go of the contents that are
  * the least likely to be used again soon: [Which items stay in
  * memory](residency.html) tells which these are. A content that is not yet in the
  * backing is written there before it leaves memory, in the background. A content
@@ -32,20 +31,6 @@
  * main context that was the thread's default where the store was made,
  * coalesced.
  */
-
-struct _BsPool
-{
-  GObject parent_instance;
-
-  /* constant after construction */
-  BsBackingStore *store; /* owned */
-  BsCodec *codec;        /* owned, nullable */
-  BsCache *cache;        /* owned */
-
-  /* under the cache's lock */
-  gboolean trim_on_low_memory;
-  BsMemoryPressure *pressure; /* owned, nullable */
-};
 
 typedef enum
 {
@@ -70,13 +55,7 @@ bs_pool_has_store (BsPool *self)
   return BS_IS_POOL (self) && self->store != NULL;
 }
 
-BsCache *
-bs_pool_get_cache (BsPool *self)
-{
-  return self->cache;
-}
-
-/* Mostly there is no handler; where no main loop runs, notifications would pile up. */
+/* Notifications would pile up where no main loop runs, and most pools have no handler. */
 static gboolean
 has_notify_handler (gpointer object)
 {
@@ -95,7 +74,7 @@ bs_pool_notify (BsPool *self, gpointer object, GParamSpec *pspec)
     bs_notifier_notify (bs_backing_store_get_notifier (self->store), object, pspec, NULL);
 }
 
-/* Nothing to be done for a pool that was made without a store. */
+/* A pool that was made without a store has no contents. */
 static void
 limit_changed (BsPool *self, GParamSpec *pspec)
 {
@@ -209,7 +188,7 @@ follow_memory_pressure (BsPool *self)
     self->pressure = g_steal_pointer (&pressure);
   g_mutex_unlock (&self->cache->lock);
 
-  /* Another thread has set one, or has turned it off. */
+  /* Another thread follows already, or has turned trim-on-low-memory off. */
   if (pressure != NULL)
     bs_memory_pressure_stop (pressure);
 }
@@ -220,7 +199,7 @@ bs_pool_finalize (GObject *object)
   BsPool *self = BS_POOL (object);
 
   g_clear_pointer (&self->pressure, bs_memory_pressure_stop);
-  /* Items and trims hold the pool: nothing is left to be evicted. */
+  /* Items and trims hold the pool, so no content is left. */
   bs_cache_destroy_retry (self->cache);
   bs_cache_unref (self->cache);
   g_clear_object (&self->codec);
@@ -296,8 +275,8 @@ bs_pool_class_init (BsPoolClass *klass)
   /**
    * BsPool:memory-in-use: (attributes org.gtk.Property.get=bs_pool_get_memory_in_use)
    *
-   * How many bytes the pool has given up that are in memory all the same,
-   * because the application still holds what it loaded.
+   * How many bytes of contents the pool has given up that are still in memory, because
+   * the application holds them.
    *
    * Notifies in the main context that was the thread's default where the store
    * was made, coalesced.
@@ -334,10 +313,11 @@ bs_pool_class_init (BsPoolClass *klass)
    *
    * It follows [iface@Gio.MemoryMonitor] then: a low warning trims it to one
    * half of [property@Pool:max-bytes], a medium one to one quarter, and a
-   * critical one to nothing; of a pool without a limit, to that part of what it
-   * holds. This happens in the background, as with [method@Pool.trim_async], and
-   * the pool may grow again afterwards. Warnings come where the default main
-   * context of the process is run, and never where there is no memory monitor.
+   * critical one to nothing; a pool without a limit, to that part of
+   * [property@Pool:memory-use]. This happens in the background, as with
+   * [method@Pool.trim_async], and the pool may grow again afterwards. Warnings come where
+   * the default main context of the process is run, and never where there is no memory
+   * monitor.
    *
    * Notifies in the main context that was the thread's default where the store
    * was made.
@@ -564,7 +544,7 @@ bs_pool_get_memory_use (BsPool *self)
  *
  * Gets the size of evicted contents that the application still holds.
  *
- * Returns: the size of those contents, in bytes
+ * Returns: the size in bytes
  */
 guint64
 bs_pool_get_memory_in_use (BsPool *self)
@@ -668,7 +648,7 @@ bs_pool_set_trim_on_low_memory (BsPool *self, gboolean trim_on_low_memory)
  * bs_pool_get_stats:
  * @self: a pool
  *
- * Gets what the pool has done since it was made.
+ * Gets the counts of the pool since it was made.
  *
  * Returns: (transfer full): the statistics of this moment
  */

@@ -53,4 +53,7 @@ void            bs_pool_trim_async             (BsPool *self, guint64 target_byt
 BS_AVAILABLE_IN_1_0
 gboolean        bs_pool_trim_finish            (BsPool *self, GAsyncResult *result, GError **error);
 
+BS_AVAILABLE_IN_1_0
+void            bs_pool_prefetch               (BsPool *self, GListModel *model, guint position, guint n_items);
+
 G_END_DECLS

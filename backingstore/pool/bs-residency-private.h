@@ -6,23 +6,23 @@
 
 G_BEGIN_DECLS
 
-/* Decides which nodes stay in memory, and which leaves first. Knows sizes and times
- * of use, nothing of the contents. Not thread-safe: its owner's lock covers it and
- * every node; only bs_residency_hit() needs no lock. */
+/* Decides which nodes stay in memory, and which node leaves first, from sizes and times of
+ * use alone. Not thread-safe: the owner's lock covers a residency and every node; only
+ * bs_residency_hit() needs no lock. */
 
-/* Lives as long as the content it stands for, in memory or not: other caches keep
- * lists of ghosts for the same. All zero at first. */
+/* A node lives as long as its content, in memory or not, where other caches keep lists of
+ * ghosts. All zero at first. */
 typedef struct
 {
   BsLink link;                /* belongs to the owner while the node is not in */
   guint64 size;               /* bytes; constant while the node is in */
-  _Alignas (8) guint64 last_use; /* the clock then; atomic, whatever a guint64 is aligned to */
+  _Alignas (8) guint64 last_use; /* the clock then; atomic */
   guint64 since : 56;         /* the clock when it was queued, or when it left */
   guint64 place : 2;          /* BsResidencyPlace */
-  guint64 evicted_from : 2;   /* BsResidencyPlace; OUT if it was not evicted, or is in */
-  guint64 reuses : 2;         /* times it was worth its place, as far as they are counted */
+  guint64 evicted_from : 2;   /* BsResidencyPlace; OUT for a node that was not evicted, or is in */
+  guint64 reuses : 2;         /* uses that were worth the place, up to a maximum */
   guint64 was_in : 1;
-  guint64 is_aged : 1;        /* on this side of the queue's `aged` */
+  guint64 is_aged : 1;        /* `aged` of the queue, or older */
 } BsResidencyNode;
 
 typedef enum
@@ -39,7 +39,7 @@ typedef struct
   guint64 bytes;
   guint64 n_nodes;
   BsLink *aged;               /* the newest that bs_residency_next_ageing() has passed, or &head */
-  guint64 aged_bytes;         /* of it and of all older ones */
+  guint64 aged_bytes;         /* of `aged` and of all older nodes */
 } BsResidencyQueue;
 
 typedef struct
@@ -48,10 +48,10 @@ typedef struct
 
   BsResidencyQueue small;     /* new ones, on probation */
   BsResidencyQueue main;
-  BsResidencyQueue misfits;   /* larger than the budget: they go first */
+  BsResidencyQueue misfits;   /* larger than the budget; leave first */
 
   guint64 budget;
-  double small_share;         /* how much of what is in may be small */
+  double small_share;         /* the part of the bytes that small may have */
   gboolean is_filling;        /* no node had to leave yet, since one came in */
   BsResidencyNode *victim;    /* chosen last; not to be followed */
 
@@ -66,27 +66,25 @@ void             bs_residency_set_budget  (BsResidency *self, guint64 budget);
 
 /* The node was loaded or inserted. */
 void             bs_residency_enter       (BsResidency *self, BsResidencyNode *node);
-/* The node left memory, or is its owner's business from now on. It was evicted
- * if it is what bs_residency_get_victim() returned last. */
+/* The node has left memory, or waits for its write. The last result of
+ * bs_residency_get_victim() counts as evicted. */
 void             bs_residency_leave       (BsResidency *self, BsResidencyNode *node);
-/* The node comes back in, though it was not used since it left: it is the next to
- * go from where it was. */
+/* The node comes back in without a use since it left. It is the next to leave its queue. */
 void             bs_residency_restore     (BsResidency *self, BsResidencyNode *node);
 
-/* The node to leave next; it stays in until bs_residency_leave(). NULL if none is
- * in. */
+/* Returns the node that is to leave next, and stays in until bs_residency_leave(). NULL if
+ * the residency is empty. */
 BsResidencyNode *bs_residency_get_victim  (BsResidency *self);
-/* A node that has just come near its end: if something must be done before it
- * can leave, now is the time. NULL if there is none. A node comes up at most
- * once each time it is queued. */
+/* Returns a node that has come near its end, for work that must be done before it can
+ * leave, or NULL. A node comes up at most once each time it is queued. */
 BsResidencyNode *bs_residency_next_ageing (BsResidency *self);
-/* Whether there is one. */
+/* Whether bs_residency_next_ageing() would return a node. */
 gboolean         bs_residency_is_ageing   (BsResidency *self);
 
 guint64          bs_residency_get_n_nodes (const BsResidency *self);
 
-/* The node was used. Called in any thread, without the owner's lock, as long as
- * the node lives: one relaxed store, and none while nothing else comes in. */
+/* Notes a use of the node. Called in any thread without the owner's lock, as long as the
+ * node lives: one relaxed store, and none while no node comes in. */
 static inline void
 bs_residency_hit (const BsResidency *self, BsResidencyNode *node)
 {

@@ -7,26 +7,26 @@
 /* A reuse-distance clock; docs/reference/residency.md tells where it comes from.
  *
  * Time is counted in bytes that came in. Two queues, first in, first out: new
- * nodes go through `small`, those that proved to be used again live in `main`.
- * A hit only notes the time; queues move when a node has to leave.
+ * nodes go through `small`, nodes that are used again live in `main`. A hit only
+ * notes the time; queues move when a node has to leave.
  *
- * How long ago a node was used when it comes back, its reuse distance, says how
- * long it would have had to stay. If main keeps its nodes that long, it goes
- * straight there. So what main's oldest node has to show is the measure for all
- * others, and a loop larger than memory keeps a part of itself. */
+ * The reuse distance of a node that comes back, the time since its last use, is the
+ * time that it would have had to stay. If main keeps its nodes that long, the node
+ * goes straight to main. So main's oldest node is the measure for all other nodes,
+ * and a loop larger than memory keeps a part of itself. */
 
-/* No more of main's oldest nodes than this are spared before one has to go. */
+/* The most of main's oldest nodes that are spared before a node has to leave. */
 #define MAX_ROUNDS 64
 
 #define MAX_REUSES 3
 #define MAX_WEIGHT 8.0
 
-/* A node alone in small may take this much: else, where the budget is a handful of
- * nodes, the newest would be the first to go. */
+/* The share of a node that is alone in small. With the budget of a handful of nodes, the
+ * newest would be the first to leave otherwise. */
 #define LONELY_SHARE 0.25
 
-/* How much a mistake counts when small's share is adapted, in sizes of the node that
- * came back. The sooner it came back to small, the surer small was too small. */
+/* The weight of a mistake when small's share is adapted, in sizes of the node that
+ * came back. The sooner a node comes back to small, the surer small was too small. */
 #define GROWTH 0.25
 #define MAX_GROWTH 4.0
 #define SHRINKAGE 5.0
@@ -124,7 +124,7 @@ get_queue (BsResidency *self, BsResidencyPlace place)
 }
 
 static void
-put (BsResidency *self, BsResidencyNode *node, BsResidencyPlace place)
+add_to_queue (BsResidency *self, BsResidencyNode *node, BsResidencyPlace place)
 {
   node->place = place;
   node->evicted_from = BS_RESIDENCY_OUT;
@@ -140,23 +140,23 @@ count_reuse (BsResidencyNode *node)
     node->reuses++;
 }
 
-/* Moves a node that was used to main's new end. */
+/* Moves a used node to the new end of main. */
 static void
 advance (BsResidency *self, BsResidencyNode *node)
 {
   queue_remove (get_queue (self, node->place), node);
   count_reuse (node);
-  put (self, node, BS_RESIDENCY_MAIN);
+  add_to_queue (self, node, BS_RESIDENCY_MAIN);
 }
 
-/* The budget, or what is in if the owner cannot use it up. */
+/* Returns the bytes that are in, at most the budget. */
 static double
 get_capacity (const BsResidency *self)
 {
   return MIN (self->budget, self->small.bytes + self->main.bytes);
 }
 
-/* How long main keeps what is not used. */
+/* Returns how long main keeps a node without a use. */
 static guint64
 get_main_age (const BsResidency *self, const BsResidencyNode *oldest)
 {
@@ -164,7 +164,7 @@ get_main_age (const BsResidency *self, const BsResidencyNode *oldest)
 }
 
 /* Whether a node that was used again after that many bytes would do better in
- * main than its oldest node. A large one takes the place of several. */
+ * main than main's oldest node. A large node takes the place of several. */
 static gboolean
 is_worth_main (BsResidency *self, const BsResidencyNode *node, guint64 distance)
 {
@@ -239,11 +239,11 @@ bs_residency_enter (BsResidency *self, BsResidencyNode *node)
 
   g_assert (node->place == BS_RESIDENCY_OUT);
 
-  /* A node that cannot stay makes no other one look older. */
+  /* A node that cannot stay makes no other node look older. */
   if (node->size > self->budget)
     {
       __atomic_store_n (&node->last_use, self->clock, __ATOMIC_RELAXED);
-      put (self, node, BS_RESIDENCY_MISFIT);
+      add_to_queue (self, node, BS_RESIDENCY_MISFIT);
       return;
     }
 
@@ -254,7 +254,7 @@ bs_residency_enter (BsResidency *self, BsResidencyNode *node)
     count_reuse (node);
   node->was_in = TRUE;
   __atomic_store_n (&node->last_use, self->clock, __ATOMIC_RELAXED);
-  put (self, node, place);
+  add_to_queue (self, node, place);
 }
 
 void
@@ -290,7 +290,8 @@ bs_residency_restore (BsResidency *self, BsResidencyNode *node)
   self->n_steps++;
 }
 
-/* Uses soon after it came in belong to the same occasion and do not count. */
+/* Whether the node was used again. Uses soon after it came in belong to the same occasion,
+ * and do not count. */
 static gboolean
 passed_probation (BsResidency *self, const BsResidencyNode *node)
 {
@@ -349,7 +350,7 @@ bs_residency_get_victim (BsResidency *self)
   return self->victim;
 }
 
-/* The node after the aged ones, if no more than `zone` bytes are older. */
+/* Returns the oldest node that is not aged, if fewer than `zone` bytes are. */
 static BsResidencyNode *
 queue_get_ageing (const BsResidencyQueue *queue, double zone)
 {

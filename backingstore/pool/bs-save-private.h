@@ -10,8 +10,9 @@
 
 G_BEGIN_DECLS
 
-/* The application's function. Dropping the last reference destroys its data: that of
- * the save, or of the call that runs it, in its caller's context. */
+/* The application's function. The last reference destroys the function's data. The save
+ * has a reference, and the call that runs the save has one that is dropped in the caller's
+ * context. */
 typedef struct
 {
   BsCommitFunc func;
@@ -34,7 +35,7 @@ struct _BsSave
   /* under the mutex */
   GPtrArray *items;           /* owned; of BsItem */
   GArray *keys;               /* owned; of BsKey */
-  char *bad_key;              /* owned; what was to be kept and is no key */
+  char *bad_key;              /* owned; an argument of bs_save_keep_key() that is no key; nullable */
   GBytes *root;               /* owned, nullable */
   BsManifest *manifest;       /* owned, nullable */
   BsCommit *commit;           /* a reference, nullable */
@@ -44,7 +45,7 @@ struct _BsSave
 
 void     bs_commit_unref (gpointer data);
 
-/* A save made without a store or a path cannot be run. */
+/* FALSE for a save that a script made without a store or a path: it cannot be run. */
 static inline gboolean
 bs_save_has_path (BsSave *self)
 {

@@ -7,9 +7,10 @@
 #include "bs-item-private.h"
 
 /* The run of a save: the check, the plan for the store with the contents of the
- * items, and the answers to the store's questions. */
+ * items, and the functions of the plan. */
 
-/* The entries of many items are not in the processor's cache. */
+/* Entries of many items are fetched before their turn, since the processor's cache has none
+ * of them. */
 #define FETCHED_AHEAD 8
 
 /* The content of a name, taken when the save was run. */
@@ -22,8 +23,8 @@ typedef struct
 /* The data of a plan, until the run has ended. */
 typedef struct
 {
-  BsSave *save;      /* borrowed: the call that runs it has a reference until it is answered */
-  BsCommit *commit;  /* likewise; nullable */
+  BsSave *save;      /* borrowed from the call that runs it */
+  BsCommit *commit;  /* a reference, of the call's delivery; nullable */
   GPtrArray *pools;  /* owned; of BsPool, owned */
   Content *contents; /* owned; one for each name */
   guint n_contents;
@@ -128,8 +129,8 @@ add_item (Run *run, BsSavePlan *plan, BsItem *item)
   BsPool *pool = item->pool;
   BsEntry *entry = bs_item_dup_entry (item);
 
-  /* Mostly all items are of one pool. The item has a reference on it as well, so this one
-   * calls no toggle reference's function, as it must not under a lock. */
+  /* Neighbours mostly are of the same pool. The item has a reference on it as well, so this
+   * one calls no toggle reference's function, as it must not under a lock. */
   if (run->pools->len == 0 || run->pools->pdata[run->pools->len - 1] != pool)
     g_ptr_array_add (run->pools, g_object_ref (pool));
 
@@ -352,7 +353,7 @@ begin_locked (BsSave *self, BsSavePlan *plan)
   return NULL;
 }
 
-/* The save may be run again, even from the callback. */
+/* Lets the save run again, even from its callback. */
 static gpointer
 run_deliver (gpointer data, gpointer value, GError **error)
 {
@@ -419,19 +420,18 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Saves: persists, syncs, replaces the root blob or calls the commit function,
- * and deletes what is not named.
+ * Persists, syncs, replaces the root blob or calls the commit function,
+ * and deletes the other keys.
  *
  * If it fails, the old root blob and every blob that it names are still there. If
- * it fails because its blobs could not be made durable, those are deleted again
- * that nobody but the save had persisted, so that the next save can succeed. Blobs
+ * it fails because its blobs could not be made durable, the blobs that nobody but the save
+ * had persisted are deleted again, so that the next save can succeed. Blobs
  * that it does not name and that an earlier sync has failed at are in its way: see
  * [method@BackingStore.sync].
  *
- * A save can be cancelled until the step from the old document to the new one. Its
- * success is a success whatever comes later: a cancellation changes nothing any
- * more, and a blob that cannot be deleted is told by
- * [signal@BackingStore::background-error] and deleted by the next save.
+ * A save can be cancelled until the step from the old document to the new one. From
+ * there on it succeeds: a cancellation changes nothing any more, and a blob that cannot be
+ * deleted is told by [signal@BackingStore::background-error] and deleted by the next save.
  *
  * Fails with %BS_ERROR_INVALID_KEY or %BS_ERROR_NOT_FOUND for a key that is to be
  * kept and is none, or is not there; %BS_ERROR_CORRUPT if a blob that it names is
@@ -443,8 +443,8 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
  * or the path is closed; %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
  * backing; %BS_ERROR_FAILED if the commit function returns %FALSE without an
  * error; %G_IO_ERROR_CANCELLED; %BS_ERROR_NOT_SUPPORTED if there is a root or a
- * manifest and the backing has no root blobs; and with what the backing or the commit function
- * reports.
+ * manifest and the backing has no root blobs; and with the errors of the backing or the
+ * commit function.
  *
  * Blocks; see [method@Save.run_async] for the asynchronous call.
  *
@@ -477,7 +477,7 @@ bs_save_run (BsSave *self, GCancellable *cancellable, GError **error)
 /**
  * bs_save_run_async:
  * @self: a save
- * @io_priority: the I/O priority of what the save does
+ * @io_priority: the priority of the save's operations
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -519,7 +519,7 @@ bs_save_run_async (BsSave *self,
 /**
  * bs_save_run_finish:
  * @self: a save
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@Save.run_async].

@@ -9,14 +9,14 @@
 /**
  * BsSave:
  *
- * Changes what is at a persisted path from one set of blobs to another, in one
+ * Changes the document at a persisted path from one set of blobs to another, in one
  * step.
  *
  * A document is a directory: a tracked path with a *root* blob that names keys,
  * in whatever format the application likes, and the blobs with these keys. A
- * save is told everything that the new document consists of, with
- * [method@Save.add_item] for what is in a pool and [method@Save.keep_key] for
- * what the path has already, and the new root with [method@Save.set_root]. A
+ * save is told all blobs of the new document, with
+ * [method@Save.add_item] for contents of a pool and [method@Save.keep_key] for
+ * keys that the path has already, and the new root with [method@Save.set_root]. A
  * [class@Manifest] does all three in one call, [method@Save.set_manifest].
  * [method@Save.run] then
  *
@@ -32,10 +32,10 @@
  * document or the new one, whole and loadable. At worst there are blobs besides
  * that nothing refers to; the next save that succeeds removes them.
  *
- * A save costs what has changed: for a key that the path has, the backing is not
- * called.
+ * The cost of a save is that of its changes: the backing is not called for a key that
+ * the path has.
  *
- * ## What is saved
+ * ## Contents of a save
  *
  * The save takes the contents of its items, the root, the manifest and the commit
  * function when it is run: an item that is replaced or dropped later does not disturb
@@ -59,7 +59,7 @@
  * deletes the others and fails with that. Keys that are persisted after the save
  * was run stay.
  *
- * A [class@Verify] takes out what it finds bad all the same. The save looks once
+ * A [class@Verify] takes out bad blobs all the same. The save looks once
  * more before its one step: an item whose blob was taken out is persisted again,
  * and for a key that is to be kept the save fails with %BS_ERROR_CORRUPT. A blob
  * that is found bad from that step on is missing in the new document, as if it was
@@ -83,7 +83,7 @@
  * the blocking call, hold it for as long as handlers are to be called.
  */
 
-/* Keeps the store's threads busy, and lets other operations in. */
+/* Enough to keep the store's threads busy, and few enough to let other operations in. */
 #define DEFAULT_MAX_PARALLEL 8
 
 typedef enum
@@ -192,6 +192,9 @@ static void
 bs_save_class_init (BsSaveClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags readable = G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+  const GParamFlags constant =
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->finalize = bs_save_finalize;
   object_class->get_property = bs_save_get_property;
@@ -202,9 +205,8 @@ bs_save_class_init (BsSaveClass *klass)
    *
    * The store that does the work.
    */
-  properties[PROP_STORE] = g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE,
-                                                G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
-                                                  G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_STORE] =
+    g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE, constant);
 
   /**
    * BsSave:tracked: (getter get_tracked)
@@ -212,9 +214,7 @@ bs_save_class_init (BsSaveClass *klass)
    * The tracked path where the document is.
    */
   properties[PROP_TRACKED] =
-    g_param_spec_object ("tracked", NULL, NULL, BS_TYPE_TRACKED_PATH,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                           G_PARAM_STATIC_STRINGS);
+    g_param_spec_object ("tracked", NULL, NULL, BS_TYPE_TRACKED_PATH, constant);
 
   /**
    * BsSave:max-parallel: (getter get_max_parallel) (setter set_max_parallel)
@@ -240,8 +240,7 @@ bs_save_class_init (BsSaveClass *klass)
    * made.
    */
   properties[PROP_N_TOTAL] =
-    g_param_spec_uint64 ("n-total", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+    g_param_spec_uint64 ("n-total", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   /**
    * BsSave:n-done: (getter get_n_done)
@@ -252,9 +251,7 @@ bs_save_class_init (BsSaveClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_N_DONE] =
-    g_param_spec_uint64 ("n-done", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_N_DONE] = g_param_spec_uint64 ("n-done", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   /**
    * BsSave:fraction: (getter get_fraction)
@@ -265,9 +262,7 @@ bs_save_class_init (BsSaveClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_FRACTION] =
-    g_param_spec_double ("fraction", NULL, NULL, 0.0, 1.0, 0.0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_FRACTION] = g_param_spec_double ("fraction", NULL, NULL, 0.0, 1.0, 0.0, readable);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
@@ -358,8 +353,8 @@ bs_save_add_item (BsSave *self, BsItem *item)
  *
  * Names a key that the path has and that is to stay there. No item is needed.
  *
- * [method@Save.run] checks it: it fails with %BS_ERROR_INVALID_KEY for what is
- * not a key, and with %BS_ERROR_NOT_FOUND if the path has no such key.
+ * [method@Save.run] checks it: it fails with %BS_ERROR_INVALID_KEY for a
+ * string that is not a key, and with %BS_ERROR_NOT_FOUND if the path has no such key.
  */
 void
 bs_save_keep_key (BsSave *self, const char *key)
@@ -382,8 +377,8 @@ bs_save_keep_key (BsSave *self, const char *key)
  * @self: a save
  * @root: (nullable): the root blob, of any size
  *
- * Sets what becomes the root blob of the path, which
- * [method@BackingStore.load_root] gives. %NULL leaves the root blob as it is.
+ * Sets the new root blob of the path, which [method@BackingStore.load_root] gives.
+ * %NULL leaves the root blob as it is.
  *
  * A save has a root, a manifest or a commit function, and only one of these.
  */
@@ -453,7 +448,7 @@ bs_save_set_manifest (BsSave *self, BsManifest *manifest)
  * @user_data: data for @func
  * @destroy: (nullable): frees @user_data
  *
- * Sets what is called instead of replacing a root blob, for an application that
+ * Sets the function that is called instead of replacing a root blob, for an application that
  * keeps the list of its keys elsewhere, such as in a database. %NULL for none.
  *
  * Where the save is a blocking call it runs on the calling thread, else in a

@@ -17,29 +17,29 @@ struct _BsTrim
   gboolean is_answered; /* under the cache's lock */
 
   /* constant */
-  GObject *owner;       /* owned: the cache needs it to evict */
-  BsCache *cache;       /* the owner keeps it */
+  GObject *owner;       /* owned: an eviction needs the cache's owner */
+  BsCache *cache;       /* kept by the owner */
   guint64 target;
   int priority;
 };
 
-/* The cache's owner is held. */
+/* The caller holds the cache's owner. */
 BsTrim        *bs_trim_new             (BsCache *cache, guint64 target, int priority) G_GNUC_WARN_UNUSED_RESULT;
 void           bs_trim_unref           (BsTrim *self);
 /* Takes over a reference on the trim. */
 BsDelivery     bs_trim_delivery        (BsTrim *self);
-/* The function of that delivery, for one that does more. */
+/* The function of bs_trim_delivery(), for a delivery that does more. */
 gpointer       bs_trim_deliver         (gpointer trim, gpointer value, GError **error);
 /* To be followed by bs_cache_settle(). */
 void           bs_trim_start           (BsTrim *self, BsWaiter *waiter);
 
 /* The cache's lock must be held. */
-/* The least that the budget and the trims ask for, in bytes. */
+/* Returns the smallest of the budget and the targets of the trims, in bytes. */
 guint64        bs_cache_get_target_locked         (BsCache *cache);
-/* The best of all trims. */
+/* Returns the best priority of the trims. */
 int            bs_cache_get_trim_priority_locked  (BsCache *cache);
-/* Trims that are down to their target: of BsWaiter, references. NULL if there are none.
- * Sets `is_shrunk` where one of them asked for less than the budget. */
+/* Returns references on the BsWaiters of all trims that have reached their targets, NULL
+ * for none. Sets `is_shrunk` if one of the targets is below the budget. */
 GPtrArray     *bs_cache_take_reached_trims_locked (BsCache *cache, gboolean *is_shrunk) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Answers all trims with an error. No lock held. */

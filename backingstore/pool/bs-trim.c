@@ -80,7 +80,7 @@ bs_trim_start (BsTrim *self, BsWaiter *waiter)
 {
   BsCache *cache = self->cache;
 
-  /* A cancellation that comes now may drop the last other reference. */
+  /* A cancellation in between may drop the last other reference. */
   trim_ref (self);
   bs_waiter_connect (waiter, cancel_waiter, NULL);
 
@@ -89,7 +89,7 @@ bs_trim_start (BsTrim *self, BsWaiter *waiter)
     {
       self->waiter = bs_waiter_ref (waiter);
       bs_link_append (&cache->trims, &self->link);
-      /* A trim tries every write again now, whatever failed before. */
+      /* A trim tries each failed write again at once. */
       for (guint i = 0; i < BS_N_TROUBLES; i++)
         cache->write_queues[i].retry_at = 0;
     }

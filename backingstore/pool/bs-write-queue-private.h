@@ -14,8 +14,8 @@ typedef struct
   BsLink entries;             /* by node.link, next one first */
   BsAmount amount;
   guint n_writing;
-  guint n_failures;           /* those of writes that ran side by side count as one */
-  gint64 pause;               /* microseconds; 0: none */
+  guint n_failures;           /* failures of writes side by side count as one */
+  gint64 pause;               /* microseconds; 0 without a pause */
   gint64 retry_at;            /* monotonic time; meaningful during a pause */
 } BsWriteQueue;
 
@@ -24,9 +24,9 @@ void     bs_write_queue_append    (BsWriteQueue *self, BsEntry *entry);
 void     bs_write_queue_remove    (BsWriteQueue *self, BsEntry *entry);
 /* Begins a pause, or a longer one. */
 void     bs_write_queue_pause     (BsWriteQueue *self);
-/* Whether a write may be tried now: during a pause, one at a time once it is over. */
+/* Whether a write may be tried now: any number without a pause, a single one after it. */
 gboolean bs_write_queue_may_write (const BsWriteQueue *self, gint64 now);
-/* Whether there are entries that wait for the end of a pause. */
+/* Whether entries wait for the end of a pause. */
 gboolean bs_write_queue_is_paused (const BsWriteQueue *self, gint64 now);
 
 G_END_DECLS

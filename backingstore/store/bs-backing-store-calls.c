@@ -61,8 +61,8 @@ parse_key (const char *key, BsKey *parsed, GError **error)
  * %BS_ERROR_BUSY if another store or another process uses the path,
  * %BS_ERROR_NOT_SUPPORTED for a path that the backing can't use,
  * %BS_ERROR_CLOSED if the store is closed, %G_IO_ERROR_WOULD_BLOCK inside a
- * function of the store's backing, %G_IO_ERROR_CANCELLED, and with what the backing
- * reports.
+ * function of the store's backing, %G_IO_ERROR_CANCELLED, and with the backing's
+ * errors.
  *
  * Blocks; see [method@BackingStore.track_path_async] for the asynchronous call.
  *
@@ -86,7 +86,7 @@ bs_backing_store_track_path (BsBackingStore *self,
  * bs_backing_store_track_path_async:
  * @self: a store
  * @path: where blobs are, or are to be, permanent
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -115,7 +115,7 @@ bs_backing_store_track_path_async (BsBackingStore *self,
 /**
  * bs_backing_store_track_path_finish:
  * @self: a store
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@BackingStore.track_path_async].
@@ -170,7 +170,7 @@ bs_backing_store_untrack_path (BsBackingStore *self,
  * bs_backing_store_untrack_path_async:
  * @self: a store
  * @tracked: a tracked path of this store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -199,7 +199,7 @@ bs_backing_store_untrack_path_async (BsBackingStore *self,
 /**
  * bs_backing_store_untrack_path_finish:
  * @self: a store
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@BackingStore.untrack_path_async].
@@ -227,7 +227,7 @@ bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result
  * succeeded.
  *
  * While one sync runs, all that are asked meanwhile share the next. It does not
- * wait for a [class@Save] as a whole, which makes durable what it needs itself.
+ * wait for a [class@Save] as a whole, which syncs its blobs itself.
  *
  * After a sync that failed, the disk may lack any blob that the sync was to
  * cover, and another sync that succeeds proves nothing. So a persist that is
@@ -244,7 +244,7 @@ bs_backing_store_untrack_path_finish (BsBackingStore *self, GAsyncResult *result
  * %BS_ERROR_MOVED if the name of the path does not lead there any more,
  * %G_IO_ERROR_INVALID_ARGUMENT if the path belongs to another store,
  * %G_IO_ERROR_WOULD_BLOCK inside a function of the store's backing,
- * %G_IO_ERROR_CANCELLED, and with what the backing reports.
+ * %G_IO_ERROR_CANCELLED, and with the backing's errors.
  *
  * Blocks; see [method@BackingStore.sync_async] for the asynchronous call.
  *
@@ -268,7 +268,7 @@ bs_backing_store_sync (BsBackingStore *self,
  * bs_backing_store_sync_async:
  * @self: a store
  * @tracked: a tracked path of this store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -296,7 +296,7 @@ bs_backing_store_sync_async (BsBackingStore *self,
 /**
  * bs_backing_store_sync_finish:
  * @self: a store
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@BackingStore.sync_async].
@@ -351,7 +351,7 @@ bs_backing_store_delete_persisted (BsBackingStore *self,
  * @self: a store
  * @tracked: a tracked path of this store
  * @key: a key
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -388,7 +388,7 @@ bs_backing_store_delete_persisted_async (BsBackingStore *self,
 /**
  * bs_backing_store_delete_persisted_finish:
  * @self: a store
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@BackingStore.delete_persisted_async].
@@ -449,7 +449,7 @@ bs_backing_store_delete_persisted_keys (BsBackingStore *self,
  * @self: a store
  * @tracked: a tracked path of this store
  * @keys: which keys
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -480,7 +480,7 @@ bs_backing_store_delete_persisted_keys_async (BsBackingStore *self,
 /**
  * bs_backing_store_delete_persisted_keys_finish:
  * @self: a store
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@BackingStore.delete_persisted_keys_async].
@@ -517,7 +517,7 @@ bs_backing_store_delete_persisted_keys_finish (BsBackingStore *self,
  * ones and wait for them. @func gets the caller's own cancellable. A function
  * that is cancelled before it runs is not run.
  *
- * Fails with what @func reports; with %BS_ERROR_FAILED where it returns %FALSE
+ * Fails with the error of @func; with %BS_ERROR_FAILED where it returns %FALSE
  * without an error.
  *
  * Blocks; see [method@BackingStore.run_in_thread_async] for the asynchronous call.
@@ -547,7 +547,7 @@ bs_backing_store_run_in_thread (BsBackingStore *self,
  * @func: (scope notified) (closure func_data) (destroy func_data_destroy): a function that may block
  * @func_data: data for @func
  * @func_data_destroy: (nullable): frees @func_data, in the caller's context, after @func has run or was cancelled
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -579,7 +579,7 @@ bs_backing_store_run_in_thread_async (BsBackingStore *self,
 /**
  * bs_backing_store_run_in_thread_finish:
  * @self: a store
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@BackingStore.run_in_thread_async].
@@ -600,7 +600,7 @@ bs_backing_store_run_in_thread_finish (BsBackingStore *self, GAsyncResult *resul
  * bs_backing_store_run_task: (skip)
  * @self: a store
  * @task: a task
- * @task_func: (scope async): what to run
+ * @task_func: (scope async): the function to run
  *
  * Runs a function like g_task_run_in_thread(), but in the store's threads for
  * application functions, counted by the task tracker, and with the task's
@@ -656,7 +656,7 @@ bs_backing_store_load_root (BsBackingStore *self,
  * bs_backing_store_load_root_async:
  * @self: a store
  * @tracked: a tracked path of this store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -685,7 +685,7 @@ bs_backing_store_load_root_async (BsBackingStore *self,
 /**
  * bs_backing_store_load_root_finish:
  * @self: a store
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@BackingStore.load_root_async].
@@ -732,7 +732,7 @@ bs_backing_store_wait_finished (BsBackingStore *self, GCancellable *cancellable,
 /**
  * bs_backing_store_wait_finished_async:
  * @self: a store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -758,7 +758,7 @@ bs_backing_store_wait_finished_async (BsBackingStore *self,
 /**
  * bs_backing_store_wait_finished_finish:
  * @self: a store
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@BackingStore.wait_finished_async].
@@ -811,7 +811,7 @@ bs_backing_store_close (BsBackingStore *self, GCancellable *cancellable, GError 
 /**
  * bs_backing_store_close_async:
  * @self: a store
- * @io_priority: the I/O priority of the request
+ * @io_priority: the I/O priority of the request: any integer, lower is sooner
  * @cancellable: (nullable): a #GCancellable
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: data for @callback
@@ -837,7 +837,7 @@ bs_backing_store_close_async (BsBackingStore *self,
 /**
  * bs_backing_store_close_finish:
  * @self: a store
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@BackingStore.close_async].

@@ -18,7 +18,7 @@
  *
  * Makes a [iface@Backing] safe to use from everywhere at once.
  *
- * A store puts operations on one key in order, runs those on different keys in
+ * A store puts operations on one key in order, runs operations on different keys in
  * parallel, lets identical ones share one call, deletes blobs from primary
  * storage that no item holds any more, tracks the keys of persisted paths, and
  * knows when everything has finished.
@@ -52,7 +52,7 @@
  * Every operation may fail with %BS_ERROR_CLOSED after
  * [method@BackingStore.close], with %G_IO_ERROR_CANCELLED, with
  * %G_IO_ERROR_INVALID_ARGUMENT when a tracked path belongs to another store,
- * and with whatever the backing reports; a blocking one with
+ * and with the errors of the backing; a blocking call with
  * %G_IO_ERROR_WOULD_BLOCK when it is called from inside a virtual function of
  * the same store's backing, where it could only wait for itself.
  */
@@ -137,7 +137,7 @@ bs_backing_store_constructed (GObject *object)
 
   G_OBJECT_CLASS (bs_backing_store_parent_class)->constructed (object);
 
-  /* A script may make one without a backing. */
+  /* A script can make a store without a backing. */
   if (self->backing == NULL)
     self->state = BS_STATE_CLOSED;
 
@@ -150,7 +150,7 @@ bs_backing_store_constructed (GObject *object)
   else
     {
       self->function_executor = bs_executor_new ("bs-function", self->max_threads, NULL);
-      /* One a path: what may wait for a save must not take its place. */
+      /* One place a path: a function that may wait for a save must not take the save's place. */
       self->commit_executor = bs_executor_new ("bs-commit", G_MAXINT16, self->function_executor);
       self->backing_executor =
         bs_executor_new ("bs-backing", self->max_threads, self->commit_executor);
@@ -250,6 +250,9 @@ static void
 bs_backing_store_class_init (BsBackingStoreClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags constant =
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+  const GParamFlags writable = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->constructed = bs_backing_store_constructed;
   object_class->finalize = bs_backing_store_finalize;
@@ -261,10 +264,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    *
    * The backing that the store wraps.
    */
-  properties[PROP_BACKING] =
-    g_param_spec_object ("backing", NULL, NULL, BS_TYPE_BACKING,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                           G_PARAM_STATIC_STRINGS);
+  properties[PROP_BACKING] = g_param_spec_object ("backing", NULL, NULL, BS_TYPE_BACKING, constant);
 
   /**
    * BsBackingStore:main-context: (getter get_main_context)
@@ -273,13 +273,11 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * the store's own threads.
    *
    * Its thread is the one that owns the context or, before any loop runs, the
-   * one that made the store. A blocking call on that thread runs what it waits
-   * for itself; a blocking call on another waits for that context.
+   * one that made the store. A blocking call on that thread runs the
+   * operations that it waits for; a blocking call on another thread waits for the context.
    */
   properties[PROP_MAIN_CONTEXT] =
-    g_param_spec_boxed ("main-context", NULL, NULL, G_TYPE_MAIN_CONTEXT,
-                        G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                          G_PARAM_STATIC_STRINGS);
+    g_param_spec_boxed ("main-context", NULL, NULL, G_TYPE_MAIN_CONTEXT, constant);
 
   /**
    * BsBackingStore:max-threads: (getter get_max_threads) (setter set_max_threads)
@@ -297,8 +295,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * made.
    */
   properties[PROP_MAX_THREADS] =
-    g_param_spec_uint ("max-threads", NULL, NULL, 1, G_MAXINT16, MOST_THREADS,
-                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+    g_param_spec_uint ("max-threads", NULL, NULL, 1, G_MAXINT16, MOST_THREADS, writable);
 
   /**
    * BsBackingStore:task-tracker: (getter get_task_tracker)
@@ -324,8 +321,7 @@ bs_backing_store_class_init (BsBackingStoreClass *klass)
    * made.
    */
   properties[PROP_THREAD_NICE] =
-    g_param_spec_int ("thread-nice", NULL, NULL, 0, MAX_THREAD_NICE, DEFAULT_THREAD_NICE,
-                      G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+    g_param_spec_int ("thread-nice", NULL, NULL, 0, MAX_THREAD_NICE, DEFAULT_THREAD_NICE, writable);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 

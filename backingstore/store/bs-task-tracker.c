@@ -143,6 +143,7 @@ static void
 bs_task_tracker_class_init (BsTaskTrackerClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags readable = G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->finalize = bs_task_tracker_finalize;
   object_class->get_property = bs_task_tracker_get_property;
@@ -155,9 +156,7 @@ bs_task_tracker_class_init (BsTaskTrackerClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_N_TASKS] =
-    g_param_spec_uint ("n-tasks", NULL, NULL, 0, G_MAXUINT, 0,
-                       G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_N_TASKS] = g_param_spec_uint ("n-tasks", NULL, NULL, 0, G_MAXUINT, 0, readable);
 
   /**
    * BsTaskTracker:closed: (getter get_closed)
@@ -167,9 +166,7 @@ bs_task_tracker_class_init (BsTaskTrackerClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_CLOSED] =
-    g_param_spec_boolean ("closed", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_CLOSED] = g_param_spec_boolean ("closed", NULL, NULL, FALSE, readable);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
@@ -443,7 +440,7 @@ bs_task_tracker_wait_async (BsTaskTracker *self,
 /**
  * bs_task_tracker_wait_finish:
  * @self: a task tracker
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@TaskTracker.wait_async].

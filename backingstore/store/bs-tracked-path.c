@@ -33,8 +33,8 @@
  *
  * ## Threads
  *
- * A tracked path may be used from any thread. The keys that it lists are those
- * of the operations that have succeeded so far.
+ * A tracked path may be used from any thread. It lists the keys of
+ * the operations that have succeeded so far.
  */
 
 typedef enum
@@ -86,7 +86,7 @@ bs_tracked_path_finalize (GObject *object)
 {
   BsTrackedPath *self = BS_TRACKED_PATH (object);
 
-  /* A script may make one that tracks nothing. */
+  /* A script can make an object that tracks no path. */
   if (self->store != NULL && !bs_store_is_in_child (self->store))
     {
       if (!g_atomic_int_get (&self->closed))
@@ -133,6 +133,7 @@ static void
 bs_tracked_path_class_init (BsTrackedPathClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags readable = G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->finalize = bs_tracked_path_finalize;
   object_class->get_property = bs_tracked_path_get_property;
@@ -145,9 +146,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_FILE] =
-    g_param_spec_object ("file", NULL, NULL, G_TYPE_FILE,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_FILE] = g_param_spec_object ("file", NULL, NULL, G_TYPE_FILE, readable);
 
   /**
    * BsTrackedPath:n-keys: (getter get_n_keys)
@@ -157,9 +156,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_N_KEYS] =
-    g_param_spec_uint64 ("n-keys", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_N_KEYS] = g_param_spec_uint64 ("n-keys", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   /**
    * BsTrackedPath:closed: (getter get_closed)
@@ -170,9 +167,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_CLOSED] =
-    g_param_spec_boolean ("closed", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_CLOSED] = g_param_spec_boolean ("closed", NULL, NULL, FALSE, readable);
 
   /**
    * BsTrackedPath:writable: (getter get_writable)
@@ -182,9 +177,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_WRITABLE] =
-    g_param_spec_boolean ("writable", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_WRITABLE] = g_param_spec_boolean ("writable", NULL, NULL, FALSE, readable);
 
   /**
    * BsTrackedPath:moved: (getter get_moved)
@@ -195,9 +188,7 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made.
    */
-  properties[PROP_MOVED] =
-    g_param_spec_boolean ("moved", NULL, NULL, FALSE,
-                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_MOVED] = g_param_spec_boolean ("moved", NULL, NULL, FALSE, readable);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
@@ -355,7 +346,7 @@ bs_tracked_path_list_keys (BsTrackedPath *self)
 /**
  * bs_tracked_path_foreach_key:
  * @self: a tracked path
- * @func: (scope call) (closure user_data): what to call
+ * @func: (scope call) (closure user_data): the function to call
  * @user_data: data for @func
  *
  * Calls a function for each key, in no particular order, on this thread. The

@@ -31,7 +31,7 @@
  * is past its step to the new document.
  *
  * A verification may be used from any thread, and run again when a run is over.
- * Its properties tell how far a run has come, and what the last one has found;
+ * Its properties tell how far a run has come, and the findings of the last one;
  * they notify in the context that was the thread's default where the store was
  * made, once for many changes, and for the last time before the callback of a
  * [method@Verify.run_async] that was called in that context. So a progress bar can
@@ -149,6 +149,9 @@ static void
 bs_verify_class_init (BsVerifyClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags readable = G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+  const GParamFlags constant =
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->finalize = bs_verify_finalize;
   object_class->get_property = bs_verify_get_property;
@@ -159,9 +162,8 @@ bs_verify_class_init (BsVerifyClass *klass)
    *
    * The store that does the work.
    */
-  properties[PROP_STORE] = g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE,
-                                                G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
-                                                  G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_STORE] =
+    g_param_spec_object ("store", NULL, NULL, BS_TYPE_BACKING_STORE, constant);
 
   /**
    * BsVerify:tracked: (getter get_tracked)
@@ -169,9 +171,7 @@ bs_verify_class_init (BsVerifyClass *klass)
    * The tracked path whose blobs are checked.
    */
   properties[PROP_TRACKED] =
-    g_param_spec_object ("tracked", NULL, NULL, BS_TYPE_TRACKED_PATH,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_EXPLICIT_NOTIFY |
-                           G_PARAM_STATIC_STRINGS);
+    g_param_spec_object ("tracked", NULL, NULL, BS_TYPE_TRACKED_PATH, constant);
 
   /**
    * BsVerify:n-total: (getter get_n_total)
@@ -183,8 +183,7 @@ bs_verify_class_init (BsVerifyClass *klass)
    * made, once for many changes.
    */
   properties[PROP_N_TOTAL] =
-    g_param_spec_uint64 ("n-total", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+    g_param_spec_uint64 ("n-total", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   /**
    * BsVerify:n-done: (getter get_n_done)
@@ -194,9 +193,7 @@ bs_verify_class_init (BsVerifyClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_N_DONE] =
-    g_param_spec_uint64 ("n-done", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_N_DONE] = g_param_spec_uint64 ("n-done", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   /**
    * BsVerify:fraction: (getter get_fraction)
@@ -206,9 +203,7 @@ bs_verify_class_init (BsVerifyClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_FRACTION] =
-    g_param_spec_double ("fraction", NULL, NULL, 0.0, 1.0, 0.0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_FRACTION] = g_param_spec_double ("fraction", NULL, NULL, 0.0, 1.0, 0.0, readable);
 
   /**
    * BsVerify:n-bad: (getter get_n_bad)
@@ -218,9 +213,7 @@ bs_verify_class_init (BsVerifyClass *klass)
    * Notifies in the context that was the thread's default where the store was
    * made, once for many changes.
    */
-  properties[PROP_N_BAD] =
-    g_param_spec_uint64 ("n-bad", NULL, NULL, 0, G_MAXUINT64, 0,
-                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_N_BAD] = g_param_spec_uint64 ("n-bad", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
@@ -370,7 +363,7 @@ busy_error (BsVerify *self)
  * store or the path is closed, %G_IO_ERROR_INVALID_ARGUMENT if the path belongs
  * to another store, %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
  * backing, %G_IO_ERROR_CANCELLED if not everything was checked for that reason,
- * and with what the backing reports but %BS_ERROR_CORRUPT and
+ * and with the backing's errors but %BS_ERROR_CORRUPT and
  * %BS_ERROR_NOT_FOUND. The bad keys found so far stay listed.
  *
  * Blocks; see [method@Verify.run_async] for the asynchronous call. The checks run
@@ -437,7 +430,7 @@ bs_verify_run_async (BsVerify *self,
 /**
  * bs_verify_run_finish:
  * @self: a verification
- * @result: what the callback was given
+ * @result: the result that the callback was given
  * @error: return location for a #GError
  *
  * Finishes [method@Verify.run_async].

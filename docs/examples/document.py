@@ -21,11 +21,12 @@ import hashlib
 import os
 import signal
 import sys
+from pathlib import Path
 
 import gi
 
 gi.require_version('Bs', '1')
-from gi.repository import Bs, Gio, GLib
+from gi.repository import Bs, GLib
 
 MIB = 1 << 20
 
@@ -40,8 +41,8 @@ CRASHES = {
 
 class Document:
     def __init__(self, path):
-        directory = Gio.File.new_for_path(path)
-        scratch = directory.get_parent().get_child(f'.{directory.get_basename()}.scratch')
+        directory = Path(path).absolute()
+        scratch = directory.with_name(f'.{directory.name}.scratch')
         self.backing = Bs.FaultBacking.new(Bs.FileBacking.new(scratch))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, 64 * MIB)
@@ -61,7 +62,7 @@ class Document:
 
     def set_page(self, name, content):
         # The page that was there is still in the document on the disk.
-        item = self.pool.insert(GLib.Bytes.new(content))
+        item = self.pool.insert(content)
         if name in self.manifest:
             self.manifest.set_item(name, item)
         else:
@@ -73,11 +74,8 @@ class Document:
     def save_async(self, callback):
         save = Bs.Save.new(self.store, self.tracked)
         save.set_manifest(self.manifest)
-        save.run_async(GLib.PRIORITY_DEFAULT, None, callback)
+        save.run_async(callback=callback)
         return save
-
-    def close(self):
-        self.store.close()
 
 
 def show(document):
@@ -124,7 +122,7 @@ def main():
     options = parser.parse_args()
 
     document = Document(options.document)
-    try:
+    with document.store:  # closes it
         if options.command == 'set':
             for name, path in zip(options.arguments[::2], options.arguments[1::2], strict=True):
                 with open(path, 'rb') as file:
@@ -136,8 +134,6 @@ def main():
             show(document)
         else:
             save(document, options.crash)
-    finally:
-        document.close()
 
 
 if __name__ == '__main__':

@@ -20,16 +20,7 @@ import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 import System from 'system';
 
-Gio._promisify(Bs.BackingStore.prototype, 'track_path_async', 'track_path_finish');
-Gio._promisify(Bs.BackingStore.prototype, 'sync_async', 'sync_finish');
-Gio._promisify(Bs.BackingStore.prototype, 'delete_persisted_async', 'delete_persisted_finish');
-Gio._promisify(Bs.BackingStore.prototype, 'load_manifest_async', 'load_manifest_finish');
-Gio._promisify(Bs.BackingStore.prototype, 'close_async', 'close_finish');
-Gio._promisify(Bs.Pool.prototype, 'trim_async', 'trim_finish');
-Gio._promisify(Bs.Pool.prototype, 'register_manifest_async', 'register_manifest_finish');
-Gio._promisify(Bs.Item.prototype, 'persist_async', 'persist_finish');
-Gio._promisify(Bs.Item.prototype, 'load_async', 'load_finish');
-Gio._promisify(Bs.Save.prototype, 'run_async', 'run_finish');
+// Bs needs none of this.
 Gio._promisify(Gio.File.prototype, 'enumerate_children_async', 'enumerate_children_finish');
 Gio._promisify(Gio.File.prototype, 'load_bytes_async', 'load_bytes_finish');
 Gio._promisify(Gio.File.prototype, 'query_info_async', 'query_info_finish');
@@ -208,11 +199,11 @@ class Example {
     }
 
     async track() {
-        this.tracked = await this.store.track_path_async(this.blobs, ...DEFAULT);
+        this.tracked = await this.store.track_path_async(this.blobs);
     }
 
     async sync() {
-        await this.store.sync_async(this.tracked, ...DEFAULT);
+        await this.store.sync_async(this.tracked);
     }
 
     async insert(entry) {
@@ -229,11 +220,11 @@ class Example {
         // When the pool is over its budget, the disk sets the pace. Memory goes
         // over by what is in flight, so that is little.
         if (this.pool.memory_use > this.pool.max_bytes)
-            await this.pool.trim_async(this.pool.max_bytes, ...DEFAULT);
+            await this.pool.trim_async(this.pool.max_bytes);
     }
 
     async persist(entry) {
-        await entry.item?.persist_async(this.tracked, ...DEFAULT);
+        await entry.item?.persist_async(this.tracked);
     }
 
     // Everything is at the path already: the save puts the names in place.
@@ -247,11 +238,11 @@ class Example {
         }
         const save = Bs.Save.new(this.store, this.tracked);
         save.set_manifest(manifest);
-        await save.run_async(...DEFAULT);
+        await save.run_async();
     }
 
     async readManifest() {
-        this.manifest = await this.store.load_manifest_async(this.tracked, ...DEFAULT);
+        this.manifest = await this.store.load_manifest_async(this.tracked);
         if (this.manifest.get_n_items() === 0)
             throw new Error(`${this.target.get_parse_name()}: no file is left there`);
     }
@@ -259,14 +250,13 @@ class Example {
     // One operation for all keys.
     async register() {
         try {
-            await this.pool.register_manifest_async(this.tracked, this.manifest, ...DEFAULT);
+            await this.pool.register_manifest_async(this.tracked, this.manifest);
         } catch (error) {
             // The entries that have no item are told one by one.
             if (!error.matches(Bs.Error, Bs.Error.NOT_FOUND))
                 throw error;
         }
-        for (let i = 0; i < this.manifest.get_n_items(); i++) {
-            const named = this.manifest.get_item(i);
+        for (const named of this.manifest) {
             this.entries.push({
                 file: Gio.File.new_for_uri(named.name),
                 key: named.key,
@@ -300,14 +290,14 @@ class Example {
     }
 
     async load(entry) {
-        const contents = await entry.item.load_async(...DEFAULT);
+        const contents = await entry.item.load_async();
         this.noteMemoryUse(entry.item);
         return contents;
     }
 
     // Deletes what is permanent: the item stays whole as long as it is held.
     async delete(entry) {
-        await this.store.delete_persisted_async(this.tracked, entry.key, ...DEFAULT);
+        await this.store.delete_persisted_async(this.tracked, entry.key);
         if (this.tracked.contains_key(entry.key))
             this.reject(entry, 'was deleted and is still there');
         await this.compare(entry);
@@ -344,7 +334,7 @@ class Example {
 
     // The scratch files go, too.
     async close() {
-        await this.store.close_async(...DEFAULT);
+        await this.store.close_async();
     }
 
     // The store's errors name a key. A person knows the file.

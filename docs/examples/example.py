@@ -10,10 +10,12 @@ URI is the name, and the SHA-256 an attribute. TARGET/scratch is primary storage
 the same file system, so that persisting is making a hard link.
 
 Nothing blocks the main loop: what waits is a coroutine, and what takes time
-runs in the threads of the store.
+runs in other threads.
 """
 
 import argparse
+import asyncio
+import contextlib
 import hashlib
 import os
 import re
@@ -26,61 +28,15 @@ import gi
 gi.require_version('Bs', '1')
 from gi.repository import Bs, Gio, GLib
 
+try:
+    from gi.events import GLibEventLoopPolicy
+except ImportError:  # before PyGObject 3.50
+    from gbulb import GLibEventLoopPolicy
+
 IN_FLIGHT = 64
 INSERTS_IN_FLIGHT = 8
 N_DELETED = 3
 MIB = 1024 * 1024
-DEFAULT = (GLib.PRIORITY_DEFAULT, None)  # io_priority, cancellable
-
-
-def spawn(coroutine, ended):
-    """Runs a coroutine; at last calls ended(value, error)."""
-    def resume(_source=None, result=None):
-        try:
-            start = coroutine.send(result)
-        except StopIteration as stop:
-            ended(stop.value, None)
-        except Exception as error:
-            ended(None, error)
-        else:
-            start(resume)
-
-    resume()
-
-
-class Call:
-    """Awaits the asynchronous function that source has under a name."""
-
-    def __init__(self, source, name, *arguments, finish=None):
-        self.start = lambda resume: getattr(source, name + '_async')(*arguments, resume)
-        self.finish = getattr(source, finish or name + '_finish')
-
-    def __await__(self):
-        return self.finish((yield self.start))
-
-
-class Gather:
-    """Awaits coroutines that run side by side; raises the first error once all have ended."""
-
-    def __init__(self, coroutines):
-        self.coroutines = list(coroutines)
-        self.n_running = len(self.coroutines)
-        self.error = None
-
-    def start(self, resume):
-        def ended(_value, error):
-            self.error = self.error or error
-            self.n_running -= 1
-            if self.n_running == 0:
-                resume()
-
-        for coroutine in self.coroutines:
-            spawn(coroutine, ended)
-
-    def __await__(self):
-        yield self.start
-        if self.error:
-            raise self.error
 
 
 class Entry:
@@ -131,7 +87,6 @@ class Example:
         self.backing = Bs.FileBacking.new(self.target.get_child('scratch'))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, budget)
-        self.tracked = None
         self.storing = False
         self.entries = []
         self.peak_use = 0
@@ -153,7 +108,7 @@ class Example:
         todo = deque(entries)
         n_total = len(todo)
         n_done = 0
-        shown = 0
+        shown = 0.0
 
         async def work():
             nonlocal n_done, shown
@@ -171,65 +126,49 @@ class Example:
                     print(f'\r{name:11} [{marks:40}] {n_done} of {n_total} ', end='', flush=True)
 
         async def work_side_by_side():
-            await Gather(work() for _ in range(in_flight))
+            # All have ended when the first error is raised.
+            results = await asyncio.gather(*(work() for _ in range(in_flight)), return_exceptions=True)
+            for result in results:
+                if result is not None:
+                    raise result
 
         await self.step(name, work_side_by_side())
 
-    async def run_in_thread(self, function):
-        """Returns what the function returns, or raises what it raises."""
-        value = error = None
-
-        def run(_store, _cancellable):
-            nonlocal value, error
-            try:
-                value = function()
-            except Exception as raised:
-                error = raised
-            return True
-
-        await Call(self.store, 'run_in_thread', run, *DEFAULT)
-        if error:
-            raise error
-        return value
-
     async def list_files(self, source):
-        attributes = f'{Gio.FILE_ATTRIBUTE_STANDARD_NAME},{Gio.FILE_ATTRIBUTE_STANDARD_TYPE}'
         folders = [source]
         while folders:
             folder = folders.pop()
             try:
-                enumerator = await Call(folder, 'enumerate_children', attributes,
-                                        Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, *DEFAULT)
-            except GLib.Error as error:
+                entries = await asyncio.to_thread(lambda: sorted(os.scandir(folder), key=lambda entry: entry.name))
+            except OSError as error:
                 if folder is source:
                     raise
-                print(error.message, file=sys.stderr)
+                print(f'{error.filename}: {error.strerror}', file=sys.stderr)
                 self.n_skipped += 1
                 continue
-            while infos := await Call(enumerator, 'next_files', 100, *DEFAULT):
-                self.moved = time.monotonic()
-                for info in infos:
-                    if info.get_file_type() == Gio.FileType.DIRECTORY:
-                        folders.append(enumerator.get_child(info))
-                    elif info.get_file_type() == Gio.FileType.REGULAR:
-                        self.entries.append(Entry(enumerator.get_child(info)))
+            self.moved = time.monotonic()
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    self.entries.append(Entry(Gio.File.new_for_path(entry.path)))
         if not self.entries:
-            raise FileNotFoundError(f'{source.get_parse_name()}: there are no files')
+            raise FileNotFoundError(f'{source}: there are no files')
 
     async def track(self):
-        self.tracked = await Call(self.store, 'track_path', self.blobs, *DEFAULT)
+        self.tracked = await self.store.track_path_async(self.blobs)
 
     async def sync(self):
-        await Call(self.store, 'sync', self.tracked, *DEFAULT)
+        await self.store.sync_async(self.tracked)
 
     async def insert(self, entry):
         def read():
             with open(entry.file.peek_path(), 'rb') as file:
                 contents = file.read()
-            return GLib.Bytes.new(contents), hashlib.sha256(contents).hexdigest()
+            return contents, hashlib.sha256(contents).hexdigest()
 
         try:
-            contents, entry.sha256 = await self.run_in_thread(read)
+            contents, entry.sha256 = await asyncio.to_thread(read)
         except OSError as error:
             complain(entry, error.strerror)
             self.n_skipped += 1
@@ -241,11 +180,11 @@ class Example:
         # When the pool is over its budget, the disk sets the pace. Memory goes
         # over by what is in flight, so that is little.
         if self.pool.get_memory_use() > self.pool.get_max_bytes():
-            await Call(self.pool, 'trim', self.pool.get_max_bytes(), *DEFAULT)
+            await self.pool.trim_async(self.pool.get_max_bytes())
 
     async def persist(self, entry):
         if entry.item:
-            await Call(entry.item, 'persist', self.tracked, *DEFAULT)
+            await entry.item.persist_async(self.tracked)
 
     async def write_manifest(self):
         """Everything is at the path already: the save puts the names in place."""
@@ -255,17 +194,17 @@ class Example:
                 manifest.add_item(entry.file.get_uri(), entry.item, {'sha256': entry.sha256})
         save = Bs.Save.new(self.store, self.tracked)
         save.set_manifest(manifest)
-        await Call(save, 'run', *DEFAULT)
+        await save.run_async()
 
     async def read_manifest(self):
-        self.manifest = await Call(self.store, 'load_manifest', self.tracked, *DEFAULT)
+        self.manifest = await self.store.load_manifest_async(self.tracked)
         if len(self.manifest) == 0:
             raise FileNotFoundError(f'{self.target.get_parse_name()}: no file is left there')
 
     async def register(self):
         """One operation for all keys."""
         try:
-            await Call(self.pool, 'register_manifest', self.tracked, self.manifest, *DEFAULT)
+            await self.pool.register_manifest_async(self.tracked, self.manifest)
         except GLib.Error as error:
             # The entries that have no item are told one by one.
             if not error.matches(Bs.error_quark(), Bs.Error.NOT_FOUND):
@@ -293,18 +232,18 @@ class Example:
         except GLib.Error as error:
             self.reject(entry, error.message)
             return
-        sha256 = await self.run_in_thread(lambda: hashlib.sha256(contents.get_data()).hexdigest())
+        sha256 = await asyncio.to_thread(lambda: hashlib.sha256(contents.get_data()).hexdigest())
         if sha256 != entry.sha256:
             self.reject(entry, 'has another SHA-256 than the original')
 
     async def load(self, entry):
-        contents = await Call(entry.item, 'load', *DEFAULT)
+        contents = await entry.item.load_async()
         self.note_memory_use()
         return contents
 
     async def delete(self, entry):
         """Deletes what is permanent: the item stays whole as long as it is held."""
-        await Call(self.store, 'delete_persisted', self.tracked, entry.key, *DEFAULT)
+        await self.store.delete_persisted_async(self.tracked, entry.key)
         if entry.key in self.tracked:
             self.reject(entry, 'was deleted and is still there')
         await self.compare(entry)
@@ -317,14 +256,14 @@ class Example:
             raise FileExistsError(f'{self.target.get_parse_name()} was used before: choose a new target')
         await self.for_each('Inserting', self.entries, self.insert, INSERTS_IN_FLIGHT)
         if not any(entry.item for entry in self.entries):
-            raise PermissionError(f'{source.get_parse_name()}: none of the files can be read')
+            raise PermissionError(f'{source}: none of the files can be read')
         await self.for_each('Persisting', self.entries, self.persist)
         await self.step('Syncing', self.sync())
         await self.step('Manifest', self.write_manifest())
 
     async def verify_files(self):
         # Tracking would make the directory.
-        await Call(self.blobs, 'query_info', Gio.FILE_ATTRIBUTE_STANDARD_TYPE, Gio.FileQueryInfoFlags.NONE, *DEFAULT)
+        await asyncio.to_thread(self.blobs.query_info, Gio.FILE_ATTRIBUTE_STANDARD_TYPE, Gio.FileQueryInfoFlags.NONE)
         await self.step('Tracking', self.track())
         await self.step('Manifest', self.read_manifest())
         await self.step('Registering', self.register())
@@ -337,11 +276,8 @@ class Example:
         await self.step('Manifest', self.write_manifest())
 
     async def run(self, work):
-        try:
+        async with self.store:  # which closes it: the scratch files go, too
             await work
-        finally:
-            # The scratch files go, too.
-            await Call(self.store, 'close', *DEFAULT)
 
     def name_files(self, message):
         """The store's errors name a key. A person knows the file."""
@@ -388,24 +324,17 @@ def main():
 
     example = Example(arguments.target, arguments.budget * MIB)
     if arguments.command == 'store':
-        work = example.store_files(Gio.File.new_for_commandline_arg(arguments.source))
+        work = example.store_files(arguments.source)
     else:
         work = example.verify_files()
 
-    loop = GLib.MainLoop()
-    errors = []
-
-    def ended(_value, error):
-        errors.append(error)
-        loop.quit()
-
     watch(example, arguments.patience)
-    spawn(example.run(work), ended)
-    loop.run()
-
-    if errors[0]:
+    try:
+        with contextlib.closing(GLibEventLoopPolicy().get_event_loop()) as loop:
+            loop.run_until_complete(example.run(work))
+    except Exception as error:
         clear_progress()
-        message = getattr(errors[0], 'message', str(errors[0]))
+        message = getattr(error, 'message', str(error))
         print(f'example: {example.name_files(message)}', file=sys.stderr)
         return 1
     example.summarize()

@@ -15,6 +15,7 @@ class Program:
     where: str = ''          # which directory files are made in: disk or memory
     peer: bool = False       # peer/ does the same work
     large: bool = False      # takes --large
+    traces: bool = False     # takes traces and no rounds; passed over without
     folder: str = 'benchmarks'
 
 
@@ -32,6 +33,8 @@ PROGRAMS = {
     'save': Program(keys=(THOUSANDS,), where='disk'),
     'pressure': Program(),
     'scratch': Program(where='disk'),
+    'sqlite': Program(where='disk'),
+    'replay': Program(traces=True),
     'resident': Program(),
     'gegl': Program(where='disk', large=True, folder='clients/gegl'),
 }
@@ -116,6 +119,24 @@ def scratch_rows():
                   'ours, processor', limit=50)
 
 
+def sqlite_rows():
+    """SQLite in a loop of its own is the floor, and the file backing what else there is."""
+    ours, plain, files = (name + ', processor' for name in ('sqlite:', 'plain SQLite', 'file:'))
+    for work, heading in (('insert', '\\d+ blobs of 100 B to 16 KiB'), ('random read', 'random reading'),
+                          ('delete', 'deletion in batches')):
+        yield Row('18', f'sqlite engine, {work}', 'sqlite', heading, ours, plain, 1.25, None, files,
+                  other_name='file backing', other_goal=0.5 if work == 'insert' else None)
+
+
+def hit_rows():
+    """Objects found in memory, of those asked for again, with so much of all bytes as a budget."""
+    for percent, goals in (10, {'gallery': 90.6, 'gcc-build': 98.1, 'git-logp': 94.7, 'git-mixblob': 79.5, 'undo': 91.1}), (
+            25, {'gallery': 98.8, 'gcc-build': 99.8, 'git-logp': 96.3, 'git-mixblob': 92.5, 'undo': 96.8}):
+        for trace, goal in goals.items():
+            yield Row('11', f'hits, {trace}, budget {percent} %', 'replay', f'hits, {trace}, {percent} %', 'backingstore, objects',
+                      least=goal, smoke=f'hits, made up, {percent} %')
+
+
 def resident_rows():
     for size, name in (4096, '4 KiB'), (16384, '16 KiB'), (102400, '100 KiB'), (1048576, '1 MiB'):
         for n in 1, 4:
@@ -167,6 +188,8 @@ ROWS = [
     Row('14', 'producer faster than the disk: peak', 'pressure', 'awaits a trim after every 1$', 'peak memory-use', limit=18),
     *gegl_rows(),
     *scratch_rows(),
+    *sqlite_rows(),
+    *hit_rows(),
     *resident_rows(),
     *manifest_rows(),
 ]

@@ -36,22 +36,6 @@ check (gboolean success, const char *what)
     g_error ("%s: %s", what, g_strerror (errno));
 }
 
-static void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    {
-      g_autofree char *child = g_build_filename (path, name, NULL);
-
-      if (unlink (child) != 0)
-        remove_tree (child);
-    }
-  rmdir (path);
-}
-
 /* The attribute of our files: the floor's carry the same. */
 typedef struct
 {
@@ -97,8 +81,7 @@ typedef struct
 static void
 place_init (Place *place)
 {
-  place->path = g_dir_make_tmp ("benchmark-save-XXXXXX", NULL);
-  check (place->path != NULL, "making a directory");
+  place->path = benchmark_make_directory ();
   place->scratch = g_build_filename (place->path, "scratch", NULL);
   place->document = g_build_filename (place->path, "document", NULL);
 }
@@ -116,7 +99,7 @@ settle (Place *place)
 static void
 place_clear (Place *place)
 {
-  remove_tree (place->path);
+  benchmark_remove_directory (place->path);
   g_free (place->path);
   g_free (place->scratch);
   g_free (place->document);

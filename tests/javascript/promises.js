@@ -1,28 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // SPDX-FileCopyrightText: 2026 The backingstore authors
 
-// Asynchronous methods that return promises, as an application would make them,
-// and promises of what else a test waits for.
+// Promises of what a test waits for, other than asynchronous calls.
 
-import Bs from 'gi://Bs?version=1';
-import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
-
-const METHODS = [
-    [Bs.BackingStore, [
-        'track_path', 'untrack_path', 'sync', 'delete_persisted', 'delete_persisted_keys',
-        'run_in_thread', 'load_root', 'load_manifest', 'wait_finished', 'close']],
-    [Bs.TaskTracker, ['wait']],
-    [Bs.Verify, ['run']],
-    [Bs.Pool, ['register', 'register_all', 'register_manifest', 'trim']],
-    [Bs.Item, ['load', 'load_object', 'write', 'persist']],
-    [Bs.Save, ['run']],
-];
-
-for (const [type, names] of METHODS) {
-    for (const name of names)
-        Gio._promisify(type.prototype, `${name}_async`, `${name}_finish`);
-}
 
 // The arguments of the signal's next emission.
 export function emission(object, signal) {

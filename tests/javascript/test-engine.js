@@ -8,7 +8,6 @@ import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 import GObject from 'gi://GObject';
 
-import './promises.js';
 import {assert, assertEqual, assertFails, assertIncludes, bytes, run, test, text} from './tap.js';
 
 const DEFAULT = GLib.PRIORITY_DEFAULT;

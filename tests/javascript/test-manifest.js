@@ -7,10 +7,8 @@ import Bs from 'gi://Bs?version=1';
 import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 
-import './promises.js';
-import {assert, assertEqual, assertFails, assertIncludes, bytes, list, run, test, text} from './tap.js';
+import {assert, assertEqual, assertFails, assertIncludes, bytes, run, test, text} from './tap.js';
 
-const DEFAULT = GLib.PRIORITY_DEFAULT;
 const KEY = 'abcdef01-2345-6789-abcd-ef0123456789';
 
 const STORES = {
@@ -21,7 +19,7 @@ const STORES = {
 async function open(directory, newStore) {
     const store = newStore(Bs.FileBacking.new(directory.get_child('scratch')));
     const pool = Bs.Pool.new(store, 1 << 20);
-    const tracked = await store.track_path_async(directory.get_child('document'), DEFAULT, null);
+    const tracked = await store.track_path_async(directory.get_child('document'));
     return {store, pool, tracked};
 }
 
@@ -36,7 +34,7 @@ function attributes(title) {
 }
 
 function names(manifest) {
-    return list(manifest).map(entry => entry.name);
+    return [...manifest].map(entry => entry.name);
 }
 
 test('a list of names', async () => {
@@ -87,37 +85,37 @@ test('errors', async () => {
 for (const [where, newStore] of Object.entries(STORES)) {
     test(`${where}: a document`, async directory => {
         let all = await open(directory, newStore);
-        await assertFails(Bs.Error, Bs.Error.NOT_FOUND, () => all.store.load_manifest_async(all.tracked, DEFAULT, null));
+        await assertFails(Bs.Error, Bs.Error.NOT_FOUND, () => all.store.load_manifest_async(all.tracked));
         let manifest = new Bs.Manifest();
         manifest.add_item('one', all.pool.insert(bytes('1')), attributes('One'));
         manifest.add_item('two', all.pool.insert(bytes('2')), null);
-        assert(await saveOf(all, manifest).run_async(DEFAULT, null));
-        await all.store.close_async(DEFAULT, null);
+        assert(await saveOf(all, manifest).run_async());
+        await all.store.close_async();
 
         all = await open(directory, newStore);
-        manifest = await all.store.load_manifest_async(all.tracked, DEFAULT, null);
-        assert(await all.pool.register_manifest_async(all.tracked, manifest, DEFAULT, null));
+        manifest = await all.store.load_manifest_async(all.tracked);
+        assert(await all.pool.register_manifest_async(all.tracked, manifest));
         const {item} = manifest.lookup('one');
-        assertEqual(text(await item.load_async(DEFAULT, null)), '1');
+        assertEqual(text(await item.load_async()), '1');
         item.replace(bytes('edited'));
         manifest.remove('two');
         assert(saveOf(all, manifest).run(null));
-        await all.store.close_async(DEFAULT, null);
+        await all.store.close_async();
 
         all = await open(directory, newStore);
         manifest = all.store.load_manifest(all.tracked, null);
         assert(all.pool.register_manifest(all.tracked, manifest, null));
         assertEqual(names(manifest), ['one']);
-        assertEqual(text(await manifest.get_item(0).item.load_async(DEFAULT, null)), 'edited');
+        assertEqual(text(await manifest.get_item(0).item.load_async()), 'edited');
         assertEqual(manifest.get_item(0).attributes.recursiveUnpack().title, 'One');
 
         manifest.add('missing', KEY, null);
-        for (const func of [() => saveOf(all, manifest).run_async(DEFAULT, null),
-            () => all.pool.register_manifest_async(all.tracked, manifest, DEFAULT, null)]) {
+        for (const func of [() => saveOf(all, manifest).run_async(),
+            () => all.pool.register_manifest_async(all.tracked, manifest)]) {
             const missing = await assertFails(Bs.Error, Bs.Error.NOT_FOUND, func);
             assertIncludes(missing.message, '“missing”', KEY, all.tracked.file.get_path());
         }
-        await all.store.close_async(DEFAULT, null);
+        await all.store.close_async();
     });
 }
 

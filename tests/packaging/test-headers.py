@@ -17,11 +17,12 @@ COMPILERS = [
     ['g++', '-xc++', '-std=c++11'],
     ['clang++', '-xc++', '-std=c++11'],
 ]
+GTK_HEADER = 'backingstore/gtk/backingstore-gtk.h'
 STRICT = ['-pedantic', '-Wall', '-Wextra', '-Wstrict-prototypes', '-Werror', '-fsyntax-only']
 
 
 def cflags():
-    return subprocess.run(['pkg-config', '--cflags', 'gio-2.0'], check=True, capture_output=True,
+    return subprocess.run(['pkg-config', '--cflags', 'gio-2.0', *(['gtk4'] if GTK_HEADER in headers else [])], check=True, capture_output=True,
                           text=True).stdout.replace('-I', '-isystem').split()
 
 
@@ -35,6 +36,8 @@ def complaint(compiler, directories, header):
 split = sys.argv.index('--')
 directories, headers = sys.argv[1:split], sys.argv[split + 1:]
 all_headers = ['backingstore/backingstore.h', 'backingstore/bs-enum-types.h', 'backingstore/bs-version.h']
+if GTK_HEADER in headers:
+    all_headers.append(GTK_HEADER)
 print(f'1..{len(COMPILERS)}')
 failed = False
 for number, compiler in enumerate(COMPILERS, 1):

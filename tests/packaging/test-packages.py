@@ -46,6 +46,21 @@ main (void)
 }
 '''
 
+GTK_MAIN_C = '''
+#include <backingstore/gtk/backingstore-gtk.h>
+int
+main (void)
+{
+  BsGtkTextureCodec *codec;
+
+  bs_gtk_init ();
+  codec = bs_gtk_texture_codec_new (256);
+  g_object_unref (codec);
+
+  return g_type_from_name ("BsGtkTextureCodec") == 0;
+}
+'''
+
 MAIN_VALA = '''
 int main () {
     var store = new Bs.BackingStore (new Bs.MemoryBacking ());
@@ -133,13 +148,20 @@ class InstallTest(PackageTestCase):
         self.assertEqual([path for path in files if not filecmp.cmp(one / path, two / path, shallow=False)], [])
         print(f'# {len(files)} files are identical')
 
-    def pkg_config(self, *arguments):
+    def test_overrides(self):
+        """Where each language looks for them, and stubs beside those of PyGObject."""
+        with_gtk = bool(list(self.prefix.rglob('BsGtk-1.typelib')))
+        for name in 'Bs', 'BsGtk':
+            for file in f'gi/overrides/{name}.py', f'gi-stubs/repository/{name}.pyi', f'share/gjs-1.0/overrides/{name}.js':
+                self.assertEqual(len(list(self.prefix.rglob(file))), 1 if name == 'Bs' or with_gtk else 0, file)
+
+    def pkg_config(self, *arguments, package='backingstore-1'):
         libdir = next(self.prefix.rglob('backingstore-1.pc')).parent
-        return run('pkg-config', *arguments, 'backingstore-1',
+        return run('pkg-config', *arguments, package,
                    env={**os.environ, 'PKG_CONFIG_PATH': str(libdir)}).split()
 
-    def compile(self, name, *flags):
-        (self.top / 'main.c').write_text(MAIN_C)
+    def compile(self, name, *flags, source=MAIN_C):
+        (self.top / 'main.c').write_text(source)
         run('cc', '-o', self.top / name, self.top / 'main.c', *flags)
         return self.top / name
 
@@ -160,6 +182,18 @@ class InstallTest(PackageTestCase):
         self.assertIn('\nRequires: gio-2.0 >= 2.74\n', text)
         self.assertIn('\nRequires.private: gio-unix-2.0 >= 2.74, libxxhash >= 0.8\n', text)
         self.assertEqual(self.pkg_config('--modversion'), [project_version()])
+
+
+    def test_gtk(self):
+        if not list(self.prefix.rglob('backingstore-gtk4-1.pc')):
+            self.skipTest('there is no GTK 4')
+        flags = self.pkg_config('--cflags', '--libs', package='backingstore-gtk4-1')
+        program = self.compile('gtk', *flags, source=GTK_MAIN_C)
+        libdir = next(self.prefix.rglob('libbackingstore-gtk4-1.so.0')).parent
+        run(program, env={**os.environ, 'LD_LIBRARY_PATH': str(libdir)})
+        self.assertIn('libbackingstore-gtk4-1.so.0', needed(program))
+        for name in 'BsGtk-1.typelib', 'BsGtk-1.gir', 'backingstore-gtk4-1.vapi', 'backingstore-gtk4-1.deps':
+            self.assertTrue(list(self.prefix.rglob(name)), name)
 
 
 class SubprojectTest(PackageTestCase):
@@ -211,8 +245,10 @@ class InstalledTestsTest(PackageTestCase):
         libdir = next(self.top.rglob('libbackingstore-1.so.0')).parent
         override = next(self.top.rglob('overrides/Bs.py')).parent.parent.parent
         environment = {**os.environ, 'LD_LIBRARY_PATH': str(libdir), 'PYTHONPATH': str(override),
-                       'GI_TYPELIB_PATH': str(libdir / 'girepository-1.0')}
-        names = [name for name in ('key', 'interop', 'engine', 'crash-disk-full', 'override.py', 'store.js', 'store.vala')
+                       'GI_TYPELIB_PATH': str(libdir / 'girepository-1.0'),
+                       'GJS_PATH': str(prefix / 'share' / 'gjs-1.0')}
+        names = [name for name in ('key', 'interop', 'engine', 'crash-disk-full', 'override.py', 'override.js', 'store.js',
+                              'store.vala')
                  if any(file.name == name + '.test' for file in files)]
         output = run('gnome-desktop-testing-runner', '-d', prefix / 'share', '--tap',
                      *(f'backingstore-1/{name}.test' for name in names), env=environment)

@@ -321,24 +321,24 @@ class StoreInPython:
         call(store.close_async)
 
     def test_plain_exception(self):
-        """One that C cannot carry becomes FAILED, with a hint."""
+        """One that C cannot carry becomes FAILED, with its text."""
         backing = DictBacking()
         store = self.new_store(backing)
         pool = Bs.Pool.new(store, 100)
         tracked = call(store.track_path_async, KEPT)
         item = pool.insert(GLib.Bytes.new(b'content'))
 
-        for function, arguments, name, hint in (
-            (item.persist_async, [tracked], 'persist', 'return True'),
-            (store.sync_async, [tracked], 'sync_persisted', 'return True'),
-            (item.load_async, [], 'read', 'return'),
+        for function, arguments, name in (
+            (item.persist_async, [tracked], 'persist'),
+            (store.sync_async, [tracked], 'sync_persisted'),
+            (item.load_async, [], 'read'),
         ):
             with self.subTest(name):
                 if name == 'read':
                     call(pool.trim_async, 0)
                 backing.failure = name, ValueError('on purpose')
                 error = self.assert_error(Bs.error_quark(), Bs.Error.FAILED, call, function, *arguments)
-                for part in 'DictBacking', name, hint:
+                for part in f'DictBacking.{name}', 'ValueError: on purpose':
                     self.assertIn(part, error.message)
                 call(function, *arguments)
         call(store.close_async)

@@ -203,7 +203,7 @@ class CodecTest(unittest.TestCase):
         codec.failure = lambda: ValueError('a plain exception')
         message = self.assert_error(Bs.error_quark(), Bs.Error.FAILED, call, item.load_object_async)
         self.assertIn('decode', message)
-        self.assertIn('Python', message)
+        self.assertIn('ValueError: a plain exception', message)
         codec.failure = None
         self.assertEqual(item.load_object().text, 'here to stay')
 

@@ -3,9 +3,6 @@
 """Real views scroll through the items of a path, on a screen of their own."""
 
 import gc
-import os
-import shutil
-import subprocess
 import unittest
 
 import gi
@@ -13,6 +10,7 @@ import gi
 gi.require_version('Bs', '1')
 from gi.repository import Bs, Gio, GLib, GObject
 
+import screen
 from mainloop import run_until
 
 N_KEYS = 100000
@@ -20,39 +18,12 @@ BUDGET = 64 * 1024
 SIZE = 1024
 
 Gtk = None
-screen = None
 
 
 def setUpModule():
-    """GTK takes the screen that it finds when it is imported."""
-    global Gtk, screen
-    if shutil.which('Xvfb') is None:
-        raise unittest.SkipTest('There is no Xvfb')
-    try:
-        gi.require_version('Gtk', '4.0')
-    except ValueError as error:
-        raise unittest.SkipTest(f'There is no GTK 4: {error}') from error
-
-    reader, writer = os.pipe()
-    screen = subprocess.Popen(['Xvfb', '-displayfd', str(writer), '-screen', '0', '800x600x24', '-nolisten', 'tcp'],
-                              pass_fds=[writer], stderr=subprocess.DEVNULL)
-    unittest.addModuleCleanup(stop_screen)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        number = pipe.readline().strip()
-    if not number:
-        raise unittest.SkipTest('Xvfb does not start')
-    os.environ.update(DISPLAY=f':{number}', GDK_BACKEND='x11', GSK_RENDERER='cairo', GTK_A11Y='none',
-                      GSETTINGS_BACKEND='memory')
-    from gi.repository import Gtk as gtk
-    if not gtk.init_check():
-        raise unittest.SkipTest('GTK finds no screen')
-    Gtk = gtk
-
-
-def stop_screen():
-    screen.terminate()
-    screen.wait()
+    global Gtk
+    screen.start()
+    Gtk = screen.import_gtk()
 
 
 class Backing(GObject.Object, Bs.Backing):

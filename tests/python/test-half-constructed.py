@@ -40,6 +40,7 @@ VALUES = {
     'GLib.MainContext': lambda: None,
     'Gio.AsyncReadyCallback': lambda: lambda *arguments: None,
     'Gio.Cancellable': lambda: None,
+    'Gio.ListModel': lambda: Gio.ListStore.new(Bs.Item),
     'Gio.File': lambda: Gio.File.new_for_uri('memory:x'),
     'Backing': Bs.MemoryBacking.new,
     'Codec': lambda: None,
@@ -116,6 +117,10 @@ def list_constructors(name):
             construct(constructor, arguments)
 
 
+class Target(GObject.Object):
+    shown = GObject.Property(type=GObject.Object)
+
+
 def make_half(name):
     return GObject.new(getattr(Bs, name))
 
@@ -135,6 +140,7 @@ def make_whole(name):
         'FileBacking': Bs.FileBacking.new_temporary,
         'Item': lambda: pool.insert(GLib.Bytes.new(b'x')),
         'KeySet': Bs.KeySet.new,
+        'Loader': lambda: Bs.Loader.new(Target(), 'shown'),
         'Manifest': lambda: manifest,
         'ManifestEntry': lambda: manifest[0],
         'MemoryBacking': Bs.MemoryBacking.new,

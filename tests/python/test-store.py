@@ -187,7 +187,7 @@ class BackingKind:
         with self.assertRaises(TypeError):
             store.sync(None, None)
         with self.assertRaises(TypeError):
-            store.track_path('/tmp', None)
+            store.track_path(5, None)
         other.close(None)
         store.close(None)
 
@@ -647,10 +647,10 @@ class TaskTest(StoreTestCase):
         def forgetful(_store, _cancellable):
             pass
 
-        for work in broken, forgetful:
+        for work, text in (broken, 'ValueError: on purpose'), (forgetful, 'return True'):
             for run in self.store.run_in_thread, lambda work: call(self.store.run_in_thread_async, work):
                 error = self.assert_error(Bs.error_quark(), Bs.Error.FAILED, run, work)
-                self.assertIn('return True', error.message)
+                self.assertIn(text, error.message)
 
     def test_cancelled(self):
         ran = []

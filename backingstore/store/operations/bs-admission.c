@@ -66,7 +66,7 @@ bs_admission_admit (BsBackingStore *store,
                     guint *stripe,
                     GError **error)
 {
-  /* Before any lock is taken. */
+  /* Called before any lock is taken. */
   if (bs_store_is_in_child (store))
     return refuse_in_child (store, request, error);
   if (request->kind == BS_KIND_CLOSE)
@@ -76,7 +76,7 @@ bs_admission_admit (BsBackingStore *store,
   if (request->internal || check (store, request, waiter, error))
     return TRUE;
 
-  /* Count down at once: a close waits for a moment in which nothing counts. */
+  /* The request counts down at once, since a close waits until no request counts. */
   bs_task_count_end (store->count, *stripe);
   return FALSE;
 }

@@ -12,11 +12,11 @@ G_BEGIN_DECLS
  * thread of a blocking waiter runs the operation itself. */
 void     bs_ask               (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter);
 
-/* The same for a blocking call: returns the answer, as bs_waiter_wait() does. */
+/* Asks for a blocking call. Returns the answer, as bs_waiter_wait() does. */
 gpointer bs_ask_blocking      (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GCancellable *cancellable, GError **error);
-/* For an asynchronous call; takes the task over. */
+/* Asks for an asynchronous call. Takes the task over. */
 void     bs_ask_async         (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, GTask *task);
-/* For the library itself: nothing happens but the delivery. */
+/* Asks for the library itself, which has nothing but the delivery of the answer. */
 void     bs_ask_in_background (BsBackingStore *store, const BsRequest *request, const BsDelivery *delivery, int priority, GCancellable *cancellable);
 
 G_END_DECLS

@@ -53,11 +53,12 @@ enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred *deferred)
   BsAsked asked = bs_asked (BS_ASKED_CANCELLED, NULL);
 
   waiter->lock = operation->lock;
+  /* Also a thread that is about to sleep looks at its operation. */
+  if (operation->klass->hold_lock != NULL && (waiter->cancellable != NULL || waiter->blocking))
+    operation->klass->hold_lock (operation, waiter);
   if (waiter->cancellable != NULL)
     {
-      if (operation->klass->hold_lock != NULL)
-        operation->klass->hold_lock (operation, waiter);
-      else
+      if (operation->klass->hold_lock == NULL)
         bs_waiter_hold_lock (waiter, g_object_ref (operation->store), g_object_unref);
       bs_waiter_connect (waiter, bs_store_operation_cancel_waiter, NULL);
     }
@@ -124,6 +125,8 @@ ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsKeyOpe
   operation = store->prepare (store, request, waiter, memory);
   operation->counted = request->kind != BS_KIND_CLOSE;
   operation->stripe = stripe;
+  if (waiter->blocking)
+    bs_store_operation_lend_thread (operation, waiter);
   ask_admitted (store, request, waiter, operation);
   /* The operation may have ended, and let go of the store. */
   if (request->kind == BS_KIND_CLOSE)

@@ -48,18 +48,18 @@ struct _BsBatch
 
 void bs_batch_init      (BsBatch *batch, const BsBatchClass *klass, BsStoreOperation *operation);
 void bs_batch_clear     (BsBatch *batch);
-/* Makes it ready to run, once more perhaps. */
+/* Makes the batch ready for its first or next run. */
 void bs_batch_begin     (BsBatch *batch, guint n_most, GCancellable *cancellable);
 
 /* Asks for operations while there are few. */
 void bs_batch_feed      (BsBatch *batch);
-/* The same, and this thread runs operations itself. */
+/* Asks for operations, and runs them on this thread. */
 void bs_batch_feed_here (BsBatch *batch);
 
 /* A thread, or an operation, is under way between these two, and may add operations. */
 void bs_batch_open      (BsBatch *batch);
 void bs_batch_add       (BsBatch *batch, const BsRequest *request, guint64 item);
-/* `exhausted`: nothing more is added. */
+/* With `exhausted` no operation is added any more. */
 void bs_batch_close     (BsBatch *batch, gboolean exhausted);
 
 /* The operation that the batch is part of is in no queue, and has a ticket of its path where

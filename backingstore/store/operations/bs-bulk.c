@@ -13,11 +13,11 @@
 #include "store/operations/bs-store-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
-/* A bulk goes shard by shard, a chunk of keys at a time: it takes those whose queues
- * are idle, makes one backing call for them, and lets them go. A busy key's part is
- * queued like any other operation, in a batch, and the bulk ends when the last of
- * those has. So it never holds one queue while it waits for another. Between chunks
- * others get their turn in the executor. */
+/* A bulk goes shard by shard, a chunk of keys at a time: it takes the idle queues of the
+ * chunk's keys, makes one backing call for them, and lets them go. A busy key's part is
+ * queued like any other operation, in a batch, and the bulk ends when the last operation
+ * of the batch has. So a bulk never holds one queue while it waits for another. Other
+ * operations get their turn in the executor between chunks. */
 
 #define CHUNK 256
 #define CHUNK_SHIFT 20
@@ -26,7 +26,7 @@
 typedef struct
 {
   BsKeyOperation operation;
-  BsWaiter *waiters; /* that have joined it */
+  BsWaiter *waiters; /* joined to the operation */
   GError *error;     /* owned */
 } Part;
 
@@ -35,8 +35,8 @@ typedef struct
   BsStoreOperation operation;
 
   /* constant once started */
-  BsOperationKind what;    /* on each key: REGISTER, DELETE_PERSISTED or DELETE */
-  gboolean only_to_delete; /* DELETE_PERSISTED: the keys that a save is to delete */
+  BsOperationKind key_kind; /* on each key: REGISTER, DELETE_PERSISTED or DELETE */
+  gboolean only_to_delete;  /* DELETE_PERSISTED: the keys that a save is to delete */
   gboolean internal;
   guint64 n_total;
 
@@ -80,7 +80,7 @@ static void
 note_done_locked (Bulk *self, BsToken *token)
 {
   self->n_done++;
-  if (self->what == BS_KIND_REGISTER)
+  if (self->key_kind == BS_KIND_REGISTER)
     g_ptr_array_add (self->registered, token);
 }
 
@@ -151,8 +151,8 @@ take_queue (Bulk *self, guint part, const BsKey *key, guint64 hash, BsToken *tok
 {
   self->parts[part].waiters = NULL;
   self->parts[part].error = NULL;
-  bs_key_operation_init_part (&self->parts[part].operation, self->operation.store, self->what, key,
-                              hash, token, self->operation.tracked);
+  bs_key_operation_init_part (&self->parts[part].operation, self->operation.store, self->key_kind,
+                              key, hash, token, self->operation.tracked);
 }
 
 /* Takes the queue of one key, if it is idle and the key needs a call. FALSE where it
@@ -167,7 +167,7 @@ take_key (Bulk *self, BsShard *shard, const BsKey *key, guint *n_parts)
 
   if (self->only_to_delete && !(flags & BS_MEMBER_TO_DELETE))
     return TRUE;
-  if (self->what == BS_KIND_DELETE_PERSISTED && (flags & BS_MEMBER_PINNED))
+  if (self->key_kind == BS_KIND_DELETE_PERSISTED && (flags & BS_MEMBER_PINNED))
     {
       self->pinned = *key;
       self->has_pinned = TRUE;
@@ -176,9 +176,9 @@ take_key (Bulk *self, BsShard *shard, const BsKey *key, guint *n_parts)
   if (bs_key_queue_find_last (shard, key, hash) != NULL)
     return FALSE;
 
-  if (self->what == BS_KIND_REGISTER)
+  if (self->key_kind == BS_KIND_REGISTER)
     token = bs_shard_lookup (shard, key, hash);
-  switch (bs_key_queue_need (self->what, token, members, flags, hash))
+  switch (bs_key_queue_need (self->key_kind, token, members, flags, hash))
     {
     case BS_NEED_NOTHING:
       if (token != NULL)
@@ -189,7 +189,7 @@ take_key (Bulk *self, BsShard *shard, const BsKey *key, guint *n_parts)
       /* The key went since the bulk was asked. */
       break;
     case BS_NEED_CALL:
-      if (self->what == BS_KIND_REGISTER && token == NULL)
+      if (self->key_kind == BS_KIND_REGISTER && token == NULL)
         token = bs_shard_insert (shard, key, hash);
       take_queue (self, (*n_parts)++, key, hash, token);
       break;
@@ -275,7 +275,7 @@ call_one (Part *part, GCancellable *cancellable)
 static gboolean
 call_all (Bulk *self, guint n_parts)
 {
-  gboolean registers = self->what == BS_KIND_REGISTER;
+  gboolean registers = self->key_kind == BS_KIND_REGISTER;
   BsBacking *backing = self->operation.store->backing;
   g_autoptr (BsKeySet) keys = NULL;
   BsCallScope scope;
@@ -283,7 +283,7 @@ call_all (Bulk *self, guint n_parts)
   gboolean done;
   GFile *file;
 
-  if (self->what == BS_KIND_DELETE || n_parts < 2)
+  if (self->key_kind == BS_KIND_DELETE || n_parts < 2)
     return FALSE;
   if (!bs_backing_implements (backing, registers ? BS_OPERATION_REGISTER_KEYS
                                                  : BS_OPERATION_DELETE_PERSISTED_KEYS))
@@ -374,12 +374,12 @@ end_chunk (Bulk *self, guint n_parts)
       Part *part = &self->parts[i];
 
       bs_store_operation_answer (part->waiters,
-                                 self->what == BS_KIND_REGISTER ? part->operation.token : NULL,
+                                 self->key_kind == BS_KIND_REGISTER ? part->operation.token : NULL,
                                  part->error);
       if (part->error == NULL)
         continue;
       note_error (self, part->error);
-      if (self->what == BS_KIND_DELETE)
+      if (self->key_kind == BS_KIND_DELETE)
         bs_store_report (self->operation.store, &part->operation.key, BS_OPERATION_DELETE_KEY,
                          g_error_copy (part->error));
       g_clear_error (&part->error);
@@ -395,7 +395,7 @@ busy_end (BsBatch *batch)
   Bulk *self = (Bulk *) batch->operation;
   GPtrArray *tokens = self->registered;
 
-  if (self->error != NULL && self->what != BS_KIND_DELETE)
+  if (self->error != NULL && self->key_kind != BS_KIND_DELETE)
     g_prefix_error (&self->error,
                     "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " keys done: ", self->n_done,
                     self->n_total);
@@ -417,7 +417,8 @@ busy_done (BsBatch *batch,
 
   if (error == NULL)
     note_done (self, value);
-  else if (self->what != BS_KIND_REGISTER || !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
+  else if (self->key_kind != BS_KIND_REGISTER ||
+           !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
     note_error (self, error);
 
   return FALSE;
@@ -433,24 +434,24 @@ queue_busy (Bulk *self, guint n_busy)
 {
   for (guint i = 0; i < n_busy; i++)
     {
-      BsRequest request = { .kind = self->what,
+      BsRequest request = { .kind = self->key_kind,
                             .internal = TRUE,
                             .tracked = self->operation.tracked,
                             .key = &self->chunk[i] };
 
-      if (self->what == BS_KIND_DELETE_PERSISTED)
+      if (self->key_kind == BS_KIND_DELETE_PERSISTED)
         request.only_to_delete = self->only_to_delete;
       bs_batch_add (&self->busy, &request, 0);
     }
 }
 
-/* Does one chunk; FALSE where nothing is left. */
+/* Runs one chunk. Returns FALSE at the end of the keys. */
 static gboolean
 bulk_step (Bulk *self)
 {
   guint n_keys, n_parts = 0, n_busy = 0;
 
-  if (self->what == BS_KIND_DELETE)
+  if (self->key_kind == BS_KIND_DELETE)
     {
       if (self->next_token == self->n_tokens)
         return FALSE;
@@ -546,7 +547,7 @@ static const BsStoreOperationClass bulk_class = {
 static Bulk *
 bulk_new (BsBackingStore *store,
           BsOperationKind kind,
-          BsOperationKind what,
+          BsOperationKind key_kind,
           BsTrackedPath *tracked,
           int priority)
 {
@@ -556,7 +557,7 @@ bulk_new (BsBackingStore *store,
                            store->backing_executor, &store->operations_mutex, tracked, priority);
   bs_store_operation_hold (&self->operation);
   self->operation.resumes = TRUE;
-  self->what = what;
+  self->key_kind = key_kind;
   self->parts = g_new (Part, CHUNK);
   g_mutex_init (&self->mutex);
   bs_key_table_init (&self->source, 0);

@@ -40,7 +40,7 @@ get_most (BsBackingStore *store)
                                                           : g_atomic_int_get (&store->max_threads);
 }
 
-/* Counts one deletion more, unless one is there that will look at all shards. */
+/* Counts one deletion more, unless a deletion is about to look at all shards. */
 static gboolean
 count_one_more (BsBackingStore *store)
 {
@@ -99,7 +99,7 @@ take_key (Deletion *self, BsShard *shard, BsToken *token)
   last = bs_key_queue_find_last (shard, &token->key, hash);
   if (last != NULL)
     {
-      /* With that operation the token is dropped again. */
+      /* The end of that operation drops the token again. */
       last->token = token;
       return FALSE;
     }

@@ -19,10 +19,10 @@ get_file (BsKeyOperation *self)
   return self->operation.tracked != NULL ? self->operation.tracked->path->file : NULL;
 }
 
-static BsPath *
-get_path (BsKeyOperation *self)
+static BsTickets *
+get_tickets (BsKeyOperation *self, BsMembers *members)
 {
-  return self->operation.tracked != NULL ? self->operation.tracked->path : NULL;
+  return &members->shards[bs_shard_index (self->hash)].tickets;
 }
 
 static BsMemberFlags
@@ -37,11 +37,11 @@ start (BsKeyOperation *self, BsWaiter *waiter)
 {
   BsStoreOperation *operation = &self->operation;
 
-  self->need = BS_NEED_CALL;
   operation->state = BS_OPERATION_READY;
   if (!waiter->blocking || bs_executor_is_context (operation->executor))
     return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 
+  self->need = BS_NEED_CALL;
   bs_store_operation_begin (operation, waiter);
   waiter->answered_here = waiter->on_stack;
   return bs_asked (BS_ASKED_RUNS, bs_store_operation_ref (operation));
@@ -54,6 +54,8 @@ join (BsKeyOperation *self, BsKeyOperation *joined, BsWaiter *waiter)
 
   bs_store_operation_join (operation, waiter);
   bs_store_operation_boost (operation, waiter->priority);
+  if (self->operation.entry.waiting.newest_first)
+    bs_executor_bring_forward (operation->executor, &operation->entry);
 
   return bs_asked (BS_ASKED_WAITS, NULL);
 }
@@ -95,7 +97,7 @@ key_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDeferred
       }
 
   if (self->members != NULL)
-    bs_path_take_key_ticket (self->members, bs_shard_index (self->hash), operation);
+    bs_tickets_append (get_tickets (self, self->members), operation);
   if (operation->kind == BS_KIND_REGISTER && self->token == NULL)
     self->token = bs_shard_insert (self->shard, &self->key, self->hash);
   bs_store_operation_join (operation, waiter);
@@ -146,7 +148,6 @@ static gboolean
 heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
 {
   BsStoreOperation *operation = &self->operation;
-  guint shard = bs_shard_index (self->hash);
   BsDeferred deferred = { NULL };
   gboolean healed = FALSE;
   BsMemberFlags flags;
@@ -157,7 +158,7 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
   usable = (flags & (BS_MEMBER_PRESENT | BS_MEMBER_UNCERTAIN)) == BS_MEMBER_PRESENT &&
            !bs_members_refuse (&tracked->members, FALSE);
   if (usable)
-    bs_path_take_key_ticket (&tracked->members, shard, operation);
+    bs_tickets_append (get_tickets (self, &tracked->members), operation);
   g_mutex_unlock (&self->shard->mutex);
   if (!usable)
     return FALSE;
@@ -166,7 +167,8 @@ heal_from (BsKeyOperation *self, BsTrackedPath *tracked)
                                            &self->key, operation->cancellable, NULL);
 
   g_mutex_lock (&self->shard->mutex);
-  bs_path_return_key_ticket (tracked->path, &tracked->members, shard, operation, &deferred);
+  bs_path_return_key_ticket (tracked->path, get_tickets (self, &tracked->members), operation,
+                             &deferred);
   g_mutex_unlock (&self->shard->mutex);
   bs_deferred_run (&deferred);
 
@@ -379,8 +381,9 @@ leave_queue (BsKeyOperation *self, BsDeferred *deferred)
   gboolean only = self->operation.previous == NULL && self->operation.next == NULL;
   BsKeyOperation *next = bs_key_queue_remove (self);
 
-  bs_path_return_key_ticket (get_path (self), self->members, bs_shard_index (self->hash),
-                             &self->operation, deferred);
+  if (self->members != NULL)
+    bs_path_return_key_ticket (self->operation.tracked->path, get_tickets (self, self->members),
+                               &self->operation, deferred);
   if (only && self->token != NULL)
     bs_key_operation_settle_token (self->operation.store, self->shard, self->token, self->hash,
                                    deferred);
@@ -493,6 +496,7 @@ key_operation_init (BsKeyOperation *self,
   self->members = tracked != NULL ? &tracked->members : NULL;
   bs_store_operation_init (&self->operation, &key_operation_class, kind, store, store->count,
                            store->backing_executor, &self->shard->mutex, tracked, priority);
+  self->operation.entry.queue = hash;
 }
 
 /* With many keys an operation mostly waits for memory: fetch all of it at once. */
@@ -524,6 +528,7 @@ bs_key_operation_new (BsBackingStore *store,
   key_operation_init (self, store, request->kind, key, bs_key_hash (key), request->tracked,
                       priority);
   self->internal = request->internal;
+  self->operation.entry.waiting.newest_first = request->newest_first;
   if (request->kind == BS_KIND_DELETE_PERSISTED)
     self->only_to_delete = request->only_to_delete;
   else if (request->kind == BS_KIND_WRITE || request->kind == BS_KIND_PERSIST)

@@ -22,11 +22,11 @@ gboolean bs_load_begin       (BsBackingStore *store, BsLoad *load, const BsKey *
 /* Says of a load that was cancelled by the store that this was closed. */
 void     bs_load_end         (BsBackingStore *store, BsLoad *load, const BsKey *key, GError **error);
 
-/* The store closes, and no caller will see what is loaded: queued loads fail, and
- * running ones are cancelled. No lock held. */
+/* Fails queued loads and cancels running ones, since no caller will see their contents once
+ * the store closes. No lock held. */
 void     bs_loads_close      (BsBackingStore *store);
 
-/* The same error in place of the cancellation that a load has failed with. */
+/* Replaces the cancellation of a load by the error of a closed store. */
 void     bs_loads_set_closed (const BsKey *key, GError **error);
 
 G_END_DECLS

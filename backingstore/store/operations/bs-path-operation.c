@@ -648,6 +648,7 @@ path_operation_new (BsBackingStore *store,
 
   bs_store_operation_init (&self->operation, &path_operation_class, kind, store, store->count,
                            store->backing_executor, &path->mutex, tracked, priority);
+  self->operation.entry.queue = (guintptr) path;
   self->path = path;
   self->members = tracked != NULL ? &tracked->members : NULL;
   bs_store_operation_hold (&self->operation);

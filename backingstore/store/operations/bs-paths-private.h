@@ -13,22 +13,22 @@ GHashTable *bs_paths_new_table    (void) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Finds or makes the path with that name, and pins it. */
 BsPath    *bs_paths_pin          (BsBackingStore *store, GFile *file) G_GNUC_WARN_UNUSED_RESULT;
-/* The same for the path that the backing has opened by the name, which may be the name
- * itself. */
+/* Finds or makes the path that the backing has opened by the name, which may be the name
+ * itself, and pins it. */
 BsPath    *bs_paths_pin_opened   (BsBackingStore *store, BsPath *name, GFile *opened) G_GNUC_WARN_UNUSED_RESULT;
-/* Takes back that many pins, and removes a path that is needed no more. */
+/* Takes pins off, and removes a path without a use. */
 void       bs_paths_unpin        (BsBackingStore *store, BsPath *path, guint n_pins);
 
 /* The tracked paths, of BsTrackedPath. */
 GPtrArray *bs_paths_list_tracked (BsBackingStore *store) G_GNUC_WARN_UNUSED_RESULT;
-/* The path was released: sets and notifies the property. */
+/* Sets and notifies the property of a released path. */
 void       bs_paths_set_closed   (BsTrackedPath *tracked);
-/* The path was found by that name: sets and notifies the properties that this changes. */
+/* Gives the path the name that it was found by, and notifies the changed properties. */
 void       bs_paths_set_name     (BsTrackedPath *tracked, GFile *file, gboolean writable);
 void       bs_paths_set_moved    (BsTrackedPath *tracked, gboolean moved);
-/* A call at the path has failed: is it because the name leads elsewhere? */
+/* Whether a call at the path has failed because the name leads elsewhere. */
 void       bs_paths_note_error   (BsTrackedPath *tracked, const GError *error);
-/* The store closes: releases and closes every tracked path. Nothing else runs. */
+/* Releases and closes every tracked path. No operation runs in a store that closes. */
 void       bs_paths_release_all  (BsBackingStore *store, GCancellable *cancellable, GError **error);
 
 G_END_DECLS

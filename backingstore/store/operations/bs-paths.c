@@ -29,8 +29,8 @@ bs_paths_new_table (void)
   return g_hash_table_new (path_hash, path_equal);
 }
 
-/* Pins the path in the table that is equal to the spare one, or that one, which is
- * taken over. */
+/* Pins the path of the table that equals the spare one, else the spare one itself. Takes the
+ * spare one over. */
 static BsPath *
 pin (BsBackingStore *store, BsPath *spare)
 {

@@ -12,7 +12,7 @@ G_BEGIN_DECLS
 /* Makes the operation that a request asks for, not in a queue yet. `memory`, where
  * given, is for an operation on a key. */
 BsStoreOperation *bs_prepare (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsKeyOperation *memory) G_GNUC_WARN_UNUSED_RESULT;
-/* Frees what a refused request was to give to its operation. */
+/* Frees the contents that a refused request would have given to its operation. */
 void              bs_discard (const BsRequest *request);
 
 G_END_DECLS

@@ -36,6 +36,7 @@ typedef struct
 {
   BsOperationKind kind;
   gboolean internal;          /* part of an earlier operation: never refused */
+  gboolean newest_first;      /* on a key: before all others of its priority, and the last one asked first */
 
   BsTrackedPath *tracked;     /* nullable */
   BsToken *token;             /* of the key, where the asker holds it */

@@ -37,10 +37,10 @@ char *bs_save_plan_describe (const BsSavePlan *plan, guint name) G_GNUC_WARN_UNU
 
 void bs_save_names_init  (BsSaveNames *self, BsStoreOperation *operation, const BsSavePlan *plan);
 void bs_save_names_clear (BsSaveNames *self);
-/* The names have ended, and more is to be done: takes `todo` over. */
+/* Prepares the next run, over the names of `todo`, which is taken over. */
 void bs_save_names_reset (BsSaveNames *self, guint *todo, guint n_todo);
 
-/* Starts, and answers the waiter at the end. The thread of a blocking waiter runs
+/* Starts a run, which answers the waiter at its end. The thread of a blocking waiter runs
  * operations itself. */
 void bs_save_names_start (BsSaveNames *self, BsWaiter *waiter);
 

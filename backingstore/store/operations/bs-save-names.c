@@ -60,7 +60,7 @@ names_next (BsBatch *batch, BsRequest *request, guint64 *item)
   return TRUE;
 }
 
-/* A registered name that may not be durable has to be persisted yet: UNCERTAIN makes
+/* A registered name that may not be durable has yet to be persisted: UNCERTAIN makes
  * the persist call the backing. */
 static gboolean
 is_to_be_persisted (BsSaveNames *self, guint64 item)
@@ -170,7 +170,8 @@ bs_save_names_start (BsSaveNames *self, BsWaiter *waiter)
 {
   self->tokens = g_new0 (BsToken *, self->n_todo);
   self->waiter = bs_waiter_ref (waiter);
-  bs_batch_begin (&self->batch, self->plan->max_parallel, waiter->cancellable);
+  /* A blocking save persists the last name on its own thread. */
+  bs_batch_begin (&self->batch, MIN (self->plan->max_parallel, self->n_todo), waiter->cancellable);
   if (waiter->blocking)
     bs_batch_feed_here (&self->batch);
   else

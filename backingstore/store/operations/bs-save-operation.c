@@ -114,9 +114,12 @@ is_under_way (SaveOperation *self, BsShard *shard, const BsKey *key, guint64 has
 /* Operations on a key that were asked before the save come before it: the flags tell
  * the state of the key only if none is under way. Under the shard's mutex. */
 static NameState
-look_at_name (SaveOperation *self, BsShard *shard, const BsSaveName *name, guint64 hash)
+look_at_name (SaveOperation *self,
+              BsShard *shard,
+              const BsSaveName *name,
+              guint64 hash,
+              BsMemberFlags flags)
 {
-  BsMemberFlags flags = bs_members_get (self->members, &name->key, hash);
   gboolean present = (flags & BS_MEMBER_PRESENT) != 0;
   gboolean uncertain = (flags & BS_MEMBER_UNCERTAIN) != 0 ||
                        (present && bs_members_is_in_doubt (self->members, hash, flags));
@@ -131,7 +134,7 @@ look_at_name (SaveOperation *self, BsShard *shard, const BsSaveName *name, guint
   return name->token != NULL ? NAME_NEW : NAME_MISSING;
 }
 
-/* Notes the old keys that this save does not name: those that were there when it was
+/* Notes the old keys that this save does not name: the keys at the path when it was
  * run. Under the shard's mutex. */
 static void
 note_to_delete (SaveOperation *self, guint index)
@@ -168,14 +171,14 @@ begin_shard (SaveOperation *self, guint index, const guint *order, guint n_names
     {
       const BsSaveName *name = &self->plan.names[order[i]];
       guint64 hash = bs_key_hash (&name->key);
-      NameState state = look_at_name (self, shard, name, hash);
-      gboolean pinned = (bs_members_get (self->members, &name->key, hash) & BS_MEMBER_PINNED) != 0;
+      BsMemberFlags flags = bs_members_get (self->members, &name->key, hash);
+      NameState state = look_at_name (self, shard, name, hash, flags);
 
       if (i + FETCHED_AHEAD < n_names)
         __builtin_prefetch (self->plan.names[order[i + FETCHED_AHEAD]].token);
       bs_members_set (self->members, &name->key, hash,
                       BS_MEMBER_PINNED | (state == NAME_NEW ? BS_MEMBER_ADDED : 0), 0);
-      n_members += !pinned && state == NAME_IS_THERE;
+      n_members += !(flags & BS_MEMBER_PINNED) && state == NAME_IS_THERE;
       if (state == NAME_IS_THERE)
         (*n_there)++;
       else if (state != NAME_MISSING)
@@ -264,7 +267,8 @@ look_again (SaveOperation *self, guint n_counted)
       NameState state;
 
       g_mutex_lock (&shard->mutex);
-      state = look_at_name (self, shard, name, hash);
+      state =
+        look_at_name (self, shard, name, hash, bs_members_get (self->members, &name->key, hash));
       g_mutex_unlock (&shard->mutex);
       if (state == NAME_IS_THERE)
         n_there++;
@@ -496,7 +500,7 @@ go_on (SaveOperation *self)
   bs_waiter_unref (waiter);
 }
 
-/* The same for the thread of a blocking call. */
+/* Goes through the phases on the thread of a blocking call. */
 static void
 go_on_here (SaveOperation *self)
 {

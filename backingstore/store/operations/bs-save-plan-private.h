@@ -24,12 +24,12 @@ struct _BsSavePlan
 
   gpointer data;              /* owned */
   void       (*free)        (gpointer data);
-  /* The rest is called on any thread, with no lock held, before the save has ended. */
+  /* The functions are called on any thread, with no lock held, before the save has ended. */
   /* The content to be written of a name that has a token, NULL if it is written. */
   BsContent *(*dup_content) (gpointer data, guint name);
   /* The name is at the path, and so in primary storage; not for names that were there. */
   void       (*persisted)   (gpointer data, guint name);
-  /* So many names more are at the path, or fewer. */
+  /* `n_names` more names are at the path, or fewer. */
   void       (*progress)    (gpointer data, int n_names);
   void       (*committed)   (gpointer data);
   /* The application's word for the name, in an error; NULL where it is only a key. Nullable. */

@@ -18,7 +18,7 @@ free_data (const BsDelivery *delivery)
     delivery->data_free (delivery->data);
 }
 
-/* Counts until bs_task_count_end() where it is TRUE; else the waiter is answered. */
+/* Returns TRUE with a count, which bs_task_count_end() ends, else answers the waiter. */
 static gboolean
 admit (BsBackingStore *store, BsToken *token, BsWaiter *waiter, guint *stripe)
 {

@@ -32,7 +32,7 @@ typedef struct
 
   gboolean in_doubt;            /* a sync has failed: a change that is not REDONE may be lost */
   guint64 last_doubted;         /* ticket in the list above, when it had */
-  guint64 last_doubted_bulk;    /* likewise, in the path's own list */
+  guint64 last_doubted_bulk;    /* ticket in the path's own list, when it had */
 } BsMemberShard;
 
 /* The keys of a tracked path. Part of it. */

@@ -180,16 +180,24 @@ bs_members_settle_doubt (BsMembers *self,
 }
 
 /* Under the shard's mutex. */
+static gboolean
+has_any (const BsMemberShard *shard, BsMemberFlags flags)
+{
+  for (guint left = flags; left != 0; left &= left - 1)
+    if (shard->n_flagged[__builtin_ctz (left)] > 0)
+      return TRUE;
+
+  return FALSE;
+}
+
+/* Under the shard's mutex. */
 static void
 unset_shard (BsMemberShard *shard, BsMemberFlags unset)
 {
   BsKeyTableIter iter = { 0 };
-  gboolean any = FALSE;
   const BsKey *key;
 
-  for (guint i = 0; i < BS_N_MEMBER_FLAGS; i++)
-    any |= (unset >> i & 1) && shard->n_flagged[i] > 0;
-  if (!any)
+  if (!has_any (shard, unset))
     return;
 
   while (bs_key_table_iter_next (&shard->keys, &iter, &key))
@@ -301,8 +309,9 @@ bs_members_copy_keys (BsMembers *self, guint shard, BsMemberFlags flags, GArray 
   const BsKey *key;
 
   g_mutex_lock (&self->locks[shard].mutex);
-  while (bs_key_table_iter_next (table, &iter, &key))
-    if (*bs_key_table_iter_get_marks (table, &iter) & flags)
-      g_array_append_vals (keys, key, 1);
+  if (has_any (&self->shards[shard], flags))
+    while (bs_key_table_iter_next (table, &iter, &key))
+      if (*bs_key_table_iter_get_marks (table, &iter) & flags)
+        g_array_append_vals (keys, key, 1);
   g_mutex_unlock (&self->locks[shard].mutex);
 }

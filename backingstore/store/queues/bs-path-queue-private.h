@@ -81,8 +81,8 @@ void              bs_path_unref            (BsPath *path);
 
 /* Makes ready the operation whose turn has come, if there is one. */
 void              bs_path_queue_dispatch   (BsPath *path, BsDeferred *deferred);
-/* The same for the thread that asks for `wanted`: if that is the operation, returns
- * it with a reference instead. */
+/* Makes ready the operation whose turn has come, or returns a reference on it if the calling
+ * thread wants it. */
 BsStoreOperation *bs_path_queue_advance    (BsPath *path, BsStoreOperation *wanted, BsDeferred *deferred);
 /* Takes out an operation that is done, or that every waiter has left. */
 void              bs_path_queue_remove     (BsPath *path, BsStoreOperation *operation);
@@ -94,7 +94,6 @@ BsStoreOperation *bs_path_queue_find_untrack  (BsPath *path);
 BsStoreOperation *bs_path_queue_obtain_sync   (BsPath *path, BsPathOperation *sync);
 /* The gathering sync becomes the closing one unless another is. */
 void              bs_path_queue_close_sync    (BsPath *path);
-gboolean          bs_path_queue_is_idle       (BsPath *path);
 GError           *bs_path_queue_in_commit_error (BsOperationKind kind, GFile *file) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Keeps every other operation from running at an untracked path, for a TRACK of a name
@@ -114,10 +113,9 @@ void              bs_path_return_ticket    (BsPath *path, BsStoreOperation *oper
 /* A long operation steps aside for the syncs asked since: the operations that it has
  * under way have tickets of their own. */
 void              bs_path_renew_ticket     (BsPath *path, BsStoreOperation *operation, BsDeferred *deferred);
-/* The same for an operation on one key, under the mutex of its shard. The caller has asked
- * bs_members_refuse() since it locked that. */
-void              bs_path_take_key_ticket   (BsMembers *members, guint shard, BsStoreOperation *operation);
-void              bs_path_return_key_ticket (BsPath *path, BsMembers *members, guint shard, BsStoreOperation *operation, BsDeferred *deferred);
+/* Returns the ticket of an operation on one key to the list of its shard, if it has one. Under
+ * the shard's mutex, under which bs_tickets_append() has given the ticket. */
+void              bs_path_return_key_ticket (BsPath *path, BsTickets *list, BsStoreOperation *operation, BsDeferred *deferred);
 
 /* Counts the lists of tickets that a SYNC or UNTRACK has to wait for. FALSE if there
  * are any: the caller puts the operation back, and the last list makes it ready.

@@ -39,19 +39,13 @@ bs_path_unref (BsPath *path)
   if (!g_atomic_ref_count_dec (&path->ref_count))
     return;
 
-  g_assert (bs_path_queue_is_idle (path) && path->saves.head == NULL &&
-            path->tickets.first == NULL && path->awaiting == NULL);
+  g_assert (path->queue.head == NULL && path->gathering == NULL && path->saves.head == NULL);
+  g_assert (path->tickets.first == NULL && path->awaiting == NULL);
   g_object_unref (path->file);
   g_free (path->uri);
   g_weak_ref_clear (&path->tracked);
   g_mutex_clear (&path->mutex);
   g_free (path);
-}
-
-gboolean
-bs_path_queue_is_idle (BsPath *path)
-{
-  return path->queue.head == NULL && path->gathering == NULL;
 }
 
 GError *
@@ -305,24 +299,14 @@ note_returned (BsPath *path, BsTickets *list, BsDeferred *deferred)
 }
 
 void
-bs_path_take_key_ticket (BsMembers *members, guint shard, BsStoreOperation *operation)
-{
-  bs_tickets_append (&members->shards[shard].tickets, operation);
-}
-
-void
 bs_path_return_key_ticket (BsPath *path,
-                           BsMembers *members,
-                           guint shard,
+                           BsTickets *list,
                            BsStoreOperation *operation,
                            BsDeferred *deferred)
 {
-  BsTickets *list;
-
-  if (members == NULL || operation->ticket == 0)
+  if (operation->ticket == 0)
     return;
 
-  list = &members->shards[shard].tickets;
   bs_tickets_remove (list, operation);
   if (G_LIKELY (list->awaited == 0))
     return;

@@ -19,6 +19,7 @@ struct _BsExecutorEntry
 {
   BsPriorityEntry waiting;                /* first; under the executor's mutex */
   void (*run) (BsExecutorEntry *entry);   /* constant; gets the reference given to bs_executor_submit() */
+  guint64 queue;                          /* constant; names the queue in which it waits for its turn; 0: none */
 };
 
 /* Which entries a thread runs while it waits, if no thread can be made for them. */
@@ -30,20 +31,25 @@ typedef enum
 } BsReach;
 
 /* A thread inside a blocking call: zeroed memory. */
-typedef struct
+typedef struct _BsSleeper BsSleeper;
+struct _BsSleeper
 {
   /* constant while it sleeps */
   BsReach reach;
+  guint64 queue;          /* what it waits for is in this queue, whose entries it runs; 0: none */
+  void (*run_awaited) (BsSleeper *sleeper); /* nullable; runs what waits for a place already, before the first sleep */
   BsExecutor *executor;   /* borrowed */
+
+  BsExecutorEntry *given; /* under the executor's mutex: for this thread to run */
 
   GMutex mutex;           /* as zeroed memory; cleared where it was used */
   GCond cond;
   int done;               /* atomic; set under the mutex: the call may go on */
   gboolean sleeps;        /* under the mutex */
   gboolean called;        /* under the mutex: an entry is to be looked at */
-} BsSleeper;
+};
 
-/* The priority of what a blocking call waits for. */
+/* The priority of entries that blocking calls wait for. */
 #define BS_PRIORITY_BLOCKING G_PRIORITY_HIGH
 
 /* `name` is static, the name of each thread. A sleeper reaches the entries of `next`,
@@ -66,9 +72,6 @@ void        bs_executor_lend            (BsExecutor *executor, int n_threads);
  * place back. */
 void        bs_executor_lend_place      (BsExecutor *executor, gconstpointer store);
 
-/* The executor that this thread belongs to, or NULL. All that such a thread runs is
- * part of an operation that is not over. */
-BsExecutor *bs_executor_get_current     (void);
 /* Whether this thread is inside of one of the store's operations. */
 gboolean    bs_executor_is_inside       (BsExecutor *executor, gconstpointer store);
 
@@ -77,6 +80,9 @@ void        bs_executor_submit          (BsExecutor *executor, BsExecutorEntry *
 /* TRUE where the entry was queued: the reference is the caller's again. */
 gboolean    bs_executor_forget          (BsExecutor *executor, BsExecutorEntry *entry);
 void        bs_executor_boost           (BsExecutor *executor, BsExecutorEntry *entry, int priority);
+/* From now on the entry goes before all others of its priority, those that go newest first
+ * and come later excepted. */
+void        bs_executor_bring_forward   (BsExecutor *executor, BsExecutorEntry *entry);
 /* An entry that waits for a thread covers more than it did: tries again to make one. */
 void        bs_executor_remind          (BsExecutor *executor);
 
@@ -87,8 +93,9 @@ void        bs_executor_leave           (BsExecutor *executor);
 
 gboolean    bs_executor_is_context      (BsExecutor *executor);
 
-/* Blocks until the sleeper is woken. Meanwhile the thread runs ready entries, if it is
- * that of the executor's context, or if no thread can be made for them. */
+/* Blocks until the sleeper is woken. Meanwhile the thread runs ready entries: those of
+ * the sleeper's queue, and all if it is that of the executor's context, or if no thread
+ * can be made for them. */
 void        bs_executor_sleep           (BsExecutor *executor, BsSleeper *sleeper);
 /* The sleeper may be gone when this returns: the thread that sleeps takes the mutex
  * once more before it goes on. */

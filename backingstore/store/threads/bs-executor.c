@@ -21,7 +21,10 @@
  * by a worker that is idle, or by a thread that the spawner is asked for. Where no
  * thread can be made, the place stays taken and the spawner tries again; meanwhile
  * the threads that wait in a blocking call, the sleepers, take such places and run
- * entries themselves. */
+ * entries themselves.
+ *
+ * A sleeper that waits for a queue of operations is given the queue's entries, and needs
+ * no place: all workers may be busy, and run below a thread that waits. */
 
 /* How often a worker looks again before it is idle. */
 #define PATIENCE 16
@@ -196,12 +199,6 @@ run_worker (gpointer data)
 
   bs_executor_unref (executor);
   return NULL;
-}
-
-BsExecutor *
-bs_executor_get_current (void)
-{
-  return current_executor;
 }
 
 gboolean
@@ -521,10 +518,36 @@ bs_executor_lend_place (BsExecutor *executor, gconstpointer store)
   bs_executor_lend (executor, 1);
 }
 
-void
-bs_executor_submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
+/* Gives the entry to a thread that waits for its queue. */
+static gboolean
+give_to_sleeper (BsExecutor *executor, BsExecutorEntry *entry, int priority)
 {
-  g_mutex_lock (&executor->mutex);
+  /* A thread that waits has lent its priority. */
+  if (priority > BS_PRIORITY_BLOCKING || entry->queue == 0 || executor->context != NULL)
+    return FALSE;
+
+  for (GList *link = executor->sleepers.head; link != NULL; link = link->next)
+    {
+      BsSleeper *sleeper = link->data;
+
+      if (sleeper->queue != entry->queue || sleeper->executor != executor ||
+          sleeper->given != NULL || g_atomic_int_get (&sleeper->done))
+        continue;
+      entry->waiting.priority = priority;
+      sleeper->given = entry;
+      call_sleeper (sleeper);
+      return TRUE;
+    }
+
+  return FALSE;
+}
+
+static void
+submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
+{
+  if (give_to_sleeper (executor, entry, priority))
+    return;
+
   bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
   if (executor->context == NULL)
     {
@@ -536,7 +559,22 @@ bs_executor_submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
       g_source_set_ready_time (executor->source, 0);
       call_sleepers (executor);
     }
+}
+
+void
+bs_executor_submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
+{
+  g_mutex_lock (&executor->mutex);
+  submit (executor, entry, priority);
   g_mutex_unlock (&executor->mutex);
+}
+
+/* The entry is in the queue. */
+static void
+put_again (BsExecutor *executor, BsExecutorEntry *entry, int priority)
+{
+  bs_priority_queue_take (&executor->queue, &entry->waiting);
+  bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
 }
 
 void
@@ -545,13 +583,22 @@ bs_executor_boost (BsExecutor *executor, BsExecutorEntry *entry, int priority)
   g_mutex_lock (&executor->mutex);
   if (entry->waiting.index != 0 && entry->waiting.priority > priority)
     {
-      bs_priority_queue_take (&executor->queue, &entry->waiting);
-      bs_priority_queue_push (&executor->queue, &entry->waiting, priority);
+      put_again (executor, entry, priority);
       if (executor->source != NULL)
         g_source_set_priority (executor->source, peek (executor)->waiting.priority);
       if (executor->starved)
         call_sleepers (executor);
     }
+  g_mutex_unlock (&executor->mutex);
+}
+
+void
+bs_executor_bring_forward (BsExecutor *executor, BsExecutorEntry *entry)
+{
+  g_mutex_lock (&executor->mutex);
+  entry->waiting.newest_first = TRUE;
+  if (entry->waiting.index != 0)
+    put_again (executor, entry, entry->waiting.priority);
   g_mutex_unlock (&executor->mutex);
 }
 
@@ -627,12 +674,28 @@ run_here (BsExecutor *executor)
     }
 }
 
+/* Runs the entry that the sleeper was given. */
+static void
+run_given (BsExecutor *executor, BsSleeper *sleeper)
+{
+  BsExecutorEntry *entry = g_steal_pointer (&sleeper->given);
+
+  g_mutex_unlock (&executor->mutex);
+  entry->run (entry);
+  g_mutex_lock (&executor->mutex);
+}
+
 static void
 run_entries (BsExecutor *executor, BsSleeper *sleeper)
 {
   g_mutex_lock (&executor->mutex);
-  while (!g_atomic_int_get (&sleeper->done) && may_run (executor, sleeper))
-    run_here (executor);
+  while (!g_atomic_int_get (&sleeper->done))
+    if (sleeper->executor == executor && sleeper->given != NULL)
+      run_given (executor, sleeper);
+    else if (may_run (executor, sleeper))
+      run_here (executor);
+    else
+      break;
   g_mutex_unlock (&executor->mutex);
 }
 
@@ -665,8 +728,15 @@ join_sleepers (BsExecutor *executor, GList *link)
 static void
 leave_sleepers (BsExecutor *executor, GList *link)
 {
+  BsSleeper *sleeper = link->data;
+  BsExecutorEntry *entry;
+
   g_mutex_lock (&executor->mutex);
   g_queue_unlink (&executor->sleepers, link);
+  /* The sleeper was woken before it could run what it was given. */
+  entry = sleeper->executor == executor ? g_steal_pointer (&sleeper->given) : NULL;
+  if (entry != NULL)
+    submit (executor, entry, entry->waiting.priority);
   /* This sleeper may have been called for an entry. */
   if (executor->context != NULL || executor->starved)
     call_sleepers (executor);
@@ -678,6 +748,7 @@ sleep_or_run (BsExecutor *first, BsSleeper *sleeper)
 {
   BsExecutor *reached[BS_REACH_ALL + 1];
   GList links[BS_REACH_ALL + 1];
+  BsExecutor *outer = current_executor;
   guint n = 0;
 
   sleeper->executor = first;
@@ -690,10 +761,18 @@ sleep_or_run (BsExecutor *first, BsSleeper *sleeper)
       links[i] = (GList){ .data = sleeper };
       join_sleepers (reached[i], &links[i]);
     }
+  if (first->context == NULL)
+    {
+      current_executor = first;
+      /* Entries that are submitted from now on are given to the sleeper. */
+      if (sleeper->run_awaited != NULL)
+        sleeper->run_awaited (sleeper);
+    }
   do
     for (guint i = 0; i < n; i++)
       run_entries (reached[i], sleeper);
   while (!sleep_until_called (sleeper));
+  current_executor = outer;
   for (guint i = 0; i < n; i++)
     leave_sleepers (reached[i], &links[i]);
 }

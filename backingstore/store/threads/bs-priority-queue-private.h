@@ -7,18 +7,20 @@
 G_BEGIN_DECLS
 
 /* A binary heap: the entry with the best priority first, and the one that came first
- * among equals. Any number of distinct priorities costs a logarithm. No lock is taken. */
+ * among equals. Entries that are to go newest first go before their other equals, and the
+ * last one first. Any number of distinct priorities costs a logarithm. No lock is taken. */
 typedef struct
 {
   guint index;                /* in the heap, from 1; 0 where the entry is in no queue */
   int priority;
-  guint64 sequence;           /* of arrival, among equal priorities */
+  gboolean newest_first;      /* by the owner; from the next push on */
+  gint64 sequence;            /* among equal priorities: of arrival, or backwards */
 } BsPriorityEntry;
 
 typedef struct
 {
   GPtrArray *heap;            /* owned; of BsPriorityEntry, the root first */
-  guint64 n_pushed;
+  gint64 n_pushed;
 } BsPriorityQueue;
 
 void             bs_priority_queue_init  (BsPriorityQueue *self);

@@ -66,7 +66,8 @@ void
 bs_priority_queue_push (BsPriorityQueue *self, BsPriorityEntry *entry, int priority)
 {
   entry->priority = priority;
-  entry->sequence = self->n_pushed++;
+  self->n_pushed++;
+  entry->sequence = entry->newest_first ? -self->n_pushed : self->n_pushed;
   g_ptr_array_add (self->heap, entry);
   sift_up (self, entry, self->heap->len);
 }

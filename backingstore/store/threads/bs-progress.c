@@ -18,7 +18,7 @@ get_fraction (const BsProgress *self)
   return self->complete ? 1.0 : (double) self->n_done / (double) (self->n_total + 1);
 }
 
-/* Notifies of what has changed by this. */
+/* Notifies of the changed properties. */
 static void
 set_and_unlock (BsProgress *self, guint64 n_total, guint64 n_done, gboolean complete)
 {

@@ -23,7 +23,7 @@ struct _BsSpawn
 /* Sees to it that the spawner has its thread, without waiting. FALSE where that could
  * not be made: the next call tries again, at most so often. */
 gboolean bs_spawner_start    (void);
-/* The same; a source of the context tries again where no other call may come. */
+/* Sees to the thread, and has a source of the context try again where no call may come. */
 void     bs_spawner_start_in (GMainContext *context);
 /* Tries again in one more context, if the thread could not be made so far. */
 void     bs_spawner_retry_in (GMainContext *context);

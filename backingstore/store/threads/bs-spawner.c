@@ -117,7 +117,7 @@ run_spawner (gpointer data)
           self->delay = FIRST_DELAY;
           continue;
         }
-      /* Others would fail like this one. */
+      /* Further threads would fail like this one. */
       append (self, spawn);
       back_off (self);
       while (g_cond_wait_until (&self->cond, &self->mutex, self->retry_at))

@@ -60,8 +60,8 @@ typedef enum
 typedef enum
 {
   BS_ASKED_WAITS,           /* the waiter has joined an operation; the answer comes later */
-  BS_ASKED_STARTS,          /* likewise, and an operation's turn is now */
-  BS_ASKED_RUNS,            /* likewise, and this thread runs it: it has begun */
+  BS_ASKED_STARTS,          /* the waiter has joined, and an operation's turn is now */
+  BS_ASKED_RUNS,            /* the waiter has joined, and this thread runs the operation, which has begun */
   BS_ASKED_NOTHING,         /* nothing is to be done: a success */
   BS_ASKED_MISSING,         /* the path has no such key */
   BS_ASKED_CLOSED,          /* the tracked path is closed */
@@ -96,7 +96,7 @@ typedef struct
   void    (*drop)    (BsStoreOperation *operation, BsDeferred *deferred);
   /* Frees what the kind adds. No lock held; nullable. */
   void    (*free)    (BsStoreOperation *operation);
-  /* Keeps the lock for a waiter that may be cancelled when all is over, by
+  /* Keeps the lock for a waiter that may look at its operation when all is over, by
    * bs_waiter_hold_lock(). Nullable: the store has it. */
   void    (*hold_lock) (BsStoreOperation *operation, BsWaiter *waiter);
   /* A waiter of that priority has joined. Boosts the operations that this one waits
@@ -203,6 +203,9 @@ void              bs_store_operation_answer_cancelled (BsWaiter *waiters);
  * stack may be gone once they are answered. */
 BsWaiter         *bs_store_operation_steal_waiters (BsStoreOperation *operation);
 void              bs_store_operation_answer        (BsWaiter *waiters, gpointer value, const GError *error);
+
+/* The thread of a blocking waiter runs what that waits for, instead of a worker. */
+void              bs_store_operation_lend_thread (BsStoreOperation *operation, BsWaiter *waiter);
 
 /* Takes a cancelled waiter out of its operation, for bs_waiter_connect(). */
 void              bs_store_operation_cancel_waiter (BsWaiter *waiter, gpointer unused);

@@ -357,6 +357,45 @@ bs_store_operation_start (BsStoreOperation *operation, BsWaiter *waiter)
   bs_executor_leave (executor);
 }
 
+/* The operation that the waiter waits for, or the one before it in the queue whose turn
+ * it is, if it waits for a place. A waiter that can be cancelled has to be able to leave:
+ * its thread runs no operation but its own. */
+static BsStoreOperation *
+begin_awaited (BsWaiter *waiter)
+{
+  BsStoreOperation *operation;
+
+  g_mutex_lock (waiter->lock);
+  operation = waiter->operation;
+  while (operation != NULL && operation->state != BS_OPERATION_READY)
+    operation = waiter->cancellable == NULL ? operation->previous : NULL;
+  if (operation != NULL && bs_executor_forget (operation->executor, &operation->entry))
+    bs_store_operation_begin (operation, operation == waiter->operation ? waiter : NULL);
+  else
+    operation = NULL;
+  g_mutex_unlock (waiter->lock);
+
+  return operation;
+}
+
+static void
+run_awaited (BsSleeper *sleeper)
+{
+  BsWaiter *waiter = (BsWaiter *) ((char *) sleeper - G_STRUCT_OFFSET (BsWaiter, sleeper));
+  BsStoreOperation *operation = begin_awaited (waiter);
+
+  if (operation != NULL)
+    operation->klass->run (operation);
+}
+
+void
+bs_store_operation_lend_thread (BsStoreOperation *operation, BsWaiter *waiter)
+{
+  waiter->sleeper.run_awaited = run_awaited;
+  if (waiter->cancellable == NULL)
+    waiter->sleeper.queue = operation->entry.queue;
+}
+
 BsWaiter *
 bs_store_operation_steal_waiters (BsStoreOperation *operation)
 {

@@ -94,14 +94,20 @@ GTask    *bs_task_new              (gpointer            source,
  * over by a source in the task's context: as a pointer where there is a
  * `value_free`, else as a boolean. `delivery` is nullable, here and below. */
 BsWaiter *bs_waiter_new_async      (GTask *task, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
-/* No thread waits: the delivery is all that happens, and owns what it makes. */
+/* A waiter without a thread: the delivery is all that happens, and owns its value. */
 BsWaiter *bs_waiter_new_background (int priority, GCancellable *cancellable, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
-/* To be waited for on this thread. A waiter without a cancellable may be on the stack
- * of the call. `executor` is borrowed until the wait is over. */
+/* A waiter for this thread. A waiter without a cancellable may be on the stack of the
+ * call. `executor` is borrowed until the wait is over. */
 BsWaiter *bs_waiter_new_blocking   (BsExecutor *executor, GCancellable *cancellable, const BsDelivery *delivery) G_GNUC_WARN_UNUSED_RESULT;
 void      bs_waiter_init_on_stack  (BsWaiter *waiter, BsExecutor *executor, const BsDelivery *delivery);
 
-BsWaiter *bs_waiter_ref            (BsWaiter *waiter);
+static inline BsWaiter *
+bs_waiter_ref (BsWaiter *waiter)
+{
+  if (!waiter->on_stack)
+    g_atomic_ref_count_inc (&waiter->ref_count);
+  return waiter;
+}
 void      bs_waiter_unref          (BsWaiter *waiter);
 
 /* Takes over a reference on the owner of the operation's lock. */
@@ -113,7 +119,7 @@ void      bs_waiter_set_subject    (BsWaiter *waiter, guint kind, const BsKey *k
  *
  * A waiter on the stack may be gone as soon as it is answered. */
 gboolean  bs_waiter_answer         (BsWaiter *waiter, gpointer value, GError *error);
-/* The same; drops a reference. */
+/* Answers the waiter, and drops a reference. */
 void      bs_waiter_answer_and_unref (BsWaiter *waiter, gpointer value, GError *error);
 
 /* Answers a task at once, in its context. Takes the task and `error` over; `value` is

@@ -281,14 +281,6 @@ bs_waiter_init_on_stack (BsWaiter *waiter, BsExecutor *executor, const BsDeliver
   waiter->on_stack = TRUE;
 }
 
-BsWaiter *
-bs_waiter_ref (BsWaiter *waiter)
-{
-  if (!waiter->on_stack)
-    g_atomic_ref_count_inc (&waiter->ref_count);
-  return waiter;
-}
-
 static void
 free_delivery_data (BsWaiter *waiter)
 {

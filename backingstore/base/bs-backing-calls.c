@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#include "bs-backing-private.h"
+
+#include "bs-key-private.h"
+
+/* The public functions of a backing: each checks its arguments, parses the key, and invokes. */
+
+static gboolean
+parse_key (BsOperation operation, GFile *path, const char *string, BsKey *key, GError **error)
+{
+  g_autofree char *where = NULL;
+  g_autofree char *call = NULL;
+
+  if (bs_key_parse (string, key))
+    return TRUE;
+
+  if (path != NULL)
+    where = g_file_get_parse_name (path);
+  call =
+    g_strconcat (bs_operation_get_name (operation), where != NULL ? " at " : NULL, where, NULL);
+  return bs_key_parse_error (string, call, key, error);
+}
+
+/**
+ * bs_backing_write:
+ * @self: a backing
+ * @key: a key that primary storage does not have
+ * @bytes: the content
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Puts a new blob into primary storage.
+ *
+ * A failed write leaves no key behind, so that it can be tried again. The blob
+ * may be empty.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_EXISTS if the key is there, %G_IO_ERROR_NO_SPACE or another
+ * %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_write (BsBacking *self,
+                  const char *key,
+                  GBytes *bytes,
+                  GCancellable *cancellable,
+                  GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (bytes != NULL, FALSE);
+
+  return parse_key (BS_OPERATION_WRITE, NULL, key, &parsed, error) &&
+         bs_backing_invoke_write (self, &parsed, bytes, cancellable, error);
+}
+
+/**
+ * bs_backing_read:
+ * @self: a backing
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Reads a blob from primary storage, whole.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_NOT_FOUND if primary storage has no such key, %BS_ERROR_CORRUPT if
+ * the content is not the one that was written, a %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: (transfer full): the content, or %NULL with @error set
+ */
+GBytes *
+bs_backing_read (BsBacking *self, const char *key, GCancellable *cancellable, GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), NULL);
+
+  if (!parse_key (BS_OPERATION_READ, NULL, key, &parsed, error))
+    return NULL;
+  return bs_backing_invoke_read (self, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_delete_key:
+ * @self: a backing
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Deletes a blob from primary storage. It stays at every path where it was
+ * persisted.
+ *
+ * A key that is not there is no error.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY, a %G_IO_ERROR
+ * of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is not in primary storage now, %FALSE with @error
+ *   set
+ */
+gboolean
+bs_backing_delete_key (BsBacking *self, const char *key, GCancellable *cancellable, GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+
+  return parse_key (BS_OPERATION_DELETE_KEY, NULL, key, &parsed, error) &&
+         bs_backing_invoke_delete_key (self, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_register_key:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Makes a persisted blob available in primary storage, without loading it.
+ *
+ * A key that primary storage has already is no error.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_NOT_FOUND if @path has no such key, %BS_ERROR_CORRUPT if the
+ * blob there is not the one that was persisted, a %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is in primary storage now, %FALSE with @error set
+ */
+gboolean
+bs_backing_register_key (BsBacking *self,
+                         GFile *path,
+                         const char *key,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return parse_key (BS_OPERATION_REGISTER_KEY, path, key, &parsed, error) &&
+         bs_backing_invoke_register_key (self, path, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_persist:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Makes a blob of primary storage permanent at a path. It stays in primary
+ * storage.
+ *
+ * The blob is durable after the next [method@Backing.sync_persisted]. Until then the
+ * path has the whole blob or none of it, after a crash too. A key that the path has
+ * already is no error.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_NOT_FOUND if primary storage has no such key, %G_IO_ERROR_NO_SPACE
+ * or another %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is at @path now, %FALSE with @error set
+ */
+gboolean
+bs_backing_persist (BsBacking *self,
+                    GFile *path,
+                    const char *key,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return parse_key (BS_OPERATION_PERSIST, path, key, &parsed, error) &&
+         bs_backing_invoke_persist (self, path, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_delete_persisted:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Deletes a blob from a path. It stays in primary storage if it is there.
+ *
+ * A key that is not there is no error.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY, a %G_IO_ERROR
+ * of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is not at @path now, %FALSE with @error set
+ */
+gboolean
+bs_backing_delete_persisted (BsBacking *self,
+                             GFile *path,
+                             const char *key,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return parse_key (BS_OPERATION_DELETE_PERSISTED, path, key, &parsed, error) &&
+         bs_backing_invoke_delete_persisted (self, path, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_sanitize_path:
+ * @self: a backing
+ * @path: a persisted path
+ * @found: a set to add every key at @path to
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Prepares a path for use: makes it if it is missing, locks it against others,
+ * removes the leftovers of an interrupted run, and tells which keys are there.
+ *
+ * After an error the keys in @found mean nothing. A path that was released may be
+ * sanitized again.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_FOREIGN if @path holds
+ * something that is not a store, %BS_ERROR_BUSY if somebody else uses it, a
+ * %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_sanitize_path (BsBacking *self,
+                          GFile *path,
+                          BsKeySet *found,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (found), FALSE);
+
+  return bs_backing_invoke_sanitize_path (self, path, found, cancellable, error);
+}
+
+/**
+ * bs_backing_sync_persisted:
+ * @self: a backing
+ * @path: a persisted path
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Makes the changes at a path durable: when it returns, everything that was
+ * persisted and deleted there before the call survives a power cut.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_MOVED if @path leads elsewhere by
+ * now, a %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED. The changes that it should
+ * have covered are not durable then, and need not become so at the next call.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_sync_persisted (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return bs_backing_invoke_sync_persisted (self, path, cancellable, error);
+}
+
+/**
+ * bs_backing_register_keys:
+ * @self: a backing
+ * @path: a persisted path
+ * @keys: the keys; not changed
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Does [method@Backing.register_key] for many keys.
+ *
+ * A backing need not implement it: by default the keys are registered one by
+ * one, up to the first error, whose message says how many were done.
+ *
+ * Blocks, in the calling thread. Fails as [method@Backing.register_key] does;
+ * any part of the keys may be registered then.
+ *
+ * Returns: %TRUE if all the keys are in primary storage now, %FALSE with @error
+ *   set
+ */
+gboolean
+bs_backing_register_keys (BsBacking *self,
+                          GFile *path,
+                          BsKeySet *keys,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (keys), FALSE);
+
+  return bs_backing_invoke_register_keys (self, path, keys, cancellable, error);
+}
+
+/**
+ * bs_backing_delete_persisted_keys:
+ * @self: a backing
+ * @path: a persisted path
+ * @keys: the keys; not changed
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Does [method@Backing.delete_persisted] for many keys.
+ *
+ * A backing need not implement it: by default the keys are deleted one by one,
+ * up to the first error, whose message says how many were done.
+ *
+ * Blocks, in the calling thread. Fails as [method@Backing.delete_persisted]
+ * does; any part of the keys may be deleted then.
+ *
+ * Returns: %TRUE if none of the keys is at @path now, %FALSE with @error set
+ */
+gboolean
+bs_backing_delete_persisted_keys (BsBacking *self,
+                                  GFile *path,
+                                  BsKeySet *keys,
+                                  GCancellable *cancellable,
+                                  GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (keys), FALSE);
+
+  return bs_backing_invoke_delete_persisted_keys (self, path, keys, cancellable, error);
+}
+
+/**
+ * bs_backing_persist_bytes:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @bytes: the content
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Puts a new blob into primary storage and makes it permanent at a path, in one step:
+ * the blob is where [method@Backing.write] and [method@Backing.persist] would have put
+ * it, and is durable after the next [method@Backing.sync_persisted].
+ *
+ * A store calls it for a content that is in memory only. A backing implements it where
+ * one step is cheaper than two: the content need not pass through primary storage. By
+ * default the blob is written and persisted; where persisting fails, the blob that was
+ * written is deleted from primary storage.
+ *
+ * A key that primary storage or the path has already is no error, and keeps its content.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %G_IO_ERROR_NO_SPACE or another %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if the key is in primary storage and at @path now, %FALSE with @error
+ *   set
+ */
+gboolean
+bs_backing_persist_bytes (BsBacking *self,
+                          GFile *path,
+                          const char *key,
+                          GBytes *bytes,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (bytes != NULL, FALSE);
+
+  return parse_key (BS_OPERATION_PERSIST_BYTES, path, key, &parsed, error) &&
+         bs_backing_invoke_persist_bytes (self, path, &parsed, bytes, cancellable, error);
+}
+
+/**
+ * bs_backing_write_root:
+ * @self: a backing
+ * @path: a persisted path
+ * @bytes: the content
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Replaces the one root blob of a path.
+ *
+ * The change is atomic and durable: when the function returns, the new root survives a
+ * power cut, and an interruption before that leaves the old root or the new one, whole.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_NOT_SUPPORTED if the
+ * backing does not implement it, %BS_ERROR_MOVED if @path leads elsewhere by now,
+ * %G_IO_ERROR_NO_SPACE or another %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_write_root (BsBacking *self,
+                       GFile *path,
+                       GBytes *bytes,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (bytes != NULL, FALSE);
+
+  return bs_backing_invoke_write_root (self, path, bytes, cancellable, error);
+}
+
+/**
+ * bs_backing_read_root:
+ * @self: a backing
+ * @path: a persisted path
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Reads the root blob of a path.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_NOT_SUPPORTED if the
+ * backing does not implement it, %BS_ERROR_NOT_FOUND if the path has no root,
+ * %BS_ERROR_CORRUPT if it is not the one that was written, a %G_IO_ERROR of the system,
+ * or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: (transfer full): the content, or %NULL with @error set
+ */
+GBytes *
+bs_backing_read_root (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), NULL);
+  g_return_val_if_fail (G_IS_FILE (path), NULL);
+
+  return bs_backing_invoke_read_root (self, path, cancellable, error);
+}
+
+/**
+ * bs_backing_verify_persisted:
+ * @self: a backing
+ * @path: a persisted path
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Checks one persisted blob whole.
+ *
+ * A bad one is set aside: it is no longer at the path. By default there is
+ * nothing to check, and this succeeds.
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_CORRUPT if the blob was bad, %BS_ERROR_NOT_FOUND if there is none, a
+ * %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE if nothing is wrong with the blob, %FALSE with @error set
+ */
+gboolean
+bs_backing_verify_persisted (BsBacking *self,
+                             GFile *path,
+                             const char *key,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return parse_key (BS_OPERATION_VERIFY_PERSISTED, path, key, &parsed, error) &&
+         bs_backing_invoke_verify_persisted (self, path, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_release_path:
+ * @self: a backing
+ * @path: a persisted path
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Tells the backing that the store is done with a path, so that it drops its
+ * locks there. By default there is nothing to do, and this succeeds.
+ *
+ * Blocks, in the calling thread. Fails with a %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_release_path (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+
+  return bs_backing_invoke_release_path (self, path, cancellable, error);
+}
+
+/**
+ * bs_backing_close:
+ * @self: a backing
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Tells the backing that the store is done with it: it empties primary storage
+ * and drops its locks. No other call follows. By default there is nothing to
+ * do, and this succeeds.
+ *
+ * Blocks, in the calling thread. Fails with a %G_IO_ERROR of the system, or
+ * %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_close (BsBacking *self, GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+
+  return bs_backing_invoke_close (self, cancellable, error);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#pragma once
+
+#include <gtk/gtk.h>
+
+G_BEGIN_DECLS
+
+/* Bounds of a decoded picture. */
+typedef struct
+{
+  int max_size;       /* of the longer side, in pixels; 0: none */
+  guint64 max_pixels; /* that the picture may declare */
+} BsGtkPictureBounds;
+
+GdkTexture *bs_gtk_picture_decode (GBytes *bytes,
+                                   const BsGtkPictureBounds *bounds,
+                                   GCancellable *cancellable,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS
