@@ -26,6 +26,7 @@ INTEGERS = {'gint', 'guint', 'gint8', 'guint8', 'gint16', 'guint16', 'gint32', '
 ACCEPTED = {
     'GLib.Bytes': 'GLib.Bytes | bytes | bytearray | memoryview',
     'Gio.File': 'Gio.File | str | os.PathLike[str]',
+    'GLib.Variant': 'GLib.Variant | dict[str, Any]',
     'KeySet': 'KeySet | Iterable[str]',
 }
 FILLED = 'found'  # a key set that the function fills
@@ -35,6 +36,17 @@ KEYS = '''
     def __contains__(self, key: object) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
 '''
+SEQUENCE = '''
+    def __len__(self) -> int: ...
+    def __contains__(self, item: object) -> bool: ...
+    def __iter__(self) -> Iterator[{item}]: ...
+    @overload  # type: ignore[override]
+    def __getitem__(self, position: int) -> {item}: ...
+    @overload
+    def __getitem__(self, positions: slice) -> list[{item}]: ...
+    def get_item(self, position: int) -> {item} | None: ...
+'''
+ALWAYS_TRUE = '    def __bool__(self) -> Literal[True]: ...\n'
 ADDITIONS = {
     'BackingStore': '''
     def __enter__(self) -> BackingStore: ...
@@ -43,7 +55,8 @@ ADDITIONS = {
     async def __aexit__(self, *error: object) -> None: ...
 ''',
     'KeySet': KEYS,
-    'TrackedPath': KEYS + '    def __bool__(self) -> Literal[True]: ...\n',
+    'Manifest': SEQUENCE.format(item='ManifestEntry') + ALWAYS_TRUE,
+    'TrackedPath': KEYS + ALWAYS_TRUE,
 }
 # Lists whose items the GIR does not name.
 LISTS = {'register_all', 'register_all_finish', 'register_all_async'}
@@ -55,21 +68,11 @@ from __future__ import annotations
 import asyncio
 import enum
 import os
-from typing import Callable, Iterable, Iterator, Literal, overload
+from typing import Any, Callable, Iterable, Iterator, Literal, overload
 
 from gi.repository import {imports}
 '''
-LIST = '''
-class _ItemList(Gio.ListModel):
-    def __len__(self) -> int: ...
-    def __contains__(self, item: object) -> bool: ...
-    def __iter__(self) -> Iterator[Item]: ...
-    @overload  # type: ignore[override]
-    def __getitem__(self, position: int) -> Item: ...
-    @overload
-    def __getitem__(self, positions: slice) -> list[Item]: ...
-    def get_item(self, position: int) -> Item | None: ...
-'''
+LIST = '\nclass _ItemList(Gio.ListModel):' + SEQUENCE.format(item='Item')
 
 
 class Stub:
@@ -110,7 +113,10 @@ class Stub:
         if function.get('name') in LISTS:
             return '_ItemList'
         value = function.find(CORE + 'return-value')
-        return self.add_none(value, self.get_type(value))
+        results = [self.add_none(value, self.get_type(value))]
+        results += [self.get_type(parameter) for parameter in function.findall(f'{CORE}parameters/{CORE}parameter')
+                    if parameter.get('direction') == 'out']
+        return results[0] if len(results) == 1 else f'tuple[{", ".join(results)}]'
 
     def accept(self, parameter):
         name = self.get_type(parameter)
@@ -121,7 +127,7 @@ class Stub:
     # Functions.
 
     def get_parameters(self, function):
-        """The parameters that Python shows: neither data of a function nor their destroy notify."""
+        """The parameters that Python shows: no results, data of a function or their destroy notify."""
         parameters = function.findall(f'{CORE}parameters/{CORE}parameter')
         hidden = set()
         for position, parameter in enumerate(parameters):
@@ -130,7 +136,8 @@ class Stub:
                 hidden.add(int(closure))
             if destroy is not None:
                 hidden.add(int(destroy))
-        return [parameter for position, parameter in enumerate(parameters) if position not in hidden]
+        return [parameter for position, parameter in enumerate(parameters)
+                if position not in hidden and parameter.get('direction') != 'out']
 
     def list_parameters(self, function):
         """[name, type, default or None]; those at the end that may be None may be left out."""
