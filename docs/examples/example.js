@@ -260,7 +260,7 @@ class Example {
             this.entries.push({
                 file: Gio.File.new_for_uri(named.name),
                 key: named.key,
-                sha256: named.lookup_attribute('sha256', null).unpack(),
+                sha256: named.lookup_attribute('sha256', null)?.unpack(),
                 item: named.item,
             });
         }

@@ -211,7 +211,7 @@ class Example:
                 raise
         for named in self.manifest:
             entry = Entry(Gio.File.new_for_uri(named.props.name), named.props.key,
-                          named.lookup_attribute('sha256', None).unpack())
+                          named.props.attributes.unpack().get('sha256'))
             entry.item = named.props.item
             self.entries.append(entry)
 

@@ -312,7 +312,8 @@ class Example {
         for (uint i = 0; i < manifest.n_items; i++) {
             var named = (Bs.ManifestEntry) manifest.get_item (i);
             var sha256 = named.lookup_attribute ("sha256", VariantType.STRING);
-            var entry = new Entry (File.new_for_uri (named.dup_name ()), named.dup_key (), sha256.get_string ());
+            var entry = new Entry (File.new_for_uri (named.dup_name ()), named.dup_key (),
+                                   sha256 != null ? sha256.get_string () : null);
 
             entry.item = named.dup_item ();
             entries.add (entry);
