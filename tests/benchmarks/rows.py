@@ -146,10 +146,11 @@ def resident_rows():
 
 
 def manifest_rows():
-    yield Row('24', 'opening a manifest', 'manifest', 'opening', 'ours', 'a GHashTable, filled', limit=1000, keys=MILLION)
-    for name in 'find', 'lookup', 'lookup, the entry alive':
-        yield Row('24', f'manifest, {name}', 'manifest', 'looking for a name', f'ours, {name}', 'a GHashTable',
-                  limit=200, keys=MILLION)
+    yield Row('24', 'opening a manifest', 'manifest', 'opening', 'ours, processor', 'a GHashTable, filled, processor',
+              limit=1000, keys=MILLION)
+    for name, goal in ('find', 200), ('find its position', None), ('lookup', None), ('lookup, the entry alive', None):
+        yield Row('24', f'manifest, {name}', 'manifest', 'looking for a name', f'ours, {name}, processor',
+                  'a GHashTable, processor', limit=goal, keys=MILLION)
     yield Row('24', 'memory of an entry, without its name', 'manifest', 'memory', 'an entry, without its name',
               limit=120, keys=MILLION)
 
