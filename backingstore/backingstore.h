@@ -23,6 +23,9 @@
 #include <backingstore/pool/bs-codec.h>
 #include <backingstore/pool/bs-item.h>
 #include <backingstore/pool/bs-loader.h>
+#include <backingstore/pool/bs-manifest.h>
+#include <backingstore/pool/bs-manifest-calls.h>
+#include <backingstore/pool/bs-manifest-entry.h>
 #include <backingstore/pool/bs-pool-items.h>
 #include <backingstore/pool/bs-pool.h>
 #include <backingstore/pool/bs-save.h>

@@ -47,6 +47,14 @@ class RunTest(unittest.TestCase):
         self.assertEqual(line[2:6], ['30 ns', '10 ns', '3.00 (1.50 to 4.00)', '50 ns'])
         self.assertIn('met', line[-1])
 
+    def test_skipped(self):
+        """A program that lacks something says so, and is none that failed."""
+        self.put('gallery', 'echo there is no screen; exit 77')
+        self.put_figures('hit', 'hit, 10000 items in memory', (HIT[0], 'ns', 40), (HIT[1], 'ns', 10))
+        result = self.run_it('6', '21')
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn('gallery: there is no screen, and passed over', result.stdout)
+
     def test_missed(self):
         self.put_figures('hit', 'hit, 10000 items in memory', (HIT[0], 'ns', 51), (HIT[1], 'ns', 10))
         result = self.run_it('6')

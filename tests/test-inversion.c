@@ -266,6 +266,44 @@ test_two_calls (Fixture *fixture, gconstpointer data)
   answer_ok (&answers[1]);
 }
 
+static void
+delete_nested (gpointer data, GObject *item)
+{
+  Blocking *nested = data;
+
+  blocking_delete_persisted (nested);
+}
+
+/* An item goes with a prefetch that runs on this thread, and a handler makes a blocking call
+ * that waits for the very operation whose turn has come with that. */
+static void
+test_nested (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GListStore) model = g_list_store_new (BS_TYPE_ITEM);
+  g_autoptr (BsItem) item = insert_persisted (fixture, "a");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autoptr (GError) error = NULL;
+  Blocking nested = { .fixture = fixture, .key = key };
+  Plug plug = {
+    0,
+  };
+
+  bs_pool_trim (fixture->pool, 0, NULL, &error);
+  g_assert_no_error (error);
+  g_object_weak_ref (G_OBJECT (item), delete_nested, &nested);
+  g_list_store_append (model, item);
+  plug_in (&plug, fixture);
+  bs_pool_prefetch (fixture->pool, G_LIST_MODEL (model), 0, 1);
+  g_list_store_remove_all (model);
+  g_clear_object (&item);
+  bs_backing_store_delete_persisted (fixture->store, fixture->tracked, key, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_no_error (nested.error);
+  g_assert_true (nested.done && nested.success);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, key), ==, 1);
+  plug_out (&plug, fixture);
+}
+
 /* Operations on the path itself. */
 static void
 test_track (Fixture *fixture, gconstpointer data)
@@ -411,6 +449,7 @@ main (int argc, char *argv[])
   test_add ("/inversion/cancelled-behind", test_cancelled_behind);
   test_add ("/inversion/cancelled-here", test_cancelled_here);
   test_add ("/inversion/two-calls", test_two_calls);
+  test_add ("/inversion/nested", test_nested);
   test_add ("/inversion/track", test_track);
   test_add ("/inversion/sync", test_sync);
   test_add ("/inversion/sync-behind", test_sync_behind);

@@ -19,7 +19,7 @@ from pathlib import Path
 # The output of the snippets, by the name of their page.
 PRINTED = {
     'python': {
-        'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\['one', 'two'\]\n", r'True content\n'],
+        'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\[\('first', 'one'\), \('second', 'two'\)\]\n", r'True content\n'],
         'documents.md': [r'\ntitle: first\n'],
         'pictures-in-a-grid.md': [r''],
         'python.md': [r'(True 1\n){5}', r"b'content'\n", r'7\n', r'one\nTrue\nTrue\n'],

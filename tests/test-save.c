@@ -370,7 +370,7 @@ test_root_and_commit (Fixture *fixture, gconstpointer data)
 
   set_root (save, 1, 'r');
   bs_save_set_commit_func (save, commit, &threads[0], destroyed);
-  save_fails (save, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "memory:///persisted", "not both");
+  save_fails (save, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "memory:///persisted", "only one of");
   assert_no_root (fixture);
 
   /* Each takes the place of the one before. */

@@ -5,7 +5,7 @@
 //
 // Every asynchronous method returns a promise where it is called without a callback.
 // The priority and the cancellable at the end may be left out then: `item.load_async()`.
-// Key sets, tracked paths and lists of items are iterable.
+// Key sets, tracked paths, manifests and lists of items are iterable.
 //
 // The engine allows its own thread alone. A backing, a codec or a function in JavaScript
 // that the store would call in another one is refused, with an error that says what to do.
@@ -128,6 +128,7 @@ function _init() {
     makeItemsIterable(Bs.Pool, 'register_all_finish');
     for (const type of [Bs.KeySet, Bs.TrackedPath])
         type.prototype[Symbol.iterator] = iterateKeys;
+    Bs.Manifest.prototype[Symbol.iterator] = iterateItems;
 
     for (const name of Object.keys(Bs)) {
         const type = Bs[name];

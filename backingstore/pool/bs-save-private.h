@@ -5,6 +5,7 @@
 #include "store/threads/bs-progress-private.h"
 #include "store/operations/bs-save-operation-private.h"
 
+#include "bs-manifest-private.h"
 #include "bs-save.h"
 
 G_BEGIN_DECLS
@@ -36,6 +37,7 @@ struct _BsSave
   GArray *keys;               /* owned; of BsKey */
   char *bad_key;              /* owned; an argument of bs_save_keep_key() that is no key; nullable */
   GBytes *root;               /* owned, nullable */
+  BsManifest *manifest;       /* owned, nullable */
   BsCommit *commit;           /* a reference, nullable */
   guint max_parallel;
   gboolean running;

@@ -13,11 +13,11 @@
  * of them. */
 #define FETCHED_AHEAD 8
 
-/* The content of an item, taken when the save was run. */
+/* The content of a name, taken when the save was run. */
 typedef struct
 {
   BsPool *pool;   /* borrowed from the run */
-  BsEntry *entry; /* a reference */
+  BsEntry *entry; /* a reference; NULL: the name is only a key */
 } Content;
 
 /* The data of a plan, until the run has ended. */
@@ -25,9 +25,13 @@ typedef struct
 {
   BsSave *save;      /* borrowed from the call that runs it */
   BsCommit *commit;  /* a reference, of the call's delivery; nullable */
-  GPtrArray *pools;  /* owned */
-  Content *contents; /* owned; of the first names */
+  GPtrArray *pools;  /* owned; of BsPool, owned */
+  Content *contents; /* owned; one for each name */
   guint n_contents;
+  guint n_allocated;       /* also of the plan's names */
+  guint first_of_manifest; /* its entries follow here, in order */
+  guint n_of_manifest;
+  GBytes *manifest; /* owned, nullable; its bytes */
 } Run;
 
 static void
@@ -36,9 +40,11 @@ run_free (gpointer data)
   Run *self = data;
 
   for (guint i = 0; i < self->n_contents; i++)
-    bs_cache_drop_entry (bs_pool_get_cache (self->contents[i].pool), self->contents[i].entry);
+    if (self->contents[i].entry != NULL)
+      bs_cache_drop_entry (bs_pool_get_cache (self->contents[i].pool), self->contents[i].entry);
   g_free (self->contents);
   g_ptr_array_unref (self->pools);
+  g_clear_pointer (&self->manifest, g_bytes_unref);
   g_free (self);
 }
 
@@ -80,40 +86,169 @@ run_commit (BsBackingStore *store, GCancellable *cancellable, gpointer data, GEr
   return self->commit->func (self->save, cancellable, self->commit->data, error);
 }
 
-/* Takes the keys that the save names, and the tokens of its items. The mutex is held. */
+static char *
+run_describe (gpointer data, guint name)
+{
+  Run *self = data;
+
+  if (name < self->first_of_manifest || name - self->first_of_manifest >= self->n_of_manifest)
+    return NULL;
+
+  return g_strdup_printf ("entry “%s” of the manifest",
+                          bs_manifest_bytes_get_name (self->manifest,
+                                                      name - self->first_of_manifest));
+}
+
 static void
+reserve_names (Run *run, BsSavePlan *plan, guint n_names)
+{
+  if (n_names <= run->n_allocated)
+    return;
+
+  run->n_allocated = MAX (n_names, 2 * run->n_allocated);
+  run->contents = g_renew (Content, run->contents, run->n_allocated);
+  plan->names = g_renew (BsSaveName, plan->names, run->n_allocated);
+}
+
+static void
+add_name (Run *run, BsSavePlan *plan, const BsKey *key, BsPool *pool, BsEntry *entry)
+{
+  guint i = run->n_contents++;
+
+  reserve_names (run, plan, run->n_contents);
+  run->contents[i].pool = pool;
+  run->contents[i].entry = entry;
+  plan->names[i].key = *key;
+  plan->names[i].token = entry != NULL ? entry->token : NULL;
+}
+
+/* The item is held by the save, or by the manifest, whose lock is held. */
+static void
+add_item (Run *run, BsSavePlan *plan, BsItem *item)
+{
+  BsPool *pool = item->pool;
+  BsEntry *entry = bs_item_dup_entry (item);
+
+  /* Neighbours mostly are of the same pool. The item has a reference on it as well, so this
+   * one calls no toggle reference's function, as it must not under a lock. */
+  if (run->pools->len == 0 || run->pools->pdata[run->pools->len - 1] != pool)
+    g_ptr_array_add (run->pools, g_object_ref (pool));
+
+  __builtin_prefetch (entry->token);
+  add_name (run, plan, &entry->key, pool, entry);
+}
+
+typedef struct
+{
+  Run *run;
+  BsSavePlan *plan;
+  gboolean has_key; /* without an item */
+  char *strange;    /* owned; the name of an entry whose item is of another store */
+} Reading;
+
+static gboolean
+read_entry (gpointer data, const BsManifestNode *node, BsKey *key)
+{
+  Reading *self = data;
+
+  if (node->item == NULL)
+    {
+      self->has_key = TRUE;
+      add_name (self->run, self->plan, key, NULL, NULL);
+      return TRUE;
+    }
+  if (bs_pool_get_store (node->item->pool) != self->run->save->store)
+    {
+      self->strange = g_strdup (node->record->name);
+      return FALSE;
+    }
+
+  /* Another thread may have replaced the item since the key was read. */
+  add_item (self->run, self->plan, node->item);
+  *key = self->plan->names[self->run->n_contents - 1].key;
+  return TRUE;
+}
+
+static guint
+hash_key (gconstpointer key)
+{
+  return bs_key_hash (key);
+}
+
+static gboolean
+equal_keys (gconstpointer a, gconstpointer b)
+{
+  return bs_key_equal (a, b);
+}
+
+/* An entry that has a key only may have that of an item, which is not at the path yet. */
+static void
+share_contents (Run *run, BsSavePlan *plan)
+{
+  g_autoptr (GHashTable) contents = g_hash_table_new (hash_key, equal_keys);
+
+  for (guint i = 0; i < run->n_contents; i++)
+    if (run->contents[i].entry != NULL)
+      g_hash_table_insert (contents, &run->contents[i].entry->key, &run->contents[i]);
+
+  for (guint i = run->first_of_manifest; i < run->n_contents; i++)
+    {
+      Content *content =
+        run->contents[i].entry == NULL ? g_hash_table_lookup (contents, &plan->names[i].key) : NULL;
+
+      if (content == NULL)
+        continue;
+      run->contents[i].pool = content->pool;
+      run->contents[i].entry = bs_entry_ref (content->entry);
+      plan->names[i].token = content->entry->token;
+    }
+}
+
+/* Takes the keys of the manifest, and the bytes with them. Returns the name of an entry
+ * whose item belongs to another store. The mutex is held. */
+static char *
+take_manifest_locked (BsSave *self, Run *run, BsSavePlan *plan, guint n_before)
+{
+  BsManifestTable *table = bs_manifest_get_table (self->manifest);
+  Reading reading = { run, plan };
+
+  reserve_names (run, plan, n_before + bs_manifest_table_get_n_entries (table) + self->keys->len);
+  run->first_of_manifest = n_before;
+  run->manifest = bs_manifest_table_write (table, read_entry, &reading);
+  run->n_of_manifest = run->n_contents - n_before;
+  if (reading.strange != NULL)
+    return reading.strange;
+
+  plan->root = g_bytes_ref (run->manifest);
+  if (reading.has_key && run->pools->len > 0)
+    share_contents (run, plan);
+
+  return NULL;
+}
+
+/* Takes the keys that the save names, and tokens of those that are items'. Returns the name
+ * of an entry as above. The mutex is held. */
+static char *
 take_names_locked (BsSave *self, Run *run, BsSavePlan *plan)
 {
   guint n_items = self->items->len;
-  BsPool *pool = NULL;
+  char *strange = NULL;
 
-  plan->n_names = n_items + self->keys->len;
-  plan->names = g_new0 (BsSaveName, plan->n_names);
-  run->contents = g_new (Content, n_items);
-  run->n_contents = n_items;
+  reserve_names (run, plan, n_items + self->keys->len);
   for (guint i = 0; i < n_items; i++)
     {
-      BsItem *item = g_ptr_array_index (self->items, i);
-      Content *content = &run->contents[i];
-
       if (i + FETCHED_AHEAD < n_items)
         __builtin_prefetch (bs_locked_pointer_get (
           &((BsItem *) g_ptr_array_index (self->items, i + FETCHED_AHEAD))->entry));
-
-      /* Neighbours mostly are of the same pool. */
-      if (item->pool != pool)
-        {
-          pool = item->pool;
-          g_ptr_array_add (run->pools, pool);
-        }
-      content->pool = pool;
-      content->entry = bs_item_dup_entry (item);
-      __builtin_prefetch (content->entry->token);
-      plan->names[i].key = content->entry->key;
-      plan->names[i].token = content->entry->token;
+      add_item (run, plan, g_ptr_array_index (self->items, i));
     }
+  if (self->manifest != NULL)
+    strange = take_manifest_locked (self, run, plan, n_items);
   for (guint i = 0; i < self->keys->len; i++)
-    plan->names[n_items + i].key = g_array_index (self->keys, BsKey, i);
+    add_name (run, plan, &g_array_index (self->keys, BsKey, i), NULL, NULL);
+  plan->n_names = run->n_contents;
+
+  return strange;
 }
 
 typedef enum
@@ -130,6 +265,8 @@ typedef enum
 static Verdict
 check_locked (BsSave *self)
 {
+  guint n_commits;
+
   if (self->running)
     return RUNS_ALREADY;
   if (self->bad_key != NULL)
@@ -137,9 +274,10 @@ check_locked (BsSave *self)
   for (guint i = 0; i < self->items->len; i++)
     if (bs_pool_get_store (((BsItem *) g_ptr_array_index (self->items, i))->pool) != self->store)
       return HAS_STRANGE_ITEM;
-  if (self->root != NULL && self->commit != NULL)
+  n_commits = (self->root != NULL) + (self->manifest != NULL) + (self->commit != NULL);
+  if (n_commits > 1)
     return HAS_TWO_COMMITS;
-  if (self->items->len + self->keys->len == 0 && self->root == NULL && self->commit == NULL)
+  if (self->items->len + self->keys->len + n_commits == 0)
     return HAS_NOTHING;
 
   return CAN_RUN;
@@ -166,7 +304,8 @@ verdict_to_error (BsSave *self, Verdict verdict)
                           "Saving at %s: an item belongs to another store", path);
     case HAS_TWO_COMMITS:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                          "Saving at %s: set either a root or a commit function, not both", path);
+                          "Saving at %s: set only one of a root, a manifest and a commit function",
+                          path);
     case HAS_NOTHING:
       return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                           "Saving at %s: nothing to save; an empty save would delete everything",
@@ -178,14 +317,16 @@ verdict_to_error (BsSave *self, Verdict verdict)
   return NULL;
 }
 
-/* The mutex is held. */
-static void
+/* Returns the name of an entry of the manifest whose item belongs to another store: then
+ * the plan is to be cleared. The mutex is held. */
+static char *
 begin_locked (BsSave *self, BsSavePlan *plan)
 {
   Run *run = g_new0 (Run, 1);
+  char *strange;
 
   run->save = self;
-  run->pools = g_ptr_array_new ();
+  run->pools = g_ptr_array_new_with_free_func (g_object_unref);
 
   *plan = (BsSavePlan){
     .max_parallel = self->max_parallel,
@@ -196,25 +337,20 @@ begin_locked (BsSave *self, BsSavePlan *plan)
     .persisted = run_persisted,
     .progress = run_progress,
     .committed = run_committed,
+    .describe = run_describe,
   };
-  take_names_locked (self, run, plan);
+  strange = take_names_locked (self, run, plan);
+  if (strange != NULL)
+    return strange;
 
   if (self->commit != NULL)
     {
       run->commit = g_atomic_rc_box_acquire (self->commit);
       plan->commit = run_commit;
     }
-
   self->running = TRUE;
-}
 
-/* Takes references on the pools, which the items have kept until here. No lock is held,
- * since a reference on a GObject may run a binding's code. */
-static void
-hold_pools (Run *run)
-{
-  g_ptr_array_foreach (run->pools, (GFunc) (void (*) (void)) g_object_ref, NULL);
-  g_ptr_array_set_free_func (run->pools, g_object_unref);
+  return NULL;
 }
 
 /* Lets the save run again, even from its callback. */
@@ -249,12 +385,13 @@ run_delivery (BsSave *self, BsSavePlan *plan)
 static gboolean
 begin (BsSave *self, BsSavePlan *plan, GError **error)
 {
+  g_autofree char *strange = NULL;
   Verdict verdict;
 
   g_mutex_lock (&self->mutex);
   verdict = check_locked (self);
   if (verdict == CAN_RUN)
-    begin_locked (self, plan);
+    strange = begin_locked (self, plan);
   g_mutex_unlock (&self->mutex);
 
   if (verdict != CAN_RUN)
@@ -262,8 +399,17 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
       *error = verdict_to_error (self, verdict);
       return FALSE;
     }
+  if (strange != NULL)
+    {
+      g_autofree char *path = g_file_get_parse_name (bs_tracked_path_get_file (self->tracked));
 
-  hold_pools (plan->data);
+      bs_save_plan_clear (plan);
+      *error = g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                            "Saving at %s: the item of the entry “%s” belongs to another store",
+                            path, strange);
+      return FALSE;
+    }
+
   bs_progress_begin (&self->progress, plan->n_names);
   return TRUE;
 }
@@ -291,13 +437,14 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
  * kept and is none, or is not there; %BS_ERROR_CORRUPT if a blob that it names is
  * found to be bad before the new document is in place, and there is no other to
  * put there; %G_IO_ERROR_INVALID_ARGUMENT if an item or
- * the path belongs to another store, if there are a root and a commit function,
- * or if there is nothing to save; %BS_ERROR_BUSY while this object runs, and
+ * the path belongs to another store, if there are two of a root, a manifest and a
+ * commit function, or if there is nothing to save; %BS_ERROR_BUSY while this object runs, and
  * inside a commit function that it would wait for; %BS_ERROR_CLOSED if the store
  * or the path is closed; %G_IO_ERROR_WOULD_BLOCK inside a function of the store's
  * backing; %BS_ERROR_FAILED if the commit function returns %FALSE without an
- * error; %G_IO_ERROR_CANCELLED; %BS_ERROR_NOT_SUPPORTED if there is a root and
- * the backing has no root blobs; and with the errors of the backing or the commit function.
+ * error; %G_IO_ERROR_CANCELLED; %BS_ERROR_NOT_SUPPORTED if there is a root or a
+ * manifest and the backing has no root blobs; and with the errors of the backing or the
+ * commit function.
  *
  * Blocks; see [method@Save.run_async] for the asynchronous call.
  *

@@ -16,7 +16,8 @@
  * in whatever format the application likes, and the blobs with these keys. A
  * save is told all blobs of the new document, with
  * [method@Save.add_item] for contents of a pool and [method@Save.keep_key] for
- * keys that the path has already, and the new root with [method@Save.set_root].
+ * keys that the path has already, and the new root with [method@Save.set_root]. A
+ * [class@Manifest] does all three in one call, [method@Save.set_manifest].
  * [method@Save.run] then
  *
  * 1. persists every blob that the path does not have, several at a time;
@@ -36,15 +37,16 @@
  *
  * ## Contents of a save
  *
- * The save takes the contents of its items, the root and the commit function when
- * it is run: an item that is replaced or dropped later does not disturb it, and an
- * item that is added later is for the next run. So take the keys that the root
+ * The save takes the contents of its items, the root, the manifest and the commit
+ * function when it is run: an item that is replaced or dropped later does not disturb
+ * it, and an item that is added later is for the next run. A manifest names the keys
+ * that its items have in that moment. For a root of your own, take the keys that it
  * names from the items while no thread replaces them, and run the save right then.
  *
- * A save without a root and without a commit function leaves the root blob as it
+ * A save without a root, a manifest or a commit function leaves the root blob as it
  * is; there the sync is the step. A save that names nothing at all and has
- * neither is refused, since it would delete everything; a root alone makes an
- * empty document.
+ * none of these is refused, since it would delete everything; a root alone, or a
+ * manifest without entries, makes an empty document.
  *
  * ## Beside other operations
  *
@@ -123,6 +125,7 @@ bs_save_finalize (GObject *object)
   g_array_unref (self->keys);
   g_free (self->bad_key);
   g_clear_pointer (&self->root, g_bytes_unref);
+  g_clear_object (&self->manifest);
   g_clear_pointer (&self->commit, bs_commit_unref);
   g_clear_object (&self->tracked);
   g_clear_object (&self->store);
@@ -377,7 +380,7 @@ bs_save_keep_key (BsSave *self, const char *key)
  * Sets the new root blob of the path, which [method@BackingStore.load_root] gives.
  * %NULL leaves the root blob as it is.
  *
- * A save has a root or a commit function, not both.
+ * A save has a root, a manifest or a commit function, and only one of these.
  */
 void
 bs_save_set_root (BsSave *self, GBytes *root)
@@ -395,6 +398,47 @@ bs_save_set_root (BsSave *self, GBytes *root)
 
   if (old != NULL)
     g_bytes_unref (old);
+}
+
+/**
+ * bs_save_set_manifest:
+ * @self: a save
+ * @manifest: (nullable): a manifest
+ *
+ * Names everything that is in a manifest, and makes the manifest itself the root blob,
+ * which [method@BackingStore.load_manifest] gives. %NULL for none.
+ *
+ * The manifest is read when the save is run, and may be changed afterwards. An entry that
+ * has an item names the content that the item has then, as [method@Save.add_item] does, and
+ * the key of that content is the one that the root blob has. An entry without an item names
+ * its key, as [method@Save.keep_key] does; it may also be the key of an item that the save
+ * names.
+ *
+ * [method@Save.run] fails with %BS_ERROR_NOT_FOUND if a key is neither at the path nor that
+ * of an item of the save, and with %G_IO_ERROR_INVALID_ARGUMENT if an item belongs to
+ * another store. The message has the name of the entry.
+ *
+ * Items and keys that the manifest does not have may be added to the save besides.
+ *
+ * A save has a root, a manifest or a commit function, and only one of these.
+ */
+void
+bs_save_set_manifest (BsSave *self, BsManifest *manifest)
+{
+  BsManifest *old;
+
+  g_return_if_fail (BS_IS_SAVE (self));
+  g_return_if_fail (manifest == NULL || BS_IS_MANIFEST (manifest));
+
+  if (manifest != NULL)
+    g_object_ref (manifest);
+  g_mutex_lock (&self->mutex);
+  old = self->manifest;
+  self->manifest = manifest;
+  g_mutex_unlock (&self->mutex);
+
+  if (old != NULL)
+    g_object_unref (old);
 }
 
 /**

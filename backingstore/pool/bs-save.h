@@ -6,6 +6,7 @@
 
 #include <backingstore/bs-version.h>
 #include <backingstore/pool/bs-item.h>
+#include <backingstore/pool/bs-manifest.h>
 #include <backingstore/store/bs-backing-store.h>
 #include <backingstore/store/bs-tracked-path.h>
 
@@ -51,6 +52,8 @@ BS_AVAILABLE_IN_1_0
 void            bs_save_keep_key         (BsSave *self, const char *key);
 BS_AVAILABLE_IN_1_0
 void            bs_save_set_root         (BsSave *self, GBytes *root);
+BS_AVAILABLE_IN_1_0
+void            bs_save_set_manifest     (BsSave *self, BsManifest *manifest);
 BS_AVAILABLE_IN_1_0
 void            bs_save_set_commit_func  (BsSave *self, BsCommitFunc func, gpointer user_data, GDestroyNotify destroy);
 

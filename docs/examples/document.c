@@ -7,9 +7,9 @@
  *   document DOCUMENT set NAME FILE...       sets pages, each from a file
  *   document DOCUMENT remove NAME...         removes pages
  *
- * The root blob says which page has which key, and the pages are the blobs. DOCUMENT is a
- * directory, and .DOCUMENT.scratch beside it is for the time that it is open. The URI of
- * another backing keeps it otherwise: with --backing=sqlite:///SCRATCH it is one file.
+ * DOCUMENT is a directory: its manifest names the pages, which are the blobs.
+ * .DOCUMENT.scratch beside it is for the time that it is open. The URI of another backing
+ * keeps it otherwise: with --backing=sqlite:///SCRATCH it is one file.
  *
  * With --crash=WHERE the process is killed in the middle of the save: at the first
  * write, persist, sync, root or delete. Up to the root the document is the old one
@@ -29,7 +29,7 @@ typedef struct
   BsBackingStore *store;
   BsPool *pool;
   BsTrackedPath *tracked;
-  GTree *pages; /* name → BsItem */
+  BsManifest *manifest; /* of the pages */
 } Document;
 
 static void
@@ -39,7 +39,7 @@ document_free (Document *self)
 
   if (self->store != NULL && !bs_backing_store_close (self->store, NULL, &error))
     g_printerr ("%s\n", error->message);
-  g_clear_pointer (&self->pages, g_tree_unref);
+  g_clear_object (&self->manifest);
   g_clear_object (&self->tracked);
   g_clear_object (&self->pool);
   g_clear_object (&self->store);
@@ -49,55 +49,22 @@ document_free (Document *self)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Document, document_free)
 
-static int
-compare_names (gconstpointer a, gconstpointer b, gpointer data)
-{
-  return g_strcmp0 (a, b);
-}
-
-/* Bytes from a disk are not to be trusted. */
-static gboolean
-document_read_root (Document *self, GBytes *root, GError **error)
-{
-  g_autoptr (GVariant) names =
-    g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("a{ss}"), root, FALSE));
-  const char *name, *key;
-  GVariantIter iter;
-
-  if (!g_variant_is_normal_form (names))
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                           "The root blob is not one of ours");
-      return FALSE;
-    }
-
-  g_variant_iter_init (&iter, names);
-  while (g_variant_iter_next (&iter, "{&s&s}", &name, &key))
-    {
-      BsItem *item = bs_pool_register (self->pool, self->tracked, key, NULL, error);
-
-      if (item == NULL)
-        return FALSE;
-      g_tree_insert (self->pages, g_strdup (name), item);
-    }
-
-  return TRUE;
-}
-
 static gboolean
 document_load (Document *self, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
-  g_autoptr (GBytes) root =
-    bs_backing_store_load_root (self->store, self->tracked, NULL, &local_error);
 
-  if (root != NULL)
-    return document_read_root (self, root, error);
-  if (g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND))
-    return TRUE; /* a new document */
+  self->manifest = bs_backing_store_load_manifest (self->store, self->tracked, NULL, &local_error);
+  if (self->manifest != NULL)
+    return bs_pool_register_manifest (self->pool, self->tracked, self->manifest, NULL, error);
+  if (!g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND))
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
 
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
+  self->manifest = bs_manifest_new (); /* a new document */
+  return TRUE;
 }
 
 /* A directory of scratch beside the document. */
@@ -126,7 +93,6 @@ document_open (const char *path, const char *uri, GError **error)
   self->backing = bs_fault_backing_new (kept);
   self->store = bs_backing_store_new (BS_BACKING (self->backing));
   self->pool = bs_pool_new (self->store, POOL_BYTES);
-  self->pages = g_tree_new_full (compare_names, NULL, g_free, g_object_unref);
   self->tracked = bs_backing_store_track_path (self->store, place, NULL, error);
   if (self->tracked == NULL || !document_load (self, error))
     return NULL;
@@ -135,72 +101,57 @@ document_open (const char *path, const char *uri, GError **error)
 }
 
 /* The page that was there is still in the document on the disk. */
-static void
-document_set_page (Document *self, const char *name, GBytes *content)
-{
-  g_tree_replace (self->pages, g_strdup (name), bs_pool_insert (self->pool, content));
-}
-
-typedef struct
-{
-  BsSave *save;
-  GVariantBuilder names;
-} Collecting;
-
 static gboolean
-add_page (gpointer name, gpointer item, gpointer data)
+document_set_page (Document *self, const char *name, GBytes *content, GError **error)
 {
-  Collecting *collecting = data;
-  g_autofree char *key = bs_item_dup_key (item);
+  g_autoptr (BsItem) item = bs_pool_insert (self->pool, content);
 
-  bs_save_add_item (collecting->save, item);
-  g_variant_builder_add (&collecting->names, "{ss}", name, key);
-  return FALSE;
+  if (bs_manifest_find (self->manifest, name, NULL))
+    return bs_manifest_set_item (self->manifest, name, item, error);
+
+  return bs_manifest_add_item (self->manifest, name, item, NULL, error);
 }
 
 static BsSave *
 document_save_async (Document *self, GAsyncReadyCallback callback, gpointer user_data)
 {
   BsSave *save = bs_save_new (self->store, self->tracked);
-  Collecting collecting = { .save = save };
-  g_autoptr (GVariant) names = NULL;
-  g_autoptr (GBytes) root = NULL;
 
-  g_variant_builder_init (&collecting.names, G_VARIANT_TYPE ("a{ss}"));
-  g_tree_foreach (self->pages, add_page, &collecting);
-  names = g_variant_ref_sink (g_variant_builder_end (&collecting.names));
-  root = g_variant_get_data_as_bytes (names);
-  bs_save_set_root (save, root);
+  bs_save_set_manifest (save, self->manifest);
   bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, callback, user_data);
 
   return save;
 }
 
 static gboolean
-show_page (gpointer name, gpointer item, gpointer data)
+show_page (BsManifestEntry *entry, GError **error)
 {
-  GError **error = data;
+  g_autofree char *name = bs_manifest_entry_dup_name (entry);
+  g_autoptr (BsItem) item = bs_manifest_entry_dup_item (entry);
   g_autoptr (GBytes) content = bs_item_load (item, NULL, error);
   g_autofree char *checksum = NULL;
 
   if (content == NULL)
-    return TRUE;
+    return FALSE;
   checksum = g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, content);
-  g_print ("%s %" G_GSIZE_FORMAT " %s\n", (char *) name, g_bytes_get_size (content), checksum);
-  return FALSE;
+  g_print ("%s %" G_GSIZE_FORMAT " %s\n", name, g_bytes_get_size (content), checksum);
+  return TRUE;
 }
 
 static gboolean
 show (Document *document, GError **error)
 {
-  GError *local_error = NULL;
+  GListModel *pages = G_LIST_MODEL (document->manifest);
 
-  g_tree_foreach (document->pages, show_page, &local_error);
-  if (local_error == NULL)
-    return TRUE;
+  for (guint i = 0; i < g_list_model_get_n_items (pages); i++)
+    {
+      g_autoptr (BsManifestEntry) entry = g_list_model_get_item (pages, i);
 
-  g_propagate_error (error, local_error);
-  return FALSE;
+      if (!show_page (entry, error))
+        return FALSE;
+    }
+
+  return TRUE;
 }
 
 typedef struct
@@ -296,7 +247,8 @@ set_pages (Document *document, char **arguments, GError **error)
       if (!g_file_get_contents (arguments[1], &data, &size, error))
         return FALSE;
       content = g_bytes_new_take (data, size);
-      document_set_page (document, arguments[0], content);
+      if (!document_set_page (document, arguments[0], content, error))
+        return FALSE;
     }
 
   return TRUE;
@@ -306,12 +258,8 @@ static gboolean
 remove_pages (Document *document, char **arguments, GError **error)
 {
   for (; arguments[0] != NULL; arguments++)
-    if (!g_tree_remove (document->pages, arguments[0]))
-      {
-        g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no page “%s”",
-                     arguments[0]);
-        return FALSE;
-      }
+    if (!bs_manifest_remove (document->manifest, arguments[0], error))
+      return FALSE;
 
   return TRUE;
 }

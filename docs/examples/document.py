@@ -7,9 +7,9 @@
     document.py DOCUMENT set NAME FILE...       sets pages, each from a file
     document.py DOCUMENT remove NAME...         removes pages
 
-The root blob says which page has which key, and the pages are the blobs. DOCUMENT is a
-directory, and .DOCUMENT.scratch beside it is for the time that it is open. The URI of
-another backing keeps it otherwise: with --backing=sqlite:///SCRATCH it is one file.
+DOCUMENT is a directory: its manifest names the pages, which are the blobs.
+.DOCUMENT.scratch beside it is for the time that it is open. The URI of another backing
+keeps it otherwise: with --backing=sqlite:///SCRATCH it is one file.
 
 With --crash=WHERE the process is killed in the middle of the save: at the first
 write, persist, sync, root or delete. Up to the root the document is the old one
@@ -48,45 +48,41 @@ class Document:
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, 64 * MIB)
         self.tracked = self.store.track_path(place)
-        self.pages = {}
-        self.load()
+        self.manifest = self.load()
 
     def load(self):
         try:
-            root = self.store.load_root(self.tracked)
+            manifest = self.store.load_manifest(self.tracked)
         except GLib.Error as error:
             if not error.matches(Bs.error_quark(), Bs.Error.NOT_FOUND):
                 raise
-            return  # a new document
+            return Bs.Manifest.new()  # a new document
 
-        # Bytes from a disk are not to be trusted.
-        names = GLib.Variant.new_from_bytes(GLib.VariantType('a{ss}'), root, False)
-        if not names.is_normal_form():
-            raise ValueError('The root blob is not one of ours')
-        for name, key in names.unpack().items():
-            self.pages[name] = self.pool.register(self.tracked, key)
+        self.pool.register_manifest(self.tracked, manifest)
+        return manifest
 
     def set_page(self, name, content):
         # The page that was there is still in the document on the disk.
-        self.pages[name] = self.pool.insert(content)
+        item = self.pool.insert(content)
+        if name in self.manifest:
+            self.manifest.set_item(name, item)
+        else:
+            self.manifest.add_item(name, item)
 
     def remove_page(self, name):
-        del self.pages[name]
+        self.manifest.remove(name)
 
     def save_async(self, callback):
         save = Bs.Save.new(self.store, self.tracked)
-        for item in self.pages.values():
-            save.add_item(item)
-        names = {name: item.props.key for name, item in self.pages.items()}
-        save.set_root(GLib.Variant('a{ss}', names).get_data_as_bytes())
+        save.set_manifest(self.manifest)
         save.run_async(callback=callback)
         return save
 
 
 def show(document):
-    for name, item in sorted(document.pages.items()):
-        content = item.load().get_data()
-        print(name, len(content), hashlib.sha256(content).hexdigest())
+    for entry in document.manifest:
+        content = entry.props.item.load().get_data()
+        print(entry.props.name, len(content), hashlib.sha256(content).hexdigest())
 
 
 def save(document, crash):
@@ -145,5 +141,5 @@ def main():
 if __name__ == '__main__':
     try:
         main()
-    except (GLib.Error, OSError, ValueError, KeyError) as error:
+    except (GLib.Error, OSError, ValueError) as error:
         sys.exit(f'{sys.argv[0]}: {error}')

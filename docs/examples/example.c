@@ -8,9 +8,9 @@
  *   example store [--budget=MIB] [--patience=SECONDS] SOURCE TARGET
  *   example verify [--budget=MIB] [--patience=SECONDS] TARGET
  *
- * TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
- * same file system, so that persisting is making a hard link. TARGET/manifest has
- * a heading, and a line "KEY SHA-256 URI" for each file.
+ * TARGET/blobs is the persisted path, and its manifest has an entry for each file: the
+ * URI is the name, and the SHA-256 an attribute. TARGET/scratch is primary storage, on
+ * the same file system, so that persisting is making a hard link.
  *
  * Nothing blocks the main loop. The work is a list of steps, each done once or
  * for every file, with so many of those under way. Whatever was started ends
@@ -58,11 +58,11 @@ struct _Example
   BsBackingStore *store;
   BsTrackedPath *tracked;
   BsPool *pool;
+  BsManifest *manifest;
 
   GFile *source;
   GFile *target;
   GFile *blobs;
-  GFile *manifest;
   GPtrArray *folders; /* still to be listed */
   GPtrArray *entries;
 
@@ -411,6 +411,24 @@ start_tracking (Example *self)
                                      self);
 }
 
+/* Tracking would make the directory. */
+
+static void
+queried_cb (GObject *source, GAsyncResult *result, gpointer data)
+{
+  GError *error = NULL;
+  g_autoptr (GFileInfo) info = g_file_query_info_finish (G_FILE (source), result, &error);
+
+  finish_one (data, error);
+}
+
+static void
+start_looking (Example *self)
+{
+  g_file_query_info_async (self->blobs, G_FILE_ATTRIBUTE_STANDARD_TYPE, G_FILE_QUERY_INFO_NONE,
+                           G_PRIORITY_DEFAULT, NULL, queried_cb, self);
+}
+
 static void
 synced_cb (GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -539,71 +557,62 @@ start_persisting (Entry *entry)
     finish_one (self, NULL);
 }
 
-/* The manifest: written after the sync, it never names what is not there. It is
- * never empty: empty GBytes may have no data at all, and GIO's asynchronous write
- * never calls back for these. */
+/* The manifest: everything is at the path already, and the save puts the names in place. */
 
 static void
-manifest_written_cb (GObject *source, GAsyncResult *result, gpointer data)
+manifest_saved_cb (GObject *source, GAsyncResult *result, gpointer data)
 {
   GError *error = NULL;
 
-  g_file_replace_contents_finish (G_FILE (source), result, NULL, &error);
+  bs_save_run_finish (BS_SAVE (source), result, &error);
   finish_one (data, error);
 }
 
-static void
-start_writing_manifest (Example *self)
+static gboolean
+add_name (BsManifest *manifest, Entry *entry, GError **error)
 {
-  GString *text = g_string_new ("# Files\n");
-  g_autoptr (GBytes) bytes = NULL;
+  g_autofree char *uri = g_file_get_uri (entry->file);
+  GVariantDict attributes;
 
-  for (guint i = 0; i < self->entries->len; i++)
-    {
-      Entry *entry = self->entries->pdata[i];
-      g_autofree char *key = entry->item != NULL ? bs_item_dup_key (entry->item) : NULL;
-      g_autofree char *uri = g_file_get_uri (entry->file);
+  g_variant_dict_init (&attributes, NULL);
+  g_variant_dict_insert (&attributes, "sha256", "s", entry->sha256);
 
-      if (key != NULL && bs_tracked_path_contains_key (self->tracked, key))
-        g_string_append_printf (text, "%s %s %s\n", key, entry->sha256, uri);
-    }
-
-  bytes = g_string_free_to_bytes (text);
-  g_file_replace_contents_bytes_async (self->manifest, bytes, NULL, FALSE, G_FILE_CREATE_PRIVATE,
-                                       NULL, manifest_written_cb, self);
+  return bs_manifest_add_item (manifest, uri, entry->item, g_variant_dict_end (&attributes), error);
 }
 
 static void
-manifest_read_cb (GObject *source, GAsyncResult *result, gpointer data)
+start_saving_manifest (Example *self)
 {
-  g_autofree char *text = NULL;
-  g_auto (GStrv) lines = NULL;
-  Example *self = data;
+  g_autoptr (BsManifest) manifest = bs_manifest_new ();
+  g_autoptr (BsSave) save = bs_save_new (self->store, self->tracked);
   GError *error = NULL;
 
-  if (!g_file_load_contents_finish (self->manifest, result, &text, NULL, NULL, &error))
+  for (guint i = 0; i < self->entries->len && error == NULL; i++)
+    {
+      Entry *entry = self->entries->pdata[i];
+      g_autofree char *key = entry->item != NULL ? bs_item_dup_key (entry->item) : NULL;
+
+      if (key != NULL && bs_tracked_path_contains_key (self->tracked, key))
+        add_name (manifest, entry, &error);
+    }
+  if (error != NULL)
     {
       finish_one (self, error);
       return;
     }
 
-  lines = g_strsplit (text, "\n", -1);
-  for (guint i = 0; lines[i] != NULL; i++)
-    {
-      g_auto (GStrv) words = g_strsplit (lines[i], " ", 3);
-      g_autoptr (GFile) file = NULL;
-      Entry *entry;
+  bs_save_set_manifest (save, manifest);
+  bs_save_run_async (save, G_PRIORITY_DEFAULT, NULL, manifest_saved_cb, self);
+}
 
-      if (g_strv_length (words) != 3)
-        continue;
+static void
+manifest_loaded_cb (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Example *self = data;
+  GError *error = NULL;
 
-      file = g_file_new_for_uri (words[2]);
-      entry = add_entry (self, file);
-      entry->key = g_strdup (words[0]);
-      entry->sha256 = g_strdup (words[1]);
-    }
-
-  if (self->entries->len == 0)
+  self->manifest = bs_backing_store_load_manifest_finish (self->store, result, &error);
+  if (self->manifest != NULL && g_list_model_get_n_items (G_LIST_MODEL (self->manifest)) == 0)
     {
       g_autofree char *name = g_file_get_parse_name (self->target);
 
@@ -613,35 +622,45 @@ manifest_read_cb (GObject *source, GAsyncResult *result, gpointer data)
 }
 
 static void
-start_reading_manifest (Example *self)
+start_loading_manifest (Example *self)
 {
-  g_file_load_contents_async (self->manifest, NULL, manifest_read_cb, self);
+  bs_backing_store_load_manifest_async (self->store, self->tracked, G_PRIORITY_DEFAULT, NULL,
+                                        manifest_loaded_cb, self);
 }
 
-/* Registering: one operation for all keys. The list makes items when asked. */
+/* Registering: one operation for all keys. */
+
+static void
+add_named (Example *self, BsManifestEntry *named)
+{
+  g_autoptr (GVariant) sha256 =
+    bs_manifest_entry_lookup_attribute (named, "sha256", G_VARIANT_TYPE_STRING);
+  g_autofree char *uri = bs_manifest_entry_dup_name (named);
+  g_autoptr (GFile) file = g_file_new_for_uri (uri);
+  Entry *entry = add_entry (self, file);
+
+  entry->key = bs_manifest_entry_dup_key (named);
+  entry->sha256 = sha256 != NULL ? g_variant_dup_string (sha256, NULL) : NULL;
+  entry->item = bs_manifest_entry_dup_item (named);
+}
 
 static void
 registered_cb (GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autoptr (GHashTable) items =
-    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
-  g_autoptr (GListModel) list = NULL;
   Example *self = data;
+  GListModel *names = G_LIST_MODEL (self->manifest);
   GError *error = NULL;
 
-  list = bs_pool_register_all_finish (self->pool, result, &error);
-  for (guint i = 0; list != NULL && i < g_list_model_get_n_items (list); i++)
+  /* The entries that have no item are told one by one. */
+  if (!bs_pool_register_manifest_finish (self->pool, result, &error) &&
+      g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
+    g_clear_error (&error);
+
+  for (guint i = 0; error == NULL && i < g_list_model_get_n_items (names); i++)
     {
-      BsItem *item = g_list_model_get_item (list, i);
+      g_autoptr (BsManifestEntry) named = g_list_model_get_item (names, i);
 
-      g_hash_table_insert (items, bs_item_dup_key (item), item);
-    }
-
-  for (guint i = 0; list != NULL && i < self->entries->len; i++)
-    {
-      Entry *entry = self->entries->pdata[i];
-
-      g_set_object (&entry->item, g_hash_table_lookup (items, entry->key));
+      add_named (self, named);
     }
   finish_one (self, error);
 }
@@ -649,8 +668,8 @@ registered_cb (GObject *source, GAsyncResult *result, gpointer data)
 static void
 start_registering (Example *self)
 {
-  bs_pool_register_all_async (self->pool, self->tracked, G_PRIORITY_DEFAULT, NULL, registered_cb,
-                              self);
+  bs_pool_register_manifest_async (self->pool, self->tracked, self->manifest, G_PRIORITY_DEFAULT,
+                                   NULL, registered_cb, self);
 }
 
 /* Loading, and comparing the SHA-256 with the original's */
@@ -773,12 +792,13 @@ static const Step store_steps[] = { { "Listing", start_listing },
                                     { NULL, start_counting },
                                     { "Persisting", .start_entry = start_persisting },
                                     { "Syncing", start_syncing },
-                                    { "Manifest", start_writing_manifest },
+                                    { "Manifest", start_saving_manifest },
                                     { NULL } };
 
 static const Step verify_steps[] = {
-  { "Manifest", start_reading_manifest },
+  { NULL, start_looking },
   { "Tracking", start_tracking },
+  { "Manifest", start_loading_manifest },
   { "Registering", start_registering },
   { "Comparing", .start_entry = start_checking },
   { NULL, start_judging },
@@ -786,7 +806,7 @@ static const Step verify_steps[] = {
   { "Deleting", .start_entry = start_deleting, .max_entries = N_DELETED },
   { NULL, start_judging },
   { "Syncing", start_syncing },
-  { "Manifest", start_writing_manifest },
+  { "Manifest", start_saving_manifest },
   { NULL }
 };
 
@@ -848,7 +868,6 @@ example_new (const char *source, const char *target, guint64 budget, guint patie
   self->source = source != NULL ? g_file_new_for_commandline_arg (source) : NULL;
   self->target = g_file_new_for_commandline_arg (target);
   self->blobs = g_file_get_child (self->target, "blobs");
-  self->manifest = g_file_get_child (self->target, "manifest");
   scratch = g_file_get_child (self->target, "scratch");
   self->folders = g_ptr_array_new_with_free_func (g_object_unref);
   self->entries = g_ptr_array_new_with_free_func (entry_free);

@@ -8,9 +8,9 @@
 //   gjs -m example.js store [--budget=MIB] [--patience=SECONDS] SOURCE TARGET
 //   gjs -m example.js verify [--budget=MIB] [--patience=SECONDS] TARGET
 //
-// TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
-// same file system, so that persisting is making a hard link. TARGET/manifest
-// has a heading, and a line "KEY SHA-256 URI" for each file.
+// TARGET/blobs is the persisted path, and its manifest has an entry for each file:
+// the URI is the name, and the SHA-256 an attribute. TARGET/scratch is primary
+// storage, on the same file system, so that persisting is making a hard link.
 //
 // Nothing blocks the main loop. JavaScript has one thread, so the SHA-256 of a
 // large file is computed piece by piece, and the loop runs in between.
@@ -23,7 +23,7 @@ import System from 'system';
 // Bs needs none of this.
 Gio._promisify(Gio.File.prototype, 'enumerate_children_async', 'enumerate_children_finish');
 Gio._promisify(Gio.File.prototype, 'load_bytes_async', 'load_bytes_finish');
-Gio._promisify(Gio.File.prototype, 'replace_contents_bytes_async', 'replace_contents_finish');
+Gio._promisify(Gio.File.prototype, 'query_info_async', 'query_info_finish');
 Gio._promisify(Gio.FileEnumerator.prototype, 'next_files_async', 'next_files_finish');
 
 const IN_FLIGHT = 64;
@@ -116,7 +116,6 @@ class Example {
         this.begun = seconds();
         this.peakBefore = getResidentPeak();
         this.blobs = this.target.get_child('blobs');
-        this.manifest = this.target.get_child('manifest');
         this.backing = Bs.FileBacking.new(this.target.get_child('scratch'));
         this.store = Bs.BackingStore.new(this.backing);
         this.pool = Bs.Pool.new(this.store, budget);
@@ -228,38 +227,43 @@ class Example {
         await entry.item?.persist_async(this.tracked);
     }
 
-    // Written after the sync, it never names what is not there. It is never empty:
-    // an empty GLib.Bytes may have no data at all, and GIO's asynchronous write never
-    // calls back for these.
+    // Everything is at the path already: the save puts the names in place.
     async writeManifest() {
-        let text = '# Files\n';
+        const manifest = new Bs.Manifest();
         for (const {item, sha256: sum, file} of this.entries) {
-            const key = item?.dup_key();
-            if (key && this.tracked.contains_key(key))
-                text += `${key} ${sum} ${file.get_uri()}\n`;
+            if (item && this.tracked.contains_key(item.dup_key())) {
+                const attributes = new GLib.Variant('a{sv}', {sha256: new GLib.Variant('s', sum)});
+                manifest.add_item(file.get_uri(), item, attributes);
+            }
         }
-        await this.manifest.replace_contents_bytes_async(new GLib.Bytes(text),
-            null, false, Gio.FileCreateFlags.PRIVATE, null);
+        const save = Bs.Save.new(this.store, this.tracked);
+        save.set_manifest(manifest);
+        await save.run_async();
     }
 
     async readManifest() {
-        const [bytes] = await this.manifest.load_bytes_async(null);
-        for (const line of new TextDecoder().decode(bytes.toArray()).split('\n')) {
-            const [key, sum, uri] = line.split(' ');
-            if (uri)
-                this.entries.push({key, sha256: sum, file: Gio.File.new_for_uri(uri)});
-        }
-        if (this.entries.length === 0)
+        this.manifest = await this.store.load_manifest_async(this.tracked);
+        if (this.manifest.get_n_items() === 0)
             throw new Error(`${this.target.get_parse_name()}: no file is left there`);
     }
 
-    // One operation for all keys; the list makes items when asked.
+    // One operation for all keys.
     async register() {
-        const items = new Map();
-        for (const item of await this.pool.register_all_async(this.tracked))
-            items.set(item.dup_key(), item);
-        for (const entry of this.entries)
-            entry.item = items.get(entry.key);
+        try {
+            await this.pool.register_manifest_async(this.tracked, this.manifest);
+        } catch (error) {
+            // The entries that have no item are told one by one.
+            if (!error.matches(Bs.Error, Bs.Error.NOT_FOUND))
+                throw error;
+        }
+        for (const named of this.manifest) {
+            this.entries.push({
+                file: Gio.File.new_for_uri(named.name),
+                key: named.key,
+                sha256: named.lookup_attribute('sha256', null)?.unpack(),
+                item: named.item,
+            });
+        }
     }
 
     reject(entry, problem) {
@@ -314,8 +318,10 @@ class Example {
     }
 
     async verifyFiles() {
-        await step('Manifest', () => this.readManifest());
+        // Tracking would make the directory.
+        await this.blobs.query_info_async('standard::type', Gio.FileQueryInfoFlags.NONE, ...DEFAULT);
         await step('Tracking', () => this.track());
+        await step('Manifest', () => this.readManifest());
         await step('Registering', () => this.register());
         await this.forEach('Comparing', this.entries, entry => this.compare(entry));
         this.judge();

@@ -5,9 +5,9 @@
 of them, makes them permanent, and in another process brings them back and
 compares.
 
-TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
-same file system, so that persisting is making a hard link. TARGET/manifest has
-a heading, and a line "KEY SHA-256 URI" for each file.
+TARGET/blobs is the persisted path, and its manifest has an entry for each file: the
+URI is the name, and the SHA-256 an attribute. TARGET/scratch is primary storage, on
+the same file system, so that persisting is making a hard link.
 
 Nothing blocks the main loop: what waits is a coroutine, and what takes time
 runs in other threads.
@@ -84,7 +84,6 @@ class Example:
         self.begun = self.moved = time.monotonic()
         self.peak_before = get_resident_peak()
         self.blobs = self.target.get_child('blobs')
-        self.manifest = self.target.get_child('manifest')
         self.backing = Bs.FileBacking.new(self.target.get_child('scratch'))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, budget)
@@ -188,30 +187,33 @@ class Example:
             await entry.item.persist_async(self.tracked)
 
     async def write_manifest(self):
-        """Written after the sync, it never names what is not there."""
-        lines = ['# Files\n']
+        """Everything is at the path already: the save puts the names in place."""
+        manifest = Bs.Manifest.new()
         for entry in self.entries:
-            key = entry.item and entry.item.dup_key()
-            if key and key in self.tracked:
-                lines.append(f'{key} {entry.sha256} {entry.file.get_uri()}\n')
-        await asyncio.to_thread(self.manifest.replace_contents, ''.join(lines).encode(), None, False,
-                                Gio.FileCreateFlags.PRIVATE)
+            if entry.item and entry.item.dup_key() in self.tracked:
+                manifest.add_item(entry.file.get_uri(), entry.item, {'sha256': entry.sha256})
+        save = Bs.Save.new(self.store, self.tracked)
+        save.set_manifest(manifest)
+        await save.run_async()
 
     async def read_manifest(self):
-        _, contents, _ = await asyncio.to_thread(self.manifest.load_contents)
-        for line in contents.decode().splitlines():
-            words = line.split(' ')
-            if len(words) == 3:
-                key, sha256, uri = words
-                self.entries.append(Entry(Gio.File.new_for_uri(uri), key, sha256))
-        if not self.entries:
+        self.manifest = await self.store.load_manifest_async(self.tracked)
+        if len(self.manifest) == 0:
             raise FileNotFoundError(f'{self.target.get_parse_name()}: no file is left there')
 
     async def register(self):
-        """One operation for all keys; the list makes items when asked."""
-        items = {item.dup_key(): item for item in await self.pool.register_all_async(self.tracked)}
-        for entry in self.entries:
-            entry.item = items.get(entry.key)
+        """One operation for all keys."""
+        try:
+            await self.pool.register_manifest_async(self.tracked, self.manifest)
+        except GLib.Error as error:
+            # The entries that have no item are told one by one.
+            if not error.matches(Bs.error_quark(), Bs.Error.NOT_FOUND):
+                raise
+        for named in self.manifest:
+            entry = Entry(Gio.File.new_for_uri(named.props.name), named.props.key,
+                          named.props.attributes.unpack().get('sha256'))
+            entry.item = named.props.item
+            self.entries.append(entry)
 
     def reject(self, entry, problem):
         complain(entry, problem)
@@ -260,8 +262,10 @@ class Example:
         await self.step('Manifest', self.write_manifest())
 
     async def verify_files(self):
-        await self.step('Manifest', self.read_manifest())
+        # Tracking would make the directory.
+        await asyncio.to_thread(self.blobs.query_info, Gio.FILE_ATTRIBUTE_STANDARD_TYPE, Gio.FileQueryInfoFlags.NONE)
         await self.step('Tracking', self.track())
+        await self.step('Manifest', self.read_manifest())
         await self.step('Registering', self.register())
         await self.for_each('Comparing', self.entries, self.compare)
         self.judge()

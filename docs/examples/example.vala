@@ -8,9 +8,9 @@
 //   example store [--budget=MIB] [--patience=SECONDS] SOURCE TARGET
 //   example verify [--budget=MIB] [--patience=SECONDS] TARGET
 //
-// TARGET/blobs is the persisted path. TARGET/scratch is primary storage, on the
-// same file system, so that persisting is making a hard link. TARGET/manifest
-// has a heading, and a line "KEY SHA-256 URI" for each file.
+// TARGET/blobs is the persisted path, and its manifest has an entry for each file:
+// the URI is the name, and the SHA-256 an attribute. TARGET/scratch is primary
+// storage, on the same file system, so that persisting is making a hard link.
 //
 // Nothing blocks the main loop: what takes time runs in the threads of the
 // store.
@@ -45,7 +45,7 @@ enum Work {
 class Example {
     File target;
     File blobs;
-    File manifest;
+    Bs.Manifest manifest;
     Bs.FileBacking backing;
     Bs.BackingStore store;
     Bs.TrackedPath tracked;
@@ -64,7 +64,6 @@ class Example {
     public Example (string target, uint64 budget) {
         this.target = File.new_for_commandline_arg (target);
         blobs = this.target.get_child ("blobs");
-        manifest = this.target.get_child ("manifest");
         backing = new Bs.FileBacking (this.target.get_child ("scratch"));
         store = new Bs.BackingStore (backing);
         pool = new Bs.Pool (store, budget);
@@ -275,53 +274,50 @@ class Example {
         return false;
     }
 
-    // Written after the sync, it never names what is not there. It is never empty:
-    // empty GLib.Bytes may have no data at all, and GIO's asynchronous write never
-    // calls back for these.
+    // Everything is at the path already: the save puts the names in place.
     async void write_manifest () throws Error {
-        var text = new StringBuilder ("# Files\n");
+        var names = new Bs.Manifest ();
+        var save = new Bs.Save (store, tracked);
 
         begin_step ();
         foreach (var entry in entries) {
-            var key = entry.item != null ? entry.item.dup_key () : null;
+            if (entry.item != null && tracked.contains_key (entry.item.dup_key ())) {
+                var attributes = new VariantDict ();
 
-            if (key != null && tracked.contains_key (key))
-                text.append_printf ("%s %s %s\n", key, entry.sha256, entry.file.get_uri ());
+                attributes.insert ("sha256", "s", entry.sha256);
+                names.add_item (entry.file.get_uri (), entry.item, attributes.end ());
+            }
         }
-        yield manifest.replace_contents_bytes_async (StringBuilder.free_to_bytes ((owned) text), null, false,
-                                                     FileCreateFlags.PRIVATE, null, null);
+        save.set_manifest (names);
+        yield save.run_async ();
         end_step ("Manifest");
     }
 
     async void read_manifest () throws Error {
-        uint8[] contents;
-
         begin_step ();
-        yield manifest.load_contents_async (null, out contents, null);
-        foreach (var line in ((string) contents).split ("\n")) {
-            var words = line.split (" ");
-
-            if (words.length == 3)
-                entries.add (new Entry (File.new_for_uri (words[2]), words[0], words[1]));
-        }
-        if (entries.length == 0)
+        manifest = yield store.load_manifest_async (tracked);
+        if (manifest.n_items == 0)
             throw new IOError.NOT_FOUND ("%s: no file is left there", target.get_parse_name ());
         end_step ("Manifest");
     }
 
-    // One operation for all keys; the list makes items when asked.
+    // One operation for all keys.
     async void register () throws Error {
-        var items = new HashTable<string, Bs.Item> (str_hash, str_equal);
-
         begin_step ();
-        var list = yield pool.register_all_async (tracked);
-        for (uint i = 0; i < list.get_n_items (); i++) {
-            var item = (Bs.Item) list.get_item (i);
-
-            items[item.dup_key ()] = item;
+        try {
+            yield pool.register_manifest_async (tracked, manifest);
+        } catch (Bs.Error.NOT_FOUND error) {
+            // The entries that have no item are told one by one.
         }
-        foreach (var entry in entries)
-            entry.item = items[entry.key];
+        for (uint i = 0; i < manifest.n_items; i++) {
+            var named = (Bs.ManifestEntry) manifest.get_item (i);
+            var sha256 = named.lookup_attribute ("sha256", VariantType.STRING);
+            var entry = new Entry (File.new_for_uri (named.dup_name ()), named.dup_key (),
+                                   sha256 != null ? sha256.get_string () : null);
+
+            entry.item = named.dup_item ();
+            entries.add (entry);
+        }
         end_step ("Registering");
     }
 
@@ -388,8 +384,10 @@ class Example {
     }
 
     public async void verify_files () throws Error {
-        yield read_manifest ();
+        // Tracking would make the directory.
+        yield blobs.query_info_async (FileAttribute.STANDARD_TYPE, FileQueryInfoFlags.NONE);
         yield track ();
+        yield read_manifest ();
         yield register ();
         yield for_each ("Comparing", COMPARE, entries.data);
         judge ();

@@ -26,6 +26,7 @@ PROGRAMS = {
     'bulk': Program(keys=GROWN, peer=True),
     'hit': Program(keys=GROWN),
     'track': Program(keys=(THOUSANDS, MILLION), where='memory', peer=True),
+    'manifest': Program(keys=(MILLION,)),
     'memory': Program(keys=(MILLION, TEN_MILLION)),
     'sync': Program(where='disk'),
     'stall': Program(),
@@ -35,6 +36,7 @@ PROGRAMS = {
     'sqlite': Program(keys=(THOUSANDS, MILLION), where='disk'),
     'replay': Program(traces=True),
     'resident': Program(),
+    'gallery': Program(),
     'gegl': Program(where='disk', large=True, folder='clients/gegl'),
 }
 
@@ -148,6 +150,24 @@ def resident_rows():
                       smoke='given back')
 
 
+def gallery_rows():
+    ours, floor = 'ours', 'all in memory'
+    yield Row('21', 'gallery, a frame while scrolling', 'gallery', '\\d+ photos', ours, floor, 1.11)
+    yield Row('21', 'gallery, longest gap of the main loop', 'gallery', 'longest gap', ours, floor, 1.2)
+    yield Row('21', 'gallery, no cell in sight is empty after', 'gallery', 'after stopping', ours, limit=300)
+    yield Row('21', 'gallery, quit', 'gallery', 'quit', ours, limit=200)
+
+
+def manifest_rows():
+    yield Row('24', 'opening a manifest', 'manifest', 'opening', 'ours, processor', 'a GHashTable, filled, processor',
+              limit=1000, keys=MILLION)
+    for name, goal in ('find', 200), ('find its position', None), ('lookup', None), ('lookup, the entry alive', None):
+        yield Row('24', f'manifest, {name}', 'manifest', 'looking for a name', f'ours, {name}, processor',
+                  'a GHashTable, processor', limit=goal, keys=MILLION)
+    yield Row('24', 'memory of an entry, without its name', 'manifest', 'memory', 'an entry, without its name',
+              limit=120, keys=MILLION)
+
+
 BULK = 'ours, a backing with functions for many'
 
 ROWS = [
@@ -187,6 +207,8 @@ ROWS = [
     *sqlite_rows(),
     *hit_rows(),
     *resident_rows(),
+    *gallery_rows(),
+    *manifest_rows(),
 ]
 
 GROWTHS = [

@@ -13,6 +13,7 @@ import GLib from 'gi://GLib';
 import GObject from 'gi://GObject';
 import Gtk from 'gi://Gtk?version=4.0';
 
+import {until} from './promises.js';
 import {assert, assertEqual, assertFails, assertIncludes, bytes, run, test} from './tap.js';
 
 const SIDE = 32;
@@ -36,12 +37,6 @@ test('decode on threads', async () => {
     const items = Array.from({length: SIDE}, (_, number) => pool.insert(makePicture(number)));
     await pool.trim_async(0, GLib.PRIORITY_DEFAULT, null);
 
-    // The main loop goes on while pictures are decoded.
-    let nTicks = 0;
-    const ticks = GLib.idle_add(GLib.PRIORITY_DEFAULT_IDLE, () => {
-        nTicks++;
-        return GLib.SOURCE_CONTINUE;
-    });
     for (let round = 0; round < 5; round++) {
         const textures = await Promise.all(
             items.map(item => item.load_object_async(GLib.PRIORITY_DEFAULT, null)));
@@ -52,8 +47,21 @@ test('decode on threads', async () => {
         });
         await pool.trim_async(0, GLib.PRIORITY_DEFAULT, null);
     }
-    GLib.source_remove(ticks);
-    assert(nTicks > 0);
+    await store.close_async(GLib.PRIORITY_DEFAULT, null);
+});
+
+test('the main loop goes on', async () => {
+    const fault = Bs.FaultBacking.new(Bs.MemoryBacking.new());
+    const store = Bs.BackingStore.new(fault);
+    const pool = Bs.Pool.new_with_codec(store, BsGtk.TextureCodec.new(SIDE), TEXTURE_SIZE);
+    const item = pool.insert(makePicture(0));
+    await pool.trim_async(0, GLib.PRIORITY_DEFAULT, null);
+
+    fault.hold(Bs.Operation.READ);
+    const loading = item.load_object_async(GLib.PRIORITY_DEFAULT, null);
+    await until(() => fault.get_count(Bs.Operation.READ) === 1);
+    fault.release(Bs.Operation.READ);
+    assertEqual((await loading).width, SIDE);
     await store.close_async(GLib.PRIORITY_DEFAULT, null);
 });
 

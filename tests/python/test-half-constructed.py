@@ -33,6 +33,8 @@ VALUES = {
     'guint64': lambda: 1,
     'gboolean': lambda: True,
     'GLib.Bytes': lambda: GLib.Bytes.new(b'x'),
+    'GLib.Variant': lambda: GLib.Variant('a{sv}', {}),
+    'GLib.VariantType': lambda: None,
     'GLib.Error': lambda: GLib.Error('so the test wants it'),
     'GObject.Object': GObject.Object,
     'GLib.MainContext': lambda: None,
@@ -128,6 +130,8 @@ def make_whole(name):
     store = Bs.BackingStore.new(Bs.MemoryBacking.new())
     tracked = store.track_path(Gio.File.new_for_uri('memory:kept'))
     pool = Bs.Pool.new(store, 1000)
+    manifest = Bs.Manifest.new()
+    manifest.add('name', KEY, None)
     # Else who waits for it waits for ever.
     store.get_task_tracker().close()
     return {
@@ -137,6 +141,8 @@ def make_whole(name):
         'Item': lambda: pool.insert(GLib.Bytes.new(b'x')),
         'KeySet': Bs.KeySet.new,
         'Loader': lambda: Bs.Loader.new(Target(), 'shown'),
+        'Manifest': lambda: manifest,
+        'ManifestEntry': lambda: manifest[0],
         'MemoryBacking': Bs.MemoryBacking.new,
         'Pool': lambda: pool,
         'Save': lambda: Bs.Save.new(store, tracked),

@@ -60,6 +60,14 @@ store.delete_persisted_keys(tracked, {item.dup_key()})
 store.run_in_thread(lambda store, cancellable: store.sync(tracked, cancellable))
 Bs.Pool.new_with_codec(store, Codec(), 100).props.max_items = 5
 Bs.FaultBacking.new(Bs.MemoryBacking.new()).hold(Bs.Operation.WRITE)
+manifest = Bs.Manifest.new()
+manifest.add_item('name', item, {'title': 'Name', 'size': 5})
+manifest.add('other', item.dup_key())
+names: list[str] = [entry.dup_name() for entry in manifest if 'name' in manifest]
+found, position = manifest.find('name')
+one: Bs.ManifestEntry | None = manifest.lookup('name')
+loaded: Bs.Manifest = await store.load_manifest_async(tracked)
+await pool.register_manifest_async(tracked, loaded)
 backing: Bs.Backing = Bs.Backing.new_for_uri('memory:')
 code: bool = Bs.Error.NOT_FOUND == 2
 '''
@@ -74,6 +82,8 @@ pool.props.budget = 5
 store.delete_persisted_keys(tracked, 5)
 store.delete_persisted(tracked, b'key')
 store.run_in_thread(lambda: True)
+Bs.Manifest.new().add('name', 5)
+Bs.Manifest.new().find('name') + 1
 number: int = item.dup_key()
 Bs.Pool.new(store)
 Bs.FaultBacking.new(Bs.MemoryBacking.new()).hold(5)

@@ -47,7 +47,7 @@ gboolean bs_sqlite_writer_recover    (BsSqliteWriter *self, GError **error);
 /* Brings what was committed home, and leaves no file beside the database. */
 void     bs_sqlite_writer_close      (BsSqliteWriter *self);
 gboolean bs_sqlite_writer_transact   (BsSqliteWriter *self, BsSqliteWriterFunc func, gpointer data, GError **error);
-/* The same, durable when it returns. */
+/* A transaction that is durable when it returns. */
 gboolean bs_sqlite_writer_transact_durably (BsSqliteWriter *self, BsSqliteWriterFunc func, gpointer data, GError **error);
 /* Makes all that was committed before durable. */
 gboolean bs_sqlite_writer_sync       (BsSqliteWriter *self, GError **error);

@@ -122,8 +122,9 @@ ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsKeyOpe
       return NULL;
     }
 
-  bs_waiter_set_subject (waiter, request->kind, bs_request_get_key (request),
-                         bs_request_get_file (request));
+  if (waiter->cancellable != NULL)
+    bs_waiter_set_subject (waiter, request->kind, bs_request_get_key (request),
+                           bs_request_get_file (request));
   operation = store->prepare (store, request, waiter, memory);
   operation->counted = request->kind != BS_KIND_CLOSE;
   operation->stripe = stripe;

@@ -41,9 +41,10 @@ typedef struct
   guint64 n_total;
 
   /* by the running thread */
-  BsKeyTable source; /* DELETE_KEYS: which keys */
+  BsKeyTable source; /* DELETE_KEYS, REGISTER_KEYS: which keys */
   BsKeyTableIter iter;
-  GArray *keys; /* owned; of BsKey: those of the path, of the current shard. NULL for DELETE_KEYS */
+  GArray *
+    keys; /* owned; of BsKey: those of the path, of the current shard. NULL where there is a source */
   guint next_key;
   guint next_shard;
   BsToken **tokens; /* DROP_TOKENS: owned */
@@ -564,14 +565,15 @@ bulk_new (BsBackingStore *store,
 BsStoreOperation *
 bs_bulk_new (BsBackingStore *store, const BsRequest *request, int priority)
 {
-  gboolean registers = request->kind == BS_KIND_REGISTER_ALL;
+  gboolean registers =
+    request->kind == BS_KIND_REGISTER_ALL || request->kind == BS_KIND_REGISTER_KEYS;
   BsTrackedPath *tracked = request->tracked;
   Bulk *self =
     bulk_new (store, request->kind, registers ? BS_KIND_REGISTER : BS_KIND_DELETE_PERSISTED,
               tracked, priority);
 
   self->internal = request->internal;
-  if (request->kind == BS_KIND_DELETE_KEYS)
+  if (request->kind == BS_KIND_DELETE_KEYS || request->kind == BS_KIND_REGISTER_KEYS)
     {
       /* A key set is not thread-safe, and stays the asker's. */
       bs_key_table_copy (bs_key_set_get_table (request->keys), &self->source);

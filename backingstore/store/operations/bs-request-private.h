@@ -26,7 +26,9 @@ typedef struct _BsVerifyRun BsVerifyRun;
  * REGISTER           BsToken: a hold on it belongs to the delivery, which takes or drops it
  * DELETE_PERSISTED   none
  * VERIFY             none
- * REGISTER_ALL       GPtrArray of BsToken, without a free function: the holds belong to the delivery
+ * REGISTER_ALL, REGISTER_KEYS
+ *                    GPtrArray of BsToken, without a free function: the holds belong to the delivery. Keys that
+ *                    the path does not have are left out
  * TRACK              BsTrackedPath
  * LOAD_ROOT          GBytes
  * the others         none */
@@ -47,7 +49,7 @@ typedef struct
     GFile *file;              /* TRACK */
     GBytes *root;             /* WRITE_ROOT */
     gboolean find_missing;    /* CHECK: also find keys that a save has pinned, and that are missing */
-    BsKeySet *keys;           /* DELETE_KEYS: copied */
+    BsKeySet *keys;           /* DELETE_KEYS, REGISTER_KEYS: copied */
     guint64 n_keys;           /* DELETE_NOT_SAVED */
     BsSavePlan *plan;         /* SAVE: its contents are taken over */
     BsVerifyRun *run;         /* VERIFY_PATH: taken over */

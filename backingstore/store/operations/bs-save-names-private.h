@@ -32,6 +32,9 @@ typedef struct
   int failed;                 /* atomic: there is an error */
 } BsSaveNames;
 
+/* The prefix of an error that tells more of a name than its key; may be empty. */
+char *bs_save_plan_describe (const BsSavePlan *plan, guint name) G_GNUC_WARN_UNUSED_RESULT;
+
 void bs_save_names_init  (BsSaveNames *self, BsStoreOperation *operation, const BsSavePlan *plan);
 void bs_save_names_clear (BsSaveNames *self);
 /* Prepares the next run, over the names of `todo`, which is taken over. */

@@ -11,6 +11,14 @@
  * uncertain one is registered, behind the operations asked before, and is found or
  * not; after a failed call it is then persisted again: it may not be durable. */
 
+char *
+bs_save_plan_describe (const BsSavePlan *plan, guint name)
+{
+  g_autofree char *description = plan->describe != NULL ? plan->describe (plan->data, name) : NULL;
+
+  return description != NULL ? g_strconcat (description, ": ", NULL) : g_strdup ("");
+}
+
 static const BsSaveName *
 get_name (BsSaveNames *self, guint64 item)
 {
@@ -72,11 +80,16 @@ is_to_be_persisted (BsSaveNames *self, guint64 item)
 }
 
 static void
-note_error (BsSaveNames *self, const GError *error)
+note_error (BsSaveNames *self, guint64 item, const GError *error)
 {
+  g_autofree char *description = bs_save_plan_describe (self->plan, self->todo[item]);
+
   g_mutex_lock (&self->mutex);
   if (self->error == NULL)
-    self->error = g_error_copy (error);
+    {
+      self->error = g_error_copy (error);
+      g_prefix_error (&self->error, "%s", description);
+    }
   g_mutex_unlock (&self->mutex);
   g_atomic_int_set (&self->failed, TRUE);
 }
@@ -115,7 +128,7 @@ names_done (BsBatch *batch,
     {
       if (write_again (self, item, error, request))
         return TRUE;
-      note_error (self, error);
+      note_error (self, item, error);
       return FALSE;
     }
 

@@ -207,12 +207,15 @@ static void
 fail_for_missing (SaveOperation *self, const BsSaveName *name)
 {
   gboolean meanwhile = self->phase > PHASE_CHECK;
+  g_autofree char *description = bs_save_plan_describe (&self->plan, name - self->plan.names);
+  g_autofree char *why = g_strdup_printf (
+    meanwhile ? "%sthe save is to keep the blob, which was found to be bad or missing meanwhile"
+              : "%sthe save is to keep the key, and the path has no such key",
+    description);
 
-  self->error = bs_operation_error (
-    BS_KIND_SAVE, &name->key, bs_tracked_path_peek_file (self->operation.tracked), BS_ERROR,
-    meanwhile ? BS_ERROR_CORRUPT : BS_ERROR_NOT_FOUND,
-    meanwhile ? "the save is to keep the blob, which was found to be bad or missing meanwhile"
-              : "the save is to keep the key, and the path has no such key");
+  self->error = bs_operation_error (BS_KIND_SAVE, &name->key,
+                                    bs_tracked_path_peek_file (self->operation.tracked), BS_ERROR,
+                                    meanwhile ? BS_ERROR_CORRUPT : BS_ERROR_NOT_FOUND, why);
 }
 
 /* The save's turn has come. From now on no operation deletes the keys that it names. */

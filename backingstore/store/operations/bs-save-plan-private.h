@@ -32,6 +32,8 @@ struct _BsSavePlan
   /* `n_names` more names are at the path, or fewer. */
   void       (*progress)    (gpointer data, int n_names);
   void       (*committed)   (gpointer data);
+  /* The application's word for the name, in an error; NULL where it is only a key. Nullable. */
+  char      *(*describe)    (gpointer data, guint name);
 };
 
 G_END_DECLS

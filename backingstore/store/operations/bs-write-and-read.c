@@ -27,7 +27,8 @@ admit (BsBackingStore *store, BsToken *token, BsWaiter *waiter, guint *stripe)
 
   if (bs_admission_admit (store, &request, waiter, stripe, &error))
     {
-      bs_waiter_set_subject (waiter, BS_KIND_READ, &token->key, NULL);
+      if (waiter->cancellable != NULL)
+        bs_waiter_set_subject (waiter, BS_KIND_READ, &token->key, NULL);
       return TRUE;
     }
 

@@ -20,13 +20,65 @@ typedef struct
   int worst_priority;       /* among the operations in the list */
 } BsTickets;
 
-void     bs_tickets_append      (BsTickets *list, BsStoreOperation *operation);
-void     bs_tickets_remove      (BsTickets *list, BsStoreOperation *operation);
+static inline void
+bs_tickets_append (BsTickets *list, BsStoreOperation *operation)
+{
+  int priority = g_atomic_int_get (&operation->priority);
+
+  operation->ticket = list->last_ticket + 1;
+  __atomic_store_n (&list->last_ticket, operation->ticket, __ATOMIC_RELAXED);
+  operation->ticket_next = NULL;
+  operation->ticket_previous = list->last;
+  if (list->last != NULL)
+    list->last->ticket_next = operation;
+  else
+    list->first = operation;
+  list->last = operation;
+  list->worst_priority =
+    operation->ticket_previous == NULL ? priority : MAX (list->worst_priority, priority);
+}
+
+static inline void
+bs_tickets_remove (BsTickets *list, BsStoreOperation *operation)
+{
+  if (operation->ticket_previous != NULL)
+    operation->ticket_previous->ticket_next = operation->ticket_next;
+  else
+    list->first = operation->ticket_next;
+  if (operation->ticket_next != NULL)
+    operation->ticket_next->ticket_previous = operation->ticket_previous;
+  else
+    list->last = operation->ticket_previous;
+  operation->ticket = 0;
+}
+
+static inline gboolean
+bs_tickets_has_up_to (BsTickets *list, guint64 ticket)
+{
+  return list->first != NULL && list->first->ticket <= ticket;
+}
+
 /* Whether operations up to `ticket` are in the list, so that count number `count`
  * has to be told when they are done. Replaces an earlier count. */
-gboolean bs_tickets_await       (BsTickets *list, guint64 ticket, guint count);
-/* The number of the count that has to be told now, or 0. */
-guint    bs_tickets_steal_count (BsTickets *list);
+static inline gboolean
+bs_tickets_await (BsTickets *list, guint64 ticket, guint count)
+{
+  list->awaited = bs_tickets_has_up_to (list, ticket) ? ticket : 0;
+  list->awaited_by = count;
+
+  return list->awaited != 0;
+}
+
+/* Returns the number of the count that has to be told now, or 0. */
+static inline guint
+bs_tickets_steal_count (BsTickets *list)
+{
+  if (list->awaited == 0 || bs_tickets_has_up_to (list, list->awaited))
+    return 0;
+
+  list->awaited = 0;
+  return list->awaited_by;
+}
 
 /* Without the lock. Every operation asked before the call is covered. */
 static inline guint64

@@ -38,10 +38,12 @@ struct _BsSleeper
   BsReach reach;
   guint64 queue;          /* what it waits for is in this queue, whose entries it runs; 0: none */
   gboolean awaits_many;   /* and in other queues: runs what blocking calls wait for, where all workers are busy */
-  void (*run_awaited) (BsSleeper *sleeper); /* nullable; runs what waits for a place already, before the first sleep */
+  gboolean (*run_awaited) (BsSleeper *sleeper); /* nullable; runs what waits for a place already; FALSE if nothing does */
   BsExecutor *executor;   /* borrowed */
 
-  BsExecutorEntry *given; /* under the executor's mutex: for this thread to run */
+  /* under the executor's mutex */
+  BsExecutorEntry *given; /* for this thread to run */
+  gboolean is_busy;       /* runs an operation, which may sleep in its turn: is given none */
 
   GMutex mutex;           /* as zeroed memory; cleared where it was used */
   GCond cond;
@@ -101,6 +103,8 @@ void        bs_executor_sleep           (BsExecutor *executor, BsSleeper *sleepe
 /* The sleeper may be gone when this returns: the thread that sleeps takes the mutex
  * once more before it goes on. */
 void        bs_sleeper_wake             (BsSleeper *sleeper);
+/* Between the two the thread runs an operation. */
+void        bs_sleeper_set_busy         (BsSleeper *sleeper, gboolean is_busy);
 void        bs_sleeper_clear            (BsSleeper *sleeper);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsExecutor, bs_executor_unref)

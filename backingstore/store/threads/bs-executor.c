@@ -554,7 +554,7 @@ give_to_sleeper (BsExecutor *executor, BsExecutorEntry *entry, int priority)
       BsSleeper *sleeper = link->data;
 
       if (sleeper->queue != entry->queue || sleeper->executor != executor ||
-          sleeper->given != NULL || g_atomic_int_get (&sleeper->done))
+          sleeper->given != NULL || sleeper->is_busy || g_atomic_int_get (&sleeper->done))
         continue;
       entry->waiting.priority = priority;
       sleeper->given = entry;
@@ -675,10 +675,36 @@ bs_executor_leave (BsExecutor *executor)
     g_main_context_release (executor->context);
 }
 
+/* An operation may call out, and the thread sleep in another blocking call, which may wait
+ * for what this sleeper was given: that goes to others. */
+void
+bs_sleeper_set_busy (BsSleeper *sleeper, gboolean is_busy)
+{
+  BsExecutor *executor = sleeper->executor;
+  BsExecutorEntry *given;
+
+  g_mutex_lock (&executor->mutex);
+  sleeper->is_busy = is_busy;
+  given = g_steal_pointer (&sleeper->given);
+  if (given != NULL)
+    submit (executor, given, given->waiting.priority);
+  g_mutex_unlock (&executor->mutex);
+}
+
+static void
+run_busy (BsExecutor *executor, BsSleeper *sleeper, BsExecutorEntry *entry)
+{
+  g_mutex_unlock (&executor->mutex);
+  bs_sleeper_set_busy (sleeper, TRUE);
+  entry->run (entry);
+  bs_sleeper_set_busy (sleeper, FALSE);
+  g_mutex_lock (&executor->mutex);
+}
+
 /* Runs the best entry on this thread, which takes the place of a missing worker
  * meanwhile. */
 static void
-run_here (BsExecutor *executor)
+run_here (BsExecutor *executor, BsSleeper *sleeper)
 {
   BsExecutor *outer = current_executor;
   BsExecutorEntry *entry = pop (executor);
@@ -688,9 +714,7 @@ run_here (BsExecutor *executor)
     executor->n_starting--;
   if (executor->context == NULL)
     current_executor = executor;
-  g_mutex_unlock (&executor->mutex);
-  entry->run (entry);
-  g_mutex_lock (&executor->mutex);
+  run_busy (executor, sleeper, entry);
   current_executor = outer;
   if (takes_place)
     {
@@ -699,26 +723,37 @@ run_here (BsExecutor *executor)
     }
 }
 
-/* Runs the entry that the sleeper was given. */
-static void
-run_given (BsExecutor *executor, BsSleeper *sleeper)
+/* Runs what the sleeper was given, or what it waits for; FALSE if there is nothing. */
+static gboolean
+run_own (BsExecutor *executor, BsSleeper *sleeper)
 {
-  BsExecutorEntry *entry = g_steal_pointer (&sleeper->given);
+  gboolean has_run = sleeper->given != NULL;
 
-  g_mutex_unlock (&executor->mutex);
-  entry->run (entry);
-  g_mutex_lock (&executor->mutex);
+  if (has_run)
+    {
+      run_busy (executor, sleeper, g_steal_pointer (&sleeper->given));
+    }
+  else if (sleeper->run_awaited != NULL && executor->context == NULL)
+    {
+      g_mutex_unlock (&executor->mutex);
+      has_run = sleeper->run_awaited (sleeper);
+      g_mutex_lock (&executor->mutex);
+    }
+
+  return has_run;
 }
 
 static void
 run_entries (BsExecutor *executor, BsSleeper *sleeper)
 {
+  gboolean is_own = sleeper->executor == executor;
+
   g_mutex_lock (&executor->mutex);
   while (!g_atomic_int_get (&sleeper->done))
-    if (sleeper->executor == executor && sleeper->given != NULL)
-      run_given (executor, sleeper);
+    if (is_own && run_own (executor, sleeper))
+      continue;
     else if (may_run (executor, sleeper))
-      run_here (executor);
+      run_here (executor, sleeper);
     else
       break;
   g_mutex_unlock (&executor->mutex);
@@ -786,13 +821,9 @@ sleep_or_run (BsExecutor *first, BsSleeper *sleeper)
       links[i] = (GList){ .data = sleeper };
       join_sleepers (reached[i], &links[i]);
     }
+  /* Entries that are submitted from now on are given to the sleeper. */
   if (first->context == NULL)
-    {
-      current_executor = first;
-      /* Entries that are submitted from now on are given to the sleeper. */
-      if (sleeper->run_awaited != NULL)
-        sleeper->run_awaited (sleeper);
-    }
+    current_executor = first;
   do
     for (guint i = 0; i < n; i++)
       run_entries (reached[i], sleeper);

@@ -77,6 +77,7 @@ kind_title (BsOperationKind kind)
     [BS_KIND_CHECK] = "Checking the path",
     [BS_KIND_SAVE] = "Saving",
     [BS_KIND_REGISTER_ALL] = "Registering all keys",
+    [BS_KIND_REGISTER_KEYS] = "Registering keys",
     [BS_KIND_DELETE_KEYS] = "Deleting persisted keys",
     [BS_KIND_DELETE_NOT_SAVED] = "Deleting persisted keys",
     [BS_KIND_DROP_TOKENS] = "Deleting keys",
@@ -377,14 +378,20 @@ begin_awaited (BsWaiter *waiter)
   return operation;
 }
 
-static void
+static gboolean
 run_awaited (BsSleeper *sleeper)
 {
   BsWaiter *waiter = (BsWaiter *) ((char *) sleeper - G_STRUCT_OFFSET (BsWaiter, sleeper));
   BsStoreOperation *operation = begin_awaited (waiter);
 
-  if (operation != NULL)
-    operation->klass->run (operation);
+  if (operation == NULL)
+    return FALSE;
+
+  /* No other operation of the queue has its turn before this one ends. */
+  bs_sleeper_set_busy (sleeper, TRUE);
+  operation->klass->run (operation);
+  bs_sleeper_set_busy (sleeper, FALSE);
+  return TRUE;
 }
 
 void

@@ -112,6 +112,7 @@ void      bs_waiter_unref          (BsWaiter *waiter);
 
 /* Takes over a reference on the owner of the operation's lock. */
 void      bs_waiter_hold_lock      (BsWaiter *waiter, gpointer owner, GDestroyNotify owner_free);
+/* Gives a waiter with a cancellable the subject of the message of its cancellation. */
 void      bs_waiter_set_subject    (BsWaiter *waiter, guint kind, const BsKey *key, GFile *file);
 
 /* Answers the waiter, with or without an error; FALSE if it was answered before.

@@ -326,9 +326,6 @@ bs_waiter_hold_lock (BsWaiter *waiter, gpointer owner, GDestroyNotify owner_free
 void
 bs_waiter_set_subject (BsWaiter *waiter, guint kind, const BsKey *key, GFile *file)
 {
-  if (waiter->cancellable == NULL)
-    return;
-
   waiter->kind = kind;
   waiter->has_key = key != NULL;
   if (key != NULL)

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+
+/* A grid of thumbnails of large photos, scrolled through to the end and back, with a
+ * budget for a part of them. The floor is the same window with every texture in memory
+ * and held, so that it draws the same and loads nothing.
+ *
+ * Needs a screen, and starts an Xvfb where there is none. */
+
+#include "benchmark.h"
+
+#include <backingstore/gtk/backingstore-gtk.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUDGET (64 * 1024 * 1024)
+#define THUMBNAIL 256
+#define N_DISTINCT 12
+
+static guint n_photos = 600;
+static double seconds = 6;
+static double least_megapixels = 1;
+
+static const char cell[] =
+  "<interface><template class='GtkListItem'><property name='child'><object class='GtkPicture'>"
+  "<property name='width-request'>128</property><property name='height-request'>128</property>"
+  "<property name='content-fit'>cover</property>"
+  "<property name='paintable'><object class='BsGtkItemPaintable'>"
+  "<binding name='item'><lookup name='item'>GtkListItem</lookup></binding>"
+  "</object></property></object></property></template></interface>";
+
+typedef struct
+{
+  Series frame;
+  Series gap;
+  Series filled;
+  Series quit;
+} Figures;
+
+typedef struct
+{
+  BenchmarkPlace place;
+  BsBackingStore *store;
+  BsTrackedPath *tracked;
+  BsPool *pool;
+  GListModel *items;
+  GPtrArray *held; /* of textures; the floor's */
+
+  GtkWidget *window;
+  GtkWidget *scrolled;
+  GtkWidget *grid;
+
+  gboolean is_backwards;
+  gint64 start; /* of scrolling one way */
+  gint64 last;  /* time that the main loop came round */
+  gint64 longest;
+  guint n_frames;
+  gboolean is_done;
+} Grid;
+
+static GBytes *
+make_photo (GRand *rand, double megapixels)
+{
+  g_autoptr (GdkPixbuf) small = gdk_pixbuf_new (GDK_COLORSPACE_RGB, FALSE, 8, 12, 8);
+  g_autoptr (GdkPixbuf) photo = NULL;
+  g_autoptr (GError) error = NULL;
+  int height = 1;
+  char *data;
+  gsize size;
+
+  for (guint i = 0; i < gdk_pixbuf_get_byte_length (small); i++)
+    gdk_pixbuf_get_pixels (small)[i] = g_rand_int_range (rand, 0, 256);
+  while (1.5 * height * height < megapixels * 1e6)
+    height++;
+  photo = gdk_pixbuf_scale_simple (small, height * 3 / 2, height, GDK_INTERP_BILINEAR);
+  if (!gdk_pixbuf_save_to_buffer (photo, &data, &size, "jpeg", &error, "quality", "90", NULL))
+    g_error ("%s", error->message);
+  return g_bytes_new_take (data, size);
+}
+
+/* Fills the path. Few of the photos are distinct: each is decoded all the same. */
+static void
+import (Grid *self)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+  g_autoptr (BsPool) pool = bs_pool_new (self->store, 0);
+  g_autoptr (GError) error = NULL;
+  GBytes *photos[N_DISTINCT];
+
+  for (guint i = 0; i < N_DISTINCT; i++)
+    photos[i] = make_photo (rand, least_megapixels * (1 + i % 4));
+  for (guint i = 0; i < n_photos; i++)
+    {
+      g_autoptr (BsItem) item = bs_pool_insert (pool, photos[i % N_DISTINCT]);
+
+      if (!bs_item_persist (item, self->tracked, NULL, &error))
+        g_error ("%s", error->message);
+    }
+  for (guint i = 0; i < N_DISTINCT; i++)
+    g_bytes_unref (photos[i]);
+}
+
+static void
+hold_all (Grid *self)
+{
+  self->held = g_ptr_array_new_with_free_func (g_object_unref);
+  for (guint i = 0; i < n_photos; i++)
+    {
+      g_autoptr (BsItem) item = g_list_model_get_item (self->items, i);
+      g_autoptr (GError) error = NULL;
+      GObject *texture = bs_item_load_object (item, NULL, &error);
+
+      if (texture == NULL)
+        g_error ("%s", error->message);
+      g_ptr_array_add (self->held, texture);
+    }
+}
+
+static void
+wait_for (gboolean (*condition) (Grid *self), Grid *self)
+{
+  while (!condition (self))
+    g_main_context_iteration (NULL, TRUE);
+}
+
+/* Whether each cell in sight has its texture. */
+static gboolean
+is_filled (Grid *self)
+{
+  guint n_cells = 0;
+
+  for (GtkWidget *each = gtk_widget_get_first_child (self->grid); each != NULL;
+       each = gtk_widget_get_next_sibling (each))
+    {
+      GtkWidget *picture = gtk_widget_get_first_child (each);
+      graphene_rect_t bounds;
+      GdkPaintable *paintable;
+
+      if (!gtk_widget_get_mapped (each) || picture == NULL ||
+          !gtk_widget_compute_bounds (picture, self->scrolled, &bounds) ||
+          bounds.origin.y + bounds.size.height < 0 ||
+          bounds.origin.y > gtk_widget_get_height (self->scrolled))
+        continue;
+      paintable = gtk_picture_get_paintable (GTK_PICTURE (picture));
+      if (bs_gtk_item_paintable_get_paintable (BS_GTK_ITEM_PAINTABLE (paintable)) == NULL)
+        return FALSE;
+      n_cells++;
+    }
+  return n_cells > 0;
+}
+
+static gboolean
+tick_cb (GtkWidget *widget, GdkFrameClock *clock, gpointer data)
+{
+  Grid *self = data;
+  GtkAdjustment *adjustment =
+    gtk_scrolled_window_get_vadjustment (GTK_SCROLLED_WINDOW (self->scrolled));
+  double bottom = gtk_adjustment_get_upper (adjustment) - gtk_adjustment_get_page_size (adjustment);
+  double fraction = (benchmark_now () - self->start) / (seconds * 1e9);
+
+  self->n_frames++;
+  self->is_done = fraction >= 1;
+  fraction = MIN (fraction, 1);
+  gtk_adjustment_set_value (adjustment, bottom * (self->is_backwards ? 1 - fraction : fraction));
+
+  return self->is_done ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
+}
+
+static gboolean
+is_done (Grid *self)
+{
+  return self->is_done;
+}
+
+static gboolean
+beat_cb (gpointer data)
+{
+  Grid *self = data;
+  gint64 now = benchmark_now ();
+
+  self->longest = MAX (self->longest, now - self->last);
+  self->last = now;
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+scroll (Grid *self, Figures *figures, gboolean is_backwards)
+{
+  guint beat = g_timeout_add (1, beat_cb, self);
+  gint64 stopped;
+
+  self->is_backwards = is_backwards;
+  self->is_done = FALSE;
+  self->n_frames = 0;
+  self->longest = 0;
+  self->start = self->last = benchmark_now ();
+  gtk_widget_add_tick_callback (self->window, tick_cb, self, NULL);
+  wait_for (is_done, self);
+  series_add (&figures->frame, (benchmark_now () - self->start) / 1e6 / self->n_frames);
+  series_add (&figures->gap, self->longest / 1e6);
+
+  stopped = benchmark_now ();
+  wait_for (is_filled, self);
+  series_add (&figures->filled, (benchmark_now () - stopped) / 1e6);
+  g_source_remove (beat);
+}
+
+static void
+closed_cb (GObject *store, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!bs_backing_store_close_finish (BS_BACKING_STORE (store), result, &error))
+    g_error ("%s", error->message);
+  ((Grid *) data)->is_done = TRUE;
+}
+
+static void
+quit (Grid *self, Figures *figures)
+{
+  gint64 start = benchmark_now ();
+
+  self->is_done = FALSE;
+  gtk_window_destroy (GTK_WINDOW (self->window));
+  bs_backing_store_close_async (self->store, G_PRIORITY_DEFAULT, NULL, closed_cb, self);
+  wait_for (is_done, self);
+  series_add (&figures->quit, (benchmark_now () - start) / 1e6);
+}
+
+static void
+measure (const char *library, gboolean is_floor, Figures *figures)
+{
+  Grid self = { 0 };
+  g_autoptr (BsGtkTextureCodec) codec = bs_gtk_texture_codec_new (THUMBNAIL);
+  g_autoptr (GFile) path = g_file_new_for_path (library);
+  g_autoptr (GBytes) bytes = g_bytes_new_static (cell, strlen (cell));
+  g_autoptr (GError) error = NULL;
+  GtkListItemFactory *factory;
+
+  benchmark_place_init (&self.place);
+  self.store = bs_backing_store_new (self.place.backing);
+  self.pool =
+    bs_pool_new_with_codec (self.store, BS_CODEC (codec), is_floor ? G_MAXUINT64 : BUDGET);
+  self.tracked = bs_backing_store_track_path (self.store, path, NULL, &error);
+  if (self.tracked == NULL)
+    g_error ("%s", error->message);
+  if (bs_tracked_path_get_n_keys (self.tracked) == 0)
+    import (&self);
+  self.items = bs_pool_register_all (self.pool, self.tracked, NULL, &error);
+  if (self.items == NULL)
+    g_error ("%s", error->message);
+  if (is_floor)
+    hold_all (&self);
+
+  factory = gtk_builder_list_item_factory_new_from_bytes (NULL, bytes);
+  self.grid =
+    gtk_grid_view_new (GTK_SELECTION_MODEL (gtk_no_selection_new (g_object_ref (self.items))),
+                       factory);
+  self.scrolled = gtk_scrolled_window_new ();
+  gtk_scrolled_window_set_child (GTK_SCROLLED_WINDOW (self.scrolled), self.grid);
+  self.window = gtk_window_new ();
+  gtk_window_set_default_size (GTK_WINDOW (self.window), 780, 580);
+  gtk_window_set_child (GTK_WINDOW (self.window), self.scrolled);
+  gtk_window_present (GTK_WINDOW (self.window));
+  wait_for (is_filled, &self);
+
+  scroll (&self, figures, FALSE);
+  scroll (&self, figures, TRUE);
+  quit (&self, figures);
+
+  g_clear_pointer (&self.held, g_ptr_array_unref);
+  g_clear_object (&self.items);
+  g_clear_object (&self.tracked);
+  g_clear_object (&self.pool);
+  g_clear_object (&self.store);
+  benchmark_place_clear (&self.place);
+}
+
+/* Returns NULL where there is a screen, or can be none. */
+static GSubprocess *
+start_screen (void)
+{
+  g_autoptr (GSubprocess) screen = NULL;
+  g_autofree char *display = NULL;
+  char number[16] = "";
+
+  if (g_getenv ("DISPLAY") != NULL || g_getenv ("WAYLAND_DISPLAY") != NULL)
+    return NULL;
+
+  screen = g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_SILENCE,
+                             NULL, "Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24",
+                             "-nolisten", "tcp", NULL);
+  if (screen == NULL || g_input_stream_read (g_subprocess_get_stdout_pipe (screen), number,
+                                             sizeof number - 1, NULL, NULL) < 1)
+    return NULL;
+
+  display = g_strconcat (":", g_strchomp (number), NULL);
+  g_setenv ("DISPLAY", display, TRUE);
+  g_setenv ("GDK_BACKEND", "x11", TRUE);
+  g_setenv ("GSK_RENDERER", "cairo", TRUE);
+  return g_steal_pointer (&screen);
+}
+
+static void
+figures_init (Figures *figures, const char *name)
+{
+  series_init (&figures->frame, name);
+  series_init (&figures->gap, name);
+  series_init (&figures->filled, name);
+  series_init (&figures->quit, name);
+}
+
+static void
+figures_clear (Figures *figures)
+{
+  series_clear (&figures->frame);
+  series_clear (&figures->gap);
+  series_clear (&figures->filled);
+  series_clear (&figures->quit);
+}
+
+int
+main (int argc, char *argv[])
+{
+  g_autoptr (GSubprocess) screen = NULL;
+  g_autofree char *library = NULL;
+  Figures ours, floor;
+
+  benchmark_init (&argc, &argv, "Scrolls through a grid of photos and back");
+  if (benchmark_smoke)
+    {
+      n_photos = 60;
+      seconds = 0.5;
+      least_megapixels = 0.1;
+    }
+  g_setenv ("GTK_A11Y", "none", FALSE);
+  g_setenv ("GSETTINGS_BACKEND", "memory", FALSE);
+  screen = start_screen ();
+  if (!gtk_init_check ())
+    {
+      printf ("there is no screen, and no Xvfb that starts\n");
+      return 77;
+    }
+  bs_gtk_init ();
+
+  library = benchmark_make_directory ();
+  figures_init (&ours, "ours");
+  figures_init (&floor, "all in memory");
+  for (guint round = 0; round < benchmark_rounds; round++)
+    {
+      measure (library, FALSE, &ours);
+      measure (library, TRUE, &floor);
+    }
+  benchmark_remove_directory (library);
+
+  printf ("%u photos of %g to %g megapixels, scrolled through in %g s: a frame\n", n_photos,
+          least_megapixels, 4 * least_megapixels, seconds);
+  series_print (&floor.frame, NULL, "ms");
+  series_print (&ours.frame, &floor.frame, "ms");
+  printf ("longest gap of the main loop\n");
+  series_print (&floor.gap, NULL, "ms");
+  series_print (&ours.gap, &floor.gap, "ms");
+  printf ("after stopping, until no cell in sight is empty\n");
+  series_print (&ours.filled, NULL, "ms");
+  printf ("quit\n");
+  series_print (&ours.quit, NULL, "ms");
+
+  figures_clear (&ours);
+  figures_clear (&floor);
+  if (screen != NULL)
+    g_subprocess_force_exit (screen);
+  return 0;
+}
