@@ -272,6 +272,7 @@ test_slots (void)
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
     bs_key_init_random (&keys[i]);
   bs_file_slots_init (&slots, open_memory, &n_opened);
+  slots.lays_out = TRUE;
 
   for (guint round = 0; round < 20000; round++)
     {

@@ -154,6 +154,7 @@ open_locked (BsFileDirectory *self,
         g_atomic_int_set (&self->masks_owner, TRUE);
       self->lacks_digests = !is_ours_to_empty (self);
       self->is_ext4 = bs_file_system_is_ext4 (self->claim.fd);
+      self->slots.lays_out = bs_file_system_keeps_blocks (self->claim.fd);
     }
 
   if (code != 0)

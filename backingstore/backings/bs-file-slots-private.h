@@ -20,6 +20,7 @@ typedef struct
   /* constant */
   BsFileSlotsOpen open;
   gpointer open_data;
+  gboolean lays_out;    /* the slots of a block together; FALSE by default */
 
   GMutex mutex;
 

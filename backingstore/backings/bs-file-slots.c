@@ -178,7 +178,8 @@ take_slot (BsFileSlots *self, const BsKey *key, gsize size, BsFileSlotPlace *pla
       else
         {
           *room = get_room_locked (self, offset);
-          room->n_ahead = bs_file_slot_space_take_ahead (&self->space, place);
+          if (self->lays_out)
+            room->n_ahead = bs_file_slot_space_take_ahead (&self->space, place);
           self->n_users++;
         }
     }
@@ -208,8 +209,7 @@ end_write (BsFileSlots *self, BsFileSlot *slot, const Room *room, int code)
   return code;
 }
 
-/* The kernel may keep the block that one call writes in one piece, which costs less to fill
- * and to free than its pages. Nothing depends on it. */
+/* Slots are as good where this fails. */
 static void
 lay_out (const Room *room, const BsFileSlotPlace *place)
 {

@@ -26,6 +26,14 @@ bs_file_system_is_ext4 (int fd)
 }
 
 gboolean
+bs_file_system_keeps_blocks (int fd)
+{
+  const guint32 type = get_type (fd);
+
+  return type == EXT4_SUPER_MAGIC || type == XFS_MAGIC;
+}
+
+gboolean
 bs_file_system_is_local (int fd)
 {
   switch (get_type (fd))
