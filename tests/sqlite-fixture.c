@@ -262,6 +262,12 @@ assert_sql (const char *path, const char *sql, const char *expected)
   g_assert_cmpstr (answer, ==, expected);
 }
 
+void
+assert_killed (int status)
+{
+  g_assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
+}
+
 /* Runs a function in a process that ends without closing anything. */
 void
 run_and_die (void (*func) (Fixture *fixture), Fixture *fixture)
@@ -282,7 +288,7 @@ run_and_die (void (*func) (Fixture *fixture), Fixture *fixture)
       kill (getpid (), SIGKILL);
     }
   g_assert_no_errno (waitpid (pid, &status, 0));
-  g_assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
+  assert_killed (status);
   fixture->backing = create (fixture->scratch);
 }
 

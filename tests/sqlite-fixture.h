@@ -51,6 +51,8 @@ void       run_sql             (const char *path, const char *sql);
 char      *ask_sql             (const char *path, const char *sql);
 void       assert_sql          (const char *path, const char *sql, const char *expected);
 
+/* A leak checker has no word on a child that is killed, so a good one ends in this way. */
+void       assert_killed       (int status);
 /* Runs a function in a process that ends without closing anything. */
 void       run_and_die         (void (*func) (Fixture *fixture), Fixture *fixture);
 /* Leaves a blob in a save, and one after it. */

@@ -408,7 +408,7 @@ add_test (const char *path, gconstpointer data, void (*test) (Fixture *, gconstp
 int
 main (int argc, char **argv)
 {
-  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  g_test_init (&argc, &argv, NULL);
 
   add_test ("/sqlite/hostile-schema", NULL, test_hostile_schema);
   add_test ("/sqlite/damaged", NULL, test_damaged);

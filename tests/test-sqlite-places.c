@@ -449,7 +449,7 @@ main (int argc, char **argv)
                                        "vfat",  "exfat", "bindfs", "overlay" };
 
   mount_init ();
-  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  g_test_init (&argc, &argv, NULL);
 
   add_on_fuse ("/sqlite/journal/portal", test_portal);
   add_on_fuse ("/sqlite/journal/log-without-shared-memory", test_log_without_shared_memory);

@@ -176,7 +176,7 @@ add_test (const char *path, gconstpointer data, void (*test) (Fixture *, gconstp
 int
 main (int argc, char **argv)
 {
-  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  g_test_init (&argc, &argv, NULL);
 
   add_test ("/sqlite/killed", NULL, test_killed);
   add_test ("/sqlite/copied-with-log", NULL, test_copied_with_log);
