@@ -25,8 +25,8 @@ INTEGERS = {'gint', 'guint', 'gint8', 'guint8', 'gint16', 'guint16', 'gint32', '
 # Types that a caller may give instead of these.
 ACCEPTED = {
     'GLib.Bytes': 'GLib.Bytes | bytes | bytearray | memoryview',
+    'GLib.Variant': 'GLib.Variant | dict[str, GLib.Variant | bool | int | float | str | bytes]',
     'Gio.File': 'Gio.File | str | os.PathLike[str]',
-    'GLib.Variant': 'GLib.Variant | dict[str, Any]',
     'KeySet': 'KeySet | Iterable[str]',
 }
 FILLED = 'found'  # a key set that the function fills
@@ -36,17 +36,6 @@ KEYS = '''
     def __contains__(self, key: object) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
 '''
-SEQUENCE = '''
-    def __len__(self) -> int: ...
-    def __contains__(self, item: object) -> bool: ...
-    def __iter__(self) -> Iterator[{item}]: ...
-    @overload  # type: ignore[override]
-    def __getitem__(self, position: int) -> {item}: ...
-    @overload
-    def __getitem__(self, positions: slice) -> list[{item}]: ...
-    def get_item(self, position: int) -> {item} | None: ...
-'''
-ALWAYS_TRUE = '    def __bool__(self) -> Literal[True]: ...\n'
 ADDITIONS = {
     'BackingStore': '''
     def __enter__(self) -> BackingStore: ...
@@ -55,8 +44,14 @@ ADDITIONS = {
     async def __aexit__(self, *error: object) -> None: ...
 ''',
     'KeySet': KEYS,
-    'Manifest': SEQUENCE.format(item='ManifestEntry') + ALWAYS_TRUE,
-    'TrackedPath': KEYS + ALWAYS_TRUE,
+    'Manifest': '''
+    def __len__(self) -> int: ...
+    def __contains__(self, name: object) -> bool: ...
+    def __iter__(self) -> Iterator[ManifestEntry]: ...
+    def __getitem__(self, position: int) -> ManifestEntry: ...
+    def __bool__(self) -> Literal[True]: ...
+''',
+    'TrackedPath': KEYS + '    def __bool__(self) -> Literal[True]: ...\n',
 }
 # Lists whose items the GIR does not name.
 LISTS = {'register_all', 'register_all_finish', 'register_all_async'}
@@ -68,11 +63,21 @@ from __future__ import annotations
 import asyncio
 import enum
 import os
-from typing import Any, Callable, Iterable, Iterator, Literal, overload
+from typing import Callable, Iterable, Iterator, Literal, overload
 
 from gi.repository import {imports}
 '''
-LIST = '\nclass _ItemList(Gio.ListModel):' + SEQUENCE.format(item='Item')
+LIST = '''
+class _ItemList(Gio.ListModel):
+    def __len__(self) -> int: ...
+    def __contains__(self, item: object) -> bool: ...
+    def __iter__(self) -> Iterator[Item]: ...
+    @overload  # type: ignore[override]
+    def __getitem__(self, position: int) -> Item: ...
+    @overload
+    def __getitem__(self, positions: slice) -> list[Item]: ...
+    def get_item(self, position: int) -> Item | None: ...
+'''
 
 
 class Stub:
@@ -112,10 +117,8 @@ class Stub:
     def get_result(self, function):
         if function.get('name') in LISTS:
             return '_ItemList'
-        value = function.find(CORE + 'return-value')
-        results = [self.add_none(value, self.get_type(value))]
-        results += [self.get_type(parameter) for parameter in function.findall(f'{CORE}parameters/{CORE}parameter')
-                    if parameter.get('direction') == 'out']
+        values = [function.find(CORE + 'return-value'), *function.findall(f"{CORE}parameters/{CORE}parameter[@direction='out']")]
+        results = [self.add_none(value, self.get_type(value)) for value in values]
         return results[0] if len(results) == 1 else f'tuple[{", ".join(results)}]'
 
     def accept(self, parameter):
@@ -127,7 +130,7 @@ class Stub:
     # Functions.
 
     def get_parameters(self, function):
-        """The parameters that Python shows: no results, data of a function or their destroy notify."""
+        """The parameters that Python shows: neither data of a function nor their destroy notify."""
         parameters = function.findall(f'{CORE}parameters/{CORE}parameter')
         hidden = set()
         for position, parameter in enumerate(parameters):
@@ -210,9 +213,11 @@ class Stub:
         arguments = []
         for each in properties:
             name = each.get('name').replace('-', '_')
-            self.write(2, f'{name}: {self.get_type(each)}')
+            getter = element.find(f"{CORE}method[@name='{each.get('getter')}']/{CORE}return-value")
+            type_ = self.get_type(each) if getter is None else self.add_none(getter, self.get_type(each))
+            self.write(2, f'{name}: {type_}')
             if each.get('writable') == '1':
-                arguments.append(f'{name}: {self.get_type(each)} = ...')
+                arguments.append(f'{name}: {type_} = ...')
         self.write(1, 'props: _Props  # type: ignore[assignment]')
         if element.tag == CORE + 'class':
             star = ['*'] if arguments else []

@@ -210,7 +210,7 @@ test_persist (Fixture *fixture, gconstpointer data)
   g_assert_true (bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error));
   g_assert_no_error (error);
 
-  /* It stays when the scratch goes, and is still there to be persisted. */
+  /* The blob stays when the scratch goes, and is still there to be persisted. */
   g_assert_true (bs_backing_delete_key (fixture->backing, key, NULL, &error));
   assert_does_not_read (fixture->backing, key);
   g_assert_true (bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error));

@@ -210,7 +210,7 @@ start_server (Mount *self)
                       end_with_parent, NULL, &self->server, NULL))
     return skip (self, "%s could not be run", program);
 
-  /* It has mounted once another device is there. */
+  /* The mount is done once another device is there. */
   while (g_stat (self->path, &now) != 0 || now.st_dev == before.st_dev)
     {
       if (waitpid (self->server, NULL, WNOHANG) == self->server)

@@ -18,11 +18,11 @@ struct _GateBackingClass
   GObjectClass parent_class;
 };
 
-/* The same without register_keys and delete_persisted_keys. */
+/* A GateBacking without register_keys and delete_persisted_keys. */
 #define GATE_TYPE_SINGLE_BACKING (gate_single_backing_get_type ())
 G_DECLARE_FINAL_TYPE (GateSingleBacking, gate_single_backing, GATE, SINGLE_BACKING, GateBacking)
 
-/* The same with persist_bytes. */
+/* A GateBacking with persist_bytes. */
 #define GATE_TYPE_DIRECT_BACKING (gate_direct_backing_get_type ())
 G_DECLARE_FINAL_TYPE (GateDirectBacking, gate_direct_backing, GATE, DIRECT_BACKING, GateBacking)
 

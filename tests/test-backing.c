@@ -622,6 +622,7 @@ test_silent_failure (Fixture *fixture, gconstpointer data)
       g_assert_true (g_str_has_prefix (error->message, prefix));
       g_assert_nonnull (strstr (error->message, function));
       g_assert_nonnull (strstr (error->message, "GLib.Error"));
+      g_assert_nonnull (strstr (error->message, "new_in_context"));
       g_assert_cmpint (strstr (error->message, "return True") != NULL, ==,
                        !operations[op].gives_bytes);
 

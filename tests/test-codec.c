@@ -768,6 +768,8 @@ test_encode_fails (gconstpointer data)
   g_clear_error (&error);
   g_assert_false (bs_item_write (bad, NULL, &error));
   g_assert_nonnull (error);
+  if (mode == FAIL_SILENTLY)
+    g_assert_nonnull (strstr (error->message, "bs_backing_store_new_in_context()"));
   g_clear_error (&error);
   assert_loads (bad, "bad");
   for (guint i = 0; i < G_N_ELEMENTS (good); i++)
@@ -1278,7 +1280,7 @@ test_other_kind (gconstpointer data)
   tear_down (&fixture, codec);
 }
 
-/* It has to be written first, and that fails. */
+/* The object has to be written first, and that fails. */
 static void
 test_other_kind_fails (void)
 {

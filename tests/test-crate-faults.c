@@ -233,8 +233,8 @@ test_child_in_task (Fixture *fixture, gconstpointer data)
   session_end (&session, fixture);
 }
 
-/* The same from an encoder: an object that is a list of the keys of its children,
- * which it inserts when it is encoded. */
+/* An encoder inserts children: its object is a list of their keys, and they are inserted when
+ * it is encoded. */
 #define TEST_TYPE_FAMILY_CODEC (test_family_codec_get_type ())
 G_DECLARE_FINAL_TYPE (TestFamilyCodec, test_family_codec, TEST, FAMILY_CODEC, GObject)
 

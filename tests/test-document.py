@@ -4,19 +4,21 @@
 """Edits a document with the program of docs/examples, in one language, and kills
 it in the middle of its saves.
 
-test-document.py COMMAND [ARGUMENT...]
+test-document.py ENGINE COMMAND [ARGUMENT...]
 """
 
+import contextlib
 import hashlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-COMMAND = sys.argv[1:]
+ENGINE, COMMAND = sys.argv[1], sys.argv[2:]
 CRASHES = ['write', 'persist', 'sync', 'root', 'delete']
 N_RANDOM = 15
 
@@ -45,6 +47,8 @@ class Document:
         self.path = directory / 'document'
         self.pages = {}
         self.n_files = 0
+        if ENGINE != 'file':
+            COMMAND.append(f'--backing={ENGINE}://{directory}/scratch')
 
     def make_edit(self, *names):
         """Arguments that set these pages to something new, and the pages then."""
@@ -72,6 +76,10 @@ class Document:
         return check(status == 0 and shown == pages, 'the document is whole', f'{status} {shown} {pages} {message}')
 
     def count_blobs(self):
+        if ENGINE == 'sqlite':
+            database = sqlite3.connect(self.path)
+            with contextlib.closing(database):
+                return database.execute('SELECT count(*) FROM blob').fetchone()[0]
         return sum(1 for path in self.path.glob('??/*') if path.is_file())
 
 

@@ -186,7 +186,7 @@ half_init (Half *self)
 {
 }
 
-/* The same with GInitable. */
+/* A backing without the property, but with GInitable. */
 typedef GObject Mute;
 typedef GObjectClass MuteClass;
 

@@ -527,7 +527,7 @@ test_sparse (Fixture *fixture, gconstpointer data)
   assert_read_fails (fixture);
   verify_and_cancel (fixture);
 
-  /* The same as the root. */
+  /* A root of that size. */
   {
     g_autofree char *root = g_build_filename (path_name, "root", NULL);
     g_autoptr (GBytes) bytes = NULL;

@@ -506,7 +506,7 @@ test_temporary (Fixture *fixture, gconstpointer data)
       g_assert_true (g_str_has_prefix (name, parent));
       g_assert_cmphex (get_mode (name), ==, 0700);
 
-      /* It goes unused, on closing, and with the last reference. */
+      /* The directory goes unused, on closing, and with the last reference. */
       if (i > 0)
         {
           write_blob (fixture, fixture->key);

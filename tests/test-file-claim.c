@@ -457,7 +457,7 @@ test_not_a_directory (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (count_listed (fixture->backing, below), ==, 0);
 }
 
-/* It can be read, and no more. */
+/* A directory that can be read, and no more. */
 static GError *
 persist_to_error (Fixture *fixture, GFile *path)
 {
@@ -501,7 +501,7 @@ test_permissions (Fixture *fixture, gconstpointer data)
       if ((modes[i] & 0300) != 0300)
         assert_not_openable (fixture, within, G_IO_ERROR_PERMISSION_DENIED);
 
-      /* The same for one that was a store before. */
+      /* A directory that was a store before is treated alike. */
       g_assert_cmpint (g_chmod (store_name, modes[i]), ==, 0);
       error = modes[i] != 0500 ? sanitize_error (fixture->backing, store)
                                : persist_to_error (fixture, store);

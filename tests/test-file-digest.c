@@ -427,7 +427,7 @@ test_quarantine (Fixture *fixture, gconstpointer data)
       assert_verifies (fixture, fixture->key);
     }
 
-  /* They are ours, and no blobs. */
+  /* Files in the quarantine are ours, and no blobs. */
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
   g_assert_cmpuint (count_foreign (fixture->backing), ==, 0);
   g_assert_cmpuint (count_files (quarantine), ==, 2);

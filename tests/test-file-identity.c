@@ -559,6 +559,54 @@ test_missing (Fixture *fixture, gconstpointer data)
   }
 }
 
+/* Where folders have whole seconds for times, a blob that is removed in the second of the last
+ * look is found missing all the same. The rounds go on until that has happened. */
+static void
+test_missing_in_second (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (Mount) mount = mount_new (fixture->directory, "ext4-narrow", 0);
+  g_autofree char *name = NULL;
+  g_autofree char *shard = NULL;
+  g_autofree char *blob = NULL;
+  g_autoptr (GFile) path = NULL;
+  g_autoptr (BsKeySet) expected = bs_key_set_new ();
+  struct timespec seen, after;
+
+  if (mount == NULL)
+    return;
+
+  name = g_build_filename (mount_get_path (mount), "path", NULL);
+  shard = get_shard_name (name, fixture->key);
+  blob = get_blob_name (name, fixture->key);
+  path = open_named (fixture, name);
+  write_blob (fixture, fixture->key);
+  g_assert_true (bs_key_set_add (expected, fixture->key, NULL));
+
+  do
+    {
+      g_autoptr (BsKeySet) none = NULL;
+      g_autoptr (BsKeySet) missing = NULL;
+      gint64 later;
+
+      persist_at (fixture, path, fixture->key);
+      seen = get_time (shard);
+      g_assert_cmpint (seen.tv_nsec, ==, 0);
+      later = g_get_real_time () + 100 * G_TIME_SPAN_MILLISECOND;
+      while (g_get_real_time () < later)
+        g_thread_yield ();
+      none = find_missing (fixture, path, expected);
+      g_assert_cmpuint (bs_key_set_get_n_keys (none), ==, 0);
+
+      g_assert_cmpint (g_unlink (blob), ==, 0);
+      after = get_time (shard);
+      missing = find_missing (fixture, path, expected);
+      g_assert_cmpuint (bs_key_set_get_n_keys (missing), ==, 1);
+    }
+  while (seen.tv_sec != after.tv_sec);
+  g_clear_object (&path);
+  g_clear_object (&fixture->backing);
+}
+
 /* Tracking has listed each folder, long after its last change: later changes are found all
  * the same, and a folder that has not changed is not listed again. */
 static void
@@ -611,6 +659,7 @@ main (int argc, char *argv[])
     { "released", test_released },
     { "marker", test_marker },
     { "missing", test_missing },
+    { "missing-in-second", test_missing_in_second },
     { "missing-after-tracking", test_missing_after_tracking },
   };
 

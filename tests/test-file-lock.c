@@ -86,7 +86,7 @@ test_other_machine (Fixture *fixture, gconstpointer data)
       g_assert_true (exists (theirs));
       g_assert_true (exists (half));
 
-      /* It still may be there. */
+      /* The holder still may be there. */
       lock = read_lock (fixture->primary_name);
       g_assert_cmpstr (lock, ==, ELSEWHERE);
     }
@@ -339,7 +339,7 @@ write_while_removed (gpointer user_data)
       g_autofree char *key = bs_key_generate ();
       g_autoptr (GBytes) read = NULL;
 
-      /* It may be removed between any two calls. */
+      /* The directory may be removed between any two calls. */
       if (bs_backing_write (backing, key, bytes, NULL, NULL))
         read = bs_backing_read (backing, key, NULL, NULL);
       g_assert_true (read == NULL || g_bytes_equal (read, bytes));
@@ -364,7 +364,7 @@ test_removed_scratch_threads (Fixture *fixture, gconstpointer data)
       g_assert_true (g_spawn_sync (NULL, (char **) arguments, NULL,
                                    G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL,
                                    NULL, NULL, &status, NULL));
-      /* It fails where a folder was filled again meanwhile. */
+      /* A removal fails where a folder was filled again meanwhile. */
       g_assert_true (WIFEXITED (status));
       g_assert_cmpint (WEXITSTATUS (status), <=, 1);
     }

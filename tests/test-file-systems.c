@@ -552,7 +552,7 @@ test_link_limit (Fixture *fixture, gconstpointer data)
   g_clear_object (&fixture->backing);
 }
 
-/* The same on the way back. */
+/* A register copies on the way back, too. */
 static void
 test_link_limit_of_persisted (Fixture *fixture, gconstpointer data)
 {

@@ -41,7 +41,7 @@ test_other_file_system (Fixture *fixture, gconstpointer data)
   bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error);
   g_assert_no_error (error);
 
-  /* It has its own bytes in both places. */
+  /* The blob has its own bytes in both places. */
   for (guint i = 0; i < 2; i++)
     register_blob (fixture, fixture->key);
   assert_transfers (fixture->backing, 0, 0, 1);

@@ -22,11 +22,11 @@ BELOW = {
     'pool': ['store'],
     'gtk': ['pool', '.'],
     'tools': ['pool', 'backings', '.'],
-    'modules': ['pool', 'backings', '.'],
+    'modules/sqlite': ['pool', 'backings', '.'],
     '.': ['pool', 'backings'],
 }
 # These are applications of the library: private headers are closed to them.
-PUBLIC_ONLY = ['gtk', 'modules', '.']
+PUBLIC_ONLY = ['gtk', 'modules/sqlite', '.']
 GENERATED = ['config.h', 'bs-version.h', 'bs-enum-types.h']
 
 COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)

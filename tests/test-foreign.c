@@ -400,7 +400,7 @@ test_as_scratch (Fixture *fixture, gconstpointer data)
   clear_made (&made);
 }
 
-/* The same as an application does it. */
+/* An application meets what the backing has met above. */
 static void
 test_in_a_pool (Fixture *fixture, gconstpointer data)
 {

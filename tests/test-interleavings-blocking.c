@@ -81,7 +81,7 @@ is_unheld (Fixture *fixture, const char *key)
   return peek_last (fixture, key).token != NULL;
 }
 
-/* It stands in the backing. The item is persisted before it is deleted. */
+/* Returns while the call is in the backing. The item is persisted before it is deleted. */
 static void
 begin (Runner *self, Fixture *fixture, BsOperation operation, BsItem *item)
 {

@@ -162,7 +162,7 @@ test_then_single (Fixture *fixture, gconstpointer data)
   gate_backing_reset_log (fixture->gates);
   bulk_async (fixture, set, NULL, &bulk);
   gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE, 1);
-  /* The same joins, the opposite waits. */
+  /* An equal operation joins, the opposite waits. */
   delete_async (fixture, key, NULL, &same);
   persist_async (fixture, item, NULL, &opposite);
   gate_backing_release_all (fixture->gates);

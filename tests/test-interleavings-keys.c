@@ -313,7 +313,7 @@ test_blocking_runner_leaves (Fixture *fixture, gconstpointer data)
   g_assert_false (answer_is_there (&other));
   gate_backing_release (fixture->gates, BS_OPERATION_DELETE_PERSISTED, key, GATE_BEFORE);
   answer_ok (&other);
-  /* It made the call and knows better than that it was cancelled. */
+  /* The thread made the call, and knows better than that it was cancelled. */
   blocking_ok (&runner);
   assert_log (fixture, key, "delete_persisted");
 }

@@ -236,7 +236,7 @@ saver_thread (gpointer data)
   return NULL;
 }
 
-/* The same with blocking ones, of which one leaves before its turn. */
+/* Two blocking saves, of which one leaves before its turn. */
 static void
 test_two_at_once_blocking (Fixture *fixture, gconstpointer data)
 {
@@ -427,8 +427,8 @@ test_persist (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* The same for what was there and is not named: whoever asks for it to be there
- * while the save runs finds it there afterwards. */
+/* A key that was there and is not named stays for a caller that asks for it while the save
+ * runs. */
 static void
 test_persist_unnamed (Fixture *fixture, gconstpointer data)
 {
@@ -467,7 +467,7 @@ test_persist_unnamed (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* It was not there, since a call that was to bring it has failed. */
+/* A key is not there, since a call that was to bring it has failed. */
 static void
 test_persist_again (Fixture *fixture, gconstpointer data)
 {

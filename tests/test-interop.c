@@ -10,7 +10,7 @@
  * interop/data/index names the key and the number of each. What the crate makes of
  * ours needs the crate: see interop/test-interop.py. */
 
-/* The same in interop/src/main.rs and in interop/test-interop.py. */
+/* interop/src/main.rs and interop/test-interop.py make this content, too. */
 static GBytes *
 make_content (guint number)
 {

@@ -312,6 +312,92 @@ test_sync (Fixture *fixture, gconstpointer data)
   plug_out (&plug, fixture);
 }
 
+/* The operations before a sync, a save or a bulk are on other keys than those that it is
+ * about, and are run here all the same. */
+static void
+test_sync_behind (Fixture *fixture, gconstpointer data)
+{
+  BsItem *items[5];
+  Answer answers[G_N_ELEMENTS (items)] = {
+    0,
+  };
+  g_autoptr (GError) error = NULL;
+  Plug plug = {
+    0,
+  };
+
+  plug_in (&plug, fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    {
+      items[i] = insert (fixture, "a");
+      bs_item_persist_async (items[i], fixture->tracked, G_PRIORITY_LOW, NULL, answer_cb,
+                             &answers[i]);
+    }
+  bs_backing_store_sync (fixture->store, fixture->tracked, NULL, &error);
+  g_assert_no_error (error);
+  assert_was_here (fixture, BS_OPERATION_PERSIST);
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    {
+      g_autofree char *key = bs_item_dup_key (items[i]);
+
+      answer_ok (&answers[i]);
+      g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, key));
+      g_object_unref (items[i]);
+    }
+  plug_out (&plug, fixture);
+}
+
+static void
+test_save (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsSave) save = bs_save_new (fixture->store, fixture->tracked);
+  g_autoptr (BsItem) named = insert (fixture, "a");
+  g_autoptr (BsItem) other = insert (fixture, "b");
+  g_autofree char *key = bs_item_dup_key (named);
+  g_autoptr (GError) error = NULL;
+  Answer answers[2] = {
+    0,
+  };
+  Plug plug = {
+    0,
+  };
+
+  plug_in (&plug, fixture);
+  bs_item_write_async (named, G_PRIORITY_LOW, NULL, answer_cb, &answers[0]);
+  persist_async (fixture, other, NULL, &answers[1]);
+  bs_save_add_item (save, named);
+  bs_save_run (save, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (gate_backing_is_durable (fixture->gates, fixture->file, key));
+  answer_ok (&answers[0]);
+  answer_ok (&answers[1]);
+  plug_out (&plug, fixture);
+}
+
+static void
+test_delete_keys (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (BsItem) item = insert_written (fixture, "a");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autoptr (GError) error = NULL;
+  Answer answer = {
+    0,
+  };
+  Plug plug = {
+    0,
+  };
+
+  plug_in (&plug, fixture);
+  persist_async (fixture, item, NULL, &answer);
+  bs_key_set_add (keys, key, NULL);
+  bs_backing_store_delete_persisted_keys (fixture->store, fixture->tracked, keys, NULL, &error);
+  g_assert_no_error (error);
+  answer_ok (&answer);
+  g_assert_false (bs_tracked_path_contains_key (fixture->tracked, key));
+  plug_out (&plug, fixture);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -327,6 +413,9 @@ main (int argc, char *argv[])
   test_add ("/inversion/two-calls", test_two_calls);
   test_add ("/inversion/track", test_track);
   test_add ("/inversion/sync", test_sync);
+  test_add ("/inversion/sync-behind", test_sync_behind);
+  test_add ("/inversion/save", test_save);
+  test_add ("/inversion/delete-keys", test_delete_keys);
 
   return g_test_run ();
 }

@@ -295,7 +295,7 @@ test_write_error (void)
   g_clear_error (&error);
   g_assert_true (is_resident (item));
 
-  /* It can be tried again. */
+  /* The call can be tried again. */
   bs_fault_backing_clear (fixture.fault);
   g_assert_true (bs_item_persist (item, fixture.tracked, NULL, &error));
   g_assert_no_error (error);
@@ -374,7 +374,7 @@ test_load_error (void)
   fixture_tear_down (&fixture);
 }
 
-/* It says what was cancelled, and of what. */
+/* The message names the operation and the key. */
 static void
 assert_cancelled (GError **error, BsItem *item, const char *title)
 {

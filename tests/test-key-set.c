@@ -332,7 +332,7 @@ test_shards (void)
   bs_key_table_clear (&table);
 }
 
-/* The same where it is known how many there will be in each, and that they are new. */
+/* Tables whose numbers of keys are known before, all of them new. */
 static void
 test_shards_of_new (void)
 {
@@ -447,7 +447,7 @@ test_churn (void)
     }
   assert_whole (&table);
   g_assert_cmpuint (table.n_keys, ==, n_keys);
-  /* It may double once. */
+  /* The table may double once. */
   g_assert_cmpuint (get_size (&table), <=, 2 * size + 136);
 
   for (guint i = 0; i < n_keys; i++)

@@ -562,7 +562,6 @@ test_newest_first (void)
   low = insert_evicted (&fixture, "low");
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     items[i] = insert_evicted (&fixture, texts[i]);
-  take_order (codec);
 
   plug_in (&fixture, codec, plug, &n_loaded);
   g_list_store_append (ahead, items[1]);
@@ -1165,6 +1164,12 @@ test_other_context (void)
   tear_down (&fixture, codec);
 }
 
+static gboolean
+draw_frame (gpointer data)
+{
+  return --*(guint *) data > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
+
 /* In a store with a main context the codec runs between the frames. */
 static void
 test_main_context (void)
@@ -1173,6 +1178,7 @@ test_main_context (void)
   g_autoptr (GListStore) model = g_list_store_new (BS_TYPE_ITEM);
   TestCell *cells[G_N_ELEMENTS (texts)];
   BsLoader *loaders[G_N_ELEMENTS (texts)];
+  guint n_frames = 3;
   Fixture fixture;
   TestCodec *codec = set_up_in_context (&fixture, g_main_context_default ());
 
@@ -1193,6 +1199,9 @@ test_main_context (void)
       bs_loader_set_item (loaders[i], item);
       g_assert_null (get_text (cells[i]));
     }
+  g_idle_add_full (G_PRIORITY_HIGH_IDLE + 20, draw_frame, &n_frames, NULL);
+  wait_until (n_frames == 0);
+  assert_order (codec, "");
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     {
       wait_loaded (loaders[i]);

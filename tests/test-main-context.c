@@ -369,7 +369,7 @@ test_nested_in_callback (Fixture *fixture, gconstpointer data)
   assert_all_here (fixture);
 }
 
-/* It runs what it waits for itself, and calls nobody back. */
+/* A blocking call runs what it waits for, and calls nobody back. */
 static void
 test_wait_finished_here (Fixture *fixture, gconstpointer data)
 {

@@ -199,7 +199,7 @@ test_levels (void)
   g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), ==, 10);
   g_assert_cmpuint (bs_pool_get_max_bytes (fixture.pool), ==, 1000);
 
-  /* It may grow again, and is trimmed again. */
+  /* The pool may grow again, and is trimmed again. */
   assert_all_loadable (items, 10, 100);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
   warn_of (&probe, 70);

@@ -211,7 +211,7 @@ test_larger_than_budget (void)
   g_assert_no_error (error);
   g_assert_false (is_resident (large));
 
-  /* It drives nobody out, coming or going. */
+  /* A content that cannot stay drives no other one out. */
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 1000);
   bytes = bs_item_load (large, NULL, &error);
   g_assert_no_error (error);
@@ -407,7 +407,7 @@ test_error_init (GError *error)
 static void
 test_error_copy (const GError *source, GError *copy)
 {
-  /* It was initialized, too. */
+  /* The copy was initialized, too. */
 }
 
 static void
@@ -416,7 +416,7 @@ test_error_clear (GError *error)
   g_atomic_int_add (&n_live_errors, -1);
 }
 
-/* They do not pile up where nobody is to be told: there may be no main loop. */
+/* Errors do not pile up where nobody is to be told: there may be no main loop. */
 static void
 test_errors_of_no_interest (void)
 {

@@ -373,7 +373,7 @@ test_tracked_path (Fixture *fixture, gconstpointer data)
   g_assert_true (bs_tracked_path_get_closed (other));
   wait_until (n == 1);
   g_signal_handlers_disconnect_by_data (other, &n);
-  /* It goes on telling what it knew, and untracking it again does nothing. */
+  /* A closed path goes on telling what it knew, and untracking it again does nothing. */
   g_assert_true (bs_backing_store_untrack_path (fixture->store, other, NULL, NULL));
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 1);
   g_clear_object (&again);

@@ -169,7 +169,7 @@ save_inside_cb (BsSave *save, GCancellable *cancellable, gpointer data, GError *
       g_autoptr (BsSave) inner = bs_save_new (bs_save_get_store (save), paths[i]);
       g_autoptr (GError) local_error = NULL;
 
-      /* It names nothing, and aborts: so nothing becomes of it. */
+      /* A save that names nothing, and aborts, has no effect. */
       bs_save_set_commit_func (inner, abort_cb, NULL, NULL);
       g_assert_false (bs_save_run (inner, cancellable, &local_error));
       if (paths[i] == bs_save_get_tracked (save))

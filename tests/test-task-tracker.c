@@ -91,7 +91,7 @@ test_close_and_reopen (Fixture *fixture, gconstpointer data)
   answer_ok (&wait);
   wait_until (n == 1);
 
-  /* It refuses nothing. */
+  /* A closed tracker refuses nothing. */
   sync_async (fixture, NULL, &sync);
   answer_ok (&sync);
   bs_task_tracker_wait_async (tracker, NULL, answer_cb, &wait);

@@ -283,7 +283,7 @@ test_beside_others (Fixture *fixture, gconstpointer data)
   assert_log (fixture, key, "verify_persisted register_key delete_persisted");
   assert_figures (verify, N_KEYS, N_KEYS, 0);
 
-  /* It would find nothing behind the deletion, but the persist. */
+  /* The check would find nothing behind the deletion, but the persist. */
   bs_item_persist_async (item, place.tracked, G_PRIORITY_DEFAULT, NULL, answer_cb, &persist);
   answer_ok (&persist);
   gate_backing_reset_log (fixture->gates);

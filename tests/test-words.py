@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 
-OPENING = r'(?:What|Who|Whoever|Whatever|Those|It is)\b'
+OPENING = r'(?:What|Who|Whoever|Whatever|Those|It|They|The same(?= (?:as|for|from|in|of|on|where|with|without)\b|[.;]))\b'
 C_LIKE = {'.c', '.h', '.in', '.js', '.rs', '.vala'}
 HASH = {'', '.build', '.py', '.supp', '.toml'}
 

@@ -213,7 +213,7 @@ is_scheme (const char *scheme)
  * Lets [func@Backing.new_for_uri] make backings of a type for a scheme, for the rest of
  * the process. A type has one scheme. Adding it again changes nothing.
  *
- * It may be called from any thread.
+ * The function may be called from any thread.
  *
  * Fails with %G_IO_ERROR_INVALID_ARGUMENT if @scheme is not one or @type is no engine, and
  * with %BS_ERROR_EXISTS if another type has the scheme or @type has another one.

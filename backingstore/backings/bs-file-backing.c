@@ -799,9 +799,9 @@ new_temporary (GFile *directory)
  *
  * The directory is made at once, in the user's cache directory, which is on a
  * disk and as a rule on the file system of the user's data, so that hard links
- * work; or in the directory for temporary files if that can't be done. It is
- * removed when the backing is closed or the last reference to it is dropped.
- * Those that crashed processes left are removed when it is first used.
+ * work; or in the directory for temporary files if that can't be done. The directory is
+ * removed when the backing is closed or the last reference to it is dropped. Directories
+ * that crashed processes left are removed when it is first used.
  *
  * [ctor@FileBacking.new_temporary_in] makes it elsewhere, such as beside a document on
  * another disk.
@@ -825,9 +825,10 @@ bs_file_backing_new_temporary (GError **error)
  * one.
  *
  * The directory is made at once, and its parents where they are missing. It is removed when
- * the backing is closed or the last reference to it is dropped; its parents stay. Those
- * that crashed processes left in @parent are removed when it is first used. Hard links need
- * @parent to be on the file system of the persisted paths. It must not be inside of one.
+ * the backing is closed or the last reference to it is dropped; its parents stay.
+ * Directories that crashed processes left in @parent are removed when the backing is first
+ * used. Hard links need @parent to be on the file system of the persisted paths, and it must
+ * not be inside of one.
  *
  * Fails with %BS_ERROR_NOT_SUPPORTED if @parent has no local path, or with the system's
  * error if it cannot be made or written to.

@@ -57,7 +57,7 @@ void     bs_file_slot_space_give  (BsFileSlotSpace *self, const BsFileSlotPlace 
 /* Takes the slots behind a slot that was just taken that are to be laid out with it, for it
  * is the first of its block. Returns their number. */
 guint    bs_file_slot_space_take_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *place);
-/* They are the next to be used. */
+/* The slots are the next to be used. */
 void     bs_file_slot_space_give_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *place, guint n_slots);
 goffset  bs_file_slot_space_get_offset (const BsFileSlotPlace *place);
 gsize    bs_file_slot_space_get_size   (const BsFileSlotPlace *place);

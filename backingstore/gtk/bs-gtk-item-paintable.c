@@ -39,8 +39,9 @@
  * has one, may get no space, so that it is never drawn.
  *
  * An item whose content is replaced is shown with its new content. An object that cannot
- * be loaded leaves the placeholder, and [property@BsGtk.ItemPaintable:error] says why; a
- * drawing does not try again, setting the item does.
+ * be loaded leaves the placeholder, and [property@BsGtk.ItemPaintable:error] says why. A
+ * drawing does not try again; setting the item does, but for bytes that the codec has
+ * refused. [class@Bs.Loader], which does the loading, says more of both.
  *
  * Like all of GTK, a paintable is used in the thread of the main loop only.
  */
@@ -50,11 +51,13 @@ struct _BsGtkItemPaintable
   GObject parent_instance;
 
   BsItem *item;              /* owned, or NULL */
+  BsLoader *loader;          /* owned; has the item from the first drawing on */
   GdkPaintable *placeholder; /* owned, or NULL */
   GdkPaintable *paintable;   /* owned; the object of the item once it is there */
-  GError *error;             /* owned, or NULL */
-  GCancellable *cancellable; /* owned; of the load under way, or NULL */
-  guint announcement;        /* source that tells of an object found while drawing, or 0 */
+
+  gboolean is_quiet;    /* a change is noted, and told later */
+  gboolean has_changed; /* while it is quiet */
+  guint announcement;   /* source that tells of a change made while drawing, or 0 */
 };
 
 enum
@@ -69,16 +72,6 @@ enum
 
 static GParamSpec *properties[N_PROPS];
 
-/* Loads under way. Each has a priority before all earlier ones. */
-static int n_loads;
-static int newest_priority = G_PRIORITY_DEFAULT;
-
-typedef struct
-{
-  GWeakRef paintable;
-  GCancellable *cancellable;
-} Load;
-
 static void bs_gtk_item_paintable_paintable_iface_init (GdkPaintableInterface *iface);
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (BsGtkItemPaintable,
@@ -86,29 +79,6 @@ G_DEFINE_FINAL_TYPE_WITH_CODE (BsGtkItemPaintable,
                                G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (GDK_TYPE_PAINTABLE,
                                                       bs_gtk_item_paintable_paintable_iface_init))
-
-static Load *
-load_new (BsGtkItemPaintable *self)
-{
-  Load *load = g_new0 (Load, 1);
-
-  g_weak_ref_init (&load->paintable, self);
-  load->cancellable = g_object_ref (self->cancellable);
-  n_loads++;
-  return load;
-}
-
-static void
-load_free (Load *load)
-{
-  if (--n_loads == 0)
-    newest_priority = G_PRIORITY_DEFAULT;
-  g_weak_ref_clear (&load->paintable);
-  g_object_unref (load->cancellable);
-  g_free (load);
-}
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Load, load_free)
 
 static GdkPaintable *
 get_shown (BsGtkItemPaintable *self)
@@ -131,10 +101,19 @@ unfollow (BsGtkItemPaintable *self, GdkPaintable *shown)
   g_signal_handlers_disconnect_by_data (shown, self);
 }
 
+static gboolean
+is_missing (BsGtkItemPaintable *self)
+{
+  return self->item != NULL && self->paintable == NULL &&
+         bs_loader_get_error (self->loader) == NULL;
+}
+
 static void
 announce (BsGtkItemPaintable *self)
 {
+  g_clear_handle_id (&self->announcement, g_source_remove);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_PAINTABLE]);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ERROR]);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOADING]);
   gdk_paintable_invalidate_size (GDK_PAINTABLE (self));
   gdk_paintable_invalidate_contents (GDK_PAINTABLE (self));
@@ -151,94 +130,36 @@ announce_cb (gpointer data)
 }
 
 static void
-take_error (BsGtkItemPaintable *self, GError *error)
+note_change (BsGtkItemPaintable *self)
 {
-  g_clear_error (&self->error);
-  self->error = error;
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ERROR]);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOADING]);
+  if (self->is_quiet)
+    self->has_changed = TRUE;
+  else
+    announce (self);
 }
 
-/* Returns FALSE for an object that nothing can draw. */
-static gboolean
-take_object (BsGtkItemPaintable *self, GObject *object)
-{
-  if (!GDK_IS_PAINTABLE (object))
-    return FALSE;
-
-  self->paintable = GDK_PAINTABLE (g_object_ref (object));
-  follow (self, self->paintable);
-  return TRUE;
-}
-
-/* Takes an object that is in memory. */
-static gboolean
-try_load (BsGtkItemPaintable *self)
-{
-  g_autoptr (GObject) object = bs_item_try_load_object (self->item);
-
-  return object != NULL && take_object (self, object);
-}
-
+/* Called by the loader, with NULL where there is no object. */
 static void
-loaded_cb (GObject *source, GAsyncResult *result, gpointer data)
+set_paintable (BsGtkItemPaintable *self, GdkPaintable *paintable)
 {
-  g_autoptr (Load) load = data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GObject) object = bs_item_load_object_finish (BS_ITEM (source), result, &error);
-  g_autoptr (BsGtkItemPaintable) self = g_weak_ref_get (&load->paintable);
-
-  /* The paintable may have gone, or another item may have come. */
-  if (self == NULL || self->cancellable != load->cancellable)
+  if (self->paintable == paintable)
     return;
 
-  g_clear_object (&self->cancellable);
-  if (object == NULL)
-    take_error (self, g_steal_pointer (&error));
-  else if (take_object (self, object))
-    announce (self);
-  else
-    take_error (self, g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                                   "the codec made a %s, which is not a GdkPaintable",
-                                   G_OBJECT_TYPE_NAME (object)));
-}
-
-static void
-load (BsGtkItemPaintable *self)
-{
-  self->cancellable = g_cancellable_new ();
-  bs_item_load_object_async (self->item, --newest_priority, self->cancellable, loaded_cb,
-                             load_new (self));
-}
-
-static gboolean
-is_missing (BsGtkItemPaintable *self)
-{
-  return self->item != NULL && self->paintable == NULL && self->error == NULL;
-}
-
-/* Forgets the object and a load of it. */
-static void
-drop_object (BsGtkItemPaintable *self)
-{
-  g_cancellable_cancel (self->cancellable);
-  g_clear_object (&self->cancellable);
-  g_clear_handle_id (&self->announcement, g_source_remove);
   if (self->paintable != NULL)
     unfollow (self, self->paintable);
-  g_clear_object (&self->paintable);
+  g_set_object (&self->paintable, paintable);
+  if (paintable != NULL)
+    follow (self, paintable);
+  note_change (self);
 }
 
-/* Shows the content that the item has now. */
 static void
-start_again (BsGtkItemPaintable *self)
+give_to_loader (BsGtkItemPaintable *self, BsItem *item)
 {
-  drop_object (self);
-  if (self->error != NULL)
-    take_error (self, NULL);
-  if (self->item != NULL)
-    try_load (self);
-  announce (self);
+  self->is_quiet = TRUE;
+  self->has_changed = FALSE;
+  bs_loader_set_item (self->loader, item);
+  self->is_quiet = FALSE;
 }
 
 static void
@@ -250,13 +171,12 @@ bs_gtk_item_paintable_snapshot (GdkPaintable *paintable,
   BsGtkItemPaintable *self = BS_GTK_ITEM_PAINTABLE (paintable);
   GdkPaintable *shown;
 
-  if (is_missing (self) && self->cancellable == NULL)
+  if (is_missing (self) && bs_loader_get_item (self->loader) == NULL)
     {
+      give_to_loader (self, self->item);
       /* Widgets must not be told of a new size while they are drawn. */
-      if (try_load (self))
+      if (self->has_changed && self->announcement == 0)
         self->announcement = g_idle_add_full (G_PRIORITY_HIGH, announce_cb, self, NULL);
-      else
-        load (self);
     }
 
   shown = get_shown (self);
@@ -326,7 +246,7 @@ bs_gtk_item_paintable_get_property (GObject *object, guint id, GValue *value, GP
       g_value_set_boolean (value, is_missing (self));
       break;
     case PROP_ERROR:
-      g_value_set_boxed (value, self->error);
+      g_value_set_boxed (value, bs_loader_get_error (self->loader));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -349,6 +269,9 @@ bs_gtk_item_paintable_set_property (GObject *object,
     case PROP_PLACEHOLDER:
       bs_gtk_item_paintable_set_placeholder (self, g_value_get_object (value));
       break;
+    case PROP_PAINTABLE:
+      set_paintable (self, g_value_get_object (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     }
@@ -359,15 +282,24 @@ bs_gtk_item_paintable_dispose (GObject *object)
 {
   BsGtkItemPaintable *self = BS_GTK_ITEM_PAINTABLE (object);
 
-  drop_object (self);
-  if (self->item != NULL)
-    g_signal_handlers_disconnect_by_data (self->item, self);
+  if (self->loader != NULL)
+    give_to_loader (self, NULL);
+  g_clear_handle_id (&self->announcement, g_source_remove);
   g_clear_object (&self->item);
   if (self->placeholder != NULL)
     unfollow (self, self->placeholder);
   g_clear_object (&self->placeholder);
-  g_clear_error (&self->error);
   G_OBJECT_CLASS (bs_gtk_item_paintable_parent_class)->dispose (object);
+}
+
+static void
+bs_gtk_item_paintable_finalize (GObject *object)
+{
+  BsGtkItemPaintable *self = BS_GTK_ITEM_PAINTABLE (object);
+
+  g_signal_handlers_disconnect_by_data (self->loader, self);
+  g_clear_object (&self->loader);
+  G_OBJECT_CLASS (bs_gtk_item_paintable_parent_class)->finalize (object);
 }
 
 static void
@@ -377,6 +309,7 @@ bs_gtk_item_paintable_class_init (BsGtkItemPaintableClass *class)
   GParamFlags flags = G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   object_class->dispose = bs_gtk_item_paintable_dispose;
+  object_class->finalize = bs_gtk_item_paintable_finalize;
   object_class->get_property = bs_gtk_item_paintable_get_property;
   object_class->set_property = bs_gtk_item_paintable_set_property;
 
@@ -400,9 +333,11 @@ bs_gtk_item_paintable_class_init (BsGtkItemPaintableClass *class)
    * BsGtkItemPaintable:paintable: (attributes org.gtk.Property.get=bs_gtk_item_paintable_get_paintable)
    *
    * The object of the item, once it is there.
+   *
+   * A loader writes it; applications only read it.
    */
   properties[PROP_PAINTABLE] =
-    g_param_spec_object ("paintable", NULL, NULL, GDK_TYPE_PAINTABLE, G_PARAM_READABLE | flags);
+    g_param_spec_object ("paintable", NULL, NULL, GDK_TYPE_PAINTABLE, G_PARAM_READWRITE | flags);
 
   /**
    * BsGtkItemPaintable:loading: (attributes org.gtk.Property.get=bs_gtk_item_paintable_get_loading)
@@ -428,6 +363,8 @@ bs_gtk_item_paintable_class_init (BsGtkItemPaintableClass *class)
 static void
 bs_gtk_item_paintable_init (BsGtkItemPaintable *self)
 {
+  self->loader = bs_loader_new (G_OBJECT (self), "paintable");
+  g_signal_connect_swapped (self->loader, "notify::error", G_CALLBACK (note_change), self);
 }
 
 /**
@@ -474,20 +411,22 @@ bs_gtk_item_paintable_get_item (BsGtkItemPaintable *self)
 void
 bs_gtk_item_paintable_set_item (BsGtkItemPaintable *self, BsItem *item)
 {
+  g_autoptr (GObject) object = NULL;
+
   g_return_if_fail (BS_GTK_IS_ITEM_PAINTABLE (self));
   g_return_if_fail (item == NULL || BS_IS_ITEM (item));
 
-  if (self->item == item && self->error == NULL)
+  if (self->item == item && bs_loader_get_error (self->loader) == NULL)
     return;
 
-  if (self->item != NULL)
-    g_signal_handlers_disconnect_by_data (self->item, self);
-  if (item != NULL)
-    g_signal_connect_object (item, "notify::key", G_CALLBACK (start_again), self,
-                             G_CONNECT_SWAPPED);
   if (g_set_object (&self->item, item))
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ITEM]);
-  start_again (self);
+  give_to_loader (self, NULL);
+  if (item != NULL)
+    object = bs_item_try_load_object (item);
+  if (object != NULL)
+    give_to_loader (self, item);
+  announce (self);
 }
 
 /**
@@ -578,5 +517,5 @@ bs_gtk_item_paintable_get_error (BsGtkItemPaintable *self)
 {
   g_return_val_if_fail (BS_GTK_IS_ITEM_PAINTABLE (self), NULL);
 
-  return self->error;
+  return bs_loader_get_error (self->loader);
 }

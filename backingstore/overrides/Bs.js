@@ -132,9 +132,11 @@ function _init() {
 
     for (const name of Object.keys(Bs)) {
         const type = Bs[name];
-        if (typeof type === 'function' && type.prototype) {
-            promisifyAll(type);
-            promisifyAll(type.prototype);
-        }
+        if (typeof type !== 'function' || !type.prototype)
+            continue;
+        promisifyAll(type);
+        promisifyAll(type.prototype);
+        if (typeof type.prototype.get_item === 'function' && typeof type.prototype.get_n_items === 'function')
+            type.prototype[Symbol.iterator] = iterateItems;
     }
 }

@@ -11,7 +11,8 @@ holds the result after it was awaited. The event loop must run GLib's main loop:
 versions. Callbacks take ``(source, result, *user_data)``, as everywhere in PyGObject.
 
 ``bytes`` and the like go where a GLib.Bytes is asked, ``str`` and ``pathlib.Path`` where
-a Gio.File is, and an iterable of keys where a KeySet is that the function reads.
+a Gio.File is, an iterable of keys where a KeySet is that the function reads, and a ``dict``
+where a dictionary of variants is.
 
 A function that the library calls, such as that of ``BackingStore.run_in_thread(func)``
 and ``Save.set_commit_func(func)``, takes no user data: a closure carries it. What it
@@ -22,11 +23,8 @@ Backing or a Codec raises.
 
 ``KeySet`` and ``TrackedPath`` have ``len()``, ``in`` and iteration. Iteration goes over
 the keys of the moment when it began, so the loop may change them. Like any collection a
-KeySet without keys is false; a TrackedPath never is.
-
-A ``Manifest`` is a list of its entries, and ``name in manifest`` looks for a name; it is
-never false. Where a dictionary of variants is asked, as for attributes of an entry, a dict
-does, whose values are GLib.Variant, str, bytes, bool, int (64 bits) or float.
+KeySet without keys is false; a TrackedPath never is, nor is a Manifest, in which ``in``
+looks for a name.
 
 An override cannot mend one thing for authors of backings: a class derived from one that
 implements Bs.Backing names Bs.Backing among its bases once more, ``class Mine(Yours,
@@ -93,26 +91,31 @@ def _to_key_set(value):
     return keys
 
 
-# A bool is an int, and comes first.
+# A bool is an int, so it comes first.
 _VARIANT_TYPES = [(bool, 'b'), (int, 'x'), (float, 'd'), (str, 's'), (bytes, 'ay')]
 
 
-def _to_variant(value):
+def _to_attribute(value):
     if isinstance(value, GLib.Variant):
         return value
     for kind, variant_type in _VARIANT_TYPES:
         if isinstance(value, kind):
             return GLib.Variant(variant_type, value)
-    raise TypeError(f'a value must be a GLib.Variant or of a simple type, not {type(value).__name__}')
+    raise TypeError(f'an attribute must be a GLib.Variant or a simple value, not {type(value).__name__}')
 
 
-def _to_dictionary(value):
+def _to_variant(value):
     if not isinstance(value, dict):
         return value
-    return GLib.Variant('a{sv}', {name: _to_variant(each) for name, each in value.items()})
+    return GLib.Variant('a{sv}', {name: _to_attribute(each) for name, each in value.items()})
 
 
-_CONVERSIONS = {'GLib.Bytes': _to_bytes, 'Gio.File': _to_file, 'Bs.KeySet': _to_key_set, 'GLib.Variant': _to_dictionary}
+_CONVERSIONS = {
+    'GLib.Bytes': _to_bytes,
+    'GLib.Variant': _to_variant,
+    'Gio.File': _to_file,
+    'Bs.KeySet': _to_key_set,
+}
 
 
 def _find_conversion(argument):
@@ -154,7 +157,6 @@ def _wrap_vfunc(func, info, returned):
 
     @functools.wraps(func)
     def call(self, *arguments):
-        name = f'{self.__gtype__.name}.{info.get_name()}'
         try:
             result = convert(func(self, *arguments))
             if result is not None and not isinstance(result, returned):
@@ -163,7 +165,7 @@ def _wrap_vfunc(func, info, returned):
         except GLib.Error:
             raise
         except Exception as error:
-            raise _fail(name, error) from error
+            raise _fail(f'{self.__gtype__.name}.{info.get_name()}', error) from error
 
     return call
 
@@ -264,6 +266,9 @@ def _get_running_loop():
 _DEFAULTS = {'io_priority': GLib.PRIORITY_DEFAULT, 'cancellable': None, 'callback': None}
 
 
+_OUT = 1  # of GIDirection, which has no name in Python
+
+
 class _Parameters:
     """The parameters of a method that Python shows, and the way from these to PyGObject's."""
 
@@ -274,7 +279,8 @@ class _Parameters:
                     if _name_type(_get_type(argument)) and _find_position(argument, 'closure') is not None}
         destroys = {_find_position(closure, 'destroy') for closure in closures.values()}
         hidden = set(closures) | destroys
-        self.shown = [argument for position, argument in enumerate(arguments) if position not in hidden]
+        self.shown = [argument for position, argument in enumerate(arguments)
+                      if position not in hidden and argument.get_direction() != _OUT]
         self.conversions = {argument.get_name(): convert for argument in self.shown
                             if (convert := _find_conversion(argument))}
         self.functions = {closure.get_name(): closure for closure in closures.values()
@@ -405,7 +411,7 @@ class _Keys:
 
 class _Names:
     def __contains__(self, name):
-        return self.find(name)[0] if isinstance(name, str) else name in iter(self)
+        return self.find(name)[0] if isinstance(name, str) else Gio.ListModel.__contains__(self, name)
 
 
 class _AlwaysTrue:
@@ -423,5 +429,5 @@ def _add(cls, *additions):
 adapt_namespace(Bs)
 _add(Bs.BackingStore, _Closing)
 _add(Bs.KeySet, _Keys)
-_add(Bs.Manifest, _Names, _AlwaysTrue)
 _add(Bs.TrackedPath, _Keys, _AlwaysTrue)
+_add(Bs.Manifest, _Names, _AlwaysTrue)

@@ -497,15 +497,23 @@ bs_item_load_object_finish (BsItem *self, GAsyncResult *result, GError **error)
   return g_task_propagate_pointer (G_TASK (result), error);
 }
 
+/* Toolkits draw at G_PRIORITY_HIGH_IDLE + 20: objects that are decoded in a main context are
+ * decoded between the frames. */
+#define PRIORITY_BELOW_FRAMES (G_PRIORITY_HIGH_IDLE + 30)
+
 void
 bs_item_load_object_newest_first_async (BsItem *self,
                                         GCancellable *cancellable,
                                         GAsyncReadyCallback callback,
                                         gpointer user_data)
 {
+  BsBackingStore *store = bs_pool_get_store (self->pool);
+  int priority =
+    bs_backing_store_get_main_context (store) != NULL ? PRIORITY_BELOW_FRAMES : G_PRIORITY_DEFAULT;
+
   load_async (self, BS_KIND_OBJECT, TRUE,
               bs_task_new (self, cancellable, callback, user_data, bs_item_load_object_async,
-                           "bs_item_load_object_newest_first_async", G_PRIORITY_DEFAULT));
+                           "bs_item_load_object_newest_first_async", priority));
 }
 
 gboolean

@@ -49,8 +49,8 @@ void            bs_item_notify_size     (BsItem *self);
 /* Returns a reference on a resident content without waiting, else 0. */
 BsReference     bs_item_hit             (BsItem *self, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Loads the object at G_PRIORITY_DEFAULT, but before everything else of that priority, and
- * the last one asked first; ends like bs_item_load_object_async(). */
+/* Loads the object for a widget: before everything else of its priority, and the last one
+ * asked first; ends like bs_item_load_object_async(). */
 void            bs_item_load_object_newest_first_async (BsItem *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
 /* Whether a content that the backing has is not in memory in this kind. */
 gboolean        bs_item_is_out          (BsItem *self, BsEntry *entry, BsKind kind);

@@ -49,8 +49,10 @@
  *
  * Loads have `G_PRIORITY_DEFAULT`, and go before everything else of that priority. Among
  * themselves the last one asked goes first: the rows that have just come into view are
- * more urgent than those that were passed over. A load is cancelled when the loader gets
- * another item, or when its target goes.
+ * more urgent than those that were passed over. In a store with a main context the loads
+ * come below the drawing of GTK, at `G_PRIORITY_HIGH_IDLE + 30`, so that a frame is drawn
+ * between two of them. A load is cancelled when the loader gets another item, or when its
+ * target goes.
  *
  * ## When a load fails
  *

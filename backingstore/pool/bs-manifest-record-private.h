@@ -32,7 +32,7 @@ const char       *bs_manifest_check_attributes    (GVariant *attributes);
 
 /* `attributes` is nullable, else checked, and not floating. */
 BsManifestRecord *bs_manifest_record_new          (const BsKey *key, const char *name, GVariant *attributes) G_GNUC_WARN_UNUSED_RESULT;
-/* The same with the key, or with the name, of another. */
+/* A copy with another key, or another name; NULL for the same. */
 BsManifestRecord *bs_manifest_record_copy         (const BsManifestRecord *self, const BsKey *key, const char *name) G_GNUC_WARN_UNUSED_RESULT;
 
 gsize             bs_manifest_record_get_size     (const BsManifestRecord *self);

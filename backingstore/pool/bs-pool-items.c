@@ -6,6 +6,7 @@
 
 #include "bs-item-list-private.h"
 #include "bs-item-private.h"
+#include "bs-path-list-private.h"
 
 /* Makes items, for new contents and for persisted blobs. */
 
@@ -249,8 +250,9 @@ register_all_deliver (gpointer data, gpointer value, GError **error)
  *
  * This is one operation however many keys there are. The list holds every blob
  * in primary storage as long as it lives, makes an [class@Item] when it is asked
- * for one, gives the same one again as long as that lives, and never changes.
- * Its functions never block and may be called from any thread.
+ * for one, gives the same one again as long as that lives, and never changes:
+ * [method@Pool.follow] makes one that does. Its functions never block and may be called
+ * from any thread.
  *
  * If one of the blobs can't be made available there is no list, and the error says
  * how many could be. Where it is a bad one, a [class@Verify] takes it out of the
@@ -336,6 +338,150 @@ bs_pool_register_all_finish (BsPool *self, GAsyncResult *result, GError **error)
   g_return_val_if_fail (BS_IS_POOL (self), NULL);
   g_return_val_if_fail (g_task_is_valid (result, self), NULL);
   g_return_val_if_fail (g_async_result_is_tagged (result, bs_pool_register_all_async), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/* A list to be made, and for whom. */
+typedef struct
+{
+  BsPool *pool;           /* owned */
+  BsTrackedPath *tracked; /* owned */
+  GMainContext *context;  /* owned */
+} Follow;
+
+static Follow *
+follow_new (BsPool *pool, BsTrackedPath *tracked)
+{
+  Follow *self = g_new (Follow, 1);
+
+  self->pool = g_object_ref (pool);
+  self->tracked = g_object_ref (tracked);
+  self->context = g_main_context_ref_thread_default ();
+  return self;
+}
+
+static void
+follow_free (gpointer data)
+{
+  Follow *self = data;
+
+  g_object_unref (self->pool);
+  g_object_unref (self->tracked);
+  g_main_context_unref (self->context);
+  g_free (self);
+}
+
+static gpointer
+follow_deliver (gpointer data, gpointer value, GError **error)
+{
+  Follow *self = data;
+
+  if (*error != NULL)
+    return NULL;
+
+  return bs_path_list_new (self->pool, self->tracked, self->context, value);
+}
+
+/**
+ * bs_pool_follow:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Makes a list of all blobs that are persisted at a path, which follows the path,
+ * blocking.
+ *
+ * The list has what [method@Pool.register_all] gives, and changes with the path: a blob
+ * that is persisted there, by itself or by a save, comes at the end, and one that is
+ * deleted, dropped by a save or found to be bad leaves its place. The others stay in
+ * their order. The blobs that are there at first are sorted by their keys, and later ones
+ * follow in the order in which they came.
+ *
+ * The list changes, and emits [signal@Gio.ListModel::items-changed], in the thread-default
+ * main context of the caller of this function: soon after the path has changed, once for
+ * changes that follow one another closely. So the list is to be used there, though its
+ * functions may be called from any thread. A blob that could not be made available is
+ * left out, and [signal@BackingStore::background-error] says why.
+ *
+ * The list holds the path, and makes items as that of [method@Pool.register_all] does. Once
+ * the path is untracked or the store is closed, the list changes no more.
+ *
+ * The errors are those of [method@Pool.register_all].
+ *
+ * Returns: (transfer full): a list of [class@Item]
+ */
+GListModel *
+bs_pool_follow (BsPool *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error)
+{
+  BsDelivery delivery = { .func = follow_deliver,
+                          .data_free = follow_free,
+                          .value_free = g_object_unref };
+  BsRequest request = { .kind = BS_KIND_REGISTER_ALL, .tracked = tracked };
+
+  g_return_val_if_fail (bs_pool_has_store (self), NULL);
+  g_return_val_if_fail (BS_IS_TRACKED_PATH (tracked), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  delivery.data = follow_new (self, tracked);
+  return bs_ask_blocking (bs_pool_get_store (self), &request, &delivery, cancellable, error);
+}
+
+/**
+ * bs_pool_follow_async:
+ * @self: a pool
+ * @tracked: a tracked path of the pool's store
+ * @io_priority: the priority, such as %G_PRIORITY_DEFAULT
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when the list is there
+ * @user_data: data for @callback
+ *
+ * Makes a list of all blobs that are persisted at a path, which follows the path.
+ *
+ * The asynchronous form of [method@Pool.follow]; @callback is called, and the list
+ * changes, in the thread-default main context of the caller.
+ */
+void
+bs_pool_follow_async (BsPool *self,
+                      BsTrackedPath *tracked,
+                      int io_priority,
+                      GCancellable *cancellable,
+                      GAsyncReadyCallback callback,
+                      gpointer user_data)
+{
+  BsDelivery delivery = { .func = follow_deliver,
+                          .data_free = follow_free,
+                          .value_free = g_object_unref };
+  BsRequest request = { .kind = BS_KIND_REGISTER_ALL, .tracked = tracked };
+
+  g_return_if_fail (bs_pool_has_store (self));
+  g_return_if_fail (BS_IS_TRACKED_PATH (tracked));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  delivery.data = follow_new (self, tracked);
+  bs_ask_async (bs_pool_get_store (self), &request, &delivery,
+                bs_task_new (self, cancellable, callback, user_data, bs_pool_follow_async,
+                             "bs_pool_follow_async", io_priority));
+}
+
+/**
+ * bs_pool_follow_finish:
+ * @self: a pool
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Ends [method@Pool.follow_async]; the errors are those of [method@Pool.register_all].
+ *
+ * Returns: (transfer full): a list of [class@Item]
+ */
+GListModel *
+bs_pool_follow_finish (BsPool *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (BS_IS_POOL (self), NULL);
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, bs_pool_follow_async), NULL);
 
   return g_task_propagate_pointer (G_TASK (result), error);
 }

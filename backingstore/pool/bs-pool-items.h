@@ -33,4 +33,11 @@ void        bs_pool_register_all_async (BsPool *self, BsTrackedPath *tracked, in
 BS_AVAILABLE_IN_1_0
 GListModel *bs_pool_register_all_finish(BsPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+BS_AVAILABLE_IN_1_0
+GListModel *bs_pool_follow             (BsPool *self, BsTrackedPath *tracked, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+void        bs_pool_follow_async       (BsPool *self, BsTrackedPath *tracked, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+BS_AVAILABLE_IN_1_0
+GListModel *bs_pool_follow_finish      (BsPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 G_END_DECLS

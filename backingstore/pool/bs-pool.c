@@ -311,7 +311,7 @@ bs_pool_class_init (BsPoolClass *klass)
    *
    * Whether the pool gives memory back when the system is short of it.
    *
-   * It follows [iface@Gio.MemoryMonitor] then: a low warning trims it to one
+   * A pool that does follows [iface@Gio.MemoryMonitor]: a low warning trims it to one
    * half of [property@Pool:max-bytes], a medium one to one quarter, and a
    * critical one to nothing; a pool without a limit, to that part of
    * [property@Pool:memory-use]. This happens in the background, as with

@@ -29,7 +29,7 @@ G_DECLARE_FINAL_TYPE (BsSave, bs_save, BS, SAVE, GObject)
  * path and every blob of the old one is still there. When it returns %TRUE a crash
  * must leave the new document behind; when it returns %FALSE, the old one.
  *
- * It may block, and may make blocking calls on the store. A call that would wait
+ * The function may block, and may make blocking calls on the store. A call that would wait
  * for this very save fails: another save of the same path with %BS_ERROR_BUSY,
  * [method@BackingStore.untrack_path], [method@BackingStore.wait_finished] and
  * [method@BackingStore.close] with %G_IO_ERROR_WOULD_BLOCK. Asynchronous saves

@@ -240,7 +240,6 @@ bs_backing_store_set_property (GObject *object, guint id, const GValue *value, G
     case PROP_THREAD_NICE:
       bs_backing_store_set_thread_nice (self, g_value_get_int (value));
       break;
-    case PROP_TASK_TRACKER:
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     }

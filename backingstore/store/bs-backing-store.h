@@ -24,7 +24,7 @@ G_DECLARE_FINAL_TYPE (BsBackingStore, bs_backing_store, BS, BACKING_STORE, GObje
  *
  * An application's function that may block.
  *
- * It runs in one of the store's threads, or in the store's
+ * The function runs in one of the store's threads, or in the store's
  * [property@BackingStore:main-context] when that is set. It may make blocking
  * calls on the store, [method@BackingStore.wait_finished] and
  * [method@BackingStore.close] excepted.

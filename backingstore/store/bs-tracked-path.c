@@ -50,12 +50,27 @@ static GParamSpec *properties[PROP_MOVED + 1];
 
 G_DEFINE_FINAL_TYPE (BsTrackedPath, bs_tracked_path, G_TYPE_OBJECT)
 
-/* Called under a shard's mutex. */
 static void
-keys_changed (GObject *object)
+tell_watches (BsTrackedPath *self, const BsKey *key)
+{
+  g_mutex_lock (&self->watches_mutex);
+  for (GList *link = self->watches.head; link != NULL; link = link->next)
+    {
+      BsPathWatch *watch = link->data;
+
+      watch->key_changed (watch, key);
+    }
+  g_mutex_unlock (&self->watches_mutex);
+}
+
+/* Called under the key's shard's mutex. */
+static void
+key_changed (GObject *object, const BsKey *key)
 {
   BsTrackedPath *self = (BsTrackedPath *) object;
 
+  if (g_atomic_int_get (&self->n_watches) > 0)
+    tell_watches (self, key);
   if (!g_atomic_int_get (&self->n_keys_pending))
     bs_notifier_notify (self->store->notifier, object, properties[PROP_N_KEYS],
                         &self->n_keys_pending);
@@ -76,7 +91,7 @@ bs_tracked_path_new (BsBackingStore *store,
   g_ptr_array_add (self->names, g_object_ref (file));
   self->file = file;
   self->writable = writable;
-  bs_members_init (&self->members, store->shards, found, G_OBJECT (self), keys_changed);
+  bs_members_init (&self->members, store->shards, found, G_OBJECT (self), key_changed);
 
   return self;
 }
@@ -98,6 +113,7 @@ bs_tracked_path_finalize (GObject *object)
     g_clear_pointer (&self->path, bs_path_unref);
   g_clear_pointer (&self->names, g_ptr_array_unref);
   g_clear_object (&self->store);
+  g_mutex_clear (&self->watches_mutex);
 
   G_OBJECT_CLASS (bs_tracked_path_parent_class)->finalize (object);
 }
@@ -196,6 +212,47 @@ bs_tracked_path_class_init (BsTrackedPathClass *klass)
 static void
 bs_tracked_path_init (BsTrackedPath *self)
 {
+  g_mutex_init (&self->watches_mutex);
+}
+
+void
+bs_tracked_path_add_watch (BsTrackedPath *self, BsPathWatch *watch)
+{
+  watch->link.data = watch;
+  g_mutex_lock (&self->watches_mutex);
+  g_queue_push_tail_link (&self->watches, &watch->link);
+  g_mutex_unlock (&self->watches_mutex);
+  g_atomic_int_inc (&self->n_watches);
+}
+
+void
+bs_tracked_path_remove_watch (BsTrackedPath *self, BsPathWatch *watch)
+{
+  g_atomic_int_add (&self->n_watches, -1);
+  g_mutex_lock (&self->watches_mutex);
+  g_queue_unlink (&self->watches, &watch->link);
+  g_mutex_unlock (&self->watches_mutex);
+}
+
+gboolean
+bs_tracked_path_has_key (BsTrackedPath *self, const BsKey *key)
+{
+  guint64 hash = bs_key_hash (key);
+  BsShard *shard = bs_store_get_shard (self->store, hash);
+  gboolean found;
+
+  g_mutex_lock (&shard->mutex);
+  found = (bs_members_get (&self->members, key, hash) & BS_MEMBER_PRESENT) != 0;
+  g_mutex_unlock (&shard->mutex);
+
+  return found;
+}
+
+void
+bs_tracked_path_copy_keys (BsTrackedPath *self, GArray *keys)
+{
+  for (guint shard = 0; shard < BS_N_SHARDS; shard++)
+    bs_members_copy_keys (&self->members, shard, BS_MEMBER_PRESENT, keys);
 }
 
 /**
@@ -297,23 +354,12 @@ bs_tracked_path_get_moved (BsTrackedPath *self)
 gboolean
 bs_tracked_path_contains_key (BsTrackedPath *self, const char *key)
 {
-  BsShard *shard;
-  gboolean found;
-  guint64 hash;
   BsKey parsed;
 
   g_return_val_if_fail (BS_IS_TRACKED_PATH (self), FALSE);
 
-  if (self->store == NULL || !bs_key_parse (key, &parsed))
-    return FALSE;
-
-  hash = bs_key_hash (&parsed);
-  shard = bs_store_get_shard (self->store, hash);
-  g_mutex_lock (&shard->mutex);
-  found = (bs_members_get (&self->members, &parsed, hash) & BS_MEMBER_PRESENT) != 0;
-  g_mutex_unlock (&shard->mutex);
-
-  return found;
+  return self->store != NULL && bs_key_parse (key, &parsed) &&
+         bs_tracked_path_has_key (self, &parsed);
 }
 
 /**
@@ -332,8 +378,8 @@ bs_tracked_path_list_keys (BsTrackedPath *self)
 
   g_return_val_if_fail (BS_IS_TRACKED_PATH (self), NULL);
 
-  for (guint shard = 0; self->store != NULL && shard < BS_N_SHARDS; shard++)
-    bs_members_copy_keys (&self->members, shard, BS_MEMBER_PRESENT, keys);
+  if (self->store != NULL)
+    bs_tracked_path_copy_keys (self, keys);
 
   list = g_new (char *, (gsize) keys->len + 1);
   for (guint i = 0; i < keys->len; i++)

@@ -136,10 +136,6 @@ bs_verify_set_property (GObject *object, guint id, const GValue *value, GParamSp
     case PROP_TRACKED:
       self->tracked = g_value_dup_object (value);
       break;
-    case PROP_N_TOTAL:
-    case PROP_N_DONE:
-    case PROP_FRACTION:
-    case PROP_N_BAD:
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     }

@@ -7,8 +7,9 @@
  *   document DOCUMENT set NAME FILE...       sets pages, each from a file
  *   document DOCUMENT remove NAME...         removes pages
  *
- * DOCUMENT is a directory: its manifest names the pages, which are the blobs.
- * .DOCUMENT.scratch beside it is for the time that it is open.
+ * The manifest names the pages, which are the blobs. DOCUMENT is a directory, and
+ * .DOCUMENT.scratch beside it is for the time that it is open. The URI of another backing
+ * keeps it otherwise: with --backing=sqlite:///SCRATCH it is one file.
  *
  * With --crash=WHERE the process is killed in the middle of the save: at the first
  * write, persist, sync, root or delete. Up to the root the document is the old one
@@ -66,21 +67,33 @@ document_load (Document *self, GError **error)
   return TRUE;
 }
 
-static Document *
-document_open (const char *path, GError **error)
+/* A directory of scratch beside the document. */
+static char *
+make_default_uri (GFile *place)
 {
-  g_autoptr (GFile) directory = g_file_new_for_commandline_arg (path);
-  g_autoptr (GFile) parent = g_file_get_parent (directory);
-  g_autofree char *basename = g_file_get_basename (directory);
+  g_autoptr (GFile) parent = g_file_get_parent (place);
+  g_autofree char *basename = g_file_get_basename (place);
   g_autofree char *name = g_strdup_printf (".%s.scratch", basename);
   g_autoptr (GFile) scratch = g_file_get_child (parent, name);
-  g_autoptr (BsFileBacking) files = bs_file_backing_new (scratch);
+
+  return g_file_get_uri (scratch);
+}
+
+static Document *
+document_open (const char *path, const char *uri, GError **error)
+{
+  g_autoptr (GFile) place = g_file_new_for_commandline_arg (path);
+  g_autofree char *default_uri = make_default_uri (place);
+  g_autoptr (BsBacking) kept = bs_backing_new_for_uri (uri != NULL ? uri : default_uri, error);
   g_autoptr (Document) self = g_new0 (Document, 1);
 
-  self->backing = bs_fault_backing_new (BS_BACKING (files));
+  if (kept == NULL)
+    return NULL;
+
+  self->backing = bs_fault_backing_new (kept);
   self->store = bs_backing_store_new (BS_BACKING (self->backing));
   self->pool = bs_pool_new (self->store, POOL_BYTES);
-  self->tracked = bs_backing_store_track_path (self->store, directory, NULL, error);
+  self->tracked = bs_backing_store_track_path (self->store, place, NULL, error);
   if (self->tracked == NULL || !document_load (self, error))
     return NULL;
 
@@ -262,9 +275,9 @@ find_crash (const char *name)
 }
 
 static gboolean
-run (char **arguments, const Crash *crash, GError **error)
+run (char **arguments, const char *uri, const Crash *crash, GError **error)
 {
-  g_autoptr (Document) document = document_open (arguments[0], error);
+  g_autoptr (Document) document = document_open (arguments[0], uri, error);
   const char *command = arguments[1] != NULL ? arguments[1] : "show";
 
   if (document == NULL)
@@ -285,10 +298,12 @@ main (int argc, char **argv)
 {
   g_autoptr (GOptionContext) context =
     g_option_context_new ("DOCUMENT [show | set NAME FILE… | remove NAME…]");
+  g_autofree char *uri = NULL;
   g_autofree char *where = NULL;
   g_auto (GStrv) arguments = NULL;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
+    { "backing", 0, 0, G_OPTION_ARG_STRING, &uri, "Keep the document by this backing", "URI" },
     { "crash", 0, 0, G_OPTION_ARG_STRING, &where,
       "Be killed at the first write, persist, sync, root or delete of the save", "WHERE" },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
@@ -309,7 +324,7 @@ main (int argc, char **argv)
       return 2;
     }
 
-  if (!run (arguments, where != NULL ? find_crash (where) : NULL, &error))
+  if (!run (arguments, uri, where != NULL ? find_crash (where) : NULL, &error))
     {
       g_printerr ("%s: %s\n", argv[0], error->message);
       return 1;

@@ -7,8 +7,9 @@
     document.py DOCUMENT set NAME FILE...       sets pages, each from a file
     document.py DOCUMENT remove NAME...         removes pages
 
-DOCUMENT is a directory: its manifest names the pages, which are the blobs.
-.DOCUMENT.scratch beside it is for the time that it is open.
+The manifest names the pages, which are the blobs. DOCUMENT is a directory, and
+.DOCUMENT.scratch beside it is for the time that it is open. The URI of another backing
+keeps it otherwise: with --backing=sqlite:///SCRATCH it is one file.
 
 With --crash=WHERE the process is killed in the middle of the save: at the first
 write, persist, sync, root or delete. Up to the root the document is the old one
@@ -40,13 +41,13 @@ CRASHES = {
 
 
 class Document:
-    def __init__(self, path):
-        directory = Path(path).absolute()
-        scratch = directory.with_name(f'.{directory.name}.scratch')
-        self.backing = Bs.FaultBacking.new(Bs.FileBacking.new(scratch))
+    def __init__(self, path, uri=None):
+        place = Path(path).absolute()
+        scratch = place.with_name(f'.{place.name}.scratch')
+        self.backing = Bs.FaultBacking.new(Bs.Backing.new_for_uri(uri or scratch.as_uri()))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, 64 * MIB)
-        self.tracked = self.store.track_path(directory)
+        self.tracked = self.store.track_path(place)
         self.manifest = self.load()
 
     def load(self):
@@ -115,13 +116,14 @@ def save(document, crash):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--backing', metavar='URI')
     parser.add_argument('--crash', metavar='WHERE', choices=CRASHES)
     parser.add_argument('document')
     parser.add_argument('command', nargs='?', choices=['show', 'set', 'remove'], default='show')
     parser.add_argument('arguments', nargs='*')
     options = parser.parse_args()
 
-    document = Document(options.document)
+    document = Document(options.document, options.backing)
     with document.store:  # closes it
         if options.command == 'set':
             for name, path in zip(options.arguments[::2], options.arguments[1::2], strict=True):

@@ -77,7 +77,7 @@ struct _BenchmarkBackingClass
   GObjectClass parent_class;
 };
 
-/* The same with functions for many keys at a time. */
+/* A backing with functions for many keys at a time. */
 #define BENCHMARK_TYPE_BULK_BACKING (benchmark_bulk_backing_get_type ())
 GType        benchmark_bulk_backing_get_type (void);
 

@@ -14,7 +14,7 @@ class Program:
     keys: tuple = (None,)    # --keys for each run; more than a million with --large alone
     where: str = ''          # which directory files are made in: disk or memory
     peer: bool = False       # peer/ does the same work
-    large: bool = False      # takes --large
+    large: bool = False      # takes --large, for --large-clients
     traces: bool = False     # takes traces and no rounds; passed over without
     folder: str = 'benchmarks'
 
@@ -33,7 +33,7 @@ PROGRAMS = {
     'save': Program(keys=(THOUSANDS,), where='disk'),
     'pressure': Program(),
     'scratch': Program(where='disk'),
-    'sqlite': Program(where='disk'),
+    'sqlite': Program(keys=(THOUSANDS, MILLION), where='disk'),
     'replay': Program(traces=True),
     'resident': Program(),
     'gegl': Program(where='disk', large=True, folder='clients/gegl'),
@@ -126,6 +126,10 @@ def sqlite_rows():
                           ('delete', 'deletion in batches')):
         yield Row('18', f'sqlite engine, {work}', 'sqlite', heading, ours, plain, 1.25, None, files,
                   other_name='file backing', other_goal=0.5 if work == 'insert' else None)
+    for work, series, limit in (('written ÷ stored', 'written for each that is stored', 3), ('bytes a blob over the payload', 'on disk over the payload', 100),
+                                ('tracking', 'tracking', 1)):
+        yield Row('19', f'sqlite engine, a million small: {work}', 'sqlite', f'{MILLION} blobs of 100 B to 1 KiB', series,
+                  limit=limit, keys=MILLION, smoke='100 blobs of 100 B to 1 KiB')
 
 
 def hit_rows():
@@ -186,6 +190,8 @@ ROWS = [
         smoke='2500 other'),
     Row('13', 'save of 10,000 new', 'save', 'a save of \\d+ new', 'ours, blocking', 'floor, bare C', 1.3),
     Row('13', 'save of one changed in 10,000', 'save', 'a save of one', 'ours, blocking', 'floor, bare C', 1.5),
+    Row('13', 'save of one changed in 10,000, processor', 'save', 'a save of one', 'ours, blocking, processor',
+        'floor, bare C, processor'),
     Row('14', 'producer faster than the disk: peak', 'pressure', 'awaits a trim after every 1$', 'peak memory-use', limit=18),
     *gegl_rows(),
     *scratch_rows(),
@@ -202,5 +208,6 @@ GROWTHS = [
     Growth('dropping them all, a key', 'bulk', 'dropping', BULK, 'floor', 'peer'),
     Growth('delete after a save, a key', 'bulk', 'delete', BULK, 'floor', 'peer'),
     Growth('a hit', 'hit', 'hit', 'ours, one thread, processor', 'floor, one thread, processor'),
+    Growth('sqlite engine, insert', 'sqlite', '\\d+ blobs of 100 B to 1 KiB', 'insertion of one, processor'),
     Growth('track_path, a blob', 'track', 'track_path', 'ours, processor', 'floor, processor', 'peer, processor'),
 ]

@@ -239,23 +239,22 @@ bare_save_one (Bare *bare, guint change)
 }
 
 static void
-run_floor (const Attributes *attributes, const char *content, Series *all, Series *one)
+run_floor (const Attributes *attributes, const char *content, Timing *all, Timing *one)
 {
-  gint64 start;
   Place place;
   Bare bare;
 
   place_init (&place);
   bare_open (&bare, &place, attributes, content, n_keys + N_CHANGES);
-  start = benchmark_now ();
+  timing_start (all);
   bare_save_all (&bare);
-  series_add (all, (benchmark_now () - start) / 1e6);
+  timing_stop (all, 1);
   settle (&place);
   for (guint i = 0; i < N_CHANGES; i++)
     {
-      start = benchmark_now ();
+      timing_start (one);
       bare_save_one (&bare, i);
-      series_add (one, (benchmark_now () - start) / 1e6);
+      timing_stop (one, 1);
     }
   bare_close (&bare);
   place_clear (&place);
@@ -333,15 +332,16 @@ typedef enum
   N_KINDS,
 } Kind;
 
-/* In milliseconds, from the first word about it. */
-static double
-ours_save (Ours *ours, guint first, Kind kind)
+/* From the first word about it. */
+static void
+ours_save (Ours *ours, guint first, Kind kind, Timing *timing)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  gint64 start = benchmark_now ();
-  g_autoptr (BsSave) save = bs_save_new (ours->store, ours->tracked);
+  g_autoptr (BsSave) save = NULL;
   g_autoptr (GError) error = NULL;
 
+  timing_start (timing);
+  save = bs_save_new (ours->store, ours->tracked);
   for (guint i = 0; i < n_keys; i++)
     bs_save_add_item (save, ours->items[first + i]);
   bs_save_set_root (save, ours->root);
@@ -358,11 +358,11 @@ ours_save (Ours *ours, guint first, Kind kind)
       g_assert_no_error (error);
     }
 
-  return (benchmark_now () - start) / 1e6;
+  timing_stop (timing, 1);
 }
 
 static void
-run_ours (const char *content, Kind kind, Series *all, Series *one, Attributes *attributes)
+run_ours (const char *content, Kind kind, Timing *all, Timing *one, Attributes *attributes)
 {
   g_autofree char *key = NULL;
   g_autofree char *path = NULL;
@@ -373,10 +373,10 @@ run_ours (const char *content, Kind kind, Series *all, Series *one, Attributes *
 
   place_init (&place);
   ours_open (&ours, &place, content);
-  series_add (all, ours_save (&ours, 0, kind));
+  ours_save (&ours, 0, kind, all);
   settle (&place);
   for (guint i = 1; i <= N_CHANGES; i++)
-    series_add (one, ours_save (&ours, i, kind));
+    ours_save (&ours, i, kind, one);
 
   key = bs_item_dup_key (ours.items[n_keys]);
   parts = g_strsplit (key, "-", -1);
@@ -396,15 +396,15 @@ measure_files (void)
   };
   g_autofree char *content = g_malloc (BLOB_SIZE);
   Attributes attributes = { { 0 } };
-  Series ours[2][N_KINDS], floors[2], unused;
+  Timing ours[2][N_KINDS], floors[2], unused;
 
   memset (content, 'x', BLOB_SIZE);
-  series_init (&unused, NULL);
+  timing_init (&unused, "unused");
   for (guint i = 0; i < 2; i++)
     {
-      series_init (&floors[i], "floor, bare C");
+      timing_init (&floors[i], "floor, bare C");
       for (guint kind = 0; kind < N_KINDS; kind++)
-        series_init (&ours[i][kind], names[i][kind]);
+        timing_init (&ours[i][kind], names[i][kind]);
     }
 
   run_ours (content, BLOCKING, &unused, &unused, &attributes);
@@ -420,15 +420,15 @@ measure_files (void)
       g_print (i == 0 ? "a save of %u new blobs of %u bytes\n"
                       : "a save of one changed among %u blobs of %u bytes\n",
                n_keys, BLOB_SIZE);
-      series_print (&floors[i], NULL, "ms");
+      timing_print (&floors[i], NULL, 1000000, "ms");
       for (guint kind = 0; kind < N_KINDS; kind++)
         {
-          series_print (&ours[i][kind], &floors[i], "ms");
-          series_clear (&ours[i][kind]);
+          timing_print (&ours[i][kind], &floors[i], 1000000, "ms");
+          timing_clear (&ours[i][kind]);
         }
-      series_clear (&floors[i]);
+      timing_clear (&floors[i]);
     }
-  series_clear (&unused);
+  timing_clear (&unused);
 }
 
 static void

@@ -54,6 +54,15 @@ look (int fd, const char *path, struct stat *status)
     g_error ("%s: %m", path);
 }
 
+static gint64
+get_time (int fd)
+{
+  struct stat status;
+
+  look (fd, "", &status);
+  return status.st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + status.st_mtim.tv_nsec;
+}
+
 static guint
 find_file (EventLog *self, int fd, const char *path)
 {
@@ -195,6 +204,7 @@ event_log_written (EventLog *self, int fd, guint64 offset, const void *data, gsi
   event.file = find_file (self, fd, "");
   event.offset = offset;
   event.bytes = g_bytes_new (data, size);
+  event.time = get_time (fd);
   add_event (self, &event);
 }
 
@@ -228,6 +238,7 @@ event_log_truncated (EventLog *self, int fd, guint64 size)
 
   event.file = find_file (self, fd, "");
   event.offset = size;
+  event.time = get_time (fd);
   add_event (self, &event);
 }
 
@@ -243,11 +254,12 @@ event_log_set_xattr (EventLog *self, int fd, const char *name, const void *data,
 }
 
 void
-event_log_synced (EventLog *self, int fd, gboolean failed)
+event_log_synced (EventLog *self, int fd, gboolean data_only, gboolean failed)
 {
   Event event = { failed ? EVENT_SYNC_FAILED : EVENT_SYNC };
 
   event.file = find_file (self, fd, "");
+  event.data_only = data_only;
   add_event (self, &event);
 }
 

@@ -35,6 +35,8 @@ typedef struct
   char *old_name;               /* owned */
   guint64 offset;
   GBytes *bytes;                /* owned */
+  gint64 time;                  /* of the file after a write, in nanoseconds */
+  gboolean data_only;           /* of a sync: it keeps no time */
 } Event;
 
 typedef struct _EventLog EventLog;
@@ -56,7 +58,7 @@ void         event_log_written       (EventLog *self, int fd, guint64 offset, co
 void         event_log_copied        (EventLog *self, int source_fd, guint64 source_offset, int fd, guint64 offset, gsize size);
 void         event_log_truncated     (EventLog *self, int fd, guint64 size);
 void         event_log_set_xattr     (EventLog *self, int fd, const char *name, const void *data, gsize size);
-void         event_log_synced        (EventLog *self, int fd, gboolean failed);
+void         event_log_synced        (EventLog *self, int fd, gboolean data_only, gboolean failed);
 void         event_log_synced_all    (EventLog *self, gboolean failed);
 /* Bytes that a failed sync has spoilt go from the file itself. */
 void         event_log_evict         (EventLog *self, int fd);

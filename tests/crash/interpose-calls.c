@@ -305,7 +305,7 @@ pwrite (int fd, const void *data, size_t size, off_t offset)
 ALSO (pwrite, pwrite64);
 
 static int
-sync_any (int fd, InterposeCall call, int (*sync_func) (int))
+sync_any (int fd, InterposeCall call, gboolean data_only, int (*sync_func) (int))
 {
   InterposeFrame frame;
   gboolean failed;
@@ -320,7 +320,7 @@ sync_any (int fd, InterposeCall call, int (*sync_func) (int))
       if (call == INTERPOSE_SYNC_ALL)
         event_log_synced_all (frame.log, failed);
       else
-        event_log_synced (frame.log, fd, failed);
+        event_log_synced (frame.log, fd, data_only, failed);
     }
 
   return interpose_leave (&frame, result);
@@ -331,7 +331,7 @@ NEXT (fsync);
 int
 fsync (int fd)
 {
-  return sync_any (fd, INTERPOSE_SYNC, FORWARD (fsync));
+  return sync_any (fd, INTERPOSE_SYNC, FALSE, FORWARD (fsync));
 }
 
 NEXT (fdatasync);
@@ -339,7 +339,7 @@ NEXT (fdatasync);
 int
 fdatasync (int fd)
 {
-  return sync_any (fd, INTERPOSE_SYNC, FORWARD (fdatasync));
+  return sync_any (fd, INTERPOSE_SYNC, TRUE, FORWARD (fdatasync));
 }
 
 NEXT (syncfs);
@@ -347,7 +347,7 @@ NEXT (syncfs);
 int
 syncfs (int fd)
 {
-  return sync_any (fd, INTERPOSE_SYNC_ALL, FORWARD (syncfs));
+  return sync_any (fd, INTERPOSE_SYNC_ALL, FALSE, FORWARD (syncfs));
 }
 
 NEXT (sync_file_range);
@@ -766,9 +766,9 @@ fstatfs (int fd, struct statfs *status)
 
   if (interpose_enter (&frame, INTERPOSE_STAT, interpose_is_watched (fd, NULL)))
     result = FORWARD (fstatfs) (fd, status);
-  /* Wherever this runs, what is done on ext4 only is tried. */
+  /* Wherever this runs, what is done on that file system only is tried. */
   if (result == 0 && frame.watched)
-    status->f_type = EXT4_SUPER_MAGIC;
+    status->f_type = WORKLOAD_FILE_SYSTEM;
 
   return interpose_leave (&frame, result);
 }
@@ -788,6 +788,12 @@ faccessat (int fd, const char *path, int mode, int flags)
   return interpose_leave (&frame, result);
 }
 
+int
+access (const char *path, int mode)
+{
+  return faccessat (AT_FDCWD, path, mode, 0);
+}
+
 NEXT (readlinkat);
 
 ssize_t
@@ -800,4 +806,10 @@ readlinkat (int fd, const char *path, char *buffer, size_t size)
     result = FORWARD (readlinkat) (fd, path, buffer, size);
 
   return interpose_leave (&frame, result);
+}
+
+ssize_t
+readlink (const char *path, char *buffer, size_t size)
+{
+  return readlinkat (AT_FDCWD, path, buffer, size);
 }

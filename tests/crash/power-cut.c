@@ -17,6 +17,8 @@ typedef struct
   GByteArray *data;    /* NULL in a folder */
   GHashTable *xattrs;  /* name → GBytes */
   char *path;          /* once it was made */
+  gint64 time;         /* of the last write, as it is on the disk; 0 if none is */
+  gint64 time_in_memory;
 } Node;
 
 typedef struct
@@ -197,6 +199,33 @@ find_kept (Disk *disk, const EventFate *fates)
   return kept;
 }
 
+/* A file's time is certain from an fsync() of all of it on. */
+static void
+change_time (Disk *disk, const Event *event)
+{
+  Node *node = &disk->nodes[event->file];
+  gboolean kept = FALSE;
+
+  if (disk->style == POWER_CUT_LOSES_NOTHING)
+    kept = TRUE;
+  else if (disk->style == POWER_CUT_RANDOM || disk->style == POWER_CUT_PREFIX)
+    kept = g_rand_boolean (disk->rand);
+
+  node->time_in_memory = event->time;
+  if (kept)
+    node->time = event->time;
+}
+
+static void
+sync_times (Disk *disk, const Event *event)
+{
+  for (guint i = 0; i < event_log_get_n_files (disk->log); i++)
+    {
+      if (event->kind == EVENT_SYNC_ALL || (event->file == i && !event->data_only))
+        disk->nodes[i].time = disk->nodes[i].time_in_memory;
+    }
+}
+
 static void
 build (Disk *disk)
 {
@@ -207,11 +236,16 @@ build (Disk *disk)
     {
       const Event *event = event_log_get_event (disk->log, i);
 
+      if (event->kind == EVENT_SYNC || event->kind == EVENT_SYNC_ALL)
+        sync_times (disk, event);
       if (event->kind >= EVENT_SYNC)
         continue;
 
       if (event_is_of_data (event))
-        change_data (disk, event, fates[i] == FATE_CERTAIN);
+        {
+          change_time (disk, event);
+          change_data (disk, event, fates[i] == FATE_CERTAIN);
+        }
       else if (!kept[i])
         continue;
       else if (event_is_of_name (event))
@@ -221,21 +255,28 @@ build (Disk *disk)
     }
 }
 
+static void
+set_time (int fd, guint64 time)
+{
+  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+
+  times[1].tv_sec = time / 1000000000;
+  times[1].tv_nsec = time % 1000000000;
+  if (futimens (fd, times) != 0)
+    g_error ("The time of a file could not be set: %m");
+}
+
 /* A disk keeps the time of the last change together with the attribute that names it. */
 static void
 restore_time (int fd, const guint8 *attribute, gsize size)
 {
-  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
   guint64 time;
 
   if (size != 32)
     return;
 
   memcpy (&time, attribute + 24, sizeof time);
-  times[1].tv_sec = GUINT64_FROM_LE (time) / 1000000000;
-  times[1].tv_nsec = GUINT64_FROM_LE (time) % 1000000000;
-  if (futimens (fd, times) != 0)
-    g_error ("The time of a file could not be set: %m");
+  set_time (fd, GUINT64_FROM_LE (time));
 }
 
 static void
@@ -258,6 +299,8 @@ write_file (const Node *node)
       done += written;
     }
 
+  if (node->time != 0)
+    set_time (fd, node->time);
   g_hash_table_iter_init (&iter, node->xattrs);
   while (g_hash_table_iter_next (&iter, &name, &value))
     {

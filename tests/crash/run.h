@@ -56,7 +56,7 @@ void     run_workload      (Run *self, const char *directory);
 void     run_fail          (Run *self, const char *format, ...) G_GNUC_PRINTF (2, 3);
 /* Opens a directory as the next process does. Whether it keeps what was promised. */
 gboolean run_look          (Run *self, const char *directory, gsize n_marks, GError **error);
-/* The same; the case fails if it does not. */
+/* Runs it; the case fails where it fails. */
 void     run_check         (Run *self, const char *directory, gsize n_marks, const char *what);
 /* Prints how much was done. */
 void     run_report        (Run *self, const char *what);

@@ -66,6 +66,16 @@ test_power_cut (gconstpointer data)
   run_clear (&run);
 }
 
+static void
+look_after_cut (Run *run, const EventLog *log, PowerCutStyle style, GError **error)
+{
+  g_autofree char *directory = run_make_directory (run, "no-sync");
+
+  power_cut_apply (log, event_log_get_n_events (log), style, run->rand, directory);
+  run_look (run, directory, journal_get_n_marks (run->journal), error);
+  remove_test_directory (directory);
+}
+
 /* The model does lose what was not synced, and the oracle does see it. */
 static void
 test_no_sync (gconstpointer data)
@@ -81,11 +91,11 @@ test_no_sync (gconstpointer data)
 
   for (PowerCutStyle style = 0; style < POWER_CUT_N_STYLES; style++)
     {
-      g_autofree char *directory = run_make_directory (&run, power_cut_get_name (style));
       g_autoptr (GError) error = NULL;
 
-      power_cut_apply (log, event_log_get_n_events (log), style, run.rand, directory);
-      run_look (&run, directory, journal_get_n_marks (run.journal), &error);
+      /* Once in a while all that is needed happens to be there. */
+      for (guint i = 0; i < N_SAMPLES && error == NULL; i++)
+        look_after_cut (&run, log, style, &error);
       if (style == POWER_CUT_LOSES_NOTHING)
         g_assert_no_error (error);
       else

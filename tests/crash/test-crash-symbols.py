@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-# They touch no file.
+# Functions that touch no file.
 HARMLESS = re.compile(r'''
     _GLOBAL_OFFSET_TABLE_ | _ITM_\w+ | __gmon_start__ | __stack_chk_fail | __cpu_\w+ | __(asan|ubsan|tsan|sanitizer)_\w+
   | (g_|bs_|XXH)\w+

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include <backingstore/backings/bs-file-backing.h>
-
 #include "backing-contract.h"
 
 typedef enum
@@ -304,7 +302,7 @@ open_backing (State *self, guint number, GError **error)
   g_autoptr (BsKeySet) found = bs_key_set_new ();
 
   if (self->backing == NULL)
-    self->backing = BS_BACKING (bs_file_backing_new (scratch));
+    self->backing = workload_make_backing (scratch);
   if (!bs_backing_sanitize_path (self->backing, self->path, found, NULL, error))
     return FALSE;
 
@@ -640,11 +638,12 @@ check (const char *directory, Journal *journal, gsize n_marks, GError **error)
     {
       g_autofree char *name = g_strdup_printf ("scratch-%u", i);
       g_autoptr (GFile) scratch = make_file (directory, name);
-      g_autoptr (BsBacking) backing = BS_BACKING (bs_file_backing_new (scratch));
+      g_autoptr (BsBacking) backing = workload_make_backing (scratch);
 
       if (!check_with (backing, path, journal, n_marks, error) ||
           !bs_backing_close (backing, NULL, error) ||
-          !workload_check_leftovers (g_file_peek_path (scratch), TRUE, error))
+          !workload_check_leftovers (g_file_peek_path (scratch), TRUE, error) ||
+          !workload_check_beside (directory, "persisted", error))
         return FALSE;
     }
 

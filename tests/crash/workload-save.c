@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include <backingstore/backingstore.h>
-
 #include "backing-contract.h"
 
 /* A document of some pages, saved again and again. Its root blob names the
@@ -163,7 +161,7 @@ document_open (Document *self, const char *directory, GError **error)
 {
   g_autoptr (GFile) scratch = make_file (directory, "scratch");
   g_autoptr (GFile) path = make_file (directory, "persisted");
-  g_autoptr (BsBacking) backing = BS_BACKING (bs_file_backing_new (scratch));
+  g_autoptr (BsBacking) backing = workload_make_backing (scratch);
   g_autoptr (GBytes) root = NULL;
   g_autoptr (GError) local_error = NULL;
 
@@ -483,7 +481,7 @@ check (const char *directory, Journal *journal, gsize n_marks, guint n_pages, GE
             workload_check_leftovers (persisted, FALSE, error);
   document_clear (&document);
 
-  return success;
+  return success && workload_check_beside (directory, "persisted", error);
 }
 
 static gboolean

@@ -22,6 +22,36 @@ workload_set_broken (GError **error, const char *format, ...)
   return FALSE;
 }
 
+BsBacking *
+workload_make_backing (GFile *scratch)
+{
+#ifdef WORKLOAD_SCHEME
+  g_autofree char *uri = g_strconcat (WORKLOAD_SCHEME "://", g_file_peek_path (scratch), NULL);
+  g_autoptr (GError) error = NULL;
+  BsBacking *backing = bs_backing_new_for_uri (uri, &error);
+
+  g_assert_no_error (error);
+  return backing;
+#else
+  return BS_BACKING (bs_file_backing_new (scratch));
+#endif
+}
+
+gboolean
+workload_check_beside (const char *directory, const char *name, GError **error)
+{
+  g_autoptr (GDir) entries = g_dir_open (directory, 0, NULL);
+  const char *other;
+
+  while (entries != NULL && (other = g_dir_read_name (entries)) != NULL)
+    {
+      if (g_str_has_prefix (other, name) && !g_str_equal (other, name))
+        return workload_set_broken (error, "%s is left beside %s", other, name);
+    }
+
+  return TRUE;
+}
+
 gboolean
 workload_check_leftovers (const char *directory, gboolean scratch, GError **error)
 {

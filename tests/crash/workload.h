@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
-#include <gio/gio.h>
+#include <backingstore/backingstore.h>
 
 #include "journal.h"
 
@@ -41,6 +41,9 @@ extern const Workload workload_save;
 extern const Workload workload_save_parallel;
 extern const Workload workload_save_many;
 
+/* A backing of the engine that the program is built for, with its scratch there. */
+BsBacking *workload_make_backing (GFile *scratch);
+
 /* The domain of errors that are the library's fault. */
 #define WORKLOAD_BROKEN (workload_broken_quark ())
 GQuark   workload_broken_quark (void);
@@ -50,5 +53,7 @@ gboolean workload_set_broken   (GError **error, const char *format, ...) G_GNUC_
 /* That nothing is in the directory but what belongs there: no temporary file, and
  * in one for scratch files no blob. */
 gboolean workload_check_leftovers (const char *directory, gboolean scratch, GError **error);
+/* That nothing stands beside what was closed. */
+gboolean workload_check_beside    (const char *directory, const char *name, GError **error);
 
 G_END_DECLS

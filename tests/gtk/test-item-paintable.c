@@ -347,6 +347,21 @@ test_no_picture (Pictures *pictures, gconstpointer data)
   g_assert_error (bs_gtk_item_paintable_get_error (self), GDK_TEXTURE_ERROR,
                   GDK_TEXTURE_ERROR_UNSUPPORTED_FORMAT);
 
+  /* Bytes that the codec has refused are not read again. */
+  {
+    g_autoptr (BsGtkItemPaintable) other = bs_gtk_item_paintable_new (item);
+    guint n_reads;
+
+    drop_all (pictures);
+    n_reads = count_reads (pictures);
+    g_assert_true (bs_gtk_item_paintable_get_loading (other));
+    g_assert_null (draw (other));
+    wait_until (!bs_gtk_item_paintable_get_loading (other));
+    g_assert_error (bs_gtk_item_paintable_get_error (other), GDK_TEXTURE_ERROR,
+                    GDK_TEXTURE_ERROR_UNSUPPORTED_FORMAT);
+    g_assert_cmpuint (count_reads (pictures), ==, n_reads);
+  }
+
   bs_gtk_item_paintable_set_item (self, plain_item);
   g_assert_null (draw (self));
   wait_until (!bs_gtk_item_paintable_get_loading (self));

@@ -31,7 +31,7 @@ faulthandler.dump_traceback_later(cargo.SECONDS + 240, exit=True)
 
 
 def content(number):
-    """The same in src/main.rs and in ../test-interop.c."""
+    """The content that src/main.rs and ../test-interop.c make, too."""
     size = (0, 1, 100, 4096, 5000, 70000)[number % 6]
     return bytes((number * 31 + i * 7 + i // 251) & 0xff for i in range(size))
 
@@ -146,7 +146,7 @@ class InteropTest(unittest.TestCase):
         store.close(None)
 
     def test_crate_ignores_nothing(self):
-        """It deletes what is not a blob, the root blob as well; the blobs are whole."""
+        """The crate deletes what is not a blob, the root blob as well; the blobs are whole."""
         index = self.write()
         with open(os.path.join(self.kept, 'root'), 'wb') as root:
             root.write(b'root')

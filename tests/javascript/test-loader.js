@@ -183,4 +183,24 @@ test('prefetch', async () => {
     await store.close_async(DEFAULT, null);
 });
 
+test('follow', async () => {
+    const {store, pool} = await fixture();
+    const tracked = await store.track_path_async(Gio.File.new_for_uri('memory:followed'), DEFAULT, null);
+    const items = Array.from({length: 3}, () => pool.insert(bytes('x')));
+    await items[0].persist_async(tracked, DEFAULT, null);
+    await items[1].persist_async(tracked, DEFAULT, null);
+    const list = await pool.follow_async(tracked, DEFAULT, null);
+    const keys = () => Array.from({length: list.get_n_items()}, (_, at) => list.get_item(at).key);
+    const first = items.slice(0, 2).map(item => item.key).sort();
+    assertEqual(keys().join(), first.join());
+    const changes = [];
+    list.connect('items-changed', (_list, ...change) => changes.push(change.join()));
+    await items[2].persist_async(tracked, DEFAULT, null);
+    await store.delete_persisted_async(tracked, first[0], DEFAULT, null);
+    await until(() => list.get_n_items() === 2 && keys().includes(items[2].key));
+    assertEqual(keys().join(), [first[1], items[2].key].join());
+    assertEqual(changes.length, 2);
+    await store.close_async(DEFAULT, null);
+});
+
 run();

@@ -125,6 +125,16 @@ test('iteration', async () => {
     await store.close_async();
 });
 
+if (Bs.Manifest) {
+    test('iteration over manifests', () => {
+        const manifest = Bs.Manifest.new();
+        assertEqual([...manifest].length, 0);
+        for (const name of ['one', 'two'])
+            manifest.add(name, Bs.key_generate(), null);
+        assertEqual([...manifest].map(entry => entry.name), ['one', 'two']);
+    });
+}
+
 test('other threads are refused', async () => {
     const script = new ScriptBacking();
     for (const backing of [script, new DerivedBacking(), Bs.FaultBacking.new(script)]) {

@@ -423,7 +423,7 @@ test('run_in_thread fails', async () => {
         const silent = await assertFails(Bs.Error, Bs.Error.FAILED, () => way(() => {}));
         assertIncludes(silent.message, 'return True');
 
-        // It could only wait for itself.
+        // The call could only wait for itself.
         await assertFails(Gio.IOErrorEnum, Gio.IOErrorEnum.WOULD_BLOCK, () => way(() => store.wait_finished(null)));
         store.task_tracker.reopen();
     }

@@ -25,7 +25,7 @@ from gi.repository import Bs, Gio, GLib
 
 store = Bs.BackingStore.new(Bs.Backing.new_for_uri(sys.argv[1]))
 pool = Bs.Pool.new(store, 0)
-tracked = store.track_path(Gio.File.new_for_uri('memory:kept'))
+tracked = store.track_path(Gio.File.new_for_commandline_arg(sys.argv[2]))
 item = pool.insert(GLib.Bytes.new(b'content'))
 item.persist(tracked)
 pool.trim(0)
@@ -61,10 +61,10 @@ class OutsideTest(unittest.TestCase):
         run('meson', 'install', '-C', cls.top / '_build', env=cls.pc)
         cls.libdir = next(cls.root.rglob('libbackingstore-1.so.0')).parent
 
-    def use(self, uri, modules, status=0):
+    def use(self, uri, modules, status=0, path='memory:kept'):
         environment = {'LD_LIBRARY_PATH': str(self.libdir), 'G_MESSAGES_DEBUG': 'trace',
                        'GI_TYPELIB_PATH': str(BUILD / 'backingstore'), 'BACKINGSTORE_MODULES': str(modules)}
-        return run(sys.executable, '-c', PROGRAM, uri, env=environment, status=status)
+        return run(sys.executable, '-c', PROGRAM, uri, path, env=environment, status=status)
 
     def test_installed(self):
         modules = Path(run('pkg-config', '--variable=moduledir', 'backingstore-1', env=self.pc).strip())
@@ -75,6 +75,22 @@ class OutsideTest(unittest.TestCase):
         self.assertIn('content\n', output)
         for function in r'persist\w*', 'sanitize_path', 'read', 'close':
             self.assertRegex(output, rf'trace-INFO: .*: {function} .*: done in \d+ µs')
+
+    def test_sqlite(self):
+        """The library's own module, which a package may leave out."""
+        modules = self.libdir / 'backingstore-1' / 'modules'
+        module = modules / 'libsqlite.so'
+        if not module.exists():
+            self.skipTest('there is no SQLite')
+        self.assertNotIn('sqlite', run('objdump', '-p', self.libdir / 'libbackingstore-1.so.0'))
+        document = self.top / 'document'
+        self.assertIn('content\n', self.use(f'sqlite://{self.top}/scratch', modules, path=document))
+        self.assertEqual(document.read_bytes()[:15], b'SQLite format 3')
+
+        alone = self.top / 'without'
+        alone.mkdir()
+        output = self.use(f'sqlite://{self.top}/scratch', alone, status=1, path=document)
+        self.assertIn('no engine has the scheme “sqlite”', output)
 
     def test_places(self):
         """A list of directories, of which some are empty, missing, or hold something else."""

@@ -214,7 +214,7 @@ class SubprojectTest(PackageTestCase):
         run(build / 'in-c')
         self.assertNotIn('libbackingstore-1.so.0', needed(build / 'in-c'))
         self.assertFalse(list(build.rglob('libbackingstore-1.so*')))
-        for feature in 'introspection', 'vapi', 'Python override':
+        for feature in 'introspection', 'vapi', 'Python override', 'SQLite':
             self.assertRegex(output, rf'{feature} *: .*NO')
 
     @unittest.skipUnless(shutil.which('valac') and shutil.which('g-ir-scanner'), 'there is no Vala or no introspection')
@@ -241,13 +241,14 @@ class InstalledTestsTest(PackageTestCase):
 
         prefix = next(self.top.rglob('installed-tests')).parent.parent
         for file in files:
-            file.write_text(re.sub(r'(?<=[= ])(?=/\S*/installed-tests/)', str(self.top), file.read_text()))
+            file.write_text(re.sub(r'(?<=[= :])(?=/\S*/(installed-tests/|modules\b))', str(self.top), file.read_text()))
         libdir = next(self.top.rglob('libbackingstore-1.so.0')).parent
         override = next(self.top.rglob('overrides/Bs.py')).parent.parent.parent
         environment = {**os.environ, 'LD_LIBRARY_PATH': str(libdir), 'PYTHONPATH': str(override),
                        'GI_TYPELIB_PATH': str(libdir / 'girepository-1.0'),
                        'GJS_PATH': str(prefix / 'share' / 'gjs-1.0')}
-        names = [name for name in ('key', 'interop', 'engine', 'crash-disk-full', 'override.py', 'override.js', 'store.js',
+        names = [name for name in ('key', 'interop', 'engine', 'sqlite', 'crash-sqlite-kill',
+                               'crash-disk-full', 'override.py', 'override.js', 'store.js',
                               'store.vala')
                  if any(file.name == name + '.test' for file in files)]
         output = run('gnome-desktop-testing-runner', '-d', prefix / 'share', '--tap',

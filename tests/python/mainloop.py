@@ -29,7 +29,7 @@ def run_until(condition):
 
 
 def poll_until(condition):
-    """The same for what other threads make true, without waking this one."""
+    """Runs until other threads make a condition true, without waking this one."""
     ticks = GLib.timeout_add(2, lambda: GLib.SOURCE_CONTINUE)
     run_until(condition)
     GLib.source_remove(ticks)

@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: 2026 The backingstore authors
 """A screen of the tests' own, which GTK takes when it is imported."""
 
+import ctypes
 import os
 import shutil
 import struct
@@ -69,3 +70,38 @@ class Screenshot:
         """Red, green and blue."""
         start = self.pixels + y * self.stride + x * 4
         return tuple(reversed(self.data[start:start + 3]))
+
+
+class Hand:
+    """The keyboard and the mouse of somebody before the screen."""
+
+    def __init__(self):
+        try:
+            self.x11, self.xtst = ctypes.CDLL('libX11.so.6'), ctypes.CDLL('libXtst.so.6')
+        except OSError as error:
+            raise unittest.SkipTest(str(error)) from error
+        for function in self.x11.XOpenDisplay, self.x11.XStringToKeysym, self.x11.XDefaultRootWindow:
+            function.restype = ctypes.c_void_p
+        self.display = ctypes.c_void_p(self.x11.XOpenDisplay(os.environ['DISPLAY'].encode()))
+
+    def press_key(self, *names):
+        """All together, as 'Control_L' and 'q'."""
+        codes = [self.x11.XKeysymToKeycode(self.display, ctypes.c_void_p(self.x11.XStringToKeysym(name.encode())))
+                 for name in names]
+        for code in codes:
+            self.xtst.XTestFakeKeyEvent(self.display, code, True, 0)
+        for code in reversed(codes):
+            self.xtst.XTestFakeKeyEvent(self.display, code, False, 0)
+        self.x11.XSync(self.display, False)
+
+    def move(self, x, y):
+        """Keys are for the window that the mouse is in."""
+        self.xtst.XTestFakeMotionEvent(self.display, 0, x, y, 0)
+        self.x11.XSync(self.display, False)
+
+    def press_button(self, x, y, button=1):
+        """Buttons 4 and 5 turn the wheel, up and down."""
+        self.move(x, y)
+        for pressed in True, False:
+            self.xtst.XTestFakeButtonEvent(self.display, button, pressed, 0)
+        self.x11.XSync(self.display, False)

@@ -436,7 +436,7 @@ class InMainContextTest(StoreInPython, unittest.TestCase):
         self.assertEqual(backing.threads, {threading.get_ident()})
 
     def test_blocking_call_elsewhere(self):
-        """It waits for the context, where the backing runs."""
+        """A blocking call waits for the context, where the backing runs."""
         backing = DictBacking()
         store = self.new_store(backing)
         loaded = []

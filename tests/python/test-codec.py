@@ -112,7 +112,7 @@ class CodecTest(unittest.TestCase):
 
         del tile
         self.drop_all(pool)
-        # They share one read: a load that comes later may decode as well, for nothing.
+        # Both loads share one read: a load that comes later may decode as well, for nothing.
         self.backing.hold(Bs.Operation.READ)
         first, second = (Call(item.load_object_async, DEFAULT, None) for _ in range(2))
         self.backing.release(Bs.Operation.READ)

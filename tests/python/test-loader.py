@@ -174,6 +174,26 @@ class LoaderTest(unittest.TestCase):
         self.assertEqual(self.codec.order, ['1', '2', '3'])
         self.assertEqual(items[3].try_load_object().text, '3')
 
+    def test_follow(self):
+        self.make()
+        tracked = self.store.track_path(Gio.File.new_for_uri('memory:followed'))
+        items = [self.pool.insert(GLib.Bytes.new(b'x')) for _ in range(3)]
+        for item in items[:2]:
+            item.persist(tracked, None)
+        following = self.pool.follow(tracked, None)
+        awaited = call(self.pool.follow_async, tracked)
+        self.assertIsInstance(following, Gio.ListModel)
+        keys = sorted(item.dup_key() for item in items[:2])
+        self.assertEqual([item.dup_key() for item in following], keys)
+        changes = []
+        following.connect('items-changed', lambda _list, *change: changes.append(change))
+        items[2].persist(tracked, None)
+        self.store.delete_persisted(tracked, keys[0], None)
+        poll_until(lambda: len(changes) == 2 and len(awaited) == 2)
+        self.assertEqual(changes, [(0, 1, 0), (1, 0, 1)])
+        self.assertEqual([item.dup_key() for item in following], [keys[1], items[2].dup_key()])
+        self.assertEqual([item.dup_key() for item in awaited], [keys[1], items[2].dup_key()])
+
 
 if __name__ == '__main__':
     unittest.main()

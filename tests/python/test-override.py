@@ -229,6 +229,36 @@ class ArgumentTest(unittest.TestCase):
         self.assertGreaterEqual(n_methods, 18)
 
 
+class ManifestTest(unittest.TestCase):
+    def test_collection(self):
+        manifest = Bs.Manifest.new()
+        self.assertTrue(manifest)
+        self.assertEqual(list(manifest), [])
+        keys = [Bs.key_generate() for _ in range(3)]
+        for number, key in enumerate(keys):
+            manifest.add(f'{number}', key)
+        self.assertEqual(len(manifest), 3)
+        self.assertEqual([entry.props.key for entry in manifest], keys)
+        self.assertIn('2', manifest)
+        self.assertIn(manifest[1], manifest)
+        self.assertNotIn('3', manifest)
+        again = Bs.Manifest.new_from_bytes(bytes(manifest.to_bytes().get_data()))
+        self.assertEqual([entry.props.name for entry in again], ['0', '1', '2'])
+
+    def test_attributes(self):
+        manifest = Bs.Manifest.new()
+        manifest.add('page', Bs.key_generate(), {
+            'width': 1 << 40, 'title': 'one', 'scale': 0.5, 'shown': True, 'raw': b'\0x', 'kind': GLib.Variant('y', 3)})
+        attributes = manifest.lookup('page').dup_attributes()
+        self.assertEqual(attributes.unpack(), {
+            'width': 1 << 40, 'title': 'one', 'scale': 0.5, 'shown': True, 'raw': [0, 120], 'kind': 3})
+        self.assertEqual(attributes.lookup_value('kind').get_type_string(), 'y')
+        manifest.set_attributes('page', {})
+        self.assertEqual(manifest.lookup('page').dup_attributes().unpack(), {})
+        with self.assertRaises(TypeError):
+            manifest.set_attributes('page', {'tags': ['a', 'b']})
+
+
 class WithTest(unittest.TestCase):
     def test_closes(self):
         with Bs.BackingStore.new(Bs.MemoryBacking.new()) as store:

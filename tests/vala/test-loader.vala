@@ -129,6 +129,36 @@ async void prefetch () throws GLib.Error {
     yield store.close_async ();
 }
 
+async void follow () throws GLib.Error {
+    var store = new Bs.BackingStore (new Bs.MemoryBacking ());
+    var pool = new Bs.Pool (store, 1000);
+    var tracked = yield store.track_path_async (GLib.File.new_for_uri ("memory:followed"));
+    Bs.Item[] items = {};
+    for (int i = 0; i < 2; i++)
+        items += pool.insert (bytes ("x"));
+    yield items[0].persist_async (tracked);
+    GLib.ListModel list = yield pool.follow_async (tracked);
+    assert (list.get_n_items () == 1);
+
+    uint changed_at = 0, added = 0;
+    bool waits = false;
+    ulong id = list.items_changed.connect ((position, n_removed, n_added) => {
+        changed_at = position;
+        added = n_added;
+        if (waits)
+            follow.callback ();
+    });
+    yield items[1].persist_async (tracked);
+    if (added == 0) {
+        waits = true;
+        yield;
+    }
+    list.disconnect (id);
+    assert (changed_at == 1 && added == 1);
+    assert (((Bs.Item) list.get_item (1)).key == items[1].key);
+    yield store.close_async ();
+}
+
 int main (string[] args) {
     GLib.Test.init (ref args);
 
@@ -152,6 +182,11 @@ int main (string[] args) {
     GLib.Test.add_func ("/loader/prefetch", () => {
         var loop = new TestLoop ();
         prefetch.begin ((object, result) => loop.end (() => prefetch.end (result)));
+        loop.run ();
+    });
+    GLib.Test.add_func ("/loader/follow", () => {
+        var loop = new TestLoop ();
+        follow.begin ((object, result) => loop.end (() => follow.end (result)));
         loop.run ();
     });
 

@@ -88,6 +88,8 @@ ask_admitted (BsBackingStore *store,
         bs_executor_lend_place (store->function_executor, store);
       if (operation->klass->boost != NULL)
         operation->klass->boost (operation, waiter->priority);
+      if (waiter->blocking && asked.state != BS_ASKED_RUNS)
+        bs_store_operation_lend_thread (operation, waiter);
     }
   else
     {
@@ -125,8 +127,6 @@ ask (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, BsKeyOpe
   operation = store->prepare (store, request, waiter, memory);
   operation->counted = request->kind != BS_KIND_CLOSE;
   operation->stripe = stripe;
-  if (waiter->blocking)
-    bs_store_operation_lend_thread (operation, waiter);
   ask_admitted (store, request, waiter, operation);
   /* The operation may have ended, and let go of the store. */
   if (request->kind == BS_KIND_CLOSE)

@@ -266,12 +266,6 @@ take_unheld (Bulk *self, guint *n_parts)
   bs_deferred_run (&deferred);
 }
 
-static void
-call_one (Part *part, GCancellable *cancellable)
-{
-  bs_key_operation_call (&part->operation, cancellable, &part->error);
-}
-
 static gboolean
 call_all (Bulk *self, guint n_parts)
 {
@@ -325,7 +319,7 @@ call_for_joined (Part *part)
   if (wanted)
     {
       g_clear_error (&part->error);
-      call_one (part, NULL);
+      bs_key_operation_call (&part->operation, NULL, &part->error);
     }
 }
 
@@ -342,7 +336,7 @@ call_backing (Bulk *self, guint n_parts)
     {
       Part *part = &self->parts[i];
 
-      call_one (part, cancellable);
+      bs_key_operation_call (&part->operation, cancellable, &part->error);
       if (part->error != NULL && g_cancellable_is_cancelled (cancellable))
         call_for_joined (part);
     }

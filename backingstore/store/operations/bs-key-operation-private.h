@@ -11,8 +11,8 @@ G_BEGIN_DECLS
  * holds no references. */
 BsStoreOperation *bs_key_operation_new    (BsBackingStore *store, const BsRequest *request, int priority, BsKeyOperation *memory) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Part of a bulk: one operation on a key that is RUNNING at the head of its queue,
- * in memory of the bulk's. Under the shard's mutex. */
+/* Part of a bulk or a deletion: one operation on a key that is RUNNING at the head of its
+ * queue, in memory of the caller's. Under the shard's mutex. */
 void              bs_key_operation_init_part (BsKeyOperation *self, BsBackingStore *store, BsOperationKind kind, const BsKey *key, guint64 hash,
                                               BsToken *token, BsTrackedPath *tracked);
 /* Calls the backing. */

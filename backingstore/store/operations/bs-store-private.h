@@ -62,6 +62,16 @@ struct _BsBackingStore
   GQueue loads;                 /* of BsLoad, borrowed, under operations_mutex */
 };
 
+/* Is told of each key that comes to a tracked path or goes. */
+typedef struct _BsPathWatch BsPathWatch;
+struct _BsPathWatch
+{
+  /* Called under the key's shard's mutex and the path's watches_mutex. */
+  void (*key_changed) (BsPathWatch *watch, const BsKey *key);
+
+  GList link;                   /* zeroed; under the path's watches_mutex */
+};
+
 struct _BsTrackedPath
 {
   GObject parent_instance;
@@ -76,6 +86,10 @@ struct _BsTrackedPath
   int moved;                    /* atomic: the name leads elsewhere */
 
   BsMembers members;
+
+  GMutex watches_mutex;
+  GQueue watches;               /* of BsPathWatch, borrowed; under the mutex */
+  int n_watches;                /* atomic */
 
   int n_keys_pending;           /* atomic: a notification is under way */
   int closed;                   /* atomic */

@@ -43,7 +43,7 @@ struct _BsMembers
   BsShard *locks;               /* the store's shards: for their mutexes */
   BsMemberShard *shards;        /* owned; BS_N_SHARDS of them */
   GObject *owner;               /* the tracked path, of which this is part */
-  void (*changed) (GObject *owner);   /* keys have come or gone; called under a shard's mutex */
+  void (*changed) (GObject *owner, const BsKey *key);   /* the key has come or gone; called under its shard's mutex */
 
   int refusing;                 /* atomic; written under the path's mutex: no new operations */
   int n_awaiting_turn;          /* atomic: saves that were run and have not had their turn */
@@ -52,7 +52,7 @@ struct _BsMembers
 };
 
 /* Takes the keys that a scan has found. */
-void          bs_members_init          (BsMembers *self, BsShard *locks, const BsKeyTable *found, GObject *owner, void (*changed) (GObject *owner));
+void          bs_members_init          (BsMembers *self, BsShard *locks, const BsKeyTable *found, GObject *owner, void (*changed) (GObject *owner, const BsKey *key));
 void          bs_members_clear         (BsMembers *self);
 
 /* Whether a request is refused; an internal one is not. */

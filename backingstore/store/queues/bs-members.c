@@ -35,7 +35,7 @@ bs_members_init (BsMembers *self,
                  BsShard *locks,
                  const BsKeyTable *found,
                  GObject *owner,
-                 void (*changed) (GObject *owner))
+                 void (*changed) (GObject *owner, const BsKey *key))
 {
   self->locks = locks;
   self->owner = owner;
@@ -108,7 +108,7 @@ bs_members_set (BsMembers *self,
   if (after == 0)
     bs_key_table_remove_marked (&shard->keys, flags);
   if ((before ^ after) & BS_MEMBER_PRESENT)
-    self->changed (self->owner);
+    self->changed (self->owner, key);
 }
 
 /* A running save that names the key looks at its names once more. */

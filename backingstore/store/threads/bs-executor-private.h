@@ -37,6 +37,7 @@ struct _BsSleeper
   /* constant while it sleeps */
   BsReach reach;
   guint64 queue;          /* what it waits for is in this queue, whose entries it runs; 0: none */
+  gboolean awaits_many;   /* and in other queues: runs what blocking calls wait for, where all workers are busy */
   void (*run_awaited) (BsSleeper *sleeper); /* nullable; runs what waits for a place already, before the first sleep */
   BsExecutor *executor;   /* borrowed */
 

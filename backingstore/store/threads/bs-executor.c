@@ -208,6 +208,20 @@ bs_executor_is_inside (BsExecutor *executor, gconstpointer store)
          bs_call_scope_find (store, BS_SCOPE_FUNCTION) != NULL;
 }
 
+/* Places are taken for threads that can't be made. */
+static gboolean
+is_missing_workers (BsExecutor *executor)
+{
+  return executor->context == NULL && executor->starved && executor->n_starting > 0;
+}
+
+static gboolean
+may_help (BsExecutor *executor, BsSleeper *sleeper, int priority)
+{
+  return sleeper->awaits_many && sleeper->executor == executor &&
+         priority <= BS_PRIORITY_BLOCKING && !has_free_place (executor);
+}
+
 /* Whether a thread in a blocking call is to run the best entry itself. */
 static gboolean
 may_run (BsExecutor *executor, BsSleeper *sleeper)
@@ -216,9 +230,9 @@ may_run (BsExecutor *executor, BsSleeper *sleeper)
 
   if (entry == NULL)
     return FALSE;
-  if (executor->context != NULL)
+  if (executor->context != NULL || may_help (executor, sleeper, entry->waiting.priority))
     return TRUE;
-  if (!executor->starved || executor->n_starting == 0)
+  if (!is_missing_workers (executor))
     return FALSE;
 
   /* A function of the application may wait for what this thread has locked: only those
@@ -252,6 +266,15 @@ call_sleepers (BsExecutor *executor)
   for (GList *link = executor->sleepers.head; link != NULL && n > 0; link = link->next)
     if (may_run (executor, link->data) && call_sleeper (link->data))
       n--;
+}
+
+/* The entry is in the queue. One that a blocking call waits for needs no worker. */
+static void
+call_helper (BsExecutor *executor, int priority)
+{
+  for (GList *link = executor->sleepers.head; link != NULL; link = link->next)
+    if (may_help (executor, link->data, priority) && call_sleeper (link->data))
+      break;
 }
 
 static void
@@ -552,6 +575,7 @@ submit (BsExecutor *executor, BsExecutorEntry *entry, int priority)
   if (executor->context == NULL)
     {
       submit_to_threads (executor);
+      call_helper (executor, priority);
     }
   else
     {
@@ -588,6 +612,7 @@ bs_executor_boost (BsExecutor *executor, BsExecutorEntry *entry, int priority)
         g_source_set_priority (executor->source, peek (executor)->waiting.priority);
       if (executor->starved)
         call_sleepers (executor);
+      call_helper (executor, priority);
     }
   g_mutex_unlock (&executor->mutex);
 }
@@ -650,19 +675,19 @@ bs_executor_leave (BsExecutor *executor)
     g_main_context_release (executor->context);
 }
 
-/* Runs the best entry on this thread, which takes the place of a worker meanwhile. */
+/* Runs the best entry on this thread, which takes the place of a missing worker
+ * meanwhile. */
 static void
 run_here (BsExecutor *executor)
 {
   BsExecutor *outer = current_executor;
   BsExecutorEntry *entry = pop (executor);
-  gboolean takes_place = executor->context == NULL;
+  gboolean takes_place = is_missing_workers (executor);
 
   if (takes_place)
-    {
-      executor->n_starting--;
-      current_executor = executor;
-    }
+    executor->n_starting--;
+  if (executor->context == NULL)
+    current_executor = executor;
   g_mutex_unlock (&executor->mutex);
   entry->run (entry);
   g_mutex_lock (&executor->mutex);

@@ -392,8 +392,11 @@ void
 bs_store_operation_lend_thread (BsStoreOperation *operation, BsWaiter *waiter)
 {
   waiter->sleeper.run_awaited = run_awaited;
-  if (waiter->cancellable == NULL)
-    waiter->sleeper.queue = operation->entry.queue;
+  if (waiter->cancellable != NULL)
+    return;
+
+  waiter->sleeper.queue = operation->entry.queue;
+  waiter->sleeper.awaits_many = operation->kind > BS_KIND_LAST_ON_KEY;
 }
 
 BsWaiter *

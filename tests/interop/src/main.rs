@@ -35,7 +35,7 @@ impl Codec<Vec<u8>> for RawCodec {
     }
 }
 
-/// The same in test-interop.py and in test-interop.c.
+/// test-interop.py and test-interop.c make this content, too.
 fn content(number: usize) -> Vec<u8> {
     const SIZES: [usize; 6] = [0, 1, 100, 4096, 5000, 70000];
     (0..SIZES[number % SIZES.len()]).map(|i| (number * 31 + i * 7 + i / 251) as u8).collect()

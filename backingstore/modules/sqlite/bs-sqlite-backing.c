@@ -1,0 +1,966 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+
+#include "bs-sqlite-document-private.h"
+#include "bs-sqlite-scratch-private.h"
+
+#include <backingstore/backingstore.h>
+
+#include <string.h>
+#include <unistd.h>
+
+/* A backing whose persisted paths are databases: a document is one file. Primary storage is
+ * a table in memory from keys to blobs in a scratch file, or to rows of documents.
+ *
+ * The store has one call at a time for each key. So an entry changes under the mutex, but
+ * what it says holds for the length of a call, but for release_path(), which runs beside
+ * calls for other keys and moves blobs to the scratch file. */
+
+#define SCHEME "sqlite:"
+
+/* A blob of primary storage. */
+typedef struct
+{
+  BsSqliteRow row;            /* the key first: it is the key in the table */
+  BsSqliteDocument *document; /* that has the row; NULL for a blob in the scratch file */
+  BsSqliteExtent extent;
+  gboolean lost; /* could not be read when its document was released */
+} Entry;
+
+typedef struct
+{
+  GObject parent_instance;
+
+  char *uri;
+  pid_t process;
+  BsSqliteScratch scratch;
+
+  GMutex opening; /* held while a path is opened; taken first */
+  GMutex mutex;
+
+  int closed; /* atomic */
+
+  /* under the mutex */
+  GHashTable *primary; /* Entry, by its key */
+  GHashTable *paths;   /* GFile → BsSqliteDocument */
+} BsSqliteBacking;
+
+typedef struct
+{
+  GObjectClass parent_class;
+} BsSqliteBackingClass;
+
+enum
+{
+  PROP_URI = 1,
+};
+
+GType bs_sqlite_backing_get_type (void);
+
+static void bs_sqlite_backing_iface_init (BsBackingInterface *iface);
+static void bs_sqlite_backing_initable_iface_init (GInitableIface *iface);
+
+G_DEFINE_DYNAMIC_TYPE_EXTENDED (
+  BsSqliteBacking,
+  bs_sqlite_backing,
+  G_TYPE_OBJECT,
+  G_TYPE_FLAG_FINAL,
+  G_IMPLEMENT_INTERFACE_DYNAMIC (BS_TYPE_BACKING, bs_sqlite_backing_iface_init)
+    G_IMPLEMENT_INTERFACE_DYNAMIC (G_TYPE_INITABLE, bs_sqlite_backing_initable_iface_init))
+
+static BsSqliteBacking *
+cast (gpointer backing)
+{
+  return backing;
+}
+
+static void
+entry_free (Entry *self)
+{
+  g_clear_pointer (&self->document, bs_sqlite_document_unref);
+  g_free (self);
+}
+
+static gboolean
+set_not_found (GError **error)
+{
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
+  return FALSE;
+}
+
+/* SQLite cannot be carried over a fork. */
+static gboolean
+is_forked (BsSqliteBacking *self)
+{
+  return self->process != getpid ();
+}
+
+static gboolean
+begin (BsSqliteBacking *self, GError **error)
+{
+  gboolean closed = is_forked (self);
+
+  /* A binding may make an object without init(). */
+  if (self->scratch.directory == NULL)
+    {
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+                           "the backing was made without a URI");
+      return FALSE;
+    }
+  closed |= g_atomic_int_get (&self->closed);
+  if (closed)
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
+
+  return !closed;
+}
+
+static BsSqliteDocument *
+dup_document (BsSqliteBacking *self, GFile *path)
+{
+  BsSqliteDocument *document;
+
+  g_mutex_lock (&self->mutex);
+  document = g_hash_table_lookup (self->paths, path);
+  if (document != NULL)
+    bs_sqlite_document_ref (document);
+  g_mutex_unlock (&self->mutex);
+
+  return document;
+}
+
+/* Returns the document of a path, which is opened if need be. */
+static BsSqliteDocument *
+open_document (BsSqliteBacking *self, GFile *path, GError **error)
+{
+  BsSqliteDocument *document;
+
+  g_mutex_lock (&self->opening);
+  document = dup_document (self, path);
+  if (document == NULL)
+    {
+      document = bs_sqlite_document_open (path, error);
+      if (document != NULL)
+        {
+          g_mutex_lock (&self->mutex);
+          g_hash_table_insert (self->paths, g_object_ref (path), bs_sqlite_document_ref (document));
+          g_mutex_unlock (&self->mutex);
+        }
+    }
+  g_mutex_unlock (&self->opening);
+
+  return document;
+}
+
+static void
+end_at (BsSqliteDocument *document)
+{
+  bs_sqlite_document_unhold (document);
+  bs_sqlite_document_unref (document);
+}
+
+/* Returns the document of a path, held. */
+static BsSqliteDocument *
+begin_at (BsSqliteBacking *self, GFile *path, GError **error)
+{
+  BsSqliteDocument *document;
+
+  if (!begin (self, error))
+    return NULL;
+
+  document = open_document (self, path, error);
+  if (document == NULL)
+    return NULL;
+
+  if (!bs_sqlite_document_hold (document))
+    {
+      bs_sqlite_document_unref (document);
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the path is being released");
+      return NULL;
+    }
+  if (!bs_sqlite_document_settle (document, error))
+    {
+      end_at (document);
+      return NULL;
+    }
+
+  return document;
+}
+
+/* Returns FALSE if there is none. The copy has a reference on its document. */
+static gboolean
+copy_entry (BsSqliteBacking *self, const BsSqliteKey *key, Entry *copy)
+{
+  Entry *entry;
+
+  g_mutex_lock (&self->mutex);
+  entry = g_hash_table_lookup (self->primary, key);
+  if (entry != NULL)
+    {
+      *copy = *entry;
+      if (copy->document != NULL)
+        bs_sqlite_document_ref (copy->document);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  return entry != NULL;
+}
+
+/* Takes over `document`. Called with the mutex held. */
+static Entry *
+add_entry (BsSqliteBacking *self, const BsSqliteRow *row, BsSqliteDocument *document)
+{
+  Entry *entry = g_new0 (Entry, 1);
+
+  entry->row = *row;
+  entry->document = document;
+  g_hash_table_add (self->primary, entry);
+
+  return entry;
+}
+
+static gboolean
+write_blob (BsBacking *backing,
+            const char *string,
+            GBytes *bytes,
+            GCancellable *cancellable,
+            GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  BsSqliteRow row = { 0 };
+  BsSqliteExtent extent;
+  Entry copy;
+
+  if (!begin (self, error))
+    return FALSE;
+
+  bs_sqlite_key_parse (string, &row.key);
+  if (copy_entry (self, &row.key, &copy))
+    {
+      g_clear_pointer (&copy.document, bs_sqlite_document_unref);
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+      return FALSE;
+    }
+  if (!bs_sqlite_scratch_write (&self->scratch, bytes, &extent, error))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  add_entry (self, &row, NULL)->extent = extent;
+  g_mutex_unlock (&self->mutex);
+  return TRUE;
+}
+
+/* Reads a blob wherever it is. It may be on its way from a document to the scratch file. */
+static GBytes *
+read_entry (BsSqliteBacking *self, const BsSqliteKey *key, GError **error)
+{
+  Entry copy;
+
+  while (copy_entry (self, key, &copy))
+    {
+      g_autoptr (BsSqliteDocument) document = copy.document;
+      GBytes *bytes;
+
+      if (copy.lost)
+        {
+          g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
+                               "the blob could not be read when its document was released");
+          return NULL;
+        }
+      if (document == NULL)
+        return bs_sqlite_scratch_read (&self->scratch, &copy.extent, error);
+      if (!bs_sqlite_document_hold (document))
+        {
+          g_thread_yield ();
+          continue;
+        }
+
+      bytes = bs_sqlite_document_read (document, &copy.row, error);
+      bs_sqlite_document_unhold (document);
+      return bytes;
+    }
+
+  set_not_found (error);
+  return NULL;
+}
+
+static GBytes *
+read_blob (BsBacking *backing, const char *string, GCancellable *cancellable, GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  BsSqliteKey key;
+
+  if (!begin (self, error))
+    return NULL;
+
+  bs_sqlite_key_parse (string, &key);
+  return read_entry (self, &key, error);
+}
+
+/* The row goes with the last token if its name has gone before. A document that cannot do it
+ * now does it when it is opened again. */
+static void
+forget_row (const Entry *entry)
+{
+  BsSqliteRow named;
+
+  if (!bs_sqlite_document_hold (entry->document))
+    return;
+
+  if (!bs_sqlite_document_lookup (entry->document, &entry->row.key, &named) ||
+      named.id != entry->row.id)
+    bs_sqlite_document_forget (entry->document, entry->row.id, NULL);
+  bs_sqlite_document_unhold (entry->document);
+}
+
+static gboolean
+delete_key (BsBacking *backing, const char *string, GCancellable *cancellable, GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  Entry *entry = NULL;
+  BsSqliteKey key;
+
+  if (!begin (self, error))
+    return FALSE;
+
+  bs_sqlite_key_parse (string, &key);
+  g_mutex_lock (&self->mutex);
+  g_hash_table_steal_extended (self->primary, &key, (gpointer *) &entry, NULL);
+  g_mutex_unlock (&self->mutex);
+  if (entry == NULL)
+    return TRUE;
+
+  if (entry->document != NULL)
+    forget_row (entry);
+  else if (!entry->lost)
+    bs_sqlite_scratch_free (&self->scratch, &entry->extent);
+  entry_free (entry);
+  return TRUE;
+}
+
+/* Adds an entry that has none, for a row. */
+static void
+ensure_entry (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
+{
+  g_mutex_lock (&self->mutex);
+  if (!g_hash_table_contains (self->primary, &row->key))
+    add_entry (self, row, bs_sqlite_document_ref (document));
+  g_mutex_unlock (&self->mutex);
+}
+
+static gboolean
+register_key (BsBacking *backing,
+              GFile *path,
+              const char *string,
+              GCancellable *cancellable,
+              GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  BsSqliteDocument *document = begin_at (self, path, error);
+  BsSqliteRow row;
+  BsSqliteKey key;
+  gboolean found;
+
+  if (document == NULL)
+    return FALSE;
+
+  bs_sqlite_key_parse (string, &key);
+  found = bs_sqlite_document_lookup (document, &key, &row);
+  if (found)
+    ensure_entry (self, document, &row);
+  end_at (document);
+
+  return found || set_not_found (error);
+}
+
+/* From now on the blob is the document's row. */
+static void
+move_entry_to_row (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
+{
+  BsSqliteExtent extent;
+  Entry *entry;
+  gboolean was_scratch = FALSE;
+
+  g_mutex_lock (&self->mutex);
+  entry = g_hash_table_lookup (self->primary, &row->key);
+  if (entry != NULL && entry->document == NULL && !entry->lost)
+    {
+      extent = entry->extent;
+      was_scratch = TRUE;
+      entry->row = *row;
+      entry->document = bs_sqlite_document_ref (document);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (was_scratch)
+    bs_sqlite_scratch_free (&self->scratch, &extent);
+}
+
+static gboolean
+persist_entry (BsSqliteBacking *self,
+               BsSqliteDocument *document,
+               const BsSqliteKey *key,
+               GError **error)
+{
+  g_autoptr (BsSqliteDocument) holder = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  BsSqliteRow row = { .key = *key };
+  Entry copy;
+
+  if (!copy_entry (self, key, &copy))
+    return set_not_found (error);
+
+  holder = copy.document;
+  if (holder == document)
+    return bs_sqlite_document_restore (document, &copy.row, error);
+
+  bytes = read_entry (self, key, error);
+  if (bytes == NULL)
+    return FALSE;
+
+  row.hash = bs_sqlite_hash (bytes);
+  if (!bs_sqlite_document_add (document, &row, bytes, error))
+    return FALSE;
+
+  move_entry_to_row (self, document, &row);
+  return TRUE;
+}
+
+static gboolean
+persist (BsBacking *backing,
+         GFile *path,
+         const char *string,
+         GCancellable *cancellable,
+         GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  BsSqliteDocument *document = begin_at (self, path, error);
+  BsSqliteRow row;
+  BsSqliteKey key;
+  gboolean success;
+
+  if (document == NULL)
+    return FALSE;
+
+  bs_sqlite_key_parse (string, &key);
+  success =
+    bs_sqlite_document_lookup (document, &key, &row) || persist_entry (self, document, &key, error);
+  end_at (document);
+
+  return success;
+}
+
+/* The bytes go from memory into the document, and never through the scratch file. */
+static gboolean
+persist_bytes_at (BsSqliteBacking *self,
+                  BsSqliteDocument *document,
+                  const BsSqliteKey *key,
+                  GBytes *bytes,
+                  GError **error)
+{
+  BsSqliteRow row = { .key = *key };
+  Entry copy;
+
+  if (!bs_sqlite_document_lookup (document, key, &row))
+    {
+      if (copy_entry (self, key, &copy))
+        {
+          g_clear_pointer (&copy.document, bs_sqlite_document_unref);
+          return persist_entry (self, document, key, error);
+        }
+
+      row.hash = bs_sqlite_hash (bytes);
+      if (!bs_sqlite_document_add (document, &row, bytes, error))
+        return FALSE;
+    }
+
+  ensure_entry (self, document, &row);
+  return TRUE;
+}
+
+static gboolean
+persist_bytes (BsBacking *backing,
+               GFile *path,
+               const char *string,
+               GBytes *bytes,
+               GCancellable *cancellable,
+               GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  BsSqliteDocument *document = begin_at (self, path, error);
+  BsSqliteKey key;
+  gboolean success;
+
+  if (document == NULL)
+    return FALSE;
+
+  bs_sqlite_key_parse (string, &key);
+  success = persist_bytes_at (self, document, &key, bytes, error);
+  end_at (document);
+
+  return success;
+}
+
+static gboolean
+is_held (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
+{
+  Entry *entry;
+  gboolean held;
+
+  g_mutex_lock (&self->mutex);
+  entry = g_hash_table_lookup (self->primary, &row->key);
+  held = entry != NULL && entry->document == document && entry->row.id == row->id;
+  g_mutex_unlock (&self->mutex);
+
+  return held;
+}
+
+static gboolean
+delete_persisted (BsBacking *backing,
+                  GFile *path,
+                  const char *string,
+                  GCancellable *cancellable,
+                  GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  BsSqliteDocument *document = begin_at (self, path, error);
+  gboolean success = TRUE;
+  BsSqliteRow row;
+  BsSqliteKey key;
+
+  if (document == NULL)
+    return FALSE;
+
+  bs_sqlite_key_parse (string, &key);
+  if (bs_sqlite_document_lookup (document, &key, &row))
+    {
+      gboolean held = is_held (self, document, &row);
+
+      success = bs_sqlite_document_remove (document, &row, &held, 1, error);
+    }
+  end_at (document);
+
+  return success;
+}
+
+/* The rows of some keys, for a removal. */
+typedef struct
+{
+  BsSqliteBacking *self;
+  BsSqliteDocument *document;
+  GArray *rows;
+  GArray *held;
+} Gathering;
+
+static void
+gather (const char *string, gpointer data)
+{
+  Gathering *gathering = data;
+  BsSqliteKey key;
+  BsSqliteRow row;
+  gboolean held;
+
+  bs_sqlite_key_parse (string, &key);
+  if (!bs_sqlite_document_lookup (gathering->document, &key, &row))
+    return;
+
+  held = is_held (gathering->self, gathering->document, &row);
+  g_array_append_val (gathering->rows, row);
+  g_array_append_val (gathering->held, held);
+}
+
+static gboolean
+delete_persisted_keys (BsBacking *backing,
+                       GFile *path,
+                       BsKeySet *keys,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  g_autoptr (GArray) rows = g_array_new (FALSE, FALSE, sizeof (BsSqliteRow));
+  g_autoptr (GArray) held = g_array_new (FALSE, FALSE, sizeof (gboolean));
+  Gathering gathering = { self, begin_at (self, path, error), rows, held };
+  gboolean success;
+
+  if (gathering.document == NULL)
+    return FALSE;
+
+  bs_key_set_foreach_key (keys, gather, &gathering);
+  success = rows->len == 0 ||
+            bs_sqlite_document_remove (gathering.document, (const BsSqliteRow *) rows->data,
+                                       (const gboolean *) held->data, rows->len, error);
+  end_at (gathering.document);
+
+  return success;
+}
+
+static BsSqliteDocument *
+steal_path (BsSqliteBacking *self, GFile *path)
+{
+  gpointer file = NULL, document = NULL;
+
+  g_mutex_lock (&self->mutex);
+  g_hash_table_steal_extended (self->paths, path, &file, &document);
+  g_mutex_unlock (&self->mutex);
+  g_clear_object (&file);
+
+  return document;
+}
+
+static GArray *
+list_rows_of (BsSqliteBacking *self, BsSqliteDocument *document)
+{
+  GArray *rows = g_array_new (FALSE, FALSE, sizeof (BsSqliteRow));
+  GHashTableIter iter;
+  Entry *entry;
+
+  g_mutex_lock (&self->mutex);
+  g_hash_table_iter_init (&iter, self->primary);
+  while (g_hash_table_iter_next (&iter, (gpointer *) &entry, NULL))
+    {
+      if (entry->document == document)
+        g_array_append_val (rows, entry->row);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  return rows;
+}
+
+static void
+move_entry_to_scratch (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
+{
+  g_autoptr (GBytes) bytes = bs_sqlite_document_read (document, row, NULL);
+  BsSqliteExtent extent = { 0 };
+  gboolean lost = bytes == NULL || !bs_sqlite_scratch_write (&self->scratch, bytes, &extent, NULL);
+  gboolean moved = FALSE;
+  Entry *entry;
+
+  g_mutex_lock (&self->mutex);
+  entry = g_hash_table_lookup (self->primary, &row->key);
+  if (entry != NULL && entry->document == document)
+    {
+      g_clear_pointer (&entry->document, bs_sqlite_document_unref);
+      entry->extent = extent;
+      entry->lost = lost;
+      moved = TRUE;
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (!moved && !lost)
+    bs_sqlite_scratch_free (&self->scratch, &extent);
+}
+
+/* Takes `document` over. Blobs that the application still holds outlive its lock. */
+static void
+release_document (BsSqliteBacking *self, BsSqliteDocument *document)
+{
+  g_autoptr (GArray) rows = NULL;
+
+  bs_sqlite_document_retire (document);
+  rows = list_rows_of (self, document);
+  for (guint i = 0; i < rows->len; i++)
+    move_entry_to_scratch (self, document, &g_array_index (rows, BsSqliteRow, i));
+  bs_sqlite_document_close (document);
+  bs_sqlite_document_unref (document);
+}
+
+static gboolean
+release_path (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  BsSqliteDocument *document;
+
+  if (is_forked (self))
+    return TRUE;
+
+  document = steal_path (self, path);
+  if (document != NULL)
+    release_document (self, document);
+  return TRUE;
+}
+
+static gboolean
+sanitize_path (BsBacking *backing,
+               GFile *path,
+               BsKeySet *found,
+               GCancellable *cancellable,
+               GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  g_autoptr (BsSqliteDocument) document = NULL;
+
+  if (!begin (self, error))
+    return FALSE;
+
+  /* Another file may stand there by now. */
+  document = dup_document (self, path);
+  if (document != NULL && !bs_sqlite_document_is_current (document))
+    {
+      release_path (backing, path, NULL, NULL);
+      g_clear_pointer (&document, bs_sqlite_document_unref);
+    }
+  if (document == NULL)
+    document = open_document (self, path, error);
+  if (document == NULL || !bs_sqlite_document_settle (document, error))
+    return FALSE;
+
+  bs_sqlite_document_list (document, found);
+  return TRUE;
+}
+
+static gboolean
+sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
+{
+  BsSqliteDocument *document = begin_at (cast (backing), path, error);
+  gboolean success;
+
+  if (document == NULL)
+    return FALSE;
+
+  success = bs_sqlite_document_sync (document, error);
+  end_at (document);
+  return success;
+}
+
+static gboolean
+write_root (BsBacking *backing,
+            GFile *path,
+            GBytes *bytes,
+            GCancellable *cancellable,
+            GError **error)
+{
+  BsSqliteDocument *document = begin_at (cast (backing), path, error);
+  gboolean success;
+
+  if (document == NULL)
+    return FALSE;
+
+  success = bs_sqlite_document_write_root (document, bytes, error);
+  end_at (document);
+  return success;
+}
+
+static GBytes *
+read_root (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
+{
+  BsSqliteDocument *document = begin_at (cast (backing), path, error);
+  GBytes *bytes;
+
+  if (document == NULL)
+    return NULL;
+
+  bytes = bs_sqlite_document_read_root (document, error);
+  end_at (document);
+  return bytes;
+}
+
+static gboolean
+verify_row (BsSqliteDocument *document, const BsSqliteKey *key, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  BsSqliteRow row;
+
+  if (!bs_sqlite_document_lookup (document, key, &row))
+    return set_not_found (error);
+
+  bytes = bs_sqlite_document_read (document, &row, &local);
+  if (bytes != NULL)
+    return TRUE;
+
+  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT))
+    {
+      if (!bs_sqlite_document_quarantine (document, &row, error))
+        {
+          g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+          return FALSE;
+        }
+    }
+  g_propagate_error (error, g_steal_pointer (&local));
+  return FALSE;
+}
+
+static gboolean
+verify_persisted (BsBacking *backing,
+                  GFile *path,
+                  const char *string,
+                  GCancellable *cancellable,
+                  GError **error)
+{
+  BsSqliteDocument *document = begin_at (cast (backing), path, error);
+  BsSqliteKey key;
+  gboolean success;
+
+  if (document == NULL)
+    return FALSE;
+
+  bs_sqlite_key_parse (string, &key);
+  success = verify_row (document, &key, error);
+  end_at (document);
+  return success;
+}
+
+static void
+close_all (BsSqliteBacking *self)
+{
+  g_autoptr (GHashTable) primary = NULL;
+  g_autoptr (GHashTable) paths = NULL;
+  BsSqliteDocument *document;
+  GHashTableIter iter;
+
+  g_mutex_lock (&self->mutex);
+  g_atomic_int_set (&self->closed, TRUE);
+  primary = g_steal_pointer (&self->primary);
+  paths = g_steal_pointer (&self->paths);
+  g_mutex_unlock (&self->mutex);
+  if (paths == NULL)
+    return;
+
+  g_hash_table_iter_init (&iter, paths);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &document))
+    {
+      bs_sqlite_document_retire (document);
+      bs_sqlite_document_close (document);
+    }
+  bs_sqlite_scratch_empty (&self->scratch);
+}
+
+static gboolean
+close_backing (BsBacking *backing, GCancellable *cancellable, GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+
+  if (!is_forked (self))
+    close_all (self);
+  return TRUE;
+}
+
+static void
+bs_sqlite_backing_iface_init (BsBackingInterface *iface)
+{
+  iface->write = write_blob;
+  iface->read = read_blob;
+  iface->delete_key = delete_key;
+  iface->register_key = register_key;
+  iface->persist = persist;
+  iface->persist_bytes = persist_bytes;
+  iface->delete_persisted = delete_persisted;
+  iface->delete_persisted_keys = delete_persisted_keys;
+  iface->sanitize_path = sanitize_path;
+  iface->sync_persisted = sync_persisted;
+  iface->write_root = write_root;
+  iface->read_root = read_root;
+  iface->verify_persisted = verify_persisted;
+  iface->release_path = release_path;
+  iface->close = close_backing;
+}
+
+static gboolean
+bs_sqlite_backing_initable_init (GInitable *initable, GCancellable *cancellable, GError **error)
+{
+  BsSqliteBacking *self = cast (initable);
+  g_autofree char *file = NULL;
+  g_autofree char *directory = NULL;
+  g_autofree char *host = NULL;
+
+  if (self->uri != NULL && g_ascii_strncasecmp (self->uri, SCHEME, strlen (SCHEME)) == 0)
+    file = g_strconcat ("file:", self->uri + strlen (SCHEME), NULL);
+  if (file != NULL && strchr (file, '?') == NULL)
+    directory = g_filename_from_uri (file, &host, NULL);
+  if (directory == NULL || host != NULL)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                           "the URI has no local path of a directory for scratch");
+      return FALSE;
+    }
+
+  self->scratch.directory = g_steal_pointer (&directory);
+  return TRUE;
+}
+
+static void
+bs_sqlite_backing_initable_iface_init (GInitableIface *iface)
+{
+  iface->init = bs_sqlite_backing_initable_init;
+}
+
+static void
+bs_sqlite_backing_set_property (GObject *object,
+                                guint prop_id,
+                                const GValue *value,
+                                GParamSpec *pspec)
+{
+  cast (object)->uri = g_value_dup_string (value);
+}
+
+static void
+bs_sqlite_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
+{
+  g_value_set_string (value, cast (object)->uri);
+}
+
+static void
+bs_sqlite_backing_finalize (GObject *object)
+{
+  BsSqliteBacking *self = cast (object);
+
+  /* In a child of a fork everything is the parent's. */
+  if (!is_forked (self))
+    {
+      close_all (self);
+      bs_sqlite_scratch_clear (&self->scratch);
+    }
+  g_mutex_clear (&self->mutex);
+  g_mutex_clear (&self->opening);
+  g_free (self->uri);
+
+  G_OBJECT_CLASS (bs_sqlite_backing_parent_class)->finalize (object);
+}
+
+static void
+bs_sqlite_backing_class_init (BsSqliteBackingClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->finalize = bs_sqlite_backing_finalize;
+  object_class->get_property = bs_sqlite_backing_get_property;
+  object_class->set_property = bs_sqlite_backing_set_property;
+
+  g_object_class_install_property (object_class, PROP_URI,
+                                   g_param_spec_string ("uri", NULL, NULL, NULL,
+                                                        G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
+                                                          G_PARAM_STATIC_STRINGS));
+}
+
+static void
+bs_sqlite_backing_class_finalize (BsSqliteBackingClass *klass)
+{
+}
+
+static void
+bs_sqlite_backing_init (BsSqliteBacking *self)
+{
+  bs_sqlite_scratch_init (&self->scratch);
+  g_mutex_init (&self->opening);
+  g_mutex_init (&self->mutex);
+  self->process = getpid ();
+  self->primary = g_hash_table_new_full (bs_sqlite_key_hash, bs_sqlite_key_equal, NULL,
+                                         (GDestroyNotify) entry_free);
+  self->paths = g_hash_table_new_full (g_file_hash, (GEqualFunc) g_file_equal, g_object_unref,
+                                       (GDestroyNotify) bs_sqlite_document_unref);
+}
+
+G_MODULE_EXPORT void g_io_sqlite_load (GIOModule *module);
+G_MODULE_EXPORT void g_io_sqlite_unload (GIOModule *module);
+
+void
+g_io_sqlite_load (GIOModule *module)
+{
+  bs_sqlite_backing_register_type (G_TYPE_MODULE (module));
+  g_io_extension_point_implement (BS_BACKING_EXTENSION_POINT_NAME, bs_sqlite_backing_get_type (),
+                                  "sqlite", 0);
+}
+
+void
+g_io_sqlite_unload (GIOModule *module)
+{
+}

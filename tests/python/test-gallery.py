@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
+"""Somebody uses the gallery: arguments are its command.
+
+Nothing looks inside: the tests see the screen and the library, and have the keyboard and
+the mouse.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import screen
+
+COMMAND = sys.argv[1:]
+PHOTOS = Path(__file__).resolve().parent.parent.parent / 'docs' / 'examples' / 'gallery' / 'make-photos'
+IS_WHOLE = os.environ.get('BACKINGSTORE_TESTS') == 'whole'
+N_PHOTOS = 1200 if IS_WHOLE else 240
+BUDGET = 4  # MiB; one photo takes 6, a thumbnail 0.17
+SECONDS = 30
+
+# The part of the window that the grid has, without its scroll bar, and empty.
+LEFT, TOP, RIGHT, BOTTOM = 8, 54, 750, 570
+EMPTY = 255, 255, 255
+MIDDLE = (LEFT + RIGHT) // 2, (TOP + BOTTOM) // 2
+CANCEL = 735, 557
+LAST = 735, 573
+
+
+def setUpModule():
+    screen.start()
+
+
+def wait_until(condition, process):
+    """For a condition of the screen or of files, which tell nobody when they change."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        if process.poll() is not None:
+            raise AssertionError(f'the gallery ended with status {process.returncode}')
+        if time.monotonic() > end:
+            raise TimeoutError('the gallery does not get there')
+        time.sleep(.02)
+
+
+class Shot(screen.Screenshot):
+    def is_like(self, other):
+        """Whether the grid, or what is there instead, is the same, but for rounding."""
+        places = [(x, y) for x in range(LEFT, RIGHT, 16) for y in range(TOP, BOTTOM, 16)]
+        n_alike = sum(max(abs(mine - theirs) for mine, theirs in zip(self.at(*place), other.at(*place))) < 8
+                      for place in places)
+        return n_alike > .99 * len(places)
+
+    def has_empty_cell(self):
+        """A place as large as a third of a cell, while gaps are much narrower than that."""
+        def is_empty(x, y):
+            return all(self.at(x + dx, y + dy) == EMPTY for dx, dy in ((20, 20), (0, 0), (40, 0), (0, 40), (40, 40)))
+
+        return any(is_empty(x, y) for x in range(LEFT, RIGHT - 40, 20) for y in range(TOP, BOTTOM - 40, 20))
+
+
+class GalleryTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        directory = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(directory.cleanup)
+        cls.top = Path(directory.name)
+        cls.photos = cls.top / 'photos'
+        subprocess.run([PHOTOS, cls.photos, '30', '1.5'], check=True)
+        for number, photo in zip(range(N_PHOTOS - 30), itertools.cycle(sorted(cls.photos.iterdir()))):
+            os.link(photo, cls.photos / f'again {number}.jpeg')
+        cls.hand = screen.Hand()
+
+    def start(self, library, *folders):
+        environment = {**os.environ, 'G_DEBUG': 'fatal-criticals'}
+        process = subprocess.Popen([*COMMAND, library, str(BUDGET), *folders], env=environment)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def quit(self, process):
+        self.hand.move(*MIDDLE)
+        begun = time.monotonic()
+        self.hand.press_key('Control_L', 'q')
+        self.assertEqual(process.wait(SECONDS), 0)
+        print(f'# quit in {(time.monotonic() - begun) * 1000:.0f} ms')
+
+    def blobs(self, library):
+        return [path for path in library.glob('??/*') if len(path.name) == 32]
+
+    def wait_for_import(self, process, library, n_photos):
+        wait_until(lambda: len(self.blobs(library)) == n_photos and not (library / '.dirty').exists(), process)
+
+    def has_last_row(self):
+        """Whether a photo, and not the bar of the import, is at the end: that has no colours."""
+        pixel = Shot().at(*LAST)
+        return max(pixel) - min(pixel) > 20
+
+    def wait_until_settled(self, process):
+        """All that was asked is done, and no cell is empty."""
+        def threads():
+            return [stat.read_text().rpartition(')')[2].split()[:13] for stat in Path(f'/proc/{process.pid}/task').glob('*/stat')]
+
+        def is_settled():
+            before = threads()
+            time.sleep(.05)
+            return threads() == before and all(thread[0] == 'S' for thread in before) and not Shot().has_empty_cell()
+
+        wait_until(is_settled, process)
+
+    def resident_size(self, process):
+        pages = int(Path(f'/proc/{process.pid}/statm').read_text().split()[1])
+        return pages * os.sysconf('SC_PAGESIZE') / 1024 / 1024
+
+    def scroll(self, process, button):
+        """Turns the wheel until nothing moves any more. Returns the largest resident size."""
+        largest = 0
+        before = None
+        while before is None or not Shot().is_like(before):
+            before = Shot()
+            # No faster than a finger: GTK 4.8 loses its place if it is scrolled twice in a frame.
+            for _ in range(25):
+                self.hand.press_button(*MIDDLE, button=button)
+                time.sleep(.02)
+            self.wait_until_settled(process)
+            largest = max(largest, self.resident_size(process))
+        return largest
+
+    def test_use(self):
+        library = self.top / 'library'
+        process = self.start(library, self.photos)
+        self.wait_for_import(process, library, N_PHOTOS)
+        wait_until(self.has_last_row, process)
+        self.wait_until_settled(process)
+        self.quit(process)
+
+        # Another day.
+        process = self.start(library)
+        self.hand.move(*MIDDLE)
+        wait_until(self.has_last_row, process)
+        self.wait_until_settled(process)
+        at_first = Shot()
+        size = self.resident_size(process)
+        largest = self.scroll(process, 5)
+        self.assertFalse(Shot().is_like(at_first))
+        largest = max(largest, self.scroll(process, 4))
+        self.assertTrue(Shot().is_like(at_first))
+        print(f'# {size:.0f} MiB resident at first, {largest:.0f} at most')
+        # A grid holds up to thirty rows of cells; all thumbnails together are 200 MiB.
+        if IS_WHOLE:
+            self.assertLess(largest, size + 100)
+
+        # One of them large, and zoomed, and back.
+        self.hand.press_button(*MIDDLE)
+        wait_until(lambda: not Shot().is_like(at_first), process)
+        self.wait_until_settled(process)
+        large = Shot()
+        self.hand.press_key('z')
+        wait_until(lambda: not Shot().is_like(large), process)
+        self.hand.press_key('z')
+        wait_until(lambda: Shot().is_like(large), process)
+        self.hand.press_key('Escape')
+        wait_until(lambda: Shot().is_like(at_first), process)
+        self.quit(process)
+        self.assertEqual(len(self.blobs(library)), N_PHOTOS)
+
+    def test_cancel(self):
+        """An import that is cancelled leaves what it has brought."""
+        folder, library = self.top / 'many', self.top / 'cancelled'
+        folder.mkdir()
+        photo = next(self.photos.iterdir())
+        for number in range(5000):
+            (folder / f'{number}.jpeg').symlink_to(photo)
+        process = self.start(library, folder)
+        wait_until(lambda: len(self.blobs(library)) > 20, process)
+
+        def is_cancelled():
+            self.hand.press_button(*CANCEL)
+            return not (library / '.dirty').exists()
+
+        wait_until(is_cancelled, process)
+        n_blobs = len(self.blobs(library))
+        self.assertLess(n_blobs, 5000)
+        self.quit(process)
+        self.assertEqual(len(self.blobs(library)), n_blobs)
+
+    def test_quit_at_once(self):
+        """The window may be closed in the middle of an import."""
+        library = self.top / 'interrupted'
+        process = self.start(library, self.photos)
+        wait_until(lambda: len(self.blobs(library)) > 20, process)
+        self.quit(process)
+        self.assertLess(len(self.blobs(library)), N_PHOTOS)
+
+    def test_bad_photos(self):
+        folder, library = self.top / 'bad', self.top / 'library of bad ones'
+        folder.mkdir()
+        (folder / 'text.jpeg').write_text('no photo')
+        (folder / 'short.jpeg').write_bytes(next(self.photos.iterdir()).read_bytes()[:100])
+        process = self.start(library, folder)
+        self.wait_for_import(process, library, 2)
+        self.quit(process)
+
+
+if __name__ == '__main__':
+    unittest.main()
