@@ -25,8 +25,7 @@ bs_manifest_record_get_name_length (const BsManifestRecord *self)
   return GUINT32_FROM_LE (self->name_length);
 }
 
-/* A name without attributes gives no problem; a reason why a name or attributes cannot be
- * in a manifest, else NULL. */
+/* The reason why a manifest cannot have the name, or the attributes; NULL where it can. */
 const char       *bs_manifest_check_name          (const char *name);
 const char       *bs_manifest_check_attributes    (GVariant *attributes);
 
