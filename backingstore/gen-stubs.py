@@ -36,17 +36,6 @@ KEYS = '''
     def __contains__(self, key: object) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
 '''
-SEQUENCE = '''
-    def __len__(self) -> int: ...
-    def __contains__(self, item: object) -> bool: ...
-    def __iter__(self) -> Iterator[{item}]: ...
-    @overload  # type: ignore[override]
-    def __getitem__(self, position: int) -> {item}: ...
-    @overload
-    def __getitem__(self, positions: slice) -> list[{item}]: ...
-    def get_item(self, position: int) -> {item} | None: ...
-'''
-ALWAYS_TRUE = '    def __bool__(self) -> Literal[True]: ...\n'
 ADDITIONS = {
     'BackingStore': '''
     def __enter__(self) -> BackingStore: ...
@@ -68,11 +57,21 @@ from __future__ import annotations
 import asyncio
 import enum
 import os
-from typing import Any, Callable, Iterable, Iterator, Literal, overload
+from typing import Callable, Iterable, Iterator, Literal, overload
 
 from gi.repository import {imports}
 '''
-LIST = '\nclass _ItemList(Gio.ListModel):' + SEQUENCE.format(item='Item')
+LIST = '''
+class _ItemList(Gio.ListModel):
+    def __len__(self) -> int: ...
+    def __contains__(self, item: object) -> bool: ...
+    def __iter__(self) -> Iterator[Item]: ...
+    @overload  # type: ignore[override]
+    def __getitem__(self, position: int) -> Item: ...
+    @overload
+    def __getitem__(self, positions: slice) -> list[Item]: ...
+    def get_item(self, position: int) -> Item | None: ...
+'''
 
 
 class Stub:
@@ -125,7 +124,7 @@ class Stub:
     # Functions.
 
     def get_parameters(self, function):
-        """The parameters that Python shows: no results, data of a function or their destroy notify."""
+        """The parameters that Python shows: neither data of a function nor their destroy notify."""
         parameters = function.findall(f'{CORE}parameters/{CORE}parameter')
         hidden = set()
         for position, parameter in enumerate(parameters):

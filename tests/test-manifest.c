@@ -239,6 +239,8 @@ test_items (Fixture *fixture, gconstpointer data)
   g_autofree char *other_key = bs_key_generate ();
   g_autofree char *second_key = NULL;
   g_autoptr (BsManifestEntry) entry = NULL;
+  g_autoptr (BsManifest) read = NULL;
+  g_autoptr (GBytes) saved = NULL;
   g_autoptr (BsItem) got = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -252,6 +254,10 @@ test_items (Fixture *fixture, gconstpointer data)
   second_key = bs_item_dup_key (item);
   g_assert_cmpstr (second_key, !=, first_key);
   assert_key (manifest, "a", second_key);
+  saved = bs_manifest_to_bytes (manifest);
+  read = bs_manifest_new_from_bytes (saved, &error);
+  g_assert_no_error (error);
+  assert_key (read, "a", second_key);
 
   /* Without the item, its last key stays. */
   g_assert_true (bs_manifest_set_item (manifest, "a", NULL, &error));

@@ -23,11 +23,8 @@ Backing or a Codec raises.
 
 ``KeySet`` and ``TrackedPath`` have ``len()``, ``in`` and iteration. Iteration goes over
 the keys of the moment when it began, so the loop may change them. Like any collection a
-KeySet without keys is false; a TrackedPath never is.
-
-A ``Manifest`` is a list of its entries, and ``name in manifest`` looks for a name; it is
-never false. Where a dictionary of variants is asked, as for attributes of an entry, a dict
-does, whose values are GLib.Variant, str, bytes, bool, int (64 bits) or float.
+KeySet without keys is false; a TrackedPath never is, nor is a Manifest, in which ``in``
+looks for a name.
 
 An override cannot mend one thing for authors of backings: a class derived from one that
 implements Bs.Backing names Bs.Backing among its bases once more, ``class Mine(Yours,
@@ -432,5 +429,5 @@ def _add(cls, *additions):
 adapt_namespace(Bs)
 _add(Bs.BackingStore, _Closing)
 _add(Bs.KeySet, _Keys)
-_add(Bs.Manifest, _Names, _AlwaysTrue)
 _add(Bs.TrackedPath, _Keys, _AlwaysTrue)
+_add(Bs.Manifest, _Names, _AlwaysTrue)

@@ -25,14 +25,13 @@ bs_manifest_record_get_name_length (const BsManifestRecord *self)
   return GUINT32_FROM_LE (self->name_length);
 }
 
-/* A name without attributes gives no problem; a reason why a name or attributes cannot be
- * in a manifest, else NULL. */
+/* The reason why a manifest cannot have the name, or the attributes; NULL where it can. */
 const char       *bs_manifest_check_name          (const char *name);
 const char       *bs_manifest_check_attributes    (GVariant *attributes);
 
 /* `attributes` is nullable, else checked, and not floating. */
 BsManifestRecord *bs_manifest_record_new          (const BsKey *key, const char *name, GVariant *attributes) G_GNUC_WARN_UNUSED_RESULT;
-/* A copy, with another key or another name where these are not NULL. */
+/* A copy with another key, or another name; NULL for the same. */
 BsManifestRecord *bs_manifest_record_copy         (const BsManifestRecord *self, const BsKey *key, const char *name) G_GNUC_WARN_UNUSED_RESULT;
 
 gsize             bs_manifest_record_get_size     (const BsManifestRecord *self);

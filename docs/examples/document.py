@@ -7,7 +7,7 @@
     document.py DOCUMENT set NAME FILE...       sets pages, each from a file
     document.py DOCUMENT remove NAME...         removes pages
 
-DOCUMENT is a directory: its manifest names the pages, which are the blobs.
+The manifest names the pages, which are the blobs. DOCUMENT is a directory, and
 .DOCUMENT.scratch beside it is for the time that it is open. The URI of another backing
 keeps it otherwise: with --backing=sqlite:///SCRATCH it is one file.
 

@@ -229,7 +229,6 @@ class ArgumentTest(unittest.TestCase):
         self.assertGreaterEqual(n_methods, 18)
 
 
-@unittest.skipUnless(hasattr(Bs, 'Manifest'), 'the library has no manifest')
 class ManifestTest(unittest.TestCase):
     def test_collection(self):
         manifest = Bs.Manifest.new()
