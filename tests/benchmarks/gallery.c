@@ -369,6 +369,10 @@ main (int argc, char *argv[])
   figures_clear (&ours);
   figures_clear (&floor);
   if (screen != NULL)
-    g_subprocess_force_exit (screen);
+    {
+      g_subprocess_force_exit (screen);
+      /* A process that ends before has sent no signal. */
+      g_subprocess_wait (screen, NULL, NULL);
+    }
   return 0;
 }
