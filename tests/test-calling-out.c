@@ -2,6 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "store-fixture.h"
 
+#include <dlfcn.h>
+
 /* No lock is held while calling out. Whatever is called looks at the very key,
  * path and store, and asks for more. */
 typedef struct
@@ -229,6 +231,44 @@ test_calls_in_toggles (Fixture *fixture, gconstpointer data)
   g_object_remove_toggle_ref (G_OBJECT (fixture->tracked), toggle_cb, &visitor);
 }
 
+static GThread *main_thread;
+static int holds; /* atomic: other threads wait where they have handed over an answer */
+
+void
+g_main_context_unref (GMainContext *context)
+{
+  void (*unref) (GMainContext *) = dlsym (RTLD_NEXT, "g_main_context_unref");
+
+  while (g_atomic_int_get (&holds) && g_thread_self () != main_thread)
+    g_thread_yield ();
+  unref (context);
+}
+
+static void
+gone_cb (gpointer data, GObject *cancellable)
+{
+  *(gboolean *) data = g_thread_self () == main_thread;
+}
+
+/* An object that a caller gave goes in the caller's context: a script may have ended when
+ * a thread of the store goes on after the answer. */
+static void
+test_cancellables (Fixture *fixture, gconstpointer data)
+{
+  GCancellable *cancellable = g_cancellable_new ();
+  gboolean is_gone = FALSE;
+  Answer answer = { 0 };
+
+  main_thread = g_thread_self ();
+  g_object_weak_ref (G_OBJECT (cancellable), gone_cb, &is_gone);
+  g_atomic_int_set (&holds, TRUE);
+  sync_async (fixture, cancellable, &answer);
+  g_object_unref (cancellable);
+  answer_ok (&answer);
+  g_assert_true (is_gone);
+  g_atomic_int_set (&holds, FALSE);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -237,6 +277,7 @@ main (int argc, char *argv[])
   test_add ("/calling-out/vfuncs", test_calls_in_vfuncs);
   test_add ("/calling-out/handlers", test_calls_in_handlers);
   test_add ("/calling-out/toggles", test_calls_in_toggles);
+  test_add ("/calling-out/cancellables", test_cancellables);
 
   return g_test_run ();
 }

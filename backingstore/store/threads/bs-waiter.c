@@ -333,8 +333,9 @@ bs_waiter_set_subject (BsWaiter *waiter, guint kind, const BsKey *key, GFile *fi
   g_set_object (&waiter->file, file);
 }
 
-gboolean
-bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
+/* Gives the waiter its answer; FALSE if it was answered before. */
+static gboolean
+settle (BsWaiter *waiter, gpointer value, GError *error)
 {
   /* A waiter on the stack is answered by its operation alone. */
   if (!waiter->on_stack && !g_atomic_int_compare_and_exchange (&waiter->answered, FALSE, TRUE))
@@ -349,13 +350,30 @@ bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
   waiter->value = waiter->delivery.value_free != NULL ? value : NULL;
   waiter->error = error;
 
-  if (waiter->task != NULL)
-    hand_over (bs_waiter_ref (waiter));
-  else if (waiter->blocking && !waiter->answered_here)
+  return TRUE;
+}
+
+/* Ends the wait of a settled waiter that has no task. */
+static void
+end_wait (BsWaiter *waiter)
+{
+  if (waiter->blocking && !waiter->answered_here)
     bs_sleeper_wake (&waiter->sleeper);
   else if (!waiter->blocking)
     /* No thread comes later to disconnect. */
     disconnect (waiter);
+}
+
+gboolean
+bs_waiter_answer (BsWaiter *waiter, gpointer value, GError *error)
+{
+  if (!settle (waiter, value, error))
+    return FALSE;
+
+  if (waiter->task != NULL)
+    hand_over (bs_waiter_ref (waiter));
+  else
+    end_wait (waiter);
 
   return TRUE;
 }
@@ -365,7 +383,21 @@ bs_waiter_answer_and_unref (BsWaiter *waiter, gpointer value, GError *error)
 {
   gboolean on_stack = waiter->on_stack;
 
-  bs_waiter_answer (waiter, value, error);
+  if (!settle (waiter, value, error))
+    {
+      bs_waiter_unref (waiter);
+      return;
+    }
+
+  /* The reference goes in the context of the task, and the cancellable with it: a script's
+   * engine may have ended before this thread went on. */
+  if (waiter->task != NULL)
+    {
+      hand_over (waiter);
+      return;
+    }
+
+  end_wait (waiter);
   if (!on_stack)
     bs_waiter_unref (waiter);
 }
