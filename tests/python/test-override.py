@@ -305,7 +305,7 @@ class VirtualFunctionTest(unittest.TestCase):
             self.assertEqual(item.load_object().text, 'content')
 
             # A result of another type is an error, and no crash.
-            pool.trim(0)
+            item = pool.insert(b'content')
             codec.result = 'no object'
             with self.assertRaises(GLib.Error) as raised:
                 item.load_object()
