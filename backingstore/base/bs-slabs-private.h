@@ -25,7 +25,5 @@ gboolean bs_slabs_free      (gpointer data, guint order) G_GNUC_WARN_UNUSED_RESU
 void     bs_slabs_give_back (gsize keep);
 /* The number of bytes that should be kept for the next contents. */
 gsize    bs_slabs_get_reserve (void);
-/* The number of bytes that are not in use, and not given back. */
-gsize    bs_slabs_get_spare (void);
 
 G_END_DECLS

@@ -409,18 +409,6 @@ bs_slabs_get_reserve (void)
   return reserve;
 }
 
-gsize
-bs_slabs_get_spare (void)
-{
-  gsize spare;
-
-  g_mutex_lock (&mutex);
-  spare = n_spare;
-  g_mutex_unlock (&mutex);
-
-  return spare;
-}
-
 static void
 lock_for_fork (void)
 {
