@@ -864,7 +864,7 @@ bs_sqlite_backing_initable_init (GInitable *initable, GCancellable *cancellable,
 
   if (self->uri != NULL && g_ascii_strncasecmp (self->uri, SCHEME, strlen (SCHEME)) == 0)
     file = g_strconcat ("file:", self->uri + strlen (SCHEME), NULL);
-  if (file != NULL && strchr (file, '?') == NULL)
+  if (file != NULL && strpbrk (file, "?#") == NULL)
     directory = g_filename_from_uri (file, &host, NULL);
   if (directory == NULL || host != NULL)
     {
