@@ -185,7 +185,7 @@ class CancelTest(AwaitTestCase):
 
     async def wait_for_the_gate(self):
         while not self.backing.get_count(Bs.Operation.WRITE):
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)  # a turn of the loop
 
     def assert_left(self):
         """The store has nothing under way: the operation was cancelled, not only forgotten."""

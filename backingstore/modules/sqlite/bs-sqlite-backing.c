@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
-#include "bs-sqlite-document-private.h"
+#include "bs-sqlite-changes-private.h"
+#include "bs-sqlite-reading-private.h"
 #include "bs-sqlite-scratch-private.h"
 
 #include <backingstore/backingstore.h>

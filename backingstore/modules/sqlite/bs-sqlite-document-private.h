@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bs-sqlite-rows-private.h"
+#include "bs-sqlite-writer-private.h"
 
 #include <backingstore/backingstore.h>
 
@@ -12,6 +13,30 @@ G_BEGIN_DECLS
  * that take together what several threads ask for; each read has a connection of its own.
  * Safe to use from any thread, between hold and unhold. */
 typedef struct _BsSqliteDocument BsSqliteDocument;
+
+struct _BsSqliteDocument
+{
+  gatomicrefcount n_references;
+
+  GRWLock use;      /* held for reading by calls, for writing to retire */
+  gboolean retired; /* under `use` */
+
+  BsSqliteClaim *claim;
+  BsSqliteConnection *connection; /* of a document that cannot be written; else NULL */
+
+  GMutex mutex;
+  GCond cond;
+
+  /* under the mutex */
+  gboolean closed;
+  BsSqliteRows rows;
+  gint64 last_id;
+  GPtrArray *idle; /* readers */
+  GQueue changes;  /* asked for, and not in a transaction yet */
+  gboolean writing;
+
+  BsSqliteWriter writer; /* for the thread that has set `writing` */
+};
 
 BsSqliteDocument *bs_sqlite_document_open       (GFile *file, GError **error);
 BsSqliteDocument *bs_sqlite_document_ref        (BsSqliteDocument *self);
@@ -33,23 +58,18 @@ gboolean          bs_sqlite_document_is_current (BsSqliteDocument *self);
 gboolean          bs_sqlite_document_settle     (BsSqliteDocument *self, GError **error);
 gboolean          bs_sqlite_document_lookup     (BsSqliteDocument *self, const BsSqliteKey *key, BsSqliteRow *row);
 void              bs_sqlite_document_list       (BsSqliteDocument *self, BsKeySet *keys);
-GBytes           *bs_sqlite_document_read       (BsSqliteDocument *self, const BsSqliteRow *row, GError **error);
-
-/* Fills in the id of the row. */
-gboolean          bs_sqlite_document_add        (BsSqliteDocument *self, BsSqliteRow *row, GBytes *bytes, GError **error);
-/* Gives a row that was dropped its name again. */
-gboolean          bs_sqlite_document_restore    (BsSqliteDocument *self, const BsSqliteRow *row, GError **error);
-/* Takes names away in one transaction. Rows that are still held stay as dropped ones. */
-gboolean          bs_sqlite_document_remove     (BsSqliteDocument *self, const BsSqliteRow *rows, const gboolean *held, gsize n_rows, GError **error);
-/* Deletes a row that was dropped. */
-gboolean          bs_sqlite_document_forget     (BsSqliteDocument *self, gint64 id, GError **error);
-gboolean          bs_sqlite_document_quarantine (BsSqliteDocument *self, const BsSqliteRow *row, GError **error);
-
-gboolean          bs_sqlite_document_sync       (BsSqliteDocument *self, GError **error);
-gboolean          bs_sqlite_document_write_root (BsSqliteDocument *self, GBytes *bytes, GError **error);
-GBytes           *bs_sqlite_document_read_root  (BsSqliteDocument *self, GError **error);
 
 guint64           bs_sqlite_hash                (GBytes *bytes);
+
+/* Steps that reading and changes share. */
+
+/* Fails for the reason why the document cannot be written. Returns FALSE. */
+gboolean bs_sqlite_document_set_refusal   (BsSqliteDocument *self, GError **error);
+/* One thread writes at a time; the others wait. Without the mutex. */
+void     bs_sqlite_document_begin_writing (BsSqliteDocument *self);
+void     bs_sqlite_document_end_writing   (BsSqliteDocument *self);
+/* Opens the writer anew if it is broken. */
+gboolean bs_sqlite_document_mend          (BsSqliteDocument *self, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsSqliteDocument, bs_sqlite_document_unref)
 

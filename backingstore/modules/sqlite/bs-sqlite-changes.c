@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+
+#include "bs-sqlite-changes-private.h"
+
+/* A transaction is bounded, and so is the log. */
+#define MAX_CHANGES 4096
+#define MAX_BYTES (16 * 1024 * 1024)
+#define MAX_ROWS 4096
+/* On a full disk so many rows at a time fit into the room that is set aside. */
+#define FEW_ROWS 16
+
+/* Room in the file that no blob has is given back when it exceeds both. */
+#define MAX_FREE_PAGES 256
+#define FREE_PART 8
+
+typedef enum
+{
+  ADD,
+  RESTORE,
+  FORGET,
+  QUARANTINE,
+} ChangeKind;
+
+/* One change, on the stack of the thread that asks for it. */
+typedef struct
+{
+  ChangeKind kind;
+  const BsSqliteRow *row;
+  GBytes *bytes; /* or NULL */
+  gboolean done;
+  gboolean success;
+  GError *error;
+} Change;
+
+static gboolean
+run_with_id (BsSqliteWriter *writer, BsSqliteStatement which, gint64 id, GError **error)
+{
+  sqlite3_stmt *statement = bs_sqlite_connection_get (writer->connection, which, error);
+
+  if (statement == NULL)
+    return FALSE;
+
+  sqlite3_bind_int64 (statement, 1, id);
+  return bs_sqlite_connection_run (writer->connection, which, error);
+}
+
+static gboolean
+run_with_row (BsSqliteWriter *writer,
+              BsSqliteStatement which,
+              const BsSqliteRow *row,
+              GError **error)
+{
+  sqlite3_stmt *statement = bs_sqlite_connection_get (writer->connection, which, error);
+
+  if (statement == NULL)
+    return FALSE;
+
+  bs_sqlite_bind_bytes (statement, 2, row->key.bytes, BS_SQLITE_KEY_SIZE);
+  sqlite3_bind_int64 (statement, 3, row->hash);
+  return run_with_id (writer, which, row->id, error);
+}
+
+static gboolean
+add_blob (BsSqliteWriter *writer, const BsSqliteRow *row, GBytes *bytes, GError **error)
+{
+  sqlite3_stmt *statement =
+    bs_sqlite_connection_get (writer->connection, BS_SQLITE_ADD_BLOB, error);
+  gsize size;
+  gconstpointer data = g_bytes_get_data (bytes, &size);
+
+  if (statement == NULL)
+    return FALSE;
+
+  bs_sqlite_bind_bytes (statement, 2, data, size);
+  return run_with_id (writer, BS_SQLITE_ADD_BLOB, row->id, error);
+}
+
+static gboolean
+apply (BsSqliteWriter *writer, const Change *change, GError **error)
+{
+  const BsSqliteRow *row = change->row;
+
+  switch (change->kind)
+    {
+    case ADD:
+      return add_blob (writer, row, change->bytes, error) &&
+             run_with_row (writer, BS_SQLITE_ADD_NAME, row, error);
+    case RESTORE:
+      return run_with_row (writer, BS_SQLITE_ADD_NAME, row, error) &&
+             run_with_id (writer, BS_SQLITE_DELETE_DROPPED, row->id, error);
+    case FORGET:
+      return run_with_id (writer, BS_SQLITE_DELETE_BLOB, row->id, error) &&
+             run_with_id (writer, BS_SQLITE_DELETE_DROPPED, row->id, error);
+    case QUARANTINE:
+      return run_with_row (writer, BS_SQLITE_ADD_QUARANTINE, row, error) &&
+             run_with_id (writer, BS_SQLITE_DELETE_NAME, row->id, error);
+    default:
+      g_return_val_if_reached (FALSE);
+    }
+}
+
+static gboolean
+apply_all (BsSqliteWriter *writer, gpointer data, GError **error)
+{
+  GPtrArray *changes = data;
+
+  for (guint i = 0; i < changes->len; i++)
+    {
+      if (!apply (writer, g_ptr_array_index (changes, i), error))
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+/* Takes changes for one transaction. Called with the mutex held. */
+static GPtrArray *
+take_changes (BsSqliteDocument *self)
+{
+  GPtrArray *changes = g_ptr_array_new ();
+  gsize n_bytes = 0;
+
+  while (changes->len < MAX_CHANGES && n_bytes < MAX_BYTES && !g_queue_is_empty (&self->changes))
+    {
+      Change *change = g_queue_pop_head (&self->changes);
+
+      if (change->bytes != NULL)
+        n_bytes += g_bytes_get_size (change->bytes);
+      g_ptr_array_add (changes, change);
+    }
+
+  return changes;
+}
+
+/* Called with the mutex held. */
+static void
+note (BsSqliteDocument *self, Change *change)
+{
+  if (change->success)
+    {
+      if (change->kind == ADD || change->kind == RESTORE)
+        bs_sqlite_rows_set (&self->rows, change->row);
+      else if (change->kind == QUARANTINE)
+        bs_sqlite_rows_remove (&self->rows, &change->row->key);
+    }
+  change->done = TRUE;
+}
+
+static gboolean
+vacuum (BsSqliteWriter *writer, gpointer data, GError **error)
+{
+  return bs_sqlite_connection_call (writer->connection, BS_SQLITE_VACUUM, error);
+}
+
+static gint64
+ask_number (BsSqliteWriter *writer, BsSqliteStatement which)
+{
+  sqlite3_stmt *statement =
+    writer->connection != NULL ? bs_sqlite_connection_get (writer->connection, which, NULL) : NULL;
+  gint64 number = 0;
+
+  if (statement != NULL && sqlite3_step (statement) == SQLITE_ROW)
+    number = sqlite3_column_int64 (statement, 0);
+  sqlite3_reset (statement);
+
+  return number;
+}
+
+/* Gives room back in small steps, at most twice as much as a change has freed. */
+static void
+shrink (BsSqliteWriter *writer, gint64 n_before)
+{
+  gint64 n_free = ask_number (writer, BS_SQLITE_GET_FREE);
+  gint64 n_pages = ask_number (writer, BS_SQLITE_GET_PAGES);
+  gint64 n_left = 2 * (n_free - n_before);
+
+  for (; n_left > 0 && n_free > MAX_FREE_PAGES && n_free > n_pages / FREE_PART; n_left -= 64)
+    {
+      if (!bs_sqlite_writer_transact (writer, vacuum, NULL, NULL))
+        return;
+      n_free -= 64;
+      n_pages -= 64;
+    }
+}
+
+/* The error of a transaction may be that of one change in it: then each has its own. */
+static void
+run_changes (BsSqliteDocument *self, GPtrArray *changes)
+{
+  gboolean frees = FALSE;
+  gboolean together;
+  gint64 n_free = 0;
+
+  for (guint i = 0; i < changes->len; i++)
+    frees |= ((Change *) g_ptr_array_index (changes, i))->kind == FORGET;
+  if (frees)
+    n_free = ask_number (&self->writer, BS_SQLITE_GET_FREE);
+  together =
+    changes->len > 1 && bs_sqlite_writer_transact (&self->writer, apply_all, changes, NULL);
+
+  for (guint i = 0; i < changes->len; i++)
+    {
+      Change *change = g_ptr_array_index (changes, i);
+      g_autoptr (GPtrArray) one = g_ptr_array_new ();
+
+      g_ptr_array_add (one, change);
+      change->success =
+        together || bs_sqlite_writer_transact (&self->writer, apply_all, one, &change->error);
+    }
+  if (frees)
+    shrink (&self->writer, n_free);
+}
+
+/* The thread that finds nobody writing runs what all have asked for. */
+static gboolean
+make_change (BsSqliteDocument *self, Change *change, GError **error)
+{
+  if (self->claim->refusal != 0)
+    return bs_sqlite_document_set_refusal (self, error);
+
+  g_mutex_lock (&self->mutex);
+  g_queue_push_tail (&self->changes, change);
+  while (!change->done)
+    {
+      g_autoptr (GPtrArray) changes = NULL;
+
+      if (self->writing)
+        {
+          g_cond_wait (&self->cond, &self->mutex);
+          continue;
+        }
+
+      self->writing = TRUE;
+      changes = take_changes (self);
+      g_mutex_unlock (&self->mutex);
+      run_changes (self, changes);
+      g_mutex_lock (&self->mutex);
+      for (guint i = 0; i < changes->len; i++)
+        note (self, g_ptr_array_index (changes, i));
+      self->writing = FALSE;
+      g_cond_broadcast (&self->cond);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (change->error != NULL)
+    g_propagate_error (error, change->error);
+  return change->success;
+}
+
+gboolean
+bs_sqlite_document_add (BsSqliteDocument *self, BsSqliteRow *row, GBytes *bytes, GError **error)
+{
+  Change change = { .kind = ADD, .row = row, .bytes = bytes };
+
+  g_mutex_lock (&self->mutex);
+  row->id = ++self->last_id;
+  g_mutex_unlock (&self->mutex);
+
+  return make_change (self, &change, error);
+}
+
+gboolean
+bs_sqlite_document_restore (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
+{
+  Change change = { .kind = RESTORE, .row = row };
+
+  return make_change (self, &change, error);
+}
+
+gboolean
+bs_sqlite_document_forget (BsSqliteDocument *self, gint64 id, GError **error)
+{
+  const BsSqliteRow row = { .id = id };
+  Change change = { .kind = FORGET, .row = &row };
+
+  return make_change (self, &change, error);
+}
+
+gboolean
+bs_sqlite_document_quarantine (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
+{
+  Change change = { .kind = QUARANTINE, .row = row };
+
+  return make_change (self, &change, error);
+}
+
+/* Some rows whose names are taken away. */
+typedef struct
+{
+  const BsSqliteRow *rows;
+  const gboolean *held;
+  gsize n_rows;
+} Removal;
+
+static gboolean
+apply_removal (BsSqliteWriter *writer, gpointer data, GError **error)
+{
+  const Removal *removal = data;
+
+  for (gsize i = 0; i < removal->n_rows; i++)
+    {
+      gint64 id = removal->rows[i].id;
+
+      if (!run_with_id (writer, BS_SQLITE_DELETE_NAME, id, error) ||
+          !run_with_id (writer, removal->held[i] ? BS_SQLITE_ADD_DROPPED : BS_SQLITE_DELETE_BLOB,
+                        id, error))
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+/* On a full disk the log has no room for a deletion. The reserve makes some, which is
+ * enough if each part is brought home before the next. */
+static gboolean
+remove_part (BsSqliteDocument *self, const Removal *part, GError **error)
+{
+  BsSqliteWriter *writer = &self->writer;
+  GError *local = NULL;
+
+  if (bs_sqlite_writer_transact (writer, apply_removal, (gpointer) part, &local))
+    return TRUE;
+
+  if (part->n_rows <= FEW_ROWS && g_error_matches (local, G_IO_ERROR, G_IO_ERROR_NO_SPACE) &&
+      bs_sqlite_writer_give_room (writer))
+    {
+      g_clear_error (&local);
+      if (bs_sqlite_writer_checkpoint (writer, &local) &&
+          bs_sqlite_writer_transact (writer, apply_removal, (gpointer) part, &local) &&
+          bs_sqlite_writer_checkpoint (writer, &local))
+        return TRUE;
+    }
+  g_propagate_error (error, local);
+  return FALSE;
+}
+
+static gboolean
+remove_rows (BsSqliteDocument *self, const Removal *removal, gsize n_at_once, GError **error)
+{
+  for (gsize i = 0; i < removal->n_rows; i += n_at_once)
+    {
+      const Removal part = { removal->rows + i, removal->held + i,
+                             MIN (n_at_once, removal->n_rows - i) };
+      GError *local = NULL;
+
+      if (!remove_part (self, &part, &local))
+        {
+          if (n_at_once <= FEW_ROWS || !g_error_matches (local, G_IO_ERROR, G_IO_ERROR_NO_SPACE))
+            {
+              g_propagate_error (error, local);
+              return FALSE;
+            }
+          g_error_free (local);
+          if (!remove_rows (self, &part, FEW_ROWS, error))
+            return FALSE;
+        }
+
+      g_mutex_lock (&self->mutex);
+      for (gsize j = 0; j < part.n_rows; j++)
+        bs_sqlite_rows_remove (&self->rows, &part.rows[j].key);
+      g_mutex_unlock (&self->mutex);
+    }
+
+  return TRUE;
+}
+
+gboolean
+bs_sqlite_document_remove (BsSqliteDocument *self,
+                           const BsSqliteRow *rows,
+                           const gboolean *held,
+                           gsize n_rows,
+                           GError **error)
+{
+  const Removal removal = { rows, held, n_rows };
+  gboolean success;
+  gint64 n_free;
+
+  if (self->claim->refusal != 0)
+    return bs_sqlite_document_set_refusal (self, error);
+
+  bs_sqlite_document_begin_writing (self);
+
+  n_free = ask_number (&self->writer, BS_SQLITE_GET_FREE);
+  success = remove_rows (self, &removal, MAX_ROWS, error);
+  shrink (&self->writer, n_free);
+
+  bs_sqlite_document_end_writing (self);
+
+  return success;
+}
+
+gboolean
+bs_sqlite_document_sync (BsSqliteDocument *self, GError **error)
+{
+  gboolean success;
+
+  /* Nothing was changed. */
+  if (self->claim->refusal != 0)
+    return TRUE;
+
+  bs_sqlite_document_begin_writing (self);
+
+  success = bs_sqlite_writer_sync (&self->writer, error);
+
+  bs_sqlite_document_end_writing (self);
+
+  return success;
+}
+
+static gboolean
+set_root (BsSqliteWriter *writer, gpointer data, GError **error)
+{
+  GBytes *bytes = data;
+  sqlite3_stmt *statement =
+    bs_sqlite_connection_get (writer->connection, BS_SQLITE_SET_ROOT, error);
+  gsize size;
+  gconstpointer content = g_bytes_get_data (bytes, &size);
+
+  if (statement == NULL)
+    return FALSE;
+
+  sqlite3_bind_int64 (statement, 1, bs_sqlite_hash (bytes));
+  bs_sqlite_bind_bytes (statement, 2, content, size);
+  return bs_sqlite_connection_run (writer->connection, BS_SQLITE_SET_ROOT, error);
+}
+
+/* The root is durable once it is committed. Then all of the save is brought home, so that a
+ * copy of the one file is the document. */
+gboolean
+bs_sqlite_document_write_root (BsSqliteDocument *self, GBytes *bytes, GError **error)
+{
+  BsSqliteWriter *writer = &self->writer;
+  GError *local = NULL;
+  gboolean success;
+
+  if (self->claim->refusal != 0)
+    return bs_sqlite_document_set_refusal (self, error);
+
+  bs_sqlite_document_begin_writing (self);
+
+  success = bs_sqlite_writer_transact_durably (writer, set_root, bytes, &local);
+  /* A save may be what makes room on a full disk. */
+  if (!success && g_error_matches (local, G_IO_ERROR, G_IO_ERROR_NO_SPACE) &&
+      bs_sqlite_writer_give_room (writer))
+    {
+      g_clear_error (&local);
+      success = bs_sqlite_writer_transact_durably (writer, set_root, bytes, &local);
+    }
+  if (success)
+    bs_sqlite_writer_checkpoint (writer, NULL);
+
+  bs_sqlite_document_end_writing (self);
+
+  if (local != NULL)
+    g_propagate_error (error, local);
+  return success;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+
+#include "bs-sqlite-reading-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define MAX_IDLE_READERS 8
+
+static BsSqliteConnection *
+get_main_connection (BsSqliteDocument *self)
+{
+  return self->connection != NULL ? self->connection : self->writer.connection;
+}
+
+/* A reader is opened by the name of the document. Where that leads elsewhere by now, the
+ * one connection that is open all the time reads, in turn with changes. */
+static BsSqliteConnection *
+take_reader (BsSqliteDocument *self, GError **error)
+{
+  BsSqliteAccess access = self->claim->refusal == 0 ? BS_SQLITE_READ : BS_SQLITE_IMMUTABLE;
+  BsSqliteConnection *reader = NULL;
+
+  if (!bs_sqlite_document_mend (self, error))
+    return NULL;
+
+  g_mutex_lock (&self->mutex);
+  if (self->idle->len > 0)
+    reader = g_ptr_array_steal_index_fast (self->idle, self->idle->len - 1);
+  g_mutex_unlock (&self->mutex);
+  if (reader != NULL)
+    return reader;
+
+  reader = bs_sqlite_connection_open (self->claim, access, error);
+  if (bs_sqlite_claim_check (self->claim, NULL))
+    return reader;
+
+  g_clear_error (error);
+  g_clear_pointer (&reader, bs_sqlite_connection_close);
+  bs_sqlite_document_begin_writing (self);
+  return get_main_connection (self);
+}
+
+static void
+return_reader (BsSqliteDocument *self, BsSqliteConnection *reader)
+{
+  gboolean keep;
+
+  if (reader == get_main_connection (self))
+    {
+      bs_sqlite_document_end_writing (self);
+      return;
+    }
+
+  g_mutex_lock (&self->mutex);
+  keep = self->idle->len < MAX_IDLE_READERS;
+  if (keep)
+    g_ptr_array_add (self->idle, reader);
+  g_mutex_unlock (&self->mutex);
+
+  if (!keep)
+    bs_sqlite_connection_close (reader);
+}
+
+/* A damaged size may be more than there is memory for. */
+static GBytes *
+copy_bytes (gconstpointer data, gsize size, GError **error)
+{
+  gpointer copy = g_try_malloc (MAX (size, 1));
+
+  if (copy == NULL)
+    {
+      bs_sqlite_set_errno ("cannot hold the content in memory", ENOMEM, error);
+      return NULL;
+    }
+
+  if (size > 0)
+    memcpy (copy, data, size);
+  return g_bytes_new_take (copy, size);
+}
+
+/* Returns NULL without an error if there is no row. */
+static GBytes *
+read_column (BsSqliteConnection *reader,
+             BsSqliteStatement which,
+             gint64 id,
+             int column,
+             guint64 *hash,
+             GError **error)
+{
+  sqlite3_stmt *statement = bs_sqlite_connection_get (reader, which, error);
+  GBytes *bytes = NULL;
+  int code;
+
+  if (statement == NULL)
+    return NULL;
+
+  if (column == 0)
+    sqlite3_bind_int64 (statement, 1, id);
+  code = sqlite3_step (statement);
+  if (code == SQLITE_ROW)
+    {
+      gconstpointer data = sqlite3_column_blob (statement, column);
+
+      if (column > 0)
+        *hash = sqlite3_column_int64 (statement, 0);
+      if (data != NULL || sqlite3_errcode (reader->database) != SQLITE_NOMEM)
+        bytes = copy_bytes (data, sqlite3_column_bytes (statement, column), error);
+      else
+        bs_sqlite_connection_fail (reader, error);
+    }
+  else if (code != SQLITE_DONE)
+    {
+      bs_sqlite_connection_fail (reader, error);
+    }
+  sqlite3_reset (statement);
+
+  return bytes;
+}
+
+static GBytes *
+read_checked (BsSqliteDocument *self,
+              BsSqliteStatement which,
+              gint64 id,
+              int column,
+              guint64 hash,
+              GError **error)
+{
+  GError *local = NULL;
+  BsSqliteConnection *reader = take_reader (self, &local);
+  GBytes *bytes;
+
+  if (reader == NULL)
+    {
+      g_propagate_error (error, local);
+      return NULL;
+    }
+
+  g_rw_lock_reader_lock (&self->writer.access);
+  bytes = read_column (reader, which, id, column, &hash, &local);
+  g_rw_lock_reader_unlock (&self->writer.access);
+  return_reader (self, reader);
+
+  if (local != NULL)
+    {
+      g_propagate_error (error, local);
+      return NULL;
+    }
+  if (bytes == NULL)
+    {
+      g_set_error_literal (error, BS_ERROR, column == 0 ? BS_ERROR_CORRUPT : BS_ERROR_NOT_FOUND,
+                           column == 0 ? "the row of the blob is missing"
+                                       : "the path has no root blob");
+      return NULL;
+    }
+  if (bs_sqlite_hash (bytes) == hash)
+    return bytes;
+
+  g_bytes_unref (bytes);
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the hash of the content is wrong");
+  return NULL;
+}
+
+GBytes *
+bs_sqlite_document_read (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
+{
+  return read_checked (self, BS_SQLITE_GET_BLOB, row->id, 0, row->hash, error);
+}
+
+GBytes *
+bs_sqlite_document_read_root (BsSqliteDocument *self, GError **error)
+{
+  return read_checked (self, BS_SQLITE_GET_ROOT, 1, 1, 0, error);
+}
