@@ -26,7 +26,7 @@ typedef struct
 {
   char *directory;
   GFile *path;
-    BsBackingStore *store;
+  BsBackingStore *store;
   BsPool *pool;
   BsTrackedPath *tracked;
   goffset size;
