@@ -176,6 +176,8 @@ open_to_write (BsSqliteDocument *self, GError **error)
       (log == BS_SQLITE_SIDECAR_STRANGE && !set_aside (self, "-wal", error)) ||
       (journal == BS_SQLITE_SIDECAR_STRANGE && !set_aside (self, "-journal", error)))
     return FALSE;
+  if (journal == BS_SQLITE_SIDECAR_NONE)
+    bs_sqlite_sidecar_remove_journal (self->claim);
 
   connection = bs_sqlite_connection_open (self->claim, BS_SQLITE_WRITE, error);
   if (connection == NULL)

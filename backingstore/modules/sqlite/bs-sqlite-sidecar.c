@@ -371,8 +371,8 @@ judge_pages (const BsSqliteClaim *claim, int fd, const guint8 *header)
   return same ? BS_SQLITE_SIDECAR_OWN : BS_SQLITE_SIDECAR_STRANGE;
 }
 
-/* A power cut may leave the header empty, or its end, or that of its magic number. Then
- * SQLite takes nothing in. */
+/* A power cut may leave the header empty, or its end, or that of its magic number, or only
+ * a part of it. Then SQLite takes nothing in. */
 static gboolean
 is_cut_off (const guint8 *header)
 {
@@ -412,7 +412,7 @@ judge_journal (const BsSqliteClaim *claim, int fd, const guint8 *header)
 gboolean
 bs_sqlite_sidecar_find_journal (const BsSqliteClaim *claim, BsSqliteSidecar *found, GError **error)
 {
-  guint8 header[JOURNAL_HEADER_SIZE];
+  guint8 header[JOURNAL_HEADER_SIZE] = { 0 };
   GError *local = NULL;
   int fd = open_to_judge (claim, "-journal", found, &local);
   int code;
@@ -427,11 +427,19 @@ bs_sqlite_sidecar_find_journal (const BsSqliteClaim *claim, BsSqliteSidecar *fou
     }
 
   *found = BS_SQLITE_SIDECAR_STRANGE;
-  if (read_at (fd, header, sizeof header, 0))
+  if (read_at (fd, header, sizeof header, 0) || errno == 0)
     *found = judge_journal (claim, fd, header);
   code = errno;
 
   return end_judging (fd, code, error);
+}
+
+void
+bs_sqlite_sidecar_remove_journal (const BsSqliteClaim *claim)
+{
+  g_autofree char *path = g_strconcat (claim->path, "-journal", NULL);
+
+  g_unlink (path);
 }
 
 char *
