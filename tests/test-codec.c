@@ -1143,10 +1143,12 @@ test_main_context (void)
   tear_down (&fixture, codec);
 }
 
-/* An object takes part in the budget once it is measured. */
+/* An object takes part in the budget once it is measured, or else encoded. */
 static void
-test_measured_later (void)
+test_measured_later (gconstpointer data)
 {
+  const gboolean is_lying = GPOINTER_TO_INT (data);
+  const gint64 size = is_lying ? 5 : 50;
   GMainContext *context = g_main_context_new ();
   TestCodec *codec;
   Fixture fixture;
@@ -1155,6 +1157,7 @@ test_measured_later (void)
   /* Made here, but another thread owns it. */
   g_main_context_acquire (context);
   codec = set_up_in_context (&fixture, 1000, context);
+  codec->is_lying = is_lying;
   {
     Elsewhere elsewhere = { .fixture = &fixture };
     GThread *thread = g_thread_new ("elsewhere", elsewhere_thread, &elsewhere);
@@ -1162,11 +1165,11 @@ test_measured_later (void)
     while (!g_atomic_int_get (&elsewhere.done))
       g_main_context_iteration (context, FALSE);
     g_thread_join (thread);
-    while (bs_item_get_size (elsewhere.item) < 0)
+    while (bs_item_get_size (elsewhere.item) != size)
       g_main_context_iteration (context, FALSE);
     item = elsewhere.item;
   }
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 50);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, size);
   while (g_main_context_iteration (context, FALSE))
     ;
   assert_goes (item);
@@ -2140,7 +2143,8 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/change-while-encoding", test_change_while_encoding);
   g_test_add_func ("/codec/change-while-decoding", test_change_while_decoding);
   g_test_add_func ("/codec/main-context", test_main_context);
-  g_test_add_func ("/codec/measured-later", test_measured_later);
+  g_test_add_data_func ("/codec/measured-later", GINT_TO_POINTER (FALSE), test_measured_later);
+  g_test_add_data_func ("/codec/unmeasured-later", GINT_TO_POINTER (TRUE), test_measured_later);
   g_test_add_func ("/codec/measure-says-nothing", test_measure_says_nothing);
   g_test_add_func ("/codec/many-unmeasured", test_many_unmeasured);
   g_test_add_func ("/codec/unmeasured-are-encoded", test_unmeasured_are_encoded);
