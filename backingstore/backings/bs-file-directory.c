@@ -220,6 +220,12 @@ bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirecto
   return self;
 }
 
+void
+bs_file_directory_set_read_only (BsFileDirectory *self)
+{
+  self->claim.read_only = TRUE;
+}
+
 BsFileDirectory *
 bs_file_directory_ref (BsFileDirectory *self)
 {
@@ -295,6 +301,12 @@ gboolean
 bs_file_directory_check_fork (BsFileDirectory *self, GError **error)
 {
   return bs_fork_check (self->claim.n_forks, error);
+}
+
+gboolean
+bs_file_directory_was_unmarked (BsFileDirectory *self)
+{
+  return self->claim.found_unmarked;
 }
 
 gboolean

@@ -389,6 +389,35 @@ test('the wrappers check keys', async () => {
     assertEqual([...backing.primary.keys()], [key]);
 });
 
+test('a directory that is only read, and one that needs repair', async () => {
+    const directory = Gio.File.new_for_path(GLib.Dir.make_tmp('backingstore-XXXXXX'));
+    const path = directory.get_child('document');
+    const key = Bs.key_generate();
+    const writer = Bs.FileBacking.new_temporary();
+    assert(writer.persist_bytes(path, key, bytes('content'), null));
+    assert(writer.sync_persisted(path, null));
+    assert(writer.close(null));
+
+    const reader = Bs.FileBacking.new_temporary();
+    assert(!reader.read_only);
+    reader.read_only = true;
+    await assertFails(Gio.IOErrorEnum, Gio.IOErrorEnum.READ_ONLY, () => reader.delete_persisted(path, key, null));
+    assert(reader.close(null));
+
+    path.get_child('.backingstore').replace_contents('garbage', null, false, 0, null);
+    const backing = Bs.FileBacking.new_temporary();
+    const restored = Bs.KeySet.new();
+    await assertFails(Bs.Error, Bs.Error.FOREIGN,
+        () => backing.repair_path(path, Bs.RepairFlags.RESTORE, restored, null));
+    const flags = Bs.RepairFlags.ADOPT | Bs.RepairFlags.RESTORE;
+    assertEqual(backing.repair_path(path, flags | Bs.RepairFlags.DRY_RUN, restored, null), [true, true]);
+    assertEqual(backing.repair_path(path, flags, restored, null), [true, true]);
+    assertEqual(backing.repair_path(path, flags, restored, null), [true, false]);
+    assertEqual(restored.get_n_keys(), 0);
+    assert(backing.close(null));
+    GLib.spawn_sync(null, ['rm', '-r', directory.get_path()], null, GLib.SpawnFlags.SEARCH_PATH, null);
+});
+
 test('inside a fault backing', async () => {
     const inner = new MapBacking();
     const backing = Bs.FaultBacking.new(inner);

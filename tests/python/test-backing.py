@@ -3,6 +3,7 @@
 """Backings written in Python, in worker threads and in a main context."""
 
 import gc
+import tempfile
 import threading
 import unittest
 
@@ -454,6 +455,50 @@ class InMainContextTest(StoreInPython, unittest.TestCase):
         self.assertEqual(loaded, [b'content'])
         self.assert_threads(backing)
         call(store.close_async)
+
+
+class FileBackingTest(unittest.TestCase):
+    """A directory that is only read, and one that needs repair."""
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        self.path = Gio.File.new_for_path(f'{self.directory.name}/document')
+        self.key = Bs.key_generate()
+        backing = Bs.FileBacking.new_temporary()
+        self.assertTrue(backing.persist_bytes(self.path, self.key, GLib.Bytes.new(b'content'), None))
+        self.assertTrue(backing.sync_persisted(self.path, None))
+        self.assertTrue(backing.close(None))
+
+    def test_read_only(self):
+        backing = Bs.FileBacking.new_temporary()
+        self.assertFalse(backing.props.read_only)
+        backing.props.read_only = True
+        self.assertTrue(backing.get_read_only())
+        with Bs.BackingStore.new(backing) as store:
+            tracked = store.track_path(self.path)
+            self.assertFalse(tracked.props.writable)
+            with self.assertRaises(GLib.Error) as caught:
+                store.delete_persisted(tracked, self.key)
+            self.assertTrue(caught.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.READ_ONLY))
+            self.assertEqual(list(tracked), [self.key])
+
+    def test_repair(self):
+        with open(f'{self.path.get_path()}/.backingstore', 'w', encoding='ascii') as marker:
+            marker.write('garbage')
+        backing = Bs.FileBacking.new_temporary()
+        restored = Bs.KeySet()
+        with self.assertRaises(GLib.Error) as caught:
+            backing.repair_path(self.path, Bs.RepairFlags.RESTORE, restored, None)
+        self.assertTrue(caught.exception.matches(Bs.error_quark(), Bs.Error.FOREIGN))
+        flags = Bs.RepairFlags.ADOPT | Bs.RepairFlags.DRY_RUN
+        for _time in range(2):
+            self.assertEqual(backing.repair_path(self.path, flags, restored, None), (True, True))
+        flags = Bs.RepairFlags.ADOPT | Bs.RepairFlags.RESTORE
+        self.assertEqual(backing.repair_path(self.path, flags, restored, None), (True, True))
+        self.assertEqual(backing.repair_path(self.path, flags, restored, None), (True, False))
+        self.assertEqual(restored.get_n_keys(), 0)
+        self.assertTrue(backing.close(None))
 
 
 class WrapperTest(unittest.TestCase):

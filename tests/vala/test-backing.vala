@@ -323,10 +323,52 @@ void test_wrappers () {
     }
 }
 
+void test_repair () {
+    try {
+        var directory = GLib.DirUtils.make_tmp ("backingstore-XXXXXX");
+        var path = GLib.File.new_for_path (directory).get_child ("document");
+        var key = Bs.key_generate ();
+        var backing = new Bs.FileBacking.temporary ();
+        assert (backing.persist_bytes (path, key, bytes ("content")));
+        assert (backing.sync_persisted (path));
+        assert (backing.release_path (path));
+
+        var reader = new Bs.FileBacking.temporary ();
+        assert (!reader.read_only);
+        reader.read_only = true;
+        try {
+            reader.delete_persisted (path, key);
+            assert_not_reached ();
+        } catch (GLib.Error e) {
+            assert (e is GLib.IOError.READ_ONLY);
+        }
+        assert (reader.close ());
+
+        GLib.FileUtils.set_contents (path.get_child (".backingstore").get_path (), "garbage");
+        var restored = new Bs.KeySet ();
+        bool marked;
+        try {
+            backing.repair_path (path, RESTORE, restored, out marked);
+            assert_not_reached ();
+        } catch (GLib.Error e) {
+            assert (e is Bs.Error.FOREIGN);
+        }
+        assert (backing.repair_path (path, ADOPT | DRY_RUN, restored, out marked) && marked);
+        assert (backing.repair_path (path, ADOPT | RESTORE, restored, out marked) && marked);
+        assert (backing.repair_path (path, ADOPT | RESTORE, restored, out marked) && !marked);
+        assert (restored.get_n_keys () == 0);
+        assert (backing.close ());
+        GLib.Process.spawn_command_line_sync ("rm -r " + directory);
+    } catch (GLib.Error e) {
+        GLib.error ("%s", e.message);
+    }
+}
+
 int main (string[] args) {
     GLib.Test.init (ref args);
 
     GLib.Test.add_func ("/backing/wrappers", test_wrappers);
+    GLib.Test.add_func ("/backing/repair", test_repair);
     foreach (bool in_context in new bool[] { false, true }) {
         var where = in_context ? "main-context" : "threads";
         var where_in_context = in_context;

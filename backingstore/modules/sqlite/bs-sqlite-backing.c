@@ -39,7 +39,8 @@ typedef struct
   GMutex opening; /* held while a path is opened; taken first */
   GMutex mutex;
 
-  int closed; /* atomic */
+  int closed;    /* atomic */
+  int read_only; /* atomic: documents that are opened from now on */
 
   /* under the mutex */
   GHashTable *primary; /* Entry, by its key */
@@ -54,6 +55,7 @@ typedef struct
 enum
 {
   PROP_URI = 1,
+  PROP_READ_ONLY,
 };
 
 GType bs_sqlite_backing_get_type (void);
@@ -139,7 +141,7 @@ open_document (BsSqliteBacking *self, GFile *path, GError **error)
   document = dup_document (self, path);
   if (document == NULL)
     {
-      document = bs_sqlite_document_open (path, error);
+      document = bs_sqlite_document_open (path, g_atomic_int_get (&self->read_only), error);
       if (document != NULL)
         {
           g_mutex_lock (&self->mutex);
@@ -768,7 +770,7 @@ verify_row (BsSqliteDocument *document, const BsSqliteKey *key, GError **error)
   if (bytes != NULL)
     return TRUE;
 
-  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT))
+  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) && document->claim->refusal == 0)
     {
       if (!bs_sqlite_document_quarantine (document, &row, error))
         {
@@ -890,13 +892,19 @@ bs_sqlite_backing_set_property (GObject *object,
                                 const GValue *value,
                                 GParamSpec *pspec)
 {
-  cast (object)->uri = g_value_dup_string (value);
+  if (prop_id == PROP_URI)
+    cast (object)->uri = g_value_dup_string (value);
+  else
+    g_atomic_int_set (&cast (object)->read_only, g_value_get_boolean (value));
 }
 
 static void
 bs_sqlite_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
-  g_value_set_string (value, cast (object)->uri);
+  if (prop_id == PROP_URI)
+    g_value_set_string (value, cast (object)->uri);
+  else
+    g_value_set_boolean (value, g_atomic_int_get (&cast (object)->read_only));
 }
 
 static void
@@ -930,6 +938,10 @@ bs_sqlite_backing_class_init (BsSqliteBackingClass *klass)
                                    g_param_spec_string ("uri", NULL, NULL, NULL,
                                                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
                                                           G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_READ_ONLY,
+                                   g_param_spec_boolean ("read-only", NULL, NULL, FALSE,
+                                                         G_PARAM_READWRITE |
+                                                           G_PARAM_STATIC_STRINGS));
 }
 
 static void

@@ -77,14 +77,14 @@ get_path (GFile *file, GError **error)
 
 /* A document that is missing has a folder, with the parents made if need be. */
 static char *
-resolve (const char *path, GError **error)
+resolve (const char *path, gboolean make, GError **error)
 {
   g_autofree char *folder = NULL;
   g_autofree char *name = NULL;
   char *resolved = realpath (path, NULL);
   char *result;
 
-  if (resolved != NULL || errno != ENOENT)
+  if (resolved != NULL || errno != ENOENT || !make)
     {
       if (resolved == NULL)
         bs_sqlite_set_errno ("cannot find the document", errno, error);
@@ -145,9 +145,16 @@ open_to_write (const char *path, int flags)
 }
 
 static int
-open_file (BsSqliteClaim *self)
+open_file (BsSqliteClaim *self, gboolean read_only)
 {
   const int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+
+  if (read_only)
+    {
+      self->refusal = EROFS;
+      self->fd = open (self->path, O_RDONLY | flags);
+      return self->fd >= 0 ? 0 : errno;
+    }
 
   self->fd = open_to_write (self->path, flags);
   if (self->fd < 0 && errno == ENOENT)
@@ -196,9 +203,19 @@ lock_file (BsSqliteClaim *self, GError **error)
   return bs_sqlite_claim_check (self, error);
 }
 
+/* Where there are no locks, a reader goes without. */
+static gboolean
+share_file (BsSqliteClaim *self, GError **error)
+{
+  if (flock (self->fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    return set_busy ("somebody else", error);
+
+  return !is_read_elsewhere (self->fd) || set_busy ("another program", error);
+}
+
 /* Called with the lock of the claims held. */
 static gboolean
-claim (BsSqliteClaim *self, GError **error)
+claim (BsSqliteClaim *self, gboolean read_only, GError **error)
 {
   struct stat status;
   BsSqliteClaim *other;
@@ -213,7 +230,7 @@ claim (BsSqliteClaim *self, GError **error)
         return set_busy ("this process", error);
     }
 
-  code = open_file (self);
+  code = open_file (self, read_only);
   if (code != 0)
     return bs_sqlite_set_errno ("cannot open the document", code, error);
   if (fstat (self->fd, &status) != 0)
@@ -230,6 +247,8 @@ claim (BsSqliteClaim *self, GError **error)
 
   self->device = status.st_dev;
   self->inode = status.st_ino;
+  if (read_only)
+    return share_file (self, error);
   if (self->refusal == 0)
     self->refusal = status.st_nlink > 1 ? EMLINK : get_folder_refusal (self->path);
   if (self->refusal == 0 && !lock_file (self, error))
@@ -243,7 +262,7 @@ claim (BsSqliteClaim *self, GError **error)
 }
 
 BsSqliteClaim *
-bs_sqlite_claim_open (GFile *file, GError **error)
+bs_sqlite_claim_open (GFile *file, gboolean read_only, GError **error)
 {
   g_autofree char *path = get_path (file, error);
   g_autoptr (BsSqliteClaim) self = NULL;
@@ -255,12 +274,12 @@ bs_sqlite_claim_open (GFile *file, GError **error)
   self = g_new0 (BsSqliteClaim, 1);
   self->fd = -1;
   self->strays = g_array_new (FALSE, FALSE, sizeof (int));
-  self->path = resolve (path, error);
+  self->path = resolve (path, !read_only, error);
   if (self->path == NULL)
     return NULL;
 
   G_LOCK (claims);
-  claimed = claim (self, error);
+  claimed = claim (self, read_only, error);
   G_UNLOCK (claims);
 
   return claimed ? g_steal_pointer (&self) : NULL;

@@ -247,9 +247,9 @@ document_free (BsSqliteDocument *self)
 }
 
 BsSqliteDocument *
-bs_sqlite_document_open (GFile *file, GError **error)
+bs_sqlite_document_open (GFile *file, gboolean read_only, GError **error)
 {
-  BsSqliteClaim *claim = bs_sqlite_claim_open (file, error);
+  BsSqliteClaim *claim = bs_sqlite_claim_open (file, read_only, error);
   BsSqliteDocument *self;
 
   if (claim == NULL)
