@@ -417,7 +417,8 @@ test_root (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (GBytes) bytes = make_test_bytes (sizes[i], i);
 
-      g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, &error));
+      g_assert_true (
+        bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, NULL, &error));
       g_assert_no_error (error);
       g_clear_pointer (&root, g_bytes_unref);
       root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
@@ -441,7 +442,7 @@ test_restart (Fixture *fixture, gconstpointer data)
 
   assert_listed (fixture, NULL, 0);
   bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error);
-  bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, NULL, &error);
   g_assert_no_error (error);
 
   /* A released path can be tracked again. */
