@@ -468,6 +468,7 @@ static gboolean
 bs_file_backing_write_root (BsBacking *backing,
                             GFile *path,
                             GBytes *bytes,
+                            BsKeySet *named,
                             GCancellable *cancellable,
                             GError **error)
 {

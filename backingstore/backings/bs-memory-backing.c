@@ -353,6 +353,7 @@ static gboolean
 bs_memory_backing_write_root (BsBacking *backing,
                               GFile *file,
                               GBytes *bytes,
+                              BsKeySet *named,
                               GCancellable *cancellable,
                               GError **error)
 {

@@ -474,6 +474,7 @@ gboolean
 bs_backing_invoke_write_root (BsBacking *self,
                               GFile *path,
                               GBytes *bytes,
+                              BsKeySet *named,
                               GCancellable *cancellable,
                               GError **error)
 {
@@ -485,7 +486,7 @@ bs_backing_invoke_write_root (BsBacking *self,
   if (!call_begin (&call, iface->write_root != NULL, cancellable, error))
     return FALSE;
 
-  success = iface->write_root (self, path, bytes, cancellable, &local);
+  success = iface->write_root (self, path, bytes, named, cancellable, &local);
   return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 

@@ -728,6 +728,7 @@ static gboolean
 write_root (BsBacking *backing,
             GFile *path,
             GBytes *bytes,
+            BsKeySet *named,
             GCancellable *cancellable,
             GError **error)
 {
