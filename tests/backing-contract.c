@@ -3,6 +3,8 @@
 
 #include "backing-contract.h"
 
+#include "backing-contract-streams.h"
+
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
@@ -567,4 +569,6 @@ backing_contract_add_tests (const BackingKind *kind)
 
       g_test_add (path, Fixture, kind, set_up, tests[i].func, tear_down);
     }
+
+  backing_contract_add_stream_tests (kind);
 }

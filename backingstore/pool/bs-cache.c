@@ -368,6 +368,24 @@ bs_cache_insert (BsCache *self,
   return entry;
 }
 
+BsEntry *
+bs_cache_insert_stored (BsCache *self, BsToken *token, gint64 size)
+{
+  BsEntry *entry = entry_new (token, TRUE);
+
+  g_mutex_lock (&self->lock);
+  bs_entry_table_add (&self->entries, entry);
+  self->stats.writes++;
+  if (size >= 0)
+    {
+      set_size_locked (entry, size);
+      self->stats.bytes_out += size;
+    }
+  g_mutex_unlock (&self->lock);
+
+  return entry;
+}
+
 /* Takes the entry off its list meanwhile, where its size is constant. */
 static void
 change_size_locked (BsCache *self, BsEntry *entry, gint64 size)

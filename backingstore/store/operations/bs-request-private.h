@@ -20,6 +20,9 @@ typedef struct _BsVerifyRun BsVerifyRun;
  *
  *                    result (borrowed by the delivery)
  * READ               GBytes, from the backing
+ * READ_STREAM        GInputStream, of the backing
+ * READ_PART, COPY_OUT  none. A function of the library runs where the backing's functions run, with a stream of the
+ *                    backing
  * WRITE              none. No call if the key is already in primary storage
  * PERSIST            none. `content` is written first if the key is not yet in primary storage; NULL where it is
  *                    known to be
@@ -59,7 +62,7 @@ typedef struct
     BsVerifyRun *run;         /* VERIFY_PATH: taken over */
     struct
     {
-      BsFunction function;    /* FUNCTION, COMMIT */
+      BsFunction function;    /* FUNCTION, COMMIT, READ_PART, COPY_OUT */
       GTaskThreadFunc task_function;    /* FUNCTION: instead; returns the waiter's task itself */
       gpointer data;          /* used until the request is answered */
     };

@@ -68,6 +68,7 @@ kind_title (BsOperationKind kind)
     [BS_KIND_PERSIST] = "Persisting key",
     [BS_KIND_DELETE_PERSISTED] = "Deleting persisted key",
     [BS_KIND_VERIFY] = "Verifying persisted key",
+    [BS_KIND_READ_STREAM] = "Opening key",
     [BS_KIND_TRACK] = "Tracking the path",
     [BS_KIND_UNTRACK] = "Untracking the path",
     [BS_KIND_RELEASE] = "Releasing the path",
@@ -84,6 +85,8 @@ kind_title (BsOperationKind kind)
     [BS_KIND_VERIFY_PATH] = "Verifying the path",
     [BS_KIND_FUNCTION] = "Running a function in the store's threads",
     [BS_KIND_COMMIT] = "Running the commit function",
+    [BS_KIND_READ_PART] = "Reading from the stream of key",
+    [BS_KIND_COPY_OUT] = "Copying key",
     [BS_KIND_CLOSE] = "Closing the store",
   };
 
@@ -304,7 +307,7 @@ can_be_cancelled (BsStoreOperation *operation)
 {
   if (operation->unattended)
     return FALSE;
-  if (operation->kind == BS_KIND_READ && !operation->on_stack)
+  if (bs_kind_is_load (operation->kind) && !operation->on_stack)
     return TRUE;
 
   for (BsWaiter *waiter = operation->waiters; waiter != NULL; waiter = waiter->next)
