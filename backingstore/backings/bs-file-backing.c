@@ -903,7 +903,8 @@ bs_file_backing_get_read_only (BsFileBacking *self)
  *
  * A path that is opened so is not changed in any way, as if it were on a read-only medium:
  * changes fail with %G_IO_ERROR_READ_ONLY, no marker and no file is made, bad blobs are found
- * and not set aside, and a directory that is missing is an error. Several such backings may
+ * and not set aside, blobs are copied to primary storage and not linked, and a directory
+ * that is missing is an error. Several such backings may
  * have one path; it fails with %BS_ERROR_BUSY while a store that may change it has it.
  *
  * Primary storage can be written all the same. Paths that are open already stay as they

@@ -226,6 +226,12 @@ bs_file_directory_set_read_only (BsFileDirectory *self)
   self->claim.read_only = TRUE;
 }
 
+gboolean
+bs_file_directory_is_read_only (BsFileDirectory *self)
+{
+  return self->claim.read_only;
+}
+
 BsFileDirectory *
 bs_file_directory_ref (BsFileDirectory *self)
 {
