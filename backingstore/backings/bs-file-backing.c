@@ -17,6 +17,8 @@
 #include "bs-file-transfer-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 
 /**
  * BsFileBacking:
@@ -167,7 +169,7 @@ static gboolean
 set_key_error (BsFileDirectory *directory, int code, GError **error)
 {
   if (code == ENOENT)
-    return set_missing_error (directory, "no such blob", error);
+    return set_missing_error (directory, _ ("no such blob"), error);
 
   bs_file_directory_set_error (directory, code, error);
 
@@ -203,7 +205,8 @@ bs_file_backing_write (BsBacking *backing,
 
   code = bs_file_create (self->paths.primary, key, bytes, cancellable);
   if (code == EEXIST)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
+                         _ ("primary storage has the key already"));
   else if (code != 0)
     bs_file_directory_set_error (self->paths.primary, code, error);
 
@@ -299,8 +302,8 @@ for_each_key (
         continue;
 
       bs_key_print (key, string);
-      g_prefix_error (error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: %s: ", n_done,
-                      table->n_keys, string);
+      g_prefix_error (error, _ ("%" PRIu64 " of %" PRIu64 " done: %s: "), n_done, table->n_keys,
+                      string);
       return FALSE;
     }
 
@@ -505,7 +508,7 @@ bs_file_backing_read_root (BsBacking *backing,
 
   code = bs_file_load_at (directory, BS_FILE_ROOT_NAME, cancellable, &bytes);
   if (code == ENOENT)
-    set_missing_error (directory, "the path has no root blob", error);
+    set_missing_error (directory, _ ("the path has no root blob"), error);
   else if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 
@@ -534,7 +537,7 @@ bs_file_backing_verify_persisted (BsBacking *backing,
 
   set_key_error (directory, code, error);
   if (bad && code != EBADMSG && code != EILSEQ)
-    g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+    g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
 
   return FALSE;
 }
