@@ -198,7 +198,7 @@ test_log_out_of_sight (Fixture *fixture, gconstpointer data)
   found = list_path (fixture->backing, file);
   g_assert_cmpuint (bs_key_set_get_n_keys (found), ==, 1);
   assert_root (fixture->backing, file, "root");
-  bs_backing_write_root (fixture->backing, file, bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, file, bytes, NULL, NULL, &error);
   g_assert_no_error (error);
 }
 

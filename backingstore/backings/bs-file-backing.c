@@ -7,12 +7,14 @@
 #include "base/bs-key-backing-private.h"
 #include "base/bs-key-set-private.h"
 #include "bs-file-blob-private.h"
+#include "bs-file-import-private.h"
 #include "bs-file-io-private.h"
 #include "bs-file-paths-private.h"
 #include "bs-file-presence-private.h"
 #include "bs-file-place-private.h"
 #include "bs-file-repair-private.h"
 #include "bs-file-sanitize-private.h"
+#include "bs-file-stream-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-transfer-private.h"
 
@@ -231,6 +233,53 @@ bs_file_backing_read (BsBacking *backing,
     set_key_error (self->paths.primary, code, error);
 
   return g_steal_pointer (&bytes);
+}
+
+static GInputStream *
+bs_file_backing_read_stream (BsBacking *backing,
+                             const BsKey *key,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  GInputStream *stream = NULL;
+  int code;
+
+  if (!bs_file_paths_begin (&self->paths, cancellable, error))
+    return NULL;
+
+  code = bs_file_open_stream (self->paths.primary, key, &stream, cancellable);
+  if (code != 0)
+    set_key_error (self->paths.primary, code, error);
+
+  return stream;
+}
+
+static gboolean
+bs_file_backing_write_stream (BsBacking *backing,
+                              const BsKey *key,
+                              GInputStream *stream,
+                              gint64 size,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+
+  return bs_file_paths_begin (&self->paths, cancellable, error) &&
+         bs_file_import_stream (self->paths.primary, key, stream, size, cancellable, error);
+}
+
+static gboolean
+bs_file_backing_write_file (BsBacking *backing,
+                            const BsKey *key,
+                            GFile *file,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+
+  return bs_file_paths_begin (&self->paths, cancellable, error) &&
+         bs_file_import_file (self->paths.primary, key, file, cancellable, error);
 }
 
 static gboolean
@@ -471,6 +520,7 @@ static gboolean
 bs_file_backing_write_root (BsBacking *backing,
                             GFile *path,
                             GBytes *bytes,
+                            BsKeySet *named,
                             GCancellable *cancellable,
                             GError **error)
 {
@@ -756,6 +806,9 @@ bs_file_backing_iface_init (BsBackingInterface *iface)
     .open_path = bs_file_backing_open_path,
     .check_path = bs_file_backing_check_path,
     .find_missing = bs_file_backing_find_missing,
+    .read_stream = bs_file_backing_read_stream,
+    .write_stream = bs_file_backing_write_stream,
+    .write_file = bs_file_backing_write_file,
   };
 
   bs_key_backing_init_interface (iface, &funcs);

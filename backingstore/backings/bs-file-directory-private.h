@@ -106,6 +106,8 @@ BsFileKeys    *bs_file_directory_get_failed_writes       (BsFileDirectory *self)
 BsFileSlots   *bs_file_directory_get_slots       (BsFileDirectory *self);
 /* Digests of files in scratch that were never permanent. */
 BsFileDigests *bs_file_directory_get_digests     (BsFileDirectory *self);
+/* Keys whose files in scratch the kernel has copied: their digests are not known. */
+BsFileKeys    *bs_file_directory_get_unhashed    (BsFileDirectory *self);
 /* Keys with files in scratch. */
 BsFileKeys    *bs_file_directory_get_files       (BsFileDirectory *self);
 /* Opens a file of one of its folders for reading, or returns -1 with errno. */
@@ -146,7 +148,7 @@ gboolean         bs_file_directory_lost           (BsFileDirectory *self, const 
 gboolean         bs_file_directory_has_moved      (BsFileDirectory *self, guint shard);
 
 /* Reserves room before so much is written into a new file. */
-int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, gsize size);
+int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, goffset size);
 
 /* Whether the umask masks the owner's bits: a new file then needs fchmod(). */
 gboolean         bs_file_directory_masks_owner    (BsFileDirectory *self);

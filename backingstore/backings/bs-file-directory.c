@@ -54,6 +54,7 @@ struct _BsFileDirectory
   BsFileKeys uncertain;           /* in a scratch directory */
   BsFileKeys failed_writes;       /* in a scratch directory */
   BsFileKeys files;               /* in a scratch directory */
+  BsFileKeys unhashed;            /* in a scratch directory */
   BsFileDigests digests;          /* in a scratch directory */
   BsFileSlots slots;              /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
@@ -216,6 +217,7 @@ bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirecto
   bs_file_keys_init (&self->failed_writes);
   bs_file_digests_init (&self->digests);
   bs_file_keys_init (&self->files);
+  bs_file_keys_init (&self->unhashed);
   bs_file_slots_init (&self->slots, open_nameless, self);
 
   return self;
@@ -264,6 +266,7 @@ bs_file_directory_unref (BsFileDirectory *self)
   g_clear_pointer (&self->lost_fds, g_array_unref);
 
   bs_file_slots_clear (&self->slots);
+  bs_file_keys_clear (&self->unhashed);
   bs_file_keys_clear (&self->files);
   bs_file_keys_clear (&self->uncertain);
   bs_file_keys_clear (&self->failed_writes);
@@ -474,6 +477,12 @@ BsFileDigests *
 bs_file_directory_get_digests (BsFileDirectory *self)
 {
   return &self->digests;
+}
+
+BsFileKeys *
+bs_file_directory_get_unhashed (BsFileDirectory *self)
+{
+  return &self->unhashed;
 }
 
 BsFileKeys *
@@ -878,7 +887,7 @@ bs_file_directory_has_moved (BsFileDirectory *self, guint shard)
 /* On ext4 one reservation costs less than reserving page by page during the write; other
  * file systems take longer. A full disk fails before anything is written. */
 int
-bs_file_directory_reserve (BsFileDirectory *self, int fd, gsize size)
+bs_file_directory_reserve (BsFileDirectory *self, int fd, goffset size)
 {
   if (size < MIN_RESERVED || !self->is_ext4)
     return 0;

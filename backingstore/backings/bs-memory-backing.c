@@ -178,6 +178,18 @@ bs_memory_backing_read (BsBacking *backing,
   return bytes;
 }
 
+/* The defaults for writing do all that there is to do in memory. */
+static GInputStream *
+bs_memory_backing_read_stream (BsBacking *backing,
+                               const BsKey *key,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  g_autoptr (GBytes) bytes = bs_memory_backing_read (backing, key, cancellable, error);
+
+  return bytes != NULL ? g_memory_input_stream_new_from_bytes (bytes) : NULL;
+}
+
 static gboolean
 bs_memory_backing_delete_key (BsBacking *backing,
                               const BsKey *key,
@@ -357,6 +369,7 @@ static gboolean
 bs_memory_backing_write_root (BsBacking *backing,
                               GFile *file,
                               GBytes *bytes,
+                              BsKeySet *named,
                               GCancellable *cancellable,
                               GError **error)
 {
@@ -508,6 +521,7 @@ bs_memory_backing_iface_init (BsBackingInterface *iface)
     .register_key = bs_memory_backing_register_key,
     .persist = bs_memory_backing_persist,
     .delete_persisted = bs_memory_backing_delete_persisted,
+    .read_stream = bs_memory_backing_read_stream,
   };
 
   bs_key_backing_init_interface (iface, &funcs);

@@ -85,6 +85,22 @@ bs_tool_bridge_read (BsBacking *backing, const char *key, GCancellable *cancella
   return g_steal_pointer (&bytes);
 }
 
+/* The one place where a content goes from one engine to the other. It is read to its end, so
+ * that its hash is compared. */
+static gboolean
+transfer (BsToolBridge *self, const char *key, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GInputStream) stream = NULL;
+
+  if (!bs_backing_register_key (self->from_backing, self->from, key, cancellable, error))
+    return FALSE;
+
+  stream = bs_backing_read_stream (self->from_backing, key, cancellable, error);
+
+  return stream != NULL &&
+         bs_backing_write_stream (self->to_backing, key, stream, -1, cancellable, error);
+}
+
 static gboolean
 bs_tool_bridge_persist (BsBacking *backing,
                         GFile *path,
@@ -93,13 +109,10 @@ bs_tool_bridge_persist (BsBacking *backing,
                         GError **error)
 {
   BsToolBridge *self = BS_TOOL_BRIDGE (backing);
-  g_autoptr (GBytes) bytes = bs_tool_bridge_read (backing, key, cancellable, error);
-  gboolean persisted;
+  gboolean persisted = transfer (self, key, cancellable, error) &&
+                       bs_backing_persist (self->to_backing, path, key, cancellable, error);
 
-  if (bytes == NULL)
-    return FALSE;
-
-  persisted = bs_backing_persist_bytes (self->to_backing, path, key, bytes, cancellable, error);
+  bs_backing_delete_key (self->from_backing, key, NULL, NULL);
   bs_backing_delete_key (self->to_backing, key, NULL, NULL);
 
   return persisted;
@@ -149,10 +162,12 @@ static gboolean
 bs_tool_bridge_write_root (BsBacking *backing,
                            GFile *path,
                            GBytes *bytes,
+                           BsKeySet *named,
                            GCancellable *cancellable,
                            GError **error)
 {
-  return bs_backing_write_root (get_backing (backing, path), path, bytes, cancellable, error);
+  return bs_backing_write_root (get_backing (backing, path), path, bytes, named, cancellable,
+                                error);
 }
 
 static GBytes *

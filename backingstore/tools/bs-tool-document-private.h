@@ -44,9 +44,9 @@ gboolean        bs_tool_document_is_folder (BsToolDocument *self);
 gboolean        bs_tool_document_is_empty  (BsToolDocument *self);
 /* Returns a pool over its store. */
 BsPool         *bs_tool_document_new_pool  (BsToolDocument *self) G_GNUC_WARN_UNUSED_RESULT;
-/* Returns the content, or NULL with an error. */
-GBytes         *bs_tool_document_load      (BsToolDocument *self, BsPool *pool, const char *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* The length of a content, which is read only if the engine has no shorter way. */
+/* Opens a content. A stream that is read from start to end compares the hash. */
+GInputStream   *bs_tool_document_read      (BsToolDocument *self, BsPool *pool, const char *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The length of a content. */
 gboolean        bs_tool_document_measure   (BsToolDocument *self, BsPool *pool, const char *key, guint64 *size, GCancellable *cancellable, GError **error);
 /* Keys that the manifest does not name, in order. */
 char          **bs_tool_document_list_unnamed (BsToolDocument *self) G_GNUC_WARN_UNUSED_RESULT;

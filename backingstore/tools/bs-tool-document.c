@@ -272,8 +272,8 @@ bs_tool_document_new_pool (BsToolDocument *self)
   return pool;
 }
 
-GBytes *
-bs_tool_document_load (BsToolDocument *self,
+GInputStream *
+bs_tool_document_read (BsToolDocument *self,
                        BsPool *pool,
                        const char *key,
                        GCancellable *cancellable,
@@ -281,7 +281,7 @@ bs_tool_document_load (BsToolDocument *self,
 {
   g_autoptr (BsItem) item = bs_pool_register (pool, self->tracked, key, cancellable, error);
 
-  return item != NULL ? bs_item_load (item, cancellable, error) : NULL;
+  return item != NULL ? bs_item_read (item, cancellable, error) : NULL;
 }
 
 /* The layout of a folder is documented: a blob is a file with its bytes and nothing else. */
@@ -309,16 +309,18 @@ bs_tool_document_measure (BsToolDocument *self,
                           GCancellable *cancellable,
                           GError **error)
 {
-  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (GInputStream) stream = NULL;
 
   if (bs_tool_document_is_folder (self) && measure_file (self, key, size))
     return TRUE;
 
-  bytes = bs_tool_document_load (self, pool, key, cancellable, error);
-  if (bytes != NULL)
-    *size = g_bytes_get_size (bytes);
+  stream = bs_tool_document_read (self, pool, key, cancellable, error);
+  if (stream == NULL || !g_seekable_seek (G_SEEKABLE (stream), 0, G_SEEK_END, cancellable, error))
+    return FALSE;
 
-  return bytes != NULL;
+  *size = g_seekable_tell (G_SEEKABLE (stream));
+
+  return TRUE;
 }
 
 static void

@@ -46,10 +46,13 @@ tell (Export *self, const char *name, const char *key, const char *path)
 static char *
 write_content (Export *self, const char *path, const char *key, GError **error)
 {
-  g_autoptr (GBytes) bytes =
-    bs_tool_document_load (self->document, self->pool, key, self->tool->cancellable, error);
+  g_autoptr (GInputStream) stream =
+    bs_tool_document_read (self->document, self->pool, key, self->tool->cancellable, error);
 
-  return bytes != NULL ? bs_tool_folder_write (&self->folder, path, bytes, error) : NULL;
+  if (stream == NULL)
+    return NULL;
+
+  return bs_tool_folder_write (&self->folder, path, stream, self->tool->cancellable, error);
 }
 
 /* A content that is damaged or missing does not keep others from their files. */

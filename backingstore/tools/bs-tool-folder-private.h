@@ -22,6 +22,6 @@ gboolean bs_tool_folder_open      (BsToolFolder *self, GFile *file, gboolean tak
 void     bs_tool_folder_close     (BsToolFolder *self);
 /* Writes a file whole, under the relative path or, where something stands there, under one
  * with a number. Returns the path that it has. */
-char    *bs_tool_folder_write     (BsToolFolder *self, const char *path, GBytes *bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+char    *bs_tool_folder_write     (BsToolFolder *self, const char *path, GInputStream *stream, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -15,6 +15,7 @@
 /* File systems take no longer name. A number still finds room behind it. */
 #define MAX_NAME 240
 #define MAX_ATTEMPTS 100000
+#define BUFFER_SIZE (256 * 1024)
 #define TEMPORARY_NAME ".backingstore-export"
 
 /* Characters that some file systems or shells do not bear. */
@@ -174,12 +175,18 @@ enter (int parent, const char *name, GString *path)
   return -1;
 }
 
-static int
-write_bytes (int fd, GBytes *bytes)
+static gboolean
+set_errno_once (const char *path, int code, GError **error)
 {
-  gsize size;
-  const guint8 *data = g_bytes_get_data (bytes, &size);
+  if (code != 0 && *error == NULL)
+    set_errno (path, code, error);
 
+  return code == 0 && *error == NULL;
+}
+
+static int
+write_part (int fd, const guint8 *data, gsize size)
+{
   for (gsize done = 0; done < size;)
     {
       gssize n = TEMP_FAILURE_RETRY (write (fd, data + done, size - done));
@@ -190,6 +197,25 @@ write_bytes (int fd, GBytes *bytes)
     }
 
   return 0;
+}
+
+/* Returns an errno of writing, or 0 with `error` set if reading failed. */
+static int
+write_stream (int fd, GInputStream *stream, GCancellable *cancellable, GError **error)
+{
+  g_autofree guint8 *buffer = g_malloc (BUFFER_SIZE);
+  gssize n;
+  int code = 0;
+
+  do
+    {
+      n = g_input_stream_read (stream, buffer, BUFFER_SIZE, cancellable, error);
+      if (n > 0)
+        code = write_part (fd, buffer, n);
+    }
+  while (n > 0 && code == 0);
+
+  return code;
 }
 
 /* Returns EEXIST if something has the name. A file system without hard links renames. */
@@ -227,34 +253,54 @@ name_file (int folder, const char *name, GString *path)
 }
 
 static int
-write_file (int folder, const char *name, GBytes *bytes, GString *path)
+open_temporary (int folder)
 {
   const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   int fd = openat (folder, TEMPORARY_NAME, flags, 0666);
-  int code;
 
   /* An export that was stopped has left it. */
   if (fd < 0 && errno == EEXIST && unlinkat (folder, TEMPORARY_NAME, 0) == 0)
     fd = openat (folder, TEMPORARY_NAME, flags, 0666);
+
+  return fd;
+}
+
+/* Returns an errno, or 0 with `error` set if reading failed. */
+static int
+write_file (int folder,
+            const char *name,
+            GInputStream *stream,
+            GString *path,
+            GCancellable *cancellable,
+            GError **error)
+{
+  int fd = open_temporary (folder);
+  int code;
+
   if (fd < 0)
     return errno;
 
-  code = write_bytes (fd, bytes);
+  code = write_stream (fd, stream, cancellable, error);
   if (close (fd) != 0 && code == 0)
     code = errno;
-  if (code == 0)
+  if (code == 0 && *error == NULL)
     code = name_file (folder, name, path);
-  if (code != 0)
+  if (code != 0 || *error != NULL)
     unlinkat (folder, TEMPORARY_NAME, 0);
 
   return code;
 }
 
 char *
-bs_tool_folder_write (BsToolFolder *self, const char *path, GBytes *bytes, GError **error)
+bs_tool_folder_write (BsToolFolder *self,
+                      const char *path,
+                      GInputStream *stream,
+                      GCancellable *cancellable,
+                      GError **error)
 {
   g_auto (GStrv) parts = g_strsplit (path, "/", -1);
   g_autoptr (GString) written = g_string_new (NULL);
+  GError *local = NULL;
   int folder = self->fd;
   int code = 0;
   guint i;
@@ -269,12 +315,12 @@ bs_tool_folder_write (BsToolFolder *self, const char *path, GBytes *bytes, GErro
       folder = below;
     }
   if (code == 0)
-    code = write_file (folder, parts[i], bytes, written);
+    code = write_file (folder, parts[i], stream, written, cancellable, &local);
   if (folder >= 0 && folder != self->fd)
     close (folder);
-  if (code == 0)
+  if (set_errno_once (path, code, &local))
     return g_strdup (written->str);
 
-  set_errno (path, code, error);
+  g_propagate_error (error, local);
   return NULL;
 }

@@ -30,27 +30,6 @@ typedef struct
   guint64 n_files;
 } Import;
 
-/* The one place where a file becomes a content. */
-static BsItem *
-read_content (Import *self, GFile *file, GError **error)
-{
-  g_autoptr (GBytes) bytes = g_file_load_bytes (file, self->tool->cancellable, NULL, error);
-  g_autoptr (BsItem) item = NULL;
-
-  if (bytes == NULL)
-    return NULL;
-
-  item = bs_pool_insert (self->pool, bytes);
-  g_clear_pointer (&bytes, g_bytes_unref);
-  /* Files are read faster than scratch is written. */
-  if (bs_pool_get_memory_use (self->pool) > bs_pool_get_max_bytes (self->pool) &&
-      !bs_pool_trim (self->pool, bs_pool_get_max_bytes (self->pool) / 2, self->tool->cancellable,
-                     error))
-    return NULL;
-
-  return g_steal_pointer (&item);
-}
-
 static gboolean
 import_file (Import *self, GFile *file, const char *name, GError **error)
 {
@@ -65,7 +44,7 @@ import_file (Import *self, GFile *file, const char *name, GError **error)
       return TRUE;
     }
 
-  item = read_content (self, file, error);
+  item = bs_pool_insert_file (self->pool, file, self->tool->cancellable, error);
   if (item == NULL)
     return FALSE;
   if (bs_manifest_find (self->manifest, name, NULL))

@@ -129,7 +129,8 @@ const WholeBacking = GObject.registerClass({
         return this.vfunc_write(key, content, cancellable) && this.vfunc_persist(path, key, cancellable);
     }
 
-    vfunc_write_root(path, content, _cancellable) {
+    vfunc_write_root(path, content, named, _cancellable) {
+        this.named = named && [...named].sort();
         this.roots.set(path.get_uri(), keep(content));
         return true;
     }
@@ -223,7 +224,7 @@ test('optional functions', async () => {
     const store = newStore(backing);
     const tracked = await store.track_path_async(KEPT, DEFAULT, null);
     await assertFails(Bs.Error, Bs.Error.NOT_FOUND, () => store.load_root_async(tracked, DEFAULT, null));
-    backing.write_root(KEPT, bytes('root'), null);
+    backing.write_root(KEPT, bytes('root'), null, null);
     assertEqual(text(await store.load_root_async(tracked, DEFAULT, null)), 'root');
 
     const pool = Bs.Pool.new(store, 100);
@@ -240,6 +241,14 @@ test('optional functions', async () => {
     assertEqual(tracked.list_keys(), [good.key]);
     assert(verify.run(null));
     assertEqual([verify.n_done, verify.n_bad], [1, 0]);
+
+    assertEqual(backing.named, null);
+    const save = Bs.Save.new(store, tracked);
+    const items = ['a', 'b'].map(content => pool.insert(bytes(content)));
+    save.set_root(bytes('saved'));
+    items.forEach(item => save.add_item(item));
+    assert(await save.run_async(DEFAULT, null));
+    assertEqual(backing.named, items.map(item => item.key).sort());
     await store.close_async(DEFAULT, null);
     assertEqual(backing.calls.slice(-2), ['release_path', 'close']);
 });

@@ -111,8 +111,9 @@ class WholeBacking(DictBacking, Bs.Backing):
         self.do_write(key, content, cancellable)
         return self.do_persist(path, key, cancellable)
 
-    def do_write_root(self, path, content, _cancellable):
+    def do_write_root(self, path, content, named, _cancellable):
         self.calls.append('write_root')
+        self.named = named and sorted(named)
         self.roots[path.get_uri()] = content.get_data()
         return True
 
@@ -263,7 +264,7 @@ class StoreInPython:
         store = self.new_store(backing)
         tracked = call(store.track_path_async, KEPT)
         self.assert_error(Bs.error_quark(), Bs.Error.NOT_FOUND, call, store.load_root_async, tracked)
-        backing.write_root(KEPT, GLib.Bytes.new(b'root'), None)
+        backing.write_root(KEPT, GLib.Bytes.new(b'root'), None, None)
         self.assertEqual(call(store.load_root_async, tracked).get_data(), b'root')
         pool = Bs.Pool.new(store, 100)
         for content in b'', b'x':
@@ -280,6 +281,14 @@ class StoreInPython:
         verify = Bs.Verify.new(store, tracked)
         self.assertTrue(call(verify.run_async))
         self.assertEqual((verify.props.n_done, verify.props.n_bad, len(tracked)), (2, 1, 1))
+        self.assertIsNone(backing.named)
+        save = Bs.Save.new(store, tracked)
+        save.set_root(GLib.Bytes.new(b'saved'))
+        items = [pool.insert(GLib.Bytes.new(content)) for content in (b'a', b'b')]
+        for item in items:
+            save.add_item(item)
+        self.assertTrue(call(save.run_async))
+        self.assertEqual(backing.named, sorted(item.props.key for item in items))
         call(store.close_async)
         self.assertEqual(backing.calls[-2:], ['release_path', 'close'])
 

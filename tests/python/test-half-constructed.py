@@ -41,6 +41,7 @@ VALUES = {
     'Gio.AsyncReadyCallback': lambda: lambda *arguments: None,
     'Gio.Cancellable': lambda: None,
     'Gio.ListModel': lambda: Gio.ListStore.new(Bs.Item),
+    'Gio.InputStream': lambda: Gio.MemoryInputStream.new_from_bytes(GLib.Bytes.new(b'x')),
     'Gio.File': lambda: Gio.File.new_for_uri('memory:x'),
     'Backing': Bs.MemoryBacking.new,
     'Codec': lambda: None,

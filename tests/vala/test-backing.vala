@@ -111,6 +111,7 @@ class TableBacking : GLib.Object, Bs.Backing {
 class RootedBacking : GLib.Object, Bs.Backing {
     TableBacking inner = new TableBacking ();
     GLib.Bytes? root = null;
+    public Bs.KeySet? named = null;
     public uint n_bulk_calls = 0;
     public int n_direct_calls = 0;
     public bool closed = false;
@@ -159,8 +160,9 @@ class RootedBacking : GLib.Object, Bs.Backing {
         return inner.write (key, bytes, cancellable) && inner.persist (path, key, cancellable);
     }
 
-    public bool write_root (GLib.File path, GLib.Bytes bytes, GLib.Cancellable? cancellable = null) throws GLib.Error {
+    public bool write_root (GLib.File path, GLib.Bytes bytes, Bs.KeySet? named, GLib.Cancellable? cancellable = null) throws GLib.Error {
         root = bytes;
+        this.named = named;
         return true;
     }
 
@@ -240,8 +242,15 @@ async void optional () throws GLib.Error {
         assert_not_reached ();
     } catch (Bs.Error.NOT_FOUND e) {
     }
-    ((Bs.Backing) backing).write_root (kept (), bytes ("root"));
+    ((Bs.Backing) backing).write_root (kept (), bytes ("root"), null);
     assert (text (yield store.load_root_async (tracked)) == "root");
+    assert (backing.named == null);
+    var save = new Bs.Save (store, tracked);
+    var item = new Bs.Pool (store, 1000).insert (bytes ("named"));
+    save.set_root (bytes ("saved"));
+    save.add_item (item);
+    assert (yield save.run_async ());
+    assert (backing.named.n_keys == 1 && backing.named.contains_key (item.key));
     yield store.close_async ();
 }
 

@@ -60,12 +60,14 @@ set_error (const char *action, const char *directory, int code, GError **error)
   return FALSE;
 }
 
-static int
-open_unlinked (const char *directory)
+int
+bs_sqlite_scratch_open_unlinked (const char *directory)
 {
   g_autofree char *path = NULL;
-  int fd = open (directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+  int fd;
 
+  g_mkdir_with_parents (directory, 0700);
+  fd = open (directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
   if (fd >= 0)
     return fd;
 
@@ -100,8 +102,7 @@ allocate (BsSqliteScratch *self, gsize size, BsSqliteExtent *extent, GError **er
   g_mutex_lock (&self->mutex);
   if (self->fd < 0)
     {
-      g_mkdir_with_parents (self->directory, 0700);
-      self->fd = open_unlinked (self->directory);
+      self->fd = bs_sqlite_scratch_open_unlinked (self->directory);
       opened = self->fd >= 0 ||
                set_error (_ ("cannot make a scratch file"), self->directory, errno, error);
     }

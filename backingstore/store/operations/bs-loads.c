@@ -98,7 +98,7 @@ close_operation (BsKeyOperation *self, Closing *closing)
 {
   BsStoreOperation *operation = &self->operation;
 
-  if (operation->kind != BS_KIND_READ || operation->on_stack)
+  if (!bs_kind_is_load (operation->kind) || operation->on_stack)
     return;
 
   if (operation->state == BS_OPERATION_RUNNING && operation->cancellable != NULL)

@@ -539,7 +539,7 @@ run_call (BsPathOperation *self)
   else if (self->operation.kind == BS_KIND_LOAD_ROOT)
     bytes = bs_backing_read_root (backing, file, cancellable, &error);
   else if (self->operation.kind == BS_KIND_WRITE_ROOT)
-    bs_backing_write_root (backing, file, self->root, cancellable, &error);
+    bs_backing_write_root (backing, file, self->root, self->named, cancellable, &error);
   else if (check (self, &error) && self->find_missing)
     find_missing (self, &error);
   bs_call_scope_pop (&scope);
@@ -611,6 +611,7 @@ path_operation_free (BsStoreOperation *operation)
   g_clear_object (&self->found);
   g_free (self->barriers);
   g_clear_pointer (&self->root, g_bytes_unref);
+  g_clear_object (&self->named);
 }
 
 static void
@@ -676,7 +677,10 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
                                  request->tracked, priority);
       self->internal = request->internal;
       if (request->kind == BS_KIND_WRITE_ROOT)
-        self->root = g_bytes_ref (request->root);
+        {
+          self->root = g_bytes_ref (request->root);
+          self->named = g_object_ref (request->named);
+        }
       else if (request->kind == BS_KIND_CHECK)
         self->find_missing = request->find_missing;
     }

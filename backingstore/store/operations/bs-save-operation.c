@@ -5,6 +5,7 @@
 #include "bs-save-operation-private.h"
 
 #include "base/bs-backing-private.h"
+#include "base/bs-key-set-private.h"
 #include "store/operations/bs-ask-private.h"
 #include "store/operations/bs-save-names-private.h"
 #include "store/operations/bs-store-private.h"
@@ -333,6 +334,20 @@ ask (SaveOperation *self, BsRequest request, BsWaiter *waiter)
 }
 
 static void
+ask_for_root (SaveOperation *self, BsWaiter *waiter)
+{
+  g_autoptr (BsKeySet) named = bs_key_set_new ();
+  BsKeyTable *table = bs_key_set_get_table (named);
+
+  bs_key_table_reserve (table, self->plan.n_names);
+  for (guint i = 0; i < self->plan.n_names; i++)
+    bs_key_table_add (table, &self->plan.names[i].key, bs_key_hash (&self->plan.names[i].key));
+
+  ask (self, (BsRequest){ .kind = BS_KIND_WRITE_ROOT, .root = self->plan.root, .named = named },
+       waiter);
+}
+
+static void
 start_phase (SaveOperation *self, BsWaiter *waiter)
 {
   switch (self->phase)
@@ -350,7 +365,7 @@ start_phase (SaveOperation *self, BsWaiter *waiter)
       break;
     case PHASE_COMMIT:
       if (self->plan.root != NULL)
-        ask (self, (BsRequest){ .kind = BS_KIND_WRITE_ROOT, .root = self->plan.root }, waiter);
+        ask_for_root (self, waiter);
       else if (self->plan.commit != NULL)
         ask (self,
              (BsRequest){

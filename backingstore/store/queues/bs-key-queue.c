@@ -31,6 +31,7 @@ effects (BsOperationKind kind)
     case BS_KIND_DELETE:
       return WRITES_PRIMARY;
     case BS_KIND_READ:
+    case BS_KIND_READ_STREAM:
       return READS_PRIMARY;
     case BS_KIND_REGISTER:
       return WRITES_PRIMARY | READS_MEMBER;
@@ -169,6 +170,10 @@ bs_key_queue_remove (BsKeyOperation *self)
 BsKeyOperation *
 bs_key_queue_find_joinable (BsKeyOperation *last, BsOperationKind kind, BsTrackedPath *tracked)
 {
+  /* Each stream has a place of its own. */
+  if (kind == BS_KIND_READ_STREAM)
+    return NULL;
+
   for (BsStoreOperation *operation = (BsStoreOperation *) last; operation != NULL;
        operation = operation->previous)
     {
@@ -236,6 +241,7 @@ bs_key_queue_note (BsOperationKind kind,
       token->primary = error == NULL ? BS_PRIMARY_PRESENT : BS_PRIMARY_UNCERTAIN;
       break;
     case BS_KIND_READ:
+    case BS_KIND_READ_STREAM:
       if (missing)
         token->primary = BS_PRIMARY_UNCERTAIN;
       break;

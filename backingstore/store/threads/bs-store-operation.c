@@ -70,6 +70,7 @@ kind_title (BsOperationKind kind)
     [BS_KIND_PERSIST] = N_ ("Persisting key"),
     [BS_KIND_DELETE_PERSISTED] = N_ ("Deleting persisted key"),
     [BS_KIND_VERIFY] = N_ ("Verifying persisted key"),
+    [BS_KIND_READ_STREAM] = N_ ("Opening key"),
     [BS_KIND_TRACK] = N_ ("Tracking the path"),
     [BS_KIND_UNTRACK] = N_ ("Untracking the path"),
     [BS_KIND_RELEASE] = N_ ("Releasing the path"),
@@ -86,6 +87,8 @@ kind_title (BsOperationKind kind)
     [BS_KIND_VERIFY_PATH] = N_ ("Verifying the path"),
     [BS_KIND_FUNCTION] = N_ ("Running a function in the store's threads"),
     [BS_KIND_COMMIT] = N_ ("Running the commit function"),
+    [BS_KIND_READ_PART] = N_ ("Reading from the stream of key"),
+    [BS_KIND_COPY_OUT] = N_ ("Copying key"),
     [BS_KIND_CLOSE] = N_ ("Closing the store"),
   };
 
@@ -306,7 +309,7 @@ can_be_cancelled (BsStoreOperation *operation)
 {
   if (operation->unattended)
     return FALSE;
-  if (operation->kind == BS_KIND_READ && !operation->on_stack)
+  if (bs_kind_is_load (operation->kind) && !operation->on_stack)
     return TRUE;
 
   for (BsWaiter *waiter = operation->waiters; waiter != NULL; waiter = waiter->next)
