@@ -16,7 +16,7 @@ make_document (Fixture *fixture)
 
   write_blob (fixture, fixture->key);
   persist_blob (fixture, fixture->key);
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   g_assert_no_error (error);
   sync_path (fixture);
   restart_backing (fixture);
@@ -144,7 +144,7 @@ test_read_only_changes_nothing (Fixture *fixture, gconstpointer data)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
   g_assert_false (
-    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   sync_path (fixture);
   bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);

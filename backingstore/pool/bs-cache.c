@@ -378,7 +378,7 @@ bs_cache_insert_stored (BsCache *self, BsToken *token, gint64 size)
   self->stats.writes++;
   if (size >= 0)
     {
-      set_size_locked (entry, size);
+      set_size_locked (self, entry, size);
       self->stats.bytes_out += size;
     }
   g_mutex_unlock (&self->lock);
