@@ -136,6 +136,8 @@ test_read_only_changes_nothing (Fixture *fixture, gconstpointer data)
   g_assert_true (g_bytes_equal (root, fixture->bytes));
   bs_backing_verify_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error);
   g_assert_no_error (error);
+  register_blob (fixture, fixture->key);
+  delete_scratch (fixture, fixture->key);
 
   g_assert_false (
     bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));

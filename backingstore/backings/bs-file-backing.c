@@ -19,6 +19,8 @@
 #include "bs-file-transfer-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 
 /**
  * BsFileBacking:
@@ -169,7 +171,7 @@ static gboolean
 set_key_error (BsFileDirectory *directory, int code, GError **error)
 {
   if (code == ENOENT)
-    return set_missing_error (directory, "no such blob", error);
+    return set_missing_error (directory, _ ("no such blob"), error);
 
   bs_file_directory_set_error (directory, code, error);
 
@@ -205,7 +207,8 @@ bs_file_backing_write (BsBacking *backing,
 
   code = bs_file_create (self->paths.primary, key, bytes, cancellable);
   if (code == EEXIST)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
+                         _ ("primary storage has the key already"));
   else if (code != 0)
     bs_file_directory_set_error (self->paths.primary, code, error);
 
@@ -348,8 +351,8 @@ for_each_key (
         continue;
 
       bs_key_print (key, string);
-      g_prefix_error (error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: %s: ", n_done,
-                      table->n_keys, string);
+      g_prefix_error (error, _ ("%" PRIu64 " of %" PRIu64 " done: %s: "), n_done, table->n_keys,
+                      string);
       return FALSE;
     }
 
@@ -555,7 +558,7 @@ bs_file_backing_read_root (BsBacking *backing,
 
   code = bs_file_load_at (directory, BS_FILE_ROOT_NAME, cancellable, &bytes);
   if (code == ENOENT)
-    set_missing_error (directory, "the path has no root blob", error);
+    set_missing_error (directory, _ ("the path has no root blob"), error);
   else if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 
@@ -584,7 +587,7 @@ bs_file_backing_verify_persisted (BsBacking *backing,
 
   set_key_error (directory, code, error);
   if (bad && code != EBADMSG && code != EILSEQ)
-    g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+    g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
 
   return FALSE;
 }
@@ -956,7 +959,8 @@ bs_file_backing_get_read_only (BsFileBacking *self)
  *
  * A path that is opened so is not changed in any way, as if it were on a read-only medium:
  * changes fail with %G_IO_ERROR_READ_ONLY, no marker and no file is made, bad blobs are found
- * and not set aside, and a directory that is missing is an error. Several such backings may
+ * and not set aside, blobs are copied to primary storage and not linked, and a directory
+ * that is missing is an error. Several such backings may
  * have one path; it fails with %BS_ERROR_BUSY while a store that may change it has it.
  *
  * Primary storage can be written all the same. Paths that are open already stay as they

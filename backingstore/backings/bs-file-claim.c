@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -211,7 +212,7 @@ set_foreign (BsFileClaim *self, const char *reason, GError **error)
 {
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
-  g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "%s %s", name, reason);
+  g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "%s: %s", name, reason);
 
   return FALSE;
 }
@@ -223,8 +224,9 @@ check_apart (BsFileClaim *self, const BsFileClaim *apart, GError **error)
     return TRUE;
 
   if (is_within (self->fd, &apart->identity) || is_within (apart->fd, &self->identity))
-    return set_foreign (self, "and the scratch directory are one, or one is inside the other",
-                        error);
+    return set_foreign (
+      self, _ ("the document and the scratch directory are one, or one is inside the other"),
+      error);
 
   return TRUE;
 }
@@ -258,7 +260,9 @@ check_layout (BsFileClaim *self,
     code = EEXIST;
   if (code == EEXIST)
     return set_foreign (
-      self, "is not a store: the directory has no marker, and holds other files than blobs", error);
+      self,
+      _ ("this is not a document: the directory has no marker, and holds other files than blobs"),
+      error);
   if (code != 0)
     {
       bs_file_claim_set_error (self, code, error);
@@ -274,14 +278,16 @@ set_marker_error (BsFileClaim *self, int code, GError **error)
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == EBADMSG)
-    return set_foreign (self, "has a damaged marker: its file .backingstore", error);
+    return set_foreign (self, _ ("the marker, the file .backingstore, is damaged"), error);
   if (code == EEXIST && self->kind == BS_FILE_DIRECTORY_SCRATCH)
-    return set_foreign (self, "is marked for another use than scratch files", error);
+    return set_foreign (self, _ ("the directory is marked for another use than scratch files"),
+                        error);
   if (code == EEXIST)
-    return set_foreign (self, "is marked for another use than persisted blobs", error);
+    return set_foreign (self, _ ("the directory is marked for another use than persisted blobs"),
+                        error);
 
   if (code == ENOTSUP)
-    g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s was written by a newer version",
+    g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s was written by a newer version"),
                  name);
   else
     bs_file_claim_set_error (self, code, error);
@@ -295,14 +301,15 @@ set_lock_error (BsFileClaim *self, int code, GError **error)
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == EWOULDBLOCK)
-    g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s is in use by another store", name);
+    g_set_error (error, BS_ERROR, BS_ERROR_BUSY, _ ("%s is in use by another store"), name);
   else if (code == ENOLCK)
     g_set_error (
       error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-      "the file system of %s has no locks, without which two programs would destroy each other's files",
+      _ (
+        "the file system of %s has no locks, without which two programs would destroy each other's files"),
       name);
   else if (code == EEXIST || is_odd_kind (code))
-    return set_foreign (self, "has another kind of file in the place of .lock", error);
+    return set_foreign (self, _ ("another kind of file stands in the place of .lock"), error);
   else
     bs_file_claim_set_error (self, code, error);
 
@@ -625,19 +632,22 @@ bs_file_claim_set_error (const BsFileClaim *self, int code, GError **error)
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == ECANCELED)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the operation was cancelled");
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                         _ ("the operation was cancelled"));
   else if (code == EBADMSG)
-    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "a file in %s is not a whole regular file",
+    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("a file in %s is not a whole regular file"),
                  name);
   else if (code == EILSEQ)
     g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT,
-                 "a file in %s has not the content that was written: its length or hash differs",
+                 _ (
+                   "a file in %s has not the content that was written: its length or hash differs"),
                  name);
   else if (code == ESTALE)
     g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                 "a folder in %s was moved elsewhere while it was in use", name);
+                 _ ("a folder in %s was moved elsewhere while it was in use"), name);
   else if (code == ELOOP)
-    g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "a symbolic link in %s is not followed", name);
+    g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, _ ("a symbolic link in %s is not followed"),
+                 name);
   else
     g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code), "%s: %s", name,
                  g_strerror (code));

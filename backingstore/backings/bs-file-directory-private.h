@@ -64,6 +64,7 @@ typedef struct
 BsFileDirectory *bs_file_directory_new            (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart) G_GNUC_WARN_UNUSED_RESULT;
 /* Before it is opened: nothing is changed in a persisted directory. */
 void             bs_file_directory_set_read_only  (BsFileDirectory *self);
+gboolean         bs_file_directory_is_read_only   (BsFileDirectory *self);
 BsFileDirectory *bs_file_directory_ref            (BsFileDirectory *self);
 void             bs_file_directory_unref          (BsFileDirectory *self);
 

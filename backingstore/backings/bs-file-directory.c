@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -228,6 +229,12 @@ bs_file_directory_set_read_only (BsFileDirectory *self)
   self->claim.read_only = TRUE;
 }
 
+gboolean
+bs_file_directory_is_read_only (BsFileDirectory *self)
+{
+  return self->claim.read_only;
+}
+
 BsFileDirectory *
 bs_file_directory_ref (BsFileDirectory *self)
 {
@@ -375,8 +382,8 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
   g_set_error (
     error, BS_ERROR, BS_ERROR_MOVED,
     code == ESTALE
-      ? "%s does not lead to the directory that was opened: it was renamed, replaced or removed"
-      : "%s has lost its lock: another program has opened it, or replaced the file .lock",
+      ? _ ("%s does not lead to the directory that was opened: it was renamed, replaced or removed")
+      : _ ("%s has lost its lock: another program has opened it, or replaced the file .lock"),
     name);
 
   return FALSE;

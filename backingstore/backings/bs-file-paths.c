@@ -7,6 +7,7 @@
 #include "base/bs-fork-private.h"
 
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <unistd.h>
 
@@ -52,7 +53,7 @@ set_not_local (GFile *file, GError **error)
 {
   g_autofree char *uri = g_file_get_uri (file);
 
-  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s is not a local directory", uri);
+  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s is not a local directory"), uri);
 
   return FALSE;
 }
@@ -60,7 +61,7 @@ set_not_local (GFile *file, GError **error)
 static gboolean
 set_closed (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the backing is closed"));
 
   return FALSE;
 }

@@ -7,6 +7,9 @@
 #include "bs-key-set-private.h"
 #include "bs-stream-private.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
+
 typedef gboolean (*PathFunc) (BsBacking *self,
                               GFile *path,
                               GCancellable *cancellable,
@@ -212,8 +215,7 @@ invoke_one_by_one (BsBacking *self,
 
       if (!invoke (self, path, key, cancellable, &local))
         {
-          g_prefix_error (&local, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: ", n_done,
-                          n_keys);
+          g_prefix_error (&local, _ ("%" PRIu64 " of %" PRIu64 " done: "), n_done, n_keys);
           return call_failed (&call, local, error);
         }
     }

@@ -8,6 +8,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -90,7 +91,7 @@ entry_free (Entry *self)
 static gboolean
 set_not_found (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("no such blob"));
   return FALSE;
 }
 
@@ -110,12 +111,12 @@ begin (BsSqliteBacking *self, GError **error)
   if (self->scratch.directory == NULL)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                           "the backing was made without a URI");
+                           _ ("the backing was made without a URI"));
       return FALSE;
     }
   closed |= g_atomic_int_get (&self->closed);
   if (closed)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the backing is closed"));
 
   return !closed;
 }
@@ -180,7 +181,7 @@ begin_at (BsSqliteBacking *self, GFile *path, GError **error)
   if (!bs_sqlite_document_hold (document))
     {
       bs_sqlite_document_unref (document);
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the path is being released");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the path is being released"));
       return NULL;
     }
   if (!bs_sqlite_document_settle (document, error))
@@ -238,7 +239,7 @@ begin_new (BsSqliteBacking *self, const char *string, BsSqliteRow *row, GError *
     return TRUE;
 
   g_clear_pointer (&copy.document, bs_sqlite_document_unref);
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, _ ("primary storage has the key already"));
   return FALSE;
 }
 
@@ -316,7 +317,7 @@ read_entry (BsSqliteBacking *self, const BsSqliteKey *key, GError **error)
       if (copy.lost)
         {
           g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                               "the blob could not be read when its document was released");
+                               _ ("the blob could not be read when its document was released"));
           return NULL;
         }
       if (document == NULL && copy.file != NULL)
@@ -939,7 +940,7 @@ verify_row (BsSqliteDocument *document, const BsSqliteKey *key, GError **error)
     {
       if (!bs_sqlite_document_quarantine (document, &row, error))
         {
-          g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+          g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
           return FALSE;
         }
     }
@@ -1040,7 +1041,7 @@ bs_sqlite_backing_initable_init (GInitable *initable, GCancellable *cancellable,
   if (directory == NULL || host != NULL)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                           "the URI has no local path of a directory for scratch");
+                           _ ("the URI has no local path of a directory for scratch"));
       return FALSE;
     }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -274,7 +275,7 @@ open_to_judge (const BsSqliteClaim *claim,
       if (errno == ELOOP)
         *found = BS_SQLITE_SIDECAR_STRANGE;
       else if (errno != ENOENT)
-        bs_sqlite_set_errno ("cannot open the log of the document", errno, error);
+        bs_sqlite_set_errno (_ ("cannot open the log of the document"), errno, error);
       return -1;
     }
 
@@ -283,7 +284,7 @@ open_to_judge (const BsSqliteClaim *claim,
     return fd;
 
   if (size < 0)
-    bs_sqlite_set_errno ("cannot look at the log of the document", errno, error);
+    bs_sqlite_set_errno (_ ("cannot look at the log of the document"), errno, error);
   close (fd);
   return -1;
 }
@@ -294,7 +295,7 @@ end_judging (int fd, int code, GError **error)
 {
   close (fd);
 
-  return code == 0 || bs_sqlite_set_errno ("cannot read the log of the document", code, error);
+  return code == 0 || bs_sqlite_set_errno (_ ("cannot read the log of the document"), code, error);
 }
 
 gboolean
@@ -458,7 +459,7 @@ bs_sqlite_sidecar_set_aside (const BsSqliteClaim *claim, const char *suffix, GEr
       break;
     }
 
-  bs_sqlite_set_errno ("cannot set aside a log that is not the document's", errno, error);
+  bs_sqlite_set_errno (_ ("cannot set aside a log that is not the document's"), errno, error);
   return NULL;
 }
 
@@ -481,7 +482,7 @@ bs_sqlite_sidecar_rewrite_log (const BsSqliteClaim *claim, GError **error)
       offset += size;
     }
   if (!good)
-    bs_sqlite_set_errno ("cannot write the log anew", errno, error);
+    bs_sqlite_set_errno (_ ("cannot write the log anew"), errno, error);
   if (fd >= 0)
     close (fd);
 
