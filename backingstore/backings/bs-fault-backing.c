@@ -373,11 +373,12 @@ static gboolean
 bs_fault_backing_write_root (BsBacking *backing,
                              GFile *path,
                              GBytes *bytes,
+                             BsKeySet *named,
                              GCancellable *cancellable,
                              GError **error)
 {
   return arrive (backing, BS_OPERATION_WRITE_ROOT, NULL, NULL, cancellable, error) &&
-         bs_backing_write_root (get_inner (backing), path, bytes, cancellable, error);
+         bs_backing_write_root (get_inner (backing), path, bytes, named, cancellable, error);
 }
 
 static GBytes *

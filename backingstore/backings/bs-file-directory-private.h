@@ -62,6 +62,9 @@ typedef struct
 
 /* `apart` is the scratch directory that belongs to a persisted one, else NULL. */
 BsFileDirectory *bs_file_directory_new            (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart) G_GNUC_WARN_UNUSED_RESULT;
+/* Before it is opened: nothing is changed in a persisted directory. */
+void             bs_file_directory_set_read_only  (BsFileDirectory *self);
+gboolean         bs_file_directory_is_read_only   (BsFileDirectory *self);
 BsFileDirectory *bs_file_directory_ref            (BsFileDirectory *self);
 void             bs_file_directory_unref          (BsFileDirectory *self);
 
@@ -72,6 +75,8 @@ gboolean         bs_file_directory_is_open        (BsFileDirectory *self);
 /* Fails in a forked child of the process that opened the directory. */
 gboolean         bs_file_directory_check_fork     (BsFileDirectory *self, GError **error);
 gboolean         bs_file_directory_is_same        (BsFileDirectory *self, const struct stat *status);
+/* Whether it had no marker, or a damaged one, when it was opened. */
+gboolean         bs_file_directory_was_unmarked   (BsFileDirectory *self);
 /* Gives the directory another name, by which it may be writable. */
 gboolean         bs_file_directory_set_path       (BsFileDirectory *self, const char *path, GError **error);
 /* Whether the name leads to the open directory. */

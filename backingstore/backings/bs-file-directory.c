@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -222,6 +223,18 @@ bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirecto
   return self;
 }
 
+void
+bs_file_directory_set_read_only (BsFileDirectory *self)
+{
+  self->claim.read_only = TRUE;
+}
+
+gboolean
+bs_file_directory_is_read_only (BsFileDirectory *self)
+{
+  return self->claim.read_only;
+}
+
 BsFileDirectory *
 bs_file_directory_ref (BsFileDirectory *self)
 {
@@ -301,6 +314,12 @@ bs_file_directory_check_fork (BsFileDirectory *self, GError **error)
 }
 
 gboolean
+bs_file_directory_was_unmarked (BsFileDirectory *self)
+{
+  return self->claim.found_unmarked;
+}
+
+gboolean
 bs_file_directory_is_same (BsFileDirectory *self, const struct stat *status)
 {
   struct stat ours;
@@ -363,8 +382,8 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
   g_set_error (
     error, BS_ERROR, BS_ERROR_MOVED,
     code == ESTALE
-      ? "%s does not lead to the directory that was opened: it was renamed, replaced or removed"
-      : "%s has lost its lock: another program has opened it, or replaced the file .lock",
+      ? _ ("%s does not lead to the directory that was opened: it was renamed, replaced or removed")
+      : _ ("%s has lost its lock: another program has opened it, or replaced the file .lock"),
     name);
 
   return FALSE;

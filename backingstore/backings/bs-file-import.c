@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gunixinputstream.h>
+#include <glib/gi18n-lib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +23,8 @@ static gboolean
 set_create_error (BsFileDirectory *scratch, int code, GError **error)
 {
   if (code == EEXIST)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
+                         _ ("primary storage has the key already"));
   else
     bs_file_directory_set_error (scratch, code, error);
 

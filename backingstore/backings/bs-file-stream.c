@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <gio/gfiledescriptorbased.h>
+#include <glib/gi18n-lib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,10 +58,11 @@ set_error (int code, GError **error)
 {
   if (code == EILSEQ)
     g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                         "the content is not the one that was written: its hash differs");
+                         _ ("the content is not the one that was written: its hash differs"));
   else if (code == EBADMSG)
     g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                         "the content is not the one that was written: the file ends too early");
+                         _ (
+                           "the content is not the one that was written: the file ends too early"));
   else
     g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
 }

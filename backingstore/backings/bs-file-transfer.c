@@ -534,7 +534,10 @@ bs_file_register (BsFileDirectory *persisted,
   if (code != 0)
     return code;
 
-  code = try_link (persisted, scratch, key, &from, &to);
+  /* A link changes the count and the time of its file. */
+  code = bs_file_directory_is_read_only (persisted)
+           ? EPERM
+           : try_link (persisted, scratch, key, &from, &to);
   if (code == 0)
     bs_file_directory_count (persisted, BS_FILE_COUNT_LINKED, 1);
   else if (is_refusal (code, &why))

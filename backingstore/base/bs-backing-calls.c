@@ -393,10 +393,16 @@ bs_backing_persist_bytes (BsBacking *self,
  * @self: a backing
  * @path: a persisted path
  * @bytes: the content
+ * @named: (nullable): the keys that the new root names; not changed. %NULL: all keys
+ *   that the path has
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
  * Replaces the one root blob of a path.
+ *
+ * A save tells in @named which keys it names. A backing whose paths several machines
+ * share keeps the set beside the root, so that each of them knows which blobs belong to
+ * it. The root's own content need not tell, and other backings need not look.
  *
  * The change is atomic and durable: when the function returns, the new root survives a
  * power cut, and an interruption before that leaves the old root or the new one, whole.
@@ -412,14 +418,16 @@ gboolean
 bs_backing_write_root (BsBacking *self,
                        GFile *path,
                        GBytes *bytes,
+                       BsKeySet *named,
                        GCancellable *cancellable,
                        GError **error)
 {
   g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
   g_return_val_if_fail (G_IS_FILE (path), FALSE);
   g_return_val_if_fail (bytes != NULL, FALSE);
+  g_return_val_if_fail (named == NULL || BS_IS_KEY_SET (named), FALSE);
 
-  return bs_backing_invoke_write_root (self, path, bytes, cancellable, error);
+  return bs_backing_invoke_write_root (self, path, bytes, named, cancellable, error);
 }
 
 /**

@@ -7,6 +7,9 @@
 #include "bs-key-set-private.h"
 #include "bs-stream-private.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
+
 typedef gboolean (*PathFunc) (BsBacking *self,
                               GFile *path,
                               GCancellable *cancellable,
@@ -212,8 +215,7 @@ invoke_one_by_one (BsBacking *self,
 
       if (!invoke (self, path, key, cancellable, &local))
         {
-          g_prefix_error (&local, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: ", n_done,
-                          n_keys);
+          g_prefix_error (&local, _ ("%" PRIu64 " of %" PRIu64 " done: "), n_done, n_keys);
           return call_failed (&call, local, error);
         }
     }
@@ -475,6 +477,7 @@ gboolean
 bs_backing_invoke_write_root (BsBacking *self,
                               GFile *path,
                               GBytes *bytes,
+                              BsKeySet *named,
                               GCancellable *cancellable,
                               GError **error)
 {
@@ -486,7 +489,7 @@ bs_backing_invoke_write_root (BsBacking *self,
   if (!call_begin (&call, iface->write_root != NULL, cancellable, error))
     return FALSE;
 
-  success = iface->write_root (self, path, bytes, cancellable, &local);
+  success = iface->write_root (self, path, bytes, named, cancellable, &local);
   return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 

@@ -58,7 +58,7 @@ gboolean  bs_backing_invoke_sanitize_path    (BsBacking *self, GFile *path, BsKe
 gboolean  bs_backing_invoke_sync_persisted   (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_register_keys    (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_delete_persisted_keys (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
-gboolean  bs_backing_invoke_write_root       (BsBacking *self, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_write_root       (BsBacking *self, GFile *path, GBytes *bytes, BsKeySet *named, GCancellable *cancellable, GError **error);
 GBytes   *bs_backing_invoke_read_root        (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean  bs_backing_invoke_release_path     (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_close            (BsBacking *self, GCancellable *cancellable, GError **error);

@@ -77,7 +77,7 @@ struct _BsBackingInterface
   gboolean (*register_keys)         (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
   gboolean (*delete_persisted_keys) (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
   gboolean (*persist_bytes)         (BsBacking *self, GFile *path, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error);
-  gboolean (*write_root)            (BsBacking *self, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error);
+  gboolean (*write_root)            (BsBacking *self, GFile *path, GBytes *bytes, BsKeySet *named, GCancellable *cancellable, GError **error);
   GBytes * (*read_root)             (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
   gboolean (*verify_persisted)      (BsBacking *self, GFile *path, const char *key, GCancellable *cancellable, GError **error);
   gboolean (*release_path)          (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
@@ -114,7 +114,7 @@ gboolean  bs_backing_delete_persisted_keys (BsBacking *self, GFile *path, BsKeyS
 BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_persist_bytes         (BsBacking *self, GFile *path, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
-gboolean  bs_backing_write_root            (BsBacking *self, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_write_root            (BsBacking *self, GFile *path, GBytes *bytes, BsKeySet *named, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
 GBytes   *bs_backing_read_root            (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0

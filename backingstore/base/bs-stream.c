@@ -2,6 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-stream-private.h"
 
+#include <glib/gi18n-lib.h>
+
 #define FIRST_CAPACITY (64 * 1024)
 
 void
@@ -16,10 +18,10 @@ void
 bs_stream_set_irregular (GFileType type, GError **error)
 {
   if (type == G_FILE_TYPE_DIRECTORY)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_IS_DIRECTORY, "the file is a directory");
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_IS_DIRECTORY, _ ("the file is a directory"));
   else
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
-                         "the file is not a regular file");
+                         _ ("the file is not a regular file"));
 }
 
 gboolean
@@ -48,7 +50,7 @@ bs_stream_resolve_seek (goffset position,
   if (offset < -base || offset > size - base)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                           "cannot seek beyond the content");
+                           _ ("cannot seek beyond the content"));
       return FALSE;
     }
 
@@ -60,7 +62,7 @@ gboolean
 bs_stream_refuse_truncate (GError **error)
 {
   g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                       "cannot truncate a stream for reading");
+                       _ ("cannot truncate a stream for reading"));
   return FALSE;
 }
 

@@ -116,7 +116,7 @@ BsEntry     *bs_cache_insert         (BsCache *self, BsToken *token, BsKind kind
  * token over. A size below 0 is not known. */
 BsEntry     *bs_cache_insert_stored  (BsCache *self, BsToken *token, gint64 size) G_GNUC_WARN_UNUSED_RESULT;
 /* FALSE if the entry already has another content or a size. */
-gboolean     bs_cache_set_size       (BsCache *self, BsEntry *entry, BsReference reference, guint64 size);
+gboolean     bs_cache_set_size       (BsCache *self, BsEntry *entry, BsReference reference, gint64 size);
 /* Returns the content if it is in memory in this kind. Sets `came_back` if the content
  * was evicted, and is resident again. */
 gpointer     bs_cache_find           (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gfiledescriptorbased.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,7 +22,7 @@ static gboolean
 set_system_error (int code, GError **error)
 {
   if (code == ECANCELED)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
   else
     g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
 
@@ -48,7 +49,7 @@ copy_by_kernel (GInputStream *stream,
     return TRUE;
 
   g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                       "the content is not the one that was written: its length differs");
+                       _ ("the content is not the one that was written: its length differs"));
   return FALSE;
 }
 

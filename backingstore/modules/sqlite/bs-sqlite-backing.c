@@ -8,6 +8,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,7 +42,8 @@ typedef struct
   GMutex opening; /* held while a path is opened; taken first */
   GMutex mutex;
 
-  int closed; /* atomic */
+  int closed;    /* atomic */
+  int read_only; /* atomic: documents that are opened from now on */
 
   /* under the mutex */
   GHashTable *primary; /* Entry, by its key */
@@ -56,6 +58,7 @@ typedef struct
 enum
 {
   PROP_URI = 1,
+  PROP_READ_ONLY,
 };
 
 GType bs_sqlite_backing_get_type (void);
@@ -88,7 +91,7 @@ entry_free (Entry *self)
 static gboolean
 set_not_found (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("no such blob"));
   return FALSE;
 }
 
@@ -108,12 +111,12 @@ begin (BsSqliteBacking *self, GError **error)
   if (self->scratch.directory == NULL)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                           "the backing was made without a URI");
+                           _ ("the backing was made without a URI"));
       return FALSE;
     }
   closed |= g_atomic_int_get (&self->closed);
   if (closed)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the backing is closed"));
 
   return !closed;
 }
@@ -142,7 +145,7 @@ open_document (BsSqliteBacking *self, GFile *path, GError **error)
   document = dup_document (self, path);
   if (document == NULL)
     {
-      document = bs_sqlite_document_open (path, error);
+      document = bs_sqlite_document_open (path, g_atomic_int_get (&self->read_only), error);
       if (document != NULL)
         {
           g_mutex_lock (&self->mutex);
@@ -178,7 +181,7 @@ begin_at (BsSqliteBacking *self, GFile *path, GError **error)
   if (!bs_sqlite_document_hold (document))
     {
       bs_sqlite_document_unref (document);
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the path is being released");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the path is being released"));
       return NULL;
     }
   if (!bs_sqlite_document_settle (document, error))
@@ -236,7 +239,7 @@ begin_new (BsSqliteBacking *self, const char *string, BsSqliteRow *row, GError *
     return TRUE;
 
   g_clear_pointer (&copy.document, bs_sqlite_document_unref);
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, _ ("primary storage has the key already"));
   return FALSE;
 }
 
@@ -314,7 +317,7 @@ read_entry (BsSqliteBacking *self, const BsSqliteKey *key, GError **error)
       if (copy.lost)
         {
           g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                               "the blob could not be read when its document was released");
+                               _ ("the blob could not be read when its document was released"));
           return NULL;
         }
       if (document == NULL && copy.file != NULL)
@@ -882,6 +885,7 @@ static gboolean
 write_root (BsBacking *backing,
             GFile *path,
             GBytes *bytes,
+            BsKeySet *named,
             GCancellable *cancellable,
             GError **error)
 {
@@ -932,11 +936,11 @@ verify_row (BsSqliteDocument *document, const BsSqliteKey *key, GError **error)
         return TRUE;
     }
 
-  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT))
+  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) && document->claim->refusal == 0)
     {
       if (!bs_sqlite_document_quarantine (document, &row, error))
         {
-          g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+          g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
           return FALSE;
         }
     }
@@ -1037,7 +1041,7 @@ bs_sqlite_backing_initable_init (GInitable *initable, GCancellable *cancellable,
   if (directory == NULL || host != NULL)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                           "the URI has no local path of a directory for scratch");
+                           _ ("the URI has no local path of a directory for scratch"));
       return FALSE;
     }
 
@@ -1057,13 +1061,19 @@ bs_sqlite_backing_set_property (GObject *object,
                                 const GValue *value,
                                 GParamSpec *pspec)
 {
-  cast (object)->uri = g_value_dup_string (value);
+  if (prop_id == PROP_URI)
+    cast (object)->uri = g_value_dup_string (value);
+  else
+    g_atomic_int_set (&cast (object)->read_only, g_value_get_boolean (value));
 }
 
 static void
 bs_sqlite_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
-  g_value_set_string (value, cast (object)->uri);
+  if (prop_id == PROP_URI)
+    g_value_set_string (value, cast (object)->uri);
+  else
+    g_value_set_boolean (value, g_atomic_int_get (&cast (object)->read_only));
 }
 
 static void
@@ -1097,6 +1107,10 @@ bs_sqlite_backing_class_init (BsSqliteBackingClass *klass)
                                    g_param_spec_string ("uri", NULL, NULL, NULL,
                                                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
                                                           G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_READ_ONLY,
+                                   g_param_spec_boolean ("read-only", NULL, NULL, FALSE,
+                                                         G_PARAM_READWRITE |
+                                                           G_PARAM_STATIC_STRINGS));
 }
 
 static void

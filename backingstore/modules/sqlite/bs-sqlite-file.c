@@ -9,6 +9,7 @@
 #include <backingstore/backingstore.h>
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -37,7 +38,7 @@ bs_sqlite_file_new (const char *directory, GError **error)
 
   if (fd < 0)
     {
-      bs_sqlite_set_errno ("cannot make a scratch file", errno, error);
+      bs_sqlite_set_errno (_ ("cannot make a scratch file"), errno, error);
       return NULL;
     }
 
@@ -73,7 +74,8 @@ bs_sqlite_file_append (BsSqliteFile *self, gconstpointer data, gsize size, GErro
       if (n < 0 && errno == EINTR)
         continue;
       if (n <= 0)
-        return bs_sqlite_set_errno ("cannot write a scratch file", n < 0 ? errno : ENOSPC, error);
+        return bs_sqlite_set_errno (_ ("cannot write a scratch file"), n < 0 ? errno : ENOSPC,
+                                    error);
       done += n;
       self->size += n;
     }
@@ -107,7 +109,7 @@ bs_sqlite_file_read (const BsSqliteFile *self,
       if (n < 0 && errno == EINTR)
         continue;
       if (n <= 0)
-        return bs_sqlite_set_errno ("cannot read a scratch file", n < 0 ? errno : EIO, error);
+        return bs_sqlite_set_errno (_ ("cannot read a scratch file"), n < 0 ? errno : EIO, error);
       done += n;
     }
 
@@ -121,7 +123,7 @@ bs_sqlite_file_load (const BsSqliteFile *self, GError **error)
 
   if (data == NULL)
     {
-      bs_sqlite_set_errno ("cannot hold the content in memory", ENOMEM, error);
+      bs_sqlite_set_errno (_ ("cannot hold the content in memory"), ENOMEM, error);
       return NULL;
     }
   if (!bs_sqlite_file_read (self, 0, data, self->size, error))

@@ -4,6 +4,7 @@
 #include "bs-sqlite-reading-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -73,7 +74,7 @@ copy_bytes (gconstpointer data, gsize size, GError **error)
 
   if (copy == NULL)
     {
-      bs_sqlite_set_errno ("cannot hold the content in memory", ENOMEM, error);
+      bs_sqlite_set_errno (_ ("cannot hold the content in memory"), ENOMEM, error);
       return NULL;
     }
 
@@ -152,15 +153,15 @@ read_checked (BsSqliteDocument *self,
   if (bytes == NULL)
     {
       g_set_error_literal (error, BS_ERROR, column == 0 ? BS_ERROR_CORRUPT : BS_ERROR_NOT_FOUND,
-                           column == 0 ? "the row of the blob is missing"
-                                       : "the path has no root blob");
+                           column == 0 ? _ ("the row of the blob is missing")
+                                       : _ ("the path has no root blob"));
       return NULL;
     }
   if (bs_sqlite_hash (bytes) == hash)
     return bytes;
 
   g_bytes_unref (bytes);
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the hash of the content is wrong");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the hash of the content is wrong"));
   return NULL;
 }
 

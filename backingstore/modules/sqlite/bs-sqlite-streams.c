@@ -3,6 +3,8 @@
 
 #include "bs-sqlite-streams-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /* A content that is being read. */
 typedef struct
 {
@@ -109,6 +111,6 @@ bs_sqlite_open_source (GFile *file, GCancellable *cancellable, GError **error)
   g_set_error_literal (error, G_IO_ERROR,
                        type == G_FILE_TYPE_DIRECTORY ? G_IO_ERROR_IS_DIRECTORY
                                                      : G_IO_ERROR_NOT_REGULAR_FILE,
-                       "the file is not a regular file");
+                       _ ("the file is not a regular file"));
   return NULL;
 }

@@ -50,7 +50,11 @@ typedef struct
     BsContent *content;       /* WRITE, PERSIST: nullable */
     gboolean only_to_delete;  /* DELETE_PERSISTED: the key only where a save is to delete it */
     GFile *file;              /* TRACK */
-    GBytes *root;             /* WRITE_ROOT */
+    struct
+    {
+      GBytes *root;           /* WRITE_ROOT */
+      BsKeySet *named;        /* WRITE_ROOT: the keys that the root names */
+    };
     gboolean find_missing;    /* CHECK: also find keys that a save has pinned, and that are missing */
     BsKeySet *keys;           /* DELETE_KEYS, REGISTER_KEYS: copied */
     guint64 n_keys;           /* DELETE_NOT_SAVED */
