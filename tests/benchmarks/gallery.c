@@ -2,8 +2,9 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A grid of thumbnails of large photos, scrolled through to the end and back, with a
- * budget for a part of them. The floor is the same window with every texture in memory
- * and held, so that it draws the same and loads nothing.
+ * budget for a part of them: without more, and with a prefetch of the page that comes
+ * next. The floor is the same window with every texture in memory and held, so that it
+ * draws the same and loads nothing.
  *
  * Needs a screen, and starts an Xvfb where there is none. */
 
@@ -30,6 +31,16 @@ static const char cell[] =
   "<binding name='item'><lookup name='item'>GtkListItem</lookup></binding>"
   "</object></property></object></property></template></interface>";
 
+typedef enum
+{
+  FLOOR,
+  PLAIN,
+  AHEAD,
+  N_KINDS
+} Kind;
+
+static const char *const names[N_KINDS] = { "all in memory", "ours", "ours, with a prefetch" };
+
 typedef struct
 {
   Series frame;
@@ -40,6 +51,7 @@ typedef struct
 
 typedef struct
 {
+  Kind kind;
   BenchmarkPlace place;
   BsBackingStore *store;
   BsTrackedPath *tracked;
@@ -150,6 +162,19 @@ is_filled (Grid *self)
   return n_cells > 0;
 }
 
+/* Asks for the page that follows the one in sight. */
+static void
+look_ahead (Grid *self, GtkAdjustment *adjustment)
+{
+  double upper = gtk_adjustment_get_upper (adjustment);
+  guint n_items = g_list_model_get_n_items (self->items);
+  guint n_in_page = gtk_adjustment_get_page_size (adjustment) / upper * n_items;
+  guint first = gtk_adjustment_get_value (adjustment) / upper * n_items;
+  guint next = self->is_backwards ? first - MIN (first, n_in_page) : first + n_in_page;
+
+  bs_pool_prefetch (self->pool, self->items, next, n_in_page);
+}
+
 static gboolean
 tick_cb (GtkWidget *widget, GdkFrameClock *clock, gpointer data)
 {
@@ -163,6 +188,8 @@ tick_cb (GtkWidget *widget, GdkFrameClock *clock, gpointer data)
   self->is_done = fraction >= 1;
   fraction = MIN (fraction, 1);
   gtk_adjustment_set_value (adjustment, bottom * (self->is_backwards ? 1 - fraction : fraction));
+  if (self->kind == AHEAD)
+    look_ahead (self, adjustment);
 
   return self->is_done ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
 }
@@ -229,9 +256,9 @@ quit (Grid *self, Figures *figures)
 }
 
 static void
-measure (const char *library, gboolean is_floor, Figures *figures)
+measure (const char *library, Kind kind, Figures *figures)
 {
-  Grid self = { 0 };
+  Grid self = { .kind = kind };
   g_autoptr (BsGtkTextureCodec) codec = bs_gtk_texture_codec_new (THUMBNAIL);
   g_autoptr (GFile) path = g_file_new_for_path (library);
   g_autoptr (GBytes) bytes = g_bytes_new_static (cell, strlen (cell));
@@ -241,7 +268,7 @@ measure (const char *library, gboolean is_floor, Figures *figures)
   benchmark_place_init (&self.place);
   self.store = bs_backing_store_new (self.place.backing);
   self.pool =
-    bs_pool_new_with_codec (self.store, BS_CODEC (codec), is_floor ? G_MAXUINT64 : BUDGET);
+    bs_pool_new_with_codec (self.store, BS_CODEC (codec), kind == FLOOR ? G_MAXUINT64 : BUDGET);
   self.tracked = bs_backing_store_track_path (self.store, path, NULL, &error);
   if (self.tracked == NULL)
     g_error ("%s", error->message);
@@ -250,7 +277,7 @@ measure (const char *library, gboolean is_floor, Figures *figures)
   self.items = bs_pool_register_all (self.pool, self.tracked, NULL, &error);
   if (self.items == NULL)
     g_error ("%s", error->message);
-  if (is_floor)
+  if (kind == FLOOR)
     hold_all (&self);
 
   factory = gtk_builder_list_item_factory_new_from_bytes (NULL, bytes);
@@ -325,7 +352,7 @@ main (int argc, char *argv[])
 {
   g_autoptr (GSubprocess) screen = NULL;
   g_autofree char *library = NULL;
-  Figures ours, floor;
+  Figures figures[N_KINDS];
 
   benchmark_init (&argc, &argv, "Scrolls through a grid of photos and back");
   if (benchmark_smoke)
@@ -345,29 +372,29 @@ main (int argc, char *argv[])
   bs_gtk_init ();
 
   library = benchmark_make_directory ();
-  figures_init (&ours, "ours");
-  figures_init (&floor, "all in memory");
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    figures_init (&figures[kind], names[kind]);
   for (guint round = 0; round < benchmark_rounds; round++)
-    {
-      measure (library, FALSE, &ours);
-      measure (library, TRUE, &floor);
-    }
+    for (Kind kind = 0; kind < N_KINDS; kind++)
+      measure (library, kind, &figures[kind]);
   benchmark_remove_directory (library);
 
   printf ("%u photos of %g to %g megapixels, scrolled through in %g s: a frame\n", n_photos,
           least_megapixels, 4 * least_megapixels, seconds);
-  series_print (&floor.frame, NULL, "ms");
-  series_print (&ours.frame, &floor.frame, "ms");
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    series_print (&figures[kind].frame, kind == FLOOR ? NULL : &figures[FLOOR].frame, "ms");
   printf ("longest gap of the main loop\n");
-  series_print (&floor.gap, NULL, "ms");
-  series_print (&ours.gap, &floor.gap, "ms");
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    series_print (&figures[kind].gap, kind == FLOOR ? NULL : &figures[FLOOR].gap, "ms");
   printf ("after stopping, until no cell in sight is empty\n");
-  series_print (&ours.filled, NULL, "ms");
+  for (Kind kind = PLAIN; kind < N_KINDS; kind++)
+    series_print (&figures[kind].filled, NULL, "ms");
   printf ("quit\n");
-  series_print (&ours.quit, NULL, "ms");
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    series_print (&figures[kind].quit, kind == FLOOR ? NULL : &figures[FLOOR].quit, "ms");
 
-  figures_clear (&ours);
-  figures_clear (&floor);
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    figures_clear (&figures[kind]);
   if (screen != NULL)
     {
       g_subprocess_force_exit (screen);
