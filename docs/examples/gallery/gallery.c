@@ -335,6 +335,8 @@ close_request_cb (GtkWindow *window, Gallery *self)
       g_cancellable_cancel (self->cancellable);
       sync_library (self);
     }
+  /* No frame comes before the store any more. */
+  bs_backing_store_set_thread_nice (self->store, 0);
   bs_backing_store_close_async (self->store, NORMAL, NULL, closed_cb, g_object_ref (self));
   self->window = NULL;
   return FALSE;

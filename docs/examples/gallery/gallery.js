@@ -85,8 +85,7 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
 
     async open() {
         this.tracked = await this.store.track_path_async(this.library, NORMAL, null);
-        this.photos = await this.thumbnails.follow_async(this.tracked, NORMAL, null);
-        this.grid.set_model(Gtk.NoSelection.new(this.photos));
+        this.grid.set_model(Gtk.NoSelection.new(await this.thumbnails.follow_async(this.tracked, NORMAL, null)));
         this.scrolled = 0;
         this.grid.get_vadjustment().connect('value-changed', adjustment => this.lookAhead(adjustment));
         this.importFolders().catch(report);
@@ -94,11 +93,14 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
 
     // The page of the grid that follows the one in sight.
     lookAhead({value, upper, page_size}) {
-        const nItems = this.photos.get_n_items();
+        const photos = this.grid.model;
+        if (!photos)
+            return;
+        const nItems = photos.get_n_items();
         const first = Math.floor(value / upper * nItems);
         const nInPage = Math.floor(page_size / upper * nItems);
         const following = value >= this.scrolled ? first + nInPage : Math.max(0, first - nInPage);
-        this.thumbnails.prefetch(this.photos, following, nInPage);
+        this.thumbnails.prefetch(photos, following, nInPage);
         this.scrolled = value;
     }
 
@@ -180,6 +182,11 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
     // The window goes at once; the store finishes what is to be durable.
     async close() {
         this.hold();
+        // A widget that JavaScript holds lives on, with its handlers and all that it shows.
+        this.large.item = null;
+        this.grid.model = null;
+        // No frame comes before the store any more.
+        this.store.thread_nice = 0;
         if (this.cancellable) {
             this.folders = [];
             this.cancellable.cancel();

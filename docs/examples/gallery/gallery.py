@@ -72,21 +72,24 @@ class Gallery(Gtk.Application):
 
     def on_listed_photos(self, thumbnails, result):
         try:
-            self.photos = thumbnails.follow_finish(result)
+            photos = thumbnails.follow_finish(result)
         except GLib.Error as error:
             self.report(error)
             return
-        self.grid.set_model(Gtk.NoSelection.new(self.photos))
+        self.grid.set_model(Gtk.NoSelection.new(photos))
         self.scrolled = 0
         self.grid.get_vadjustment().connect('value-changed', self.on_scrolled)
         self.import_folder()
 
     def on_scrolled(self, adjustment):
         """The page of the grid that follows the one in sight."""
-        value, per_pixel = adjustment.get_value(), len(self.photos) / adjustment.get_upper()
+        photos = self.grid.get_model()
+        if photos is None:
+            return
+        value, per_pixel = adjustment.get_value(), len(photos) / adjustment.get_upper()
         first, n_in_page = int(value * per_pixel), int(adjustment.get_page_size() * per_pixel)
         following = first + n_in_page if value >= self.scrolled else max(0, first - n_in_page)
-        self.thumbnails.prefetch(self.photos, following, n_in_page)
+        self.thumbnails.prefetch(photos, following, n_in_page)
         self.scrolled = value
 
     # The large view. Its pool is another one, so its items are too.
@@ -210,6 +213,11 @@ class Gallery(Gtk.Application):
 
     def on_close(self, window):
         self.hold()
+        # A widget that Python holds lives on, with its handlers and all that it shows.
+        self.large.props.item = None
+        self.grid.set_model(None)
+        # No frame comes before the store any more.
+        self.store.props.thread_nice = 0
         if self.cancellable is not None:
             self.folders.clear()
             self.cancel()

@@ -202,6 +202,8 @@ class Gallery : Gtk.Application {
     /* The window goes at once; the store finishes what is to be durable. */
     async void close () {
         hold ();
+        /* No frame comes before the store any more. */
+        store.thread_nice = 0;
         if (cancellable != null) {
             folders.clear ();
             cancel ();
