@@ -674,8 +674,8 @@ change_item (Shown *self)
   bs_loader_set_item (self->loader, NULL);
 }
 
-/* Whatever goes first, and before, while or after it is loaded, the other goes with it or
- * by itself, and nothing is in use. */
+/* A loader and its target go in any order, before, while and after an object is loaded,
+ * and leave nothing in use. */
 static void
 test_released (Shown *self, gconstpointer context)
 {
