@@ -3,8 +3,9 @@
 
 /* A grid of thumbnails of large photos, scrolled through to the end and back, with a
  * budget for a part of them: without more, and with a prefetch of the page that comes
- * next. The floor is the same window with every texture in memory and held, so that it
- * draws the same and loads nothing.
+ * next. A fourth of it is scrolled through once more, at the pace of somebody who looks. The
+ * floor is the same window with every texture in memory and held, so that it draws the same
+ * and loads nothing.
  *
  * Needs a screen, and starts an Xvfb where there is none. */
 
@@ -46,6 +47,8 @@ typedef struct
   Series frame;
   Series gap;
   Series filled;
+  Series empty;       /* of the cells in sight, per cent, while scrolling */
+  Series empty_later; /* likewise, at the slower pace */
   Series quit;
 } Figures;
 
@@ -63,11 +66,14 @@ typedef struct
   GtkWidget *scrolled;
   GtkWidget *grid;
 
-  gboolean is_backwards;
+  double from;  /* where scrolling one way begins, of the whole height */
+  double to;    /* likewise, ends */
   gint64 start; /* of scrolling one way */
   gint64 last;  /* time that the main loop came round */
   gint64 longest;
   guint n_frames;
+  guint n_cells; /* in sight, of all frames */
+  guint n_empty; /* of them */
   gboolean is_done;
 } Grid;
 
@@ -136,12 +142,10 @@ wait_for (gboolean (*condition) (Grid *self), Grid *self)
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* Whether each cell in sight has its texture. */
-static gboolean
-is_filled (Grid *self)
+/* Counts the cells in sight, and those that have no texture. */
+static void
+count_cells (Grid *self, guint *n_cells, guint *n_empty)
 {
-  guint n_cells = 0;
-
   for (GtkWidget *each = gtk_widget_get_first_child (self->grid); each != NULL;
        each = gtk_widget_get_next_sibling (each))
     {
@@ -155,11 +159,18 @@ is_filled (Grid *self)
           bounds.origin.y > gtk_widget_get_height (self->scrolled))
         continue;
       paintable = gtk_picture_get_paintable (GTK_PICTURE (picture));
-      if (bs_gtk_item_paintable_get_paintable (BS_GTK_ITEM_PAINTABLE (paintable)) == NULL)
-        return FALSE;
-      n_cells++;
+      *n_empty += bs_gtk_item_paintable_get_paintable (BS_GTK_ITEM_PAINTABLE (paintable)) == NULL;
+      ++*n_cells;
     }
-  return n_cells > 0;
+}
+
+static gboolean
+is_filled (Grid *self)
+{
+  guint n_cells = 0, n_empty = 0;
+
+  count_cells (self, &n_cells, &n_empty);
+  return n_cells > 0 && n_empty == 0;
 }
 
 /* Asks for the page that follows the one in sight. */
@@ -170,7 +181,7 @@ look_ahead (Grid *self, GtkAdjustment *adjustment)
   guint n_items = g_list_model_get_n_items (self->items);
   guint n_in_page = gtk_adjustment_get_page_size (adjustment) / upper * n_items;
   guint first = gtk_adjustment_get_value (adjustment) / upper * n_items;
-  guint next = self->is_backwards ? first - MIN (first, n_in_page) : first + n_in_page;
+  guint next = self->to < self->from ? first - MIN (first, n_in_page) : first + n_in_page;
 
   bs_pool_prefetch (self->pool, self->items, next, n_in_page);
 }
@@ -185,9 +196,10 @@ tick_cb (GtkWidget *widget, GdkFrameClock *clock, gpointer data)
   double fraction = (benchmark_now () - self->start) / (seconds * 1e9);
 
   self->n_frames++;
+  count_cells (self, &self->n_cells, &self->n_empty);
   self->is_done = fraction >= 1;
   fraction = MIN (fraction, 1);
-  gtk_adjustment_set_value (adjustment, bottom * (self->is_backwards ? 1 - fraction : fraction));
+  gtk_adjustment_set_value (adjustment, bottom * (self->from + fraction * (self->to - self->from)));
   if (self->kind == AHEAD)
     look_ahead (self, adjustment);
 
@@ -212,25 +224,33 @@ beat_cb (gpointer data)
 }
 
 static void
-scroll (Grid *self, Figures *figures, gboolean is_backwards)
+scroll (Grid *self, double from, double to)
 {
   guint beat = g_timeout_add (1, beat_cb, self);
-  gint64 stopped;
 
-  self->is_backwards = is_backwards;
+  self->from = from;
+  self->to = to;
   self->is_done = FALSE;
-  self->n_frames = 0;
+  self->n_frames = self->n_cells = self->n_empty = 0;
   self->longest = 0;
   self->start = self->last = benchmark_now ();
   gtk_widget_add_tick_callback (self->window, tick_cb, self, NULL);
   wait_for (is_done, self);
-  series_add (&figures->frame, (benchmark_now () - self->start) / 1e6 / self->n_frames);
-  series_add (&figures->gap, self->longest / 1e6);
+  g_source_remove (beat);
+}
 
+static void
+scroll_fast (Grid *self, double from, double to, Figures *figures)
+{
+  gint64 stopped;
+
+  scroll (self, from, to);
   stopped = benchmark_now ();
+  series_add (&figures->frame, (stopped - self->start) / 1e6 / self->n_frames);
+  series_add (&figures->gap, self->longest / 1e6);
+  series_add (&figures->empty, 100.0 * self->n_empty / self->n_cells);
   wait_for (is_filled, self);
   series_add (&figures->filled, (benchmark_now () - stopped) / 1e6);
-  g_source_remove (beat);
 }
 
 static void
@@ -292,8 +312,10 @@ measure (const char *library, Kind kind, Figures *figures)
   gtk_window_present (GTK_WINDOW (self.window));
   wait_for (is_filled, &self);
 
-  scroll (&self, figures, FALSE);
-  scroll (&self, figures, TRUE);
+  scroll_fast (&self, 0, 1, figures);
+  scroll_fast (&self, 1, 0, figures);
+  scroll (&self, 0, 0.25);
+  series_add (&figures->empty_later, 100.0 * self.n_empty / self.n_cells);
   quit (&self, figures);
 
   g_clear_pointer (&self.held, g_ptr_array_unref);
@@ -335,6 +357,8 @@ figures_init (Figures *figures, const char *name)
   series_init (&figures->frame, name);
   series_init (&figures->gap, name);
   series_init (&figures->filled, name);
+  series_init (&figures->empty, name);
+  series_init (&figures->empty_later, name);
   series_init (&figures->quit, name);
 }
 
@@ -344,6 +368,8 @@ figures_clear (Figures *figures)
   series_clear (&figures->frame);
   series_clear (&figures->gap);
   series_clear (&figures->filled);
+  series_clear (&figures->empty);
+  series_clear (&figures->empty_later);
   series_clear (&figures->quit);
 }
 
@@ -389,6 +415,12 @@ main (int argc, char *argv[])
   printf ("after stopping, until no cell in sight is empty\n");
   for (Kind kind = PLAIN; kind < N_KINDS; kind++)
     series_print (&figures[kind].filled, NULL, "ms");
+  printf ("cells in sight that are empty\n");
+  for (Kind kind = PLAIN; kind < N_KINDS; kind++)
+    series_print (&figures[kind].empty, NULL, "%");
+  printf ("cells in sight that are empty, through a fourth in that time\n");
+  for (Kind kind = PLAIN; kind < N_KINDS; kind++)
+    series_print (&figures[kind].empty_later, NULL, "%");
   printf ("quit\n");
   for (Kind kind = 0; kind < N_KINDS; kind++)
     series_print (&figures[kind].quit, kind == FLOOR ? NULL : &figures[FLOOR].quit, "ms");

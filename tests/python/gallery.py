@@ -14,8 +14,6 @@ import gi
 gi.require_version('Bs', '1')
 from gi.repository import Bs
 
-from mainloop import poll_until
-
 new_with_codec = Bs.Pool.new_with_codec
 pools = []
 
@@ -33,5 +31,6 @@ Bs.Pool.new_with_codec = new_and_keep
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name='__main__')
 assert len(pools) == 2, pools
+from mainloop import poll_until  # now, since it has a watchdog for all that follows
 # A thread that has just ended may hold an item for a moment.
 poll_until(lambda: gc.collect() is not None and all(map(is_let_go, pools)))
