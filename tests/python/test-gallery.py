@@ -203,8 +203,12 @@ class GalleryTest(unittest.TestCase):
     def test_delete_elsewhere(self):
         """Photos whose files somebody removes can be seen until the gallery is closed."""
         library = self.top / 'library that others delete from'
-        process = self.start(library, self.few)
-        self.wait_for_import(process, library, N_FEW)
+        process = self.start(library, self.photos)
+        self.wait_for_import(process, library, N_PHOTOS)
+        self.quit(process)
+        process = self.start(library)
+        self.hand.move(*MIDDLE)
+        wait_until(self.has_last_row, process)
         grid = self.open_middle(process)
         large = Shot()
         for blob in self.blobs(library):
