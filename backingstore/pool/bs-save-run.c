@@ -261,6 +261,24 @@ typedef enum
   HAS_NOTHING,
 } Verdict;
 
+/* Neighbours mostly are of the same pool. The mutex is held. */
+static gboolean
+has_strange_item_locked (BsSave *self)
+{
+  BsPool *last = NULL;
+
+  for (guint i = 0; i < self->items->len; i++)
+    {
+      BsPool *pool = ((BsItem *) g_ptr_array_index (self->items, i))->pool;
+
+      if (pool != last && bs_pool_get_store (pool) != self->store)
+        return TRUE;
+      last = pool;
+    }
+
+  return FALSE;
+}
+
 /* The mutex is held. */
 static Verdict
 check_locked (BsSave *self)
@@ -271,9 +289,8 @@ check_locked (BsSave *self)
     return RUNS_ALREADY;
   if (self->bad_key != NULL)
     return HAS_BAD_KEY;
-  for (guint i = 0; i < self->items->len; i++)
-    if (bs_pool_get_store (((BsItem *) g_ptr_array_index (self->items, i))->pool) != self->store)
-      return HAS_STRANGE_ITEM;
+  if (has_strange_item_locked (self))
+    return HAS_STRANGE_ITEM;
   n_commits = (self->root != NULL) + (self->manifest != NULL) + (self->commit != NULL);
   if (n_commits > 1)
     return HAS_TWO_COMMITS;
