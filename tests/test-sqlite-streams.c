@@ -53,7 +53,7 @@ assert_streams (BsBacking *backing, const char *key, GBytes *expected)
   g_assert_cmpmem (data, n_read, g_bytes_get_data (expected, NULL), size);
 }
 
-/* What is in the file is what any SQLite reads, and nothing of it stays in scratch. */
+/* Any SQLite reads the row. */
 static void
 test_row (Fixture *fixture, gconstpointer data)
 {

@@ -1018,6 +1018,32 @@ test_several (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A stream of the store goes back into it, as another blob. */
+static void
+test_copy (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (700000, 1);
+  g_autoptr (BsItem) item = insert_stream (fixture, bytes);
+  g_autoptr (GInputStream) stream = open_item (item);
+  g_autoptr (BsItem) copy = NULL;
+  GAsyncResult *result = NULL;
+  g_autoptr (GError) error = NULL;
+
+  bs_backing_store_set_max_threads (fixture->store, 1);
+  copy = bs_pool_insert_stream (fixture->pool, stream, NULL, &error);
+  g_assert_no_error (error);
+  assert_has (copy, bytes);
+
+  g_clear_object (&copy);
+  g_seekable_seek (G_SEEKABLE (stream), 0, G_SEEK_SET, NULL, &error);
+  bs_pool_insert_stream_async (fixture->pool, stream, G_PRIORITY_DEFAULT, NULL, store_result,
+                               &result);
+  copy = bs_pool_insert_stream_finish (fixture->pool, wait_result (&result), &error);
+  g_assert_no_error (error);
+  assert_has (copy, bytes);
+  g_object_unref (result);
+}
+
 /* Where the store has a main context its thread reads, blocking or not, while others wait
  * for it. */
 static gpointer
@@ -1132,6 +1158,7 @@ main (int argc, char **argv)
   add_files ("source-changes", test_source_changes);
   add_all ("save", test_save);
   add_all ("several", test_several);
+  add_all ("copy", test_copy);
   add_plain ("inside", test_inside);
   g_test_add_func ("/streams/main-context", test_main_context);
 

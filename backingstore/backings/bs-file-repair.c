@@ -8,8 +8,8 @@
 #include "bs-file-digest-private.h"
 #include "bs-file-presence-private.h"
 #include "bs-file-system-private.h"
+#include "bs-file-walk-private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -95,13 +95,17 @@ put_back (BsFileDirectory *directory, const BsKey *key, int fd, const char *name
   return code;
 }
 
-static int
-restore_one (BsFileDirectory *directory,
-             int fd,
-             const char *name,
-             BsKeySet *restored,
-             GCancellable *cancellable)
+typedef struct
 {
+  BsFileDirectory *directory;
+  BsKeySet *restored;
+  GCancellable *cancellable;
+} Restoration;
+
+static int
+restore_entry (BsFileEntry kind, int fd, const char *name, const BsKey *unused, gpointer user_data)
+{
+  const Restoration *self = user_data;
   g_auto (BsFileLocation) location = { 0 };
   gboolean whole;
   BsKey key;
@@ -110,15 +114,15 @@ restore_one (BsFileDirectory *directory,
   if (!parse_name (name, &key))
     return 0;
 
-  code = find_place (directory, &key, FALSE, &location);
+  code = find_place (self->directory, &key, FALSE, &location);
   if (code != 0)
     return code == EEXIST ? 0 : code;
 
-  code = check_whole (directory, fd, name, &whole, cancellable);
-  if (code == 0 && whole && bs_file_directory_get_refusal (directory) == 0)
-    code = put_back (directory, &key, fd, name);
+  code = check_whole (self->directory, fd, name, &whole, self->cancellable);
+  if (code == 0 && whole && bs_file_directory_get_refusal (self->directory) == 0)
+    code = put_back (self->directory, &key, fd, name);
   if (code == 0 && whole)
-    bs_key_table_add (bs_key_set_get_table (restored), &key, bs_key_hash (&key));
+    bs_key_table_add (bs_key_set_get_table (self->restored), &key, bs_key_hash (&key));
 
   return code;
 }
@@ -127,27 +131,18 @@ int
 bs_file_restore (BsFileDirectory *directory, BsKeySet *restored, GCancellable *cancellable)
 {
   const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  Restoration restoration = { directory, restored, cancellable };
   int fd = TEMP_FAILURE_RETRY (
     openat (bs_file_directory_get_fd (directory), BS_FILE_QUARANTINE_NAME, flags));
-  DIR *folder = fd >= 0 ? fdopendir (fd) : NULL;
-  struct dirent *entry;
-  int code = folder != NULL || errno == ENOENT ? 0 : errno;
+  int code;
 
-  while (code == 0 && folder != NULL && (errno = 0, entry = readdir (folder)) != NULL)
-    {
-      code = g_cancellable_is_cancelled (cancellable) ? ECANCELED : 0;
-      if (code == 0)
-        code = restore_one (directory, fd, entry->d_name, restored, cancellable);
-    }
-  if (code == 0 && folder != NULL)
-    code = errno;
-  if (code == 0 && folder != NULL && bs_file_directory_get_refusal (directory) == 0)
+  if (fd < 0)
+    return errno == ENOENT ? 0 : errno;
+
+  code = bs_file_walk_top (fd, cancellable, restore_entry, &restoration);
+  if (code == 0 && bs_file_directory_get_refusal (directory) == 0)
     code = bs_file_system_sync_folder (fd);
-
-  if (folder != NULL)
-    closedir (folder);
-  else if (fd >= 0)
-    close (fd);
+  close (fd);
 
   return code;
 }

@@ -66,6 +66,14 @@ is_at_hand (BsItemStream *self)
   return self->position == self->size || G_IS_MEMORY_INPUT_STREAM (self->inner);
 }
 
+/* Whether this thread is one on which the backing's functions run, and inside of one: that
+ * reads the stream, to store it under another key. */
+static gboolean
+is_inside (BsBackingStore *store)
+{
+  return bs_call_scope_find (store, BS_SCOPE_BACKING) != NULL;
+}
+
 static BsRequest
 make_request (Part *part)
 {
@@ -90,7 +98,7 @@ bs_item_stream_read (GInputStream *stream,
   Part part = { self, buffer, count, -1 };
   BsRequest request = make_request (&part);
 
-  if (is_at_hand (self))
+  if (is_at_hand (self) || is_inside (store))
     read_part (store, cancellable, &part, error);
   else if (!GPOINTER_TO_INT (bs_ask_blocking (store, &request, NULL, cancellable, error)))
     return -1;

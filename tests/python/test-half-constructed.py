@@ -47,6 +47,7 @@ VALUES = {
     'Codec': lambda: None,
     'KeySet': Bs.KeySet.new,
     'Operation': lambda: Bs.Operation.WRITE,
+    'RepairFlags': lambda: Bs.RepairFlags.ADOPT,
     'KeyFunc': lambda: lambda *arguments: None,
     'TaskFunc': lambda: lambda *arguments: True,
     'CommitFunc': lambda: lambda *arguments: True,
