@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Some file systems have no larger files than this by far. */
@@ -112,24 +111,13 @@ open_files_locked (BsFileSlots *self, goffset offset)
   return 0;
 }
 
-/* The C library asks by a call that may ask for other processes, and takes twice as long. */
-static int
-read_size_limit (struct rlimit *limit)
-{
-#if defined SYS_getrlimit && GLIB_SIZEOF_LONG == 8
-  if (syscall (SYS_getrlimit, RLIMIT_FSIZE, limit) == 0)
-    return 0;
-#endif
-  return getrlimit (RLIMIT_FSIZE, limit);
-}
-
 /* A process that may write no such large file would be killed for trying to. */
 static gboolean
 is_allowed (goffset end)
 {
   struct rlimit limit;
 
-  return read_size_limit (&limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+  return getrlimit (RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
          (guint64) end <= limit.rlim_cur;
 }
 

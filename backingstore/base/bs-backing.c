@@ -89,6 +89,9 @@
  * @verify_persisted: optional, see [method@Backing.verify_persisted]
  * @release_path: optional, see [method@Backing.release_path]
  * @close: optional, see [method@Backing.close]
+ * @read_stream: optional, see [method@Backing.read_stream]
+ * @write_stream: optional, see [method@Backing.write_stream]
+ * @write_file: optional, see [method@Backing.write_file]
  *
  * The virtual functions of a backing. [iface@Backing] says what they may rely
  * on and must promise.
@@ -127,6 +130,10 @@ static const struct
   [BS_OPERATION_RELEASE_PATH] = { "release_path",
                                   G_STRUCT_OFFSET (BsBackingInterface, release_path) },
   [BS_OPERATION_CLOSE] = { "close", G_STRUCT_OFFSET (BsBackingInterface, close) },
+  [BS_OPERATION_READ_STREAM] = { "read_stream", G_STRUCT_OFFSET (BsBackingInterface, read_stream) },
+  [BS_OPERATION_WRITE_STREAM] = { "write_stream",
+                                  G_STRUCT_OFFSET (BsBackingInterface, write_stream) },
+  [BS_OPERATION_WRITE_FILE] = { "write_file", G_STRUCT_OFFSET (BsBackingInterface, write_file) },
 };
 
 static void
@@ -150,7 +157,8 @@ bs_backing_implements (BsBacking *self, BsOperation operation)
 
   g_return_val_if_fail ((guint) operation < G_N_ELEMENTS (operations), FALSE);
 
-  if (operation == BS_OPERATION_PERSIST_BYTES && key_funcs->peek_inner != NULL)
+  if ((operation == BS_OPERATION_PERSIST_BYTES || operation == BS_OPERATION_READ_STREAM) &&
+      key_funcs->peek_inner != NULL)
     return bs_backing_implements (key_funcs->peek_inner (self), operation);
 
   return G_STRUCT_MEMBER (gpointer, iface, operations[operation].offset) != NULL;

@@ -413,7 +413,7 @@ write_root (State *self, guint root, GError **error)
 
   self->root_tried = root;
   journal_mark (self->journal, MARK_ROOT, root);
-  if (!bs_backing_write_root (self->backing, self->path, bytes, NULL, error))
+  if (!bs_backing_write_root (self->backing, self->path, bytes, NULL, NULL, error))
     return FALSE;
   journal_mark (self->journal, MARK_ROOTED, root);
   self->root = root;

@@ -27,7 +27,8 @@ typedef struct
 {
   ChangeKind kind;
   const BsSqliteRow *row;
-  GBytes *bytes; /* or NULL */
+  GBytes *bytes;            /* or NULL */
+  const BsSqliteFile *file; /* or NULL */
   gboolean done;
   gboolean success;
   GError *error;
@@ -77,6 +78,58 @@ add_blob (BsSqliteWriter *writer, const BsSqliteRow *row, GBytes *bytes, GError 
 }
 
 static gboolean
+fill_blob (BsSqliteConnection *connection,
+           sqlite3_blob *blob,
+           const BsSqliteFile *file,
+           GError **error)
+{
+  g_autofree guint8 *part = g_malloc (BS_SQLITE_PART_SIZE);
+
+  for (gint64 at = 0; at < file->size;)
+    {
+      gsize size = MIN (file->size - at, BS_SQLITE_PART_SIZE);
+
+      if (!bs_sqlite_file_read (file, at, part, size, error))
+        return FALSE;
+      if (sqlite3_blob_write (blob, part, size, at) != SQLITE_OK)
+        return bs_sqlite_connection_fail (connection, error);
+      at += size;
+    }
+
+  return TRUE;
+}
+
+/* A statement would have the row in memory. */
+static gboolean
+add_blob_from_file (BsSqliteWriter *writer,
+                    const BsSqliteRow *row,
+                    const BsSqliteFile *file,
+                    GError **error)
+{
+  BsSqliteConnection *connection = writer->connection;
+  sqlite3_stmt *statement = bs_sqlite_connection_get (connection, BS_SQLITE_ADD_BLOB, error);
+  sqlite3_blob *blob = NULL;
+  gboolean success;
+
+  if (statement == NULL)
+    return FALSE;
+
+  if (sqlite3_bind_zeroblob64 (statement, 2, file->size) != SQLITE_OK)
+    return bs_sqlite_connection_fail (connection, error);
+  if (!run_with_id (writer, BS_SQLITE_ADD_BLOB, row->id, error))
+    return FALSE;
+
+  success = sqlite3_blob_open (connection->database, "main", "blob", "content", row->id, 1,
+                               &blob) == SQLITE_OK ||
+            bs_sqlite_connection_fail (connection, error);
+  success = success && fill_blob (connection, blob, file, error);
+  if (sqlite3_blob_close (blob) != SQLITE_OK && success)
+    success = bs_sqlite_connection_fail (connection, error);
+
+  return success;
+}
+
+static gboolean
 apply (BsSqliteWriter *writer, const Change *change, GError **error)
 {
   const BsSqliteRow *row = change->row;
@@ -84,7 +137,8 @@ apply (BsSqliteWriter *writer, const Change *change, GError **error)
   switch (change->kind)
     {
     case ADD:
-      return add_blob (writer, row, change->bytes, error) &&
+      return (change->file != NULL ? add_blob_from_file (writer, row, change->file, error)
+                                   : add_blob (writer, row, change->bytes, error)) &&
              run_with_row (writer, BS_SQLITE_ADD_NAME, row, error);
     case RESTORE:
       return run_with_row (writer, BS_SQLITE_ADD_NAME, row, error) &&
@@ -127,6 +181,8 @@ take_changes (BsSqliteDocument *self)
 
       if (change->bytes != NULL)
         n_bytes += g_bytes_get_size (change->bytes);
+      if (change->file != NULL)
+        n_bytes += change->file->size;
       g_ptr_array_add (changes, change);
     }
 
@@ -248,15 +304,33 @@ make_change (BsSqliteDocument *self, Change *change, GError **error)
   return change->success;
 }
 
+static void
+set_new_id (BsSqliteDocument *self, BsSqliteRow *row)
+{
+  g_mutex_lock (&self->mutex);
+  row->id = ++self->last_id;
+  g_mutex_unlock (&self->mutex);
+}
+
 gboolean
 bs_sqlite_document_add (BsSqliteDocument *self, BsSqliteRow *row, GBytes *bytes, GError **error)
 {
   Change change = { .kind = ADD, .row = row, .bytes = bytes };
 
-  g_mutex_lock (&self->mutex);
-  row->id = ++self->last_id;
-  g_mutex_unlock (&self->mutex);
+  set_new_id (self, row);
+  return make_change (self, &change, error);
+}
 
+gboolean
+bs_sqlite_document_add_file (BsSqliteDocument *self,
+                             BsSqliteRow *row,
+                             const BsSqliteFile *file,
+                             GError **error)
+{
+  Change change = { .kind = ADD, .row = row, .file = file };
+
+  row->hash = file->hash;
+  set_new_id (self, row);
   return make_change (self, &change, error);
 }
 

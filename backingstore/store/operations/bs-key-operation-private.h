@@ -15,8 +15,8 @@ BsStoreOperation *bs_key_operation_new    (BsBackingStore *store, const BsReques
  * queue, in memory of the caller's. Under the shard's mutex. */
 void              bs_key_operation_init_part (BsKeyOperation *self, BsBackingStore *store, BsOperationKind kind, const BsKey *key, guint64 hash,
                                               BsToken *token, BsTrackedPath *tracked);
-/* Calls the backing. */
-GBytes           *bs_key_operation_call   (BsKeyOperation *self, GCancellable *cancellable, GError **error);
+/* Calls the backing. Returns the result of a load, owned: a GBytes or a GInputStream. */
+gpointer          bs_key_operation_call   (BsKeyOperation *self, GCancellable *cancellable, GError **error);
 /* Notes the effect of a call, if one was made, and gives the turn to the next
  * operation on the key. `ticket` is that of the operation, or of the bulk that it is
  * part of; a bulk that registers holds the token too, besides the waiters. Returns
