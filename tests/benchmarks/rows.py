@@ -37,6 +37,7 @@ PROGRAMS = {
     'replay': Program(traces=True),
     'resident': Program(),
     'gallery': Program(),
+    'copy': Program(where='disk', large=True),
     'gegl': Program(where='disk', large=True, folder='clients/gegl'),
 }
 
@@ -150,6 +151,13 @@ def resident_rows():
                       smoke='given back')
 
 
+def copy_rows():
+    for method, floor, goal in ('clone', 'cp --reflink', 1.05), ('copy', 'copy_file_range', 1.05), ('stream', 'cat', 1.1):
+        for way in 'in', 'out':
+            yield Row('22', f'a large file {way}, as a {method}', 'copy', f'a file of \\d+ MiB as a {method}',
+                      f'ours, {way}, processor', f'floor, {floor}, processor', goal)
+
+
 def gallery_rows():
     ours, floor = 'ours', 'all in memory'
     yield Row('21', 'gallery, a frame while scrolling', 'gallery', '\\d+ photos', ours, floor, 1.11)
@@ -208,6 +216,7 @@ ROWS = [
     *hit_rows(),
     *resident_rows(),
     *gallery_rows(),
+    *copy_rows(),
     *manifest_rows(),
 ]
 
