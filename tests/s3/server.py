@@ -114,9 +114,9 @@ class Store:
         return None if key.hex() == signature else failure(403, 'SignatureDoesNotMatch')
 
     def handle(self, request):
-        problem = self.signature_error(request)
-        if problem:
-            return problem
+        return self.signature_error(request) or self.carry_out(request)
+
+    def carry_out(self, request):
         md5 = request.headers.get('content-md5')
         if md5 and base64.b64encode(hashlib.md5(request.body).digest()).decode() != md5:
             return failure(400, 'BadDigest')
@@ -381,7 +381,12 @@ class Server:
         return True
 
     async def deliver(self, n):
-        await self.perform(self.late.pop(n))
+        """A request that is late was let in when it was sent."""
+        request = self.late.pop(n)
+        if isinstance(self.store, Upstream):
+            await self.store.forward(request)
+        else:
+            self.store.carry_out(request)
 
     async def control(self, body):
         for command in json.loads(body or '[]'):

@@ -69,9 +69,6 @@ gboolean    bs_s3_answer_set_error   (const BsS3Answer *self, GError **error);
 /* TRUE for a success. */
 gboolean    bs_s3_answer_check       (const BsS3Answer *self, GError **error);
 
-/* Microseconds of a clock that counts sleep. */
-gint64      bs_s3_get_time           (void);
-
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BsS3Answer, bs_s3_answer_clear)
 
 G_END_DECLS

@@ -8,7 +8,6 @@
 #include <backingstore/backingstore.h>
 
 #include <string.h>
-#include <time.h>
 
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define MAX_ATTEMPTS 8
@@ -40,15 +39,6 @@ struct _BsS3Call
   guint n_attempts;
   gboolean unclear;
 };
-
-gint64
-bs_s3_get_time (void)
-{
-  struct timespec now;
-
-  clock_gettime (CLOCK_BOOTTIME, &now);
-  return (gint64) now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
-}
 
 BsS3Client *
 bs_s3_client_new (BsS3Settings *settings)

@@ -3,6 +3,7 @@
 #include "bs-s3-transport-private.h"
 
 #include <string.h>
+#include <time.h>
 
 #define CONNECT_MILLISECONDS 10000
 #define POLL_MILLISECONDS 60000
@@ -31,50 +32,13 @@ struct _BsS3Transport
   GPtrArray *idle;     /* of CURL */
 };
 
-BsS3Exchange *
-bs_s3_exchange_new (const char *method, const char *url)
+gint64
+bs_s3_get_time (void)
 {
-  BsS3Exchange *self = g_new0 (BsS3Exchange, 1);
+  struct timespec now;
 
-  g_atomic_ref_count_init (&self->n_references);
-  g_cond_init (&self->cond);
-  self->method = method;
-  self->url = g_strdup (url);
-  self->content = g_byte_array_new ();
-
-  return self;
-}
-
-BsS3Exchange *
-bs_s3_exchange_ref (BsS3Exchange *self)
-{
-  g_atomic_ref_count_inc (&self->n_references);
-  return self;
-}
-
-void
-bs_s3_exchange_unref (BsS3Exchange *self)
-{
-  if (!g_atomic_ref_count_dec (&self->n_references))
-    return;
-
-  curl_slist_free_all (self->headers);
-  g_clear_pointer (&self->body, g_bytes_unref);
-  g_clear_pointer (&self->content, g_byte_array_unref);
-  g_cond_clear (&self->cond);
-  g_free (self->problem);
-  g_free (self->etag);
-  g_free (self->meta);
-  g_free (self->url);
-  g_free (self);
-}
-
-void
-bs_s3_exchange_add_header (BsS3Exchange *self, const char *name, const char *value)
-{
-  g_autofree char *line = g_strdup_printf ("%s: %s", name, value);
-
-  self->headers = curl_slist_append (self->headers, line);
+  clock_gettime (CLOCK_BOOTTIME, &now);
+  return (gint64) now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
 }
 
 static char *
