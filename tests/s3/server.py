@@ -333,7 +333,10 @@ class Server:
         """Returns whether the connection stays."""
         kind = request.kind()
         self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.counts['all'] = self.counts.get('all', 0) + 1
         fault = self.pick_fault(request)
+        if fault:
+            self.counts['hit'] = self.counts.get('hit', 0) + 1
         if self.chaos:
             # Others may come before.
             for _ in range(self.chaos.randrange(4)):
@@ -346,7 +349,12 @@ class Server:
         if fault == 'reset-before':
             writer.transport.abort()
             return False
-        if fault == 'stall':
+        if fault == 'deliver':
+            while self.late:
+                await self.deliver(0)
+        if fault == 'stall-late':
+            self.late.append(request)
+        if fault in ('stall', 'stall-late'):
             await asyncio.sleep(3600)
         if fault == 'redirect':
             self.write(writer, Answer(307, b'', {'Location': '/elsewhere'}), request.method)
