@@ -44,7 +44,7 @@ spawn (Server *server, const char *const *arguments)
                        &error);
   if (server->process == NULL)
     {
-      g_test_skip_printf ("%s", error->message);
+      g_test_message ("%s", error->message);
       return FALSE;
     }
   server->output = g_data_input_stream_new (g_subprocess_get_stdout_pipe (server->process));
@@ -72,26 +72,37 @@ server_start (Server *server, const char *const *arguments)
   return TRUE;
 }
 
-/* The script says why it cannot be had, or runs the server. */
+/* The script says why the server cannot be had, or runs it. */
 gboolean
-server_start_foreign (Server *server, Server *upstream)
+server_start_alone (Server *server)
 {
   g_autofree char *program = g_test_build_filename (G_TEST_DIST, "s3", "gofakes3", NULL);
-  g_autofree char *address = NULL;
   const char *arguments[] = { program, NULL };
   g_autofree char *line = NULL;
 
-  if (!spawn (upstream, arguments))
+  if (!spawn (server, arguments))
     return FALSE;
-  line = read_line (upstream);
+  line = read_line (server);
   if (line == NULL || !g_ascii_isdigit (line[0]))
     {
-      g_test_skip (line != NULL ? line : "gofakes3 does not start");
-      server_stop (upstream);
+      g_test_message ("%s", line != NULL ? line : "gofakes3 does not start");
+      server_stop (server);
       return FALSE;
     }
 
-  address = g_strconcat ("127.0.0.1:", line, NULL);
+  server->port = g_ascii_strtoull (line, NULL, 10);
+  return TRUE;
+}
+
+gboolean
+server_start_foreign (Server *server, Server *upstream)
+{
+  g_autofree char *address = NULL;
+
+  if (!server_start_alone (upstream))
+    return FALSE;
+
+  address = g_strdup_printf ("127.0.0.1:%u", upstream->port);
   return server_start (server, (const char *const[]){ "--upstream", address, NULL });
 }
 

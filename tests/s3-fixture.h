@@ -19,9 +19,11 @@ typedef struct
   gboolean secure;
 } Server;
 
-/* Without a program that is needed, returns FALSE and has skipped the test. */
+/* Without a program that is needed, returns FALSE and has said so. */
 gboolean   server_start         (Server *server, const char *const *arguments);
-/* A proxy that only does damage, before a server that others have written. */
+/* A server that others have written, without a way to tell it anything. */
+gboolean   server_start_alone   (Server *server);
+/* A proxy that only does damage before such a server. */
 gboolean   server_start_foreign (Server *server, Server *upstream);
 void       server_stop          (Server *server);
 /* Gives commands, as printf() makes them. Returns the answer. */
