@@ -68,10 +68,12 @@ static const struct
 static void
 test_signature (void)
 {
-  BsS3Credentials credentials = { (char *) "AKIAIOSFODNN7EXAMPLE",
-                                  (char *) "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", NULL };
+  g_autoptr (BsS3Credentials) credentials = NULL;
   g_autofree char *time = bs_s3_time (1369353600);
 
+  g_setenv ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE", TRUE);
+  g_setenv ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", TRUE);
+  credentials = bs_s3_credentials_new ("default", NULL);
   g_assert_cmpstr (time, ==, "20130524T000000Z");
   for (guint i = 0; i < G_N_ELEMENTS (vectors); i++)
     {
@@ -91,7 +93,7 @@ test_signature (void)
         headers[signing.n_headers] =
           (BsS3Header){ vectors[i].headers[signing.n_headers][0],
                         (char *) vectors[i].headers[signing.n_headers][1] };
-      authorization = bs_s3_sign (&signing, &credentials);
+      authorization = bs_s3_sign (&signing, credentials);
       g_assert_true (g_str_has_suffix (authorization, vectors[i].signature));
       g_assert_true (g_str_has_prefix (authorization,
                                        "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/"

@@ -13,6 +13,12 @@ typedef struct
   char *id;
   char *secret;
   char *token; /* of a session; nullable */
+
+  GMutex mutex;
+
+  /* under the mutex */
+  char *scope;    /* day and region that the key is for; nullable */
+  guint8 key[32]; /* that signs there */
 } BsS3Credentials;
 
 BsS3Credentials *bs_s3_credentials_new   (const char *profile, GError **error);

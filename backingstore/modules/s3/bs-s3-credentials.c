@@ -26,6 +26,8 @@ bs_s3_credentials_new (const char *profile, GError **error)
 {
   g_autoptr (BsS3Credentials) self = g_atomic_rc_box_new0 (BsS3Credentials);
 
+  g_mutex_init (&self->mutex);
+
   if (is_set (g_getenv ("AWS_ACCESS_KEY_ID")) && is_set (g_getenv ("AWS_SECRET_ACCESS_KEY")))
     {
       self->id = g_strdup (g_getenv ("AWS_ACCESS_KEY_ID"));
@@ -61,6 +63,8 @@ credentials_clear (gpointer data)
   g_free (self->id);
   g_free (self->secret);
   g_free (self->token);
+  g_free (self->scope);
+  g_mutex_clear (&self->mutex);
 }
 
 BsS3Credentials *

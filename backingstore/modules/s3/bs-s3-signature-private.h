@@ -27,7 +27,7 @@ typedef struct
 } BsS3Signing;
 
 /* Returns the value of the header Authorization. */
-char *bs_s3_sign      (const BsS3Signing *signing, const BsS3Credentials *credentials) G_GNUC_WARN_UNUSED_RESULT;
+char *bs_s3_sign      (const BsS3Signing *signing, BsS3Credentials *credentials) G_GNUC_WARN_UNUSED_RESULT;
 char *bs_s3_time      (gint64 seconds) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

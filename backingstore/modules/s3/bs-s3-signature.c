@@ -31,6 +31,24 @@ derive_key (const BsS3Signing *self, const char *secret, guint8 key[DIGEST_SIZE]
   hmac (key, DIGEST_SIZE, "aws4_request", strlen ("aws4_request"), key);
 }
 
+/* The same key signs for a day. */
+static void
+get_key (const BsS3Signing *self,
+         BsS3Credentials *credentials,
+         const char *scope,
+         guint8 key[DIGEST_SIZE])
+{
+  g_mutex_lock (&credentials->mutex);
+  if (g_strcmp0 (credentials->scope, scope) != 0)
+    {
+      g_free (credentials->scope);
+      credentials->scope = g_strdup (scope);
+      derive_key (self, credentials->secret, credentials->key);
+    }
+  memcpy (key, credentials->key, DIGEST_SIZE);
+  g_mutex_unlock (&credentials->mutex);
+}
+
 static char *
 list_names (const BsS3Signing *self)
 {
@@ -60,7 +78,7 @@ hash_canonical_request (const BsS3Signing *self, const char *names)
 }
 
 char *
-bs_s3_sign (const BsS3Signing *self, const BsS3Credentials *credentials)
+bs_s3_sign (const BsS3Signing *self, BsS3Credentials *credentials)
 {
   g_autofree char *names = list_names (self);
   g_autofree char *hash = hash_canonical_request (self, names);
@@ -70,7 +88,7 @@ bs_s3_sign (const BsS3Signing *self, const BsS3Credentials *credentials)
   g_autofree char *signature = NULL;
   guint8 key[DIGEST_SIZE];
 
-  derive_key (self, credentials->secret, key);
+  get_key (self, credentials, scope, key);
   signature = g_compute_hmac_for_string (G_CHECKSUM_SHA256, key, sizeof key, text, -1);
 
   return g_strdup_printf (ALGORITHM " Credential=%s/%s,SignedHeaders=%s,Signature=%s",

@@ -20,10 +20,11 @@ struct _BsS3Transport
   GMutex mutex;
 
   /* under the mutex */
-  GThread *thread; /* started by the first exchange */
-  CURLM *multi;    /* used by the thread; waking it up needs no lock */
-  GQueue queued;   /* of BsS3Exchange, owned */
-  gboolean look;   /* a waiter has left */
+  GThread *thread;   /* started by the first exchange */
+  CURLM *multi;      /* used by the thread; waking it up needs no lock */
+  GQueue queued;     /* of BsS3Exchange, owned */
+  gboolean look;     /* a waiter has left */
+  gboolean sleeping; /* the thread is to be woken up */
   gboolean stopping;
 
   /* by the thread */
@@ -266,6 +267,7 @@ take_queued (BsS3Transport *self)
   look = self->look;
   self->look = FALSE;
   stopping = self->stopping;
+  self->sleeping = FALSE;
   g_mutex_unlock (&self->mutex);
 
   if (look || stopping)
@@ -279,6 +281,21 @@ take_queued (BsS3Transport *self)
     }
 
   return !stopping;
+}
+
+/* A thread that is on its way to sleep goes on where a request has come meanwhile. */
+static void
+sleep_until_asked (BsS3Transport *self)
+{
+  gboolean asked;
+
+  g_mutex_lock (&self->mutex);
+  asked = !g_queue_is_empty (&self->queued) || self->look || self->stopping;
+  self->sleeping = !asked;
+  g_mutex_unlock (&self->mutex);
+
+  if (!asked)
+    curl_multi_poll (self->multi, NULL, 0, POLL_MILLISECONDS, NULL);
 }
 
 /* An empty string is no proxy, whatever the environment says. */
@@ -314,7 +331,7 @@ run_thread (gpointer data)
     {
       curl_multi_perform (self->multi, &n_running);
       finish_done (self);
-      curl_multi_poll (self->multi, NULL, 0, POLL_MILLISECONDS, NULL);
+      sleep_until_asked (self);
     }
 
   return NULL;
@@ -383,30 +400,48 @@ bs_s3_transport_abandon (BsS3Transport *self)
   free_memory (self);
 }
 
+/* Returns whether the thread is to be woken up, after unlocking. Under the mutex. */
+static gboolean
+claim_wakeup (BsS3Transport *self)
+{
+  gboolean sleeping = self->sleeping;
+
+  self->sleeping = FALSE;
+  return sleeping;
+}
+
 void
 bs_s3_transport_start (BsS3Transport *self, BsS3Exchange *exchange)
 {
+  gboolean sleeping;
+
   exchange->transport = self;
 
   g_mutex_lock (&self->mutex);
   g_queue_push_tail (&self->queued, bs_s3_exchange_ref (exchange));
   if (self->thread == NULL)
     self->thread = g_thread_new ("backingstore-s3", run_thread, self);
+  sleeping = claim_wakeup (self);
   g_mutex_unlock (&self->mutex);
 
-  curl_multi_wakeup (self->multi);
+  if (sleeping)
+    curl_multi_wakeup (self->multi);
 }
 
 void
 bs_s3_transport_leave (BsS3Transport *self, BsS3Exchange *exchange)
 {
+  gboolean sleeping;
+
   g_mutex_lock (&self->mutex);
   exchange->left = TRUE;
   self->look = TRUE;
   g_cond_broadcast (&exchange->cond);
+  sleeping = claim_wakeup (self);
   g_mutex_unlock (&self->mutex);
 
-  curl_multi_wakeup (self->multi);
+  if (sleeping)
+    curl_multi_wakeup (self->multi);
 }
 
 static void
