@@ -66,8 +66,8 @@
  *
  * In JavaScript, use it in a store with a [property@BackingStore:main-context]
  * only, and never keep the bytes that [vfunc@Backing.write],
- * [vfunc@Backing.persist_bytes] and [vfunc@Backing.write_root] are given: GJS lends
- * them for the call, without a reference. Keep `new GLib.Bytes(bytes.toArray())`.
+ * [vfunc@Backing.persist_bytes], [vfunc@Backing.persist_keys] and
+ * [vfunc@Backing.write_root] are given: GJS lends them for the call, without a reference. Keep `new GLib.Bytes(bytes.toArray())`.
  */
 
 /**
@@ -89,6 +89,7 @@
  * @verify_persisted: optional, see [method@Backing.verify_persisted]
  * @release_path: optional, see [method@Backing.release_path]
  * @close: optional, see [method@Backing.close]
+ * @persist_keys: optional, see [method@Backing.persist_keys]
  *
  * The virtual functions of a backing. [iface@Backing] says what they may rely
  * on and must promise.
@@ -111,6 +112,8 @@ static const struct
   [BS_OPERATION_PERSIST] = { "persist", G_STRUCT_OFFSET (BsBackingInterface, persist) },
   [BS_OPERATION_PERSIST_BYTES] = { "persist_bytes",
                                    G_STRUCT_OFFSET (BsBackingInterface, persist_bytes) },
+  [BS_OPERATION_PERSIST_KEYS] = { "persist_keys",
+                                  G_STRUCT_OFFSET (BsBackingInterface, persist_keys) },
   [BS_OPERATION_DELETE_PERSISTED] = { "delete_persisted",
                                       G_STRUCT_OFFSET (BsBackingInterface, delete_persisted) },
   [BS_OPERATION_DELETE_PERSISTED_KEYS] = { "delete_persisted_keys",
@@ -150,7 +153,8 @@ bs_backing_implements (BsBacking *self, BsOperation operation)
 
   g_return_val_if_fail ((guint) operation < G_N_ELEMENTS (operations), FALSE);
 
-  if (operation == BS_OPERATION_PERSIST_BYTES && key_funcs->peek_inner != NULL)
+  if ((operation == BS_OPERATION_PERSIST_BYTES || operation == BS_OPERATION_PERSIST_KEYS) &&
+      key_funcs->peek_inner != NULL)
     return bs_backing_implements (key_funcs->peek_inner (self), operation);
 
   return G_STRUCT_MEMBER (gpointer, iface, operations[operation].offset) != NULL;

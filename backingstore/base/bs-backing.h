@@ -22,6 +22,7 @@ G_DECLARE_INTERFACE (BsBacking, bs_backing, BS, BACKING, GObject)
  * @BS_OPERATION_REGISTER_KEYS: [method@Backing.register_keys]
  * @BS_OPERATION_PERSIST: [method@Backing.persist]
  * @BS_OPERATION_PERSIST_BYTES: [method@Backing.persist_bytes]
+ * @BS_OPERATION_PERSIST_KEYS: [method@Backing.persist_keys]
  * @BS_OPERATION_DELETE_PERSISTED: [method@Backing.delete_persisted]
  * @BS_OPERATION_DELETE_PERSISTED_KEYS: [method@Backing.delete_persisted_keys]
  * @BS_OPERATION_SANITIZE_PATH: [method@Backing.sanitize_path]
@@ -43,6 +44,7 @@ typedef enum
   BS_OPERATION_REGISTER_KEYS,
   BS_OPERATION_PERSIST,
   BS_OPERATION_PERSIST_BYTES,
+  BS_OPERATION_PERSIST_KEYS,
   BS_OPERATION_DELETE_PERSISTED,
   BS_OPERATION_DELETE_PERSISTED_KEYS,
   BS_OPERATION_SANITIZE_PATH,
@@ -76,10 +78,11 @@ struct _BsBackingInterface
   gboolean (*verify_persisted)      (BsBacking *self, GFile *path, const char *key, GCancellable *cancellable, GError **error);
   gboolean (*release_path)          (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
   gboolean (*close)                 (BsBacking *self, GCancellable *cancellable, GError **error);
+  gboolean (*persist_keys)          (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 
   /*< private >*/
   gconstpointer key_funcs; /* of a backing that takes binary keys, or NULL */
-  gpointer padding[7];
+  gpointer padding[6];
 };
 
 BS_AVAILABLE_IN_1_0
@@ -114,5 +117,7 @@ BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_release_path          (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_close                 (BsBacking *self, GCancellable *cancellable, GError **error);
+BS_AVAILABLE_IN_1_0
+gboolean  bs_backing_persist_keys          (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 
 G_END_DECLS
