@@ -227,8 +227,8 @@ call_write (BsKeyOperation *self,
   return FALSE;
 }
 
-static void
-note_write (BsKeyOperation *self, const GError *error)
+void
+bs_key_operation_note_write (BsKeyOperation *self, const GError *error)
 {
   g_mutex_lock (&self->shard->mutex);
   bs_key_queue_note (BS_KIND_WRITE, &self->key, self->hash, self->token, NULL, error);
@@ -259,7 +259,7 @@ call_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
     return;
 
   self->written = call_write (self, bytes, BS_PRIMARY_UNCERTAIN, cancellable, error);
-  note_write (self, *error);
+  bs_key_operation_note_write (self, *error);
   if (self->written)
     bs_backing_invoke_persist (backing, get_file (self), &self->key, cancellable, error);
 }
@@ -310,11 +310,22 @@ persists_bytes (BsKeyOperation *self, BsPrimary primary)
          bs_backing_implements (self->operation.store->backing, BS_OPERATION_PERSIST_BYTES);
 }
 
+BsPrimary
+bs_key_operation_get_primary (BsKeyOperation *self)
+{
+  BsPrimary primary;
+
+  g_mutex_lock (&self->shard->mutex);
+  primary = self->token->primary;
+  g_mutex_unlock (&self->shard->mutex);
+
+  return primary;
+}
+
 /* Writes the content if it is not in primary storage yet, or persists it in one step. */
 static gboolean
-write_first (BsKeyOperation *self, gboolean *persisted, GError **error)
+write_first (BsKeyOperation *self, gboolean *persisted, GCancellable *cancellable, GError **error)
 {
-  GCancellable *cancellable = self->operation.cancellable;
   BsBacking *backing = self->operation.store->backing;
   g_autoptr (GBytes) bytes = NULL;
   BsCallScope scope;
@@ -323,9 +334,7 @@ write_first (BsKeyOperation *self, gboolean *persisted, GError **error)
   if (self->content == NULL)
     return TRUE;
 
-  g_mutex_lock (&self->shard->mutex);
-  primary = self->token->primary;
-  g_mutex_unlock (&self->shard->mutex);
+  primary = bs_key_operation_get_primary (self);
   if (primary == BS_PRIMARY_PRESENT)
     return TRUE;
 
@@ -343,10 +352,22 @@ write_first (BsKeyOperation *self, gboolean *persisted, GError **error)
   if (bytes == NULL)
     return FALSE;
 
-  note_write (self, *error);
+  bs_key_operation_note_write (self, *error);
   if (*persisted && *error != NULL)
     bs_paths_note_error (self->operation.tracked, *error);
   return *error == NULL;
+}
+
+gboolean
+bs_key_operation_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
+{
+  gboolean persisted = FALSE;
+
+  if (!write_first (self, &persisted, cancellable, error) || persisted)
+    return persisted;
+
+  bs_key_operation_call (self, cancellable, error);
+  return TRUE;
 }
 
 /* Makes the calls that are needed. Returns whether the call of its kind was made. */
@@ -363,9 +384,13 @@ execute (BsKeyOperation *self, GBytes **bytes, GError **error)
                                          bs_tracked_path_peek_file (operation->tracked));
   if (self->need != BS_NEED_CALL)
     return FALSE;
-  if (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST)
-    if (!write_first (self, &persisted, error) || persisted || operation->kind == BS_KIND_WRITE)
-      return persisted;
+  if (operation->kind == BS_KIND_PERSIST)
+    return bs_key_operation_persist (self, operation->cancellable, error);
+  if (operation->kind == BS_KIND_WRITE)
+    {
+      write_first (self, &persisted, operation->cancellable, error);
+      return FALSE;
+    }
 
   *bytes = bs_key_operation_call (self, operation->cancellable, error);
   if (operation->kind == BS_KIND_READ && is_closing (self) && !operation->cancelled &&

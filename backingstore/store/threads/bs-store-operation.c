@@ -78,6 +78,7 @@ kind_title (BsOperationKind kind)
     [BS_KIND_SAVE] = "Saving",
     [BS_KIND_REGISTER_ALL] = "Registering all keys",
     [BS_KIND_REGISTER_KEYS] = "Registering keys",
+    [BS_KIND_PERSIST_KEYS] = "Persisting keys",
     [BS_KIND_DELETE_KEYS] = "Deleting persisted keys",
     [BS_KIND_DELETE_NOT_SAVED] = "Deleting persisted keys",
     [BS_KIND_DROP_TOKENS] = "Deleting keys",
