@@ -4,9 +4,8 @@
 #include "bs-sqlite-changes-private.h"
 
 /* A transaction is bounded, and so is the log. */
-#define MAX_CHANGES 4096
-#define MAX_BYTES (16 * 1024 * 1024)
 #define MAX_ROWS 4096
+#define MAX_BYTES (16 * 1024 * 1024)
 /* On a full disk so many rows at a time fit into the room that is set aside. */
 #define FEW_ROWS 16
 
@@ -22,12 +21,13 @@ typedef enum
   QUARANTINE,
 } ChangeKind;
 
-/* One change, on the stack of the thread that asks for it. */
+/* The change that one call asks for, on the stack of its thread: done whole or not at all. */
 typedef struct
 {
   ChangeKind kind;
-  const BsSqliteRow *row;
-  GBytes *bytes; /* or NULL */
+  const BsSqliteRow *rows;
+  GBytes *const *contents; /* ADD: one of each row; else NULL */
+  guint n_rows;
   gboolean done;
   gboolean success;
   GError *error;
@@ -77,14 +77,14 @@ add_blob (BsSqliteWriter *writer, const BsSqliteRow *row, GBytes *bytes, GError 
 }
 
 static gboolean
-apply (BsSqliteWriter *writer, const Change *change, GError **error)
+apply_to_row (BsSqliteWriter *writer, const Change *change, guint i, GError **error)
 {
-  const BsSqliteRow *row = change->row;
+  const BsSqliteRow *row = &change->rows[i];
 
   switch (change->kind)
     {
     case ADD:
-      return add_blob (writer, row, change->bytes, error) &&
+      return add_blob (writer, row, change->contents[i], error) &&
              run_with_row (writer, BS_SQLITE_ADD_NAME, row, error);
     case RESTORE:
       return run_with_row (writer, BS_SQLITE_ADD_NAME, row, error) &&
@@ -98,6 +98,18 @@ apply (BsSqliteWriter *writer, const Change *change, GError **error)
     default:
       g_return_val_if_reached (FALSE);
     }
+}
+
+static gboolean
+apply (BsSqliteWriter *writer, const Change *change, GError **error)
+{
+  for (guint i = 0; i < change->n_rows; i++)
+    {
+      if (!apply_to_row (writer, change, i, error))
+        return FALSE;
+    }
+
+  return TRUE;
 }
 
 static gboolean
@@ -120,13 +132,15 @@ take_changes (BsSqliteDocument *self)
 {
   GPtrArray *changes = g_ptr_array_new ();
   gsize n_bytes = 0;
+  guint n_rows = 0;
 
-  while (changes->len < MAX_CHANGES && n_bytes < MAX_BYTES && !g_queue_is_empty (&self->changes))
+  while (n_rows < MAX_ROWS && n_bytes < MAX_BYTES && !g_queue_is_empty (&self->changes))
     {
       Change *change = g_queue_pop_head (&self->changes);
 
-      if (change->bytes != NULL)
-        n_bytes += g_bytes_get_size (change->bytes);
+      for (guint i = 0; change->contents != NULL && i < change->n_rows; i++)
+        n_bytes += g_bytes_get_size (change->contents[i]);
+      n_rows += change->n_rows;
       g_ptr_array_add (changes, change);
     }
 
@@ -137,12 +151,12 @@ take_changes (BsSqliteDocument *self)
 static void
 note (BsSqliteDocument *self, Change *change)
 {
-  if (change->success)
+  for (guint i = 0; change->success && i < change->n_rows; i++)
     {
       if (change->kind == ADD || change->kind == RESTORE)
-        bs_sqlite_rows_set (&self->rows, change->row);
+        bs_sqlite_rows_set (&self->rows, &change->rows[i]);
       else if (change->kind == QUARANTINE)
-        bs_sqlite_rows_remove (&self->rows, &change->row->key);
+        bs_sqlite_rows_remove (&self->rows, &change->rows[i].key);
     }
   change->done = TRUE;
 }
@@ -249,12 +263,17 @@ make_change (BsSqliteDocument *self, Change *change, GError **error)
 }
 
 gboolean
-bs_sqlite_document_add (BsSqliteDocument *self, BsSqliteRow *row, GBytes *bytes, GError **error)
+bs_sqlite_document_add (BsSqliteDocument *self,
+                        BsSqliteRow *rows,
+                        GBytes *const *contents,
+                        guint n_rows,
+                        GError **error)
 {
-  Change change = { .kind = ADD, .row = row, .bytes = bytes };
+  Change change = { .kind = ADD, .rows = rows, .contents = contents, .n_rows = n_rows };
 
   g_mutex_lock (&self->mutex);
-  row->id = ++self->last_id;
+  for (guint i = 0; i < n_rows; i++)
+    rows[i].id = ++self->last_id;
   g_mutex_unlock (&self->mutex);
 
   return make_change (self, &change, error);
@@ -263,7 +282,7 @@ bs_sqlite_document_add (BsSqliteDocument *self, BsSqliteRow *row, GBytes *bytes,
 gboolean
 bs_sqlite_document_restore (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
 {
-  Change change = { .kind = RESTORE, .row = row };
+  Change change = { .kind = RESTORE, .rows = row, .n_rows = 1 };
 
   return make_change (self, &change, error);
 }
@@ -272,7 +291,7 @@ gboolean
 bs_sqlite_document_forget (BsSqliteDocument *self, gint64 id, GError **error)
 {
   const BsSqliteRow row = { .id = id };
-  Change change = { .kind = FORGET, .row = &row };
+  Change change = { .kind = FORGET, .rows = &row, .n_rows = 1 };
 
   return make_change (self, &change, error);
 }
@@ -280,7 +299,7 @@ bs_sqlite_document_forget (BsSqliteDocument *self, gint64 id, GError **error)
 gboolean
 bs_sqlite_document_quarantine (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
 {
-  Change change = { .kind = QUARANTINE, .row = row };
+  Change change = { .kind = QUARANTINE, .rows = row, .n_rows = 1 };
 
   return make_change (self, &change, error);
 }
