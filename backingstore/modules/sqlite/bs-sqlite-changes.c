@@ -34,18 +34,6 @@ typedef struct
 } Change;
 
 static gboolean
-run_with_id (BsSqliteWriter *writer, BsSqliteStatement which, gint64 id, GError **error)
-{
-  sqlite3_stmt *statement = bs_sqlite_connection_get (writer->connection, which, error);
-
-  if (statement == NULL)
-    return FALSE;
-
-  sqlite3_bind_int64 (statement, 1, id);
-  return bs_sqlite_connection_run (writer->connection, which, error);
-}
-
-static gboolean
 run_with_row (BsSqliteWriter *writer,
               BsSqliteStatement which,
               const BsSqliteRow *row,
@@ -58,7 +46,7 @@ run_with_row (BsSqliteWriter *writer,
 
   bs_sqlite_bind_bytes (statement, 2, row->key.bytes, BS_SQLITE_KEY_SIZE);
   sqlite3_bind_int64 (statement, 3, row->hash);
-  return run_with_id (writer, which, row->id, error);
+  return bs_sqlite_connection_run_with_id (writer->connection, which, row->id, error);
 }
 
 static gboolean
@@ -73,7 +61,7 @@ add_blob (BsSqliteWriter *writer, const BsSqliteRow *row, GBytes *bytes, GError 
     return FALSE;
 
   bs_sqlite_bind_bytes (statement, 2, data, size);
-  return run_with_id (writer, BS_SQLITE_ADD_BLOB, row->id, error);
+  return bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_ADD_BLOB, row->id, error);
 }
 
 static gboolean
@@ -88,13 +76,17 @@ apply_to_row (BsSqliteWriter *writer, const Change *change, guint i, GError **er
              run_with_row (writer, BS_SQLITE_ADD_NAME, row, error);
     case RESTORE:
       return run_with_row (writer, BS_SQLITE_ADD_NAME, row, error) &&
-             run_with_id (writer, BS_SQLITE_DELETE_DROPPED, row->id, error);
+             bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_DROPPED,
+                                               row->id, error);
     case FORGET:
-      return run_with_id (writer, BS_SQLITE_DELETE_BLOB, row->id, error) &&
-             run_with_id (writer, BS_SQLITE_DELETE_DROPPED, row->id, error);
+      return bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_BLOB, row->id,
+                                               error) &&
+             bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_DROPPED,
+                                               row->id, error);
     case QUARANTINE:
       return run_with_row (writer, BS_SQLITE_ADD_QUARANTINE, row, error) &&
-             run_with_id (writer, BS_SQLITE_DELETE_NAME, row->id, error);
+             bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_NAME, row->id,
+                                               error);
     default:
       g_return_val_if_reached (FALSE);
     }
@@ -147,18 +139,33 @@ take_changes (BsSqliteDocument *self)
   return changes;
 }
 
-/* Called with the mutex held. */
 static void
-note (BsSqliteDocument *self, Change *change)
+note_locked (BsSqliteDocument *self, const Change *change)
 {
-  for (guint i = 0; change->success && i < change->n_rows; i++)
+  for (guint i = 0; i < change->n_rows; i++)
     {
       if (change->kind == ADD || change->kind == RESTORE)
         bs_sqlite_rows_set (&self->rows, &change->rows[i]);
       else if (change->kind == QUARANTINE)
         bs_sqlite_rows_remove (&self->rows, &change->rows[i].key);
     }
-  change->done = TRUE;
+}
+
+/* Makes changes in one transaction. What is committed is noted before anything else happens:
+ * rows that are not, count as those of a change that failed. */
+static gboolean
+make_together (BsSqliteDocument *self, GPtrArray *changes, GError **error)
+{
+  if (!bs_sqlite_document_settle_to_write (self, error) ||
+      !bs_sqlite_writer_transact (&self->writer, apply_all, changes, error))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < changes->len; i++)
+    note_locked (self, changes->pdata[i]);
+  g_mutex_unlock (&self->mutex);
+
+  return TRUE;
 }
 
 static gboolean
@@ -210,8 +217,7 @@ run_changes (BsSqliteDocument *self, GPtrArray *changes)
     frees |= ((Change *) g_ptr_array_index (changes, i))->kind == FORGET;
   if (frees)
     n_free = ask_number (&self->writer, BS_SQLITE_GET_FREE);
-  together =
-    changes->len > 1 && bs_sqlite_writer_transact (&self->writer, apply_all, changes, NULL);
+  together = changes->len > 1 && make_together (self, changes, NULL);
 
   for (guint i = 0; i < changes->len; i++)
     {
@@ -219,8 +225,7 @@ run_changes (BsSqliteDocument *self, GPtrArray *changes)
       g_autoptr (GPtrArray) one = g_ptr_array_new ();
 
       g_ptr_array_add (one, change);
-      change->success =
-        together || bs_sqlite_writer_transact (&self->writer, apply_all, one, &change->error);
+      change->success = together || make_together (self, one, &change->error);
     }
   if (frees)
     shrink (&self->writer, n_free);
@@ -251,7 +256,7 @@ make_change (BsSqliteDocument *self, Change *change, GError **error)
       run_changes (self, changes);
       g_mutex_lock (&self->mutex);
       for (guint i = 0; i < changes->len; i++)
-        note (self, g_ptr_array_index (changes, i));
+        ((Change *) g_ptr_array_index (changes, i))->done = TRUE;
       self->writing = FALSE;
       g_cond_broadcast (&self->cond);
     }
@@ -321,9 +326,12 @@ apply_removal (BsSqliteWriter *writer, gpointer data, GError **error)
     {
       gint64 id = removal->rows[i].id;
 
-      if (!run_with_id (writer, BS_SQLITE_DELETE_NAME, id, error) ||
-          !run_with_id (writer, removal->held[i] ? BS_SQLITE_ADD_DROPPED : BS_SQLITE_DELETE_BLOB,
-                        id, error))
+      if (!bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_NAME, id,
+                                             error) ||
+          !bs_sqlite_connection_run_with_id (writer->connection,
+                                             removal->held[i] ? BS_SQLITE_ADD_DROPPED
+                                                              : BS_SQLITE_DELETE_BLOB,
+                                             id, error))
         return FALSE;
     }
 
