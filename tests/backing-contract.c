@@ -3,6 +3,8 @@
 
 #include "backing-contract.h"
 
+#include "backing-contract-streams.h"
+
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,19 +114,25 @@ write_new (BsBacking *backing, GBytes *bytes)
   return key;
 }
 
+static GFile *
+locate (Fixture *fixture, const BackingKind *kind, const char *name)
+{
+  g_autofree char *path = g_build_filename (fixture->directory, name, NULL);
+
+  return kind->locate != NULL ? kind->locate (fixture->primary, name) : g_file_new_for_path (path);
+}
+
 static void
 set_up (Fixture *fixture, gconstpointer data)
 {
   const BackingKind *kind = data;
   g_autofree char *primary = NULL;
-  g_autofree char *path = NULL;
 
   alarm (100);
   fixture->directory = make_test_directory ();
   primary = g_build_filename (fixture->directory, "primary", NULL);
-  path = g_build_filename (fixture->directory, "persisted", NULL);
   fixture->primary = g_file_new_for_path (primary);
-  fixture->path = g_file_new_for_path (path);
+  fixture->path = locate (fixture, kind, "persisted");
   fixture->backing = kind->create (fixture->primary);
 }
 
@@ -520,7 +528,8 @@ test_root (Fixture *fixture, gconstpointer data)
     {
       g_autoptr (GBytes) bytes = make_test_bytes (sizes[i], i);
 
-      g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, &error));
+      g_assert_true (
+        bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, NULL, &error));
       g_assert_no_error (error);
       g_clear_pointer (&root, g_bytes_unref);
       root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
@@ -544,7 +553,7 @@ test_restart (Fixture *fixture, gconstpointer data)
 
   assert_listed (fixture, NULL, 0);
   bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error);
-  bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, bytes, NULL, NULL, &error);
   g_assert_no_error (error);
 
   /* A released path can be tracked again. */
@@ -579,8 +588,7 @@ test_two_paths (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
-  g_autoptr (GFile) parent = g_file_get_parent (fixture->path);
-  g_autoptr (GFile) second = g_file_get_child (parent, "second");
+  g_autoptr (GFile) second = locate (fixture, data, "second");
   g_autoptr (BsKeySet) found = list_path (fixture->backing, second);
   g_autofree char *key = write_new (fixture->backing, bytes);
 
@@ -666,4 +674,6 @@ backing_contract_add_tests (const BackingKind *kind)
 
       g_test_add (path, Fixture, kind, set_up, tests[i].func, tear_down);
     }
+
+  backing_contract_add_stream_tests (kind);
 }

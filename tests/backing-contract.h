@@ -14,6 +14,8 @@ typedef struct
   BsBacking *(*create) (GFile *directory);
   /* As another process would find it. Takes `backing` over. */
   BsBacking *(*restart) (BsBacking *backing, GFile *directory);
+  /* Where a persisted path of that name is, beside the directory. NULL: a local file. */
+  GFile *(*locate) (GFile *directory, const char *name);
 } BackingKind;
 
 /* `kind` must live as long as the tests. */

@@ -348,6 +348,20 @@ gate_backing_has_persisted (GateBacking *backing, GFile *path, const char *key)
   return has;
 }
 
+gboolean
+gate_backing_is_named (GateBacking *backing, GFile *path, const char *key)
+{
+  GateBackingPrivate *self = gate_backing_get_private (backing);
+  GHashTable *named;
+  gboolean is_named;
+
+  g_mutex_lock (&self->mutex);
+  named = gate_place_get (self, path)->named;
+  is_named = named != NULL && g_hash_table_contains (named, key);
+  g_mutex_unlock (&self->mutex);
+  return is_named;
+}
+
 void
 gate_backing_put_persisted (GateBacking *backing, GFile *path, const char *key, const char *content)
 {

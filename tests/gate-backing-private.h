@@ -40,6 +40,7 @@ typedef struct
   GHashTable *dirty;    /* key → serial of its last change */
   GHashTable *bad;      /* of keys */
   GBytes *root;
+  GHashTable *named;    /* by the root; NULL: all */
   gboolean ready;       /* sanitized, and not released since */
   guint n_calls;
   gboolean exclusive;   /* sanitize_path runs */

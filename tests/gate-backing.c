@@ -88,6 +88,7 @@ place_free (gpointer data)
   g_hash_table_unref (place->dirty);
   g_hash_table_unref (place->bad);
   g_clear_pointer (&place->root, g_bytes_unref);
+  g_clear_pointer (&place->named, g_hash_table_unref);
   g_free (place);
 }
 
@@ -737,10 +738,23 @@ gate_delete_persisted_keys (BsBacking *backing,
   return call_end (&call, success, error);
 }
 
+/* The root may name only what is at the path. */
+static void
+note_named (const char *key, gpointer data)
+{
+  Call *call = data;
+  Place *place = gate_place_get (call->self, call->path);
+
+  g_hash_table_add (place->named, g_strdup (key));
+  if (!g_hash_table_contains (place->blobs, key))
+    complain (call->self, call->operation, key, "the root names a key that is not at the path");
+}
+
 static gboolean
 gate_write_root (BsBacking *backing,
                  GFile *path,
                  GBytes *bytes,
+                 BsKeySet *named,
                  GCancellable *cancellable,
                  GError **error)
 {
@@ -756,6 +770,12 @@ gate_write_root (BsBacking *backing,
 
       g_clear_pointer (&place->root, g_bytes_unref);
       place->root = g_bytes_ref (bytes);
+      g_clear_pointer (&place->named, g_hash_table_unref);
+      if (named != NULL)
+        {
+          place->named = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+          bs_key_set_foreach_key (named, note_named, &call);
+        }
     }
   return call_end (&call, success, error);
 }

@@ -80,6 +80,8 @@ void         gate_backing_lose_primary    (GateBacking *self, const char *key);
 guint        gate_backing_get_n_primary   (GateBacking *self);
 gboolean     gate_backing_has_persisted   (GateBacking *self, GFile *path, const char *key);
 void         gate_backing_put_persisted   (GateBacking *self, GFile *path, const char *key, const char *content);
+/* Whether the root was written with the key among those that it names. */
+gboolean     gate_backing_is_named       (GateBacking *self, GFile *path, const char *key);
 /* Verifying it finds it bad, and sets it aside. */
 void         gate_backing_spoil           (GateBacking *self, GFile *path, const char *key);
 void         gate_backing_lose_persisted  (GateBacking *self, GFile *path, const char *key);

@@ -112,7 +112,7 @@ save_root (Fixture *fixture, const char *text)
   g_autoptr (GBytes) bytes = g_bytes_new (text, strlen (text));
   g_autoptr (GError) error = NULL;
 
-  bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, NULL, &error);
   g_assert_no_error (error);
 }
 
@@ -147,7 +147,8 @@ assert_changes_fail (Fixture *fixture, const char *key, GQuark domain, int code)
     bs_backing_delete_persisted_keys (fixture->backing, fixture->file, keys, NULL, &error));
   g_assert_error (error, domain, code);
   g_clear_error (&error);
-  g_assert_false (bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, &error));
+  g_assert_false (
+    bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, NULL, &error));
   g_assert_error (error, domain, code);
   assert_reads (fixture->backing, other, bytes);
 }

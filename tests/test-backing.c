@@ -197,10 +197,12 @@ static gboolean
 test_backing_write_root (BsBacking *backing,
                          GFile *path,
                          GBytes *bytes,
+                         BsKeySet *named,
                          GCancellable *cancellable,
                          GError **error)
 {
   TEST_BACKING (backing)->bytes = bytes;
+  TEST_BACKING (backing)->keys = named;
   return answer (backing, BS_OPERATION_WRITE_ROOT, path, NULL, error);
 }
 
@@ -539,7 +541,8 @@ call (Fixture *fixture,
     case BS_OPERATION_SYNC_PERSISTED:
       return bs_backing_sync_persisted (backing, path, cancellable, error);
     case BS_OPERATION_WRITE_ROOT:
-      return bs_backing_write_root (backing, path, fixture->bytes, cancellable, error);
+      return bs_backing_write_root (backing, path, fixture->bytes, fixture->keys, cancellable,
+                                    error);
     case BS_OPERATION_READ_ROOT:
       return consume (bs_backing_read_root (backing, path, cancellable, error));
     case BS_OPERATION_VERIFY_PERSISTED:
@@ -584,7 +587,7 @@ test_arguments (Fixture *fixture, gconstpointer data)
       if (op == BS_OPERATION_PERSIST_KEYS)
         g_assert_cmpuint (backing->n_contents, ==, 1);
       if (op == BS_OPERATION_REGISTER_KEYS || op == BS_OPERATION_DELETE_PERSISTED_KEYS ||
-          op == BS_OPERATION_PERSIST_KEYS)
+          op == BS_OPERATION_PERSIST_KEYS || op == BS_OPERATION_WRITE_ROOT)
         g_assert_true (backing->keys == fixture->keys);
 
       backing->bytes = NULL;

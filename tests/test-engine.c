@@ -122,6 +122,23 @@ assert_refused (const char *uri, GQuark domain, int code, const char *message)
 }
 
 static void
+test_credentials (void)
+{
+  static const char *const uris[] = { "nowhere://id:SECRET@host/a", "nowhere://SECRET@id@host",
+                                      "file://SECRET@host/a" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (uris); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (bs_backing_new_for_uri (uris[i], &error));
+      g_assert_nonnull (error);
+      g_assert_nonnull (strstr (error->message, "://…@"));
+      g_assert_null (strstr (error->message, "SECRET"));
+    }
+}
+
+static void
 test_bad_uri (void)
 {
   static const char *const uris[][2] = {
@@ -343,6 +360,7 @@ main (int argc, char **argv)
   g_test_add_func ("/engine/file-uri", test_file_uri);
   g_test_add_func ("/engine/memory", test_memory);
   g_test_add_func ("/engine/bad-uri", test_bad_uri);
+  g_test_add_func ("/engine/credentials", test_credentials);
   g_test_add_func ("/engine/unknown-scheme", test_unknown_scheme);
   g_test_add_func ("/engine/add-scheme", test_add_scheme);
   g_test_add_func ("/engine/threads", test_threads);

@@ -92,7 +92,8 @@ call (Fixture *fixture, BsOperation operation, GCancellable *cancellable, GError
     case BS_OPERATION_SYNC_PERSISTED:
       return bs_backing_sync_persisted (backing, fixture->path, cancellable, error);
     case BS_OPERATION_WRITE_ROOT:
-      return bs_backing_write_root (backing, fixture->path, fixture->bytes, cancellable, error);
+      return bs_backing_write_root (backing, fixture->path, fixture->bytes, NULL, cancellable,
+                                    error);
     case BS_OPERATION_READ_ROOT:
       bytes = bs_backing_read_root (backing, fixture->path, cancellable, error);
       return bytes != NULL;

@@ -283,7 +283,7 @@ use_all (Fixture *fixture, const char *damaged)
   bytes = bs_backing_read (backing, fixture->key, NULL, NULL);
   bs_backing_verify_persisted (backing, path, fixture->key, NULL, NULL);
   bs_backing_verify_persisted (backing, path, damaged, NULL, NULL);
-  bs_backing_write_root (backing, path, fixture->bytes, NULL, NULL);
+  bs_backing_write_root (backing, path, fixture->bytes, NULL, NULL, NULL);
   root = bs_backing_read_root (backing, path, NULL, NULL);
   if (root != NULL)
     g_assert_true (g_bytes_equal (root, fixture->bytes));
@@ -312,7 +312,7 @@ make_store (Fixture *fixture)
   persist_blob (fixture, fixture->key);
   write_blob (fixture, damaged);
   persist_blob (fixture, damaged);
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   g_assert_no_error (error);
   sync_path (fixture);
 
@@ -1175,7 +1175,7 @@ test_unwritable (Fixture *fixture, gconstpointer data)
   /* The path itself, once it is in use. */
   g_assert_cmpint (g_chmod (fixture->path_name, 0500), ==, 0);
   g_assert_false (
-    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error));
   assert_denied (&error);
   g_assert_cmpint (g_chmod (fixture->path_name, 0700), ==, 0);
 

@@ -46,7 +46,7 @@ test_layout (Fixture *fixture, gconstpointer data)
   persist_blob (fixture, key);
   g_assert_cmpint (get_inode (persisted), ==, get_inode (blob));
 
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (g_file_get_contents (root, &content, &size, NULL));
   g_assert_cmpmem (content, size, g_bytes_get_data (fixture->bytes, NULL),
@@ -97,7 +97,7 @@ test_modes (Fixture *fixture, gconstpointer data)
 
       write_blob (fixture, fixture->key);
       persist_blob (fixture, fixture->key);
-      bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+      bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
       umask (old);
       g_assert_no_error (error);
 
@@ -398,7 +398,7 @@ test_cancelled (Fixture *fixture, gconstpointer data)
   g_clear_error (&error);
 
   g_assert_false (
-    iface->write_root (fixture->backing, fixture->path, fixture->bytes, cancellable, &error));
+    iface->write_root (fixture->backing, fixture->path, fixture->bytes, NULL, cancellable, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&error);
 
@@ -585,7 +585,7 @@ use_backing (Fixture *fixture)
   assert_forked (bs_backing_persist (backing, path, fixture->key, NULL, &error));
   assert_forked (bs_backing_delete_persisted (backing, path, fixture->key, NULL, &error));
   assert_forked (bs_backing_sync_persisted (backing, path, NULL, &error));
-  assert_forked (bs_backing_write_root (backing, path, fixture->bytes, NULL, &error));
+  assert_forked (bs_backing_write_root (backing, path, fixture->bytes, NULL, NULL, &error));
   assert_forked (bs_backing_sanitize_path (backing, path, found, NULL, &error));
 }
 

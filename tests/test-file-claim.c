@@ -549,7 +549,7 @@ test_read_only (Fixture *fixture, gconstpointer data)
   write_blob (fixture, fixture->key);
   persist_blob (fixture, fixture->key);
   g_assert_true (
-    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL));
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, NULL));
   restart_backing (fixture);
 
   /* With a mark and what a crash leaves: nothing of that goes. */
@@ -576,7 +576,7 @@ test_read_only (Fixture *fixture, gconstpointer data)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
   g_assert_false (
-    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   assert_unchanged (name, before);
   g_clear_object (&fixture->backing);
@@ -589,7 +589,7 @@ test_vanished_path (Fixture *fixture, gconstpointer data)
 
   write_blob (fixture, fixture->key);
   persist_blob (fixture, fixture->key);
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   g_assert_no_error (error);
   remove_test_directory (fixture->path_name);
 
@@ -639,7 +639,8 @@ test_planted_marker_and_lock (Fixture *fixture, gconstpointer data)
           g_assert_null (root);
           g_assert_error (error, BS_ERROR, BS_ERROR_FOREIGN);
           g_clear_error (&error);
-          bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+          bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL,
+                                 &error);
           g_assert_no_error (error);
           bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
         }

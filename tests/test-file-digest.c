@@ -157,7 +157,7 @@ test_attribute (Fixture *fixture, gconstpointer data)
       assert_reads (fixture->backing, key, fixture->bytes);
       assert_verifies (fixture, key);
 
-      bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+      bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
       g_assert_no_error (error);
       assert_attribute (root, fixture->bytes);
 
@@ -258,7 +258,7 @@ test_restored (Fixture *fixture, gconstpointer data)
       g_autoptr (GBytes) root = NULL;
       g_autoptr (GError) error = NULL;
 
-      bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+      bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
       g_assert_no_error (error);
       restore (root_name, content);
       root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
@@ -476,7 +476,7 @@ test_root (Fixture *fixture, gconstpointer data)
   if (skip_without_attributes (fixture->primary_name))
     return;
 
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   g_assert_no_error (error);
   flip (root, 4999);
   g_assert_null (bs_backing_read_root (fixture->backing, fixture->path, NULL, &error));
@@ -484,7 +484,7 @@ test_root (Fixture *fixture, gconstpointer data)
   g_assert_nonnull (strstr (error->message, fixture->path_name));
   g_clear_error (&error);
 
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   g_assert_no_error (error);
   bytes = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
   g_assert_no_error (error);

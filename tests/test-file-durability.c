@@ -584,7 +584,7 @@ test_folders_without_sync (Fixture *fixture, gconstpointer data)
 
   fail_once ("fsync", "persisted", EINVAL);
   g_assert_true (
-    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error));
   g_assert_no_error (error);
 
   /* A file that says so is not durable. */

@@ -63,7 +63,7 @@ write_root_at (Fixture *fixture, GFile *path, const char *content)
   g_autoptr (GBytes) root = g_bytes_new (content, strlen (content));
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (bs_backing_write_root (fixture->backing, path, root, NULL, &error));
+  g_assert_true (bs_backing_write_root (fixture->backing, path, root, NULL, NULL, &error));
   g_assert_no_error (error);
 }
 
@@ -81,7 +81,7 @@ assert_moved (Fixture *fixture, GFile *path, const char *place)
   g_assert_false (bs_backing_sync_persisted (fixture->backing, path, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   g_clear_error (&error);
-  g_assert_false (bs_backing_write_root (fixture->backing, path, root, NULL, &error));
+  g_assert_false (bs_backing_write_root (fixture->backing, path, root, NULL, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   g_clear_error (&error);
   g_assert_false (bs_backing_invoke_check_path (fixture->backing, path, NULL, &error));

@@ -186,7 +186,7 @@ test_overtaken (Fixture *fixture, gconstpointer data)
   g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   g_clear_error (&error);
   g_assert_false (
-    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   g_clear_error (&error);
   error = persist_error (fixture, other);
@@ -246,10 +246,11 @@ test_linked_copy (Fixture *fixture, gconstpointer data)
   assert_busy (fixture, fixture->path);
   assert_busy (fixture, copy);
   sync_path (fixture);
-  g_assert_true (bs_backing_write_root (fixture->backing, copy, fixture->bytes, NULL, &error));
+  g_assert_true (
+    bs_backing_write_root (fixture->backing, copy, fixture->bytes, NULL, NULL, &error));
   g_assert_no_error (error);
   g_assert_true (
-    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error));
   g_assert_no_error (error);
 }
 

@@ -107,7 +107,7 @@ save (Fixture *fixture, gconstpointer data)
   write_blob (fixture, key);
   persist_blob (fixture, key);
   sync_path (fixture);
-  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, root, NULL, &error));
+  g_assert_true (bs_backing_write_root (fixture->backing, fixture->path, root, NULL, NULL, &error));
   g_assert_no_error (error);
 }
 

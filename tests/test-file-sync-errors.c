@@ -419,7 +419,8 @@ test_root_fails (Fixture *fixture, gconstpointer data)
       g_autoptr (GBytes) root = NULL;
 
       fail_once ("fsync", files[i % G_N_ELEMENTS (files)], EIO);
-      g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, other, NULL, &error));
+      g_assert_false (
+        bs_backing_write_root (fixture->backing, fixture->path, other, NULL, NULL, &error));
       g_assert_nonnull (strstr (error->message, fixture->path_name));
       g_clear_error (&error);
 
@@ -437,7 +438,8 @@ test_root_fails (Fixture *fixture, gconstpointer data)
 
       if (i + 1 == G_N_ELEMENTS (files))
         {
-          bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+          bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL,
+                                 &error);
           g_assert_no_error (error);
         }
     }

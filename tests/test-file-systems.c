@@ -241,7 +241,7 @@ run_cycle (Fixture *fixture, Mount *mount, Reason reason, gboolean reflinks)
   write_first_half (&session, keys);
   assert_way (fixture->backing, links, reflinks, N_BLOBS);
   assert_reason (fixture->backing, reason, N_BLOBS);
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   g_assert_no_error (error);
   session_end (&session, fixture);
 
@@ -762,7 +762,7 @@ test_full_path (Fixture *fixture, gconstpointer data)
   persist_blob (fixture, before);
   write_blob (fixture, unneeded);
   persist_blob (fixture, unneeded);
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   g_assert_no_error (error);
   sync_path (fixture);
   bs_backing_write (fixture->backing, fixture->key, large, NULL, &error);
@@ -775,7 +775,8 @@ test_full_path (Fixture *fixture, gconstpointer data)
         bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, &error));
       assert_no_space (&error);
       g_assert_false (exists (blob));
-      g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, large, NULL, &error));
+      g_assert_false (
+        bs_backing_write_root (fixture->backing, fixture->path, large, NULL, NULL, &error));
       assert_no_space (&error);
       check_root (fixture, fixture->bytes);
     }
@@ -789,7 +790,7 @@ test_full_path (Fixture *fixture, gconstpointer data)
 
   mount_make_room (mount);
   persist_blob (fixture, fixture->key);
-  bs_backing_write_root (fixture->backing, fixture->path, large, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, large, NULL, NULL, &error);
   g_assert_no_error (error);
   sync_path (fixture);
   check_root (fixture, large);
@@ -971,7 +972,7 @@ test_turns_read_only (Fixture *fixture, gconstpointer data)
   place_path (fixture, mount);
   write_blob (fixture, fixture->key);
   persist_blob (fixture, fixture->key);
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   sync_path (fixture);
   write_blob (fixture, written);
 
@@ -996,7 +997,7 @@ test_turns_read_only (Fixture *fixture, gconstpointer data)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
   g_assert_false (
-    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
   g_clear_error (&error);
 

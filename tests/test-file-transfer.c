@@ -147,7 +147,7 @@ test_full_path (Fixture *fixture, gconstpointer data)
   g_clear_object (&fixture->path);
   fixture->path = g_file_new_for_path (path_name);
 
-  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error);
   bs_backing_write (fixture->backing, fixture->key, large, NULL, &error);
   g_assert_no_error (error);
 
@@ -155,7 +155,8 @@ test_full_path (Fixture *fixture, gconstpointer data)
   g_assert_false (bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
   g_clear_error (&error);
-  g_assert_false (bs_backing_write_root (fixture->backing, fixture->path, large, NULL, &error));
+  g_assert_false (
+    bs_backing_write_root (fixture->backing, fixture->path, large, NULL, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
   g_clear_error (&error);
 
@@ -168,7 +169,7 @@ test_full_path (Fixture *fixture, gconstpointer data)
 
   mount_make_room (mount);
   persist_blob (fixture, fixture->key);
-  bs_backing_write_root (fixture->backing, fixture->path, large, NULL, &error);
+  bs_backing_write_root (fixture->backing, fixture->path, large, NULL, NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
   delete_scratch (fixture, fixture->key);
@@ -287,7 +288,7 @@ use_in_sandbox (Fixture *fixture)
   delete_scratch (fixture, fixture->key);
   register_blob (fixture, fixture->key);
   g_assert_true (
-    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, &error));
+    bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error));
   g_assert_no_error (error);
 
   /* A bad blob is set aside. */

@@ -328,7 +328,7 @@ use_as_path (Fixture *fixture, Made *made)
       assert_foreign (error);
       g_assert_false (bs_backing_sync_persisted (backing, path, NULL, &error));
       assert_foreign (error);
-      g_assert_false (bs_backing_write_root (backing, path, fixture->bytes, NULL, &error));
+      g_assert_false (bs_backing_write_root (backing, path, fixture->bytes, NULL, NULL, &error));
       assert_foreign (error);
       root = bs_backing_read_root (backing, path, NULL, &error);
       assert_foreign (error);

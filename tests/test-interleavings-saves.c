@@ -115,6 +115,9 @@ assert_new (Document *document, Fixture *fixture)
   g_assert_true (has (fixture, document->keys[1]));
   g_assert_true (has (fixture, document->keys[2]));
   g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 2);
+  g_assert_false (gate_backing_is_named (fixture->gates, fixture->file, document->keys[0]));
+  g_assert_true (gate_backing_is_named (fixture->gates, fixture->file, document->keys[1]));
+  g_assert_true (gate_backing_is_named (fixture->gates, fixture->file, document->keys[2]));
 }
 
 /* Where a save can be stopped. */

@@ -86,7 +86,7 @@ test_bytes_are_dropped_unlocked (void)
       g_autofree char *key = bs_key_generate ();
 
       bs_backing_write (backing, key, bytes, NULL, &error);
-      bs_backing_write_root (backing, path, bytes, NULL, &error);
+      bs_backing_write_root (backing, path, bytes, NULL, NULL, &error);
       bs_backing_persist (backing, path, key, NULL, &error);
       g_bytes_unref (bytes);
       bs_backing_delete_key (backing, key, NULL, &error);
@@ -100,7 +100,7 @@ test_bytes_are_dropped_unlocked (void)
   {
     g_autoptr (GBytes) last = g_bytes_new_static ("y", 1);
 
-    bs_backing_write_root (backing, path, last, NULL, &error);
+    bs_backing_write_root (backing, path, last, NULL, NULL, &error);
   }
 }
 

@@ -223,7 +223,7 @@ use_anything (Fixture *fixture)
       root = bs_backing_read_root (fixture->backing, fixture->file, NULL, NULL);
       bs_backing_persist (fixture->backing, fixture->file, key, NULL, NULL);
       bs_backing_delete_persisted_keys (fixture->backing, fixture->file, found, NULL, NULL);
-      bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, NULL);
+      bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, NULL, NULL);
       bs_backing_release_path (fixture->backing, fixture->file, NULL, NULL);
     }
   /* The document may have lost it. */

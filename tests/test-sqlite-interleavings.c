@@ -134,8 +134,13 @@ GATE (BS_OPERATION_SYNC_PERSISTED,
       (inner, path, c, error))
 GATE (BS_OPERATION_WRITE_ROOT,
       write_root,
-      (BsBacking * backing, GFile *path, GBytes *bytes, GCancellable *c, GError **error),
-      (inner, path, bytes, c, error))
+      (BsBacking * backing,
+       GFile *path,
+       GBytes *bytes,
+       BsKeySet *named,
+       GCancellable *c,
+       GError **error),
+      (inner, path, bytes, named, c, error))
 GATE (BS_OPERATION_RELEASE_PATH,
       release_path,
       (BsBacking * backing, GFile *path, GCancellable *c, GError **error),

@@ -434,7 +434,7 @@ test_overwritten (Fixture *fixture, gconstpointer data)
   copy (backup, fixture->path, FALSE);
 
   /* The root is committed; then the file is found to be another. */
-  bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, NULL);
+  bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, NULL, NULL);
   assert_changes_fail (fixture, key, BS_ERROR, BS_ERROR_MOVED);
   release (fixture);
   g_file_get_contents (fixture->path, &after, &size_after, NULL);

@@ -424,7 +424,7 @@ test_load_root (Fixture *fixture, gconstpointer data)
   g_assert_nonnull (strstr (error->message, "gate:///path"));
   g_clear_error (&error);
   g_assert_true (
-    bs_backing_write_root (BS_BACKING (fixture->gates), fixture->file, root, NULL, &error));
+    bs_backing_write_root (BS_BACKING (fixture->gates), fixture->file, root, NULL, NULL, &error));
   loaded = bs_backing_store_load_root (fixture->store, fixture->tracked, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (g_bytes_equal (loaded, root));

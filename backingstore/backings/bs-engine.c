@@ -8,6 +8,7 @@
 #include "bs-file-backing.h"
 #include "bs-memory-backing.h"
 
+#include <glib/gi18n-lib.h>
 #include <stdlib.h>
 
 /* A list of directories, instead of the one of the installation. */
@@ -123,6 +124,27 @@ check_engine (GType type, GError **error)
   return FALSE;
 }
 
+/* Credentials that somebody has put into a URI stay out of messages. */
+static char *
+hide_credentials (const char *uri)
+{
+  const char *authority = strstr (uri, "://");
+  const char *at = NULL;
+
+  if (authority == NULL)
+    return g_strdup (uri);
+
+  authority += strlen ("://");
+  for (const char *c = authority; *c != '\0' && strchr ("/?#", *c) == NULL; c++)
+    {
+      if (*c == '@')
+        at = c;
+    }
+  if (at == NULL)
+    return g_strdup (uri);
+  return g_strdup_printf ("%.*s…%s", (int) (authority - uri), uri, at);
+}
+
 /**
  * bs_backing_new_for_uri:
  * @uri: a URI
@@ -151,18 +173,20 @@ BsBacking *
 bs_backing_new_for_uri (const char *uri, GError **error)
 {
   g_autofree char *scheme = NULL;
+  g_autofree char *shown = NULL;
   GError *local = NULL;
   gpointer backing = NULL;
   GType type;
 
   g_return_val_if_fail (uri != NULL, NULL);
 
+  shown = hide_credentials (uri);
   /* In lower case. */
   scheme = g_strdup (g_uri_peek_scheme (uri));
   if (scheme == NULL)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                   "new_for_uri: “%s” is not a URI: it has no scheme", uri);
+                   _ ("new_for_uri: “%s” is not a URI: it has no scheme"), shown);
       return NULL;
     }
 
@@ -172,8 +196,8 @@ bs_backing_new_for_uri (const char *uri, GError **error)
       g_autofree char *schemes = list_schemes ();
 
       g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                   "new_for_uri: no engine has the scheme “%s” of “%s”; the schemes are %s", scheme,
-                   uri, schemes);
+                   _ ("new_for_uri: no engine has the scheme “%s” of “%s”; the schemes are %s"),
+                   scheme, shown, schemes);
       return NULL;
     }
 
@@ -184,7 +208,7 @@ bs_backing_new_for_uri (const char *uri, GError **error)
         bs_error_set_silent (&local, g_type_name (type), "init", BS_FORGOT_TRUE);
     }
   if (local != NULL)
-    g_propagate_prefixed_error (error, local, "new_for_uri: %s: ", uri);
+    g_propagate_prefixed_error (error, local, "new_for_uri: %s: ", shown);
 
   return backing;
 }

@@ -3,6 +3,8 @@
 
 #include "bs-fault-backing.h"
 
+#include <glib/gi18n-lib.h>
+
 #include "base/bs-backing-private.h"
 #include "base/bs-error.h"
 #include "base/bs-key-backing-private.h"
@@ -45,7 +47,7 @@
  * in the backing inside.
  */
 
-#define N_OPERATIONS (BS_OPERATION_CLOSE + 1)
+#define N_OPERATIONS (BS_OPERATION_WRITE_FILE + 1)
 
 typedef struct
 {
@@ -366,7 +368,7 @@ bs_fault_backing_persist_keys (BsBacking *backing,
   if (awaits_single_persists (&BS_FAULT_BACKING (backing)->faults))
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                           "a fault concerns the calls for single keys");
+                           _ ("a fault concerns the calls for single keys"));
       return FALSE;
     }
 
@@ -421,11 +423,12 @@ static gboolean
 bs_fault_backing_write_root (BsBacking *backing,
                              GFile *path,
                              GBytes *bytes,
+                             BsKeySet *named,
                              GCancellable *cancellable,
                              GError **error)
 {
   return arrive (backing, BS_OPERATION_WRITE_ROOT, NULL, NULL, cancellable, error) &&
-         bs_backing_write_root (get_inner (backing), path, bytes, cancellable, error);
+         bs_backing_write_root (get_inner (backing), path, bytes, named, cancellable, error);
 }
 
 static GBytes *
@@ -498,6 +501,42 @@ bs_fault_backing_close (BsBacking *backing, GCancellable *cancellable, GError **
 {
   return arrive (backing, BS_OPERATION_CLOSE, NULL, NULL, cancellable, error) &&
          bs_backing_close (get_inner (backing), cancellable, error);
+}
+
+static GInputStream *
+bs_fault_backing_read_stream (BsBacking *backing,
+                              const BsKey *key,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  if (!arrive (backing, BS_OPERATION_READ_STREAM, key, NULL, cancellable, error))
+    return NULL;
+
+  return bs_backing_invoke_read_stream (get_inner (backing), key, cancellable, error);
+}
+
+static gboolean
+bs_fault_backing_write_stream (BsBacking *backing,
+                               const BsKey *key,
+                               GInputStream *stream,
+                               gint64 size,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  return arrive (backing, BS_OPERATION_WRITE_STREAM, key, NULL, cancellable, error) &&
+         bs_backing_invoke_write_stream (get_inner (backing), key, stream, size, cancellable,
+                                         error);
+}
+
+static gboolean
+bs_fault_backing_write_file (BsBacking *backing,
+                             const BsKey *key,
+                             GFile *file,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  return arrive (backing, BS_OPERATION_WRITE_FILE, key, NULL, cancellable, error) &&
+         bs_backing_invoke_write_file (get_inner (backing), key, file, cancellable, error);
 }
 
 static void
@@ -585,6 +624,9 @@ bs_fault_backing_iface_init (BsBackingInterface *iface)
     .check_path = bs_fault_backing_check_path,
     .find_missing = bs_fault_backing_find_missing,
     .peek_inner = get_inner,
+    .read_stream = bs_fault_backing_read_stream,
+    .write_stream = bs_fault_backing_write_stream,
+    .write_file = bs_fault_backing_write_file,
   };
 
   bs_key_backing_init_interface (iface, &funcs);

@@ -468,10 +468,16 @@ bs_backing_persist_keys (BsBacking *self,
  * @self: a backing
  * @path: a persisted path
  * @bytes: the content
+ * @named: (nullable): the keys that the new root names; not changed. %NULL: all keys
+ *   that the path has
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
  * Replaces the one root blob of a path.
+ *
+ * A save tells in @named which keys it names. A backing whose paths several machines
+ * share keeps the set beside the root, so that each of them knows which blobs belong to
+ * it. The root's own content need not tell, and other backings need not look.
  *
  * The change is atomic and durable: when the function returns, the new root survives a
  * power cut, and an interruption before that leaves the old root or the new one, whole.
@@ -487,14 +493,16 @@ gboolean
 bs_backing_write_root (BsBacking *self,
                        GFile *path,
                        GBytes *bytes,
+                       BsKeySet *named,
                        GCancellable *cancellable,
                        GError **error)
 {
   g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
   g_return_val_if_fail (G_IS_FILE (path), FALSE);
   g_return_val_if_fail (bytes != NULL, FALSE);
+  g_return_val_if_fail (named == NULL || BS_IS_KEY_SET (named), FALSE);
 
-  return bs_backing_invoke_write_root (self, path, bytes, cancellable, error);
+  return bs_backing_invoke_write_root (self, path, bytes, named, cancellable, error);
 }
 
 /**
@@ -602,4 +610,123 @@ bs_backing_close (BsBacking *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
 
   return bs_backing_invoke_close (self, cancellable, error);
+}
+
+/**
+ * bs_backing_read_stream:
+ * @self: a backing
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Opens a blob of primary storage for reading.
+ *
+ * The stream is a [iface@Gio.Seekable] that can seek, and reads the content from its
+ * start. While the stream is open the key stays in primary storage, and other functions
+ * are called for the key. The stream is used by one thread at a time, and by any of the
+ * threads in which the backing's functions are called. Where the stream is a
+ * #GFileDescriptorBased as well, the content may be copied from that descriptor by the
+ * kernel instead.
+ *
+ * By default [vfunc@Backing.read] is called, and the stream reads from memory. A backing
+ * that scripts implement returns one of GIO's own streams, such as that of
+ * [method@Gio.File.read].
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_NOT_FOUND if primary storage has no such key, %BS_ERROR_CORRUPT if
+ * the content is not the one that was written, which a stream may also report when it is
+ * read, a %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: (transfer full): a stream that can seek, or %NULL with @error set
+ */
+GInputStream *
+bs_backing_read_stream (BsBacking *self, const char *key, GCancellable *cancellable, GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), NULL);
+
+  if (!parse_key (BS_OPERATION_READ_STREAM, NULL, key, &parsed, error))
+    return NULL;
+  return bs_backing_invoke_read_stream (self, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_write_stream:
+ * @self: a backing
+ * @key: a key that primary storage does not have
+ * @stream: a stream
+ * @size: the size of the content, or -1 for all that the stream has
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Puts a new blob into primary storage, whose content is read from a stream.
+ *
+ * Reads until the stream ends, or @size bytes, and does not close the stream. A failed
+ * call leaves no key behind, as with [method@Backing.write]; the stream has been read up
+ * to an unknown place then. By default the stream is read into memory, for
+ * [vfunc@Backing.write].
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_EXISTS if the key is there, %G_IO_ERROR_PARTIAL_INPUT if the stream ends
+ * before @size bytes, the error of the stream, %BS_ERROR_NOT_SUPPORTED if the content is
+ * larger than the backing can keep, %G_IO_ERROR_NO_SPACE or another %G_IO_ERROR of the
+ * system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_write_stream (BsBacking *self,
+                         const char *key,
+                         GInputStream *stream,
+                         gint64 size,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_INPUT_STREAM (stream), FALSE);
+  g_return_val_if_fail (size >= -1, FALSE);
+
+  return parse_key (BS_OPERATION_WRITE_STREAM, NULL, key, &parsed, error) &&
+         bs_backing_invoke_write_stream (self, &parsed, stream, size, cancellable, error);
+}
+
+/**
+ * bs_backing_write_file:
+ * @self: a backing
+ * @key: a key that primary storage does not have
+ * @file: a file
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Puts a new blob into primary storage, whose content is that of a file.
+ *
+ * A backing that implements the function may have the kernel clone or copy the file. By
+ * default the file is opened and read, for [vfunc@Backing.write_stream]. The file may
+ * change afterwards: the blob does not. A failed call leaves no key behind, as with
+ * [method@Backing.write].
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_EXISTS if the key is there, %G_IO_ERROR_NOT_FOUND if the file is missing,
+ * %G_IO_ERROR_NOT_REGULAR_FILE or %G_IO_ERROR_IS_DIRECTORY if it is of another kind, and
+ * like [method@Backing.write_stream].
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_write_file (BsBacking *self,
+                       const char *key,
+                       GFile *file,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (file), FALSE);
+
+  return parse_key (BS_OPERATION_WRITE_FILE, NULL, key, &parsed, error) &&
+         bs_backing_invoke_write_file (self, &parsed, file, cancellable, error);
 }

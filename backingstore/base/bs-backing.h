@@ -32,6 +32,9 @@ G_DECLARE_INTERFACE (BsBacking, bs_backing, BS, BACKING, GObject)
  * @BS_OPERATION_VERIFY_PERSISTED: [method@Backing.verify_persisted]
  * @BS_OPERATION_RELEASE_PATH: [method@Backing.release_path]
  * @BS_OPERATION_CLOSE: [method@Backing.close]
+ * @BS_OPERATION_READ_STREAM: [method@Backing.read_stream]
+ * @BS_OPERATION_WRITE_STREAM: [method@Backing.write_stream]
+ * @BS_OPERATION_WRITE_FILE: [method@Backing.write_file]
  *
  * The virtual functions of a [iface@Backing].
  */
@@ -54,6 +57,9 @@ typedef enum
   BS_OPERATION_VERIFY_PERSISTED,
   BS_OPERATION_RELEASE_PATH,
   BS_OPERATION_CLOSE,
+  BS_OPERATION_READ_STREAM,
+  BS_OPERATION_WRITE_STREAM,
+  BS_OPERATION_WRITE_FILE,
 } BsOperation;
 
 struct _BsBackingInterface
@@ -73,16 +79,19 @@ struct _BsBackingInterface
   gboolean (*register_keys)         (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
   gboolean (*delete_persisted_keys) (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
   gboolean (*persist_bytes)         (BsBacking *self, GFile *path, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error);
-  gboolean (*write_root)            (BsBacking *self, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error);
+  gboolean (*write_root)            (BsBacking *self, GFile *path, GBytes *bytes, BsKeySet *named, GCancellable *cancellable, GError **error);
   GBytes * (*read_root)             (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
   gboolean (*verify_persisted)      (BsBacking *self, GFile *path, const char *key, GCancellable *cancellable, GError **error);
   gboolean (*release_path)          (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
   gboolean (*close)                 (BsBacking *self, GCancellable *cancellable, GError **error);
+  GInputStream * (*read_stream)     (BsBacking *self, const char *key, GCancellable *cancellable, GError **error);
+  gboolean (*write_stream)          (BsBacking *self, const char *key, GInputStream *stream, gint64 size, GCancellable *cancellable, GError **error);
+  gboolean (*write_file)            (BsBacking *self, const char *key, GFile *file, GCancellable *cancellable, GError **error);
   gboolean (*persist_keys)          (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 
   /*< private >*/
   gconstpointer key_funcs; /* of a backing that takes binary keys, or NULL */
-  gpointer padding[6];
+  gpointer padding[3];
 };
 
 BS_AVAILABLE_IN_1_0
@@ -108,7 +117,7 @@ gboolean  bs_backing_delete_persisted_keys (BsBacking *self, GFile *path, BsKeyS
 BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_persist_bytes         (BsBacking *self, GFile *path, const char *key, GBytes *bytes, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
-gboolean  bs_backing_write_root            (BsBacking *self, GFile *path, GBytes *bytes, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_write_root            (BsBacking *self, GFile *path, GBytes *bytes, BsKeySet *named, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
 GBytes   *bs_backing_read_root            (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 BS_AVAILABLE_IN_1_0
@@ -117,6 +126,12 @@ BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_release_path          (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_close                 (BsBacking *self, GCancellable *cancellable, GError **error);
+BS_AVAILABLE_IN_1_0
+GInputStream *bs_backing_read_stream       (BsBacking *self, const char *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+gboolean  bs_backing_write_stream          (BsBacking *self, const char *key, GInputStream *stream, gint64 size, GCancellable *cancellable, GError **error);
+BS_AVAILABLE_IN_1_0
+gboolean  bs_backing_write_file            (BsBacking *self, const char *key, GFile *file, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_persist_keys          (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 

@@ -127,12 +127,12 @@ change (BsSqliteDocument *document)
 }
 
 static void
-use_document (GFile *file)
+use_document (GFile *file, gboolean read_only)
 {
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (GBytes) root = NULL;
   g_autoptr (GError) error = NULL;
-  BsSqliteDocument *document = bs_sqlite_document_open (file, &error);
+  BsSqliteDocument *document = bs_sqlite_document_open (file, read_only, &error);
 
   g_assert ((document != NULL) == (error == NULL));
   if (document == NULL)
@@ -167,9 +167,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
       write_file (place, suffixes[i], data + offset, given);
       offset += given;
     }
-  use_document (place->file);
-  /* A document that was opened is one afterwards, whatever it was. */
-  use_document (place->file);
+  use_document (place->file, size % 2 != 0);
+  use_document (place->file, FALSE);
 
   return 0;
 }
@@ -216,7 +215,7 @@ make_inputs (InputFunc func, gpointer data)
         BsSqliteDocument *document;
 
         empty_place (place);
-        document = bs_sqlite_document_open (place->file, NULL);
+        document = bs_sqlite_document_open (place->file, FALSE, NULL);
         g_assert (document != NULL);
         for (guint i = 0; i < n_blobs; i++)
           {

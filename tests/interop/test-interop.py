@@ -137,7 +137,7 @@ class InteropTest(unittest.TestCase):
 
     def test_root(self):
         store, tracked, _pool = self.open()
-        store.props.backing.write_root(tracked.props.file, GLib.Bytes.new(b'root'), None)
+        store.props.backing.write_root(tracked.props.file, GLib.Bytes.new(b'root'), None, None)
         store.close(None)
         index = self.write()
         self.crate_read(index, OURS)

@@ -139,7 +139,8 @@ const WholeBacking = GObject.registerClass({
         return true;
     }
 
-    vfunc_write_root(path, content, _cancellable) {
+    vfunc_write_root(path, content, named, _cancellable) {
+        this.named = named && [...named].sort();
         this.roots.set(path.get_uri(), keep(content));
         return true;
     }
@@ -233,7 +234,7 @@ test('optional functions', async () => {
     const store = newStore(backing);
     const tracked = await store.track_path_async(KEPT, DEFAULT, null);
     await assertFails(Bs.Error, Bs.Error.NOT_FOUND, () => store.load_root_async(tracked, DEFAULT, null));
-    backing.write_root(KEPT, bytes('root'), null);
+    backing.write_root(KEPT, bytes('root'), null, null);
     assertEqual(text(await store.load_root_async(tracked, DEFAULT, null)), 'root');
 
     const pool = Bs.Pool.new(store, 100);
@@ -250,6 +251,14 @@ test('optional functions', async () => {
     assertEqual(tracked.list_keys(), [good.key]);
     assert(verify.run(null));
     assertEqual([verify.n_done, verify.n_bad], [1, 0]);
+
+    assertEqual(backing.named, null);
+    const save = Bs.Save.new(store, tracked);
+    const items = ['a', 'b'].map(content => pool.insert(bytes(content)));
+    save.set_root(bytes('saved'));
+    items.forEach(item => save.add_item(item));
+    assert(await save.run_async(DEFAULT, null));
+    assertEqual(backing.named, items.map(item => item.key).sort());
     await store.close_async(DEFAULT, null);
     assertEqual(backing.calls.slice(-2), ['release_path', 'close']);
 });
@@ -424,6 +433,35 @@ test('the wrappers check keys', async () => {
     const key = Bs.key_generate();
     assert(backing.write(key.toUpperCase().replaceAll('-', ''), bytes('content'), null));
     assertEqual([...backing.primary.keys()], [key]);
+});
+
+test('a directory that is only read, and one that needs repair', async () => {
+    const directory = Gio.File.new_for_path(GLib.Dir.make_tmp('backingstore-XXXXXX'));
+    const path = directory.get_child('document');
+    const key = Bs.key_generate();
+    const writer = Bs.FileBacking.new_temporary();
+    assert(writer.persist_bytes(path, key, bytes('content'), null));
+    assert(writer.sync_persisted(path, null));
+    assert(writer.close(null));
+
+    const reader = Bs.FileBacking.new_temporary();
+    assert(!reader.read_only);
+    reader.read_only = true;
+    await assertFails(Gio.IOErrorEnum, Gio.IOErrorEnum.READ_ONLY, () => reader.delete_persisted(path, key, null));
+    assert(reader.close(null));
+
+    path.get_child('.backingstore').replace_contents('garbage', null, false, 0, null);
+    const backing = Bs.FileBacking.new_temporary();
+    const restored = Bs.KeySet.new();
+    await assertFails(Bs.Error, Bs.Error.FOREIGN,
+        () => backing.repair_path(path, Bs.RepairFlags.RESTORE, restored, null));
+    const flags = Bs.RepairFlags.ADOPT | Bs.RepairFlags.RESTORE;
+    assertEqual(backing.repair_path(path, flags | Bs.RepairFlags.DRY_RUN, restored, null), [true, true]);
+    assertEqual(backing.repair_path(path, flags, restored, null), [true, true]);
+    assertEqual(backing.repair_path(path, flags, restored, null), [true, false]);
+    assertEqual(restored.get_n_keys(), 0);
+    assert(backing.close(null));
+    GLib.spawn_sync(null, ['rm', '-r', directory.get_path()], null, GLib.SpawnFlags.SEARCH_PATH, null);
 });
 
 test('inside a fault backing', async () => {

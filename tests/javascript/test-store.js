@@ -124,7 +124,7 @@ for (const [kind, newBacking] of Object.entries(KINDS)) {
         assertIncludes(error.message, key, 'kept');
         await assertFails(Bs.Error, Bs.Error.NOT_FOUND, () => store.load_root_async(tracked, DEFAULT, null));
 
-        store.backing.write_root(tracked.file, bytes('root'), null);
+        store.backing.write_root(tracked.file, bytes('root'), null, null);
         assertEqual(text(await store.load_root_async(tracked, DEFAULT, null)), 'root');
 
         const other = Bs.BackingStore.new(new Bs.MemoryBacking());

@@ -3,6 +3,7 @@
 """Backings written in Python, in worker threads and in a main context."""
 
 import gc
+import tempfile
 import threading
 import unittest
 
@@ -118,8 +119,9 @@ class WholeBacking(DictBacking, Bs.Backing):
             self.do_persist(path, key, cancellable)
         return True
 
-    def do_write_root(self, path, content, _cancellable):
+    def do_write_root(self, path, content, named, _cancellable):
         self.calls.append('write_root')
+        self.named = named and sorted(named)
         self.roots[path.get_uri()] = content.get_data()
         return True
 
@@ -270,7 +272,7 @@ class StoreInPython:
         store = self.new_store(backing)
         tracked = call(store.track_path_async, KEPT)
         self.assert_error(Bs.error_quark(), Bs.Error.NOT_FOUND, call, store.load_root_async, tracked)
-        backing.write_root(KEPT, GLib.Bytes.new(b'root'), None)
+        backing.write_root(KEPT, GLib.Bytes.new(b'root'), None, None)
         self.assertEqual(call(store.load_root_async, tracked).get_data(), b'root')
         pool = Bs.Pool.new(store, 100)
         for content in b'', b'x':
@@ -287,6 +289,14 @@ class StoreInPython:
         verify = Bs.Verify.new(store, tracked)
         self.assertTrue(call(verify.run_async))
         self.assertEqual((verify.props.n_done, verify.props.n_bad, len(tracked)), (2, 1, 1))
+        self.assertIsNone(backing.named)
+        save = Bs.Save.new(store, tracked)
+        save.set_root(GLib.Bytes.new(b'saved'))
+        items = [pool.insert(GLib.Bytes.new(content)) for content in (b'a', b'b')]
+        for item in items:
+            save.add_item(item)
+        self.assertTrue(call(save.run_async))
+        self.assertEqual(backing.named, sorted(item.props.key for item in items))
         call(store.close_async)
         self.assertEqual(backing.calls[-2:], ['release_path', 'close'])
 
@@ -493,6 +503,50 @@ class InMainContextTest(StoreInPython, unittest.TestCase):
         self.assertEqual(loaded, [b'content'])
         self.assert_threads(backing)
         call(store.close_async)
+
+
+class FileBackingTest(unittest.TestCase):
+    """A directory that is only read, and one that needs repair."""
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        self.path = Gio.File.new_for_path(f'{self.directory.name}/document')
+        self.key = Bs.key_generate()
+        backing = Bs.FileBacking.new_temporary()
+        self.assertTrue(backing.persist_bytes(self.path, self.key, GLib.Bytes.new(b'content'), None))
+        self.assertTrue(backing.sync_persisted(self.path, None))
+        self.assertTrue(backing.close(None))
+
+    def test_read_only(self):
+        backing = Bs.FileBacking.new_temporary()
+        self.assertFalse(backing.props.read_only)
+        backing.props.read_only = True
+        self.assertTrue(backing.get_read_only())
+        with Bs.BackingStore.new(backing) as store:
+            tracked = store.track_path(self.path)
+            self.assertFalse(tracked.props.writable)
+            with self.assertRaises(GLib.Error) as caught:
+                store.delete_persisted(tracked, self.key)
+            self.assertTrue(caught.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.READ_ONLY))
+            self.assertEqual(list(tracked), [self.key])
+
+    def test_repair(self):
+        with open(f'{self.path.get_path()}/.backingstore', 'w', encoding='ascii') as marker:
+            marker.write('garbage')
+        backing = Bs.FileBacking.new_temporary()
+        restored = Bs.KeySet()
+        with self.assertRaises(GLib.Error) as caught:
+            backing.repair_path(self.path, Bs.RepairFlags.RESTORE, restored, None)
+        self.assertTrue(caught.exception.matches(Bs.error_quark(), Bs.Error.FOREIGN))
+        flags = Bs.RepairFlags.ADOPT | Bs.RepairFlags.DRY_RUN
+        for _time in range(2):
+            self.assertEqual(backing.repair_path(self.path, flags, restored, None), (True, True))
+        flags = Bs.RepairFlags.ADOPT | Bs.RepairFlags.RESTORE
+        self.assertEqual(backing.repair_path(self.path, flags, restored, None), (True, True))
+        self.assertEqual(backing.repair_path(self.path, flags, restored, None), (True, False))
+        self.assertEqual(restored.get_n_keys(), 0)
+        self.assertTrue(backing.close(None))
 
 
 class WrapperTest(unittest.TestCase):

@@ -194,7 +194,7 @@ class BackingKind:
     def test_root(self):
         store = Bs.BackingStore.new(self.new_backing())
         tracked = store.track_path(self.file('kept'), None)
-        store.get_backing().write_root(tracked.get_file(), GLib.Bytes.new(b'index'), None)
+        store.get_backing().write_root(tracked.get_file(), GLib.Bytes.new(b'index'), None, None)
         self.assertEqual(store.load_root(tracked, None).get_data(), b'index')
         self.assertEqual(call(store.load_root_async, tracked).get_data(), b'index')
         store.close(None)

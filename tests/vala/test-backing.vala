@@ -111,6 +111,7 @@ class TableBacking : GLib.Object, Bs.Backing {
 class RootedBacking : GLib.Object, Bs.Backing {
     TableBacking inner = new TableBacking ();
     GLib.Bytes? root = null;
+    public Bs.KeySet? named = null;
     public uint n_bulk_calls = 0;
     public int n_direct_calls = 0;
     public int n_batch_calls = 0;
@@ -170,8 +171,9 @@ class RootedBacking : GLib.Object, Bs.Backing {
         return true;
     }
 
-    public bool write_root (GLib.File path, GLib.Bytes bytes, GLib.Cancellable? cancellable = null) throws GLib.Error {
+    public bool write_root (GLib.File path, GLib.Bytes bytes, Bs.KeySet? named, GLib.Cancellable? cancellable = null) throws GLib.Error {
         root = bytes;
+        this.named = named;
         return true;
     }
 
@@ -248,11 +250,11 @@ async void optional () throws GLib.Error {
     yield pool.insert (bytes ("direct")).persist_async (tracked);
     assert (GLib.AtomicInt.get (ref backing.n_direct_calls) == n_direct_calls + 1);
 
-    var save = new Bs.Save (store, tracked);
-    save.max_parallel = 1;
+    var together = new Bs.Save (store, tracked);
+    together.max_parallel = 1;
     for (int i = 0; i < N_ITEMS; i++)
-        save.add_item (pool.insert (bytes (@"together $i")));
-    assert (yield save.run_async ());
+        together.add_item (pool.insert (bytes (@"together $i")));
+    assert (yield together.run_async ());
     assert (GLib.AtomicInt.get (ref backing.n_batch_calls) == 1);
     assert (tracked.n_keys == N_ITEMS);
     try {
@@ -260,8 +262,15 @@ async void optional () throws GLib.Error {
         assert_not_reached ();
     } catch (Bs.Error.NOT_FOUND e) {
     }
-    ((Bs.Backing) backing).write_root (kept (), bytes ("root"));
+    ((Bs.Backing) backing).write_root (kept (), bytes ("root"), null);
     assert (text (yield store.load_root_async (tracked)) == "root");
+    assert (backing.named == null);
+    var save = new Bs.Save (store, tracked);
+    var item = new Bs.Pool (store, 1000).insert (bytes ("named"));
+    save.set_root (bytes ("saved"));
+    save.add_item (item);
+    assert (yield save.run_async ());
+    assert (backing.named.n_keys == 1 && backing.named.contains_key (item.key));
     yield store.close_async ();
 }
 
@@ -351,10 +360,52 @@ void test_wrappers () {
     }
 }
 
+void test_repair () {
+    try {
+        var directory = GLib.DirUtils.make_tmp ("backingstore-XXXXXX");
+        var path = GLib.File.new_for_path (directory).get_child ("document");
+        var key = Bs.key_generate ();
+        var backing = new Bs.FileBacking.temporary ();
+        assert (backing.persist_bytes (path, key, bytes ("content")));
+        assert (backing.sync_persisted (path));
+        assert (backing.release_path (path));
+
+        var reader = new Bs.FileBacking.temporary ();
+        assert (!reader.read_only);
+        reader.read_only = true;
+        try {
+            reader.delete_persisted (path, key);
+            assert_not_reached ();
+        } catch (GLib.Error e) {
+            assert (e is GLib.IOError.READ_ONLY);
+        }
+        assert (reader.close ());
+
+        GLib.FileUtils.set_contents (path.get_child (".backingstore").get_path (), "garbage");
+        var restored = new Bs.KeySet ();
+        bool marked;
+        try {
+            backing.repair_path (path, RESTORE, restored, out marked);
+            assert_not_reached ();
+        } catch (GLib.Error e) {
+            assert (e is Bs.Error.FOREIGN);
+        }
+        assert (backing.repair_path (path, ADOPT | DRY_RUN, restored, out marked) && marked);
+        assert (backing.repair_path (path, ADOPT | RESTORE, restored, out marked) && marked);
+        assert (backing.repair_path (path, ADOPT | RESTORE, restored, out marked) && !marked);
+        assert (restored.get_n_keys () == 0);
+        assert (backing.close ());
+        GLib.Process.spawn_command_line_sync ("rm -r " + directory);
+    } catch (GLib.Error e) {
+        GLib.error ("%s", e.message);
+    }
+}
+
 int main (string[] args) {
     GLib.Test.init (ref args);
 
     GLib.Test.add_func ("/backing/wrappers", test_wrappers);
+    GLib.Test.add_func ("/backing/repair", test_repair);
     foreach (bool in_context in new bool[] { false, true }) {
         var where = in_context ? "main-context" : "threads";
         var where_in_context = in_context;

@@ -165,7 +165,7 @@ async void errors () throws GLib.Error {
         assert_not_reached ();
     } catch (Bs.Error.NOT_FOUND e) {
     }
-    store.backing.write_root (tracked.file, bytes ("root"));
+    store.backing.write_root (tracked.file, bytes ("root"), null);
     assert (text (yield store.load_root_async (tracked)) == "root");
     assert (text (store.load_root (tracked)) == "root");
 

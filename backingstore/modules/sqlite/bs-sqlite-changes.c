@@ -28,6 +28,7 @@ typedef struct
   const BsSqliteRow *rows;
   GBytes *const *contents; /* ADD: one of each row; else NULL */
   guint n_rows;
+  const BsSqliteFile *file; /* ADD: of the one row, instead; else NULL */
   gboolean done;
   gboolean success;
   GError *error;
@@ -65,6 +66,58 @@ add_blob (BsSqliteWriter *writer, const BsSqliteRow *row, GBytes *bytes, GError 
 }
 
 static gboolean
+fill_blob (BsSqliteConnection *connection,
+           sqlite3_blob *blob,
+           const BsSqliteFile *file,
+           GError **error)
+{
+  g_autofree guint8 *part = g_malloc (BS_SQLITE_PART_SIZE);
+
+  for (gint64 at = 0; at < file->size;)
+    {
+      gsize size = MIN (file->size - at, BS_SQLITE_PART_SIZE);
+
+      if (!bs_sqlite_file_read (file, at, part, size, error))
+        return FALSE;
+      if (sqlite3_blob_write (blob, part, size, at) != SQLITE_OK)
+        return bs_sqlite_connection_fail (connection, error);
+      at += size;
+    }
+
+  return TRUE;
+}
+
+/* A statement would have the row in memory. */
+static gboolean
+add_blob_from_file (BsSqliteWriter *writer,
+                    const BsSqliteRow *row,
+                    const BsSqliteFile *file,
+                    GError **error)
+{
+  BsSqliteConnection *connection = writer->connection;
+  sqlite3_stmt *statement = bs_sqlite_connection_get (connection, BS_SQLITE_ADD_BLOB, error);
+  sqlite3_blob *blob = NULL;
+  gboolean success;
+
+  if (statement == NULL)
+    return FALSE;
+
+  if (sqlite3_bind_zeroblob64 (statement, 2, file->size) != SQLITE_OK)
+    return bs_sqlite_connection_fail (connection, error);
+  if (!bs_sqlite_connection_run_with_id (connection, BS_SQLITE_ADD_BLOB, row->id, error))
+    return FALSE;
+
+  success = sqlite3_blob_open (connection->database, "main", "blob", "content", row->id, 1,
+                               &blob) == SQLITE_OK ||
+            bs_sqlite_connection_fail (connection, error);
+  success = success && fill_blob (connection, blob, file, error);
+  if (sqlite3_blob_close (blob) != SQLITE_OK && success)
+    success = bs_sqlite_connection_fail (connection, error);
+
+  return success;
+}
+
+static gboolean
 apply_to_row (BsSqliteWriter *writer, const Change *change, guint i, GError **error)
 {
   const BsSqliteRow *row = &change->rows[i];
@@ -72,7 +125,8 @@ apply_to_row (BsSqliteWriter *writer, const Change *change, guint i, GError **er
   switch (change->kind)
     {
     case ADD:
-      return add_blob (writer, row, change->contents[i], error) &&
+      return (change->file != NULL ? add_blob_from_file (writer, row, change->file, error)
+                                   : add_blob (writer, row, change->contents[i], error)) &&
              run_with_row (writer, BS_SQLITE_ADD_NAME, row, error);
     case RESTORE:
       return run_with_row (writer, BS_SQLITE_ADD_NAME, row, error) &&
@@ -132,6 +186,8 @@ take_changes (BsSqliteDocument *self)
 
       for (guint i = 0; change->contents != NULL && i < change->n_rows; i++)
         n_bytes += g_bytes_get_size (change->contents[i]);
+      if (change->file != NULL)
+        n_bytes += change->file->size;
       n_rows += change->n_rows;
       g_ptr_array_add (changes, change);
     }
@@ -267,6 +323,15 @@ make_change (BsSqliteDocument *self, Change *change, GError **error)
   return change->success;
 }
 
+static void
+set_new_ids (BsSqliteDocument *self, BsSqliteRow *rows, guint n_rows)
+{
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < n_rows; i++)
+    rows[i].id = ++self->last_id;
+  g_mutex_unlock (&self->mutex);
+}
+
 gboolean
 bs_sqlite_document_add (BsSqliteDocument *self,
                         BsSqliteRow *rows,
@@ -276,11 +341,20 @@ bs_sqlite_document_add (BsSqliteDocument *self,
 {
   Change change = { .kind = ADD, .rows = rows, .contents = contents, .n_rows = n_rows };
 
-  g_mutex_lock (&self->mutex);
-  for (guint i = 0; i < n_rows; i++)
-    rows[i].id = ++self->last_id;
-  g_mutex_unlock (&self->mutex);
+  set_new_ids (self, rows, n_rows);
+  return make_change (self, &change, error);
+}
 
+gboolean
+bs_sqlite_document_add_file (BsSqliteDocument *self,
+                             BsSqliteRow *row,
+                             const BsSqliteFile *file,
+                             GError **error)
+{
+  Change change = { .kind = ADD, .rows = row, .n_rows = 1, .file = file };
+
+  row->hash = file->hash;
+  set_new_ids (self, row, 1);
   return make_change (self, &change, error);
 }
 

@@ -38,7 +38,7 @@ struct _BsSqliteDocument
   BsSqliteWriter writer; /* for the thread that has set `writing` */
 };
 
-BsSqliteDocument *bs_sqlite_document_open       (GFile *file, GError **error);
+BsSqliteDocument *bs_sqlite_document_open       (GFile *file, gboolean read_only, GError **error);
 BsSqliteDocument *bs_sqlite_document_ref        (BsSqliteDocument *self);
 void              bs_sqlite_document_unref      (BsSqliteDocument *self);
 /* Fails once the document is closed. Until unhold it is not closed. */

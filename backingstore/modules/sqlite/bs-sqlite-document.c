@@ -4,6 +4,7 @@
 #include "bs-sqlite-document-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #define XXH_INLINE_ALL
@@ -26,12 +27,12 @@ bs_sqlite_document_set_refusal (BsSqliteDocument *self, GError **error)
   if (self->claim->refusal == EMLINK)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
-                           "the document has another name, a hard link, that would be left with "
-                           "the old contents");
+                           _ ("the document has another name, a hard link, that would be left with "
+                              "the old contents"));
       return FALSE;
     }
 
-  return bs_sqlite_set_errno ("the document cannot be written", self->claim->refusal, error);
+  return bs_sqlite_set_errno (_ ("the document cannot be written"), self->claim->refusal, error);
 }
 
 /* Called for each row of a table, in order. Returns FALSE if the row is not sound. */
@@ -83,7 +84,8 @@ read_table (BsSqliteConnection *connection,
   if (sound)
     return code == SQLITE_DONE;
 
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "a row has an impossible number or key");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
+                       _ ("a row has an impossible number or key"));
   return FALSE;
 }
 
@@ -113,7 +115,7 @@ find_last_id (BsSqliteDocument *self, BsSqliteConnection *connection, GError **e
   if (self->last_id < LAST_ID)
     return TRUE;
 
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "a row has an impossible number");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("a row has an impossible number"));
   return FALSE;
 }
 
@@ -160,7 +162,7 @@ check_whole (BsSqliteConnection *connection, GError **error)
   if (g_strcmp0 (answer, "ok") == 0)
     return TRUE;
 
-  g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "the document is damaged: %s",
+  g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the document is damaged: %s"),
                answer != NULL ? answer : sqlite3_errmsg (connection->database));
   return FALSE;
 }
@@ -176,6 +178,8 @@ open_to_write (BsSqliteDocument *self, GError **error)
       (log == BS_SQLITE_SIDECAR_STRANGE && !set_aside (self, "-wal", error)) ||
       (journal == BS_SQLITE_SIDECAR_STRANGE && !set_aside (self, "-journal", error)))
     return FALSE;
+  if (journal == BS_SQLITE_SIDECAR_NONE)
+    bs_sqlite_sidecar_remove_journal (self->claim);
 
   connection = bs_sqlite_connection_open (self->claim, BS_SQLITE_WRITE, error);
   if (connection == NULL)
@@ -205,8 +209,8 @@ open_to_read (BsSqliteDocument *self, GError **error)
   if (log == BS_SQLITE_SIDECAR_OWN || journal == BS_SQLITE_SIDECAR_OWN)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
-                           "the document was not closed, and its log can be taken in only where "
-                           "the document can be written");
+                           _ ("the document was not closed, and its log can be taken in only where "
+                              "the document can be written"));
       return FALSE;
     }
 
@@ -245,9 +249,9 @@ document_free (BsSqliteDocument *self)
 }
 
 BsSqliteDocument *
-bs_sqlite_document_open (GFile *file, GError **error)
+bs_sqlite_document_open (GFile *file, gboolean read_only, GError **error)
 {
-  BsSqliteClaim *claim = bs_sqlite_claim_open (file, error);
+  BsSqliteClaim *claim = bs_sqlite_claim_open (file, read_only, error);
   BsSqliteDocument *self;
 
   if (claim == NULL)

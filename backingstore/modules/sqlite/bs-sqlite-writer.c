@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ static gboolean
 set_overwritten (GError **error)
 {
   g_set_error_literal (error, BS_ERROR, BS_ERROR_MOVED,
-                       "the document was overwritten by another program");
+                       _ ("the document was overwritten by another program"));
   return FALSE;
 }
 
@@ -111,7 +112,7 @@ make_reserve (BsSqliteWriter *self, GError **error)
   code = errno;
   bs_sqlite_writer_give_room (self);
   return (code != ENOSPC && code != EDQUOT) ||
-         bs_sqlite_set_errno ("there is no room beside the document", code, error);
+         bs_sqlite_set_errno (_ ("there is no room beside the document"), code, error);
 }
 
 static gboolean
@@ -133,7 +134,7 @@ load_record (BsSqliteWriter *self, GError **error)
   sqlite3_finalize (statement);
   self->serial = MAX (self->serial, self->record.serial);
   if (!found && (code == SQLITE_ROW || code == SQLITE_DONE))
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the document has no state");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the document has no state"));
 
   return found;
 }
@@ -144,7 +145,7 @@ settle_stamp (BsSqliteWriter *self, GError **error)
 {
   self->stamp_known = FALSE;
   if (fsync (self->claim->fd) != 0)
-    return bs_sqlite_set_errno ("cannot sync the document", errno, error);
+    return bs_sqlite_set_errno (_ ("cannot sync the document"), errno, error);
 
   self->stamp_known = bs_sqlite_claim_get_stamp (self->claim, &self->stamp, error);
   return self->stamp_known;
@@ -180,7 +181,7 @@ switch_to_log (BsSqliteWriter *self, GError **error)
   /* After an error SQLite takes the switch for done when it is not, or the reverse. */
   if (!has_sidecar (self->claim, "-wal"))
     {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "SQLite made no log");
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, _ ("SQLite made no log"));
       return FALSE;
     }
 

@@ -4,6 +4,8 @@
 
 #include "bs-bulk-private.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/bs-backing-private.h"
@@ -483,8 +485,7 @@ busy_end (BsBatch *batch)
   GPtrArray *tokens = self->registered;
 
   if (self->error != NULL && self->key_kind != BS_KIND_DELETE && self->key_kind != BS_KIND_PERSIST)
-    g_prefix_error (&self->error,
-                    "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " keys done: ", self->n_done,
+    g_prefix_error (&self->error, _ ("%" PRIu64 " of %" PRIu64 " keys done: "), self->n_done,
                     self->n_total);
 
   if (self->error != NULL && tokens != NULL)
@@ -567,7 +568,7 @@ bulk_step (Bulk *self)
           g_autoptr (GError) error =
             bs_operation_error (self->operation.kind, NULL,
                                 bs_tracked_path_peek_file (self->operation.tracked), G_IO_ERROR,
-                                G_IO_ERROR_CANCELLED, "it was cancelled");
+                                G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
 
           note_error (self, error);
           if (self->requests != NULL)

@@ -9,6 +9,8 @@
 #include "store/operations/bs-paths-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /* Operations on a path as a whole: asked for, run when their turn has come, ended. */
 
 /* Joins the waiter to an operation, and starts the operation whose turn is now. */
@@ -512,7 +514,7 @@ call_sync (BsPathOperation *self, gboolean *asked, GError **error)
   *asked = !g_cancellable_is_cancelled (operation->cancellable);
   if (!*asked)
     *error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR,
-                                 G_IO_ERROR_CANCELLED, "it was cancelled");
+                                 G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
   else if (bs_backing_sync_persisted (operation->store->backing, self->path->file,
                                       operation->cancellable, error) &&
            g_atomic_int_get (&operation->tracked->moved))
@@ -537,7 +539,7 @@ run_call (BsPathOperation *self)
   else if (self->operation.kind == BS_KIND_LOAD_ROOT)
     bytes = bs_backing_read_root (backing, file, cancellable, &error);
   else if (self->operation.kind == BS_KIND_WRITE_ROOT)
-    bs_backing_write_root (backing, file, self->root, cancellable, &error);
+    bs_backing_write_root (backing, file, self->root, self->named, cancellable, &error);
   else if (check (self, &error) && self->find_missing)
     find_missing (self, &error);
   bs_call_scope_pop (&scope);
@@ -609,6 +611,7 @@ path_operation_free (BsStoreOperation *operation)
   g_clear_object (&self->found);
   g_free (self->barriers);
   g_clear_pointer (&self->root, g_bytes_unref);
+  g_clear_object (&self->named);
 }
 
 static void
@@ -674,7 +677,10 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
                                  request->tracked, priority);
       self->internal = request->internal;
       if (request->kind == BS_KIND_WRITE_ROOT)
-        self->root = g_bytes_ref (request->root);
+        {
+          self->root = g_bytes_ref (request->root);
+          self->named = g_object_ref (request->named);
+        }
       else if (request->kind == BS_KIND_CHECK)
         self->find_missing = request->find_missing;
     }

@@ -56,7 +56,8 @@ bs_persist_call_add (BsPersistCall *self, BsKeyOperation *operation, GError **er
     operation->content != NULL ? bs_key_operation_get_primary (operation) : BS_PRIMARY_PRESENT;
   GBytes *bytes;
 
-  if (primary == BS_PRIMARY_UNCERTAIN)
+  if (primary == BS_PRIMARY_UNCERTAIN ||
+      (primary == BS_PRIMARY_ABSENT && bs_content_is_source (operation->content)))
     return FALSE;
   if (primary == BS_PRIMARY_ABSENT)
     {

@@ -35,6 +35,9 @@ typedef struct
  *
  *                    result (borrowed by the delivery)
  * READ               GBytes, from the backing
+ * READ_STREAM        GInputStream, of the backing
+ * READ_PART, COPY_OUT  none. A function of the library runs where the backing's functions run, with a stream of the
+ *                    backing
  * WRITE              none. No call if the key is already in primary storage
  * PERSIST            none. `content` is written first if the key is not yet in primary storage; NULL where it is
  *                    known to be
@@ -63,7 +66,11 @@ struct _BsRequest
     BsContent *content;       /* WRITE, PERSIST: nullable */
     gboolean only_to_delete;  /* DELETE_PERSISTED: the key only where a save is to delete it */
     GFile *file;              /* TRACK */
-    GBytes *root;             /* WRITE_ROOT */
+    struct
+    {
+      GBytes *root;           /* WRITE_ROOT */
+      BsKeySet *named;        /* WRITE_ROOT: the keys that the root names */
+    };
     gboolean find_missing;    /* CHECK: also find keys that a save has pinned, and that are missing */
     BsKeySet *keys;           /* DELETE_KEYS, REGISTER_KEYS: copied */
     BsPersists persists;      /* PERSIST_KEYS */
@@ -72,7 +79,7 @@ struct _BsRequest
     BsVerifyRun *run;         /* VERIFY_PATH: taken over */
     struct
     {
-      BsFunction function;    /* FUNCTION, COMMIT */
+      BsFunction function;    /* FUNCTION, COMMIT, READ_PART, COPY_OUT */
       GTaskThreadFunc task_function;    /* FUNCTION: instead; returns the waiter's task itself */
       gpointer data;          /* used until the request is answered */
     };

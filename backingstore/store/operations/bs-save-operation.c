@@ -5,9 +5,12 @@
 #include "bs-save-operation-private.h"
 
 #include "base/bs-backing-private.h"
+#include "base/bs-key-set-private.h"
 #include "store/operations/bs-ask-private.h"
 #include "store/operations/bs-save-names-private.h"
 #include "store/operations/bs-store-private.h"
+
+#include <glib/gi18n-lib.h>
 
 /* A save goes through its phases one by one, each of which is one operation of the
  * store, or many. It waits for none of them: the end of one starts the next. Only
@@ -331,6 +334,20 @@ ask (SaveOperation *self, BsRequest request, BsWaiter *waiter)
 }
 
 static void
+ask_for_root (SaveOperation *self, BsWaiter *waiter)
+{
+  g_autoptr (BsKeySet) named = bs_key_set_new ();
+  BsKeyTable *table = bs_key_set_get_table (named);
+
+  bs_key_table_reserve (table, self->plan.n_names);
+  for (guint i = 0; i < self->plan.n_names; i++)
+    bs_key_table_add (table, &self->plan.names[i].key, bs_key_hash (&self->plan.names[i].key));
+
+  ask (self, (BsRequest){ .kind = BS_KIND_WRITE_ROOT, .root = self->plan.root, .named = named },
+       waiter);
+}
+
+static void
 start_phase (SaveOperation *self, BsWaiter *waiter)
 {
   switch (self->phase)
@@ -348,7 +365,7 @@ start_phase (SaveOperation *self, BsWaiter *waiter)
       break;
     case PHASE_COMMIT:
       if (self->plan.root != NULL)
-        ask (self, (BsRequest){ .kind = BS_KIND_WRITE_ROOT, .root = self->plan.root }, waiter);
+        ask_for_root (self, waiter);
       else if (self->plan.commit != NULL)
         ask (self,
              (BsRequest){
@@ -375,7 +392,7 @@ check_cancelled (SaveOperation *self)
   if (self->error == NULL && g_cancellable_is_cancelled (self->operation.cancellable))
     self->error =
       bs_operation_error (BS_KIND_SAVE, NULL, bs_tracked_path_peek_file (self->operation.tracked),
-                          G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+                          G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
 }
 
 /* Takes the error over. */
@@ -386,7 +403,7 @@ fail (SaveOperation *self, GError *error)
     g_file_get_parse_name (bs_tracked_path_peek_file (self->operation.tracked));
 
   self->error = error;
-  g_prefix_error (&self->error, "Saving at %s: ", name);
+  g_prefix_error (&self->error, _ ("Saving at %s: "), name);
 }
 
 /* Leaves out phases in which there is nothing to do. */

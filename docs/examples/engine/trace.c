@@ -217,13 +217,15 @@ static gboolean
 trace_write_root (BsBacking *backing,
                   GFile *path,
                   GBytes *bytes,
+                  BsKeySet *named,
                   GCancellable *cancellable,
                   GError **error)
 {
   gint64 begun = g_get_monotonic_time ();
 
   return trace ("write_root", path, NULL, begun,
-                bs_backing_write_root (get_inner (backing), path, bytes, cancellable, error));
+                bs_backing_write_root (get_inner (backing), path, bytes, named, cancellable,
+                                       error));
 }
 
 static GBytes *
