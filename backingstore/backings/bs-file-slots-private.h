@@ -28,6 +28,7 @@ typedef struct
   BsFileSlotTable table;
   BsFileSlotSpace space;
   GArray *fds;          /* of files, each with a part of the space */
+  goffset allowed_end;  /* the largest size that a file may have, as far as was asked */
   guint n_users;        /* calls that use the files */
   gboolean closed;      /* the files go with the last user */
 } BsFileSlots;
