@@ -1143,10 +1143,12 @@ test_main_context (void)
   tear_down (&fixture, codec);
 }
 
-/* An object takes part in the budget once it is measured. */
+/* An object takes part in the budget once it is measured, or else encoded. */
 static void
-test_measured_later (void)
+test_measured_later (gconstpointer data)
 {
+  const gboolean is_lying = GPOINTER_TO_INT (data);
+  const gint64 size = is_lying ? 5 : 50;
   GMainContext *context = g_main_context_new ();
   TestCodec *codec;
   Fixture fixture;
@@ -1155,6 +1157,7 @@ test_measured_later (void)
   /* Made here, but another thread owns it. */
   g_main_context_acquire (context);
   codec = set_up_in_context (&fixture, 1000, context);
+  codec->is_lying = is_lying;
   {
     Elsewhere elsewhere = { .fixture = &fixture };
     GThread *thread = g_thread_new ("elsewhere", elsewhere_thread, &elsewhere);
@@ -1162,11 +1165,11 @@ test_measured_later (void)
     while (!g_atomic_int_get (&elsewhere.done))
       g_main_context_iteration (context, FALSE);
     g_thread_join (thread);
-    while (bs_item_get_size (elsewhere.item) < 0)
+    while (bs_item_get_size (elsewhere.item) != size)
       g_main_context_iteration (context, FALSE);
     item = elsewhere.item;
   }
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 50);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, size);
   while (g_main_context_iteration (context, FALSE))
     ;
   assert_goes (item);
@@ -1708,9 +1711,8 @@ test_measure_says_nothing (void)
   g_assert_cmpuint (get_encoded (items[0]), ==, 5);
   g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 5);
 
-  /* The next one counts as much, until it is encoded too. */
   items[1] = insert_text (&fixture, "hello, world");
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 10);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), >, 5);
   g_assert_cmpuint (get_encoded (items[1]), ==, 12);
   items[2] = insert_text (&fixture, "x");
   g_assert_cmpuint (get_encoded (items[2]), ==, 1);
@@ -1749,6 +1751,34 @@ test_many_unmeasured (void)
   tear_down (&fixture, codec);
 }
 
+/* Nobody asks for a write, and the first guess is far below the budget. */
+static void
+test_unmeasured_are_encoded (void)
+{
+  g_autofree char *long_text = g_strnfill (1000 * 1000, 'x');
+  BsItem *items[20];
+  TestCodec *codec;
+  GObject *object;
+  Fixture fixture;
+
+  codec = set_up (&fixture, 3 * 1000 * 1000);
+  codec->is_lying = TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    items[i] = insert_text (&fixture, long_text);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_n_resident (fixture.pool), <=, 3);
+
+  object = make_text (long_text);
+  g_assert_true (bs_item_replace_object (items[0], object, NULL));
+  g_object_unref (object);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_item_get_size (items[0]), ==, 1000 * 1000);
+
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    g_assert_finalize_object (items[i]);
+  tear_down (&fixture, codec);
+}
+
 static void
 warn_once (void)
 {
@@ -1760,6 +1790,7 @@ warn_once (void)
   codec = set_up (&fixture, G_MAXUINT64);
   codec->is_lying = TRUE;
   item = insert_text (&fixture, "hello");
+  fixture_wait_finished (&fixture);
   g_assert_finalize_object (item);
   tear_down (&fixture, codec);
   g_test_assert_expected_messages ();
@@ -2112,9 +2143,11 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/change-while-encoding", test_change_while_encoding);
   g_test_add_func ("/codec/change-while-decoding", test_change_while_decoding);
   g_test_add_func ("/codec/main-context", test_main_context);
-  g_test_add_func ("/codec/measured-later", test_measured_later);
+  g_test_add_data_func ("/codec/measured-later", GINT_TO_POINTER (FALSE), test_measured_later);
+  g_test_add_data_func ("/codec/unmeasured-later", GINT_TO_POINTER (TRUE), test_measured_later);
   g_test_add_func ("/codec/measure-says-nothing", test_measure_says_nothing);
   g_test_add_func ("/codec/many-unmeasured", test_many_unmeasured);
+  g_test_add_func ("/codec/unmeasured-are-encoded", test_unmeasured_are_encoded);
   g_test_add_func ("/codec/objects-refused", test_objects_refused);
   g_test_add_data_func ("/codec/other-kind", GINT_TO_POINTER (FALSE), test_other_kind);
   g_test_add_data_func ("/codec/other-kind-async", GINT_TO_POINTER (TRUE), test_other_kind);

@@ -27,7 +27,7 @@ BELOW = {
     '.': ['pool', 'backings'],
 }
 # These are applications of the library: private headers are closed to them.
-PUBLIC_ONLY = ['gtk', 'modules/sqlite', 'modules/s3', '.']
+PUBLIC_ONLY = ['gtk', 'modules/sqlite', 'modules/s3', 'tools', '.']
 GENERATED = ['config.h', 'bs-version.h', 'bs-enum-types.h']
 
 COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)

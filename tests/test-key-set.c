@@ -179,6 +179,28 @@ change_marks_at_random (BsKeyTable *table, GHashTable *model, guint n_changes, g
     }
 }
 
+/* Some marks go from all keys, and with their last mark some keys go. */
+static void
+unset_marks_at_random (BsKeyTable *table, GHashTable *model)
+{
+  guint8 unset = g_test_rand_int_range (0, 256);
+  GHashTableIter iter;
+  gpointer key, marks;
+
+  bs_key_table_unset_marks (table, unset);
+  g_hash_table_iter_init (&iter, model);
+  while (g_hash_table_iter_next (&iter, &key, &marks))
+    if ((GPOINTER_TO_UINT (marks) & ~unset) == 0)
+      g_hash_table_iter_remove (&iter);
+    else
+      g_hash_table_iter_replace (&iter, GUINT_TO_POINTER (GPOINTER_TO_UINT (marks) & ~unset));
+
+  g_hash_table_iter_init (&iter, model);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    assert_marked_like_model (table, model, key);
+  g_assert_cmpuint (table->n_keys, ==, g_hash_table_size (model));
+}
+
 static void
 test_marks (void)
 {
@@ -190,7 +212,15 @@ test_marks (void)
       BsKeyTable table;
 
       bs_key_table_init_with_marks (&table, SHARD_SHIFT);
-      change_marks_at_random (&table, model, 20000, range);
+      for (guint i = 0; i < 4; i++)
+        {
+          change_marks_at_random (&table, model, 5000, range);
+          unset_marks_at_random (&table, model);
+        }
+      bs_key_table_unset_marks (&table, G_MAXUINT8);
+      g_assert_cmpuint (table.n_keys, ==, 0);
+      g_hash_table_remove_all (model);
+      change_marks_at_random (&table, model, 5000, range);
       while (bs_key_table_iter_next (&table, &iter, &key))
         g_assert_cmpuint (*bs_key_table_iter_get_marks (&table, &iter), ==,
                           GPOINTER_TO_UINT (g_hash_table_lookup (model, key)));

@@ -318,56 +318,63 @@ count_notify (GObject *object, GParamSpec *pspec, gpointer data)
   ++*(guint *) data;
 }
 
-static TestCodec *
-set_up_in_context (Fixture *fixture, GMainContext *context)
+typedef struct
 {
-  TestCodec *codec = g_object_new (TEST_TYPE_CODEC, NULL);
+  Fixture pools; /* its pool has the codec */
+  TestCodec *codec;
+  TestCell *cell;   /* NULL where a test wants another end of it */
+  BsLoader *loader; /* of the cell's note, likewise */
+} Shown;
 
-  fixture_set_up_in_context (fixture, G_MAXUINT64, context);
-  g_assert_finalize_object (fixture->pool);
-  fixture->pool = bs_pool_new_with_codec (fixture->store, BS_CODEC (codec), G_MAXUINT64);
-  return codec;
-}
-
-static TestCodec *
-set_up (Fixture *fixture)
+static void
+shown_set_up (Shown *self, gconstpointer context)
 {
-  return set_up_in_context (fixture, NULL);
+  self->codec = g_object_new (TEST_TYPE_CODEC, NULL);
+  fixture_set_up_in_context (&self->pools, G_MAXUINT64, (GMainContext *) context);
+  g_assert_finalize_object (self->pools.pool);
+  self->pools.pool =
+    bs_pool_new_with_codec (self->pools.store, BS_CODEC (self->codec), G_MAXUINT64);
+  self->cell = make_cell ();
+  self->loader = bs_loader_new (G_OBJECT (self->cell), "note");
 }
 
 static void
-tear_down (Fixture *fixture, TestCodec *codec)
+shown_tear_down (Shown *self, gconstpointer context)
 {
-  fixture_tear_down (fixture);
-  assert_goes (codec);
+  if (self->loader != NULL)
+    assert_goes (self->loader);
+  if (self->cell != NULL)
+    g_assert_finalize_object (self->cell);
+  fixture_tear_down (&self->pools);
+  assert_goes (self->codec);
 }
 
 static void
-evict (Fixture *fixture)
+evict (Shown *self)
 {
   g_autoptr (GError) error = NULL;
 
-  bs_pool_trim (fixture->pool, 0, NULL, &error);
+  bs_pool_trim (self->pools.pool, 0, NULL, &error);
   g_assert_no_error (error);
 }
 
 /* An item that is in the backing only. */
 static BsItem *
-insert_evicted (Fixture *fixture, const char *text)
+insert_evicted (Shown *self, const char *text)
 {
   g_autoptr (GBytes) bytes = g_bytes_new (text, strlen (text));
-  BsItem *item = bs_pool_insert (fixture->pool, bytes);
+  BsItem *item = bs_pool_insert (self->pools.pool, bytes);
 
-  evict (fixture);
+  evict (self);
   return item;
 }
 
 static BsItem *
-insert_note (Fixture *fixture, const char *text)
+insert_note (Shown *self, const char *text)
 {
   g_autoptr (GObject) note = make_note (text);
   g_autoptr (GError) error = NULL;
-  BsItem *item = bs_pool_insert_object (fixture->pool, note, &error);
+  BsItem *item = bs_pool_insert_object (self->pools.pool, note, &error);
 
   g_assert_no_error (error);
   return item;
@@ -380,24 +387,21 @@ wait_loaded (BsLoader *loader)
 }
 
 static void
-test_properties (void)
+test_properties (Shown *self, gconstpointer context)
 {
   g_autoptr (GObject) target = NULL, placeholder = NULL, note = make_note ("nothing");
   g_autoptr (BsItem) item = NULL, of_loader = NULL;
   g_autofree char *name = NULL;
   g_autoptr (GError) error = NULL;
   gboolean loading;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader;
+  g_autoptr (BsLoader) loader = NULL;
 
-  item = insert_note (&fixture, "a");
-  loader = g_object_new (BS_TYPE_LOADER, "target", cell, "target-property", "note", "item", item,
-                         "placeholder", note, NULL);
+  item = insert_note (self, "a");
+  loader = g_object_new (BS_TYPE_LOADER, "target", self->cell, "target-property", "note", "item",
+                         item, "placeholder", note, NULL);
   g_object_get (loader, "target", &target, "target-property", &name, "item", &of_loader,
                 "placeholder", &placeholder, "error", &error, "loading", &loading, NULL);
-  g_assert_true (target == G_OBJECT (cell));
+  g_assert_true (target == G_OBJECT (self->cell));
   g_assert_cmpstr (name, ==, "note");
   g_assert_true (of_loader == item && bs_loader_get_item (loader) == item);
   g_assert_true (placeholder == note && bs_loader_get_placeholder (loader) == note);
@@ -405,122 +409,90 @@ test_properties (void)
   g_assert_null (bs_loader_get_error (loader));
   g_assert_false (loading);
   g_assert_cmpstr (bs_loader_get_target_property (loader), ==, "note");
-  g_assert_cmpstr (get_text (cell), ==, "a");
+  g_assert_cmpstr (get_text (self->cell), ==, "a");
 
   g_clear_object (&target);
-  g_assert_finalize_object (cell);
+  g_assert_finalize_object (g_steal_pointer (&self->cell));
   g_assert_null (bs_loader_dup_target (loader));
-  g_assert_finalize_object (loader);
-  g_clear_object (&of_loader);
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
 }
 
 static void
-test_no_property (void)
+test_no_property (Shown *self, gconstpointer context)
 {
   static const char *names[] = { "absent", "readable", "fixed", "number" };
-  TestCell *cell = make_cell ();
-  g_autoptr (BsItem) item = NULL;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
+  g_autoptr (BsItem) item = insert_note (self, "a");
 
-  item = insert_note (&fixture, "a");
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
       g_autofree char *message = g_strdup_printf ("*TestCell*“%s”*", names[i]);
       BsLoader *loader;
 
       g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, message);
-      loader = bs_loader_new (G_OBJECT (cell), names[i]);
+      loader = bs_loader_new (G_OBJECT (self->cell), names[i]);
       g_test_assert_expected_messages ();
       bs_loader_set_item (loader, item);
       g_assert_true (bs_loader_get_item (loader) == item);
       g_assert_false (bs_loader_get_loading (loader));
-      bs_loader_set_placeholder (loader, G_OBJECT (cell));
+      bs_loader_set_placeholder (loader, G_OBJECT (self->cell));
       g_assert_finalize_object (loader);
     }
   g_assert_finalize_object (g_object_new (BS_TYPE_LOADER, "target-property", "note", NULL));
-  g_assert_finalize_object (g_object_new (BS_TYPE_LOADER, "target", cell, "item", item, NULL));
-
-  g_assert_finalize_object (cell);
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
+  g_assert_finalize_object (
+    g_object_new (BS_TYPE_LOADER, "target", self->cell, "item", item, NULL));
 }
 
 /* An object in memory is shown at once, and nothing else before. */
 static void
-test_in_memory (void)
+test_in_memory (Shown *self, gconstpointer context)
 {
   g_autoptr (GObject) placeholder = make_note ("placeholder");
-  g_autoptr (BsItem) first = NULL, second = NULL;
-  TestCell *cell = make_cell ();
+  g_autoptr (BsItem) first = insert_note (self, "a");
+  g_autoptr (BsItem) second = insert_note (self, "b");
   guint n_loading = 0, n_item = 0;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
 
-  first = insert_note (&fixture, "a");
-  second = insert_note (&fixture, "b");
-  g_signal_connect (loader, "notify::loading", G_CALLBACK (count_notify), &n_loading);
-  g_signal_connect (loader, "notify::item", G_CALLBACK (count_notify), &n_item);
+  g_signal_connect (self->loader, "notify::loading", G_CALLBACK (count_notify), &n_loading);
+  g_signal_connect (self->loader, "notify::item", G_CALLBACK (count_notify), &n_item);
 
-  bs_loader_set_placeholder (loader, placeholder);
-  g_assert_cmpstr (get_text (cell), ==, "placeholder");
-  cell->n_changes = 0;
-  bs_loader_set_item (loader, first);
-  g_assert_cmpstr (get_text (cell), ==, "a");
-  bs_loader_set_item (loader, first);
-  bs_loader_set_item (loader, second);
-  g_assert_cmpstr (get_text (cell), ==, "b");
-  g_assert_cmpuint (cell->n_changes, ==, 2);
-  bs_loader_set_placeholder (loader, NULL);
-  g_assert_cmpstr (get_text (cell), ==, "b");
-  bs_loader_set_item (loader, NULL);
-  g_assert_null (get_text (cell));
+  bs_loader_set_placeholder (self->loader, placeholder);
+  g_assert_cmpstr (get_text (self->cell), ==, "placeholder");
+  self->cell->n_changes = 0;
+  bs_loader_set_item (self->loader, first);
+  g_assert_cmpstr (get_text (self->cell), ==, "a");
+  bs_loader_set_item (self->loader, first);
+  bs_loader_set_item (self->loader, second);
+  g_assert_cmpstr (get_text (self->cell), ==, "b");
+  g_assert_cmpuint (self->cell->n_changes, ==, 2);
+  bs_loader_set_placeholder (self->loader, NULL);
+  g_assert_cmpstr (get_text (self->cell), ==, "b");
+  bs_loader_set_item (self->loader, NULL);
+  g_assert_null (get_text (self->cell));
   g_assert_cmpuint (n_loading, ==, 0);
   g_assert_cmpuint (n_item, ==, 3);
-
-  g_assert_finalize_object (loader);
-  g_assert_finalize_object (cell);
-  g_clear_object (&first);
-  g_clear_object (&second);
-  tear_down (&fixture, codec);
 }
 
 static void
-test_load (void)
+test_load (Shown *self, gconstpointer context)
 {
   g_autoptr (GObject) placeholder = make_note ("placeholder"), other = make_note ("other");
-  g_autoptr (BsItem) item = NULL;
-  TestCell *cell = make_cell ();
+  g_autoptr (BsItem) item = insert_evicted (self, "a");
   guint n_loading = 0;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
 
-  item = insert_evicted (&fixture, "a");
-  g_signal_connect (loader, "notify::loading", G_CALLBACK (count_notify), &n_loading);
-  bs_loader_set_placeholder (loader, placeholder);
-  bs_fault_backing_hold (fixture.fault, BS_OPERATION_READ);
-  bs_loader_set_item (loader, item);
-  g_assert_true (bs_loader_get_loading (loader));
+  g_signal_connect (self->loader, "notify::loading", G_CALLBACK (count_notify), &n_loading);
+  bs_loader_set_placeholder (self->loader, placeholder);
+  bs_fault_backing_hold (self->pools.fault, BS_OPERATION_READ);
+  bs_loader_set_item (self->loader, item);
+  g_assert_true (bs_loader_get_loading (self->loader));
   g_assert_cmpuint (n_loading, ==, 1);
-  g_assert_cmpstr (get_text (cell), ==, "placeholder");
-  bs_loader_set_placeholder (loader, other);
-  g_assert_cmpstr (get_text (cell), ==, "other");
+  g_assert_cmpstr (get_text (self->cell), ==, "placeholder");
+  bs_loader_set_placeholder (self->loader, other);
+  g_assert_cmpstr (get_text (self->cell), ==, "other");
 
-  bs_fault_backing_release (fixture.fault, BS_OPERATION_READ);
-  wait_loaded (loader);
-  g_assert_cmpstr (get_text (cell), ==, "a");
+  bs_fault_backing_release (self->pools.fault, BS_OPERATION_READ);
+  wait_loaded (self->loader);
+  g_assert_cmpstr (get_text (self->cell), ==, "a");
   g_assert_cmpuint (n_loading, ==, 2);
-  g_assert_null (bs_loader_get_error (loader));
-  g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 1);
-
-  g_assert_finalize_object (loader);
-  g_assert_finalize_object (cell);
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
+  g_assert_null (bs_loader_get_error (self->loader));
+  g_assert_cmpuint (count (&self->pools, BS_OPERATION_READ), ==, 1);
 }
 
 static void
@@ -536,36 +508,34 @@ load_cb (GObject *item, GAsyncResult *result, gpointer data)
 
 /* The only thread stands in a read while the others are asked. */
 static void
-plug_in (Fixture *fixture, TestCodec *codec, BsItem *plug, guint *n_loaded)
+plug_in (Shown *self, BsItem *plug, guint *n_loaded)
 {
-  bs_backing_store_set_max_threads (fixture->store, 1);
-  hold (codec, "plug");
+  bs_backing_store_set_max_threads (self->pools.store, 1);
+  hold (self->codec, "plug");
   bs_item_load_object_async (plug, G_PRIORITY_HIGH, NULL, load_cb, n_loaded);
-  wait_until (get_n_held (codec) == 1);
+  wait_until (get_n_held (self->codec) == 1);
 }
 
 static void
-test_newest_first (void)
+test_newest_first (Shown *self, gconstpointer context)
 {
   static const char *texts[] = { "0", "1", "2", "3", "4" };
   g_autoptr (BsItem) plug = NULL, plain = NULL, low = NULL;
   BsItem *items[G_N_ELEMENTS (texts)];
   BsLoader *loaders[G_N_ELEMENTS (texts)];
   TestCell *cells[G_N_ELEMENTS (texts)];
-  GListStore *ahead = g_list_store_new (BS_TYPE_ITEM);
+  g_autoptr (GListStore) ahead = g_list_store_new (BS_TYPE_ITEM);
   guint n_loaded = 0;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
 
-  plug = insert_evicted (&fixture, "plug");
-  plain = insert_evicted (&fixture, "plain");
-  low = insert_evicted (&fixture, "low");
+  plug = insert_evicted (self, "plug");
+  plain = insert_evicted (self, "plain");
+  low = insert_evicted (self, "low");
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
-    items[i] = insert_evicted (&fixture, texts[i]);
+    items[i] = insert_evicted (self, texts[i]);
 
-  plug_in (&fixture, codec, plug, &n_loaded);
+  plug_in (self, plug, &n_loaded);
   g_list_store_append (ahead, items[1]);
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (ahead), 0, 1);
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (ahead), 0, 1);
   bs_item_load_object_async (low, G_PRIORITY_LOW, NULL, load_cb, &n_loaded);
   bs_item_load_object_async (plain, G_PRIORITY_DEFAULT, NULL, load_cb, &n_loaded);
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
@@ -577,11 +547,11 @@ test_newest_first (void)
   /* Asked again, an item comes forward. */
   bs_loader_set_item (loaders[0], NULL);
   bs_loader_set_item (loaders[0], items[2]);
-  hold (codec, NULL);
+  hold (self->codec, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     wait_loaded (loaders[i]);
   wait_until (n_loaded == 3);
-  assert_order (codec, "plug 2 4 3 1 plain low ");
+  assert_order (self->codec, "plug 2 4 3 1 plain low ");
 
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     {
@@ -590,207 +560,219 @@ test_newest_first (void)
       g_assert_finalize_object (cells[i]);
       g_object_unref (items[i]);
     }
-  g_clear_object (&ahead);
-  g_clear_object (&plug);
-  g_clear_object (&plain);
-  g_clear_object (&low);
-  tear_down (&fixture, codec);
 }
 
 /* A queued load never reaches the backing; one that runs is cancelled. */
 static void
-test_item_changes (void)
+test_item_changes (Shown *self, gconstpointer context)
 {
   g_autoptr (BsItem) plug = NULL, running = NULL, queued = NULL, last = NULL;
-  TestCell *cell = make_cell ();
   guint n_loaded = 0;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
 
-  plug = insert_evicted (&fixture, "plug");
-  running = insert_evicted (&fixture, "running");
-  queued = insert_evicted (&fixture, "queued");
-  last = insert_evicted (&fixture, "last");
-  plug_in (&fixture, codec, plug, &n_loaded);
-  bs_loader_set_item (loader, queued);
-  bs_loader_set_item (loader, last);
-  hold (codec, NULL);
-  wait_loaded (loader);
-  g_assert_cmpstr (get_text (cell), ==, "last");
-  g_assert_cmpuint (get_n_cancelled (codec), ==, 0);
-  assert_order (codec, "plug last ");
+  plug = insert_evicted (self, "plug");
+  running = insert_evicted (self, "running");
+  queued = insert_evicted (self, "queued");
+  last = insert_evicted (self, "last");
+  plug_in (self, plug, &n_loaded);
+  bs_loader_set_item (self->loader, queued);
+  bs_loader_set_item (self->loader, last);
+  hold (self->codec, NULL);
+  wait_loaded (self->loader);
+  g_assert_cmpstr (get_text (self->cell), ==, "last");
+  g_assert_cmpuint (get_n_cancelled (self->codec), ==, 0);
+  assert_order (self->codec, "plug last ");
 
-  hold (codec, "running");
-  bs_loader_set_item (loader, running);
-  wait_until (get_n_held (codec) == 1);
-  bs_loader_set_item (loader, last);
-  g_assert_cmpstr (get_text (cell), ==, "last");
-  wait_until (get_n_cancelled (codec) == 1);
-  assert_order (codec, "running ");
-  g_assert_null (bs_loader_get_error (loader));
+  hold (self->codec, "running");
+  bs_loader_set_item (self->loader, running);
+  wait_until (get_n_held (self->codec) == 1);
+  bs_loader_set_item (self->loader, last);
+  g_assert_cmpstr (get_text (self->cell), ==, "last");
+  wait_until (get_n_cancelled (self->codec) == 1);
+  assert_order (self->codec, "running ");
+  g_assert_null (bs_loader_get_error (self->loader));
 
   /* A cancellation is no failure: it is loaded next time. */
-  hold (codec, NULL);
-  bs_loader_set_item (loader, running);
-  wait_loaded (loader);
-  g_assert_cmpstr (get_text (cell), ==, "running");
+  hold (self->codec, NULL);
+  bs_loader_set_item (self->loader, running);
+  wait_loaded (self->loader);
+  g_assert_cmpstr (get_text (self->cell), ==, "running");
 
   wait_until (n_loaded == 1);
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  g_clear_object (&plug);
-  g_clear_object (&running);
-  g_clear_object (&queued);
-  g_clear_object (&last);
-  tear_down (&fixture, codec);
 }
 
 /* The load holds the loader, never the target. */
 static void
-test_target_goes (void)
+test_target_goes (Shown *self, gconstpointer context)
 {
-  g_autoptr (BsItem) item = NULL;
-  TestCell *cell = make_cell ();
+  g_autoptr (BsItem) item = insert_evicted (self, "a");
   guint n_loading = 0;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
 
-  item = insert_evicted (&fixture, "a");
-  g_signal_connect (loader, "notify::loading", G_CALLBACK (count_notify), &n_loading);
-  hold (codec, "a");
-  bs_loader_set_item (loader, item);
-  wait_until (get_n_held (codec) == 1);
-  g_assert_finalize_object (cell);
-  g_assert_null (bs_loader_dup_target (loader));
-  g_assert_false (bs_loader_get_loading (loader));
+  g_signal_connect (self->loader, "notify::loading", G_CALLBACK (count_notify), &n_loading);
+  hold (self->codec, "a");
+  bs_loader_set_item (self->loader, item);
+  wait_until (get_n_held (self->codec) == 1);
+  g_assert_finalize_object (g_steal_pointer (&self->cell));
+  g_assert_null (bs_loader_dup_target (self->loader));
+  g_assert_false (bs_loader_get_loading (self->loader));
   g_assert_cmpuint (n_loading, ==, 2);
-  wait_until (get_n_cancelled (codec) == 1);
+  wait_until (get_n_cancelled (self->codec) == 1);
 
   /* Nothing is loaded for a target that is gone. */
-  bs_loader_set_item (loader, NULL);
-  bs_loader_set_item (loader, item);
-  g_assert_false (bs_loader_get_loading (loader));
-  hold (codec, NULL);
-  fixture_wait_finished (&fixture);
-  assert_order (codec, "a ");
-
-  assert_goes (loader);
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
+  bs_loader_set_item (self->loader, NULL);
+  bs_loader_set_item (self->loader, item);
+  g_assert_false (bs_loader_get_loading (self->loader));
+  hold (self->codec, NULL);
+  fixture_wait_finished (&self->pools);
+  assert_order (self->codec, "a ");
 }
 
 /* As a widget that is destroyed while somebody holds it. */
 static void
-test_target_disposed (void)
+test_target_disposed (Shown *self, gconstpointer context)
 {
-  g_autoptr (BsItem) item = NULL;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+  g_autoptr (BsItem) item = insert_evicted (self, "a");
 
-  item = insert_evicted (&fixture, "a");
-  hold (codec, "a");
-  bs_loader_set_item (loader, item);
-  wait_until (get_n_held (codec) == 1);
-  g_object_run_dispose (G_OBJECT (cell));
-  cell->n_changes = 0;
-  g_assert_null (bs_loader_dup_target (loader));
-  wait_until (get_n_cancelled (codec) == 1);
-  bs_loader_set_item (loader, NULL);
-  g_assert_cmpuint (cell->n_changes, ==, 0);
-
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
+  hold (self->codec, "a");
+  bs_loader_set_item (self->loader, item);
+  wait_until (get_n_held (self->codec) == 1);
+  g_object_run_dispose (G_OBJECT (self->cell));
+  self->cell->n_changes = 0;
+  g_assert_null (bs_loader_dup_target (self->loader));
+  wait_until (get_n_cancelled (self->codec) == 1);
+  bs_loader_set_item (self->loader, NULL);
+  g_assert_cmpuint (self->cell->n_changes, ==, 0);
 }
 
 static void
-test_loader_goes (void)
+test_loader_goes (Shown *self, gconstpointer context)
 {
-  g_autoptr (BsItem) item = NULL;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+  g_autoptr (BsItem) item = insert_evicted (self, "a");
 
-  item = insert_evicted (&fixture, "a");
-  bs_fault_backing_hold (fixture.fault, BS_OPERATION_READ);
-  bs_loader_set_item (loader, item);
-  g_object_unref (loader);
-  bs_fault_backing_release (fixture.fault, BS_OPERATION_READ);
-  wait_until (get_text (cell) != NULL);
-  g_assert_cmpstr (get_text (cell), ==, "a");
+  bs_fault_backing_hold (self->pools.fault, BS_OPERATION_READ);
+  bs_loader_set_item (self->loader, item);
+  g_clear_object (&self->loader);
+  bs_fault_backing_release (self->pools.fault, BS_OPERATION_READ);
+  wait_until (get_text (self->cell) != NULL);
+  g_assert_cmpstr (get_text (self->cell), ==, "a");
+}
 
-  g_assert_finalize_object (cell);
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
+static void
+let_go_target (Shown *self)
+{
+  g_assert_finalize_object (g_steal_pointer (&self->cell));
+}
+
+static void
+let_go_loader (Shown *self)
+{
+  g_clear_object (&self->loader);
+}
+
+static void
+change_item (Shown *self)
+{
+  bs_loader_set_item (self->loader, NULL);
+}
+
+/* A loader and its target go in any order, before, while and after an object is loaded,
+ * and leave nothing in use. */
+static void
+test_released (Shown *self, gconstpointer context)
+{
+  void (*const let_go[]) (Shown * self) = { let_go_target, let_go_loader, change_item };
+  enum
+  {
+    QUEUED,
+    RUNNING,
+    LOADED,
+    N_STAGES
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (let_go); i++)
+    for (guint stage = QUEUED; stage < N_STAGES; stage++)
+      {
+        g_autoptr (BsItem) plug = insert_evicted (self, "plug");
+        g_autoptr (BsItem) item = insert_evicted (self, "a");
+        guint n_loaded = 0;
+
+        g_clear_object (&self->loader);
+        if (self->cell != NULL)
+          assert_goes (self->cell);
+        self->cell = make_cell ();
+        self->loader = bs_loader_new (G_OBJECT (self->cell), "note");
+        if (stage == QUEUED)
+          plug_in (self, plug, &n_loaded);
+        else
+          hold (self->codec, stage == RUNNING ? "a" : NULL);
+        bs_loader_set_item (self->loader, item);
+        if (stage == RUNNING)
+          wait_until (get_n_held (self->codec) == 1);
+        else if (stage == LOADED)
+          wait_loaded (self->loader);
+
+        let_go[i](self);
+        hold (self->codec, NULL);
+        wait_until (stage != QUEUED || n_loaded == 1);
+        g_clear_object (&item);
+        g_clear_object (&plug);
+        if (self->loader != NULL)
+          assert_goes (g_steal_pointer (&self->loader));
+        if (self->cell != NULL)
+          assert_goes (g_steal_pointer (&self->cell));
+        wait_until (bs_pool_get_n_items (self->pools.pool) == 0);
+        g_assert_cmpuint (bs_pool_get_memory_in_use (self->pools.pool), ==, 0);
+        g_assert_cmpuint (bs_pool_get_memory_use (self->pools.pool), ==, 0);
+      }
 }
 
 /* A disk may do better next time. */
 static void
-test_read_fails (void)
+test_read_fails (Shown *self, gconstpointer context)
 {
   g_autoptr (GObject) placeholder = make_note ("placeholder");
-  g_autoptr (BsItem) item = NULL;
+  g_autoptr (BsItem) item = insert_evicted (self, "a");
   g_autofree char *key = NULL;
-  TestCell *cell = make_cell ();
   guint n_error = 0;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
 
-  item = insert_evicted (&fixture, "a");
   key = bs_item_dup_key (item);
-  g_signal_connect (loader, "notify::error", G_CALLBACK (count_notify), &n_error);
-  bs_loader_set_placeholder (loader, placeholder);
-  fail_all (&fixture, BS_OPERATION_READ, NULL, G_IO_ERROR_FAILED);
-  bs_loader_set_item (loader, item);
-  wait_loaded (loader);
-  g_assert_error (bs_loader_get_error (loader), G_IO_ERROR, G_IO_ERROR_FAILED);
-  g_assert_nonnull (strstr (bs_loader_get_error (loader)->message, key));
-  g_assert_cmpstr (get_text (cell), ==, "placeholder");
+  g_signal_connect (self->loader, "notify::error", G_CALLBACK (count_notify), &n_error);
+  bs_loader_set_placeholder (self->loader, placeholder);
+  fail_all (&self->pools, BS_OPERATION_READ, NULL, G_IO_ERROR_FAILED);
+  bs_loader_set_item (self->loader, item);
+  wait_loaded (self->loader);
+  g_assert_error (bs_loader_get_error (self->loader), G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_assert_nonnull (strstr (bs_loader_get_error (self->loader)->message, key));
+  g_assert_cmpstr (get_text (self->cell), ==, "placeholder");
   g_assert_cmpuint (n_error, ==, 1);
 
-  bs_fault_backing_clear (fixture.fault);
-  bs_loader_set_item (loader, NULL);
-  g_assert_null (bs_loader_get_error (loader));
+  bs_fault_backing_clear (self->pools.fault);
+  bs_loader_set_item (self->loader, NULL);
+  g_assert_null (bs_loader_get_error (self->loader));
   g_assert_cmpuint (n_error, ==, 2);
-  bs_loader_set_item (loader, item);
-  wait_loaded (loader);
-  g_assert_cmpstr (get_text (cell), ==, "a");
+  bs_loader_set_item (self->loader, item);
+  wait_loaded (self->loader);
+  g_assert_cmpstr (get_text (self->cell), ==, "a");
   g_assert_cmpuint (n_error, ==, 2);
-
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
 }
 
 /* Bytes that can't be decoded are neither read nor decoded for each cell that shows them. */
 static void
-test_decode_fails (void)
+test_decode_fails (Shown *self, gconstpointer context)
 {
   g_autoptr (GListStore) ahead = g_list_store_new (BS_TYPE_ITEM);
   g_autoptr (BsItem) item = NULL, copy = NULL;
   g_autoptr (GObject) object = NULL;
   g_autoptr (GError) error = NULL;
-  TestCell *cell = make_cell (), *second_cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+  TestCell *second_cell = make_cell ();
   BsLoader *second = bs_loader_new (G_OBJECT (second_cell), "note");
 
-  item = insert_evicted (&fixture, "bad");
+  item = insert_evicted (self, "bad");
   copy = bs_item_copy (item);
-  set_bad (codec, "bad");
-  bs_loader_set_item (loader, item);
-  wait_loaded (loader);
-  g_assert_error (bs_loader_get_error (loader), G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
-  assert_order (codec, "bad ");
+  set_bad (self->codec, "bad");
+  bs_loader_set_item (self->loader, item);
+  wait_loaded (self->loader);
+  g_assert_error (bs_loader_get_error (self->loader), G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+  assert_order (self->codec, "bad ");
 
   for (guint i = 0; i < 3; i++)
     {
@@ -798,211 +780,151 @@ test_decode_fails (void)
       g_assert_false (bs_loader_get_loading (second));
       g_assert_error (bs_loader_get_error (second), G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
       g_assert_cmpstr (bs_loader_get_error (second)->message, ==,
-                       bs_loader_get_error (loader)->message);
+                       bs_loader_get_error (self->loader)->message);
       bs_loader_set_item (second, NULL);
     }
   g_list_store_append (ahead, item);
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (ahead), 0, 1);
-  fixture_wait_finished (&fixture);
-  assert_order (codec, "");
-  g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 1);
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (ahead), 0, 1);
+  fixture_wait_finished (&self->pools);
+  assert_order (self->codec, "");
+  g_assert_cmpuint (count (&self->pools, BS_OPERATION_READ), ==, 1);
 
   /* An application that insists has it tried. */
   g_assert_null (bs_item_load_object (item, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
   g_clear_error (&error);
-  assert_order (codec, "bad ");
-  set_bad (codec, NULL);
+  assert_order (self->codec, "bad ");
+  set_bad (self->codec, NULL);
   object = bs_item_load_object (item, NULL, &error);
   g_assert_no_error (error);
-  evict (&fixture);
+  evict (self);
   g_clear_object (&object);
   bs_loader_set_item (second, copy);
   wait_loaded (second);
   g_assert_cmpstr (get_text (second_cell), ==, "bad");
 
-  assert_goes (loader);
   assert_goes (second);
-  g_assert_finalize_object (cell);
   g_assert_finalize_object (second_cell);
   g_list_store_remove_all (ahead);
-  g_clear_object (&item);
-  g_clear_object (&copy);
-  tear_down (&fixture, codec);
 }
 
 /* The failure goes with the last item that has the content. */
 static void
-test_failure_is_forgotten (void)
+test_failure_is_forgotten (Shown *self, gconstpointer context)
 {
   g_autofree char *key = NULL;
   g_autoptr (GError) error = NULL;
-  BsItem *item;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+  g_autoptr (BsItem) item = NULL;
 
-  fixture_track (&fixture);
-  item = insert_evicted (&fixture, "bad");
+  fixture_track (&self->pools);
+  item = insert_evicted (self, "bad");
   key = bs_item_dup_key (item);
-  bs_item_persist (item, fixture.tracked, NULL, &error);
+  bs_item_persist (item, self->pools.tracked, NULL, &error);
   g_assert_no_error (error);
-  set_bad (codec, "bad");
-  bs_loader_set_item (loader, item);
-  wait_loaded (loader);
-  g_assert_nonnull (bs_loader_get_error (loader));
-  bs_loader_set_item (loader, NULL);
-  assert_goes (item);
+  set_bad (self->codec, "bad");
+  bs_loader_set_item (self->loader, item);
+  wait_loaded (self->loader);
+  g_assert_nonnull (bs_loader_get_error (self->loader));
+  bs_loader_set_item (self->loader, NULL);
+  assert_goes (g_steal_pointer (&item));
 
-  set_bad (codec, NULL);
-  item = bs_pool_register (fixture.pool, fixture.tracked, key, NULL, &error);
+  set_bad (self->codec, NULL);
+  item = bs_pool_register (self->pools.pool, self->pools.tracked, key, NULL, &error);
   g_assert_no_error (error);
-  bs_loader_set_item (loader, item);
-  wait_loaded (loader);
-  g_assert_null (bs_loader_get_error (loader));
-  g_assert_cmpstr (get_text (cell), ==, "bad");
-
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  assert_goes (item);
-  tear_down (&fixture, codec);
+  bs_loader_set_item (self->loader, item);
+  wait_loaded (self->loader);
+  g_assert_null (bs_loader_get_error (self->loader));
+  g_assert_cmpstr (get_text (self->cell), ==, "bad");
 }
 
 static void
-test_misfit (void)
+test_misfit (Shown *self, gconstpointer context)
 {
-  g_autoptr (BsItem) item = NULL;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "list");
+  g_autoptr (BsItem) item = insert_note (self, "a");
+  g_autoptr (BsLoader) loader = bs_loader_new (G_OBJECT (self->cell), "list");
 
-  item = insert_note (&fixture, "a");
   bs_loader_set_item (loader, item);
   g_assert_error (bs_loader_get_error (loader), G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
   g_assert_nonnull (strstr (bs_loader_get_error (loader)->message, "GListModel"));
   g_assert_nonnull (strstr (bs_loader_get_error (loader)->message, "TestNote"));
-  g_assert_null (cell->other);
+  g_assert_null (self->cell->other);
   g_test_expect_message ("backingstore", G_LOG_LEVEL_CRITICAL, "*placeholder*");
-  bs_loader_set_placeholder (loader, G_OBJECT (cell));
+  bs_loader_set_placeholder (loader, G_OBJECT (self->cell));
   g_test_assert_expected_messages ();
   g_assert_null (bs_loader_get_placeholder (loader));
-
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
 }
 
 static void
-test_no_codec (void)
+test_no_codec (Shown *self, gconstpointer context)
 {
-  BsItem *item;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+  g_autoptr (BsPool) plain = bs_pool_new (self->pools.store, G_MAXUINT64);
+  g_autoptr (BsItem) item = insert (plain, 10, 'a');
 
-  fixture_set_up (&fixture, G_MAXUINT64);
-  item = insert (fixture.pool, 10, 'a');
-  bs_loader_set_item (loader, item);
-  wait_loaded (loader);
-  g_assert_error (bs_loader_get_error (loader), BS_ERROR, BS_ERROR_NOT_SUPPORTED);
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  assert_goes (item);
-  fixture_tear_down (&fixture);
+  bs_loader_set_item (self->loader, item);
+  wait_loaded (self->loader);
+  g_assert_error (bs_loader_get_error (self->loader), BS_ERROR, BS_ERROR_NOT_SUPPORTED);
 }
 
 static void
-test_closed (void)
+test_closed (Shown *self, gconstpointer context)
 {
   g_autoptr (GError) error = NULL;
-  BsItem *item;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+  g_autoptr (BsItem) item = insert_evicted (self, "a");
 
-  item = insert_evicted (&fixture, "a");
-  hold (codec, "a");
-  bs_loader_set_item (loader, item);
-  wait_until (get_n_held (codec) == 1);
-  bs_backing_store_close (fixture.store, NULL, &error);
+  hold (self->codec, "a");
+  bs_loader_set_item (self->loader, item);
+  wait_until (get_n_held (self->codec) == 1);
+  bs_backing_store_close (self->pools.store, NULL, &error);
   g_assert_no_error (error);
-  wait_loaded (loader);
-  g_assert_error (bs_loader_get_error (loader), BS_ERROR, BS_ERROR_CLOSED);
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  assert_goes (item);
-  tear_down (&fixture, codec);
+  wait_loaded (self->loader);
+  g_assert_error (bs_loader_get_error (self->loader), BS_ERROR, BS_ERROR_CLOSED);
 }
 
 /* A blob that is deleted while it is shown stays loadable; one that is lost is an error. */
 static void
-test_deleted (void)
+test_deleted (Shown *self, gconstpointer context)
 {
   g_autofree char *key = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (BsBacking) memory = NULL;
-  BsItem *item;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+  g_autoptr (BsItem) item = NULL;
 
-  fixture_track (&fixture);
-  item = insert_evicted (&fixture, "a");
+  fixture_track (&self->pools);
+  item = insert_evicted (self, "a");
   key = bs_item_dup_key (item);
-  bs_item_persist (item, fixture.tracked, NULL, &error);
+  bs_item_persist (item, self->pools.tracked, NULL, &error);
   g_assert_no_error (error);
-  hold (codec, "a");
-  bs_loader_set_item (loader, item);
-  wait_until (get_n_held (codec) == 1);
-  bs_backing_store_delete_persisted (fixture.store, fixture.tracked, key, NULL, &error);
+  hold (self->codec, "a");
+  bs_loader_set_item (self->loader, item);
+  wait_until (get_n_held (self->codec) == 1);
+  bs_backing_store_delete_persisted (self->pools.store, self->pools.tracked, key, NULL, &error);
   g_assert_no_error (error);
-  hold (codec, NULL);
-  wait_loaded (loader);
-  g_assert_cmpstr (get_text (cell), ==, "a");
+  hold (self->codec, NULL);
+  wait_loaded (self->loader);
+  g_assert_cmpstr (get_text (self->cell), ==, "a");
 
-  bs_loader_set_item (loader, NULL);
-  evict (&fixture);
-  memory = g_object_ref (bs_fault_backing_get_inner (fixture.fault));
+  bs_loader_set_item (self->loader, NULL);
+  evict (self);
+  memory = g_object_ref (bs_fault_backing_get_inner (self->pools.fault));
   bs_backing_delete_key (memory, key, NULL, &error);
   g_assert_no_error (error);
-  bs_loader_set_item (loader, item);
-  wait_loaded (loader);
-  g_assert_error (bs_loader_get_error (loader), BS_ERROR, BS_ERROR_NOT_FOUND);
-
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  assert_goes (item);
-  tear_down (&fixture, codec);
+  bs_loader_set_item (self->loader, item);
+  wait_loaded (self->loader);
+  g_assert_error (bs_loader_get_error (self->loader), BS_ERROR, BS_ERROR_NOT_FOUND);
 }
 
 static void
-test_replaced (void)
+test_replaced (Shown *self, gconstpointer context)
 {
   g_autoptr (GObject) note = make_note ("b");
   g_autoptr (GError) error = NULL;
-  BsItem *item;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+  g_autoptr (BsItem) item = insert_note (self, "a");
 
-  item = insert_note (&fixture, "a");
-  bs_loader_set_item (loader, item);
-  g_assert_cmpstr (get_text (cell), ==, "a");
+  bs_loader_set_item (self->loader, item);
+  g_assert_cmpstr (get_text (self->cell), ==, "a");
   bs_item_replace_object (item, note, &error);
   g_assert_no_error (error);
-  wait_until (g_strcmp0 (get_text (cell), "b") == 0);
-
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  assert_goes (item);
-  g_clear_object (&note);
-  tear_down (&fixture, codec);
+  wait_until (g_strcmp0 (get_text (self->cell), "b") == 0);
 }
 
 static void
@@ -1017,41 +939,31 @@ show_next (GObject *cell, GParamSpec *pspec, gpointer data)
 
 /* A handler of the target gives the loader another item. */
 static void
-test_from_handler (void)
+test_from_handler (Shown *self, gconstpointer context)
 {
   g_autoptr (BsItem) first = NULL, second = NULL;
   BsItem *next;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
 
-  g_object_set_data (G_OBJECT (cell), "loader", loader);
-  g_signal_connect (cell, "notify::note", G_CALLBACK (show_next), &next);
+  g_object_set_data (G_OBJECT (self->cell), "loader", self->loader);
+  g_signal_connect (self->cell, "notify::note", G_CALLBACK (show_next), &next);
 
   /* While the placeholder is put there, and the load of the first is under way. */
-  first = insert_evicted (&fixture, "a");
-  second = insert_evicted (&fixture, "b");
+  first = insert_evicted (self, "a");
+  second = insert_evicted (self, "b");
   next = g_object_ref (second);
-  bs_loader_set_item (loader, first);
-  g_assert_true (bs_loader_get_item (loader) == second);
-  wait_loaded (loader);
-  g_assert_cmpstr (get_text (cell), ==, "b");
-  g_assert_true (bs_loader_get_item (loader) == second);
+  bs_loader_set_item (self->loader, first);
+  g_assert_true (bs_loader_get_item (self->loader) == second);
+  wait_loaded (self->loader);
+  g_assert_cmpstr (get_text (self->cell), ==, "b");
+  g_assert_true (bs_loader_get_item (self->loader) == second);
 
   /* While an object is. */
-  evict (&fixture);
-  g_object_set (cell, "note", NULL, NULL);
+  evict (self);
+  g_object_set (self->cell, "note", NULL, NULL);
   next = g_object_ref (first);
-  bs_loader_set_item (loader, NULL);
-  wait_loaded (loader);
-  g_assert_cmpstr (get_text (cell), ==, "a");
-
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  g_clear_object (&first);
-  g_clear_object (&second);
-  tear_down (&fixture, codec);
+  bs_loader_set_item (self->loader, NULL);
+  wait_loaded (self->loader);
+  g_assert_cmpstr (get_text (self->cell), ==, "a");
 }
 
 static gpointer
@@ -1066,19 +978,14 @@ set_from_thread (gpointer data)
 
 /* Set on other threads, shown on this one. */
 static void
-test_threads (void)
+test_threads (Shown *self, gconstpointer context)
 {
-  g_autoptr (BsItem) first = NULL, second = NULL;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
-  BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+  g_autoptr (BsItem) first = insert_evicted (self, "a");
+  g_autoptr (BsItem) second = insert_note (self, "b");
   GThread *threads[3];
   gpointer arguments[4];
 
-  first = insert_evicted (&fixture, "a");
-  second = insert_note (&fixture, "b");
-  arguments[0] = loader;
+  arguments[0] = self->loader;
   arguments[1] = first;
   arguments[2] = NULL;
   arguments[3] = second;
@@ -1088,24 +995,18 @@ test_threads (void)
   for (guint i = 0; i < 500; i++)
     {
       g_main_context_iteration (NULL, FALSE);
-      g_assert_true (cell->thread == NULL || cell->thread == g_thread_self ());
+      g_assert_true (self->cell->thread == NULL || self->cell->thread == g_thread_self ());
     }
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     g_thread_join (threads[i]);
-  bs_loader_set_item (loader, NULL);
+  bs_loader_set_item (self->loader, NULL);
   while (g_main_context_iteration (NULL, FALSE))
     ;
-  bs_loader_set_item (loader, first);
-  wait_loaded (loader);
+  bs_loader_set_item (self->loader, first);
+  wait_loaded (self->loader);
   g_main_context_release (NULL);
-  g_assert_cmpstr (get_text (cell), ==, "a");
-  g_assert_true (cell->thread == g_thread_self ());
-
-  assert_goes (loader);
-  g_assert_finalize_object (cell);
-  g_clear_object (&first);
-  g_clear_object (&second);
-  tear_down (&fixture, codec);
+  g_assert_cmpstr (get_text (self->cell), ==, "a");
+  g_assert_true (self->cell->thread == g_thread_self ());
 }
 
 static gpointer
@@ -1117,24 +1018,17 @@ drop_from_thread (gpointer data)
 
 /* The last reference on a loader goes on another thread than the target's. */
 static void
-test_goes_elsewhere (void)
+test_goes_elsewhere (Shown *self, gconstpointer context)
 {
-  g_autoptr (BsItem) item = NULL;
-  TestCell *cell = make_cell ();
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
+  g_autoptr (BsItem) item = insert_note (self, "a");
 
-  item = insert_note (&fixture, "a");
   for (guint i = 0; i < 100; i++)
     {
-      BsLoader *loader = bs_loader_new (G_OBJECT (cell), "note");
+      BsLoader *loader = bs_loader_new (G_OBJECT (self->cell), "note");
 
       bs_loader_set_item (loader, item);
       g_thread_join (g_thread_new ("drop", drop_from_thread, loader));
     }
-  g_assert_finalize_object (cell);
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
 }
 
 static gpointer
@@ -1160,16 +1054,11 @@ show_in_thread (gpointer data)
 
 /* A loader of another context than the store's. */
 static void
-test_other_context (void)
+test_other_context (Shown *self, gconstpointer context)
 {
-  g_autoptr (BsItem) item = NULL;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
+  g_autoptr (BsItem) item = insert_evicted (self, "a");
 
-  item = insert_evicted (&fixture, "a");
   g_thread_join (g_thread_new ("show", show_in_thread, item));
-  g_clear_object (&item);
-  tear_down (&fixture, codec);
 }
 
 static gboolean
@@ -1180,24 +1069,21 @@ draw_frame (gpointer data)
 
 /* In a store with a main context the codec runs between the frames. */
 static void
-test_main_context (void)
+test_main_context (Shown *self, gconstpointer context)
 {
   static const char *texts[] = { "0", "1", "2" };
   g_autoptr (GListStore) model = g_list_store_new (BS_TYPE_ITEM);
   TestCell *cells[G_N_ELEMENTS (texts)];
   BsLoader *loaders[G_N_ELEMENTS (texts)];
   guint n_frames = 3;
-  Fixture fixture;
-  TestCodec *codec = set_up_in_context (&fixture, g_main_context_default ());
 
   for (guint i = 0; i < G_N_ELEMENTS (texts) + 1; i++)
     {
-      g_autoptr (BsItem) item =
-        insert_evicted (&fixture, i < G_N_ELEMENTS (texts) ? texts[i] : "x");
+      g_autoptr (BsItem) item = insert_evicted (self, i < G_N_ELEMENTS (texts) ? texts[i] : "x");
 
       g_list_store_append (model, item);
     }
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 0, G_N_ELEMENTS (texts) + 1);
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 0, G_N_ELEMENTS (texts) + 1);
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     {
       g_autoptr (BsItem) item = g_list_model_get_item (G_LIST_MODEL (model), i);
@@ -1209,7 +1095,7 @@ test_main_context (void)
     }
   g_idle_add_full (G_PRIORITY_HIGH_IDLE + 20, draw_frame, &n_frames, NULL);
   wait_until (n_frames == 0);
-  assert_order (codec, "");
+  assert_order (self->codec, "");
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     {
       wait_loaded (loaders[i]);
@@ -1217,11 +1103,10 @@ test_main_context (void)
       assert_goes (loaders[i]);
       g_assert_finalize_object (cells[i]);
     }
-  fixture_wait_finished (&fixture);
-  assert_order (codec, "2 1 0 x ");
+  fixture_wait_finished (&self->pools);
+  assert_order (self->codec, "2 1 0 x ");
 
   g_list_store_remove_all (model);
-  tear_down (&fixture, codec);
 }
 
 /* An element of a list that has an item, or something else. */
@@ -1282,49 +1167,46 @@ has_note (BsItem *item)
 }
 
 static void
-test_prefetch (void)
+test_prefetch (Shown *self, gconstpointer context)
 {
   static const char *texts[] = { "0", "1", "2", "3", "4", "5" };
   g_autoptr (GListStore) model = g_list_store_new (G_TYPE_OBJECT);
   BsItem *items[G_N_ELEMENTS (texts)];
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
 
-  bs_backing_store_set_max_threads (fixture.store, 1);
+  bs_backing_store_set_max_threads (self->pools.store, 1);
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     {
-      items[i] = insert_evicted (&fixture, texts[i]);
+      items[i] = insert_evicted (self, texts[i]);
       if (i % 2 == 0)
         g_list_store_append (model, items[i]);
       else
         append_row (model, items[i]);
     }
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 1, 3);
-  fixture_wait_finished (&fixture);
-  assert_order (codec, "1 2 3 ");
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 1, 3);
+  fixture_wait_finished (&self->pools);
+  assert_order (self->codec, "1 2 3 ");
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     g_assert_cmpint (has_note (items[i]), ==, i >= 1 && i <= 3);
 
   /* An object in memory is read no more; nothing is beyond the end. */
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 3, G_MAXUINT);
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 3, 100);
-  fixture_wait_finished (&fixture);
-  assert_order (codec, "4 5 ");
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 6, 1);
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), G_MAXUINT, G_MAXUINT);
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 0, 0);
-  fixture_wait_finished (&fixture);
-  assert_order (codec, "");
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 3, G_MAXUINT);
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 3, 100);
+  fixture_wait_finished (&self->pools);
+  assert_order (self->codec, "4 5 ");
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 6, 1);
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), G_MAXUINT, G_MAXUINT);
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 0, 0);
+  fixture_wait_finished (&self->pools);
+  assert_order (self->codec, "");
 
   g_list_store_remove_all (model);
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     g_object_unref (items[i]);
-  tear_down (&fixture, codec);
 }
 
 /* Elements that are of no use to the pool. */
 static void
-test_prefetch_others (void)
+test_prefetch_others (Shown *self, gconstpointer context)
 {
   g_autoptr (GListStore) model = g_list_store_new (G_TYPE_OBJECT);
   g_autoptr (GObject) note = make_note ("a");
@@ -1333,15 +1215,13 @@ test_prefetch_others (void)
   g_autoptr (BsItem) foreign = NULL, item = NULL, unwritten = NULL;
   g_autoptr (BsItem) nothing = g_object_new (BS_TYPE_ITEM, NULL);
   g_autoptr (GError) error = NULL;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
 
-  other = bs_pool_new_with_codec (fixture.store, BS_CODEC (codec), 0);
+  other = bs_pool_new_with_codec (self->pools.store, BS_CODEC (self->codec), 0);
   foreign = bs_pool_insert (other, bytes);
   bs_item_write (foreign, NULL, &error);
   g_assert_no_error (error);
-  item = insert_evicted (&fixture, "a");
-  unwritten = bs_pool_insert (fixture.pool, bytes);
+  item = insert_evicted (self, "a");
+  unwritten = bs_pool_insert (self->pools.pool, bytes);
   g_list_store_append (model, note);
   append_row (model, NULL);
   append_row (model, note);
@@ -1351,81 +1231,72 @@ test_prefetch_others (void)
   /* Its bytes are in memory, and need not be written for an object. */
   g_list_store_append (model, unwritten);
   g_list_store_append (model, item);
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 0, 100);
-  fixture_wait_finished (&fixture);
-  assert_order (codec, "a ");
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 0, 100);
+  fixture_wait_finished (&self->pools);
+  assert_order (self->codec, "a ");
 
   g_list_store_remove_all (model);
-  g_clear_object (&foreign);
-  g_clear_object (&item);
-  g_clear_object (&unwritten);
-  assert_goes (g_steal_pointer (&other));
-  tear_down (&fixture, codec);
 }
 
 /* The next call takes the place of the one before: what only that wanted is not loaded,
  * and what both want is not begun anew. */
 static void
-test_prefetch_replaced (void)
+test_prefetch_replaced (Shown *self, gconstpointer context)
 {
   static const char *texts[] = { "0", "1", "2", "3" };
   g_autoptr (GListStore) model = g_list_store_new (BS_TYPE_ITEM);
   g_autoptr (BsItem) plug = NULL;
-  Fixture fixture;
-  TestCodec *codec = set_up (&fixture);
 
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     {
-      g_autoptr (BsItem) item = insert_evicted (&fixture, texts[i]);
+      g_autoptr (BsItem) item = insert_evicted (self, texts[i]);
 
       g_list_store_append (model, item);
     }
-  bs_backing_store_set_max_threads (fixture.store, 1);
-  hold (codec, "1");
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 1, 2);
-  wait_until (get_n_held (codec) == 1);
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 0, 2);
-  hold (codec, NULL);
-  fixture_wait_finished (&fixture);
-  assert_order (codec, "1 0 ");
-  g_assert_cmpuint (get_n_cancelled (codec), ==, 0);
+  bs_backing_store_set_max_threads (self->pools.store, 1);
+  hold (self->codec, "1");
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 1, 2);
+  wait_until (get_n_held (self->codec) == 1);
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 0, 2);
+  hold (self->codec, NULL);
+  fixture_wait_finished (&self->pools);
+  assert_order (self->codec, "1 0 ");
+  g_assert_cmpuint (get_n_cancelled (self->codec), ==, 0);
 
   /* One that runs and that nobody wants is cancelled. */
-  hold (codec, "3");
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 3, 1);
-  wait_until (get_n_held (codec) == 1);
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 0, 0);
-  fixture_wait_finished (&fixture);
-  g_assert_cmpuint (get_n_cancelled (codec), ==, 1);
+  hold (self->codec, "3");
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 3, 1);
+  wait_until (get_n_held (self->codec) == 1);
+  bs_pool_prefetch (self->pools.pool, G_LIST_MODEL (model), 0, 0);
+  fixture_wait_finished (&self->pools);
+  g_assert_cmpuint (get_n_cancelled (self->codec), ==, 1);
 
   g_list_store_remove_all (model);
-  tear_down (&fixture, codec);
 }
 
 /* Without a codec it is bytes; failures are not told of. */
 static void
-test_prefetch_bytes (void)
+test_prefetch_bytes (Shown *self, gconstpointer context)
 {
   g_autoptr (GListStore) model = g_list_store_new (BS_TYPE_ITEM);
   g_autoptr (GError) error = NULL;
-  Fixture fixture;
+  g_autoptr (BsPool) plain = bs_pool_new (self->pools.store, G_MAXUINT64);
   BsItem *items[3];
 
-  fixture_set_up (&fixture, G_MAXUINT64);
   for (guint i = 0; i < G_N_ELEMENTS (items); i++)
     {
-      items[i] = insert (fixture.pool, 100, '0' + i);
+      items[i] = insert (plain, 100, '0' + i);
       g_list_store_append (model, items[i]);
     }
-  bs_pool_trim (fixture.pool, 0, NULL, &error);
+  bs_pool_trim (plain, 0, NULL, &error);
   g_assert_no_error (error);
   {
     g_autofree char *key = bs_item_dup_key (items[1]);
 
-    fail_all (&fixture, BS_OPERATION_READ, key, G_IO_ERROR_FAILED);
+    fail_all (&self->pools, BS_OPERATION_READ, key, G_IO_ERROR_FAILED);
   }
-  bs_pool_prefetch (fixture.pool, G_LIST_MODEL (model), 0, 3);
-  fixture_wait_finished (&fixture);
+  bs_pool_prefetch (plain, G_LIST_MODEL (model), 0, 3);
+  fixture_wait_finished (&self->pools);
   g_assert_true (is_resident (items[0]));
   g_assert_false (is_resident (items[1]));
   g_assert_true (is_resident (items[2]));
@@ -1433,7 +1304,20 @@ test_prefetch_bytes (void)
   g_list_store_remove_all (model);
   for (guint i = 0; i < G_N_ELEMENTS (items); i++)
     g_object_unref (items[i]);
-  fixture_tear_down (&fixture);
+}
+
+static void
+add_in_context (const char *path,
+                void (*test) (Shown *self, gconstpointer context),
+                GMainContext *context)
+{
+  g_test_add (path, Shown, context, shown_set_up, test, shown_tear_down);
+}
+
+static void
+add (const char *path, void (*test) (Shown *self, gconstpointer context))
+{
+  add_in_context (path, test, NULL);
 }
 
 int
@@ -1441,32 +1325,33 @@ main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_func ("/loader/properties", test_properties);
-  g_test_add_func ("/loader/no-property", test_no_property);
-  g_test_add_func ("/loader/in-memory", test_in_memory);
-  g_test_add_func ("/loader/load", test_load);
-  g_test_add_func ("/loader/newest-first", test_newest_first);
-  g_test_add_func ("/loader/item-changes", test_item_changes);
-  g_test_add_func ("/loader/target-goes", test_target_goes);
-  g_test_add_func ("/loader/target-disposed", test_target_disposed);
-  g_test_add_func ("/loader/loader-goes", test_loader_goes);
-  g_test_add_func ("/loader/read-fails", test_read_fails);
-  g_test_add_func ("/loader/decode-fails", test_decode_fails);
-  g_test_add_func ("/loader/failure-is-forgotten", test_failure_is_forgotten);
-  g_test_add_func ("/loader/misfit", test_misfit);
-  g_test_add_func ("/loader/no-codec", test_no_codec);
-  g_test_add_func ("/loader/closed", test_closed);
-  g_test_add_func ("/loader/deleted", test_deleted);
-  g_test_add_func ("/loader/replaced", test_replaced);
-  g_test_add_func ("/loader/from-handler", test_from_handler);
-  g_test_add_func ("/loader/threads", test_threads);
-  g_test_add_func ("/loader/goes-elsewhere", test_goes_elsewhere);
-  g_test_add_func ("/loader/other-context", test_other_context);
-  g_test_add_func ("/loader/main-context", test_main_context);
-  g_test_add_func ("/loader/prefetch", test_prefetch);
-  g_test_add_func ("/loader/prefetch/others", test_prefetch_others);
-  g_test_add_func ("/loader/prefetch/replaced", test_prefetch_replaced);
-  g_test_add_func ("/loader/prefetch/bytes", test_prefetch_bytes);
+  add ("/loader/properties", test_properties);
+  add ("/loader/no-property", test_no_property);
+  add ("/loader/in-memory", test_in_memory);
+  add ("/loader/load", test_load);
+  add ("/loader/newest-first", test_newest_first);
+  add ("/loader/item-changes", test_item_changes);
+  add ("/loader/target-goes", test_target_goes);
+  add ("/loader/target-disposed", test_target_disposed);
+  add ("/loader/loader-goes", test_loader_goes);
+  add ("/loader/released", test_released);
+  add ("/loader/read-fails", test_read_fails);
+  add ("/loader/decode-fails", test_decode_fails);
+  add ("/loader/failure-is-forgotten", test_failure_is_forgotten);
+  add ("/loader/misfit", test_misfit);
+  add ("/loader/no-codec", test_no_codec);
+  add ("/loader/closed", test_closed);
+  add ("/loader/deleted", test_deleted);
+  add ("/loader/replaced", test_replaced);
+  add ("/loader/from-handler", test_from_handler);
+  add ("/loader/threads", test_threads);
+  add ("/loader/goes-elsewhere", test_goes_elsewhere);
+  add ("/loader/other-context", test_other_context);
+  add_in_context ("/loader/main-context", test_main_context, g_main_context_default ());
+  add ("/loader/prefetch", test_prefetch);
+  add ("/loader/prefetch/others", test_prefetch_others);
+  add ("/loader/prefetch/replaced", test_prefetch_replaced);
+  add ("/loader/prefetch/bytes", test_prefetch_bytes);
 
   return g_test_run ();
 }

@@ -430,6 +430,52 @@ test_read_only_with_log (Fixture *fixture, gconstpointer data)
   fixture->backing = create (fixture->scratch);
 }
 
+/* A backing that only reads: a document that could be written stays as it is. */
+static void
+test_read_only (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsBacking) writer = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *before = NULL;
+  g_autofree char *after = NULL;
+  g_autofree char *bad = NULL;
+  gsize size, size_after;
+
+  track (fixture->backing, fixture->file);
+  bad = persist_new (fixture, 5000, 1);
+  save_root (fixture, "root");
+  release (fixture);
+  run_sql (fixture->path, "UPDATE blob SET content = zeroblob(5000)");
+  g_file_get_contents (fixture->path, &before, &size, NULL);
+  g_object_set (fixture->backing, "read-only", TRUE, NULL);
+
+  track (fixture->backing, fixture->file);
+  assert_n_keys (fixture, 1);
+  assert_root (fixture->backing, fixture->file, "root");
+  assert_changes_fail (fixture, bad, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->file, bad, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  writer = create (fixture->scratch);
+  assert_track_fails (writer, fixture->file, BS_ERROR, BS_ERROR_BUSY);
+  release (fixture);
+  assert_folder (fixture->path, "document");
+  g_file_get_contents (fixture->path, &after, &size_after, NULL);
+  g_assert_cmpmem (before, size, after, size_after);
+
+  track (writer, fixture->file);
+  assert_track_fails (fixture->backing, fixture->file, BS_ERROR, BS_ERROR_BUSY);
+  bs_backing_close (writer, NULL, NULL);
+}
+
+/* Nothing is made where nothing is. */
+static void
+test_read_only_missing (Fixture *fixture, gconstpointer data)
+{
+  g_object_set (fixture->backing, "read-only", TRUE, NULL);
+  assert_track_fails (fixture->backing, fixture->file, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_false (exists (fixture->path, ""));
+}
+
 static void
 add_on_fuse (const char *path, void (*test) (Fixture *, gconstpointer))
 {
@@ -466,6 +512,8 @@ main (int argc, char **argv)
     }
   add_test ("/sqlite/read-only-mount", NULL, test_read_only_mount);
   add_test ("/sqlite/read-only-with-log", NULL, test_read_only_with_log);
+  add_test ("/sqlite/read-only-backing", NULL, test_read_only);
+  add_test ("/sqlite/read-only-missing", NULL, test_read_only_missing);
   backing_contract_add_tests (&kind);
 
   return g_test_run ();

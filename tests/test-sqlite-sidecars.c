@@ -167,6 +167,41 @@ test_planted_journal (Fixture *fixture, gconstpointer data)
   g_test_assert_expected_messages ();
 }
 
+/* As SQLite begins one, and with more and more of its magic number. */
+static void
+test_journal_cut_off (Fixture *fixture, gconstpointer data)
+{
+  static const guint8 magic[] = { 0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7 };
+  g_autofree char *journal = beside (fixture->path, "-journal");
+  guint8 header[28] = { 0 };
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->file);
+  key = persist_new (fixture, 100, 7);
+  save_root (fixture, "root");
+  release (fixture);
+
+  header[12] = 0x65;
+  header[19] = 9;
+  header[22] = 2;
+  header[26] = 0x10;
+  for (guint size = 1; size <= sizeof header; size++)
+    {
+      g_file_set_contents (journal, (char *) header, size, NULL);
+      assert_n_keys (fixture, 1);
+      assert_root (fixture->backing, fixture->file, "root");
+      release (fixture);
+      assert_folder (fixture->path, "document");
+    }
+  for (guint size = 1; size < sizeof magic; size++)
+    {
+      g_file_set_contents (journal, (char *) magic, size, NULL);
+      assert_n_keys (fixture, 1);
+      release (fixture);
+      assert_folder (fixture->path, "document");
+    }
+}
+
 static void
 add_test (const char *path, gconstpointer data, void (*test) (Fixture *, gconstpointer))
 {
@@ -186,6 +221,7 @@ main (int argc, char **argv)
   add_test ("/sqlite/swapped", NULL, test_swapped);
   add_test ("/sqlite/planted-log", NULL, test_planted_log);
   add_test ("/sqlite/planted-journal", NULL, test_planted_journal);
+  add_test ("/sqlite/journal-cut-off", NULL, test_journal_cut_off);
   add_test ("/sqlite/restored-beside-log", GINT_TO_POINTER (FALSE), test_restored_beside_log);
   add_test ("/sqlite/restored-beside-log-with-time", GINT_TO_POINTER (TRUE),
             test_restored_beside_log);

@@ -8,6 +8,7 @@
 #include "bs-file-backing.h"
 #include "bs-memory-backing.h"
 
+#include <glib/gi18n-lib.h>
 #include <stdlib.h>
 
 /* A list of directories, instead of the one of the installation. */
@@ -185,7 +186,7 @@ bs_backing_new_for_uri (const char *uri, GError **error)
   if (scheme == NULL)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                   "new_for_uri: “%s” is not a URI: it has no scheme", shown);
+                   _ ("new_for_uri: “%s” is not a URI: it has no scheme"), shown);
       return NULL;
     }
 
@@ -195,8 +196,8 @@ bs_backing_new_for_uri (const char *uri, GError **error)
       g_autofree char *schemes = list_schemes ();
 
       g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                   "new_for_uri: no engine has the scheme “%s” of “%s”; the schemes are %s", scheme,
-                   shown, schemes);
+                   _ ("new_for_uri: no engine has the scheme “%s” of “%s”; the schemes are %s"),
+                   scheme, shown, schemes);
       return NULL;
     }
 

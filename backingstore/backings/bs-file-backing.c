@@ -7,15 +7,20 @@
 #include "base/bs-key-backing-private.h"
 #include "base/bs-key-set-private.h"
 #include "bs-file-blob-private.h"
+#include "bs-file-import-private.h"
 #include "bs-file-io-private.h"
 #include "bs-file-paths-private.h"
 #include "bs-file-presence-private.h"
 #include "bs-file-place-private.h"
+#include "bs-file-repair-private.h"
 #include "bs-file-sanitize-private.h"
+#include "bs-file-stream-private.h"
 #include "bs-file-sync-private.h"
 #include "bs-file-transfer-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 
 /**
  * BsFileBacking:
@@ -51,7 +56,8 @@
  *
  * A persisted directory that can't be written, on a read-only medium or for want of
  * permission, is open for reading: no lock is taken there and nothing made, and changes
- * fail with %G_IO_ERROR_READ_ONLY or %G_IO_ERROR_PERMISSION_DENIED.
+ * fail with %G_IO_ERROR_READ_ONLY or %G_IO_ERROR_PERMISSION_DENIED. An application that only
+ * looks asks for the same with [property@FileBacking:read-only].
  *
  * A persisted path is a directory and not a name. Where the directory was renamed, replaced
  * or removed while it is in use, or another machine has opened it meanwhile, syncing it or
@@ -82,7 +88,9 @@
  * file was written again later, as when a backup is restored in place.
  *
  * The hash of a blob that is in primary storage alone is kept in memory, and compared when
- * the blob is read. The attribute comes when the blob is persisted.
+ * the blob is read. The attribute comes when the blob is persisted. A file that the kernel
+ * has cloned or copied, for [method@Backing.write_file], is hashed then. A stream compares
+ * the hash when the content was read from start to end.
  *
  * ## When it is durable
  *
@@ -138,6 +146,7 @@ enum
 {
   PROP_DIRECTORY = 1,
   PROP_URI,
+  PROP_READ_ONLY,
   N_PROPS
 };
 
@@ -164,7 +173,7 @@ static gboolean
 set_key_error (BsFileDirectory *directory, int code, GError **error)
 {
   if (code == ENOENT)
-    return set_missing_error (directory, "no such blob", error);
+    return set_missing_error (directory, _ ("no such blob"), error);
 
   bs_file_directory_set_error (directory, code, error);
 
@@ -200,7 +209,8 @@ bs_file_backing_write (BsBacking *backing,
 
   code = bs_file_create (self->paths.primary, key, bytes, cancellable);
   if (code == EEXIST)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
+                         _ ("primary storage has the key already"));
   else if (code != 0)
     bs_file_directory_set_error (self->paths.primary, code, error);
 
@@ -225,6 +235,53 @@ bs_file_backing_read (BsBacking *backing,
     set_key_error (self->paths.primary, code, error);
 
   return g_steal_pointer (&bytes);
+}
+
+static GInputStream *
+bs_file_backing_read_stream (BsBacking *backing,
+                             const BsKey *key,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+  GInputStream *stream = NULL;
+  int code;
+
+  if (!bs_file_paths_begin (&self->paths, cancellable, error))
+    return NULL;
+
+  code = bs_file_open_stream (self->paths.primary, key, &stream, cancellable);
+  if (code != 0)
+    set_key_error (self->paths.primary, code, error);
+
+  return stream;
+}
+
+static gboolean
+bs_file_backing_write_stream (BsBacking *backing,
+                              const BsKey *key,
+                              GInputStream *stream,
+                              gint64 size,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+
+  return bs_file_paths_begin (&self->paths, cancellable, error) &&
+         bs_file_import_stream (self->paths.primary, key, stream, size, cancellable, error);
+}
+
+static gboolean
+bs_file_backing_write_file (BsBacking *backing,
+                            const BsKey *key,
+                            GFile *file,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  BsFileBacking *self = BS_FILE_BACKING (backing);
+
+  return bs_file_paths_begin (&self->paths, cancellable, error) &&
+         bs_file_import_file (self->paths.primary, key, file, cancellable, error);
 }
 
 static gboolean
@@ -296,8 +353,8 @@ for_each_key (
         continue;
 
       bs_key_print (key, string);
-      g_prefix_error (error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: %s: ", n_done,
-                      table->n_keys, string);
+      g_prefix_error (error, _ ("%" PRIu64 " of %" PRIu64 " done: %s: "), n_done, table->n_keys,
+                      string);
       return FALSE;
     }
 
@@ -503,7 +560,7 @@ bs_file_backing_read_root (BsBacking *backing,
 
   code = bs_file_load_at (directory, BS_FILE_ROOT_NAME, cancellable, &bytes);
   if (code == ENOENT)
-    set_missing_error (directory, "the path has no root blob", error);
+    set_missing_error (directory, _ ("the path has no root blob"), error);
   else if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 
@@ -532,7 +589,7 @@ bs_file_backing_verify_persisted (BsBacking *backing,
 
   set_key_error (directory, code, error);
   if (bad && code != EBADMSG && code != EILSEQ)
-    g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+    g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
 
   return FALSE;
 }
@@ -617,6 +674,9 @@ bs_file_backing_get_property (GObject *object, guint prop_id, GValue *value, GPa
     case PROP_URI:
       g_value_take_string (value, g_file_get_uri (self->paths.file));
       break;
+    case PROP_READ_ONLY:
+      g_value_set_boolean (value, bs_file_backing_get_read_only (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -637,6 +697,9 @@ bs_file_backing_set_property (GObject *object,
       break;
     case PROP_URI:
       self->uri = g_value_dup_string (value);
+      break;
+    case PROP_READ_ONLY:
+      bs_file_backing_set_read_only (self, g_value_get_boolean (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -711,6 +774,16 @@ bs_file_backing_class_init (BsFileBackingClass *klass)
    */
   properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL, constant);
 
+  /**
+   * BsFileBacking:read-only: (getter get_read_only) (setter set_read_only)
+   *
+   * Whether persisted paths are opened for reading alone. It notifies in the thread that
+   * sets it.
+   */
+  properties[PROP_READ_ONLY] =
+    g_param_spec_boolean ("read-only", NULL, NULL, FALSE,
+                          G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -735,6 +808,9 @@ bs_file_backing_iface_init (BsBackingInterface *iface)
     .open_path = bs_file_backing_open_path,
     .check_path = bs_file_backing_check_path,
     .find_missing = bs_file_backing_find_missing,
+    .read_stream = bs_file_backing_read_stream,
+    .write_stream = bs_file_backing_write_stream,
+    .write_file = bs_file_backing_write_file,
   };
 
   bs_key_backing_init_interface (iface, &funcs);
@@ -858,6 +934,127 @@ bs_file_backing_get_directory (BsFileBacking *self)
   g_return_val_if_fail (BS_IS_FILE_BACKING (self), NULL);
 
   return self->paths.file;
+}
+
+/**
+ * bs_file_backing_get_read_only:
+ * @self: a file backing
+ *
+ * Gets whether persisted paths are opened for reading alone.
+ *
+ * Returns: whether they are
+ */
+gboolean
+bs_file_backing_get_read_only (BsFileBacking *self)
+{
+  g_return_val_if_fail (BS_IS_FILE_BACKING (self), FALSE);
+
+  return g_atomic_int_get (&self->paths.read_only);
+}
+
+/**
+ * bs_file_backing_set_read_only:
+ * @self: a file backing
+ * @read_only: whether to open persisted paths for reading alone
+ *
+ * Sets whether persisted paths are opened for reading alone.
+ *
+ * A path that is opened so is not changed in any way, as if it were on a read-only medium:
+ * changes fail with %G_IO_ERROR_READ_ONLY, no marker and no file is made, bad blobs are found
+ * and not set aside, blobs are copied to primary storage and not linked, and a directory
+ * that is missing is an error. Several such backings may
+ * have one path; it fails with %BS_ERROR_BUSY while a store that may change it has it.
+ *
+ * Primary storage can be written all the same. Paths that are open already stay as they
+ * are.
+ */
+void
+bs_file_backing_set_read_only (BsFileBacking *self, gboolean read_only)
+{
+  g_return_if_fail (BS_IS_FILE_BACKING (self));
+
+  read_only = !!read_only;
+  if (g_atomic_int_get (&self->paths.read_only) == read_only)
+    return;
+
+  g_atomic_int_set (&self->paths.read_only, read_only);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_READ_ONLY]);
+}
+
+static gboolean
+restore (BsFileDirectory *directory, BsKeySet *restored, GCancellable *cancellable, GError **error)
+{
+  int code = bs_file_restore (directory, restored, cancellable);
+
+  if (code != 0)
+    bs_file_directory_set_error (directory, code, error);
+  /* A blob that was put back is made durable after an error too. */
+  if (bs_file_directory_get_refusal (directory) == 0 &&
+      !bs_file_sync (directory, code == 0 ? error : NULL))
+    return FALSE;
+
+  return code == 0;
+}
+
+/**
+ * bs_file_backing_repair_path:
+ * @self: a file backing
+ * @path: a local directory that nobody has open
+ * @flags: what to do
+ * @restored: a set that gets the keys that were put back
+ * @marked: (out) (optional): whether the marker was made anew
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Makes the directory of a document that cannot be opened, or that has blobs in
+ * quarantine, fit for use.
+ *
+ * A directory that has lost its marker is marked again, as [method@BackingStore.track_path]
+ * does. With %BS_REPAIR_ADOPT so is one with a damaged marker, and one that holds
+ * other files beside blobs, which are left alone. With %BS_REPAIR_RESTORE each blob in
+ * quarantine that is whole by its length and hash goes back to its place, if no
+ * other has its key. With %BS_REPAIR_DRY_RUN nothing is changed, and the answer is what
+ * would be done.
+ *
+ * The function blocks, and may be called from any thread. It opens the directory and lets
+ * it go again: call it before the path is tracked.
+ *
+ * Fails with %BS_ERROR_FOREIGN if the directory is no document; with
+ * %BS_ERROR_NOT_SUPPORTED if a newer version has written it; with %BS_ERROR_BUSY if it is in
+ * use; with %G_IO_ERROR_READ_ONLY or %G_IO_ERROR_PERMISSION_DENIED if it cannot be
+ * written, or @self is [property@FileBacking:read-only]; and with the system's errors. Blobs
+ * that were put back before stay.
+ *
+ * Returns: %TRUE if all was done, %FALSE with @error set
+ */
+gboolean
+bs_file_backing_repair_path (BsFileBacking *self,
+                             GFile *path,
+                             BsRepairFlags flags,
+                             BsKeySet *restored,
+                             gboolean *marked,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  g_autoptr (BsFileDirectory) directory = NULL;
+  const BsFileDirectoryMode mode =
+    flags & BS_REPAIR_ADOPT ? BS_FILE_DIRECTORY_REPAIR : BS_FILE_DIRECTORY_ADOPT;
+
+  g_return_val_if_fail (BS_IS_FILE_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (restored), FALSE);
+
+  directory =
+    bs_file_paths_new_directory (&self->paths, path, flags & BS_REPAIR_DRY_RUN, cancellable, error);
+  if (directory == NULL || !bs_file_directory_open (directory, mode, cancellable, error))
+    return FALSE;
+  if (!(flags & BS_REPAIR_DRY_RUN) && !bs_file_directory_check_change (directory, error))
+    return FALSE;
+
+  if (marked != NULL)
+    *marked = bs_file_directory_was_unmarked (directory);
+
+  return !(flags & BS_REPAIR_RESTORE) || restore (directory, restored, cancellable, error);
 }
 
 /**

@@ -250,6 +250,7 @@ remove_file (BsFileDirectory *directory, const BsKey *key)
         }
       bs_file_keys_remove (bs_file_directory_get_failed_writes (directory), key);
       bs_file_keys_remove (bs_file_directory_get_files (directory), key);
+      bs_file_keys_remove (bs_file_directory_get_unhashed (directory), key);
       bs_file_digests_remove (bs_file_directory_get_digests (directory), key);
 
       return 0;
@@ -324,6 +325,60 @@ open_new (BsFileDirectory *directory, const BsKey *key, BsFileLocation *location
   return *fd < 0 ? errno : 0;
 }
 
+int
+bs_file_new_blob_begin (BsFileNewBlob *self, BsFileDirectory *scratch, const BsKey *key)
+{
+  int code = bs_file_clear_failed_write (scratch, key);
+
+  *self = (BsFileNewBlob){ .scratch = scratch, .key = key };
+  if (code != 0)
+    return code;
+
+  code = open_new (scratch, key, &self->location, &self->fd);
+  if (code == ENOENT && bs_file_directory_lost (scratch, &self->location))
+    code = open_new (scratch, key, &self->location, &self->fd);
+  if (code != 0)
+    {
+      bs_file_location_clear (&self->location);
+      return code;
+    }
+
+  if (bs_file_directory_masks_owner (scratch))
+    fchmod (self->fd, 0600);
+
+  return 0;
+}
+
+void
+bs_file_new_blob_hold (BsFileNewBlob *self, const BsFileDigest *digest)
+{
+  BsFileDigest held = *digest;
+
+  held.time = 0;
+  bs_file_digests_add (bs_file_directory_get_digests (self->scratch), self->key, &held);
+}
+
+int
+bs_file_new_blob_end (BsFileNewBlob *self, int code)
+{
+  BsFileDirectory *scratch = self->scratch;
+
+  code = bs_file_close_written (self->fd, code);
+  if (code == 0)
+    {
+      bs_file_keys_add (bs_file_directory_get_files (scratch), self->key);
+    }
+  else
+    {
+      bs_file_digests_remove (bs_file_directory_get_digests (scratch), self->key);
+      if (unlinkat (self->location.fd, self->location.name, 0) != 0 && errno != ENOENT)
+        bs_file_keys_add (bs_file_directory_get_failed_writes (scratch), self->key);
+    }
+  bs_file_location_clear (&self->location);
+
+  return code;
+}
+
 /* Besides the slots. The digest of a blob that is not sealed stays in memory: only what
  * becomes permanent needs it in the file. */
 static int
@@ -334,44 +389,34 @@ create_file (BsFileDirectory *directory,
              GCancellable *cancellable)
 {
   gboolean hashed = !seals || bs_file_directory_takes_digests (directory);
-  g_auto (BsFileLocation) location = { 0 };
   BsFileDigest digest;
+  BsFileNewBlob blob;
   const guint8 *data;
   gsize size;
-  int fd;
-  int code;
+  int code = bs_file_new_blob_begin (&blob, directory, key);
 
-  code = bs_file_clear_failed_write (directory, key);
   if (code != 0)
     return code;
-
-  code = open_new (directory, key, &location, &fd);
-  if (code == ENOENT && bs_file_directory_lost (directory, &location))
-    code = open_new (directory, key, &location, &fd);
-  if (code != 0)
-    return code;
-
-  if (bs_file_directory_masks_owner (directory))
-    fchmod (fd, 0600);
 
   data = g_bytes_get_data (bytes, &size);
-  code = bs_file_directory_reserve (directory, fd, size);
+  code = bs_file_directory_reserve (directory, blob.fd, size);
   if (code == 0)
-    code = bs_file_write_whole (fd, data, size, hashed ? &digest : NULL, cancellable);
+    code = bs_file_write_whole (blob.fd, data, size, hashed ? &digest : NULL, cancellable);
   if (code == 0 && seals)
-    code = bs_file_directory_seal (directory, fd, hashed ? &digest : NULL);
-  code = bs_file_close_written (fd, code);
-  if (code == 0 && !seals)
-    {
-      digest.time = 0;
-      bs_file_digests_add (bs_file_directory_get_digests (directory), key, &digest);
-    }
-  if (code == 0)
-    bs_file_keys_add (bs_file_directory_get_files (directory), key);
-  else if (unlinkat (location.fd, location.name, 0) != 0 && errno != ENOENT)
-    bs_file_keys_add (bs_file_directory_get_failed_writes (directory), key);
+    code = bs_file_directory_seal (directory, blob.fd, hashed ? &digest : NULL);
+  else if (code == 0)
+    bs_file_new_blob_hold (&blob, &digest);
 
-  return code;
+  return bs_file_new_blob_end (&blob, code);
+}
+
+gboolean
+bs_file_contains (BsFileDirectory *scratch, const BsKey *key)
+{
+  BsFileSlots *slots = bs_file_directory_get_slots (scratch);
+
+  return (slots != NULL && bs_file_slots_contains (slots, key, NULL)) ||
+         bs_file_keys_contains (bs_file_directory_get_files (scratch), key);
 }
 
 int
@@ -400,7 +445,9 @@ bs_file_create (BsFileDirectory *scratch,
   if (slots == NULL)
     return create_file (scratch, key, bytes, TRUE, cancellable);
   if (g_bytes_get_size (bytes) > BS_FILE_MAX_SLOT)
-    return create_file (scratch, key, bytes, FALSE, cancellable);
+    return bs_file_slots_contains (slots, key, NULL)
+             ? EEXIST
+             : create_file (scratch, key, bytes, FALSE, cancellable);
 
   if (bs_file_keys_contains (bs_file_directory_get_files (scratch), key))
     return EEXIST;
@@ -437,23 +484,53 @@ bs_file_leave_slot (BsFileDirectory *scratch, const BsKey *key, GCancellable *ca
   return code;
 }
 
+/* Hashes a file whose bytes the kernel has copied. */
+static int
+hash_file (BsFileDirectory *scratch,
+           int blob_fd,
+           BsFileDigest *digest,
+           gboolean *known,
+           GCancellable *cancellable)
+{
+  g_autofree guint8 *chunk = NULL;
+  struct stat status;
+  int code = check_regular (blob_fd, &status);
+
+  *known = code == 0 && bs_file_directory_takes_digests (scratch);
+  if (!*known)
+    return code;
+
+  chunk = g_malloc (BS_FILE_CHUNK_SIZE);
+
+  return bs_file_read_through (blob_fd, chunk, status.st_size, digest, cancellable);
+}
+
 int
-bs_file_seal (BsFileDirectory *scratch, const BsKey *key)
+bs_file_seal (BsFileDirectory *scratch, const BsKey *key, GCancellable *cancellable)
 {
   BsFileDigests *digests = bs_file_directory_get_digests (scratch);
+  BsFileKeys *unhashed = bs_file_directory_get_unhashed (scratch);
+  gboolean is_unhashed = bs_file_keys_contains (unhashed, key);
   BsFileDigest digest;
+  gboolean known = TRUE;
   int blob_fd;
-  int code;
+  int code = 0;
 
   /* Where no blob can be opened there is none to link either. */
-  if (!bs_file_digests_find (digests, key, &digest) ||
+  if ((!bs_file_digests_find (digests, key, &digest) && !is_unhashed) ||
       bs_file_open_blob (scratch, key, &blob_fd, NULL) != 0)
     return 0;
 
-  code = bs_file_directory_seal (scratch, blob_fd, &digest);
+  if (is_unhashed)
+    code = hash_file (scratch, blob_fd, &digest, &known, cancellable);
+  if (code == 0)
+    code = bs_file_directory_seal (scratch, blob_fd, known ? &digest : NULL);
   close (blob_fd);
   if (code == 0)
-    bs_file_digests_remove (digests, key);
+    {
+      bs_file_digests_remove (digests, key);
+      bs_file_keys_remove (unhashed, key);
+    }
 
   return code;
 }

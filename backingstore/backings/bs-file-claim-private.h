@@ -19,6 +19,7 @@ typedef enum
 {
   BS_FILE_DIRECTORY_MARKED,     /* only if it has its marker already */
   BS_FILE_DIRECTORY_ADOPT,      /* or can be made, is empty, or is in our layout */
+  BS_FILE_DIRECTORY_REPAIR,     /* or has a damaged marker, or blobs beside other files */
 } BsFileDirectoryMode;
 
 /* The right of this process to a directory: its marker and its lock. Constant once it
@@ -30,8 +31,10 @@ typedef struct
   GPtrArray *old_paths;         /* names before it, which others may still be reading */
   int fd;                       /* or -1 */
   BsFileLock lock;
+  gboolean read_only;           /* nothing in a persisted directory is to be changed */
   int refusal;                  /* atomic: errno for changes of a persisted directory that can't be written, or 0 */
   guint n_forks;                /* a forked child changes nothing */
+  gboolean found_unmarked;      /* without a marker, or with a damaged one */
   struct stat identity;
   /* FALSE in a scratch directory that held blobs without a marker: they may be
    * somebody's only copy, so that it is never emptied. */

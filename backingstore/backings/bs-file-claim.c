@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -27,6 +28,8 @@ typedef struct
   gboolean has_blobs;
   gboolean has_shards;
   gboolean has_root;
+  gboolean has_others;
+  gboolean takes_others; /* beside blobs */
 } Layout;
 
 /* Returns EEXIST for an entry that a directory without a marker must not have. */
@@ -37,14 +40,17 @@ check_entry (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpoin
 
   layout->has_blobs |= kind == BS_FILE_ENTRY_BLOB;
   layout->has_shards |= kind == BS_FILE_ENTRY_SHARD;
+  layout->has_others |= kind == BS_FILE_ENTRY_FOREIGN;
   if (kind != BS_FILE_ENTRY_OURS)
-    return kind == BS_FILE_ENTRY_FOREIGN ? EEXIST : 0;
+    return kind == BS_FILE_ENTRY_FOREIGN && !layout->takes_others ? EEXIST : 0;
 
   /* An interrupted first opening leaves a lock and a temporary file at most. */
   layout->has_root |= strcmp (name, BS_FILE_ROOT_NAME) == 0;
 
-  return strcmp (name, BS_FILE_ROOT_NAME) == 0 || strcmp (name, BS_FILE_LOCK_NAME) == 0 ? 0
-                                                                                        : EEXIST;
+  if (strcmp (name, BS_FILE_ROOT_NAME) == 0 || strcmp (name, BS_FILE_LOCK_NAME) == 0)
+    return 0;
+
+  return layout->takes_others ? 0 : EEXIST;
 }
 
 /* Whether the errno of opening says that something else than a file stands there: a
@@ -55,8 +61,8 @@ is_odd_kind (int code)
   return code == ELOOP || code == EISDIR || code == ENXIO || code == ENODEV;
 }
 
-/* Returns ENOENT if there is no marker, EEXIST if it marks no directory of this kind,
- * ENOTSUP if a newer version wrote it. */
+/* Returns ENOENT if there is no marker, EEXIST if it marks no directory of this kind, EBADMSG
+ * if it says nothing, ENOTSUP if a newer version wrote it. */
 static int
 check_marker (BsFileClaim *self)
 {
@@ -89,7 +95,7 @@ check_marker (BsFileClaim *self)
   if (sscanf (text, "backingstore %u", &version) == 1 && version != FORMAT_VERSION)
     return ENOTSUP;
 
-  return EEXIST;
+  return g_str_has_prefix (text, "backingstore ") ? EEXIST : EBADMSG;
 }
 
 static int
@@ -206,7 +212,7 @@ set_foreign (BsFileClaim *self, const char *reason, GError **error)
 {
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
-  g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "%s %s", name, reason);
+  g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "%s: %s", name, reason);
 
   return FALSE;
 }
@@ -218,8 +224,9 @@ check_apart (BsFileClaim *self, const BsFileClaim *apart, GError **error)
     return TRUE;
 
   if (is_within (self->fd, &apart->identity) || is_within (apart->fd, &self->identity))
-    return set_foreign (self, "and the scratch directory are one, or one is inside the other",
-                        error);
+    return set_foreign (
+      self, _ ("the document and the scratch directory are one, or one is inside the other"),
+      error);
 
   return TRUE;
 }
@@ -241,8 +248,11 @@ check_layout (BsFileClaim *self,
       return FALSE;
     }
 
+  layout.takes_others = mode == BS_FILE_DIRECTORY_REPAIR;
   code = bs_file_walk (self->fd, cancellable, check_entry, &layout);
   *has_blobs = layout.has_blobs;
+  if (code == 0 && layout.has_others && !layout.has_blobs)
+    code = EEXIST;
   /* A copy that lost its dot files has a root beside its folders. A file of that name
    * alone may be anybody's, and scratch has none. */
   if (code == 0 && layout.has_root &&
@@ -250,7 +260,9 @@ check_layout (BsFileClaim *self,
     code = EEXIST;
   if (code == EEXIST)
     return set_foreign (
-      self, "is not a store: the directory has no marker, and holds other files than blobs", error);
+      self,
+      _ ("this is not a document: the directory has no marker, and holds other files than blobs"),
+      error);
   if (code != 0)
     {
       bs_file_claim_set_error (self, code, error);
@@ -265,13 +277,17 @@ set_marker_error (BsFileClaim *self, int code, GError **error)
 {
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
+  if (code == EBADMSG)
+    return set_foreign (self, _ ("the marker, the file .backingstore, is damaged"), error);
   if (code == EEXIST && self->kind == BS_FILE_DIRECTORY_SCRATCH)
-    return set_foreign (self, "is marked for another use than scratch files", error);
+    return set_foreign (self, _ ("the directory is marked for another use than scratch files"),
+                        error);
   if (code == EEXIST)
-    return set_foreign (self, "is marked for another use than persisted blobs", error);
+    return set_foreign (self, _ ("the directory is marked for another use than persisted blobs"),
+                        error);
 
   if (code == ENOTSUP)
-    g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s was written by a newer version",
+    g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s was written by a newer version"),
                  name);
   else
     bs_file_claim_set_error (self, code, error);
@@ -285,14 +301,15 @@ set_lock_error (BsFileClaim *self, int code, GError **error)
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == EWOULDBLOCK)
-    g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s is in use by another store", name);
+    g_set_error (error, BS_ERROR, BS_ERROR_BUSY, _ ("%s is in use by another store"), name);
   else if (code == ENOLCK)
     g_set_error (
       error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-      "the file system of %s has no locks, without which two programs would destroy each other's files",
+      _ (
+        "the file system of %s has no locks, without which two programs would destroy each other's files"),
       name);
   else if (code == EEXIST || is_odd_kind (code))
-    return set_foreign (self, "has another kind of file in the place of .lock", error);
+    return set_foreign (self, _ ("another kind of file stands in the place of .lock"), error);
   else
     bs_file_claim_set_error (self, code, error);
 
@@ -306,7 +323,7 @@ open_folder (BsFileClaim *self, BsFileDirectoryMode mode)
   const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
   self->fd = TEMP_FAILURE_RETRY (open (self->path, flags));
-  if (self->fd < 0 && errno == ENOENT && mode == BS_FILE_DIRECTORY_ADOPT)
+  if (self->fd < 0 && errno == ENOENT && mode == BS_FILE_DIRECTORY_ADOPT && !self->read_only)
     {
       int code = make_folders (self->path);
 
@@ -340,9 +357,30 @@ has_lock_of_another_user (BsFileClaim *self)
          status.st_uid != geteuid ();
 }
 
+static gboolean
+take_to_read (BsFileClaim *self, GError **error)
+{
+  int code = bs_file_lock_share (&self->lock, self->fd);
+
+  self->refusal = EROFS;
+
+  return code == 0 || set_lock_error (self, code, error);
+}
+
+/* Whether the errno of the marker lets the directory be marked. */
+static gboolean
+may_mark (int code, BsFileDirectoryMode mode)
+{
+  return code == ENOENT || (code == EBADMSG && mode == BS_FILE_DIRECTORY_REPAIR);
+}
+
 /* Takes the lock, and marks the directory if it has no marker yet. */
 static gboolean
-take_over (BsFileClaim *self, gboolean marked, gboolean has_blobs, GError **error)
+take_over (BsFileClaim *self,
+           BsFileDirectoryMode mode,
+           gboolean marked,
+           gboolean has_blobs,
+           GError **error)
 {
   int code;
 
@@ -351,6 +389,9 @@ take_over (BsFileClaim *self, gboolean marked, gboolean has_blobs, GError **erro
       bs_file_claim_set_error (self, errno, error);
       return FALSE;
     }
+
+  if (self->read_only)
+    return take_to_read (self, error);
 
   /* An old lock file would open in a directory that can't be written to. */
   code = faccessat (self->fd, ".", W_OK, AT_EACCESS) != 0 ? errno : 0;
@@ -381,7 +422,7 @@ take_over (BsFileClaim *self, gboolean marked, gboolean has_blobs, GError **erro
     {
       code = check_marker (self);
       marked = code == 0;
-      if (code != 0 && code != ENOENT)
+      if (code != 0 && !may_mark (code, mode))
         return set_marker_error (self, code, error);
     }
 
@@ -420,12 +461,14 @@ take (BsFileClaim *self,
     return FALSE;
 
   code = check_marker (self);
-  if (code != 0 && code != ENOENT)
+  if (code != 0 && !may_mark (code, mode))
     return set_marker_error (self, code, error);
-  if (code == ENOENT && !check_layout (self, mode, &has_blobs, cancellable, error))
+  if (code != 0 && !check_layout (self, mode, &has_blobs, cancellable, error))
     return FALSE;
 
-  return take_over (self, code == 0, has_blobs, error);
+  self->found_unmarked = code != 0;
+
+  return take_over (self, mode, code == 0, has_blobs, error);
 }
 
 void
@@ -493,6 +536,7 @@ bs_file_claim_take_again (BsFileClaim *self, const char *path, GError **error)
   gboolean taken;
 
   bs_file_claim_init (&claim, self->kind, path);
+  claim.read_only = self->read_only;
   taken = bs_file_claim_take (&claim, NULL, BS_FILE_DIRECTORY_ADOPT, NULL, error);
   if (taken && claim.refusal == 0 && is_same_file (&claim.identity, &self->identity) &&
       dup3 (claim.fd, self->fd, O_CLOEXEC) >= 0)
@@ -588,19 +632,22 @@ bs_file_claim_set_error (const BsFileClaim *self, int code, GError **error)
   g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (self));
 
   if (code == ECANCELED)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the operation was cancelled");
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                         _ ("the operation was cancelled"));
   else if (code == EBADMSG)
-    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, "a file in %s is not a whole regular file",
+    g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("a file in %s is not a whole regular file"),
                  name);
   else if (code == EILSEQ)
     g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT,
-                 "a file in %s has not the content that was written: its length or hash differs",
+                 _ (
+                   "a file in %s has not the content that was written: its length or hash differs"),
                  name);
   else if (code == ESTALE)
     g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                 "a folder in %s was moved elsewhere while it was in use", name);
+                 _ ("a folder in %s was moved elsewhere while it was in use"), name);
   else if (code == ELOOP)
-    g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, "a symbolic link in %s is not followed", name);
+    g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN, _ ("a symbolic link in %s is not followed"),
+                 name);
   else
     g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code), "%s: %s", name,
                  g_strerror (code));

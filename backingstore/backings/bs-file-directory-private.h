@@ -62,6 +62,9 @@ typedef struct
 
 /* `apart` is the scratch directory that belongs to a persisted one, else NULL. */
 BsFileDirectory *bs_file_directory_new            (BsFileDirectoryKind kind, const char *path, BsFileDirectory *apart) G_GNUC_WARN_UNUSED_RESULT;
+/* Before it is opened: nothing is changed in a persisted directory. */
+void             bs_file_directory_set_read_only  (BsFileDirectory *self);
+gboolean         bs_file_directory_is_read_only   (BsFileDirectory *self);
 BsFileDirectory *bs_file_directory_ref            (BsFileDirectory *self);
 void             bs_file_directory_unref          (BsFileDirectory *self);
 
@@ -72,6 +75,8 @@ gboolean         bs_file_directory_is_open        (BsFileDirectory *self);
 /* Fails in a forked child of the process that opened the directory. */
 gboolean         bs_file_directory_check_fork     (BsFileDirectory *self, GError **error);
 gboolean         bs_file_directory_is_same        (BsFileDirectory *self, const struct stat *status);
+/* Whether it had no marker, or a damaged one, when it was opened. */
+gboolean         bs_file_directory_was_unmarked   (BsFileDirectory *self);
 /* Gives the directory another name, by which it may be writable. */
 gboolean         bs_file_directory_set_path       (BsFileDirectory *self, const char *path, GError **error);
 /* Whether the name leads to the open directory. */
@@ -101,6 +106,8 @@ BsFileKeys    *bs_file_directory_get_failed_writes       (BsFileDirectory *self)
 BsFileSlots   *bs_file_directory_get_slots       (BsFileDirectory *self);
 /* Digests of files in scratch that were never permanent. */
 BsFileDigests *bs_file_directory_get_digests     (BsFileDirectory *self);
+/* Keys whose files in scratch the kernel has copied: their digests are not known. */
+BsFileKeys    *bs_file_directory_get_unhashed    (BsFileDirectory *self);
 /* Keys with files in scratch. */
 BsFileKeys    *bs_file_directory_get_files       (BsFileDirectory *self);
 /* Opens a file of one of its folders for reading, or returns -1 with errno. */
@@ -141,7 +148,7 @@ gboolean         bs_file_directory_lost           (BsFileDirectory *self, const 
 gboolean         bs_file_directory_has_moved      (BsFileDirectory *self, guint shard);
 
 /* Reserves room before so much is written into a new file. */
-int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, gsize size);
+int              bs_file_directory_reserve        (BsFileDirectory *self, int fd, goffset size);
 
 /* Whether the umask masks the owner's bits: a new file then needs fchmod(). */
 gboolean         bs_file_directory_masks_owner    (BsFileDirectory *self);

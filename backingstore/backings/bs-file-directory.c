@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -53,6 +54,7 @@ struct _BsFileDirectory
   BsFileKeys uncertain;           /* in a scratch directory */
   BsFileKeys failed_writes;       /* in a scratch directory */
   BsFileKeys files;               /* in a scratch directory */
+  BsFileKeys unhashed;            /* in a scratch directory */
   BsFileDigests digests;          /* in a scratch directory */
   BsFileSlots slots;              /* in a scratch directory */
   gsize counts[BS_FILE_N_COUNTS]; /* atomic */
@@ -215,9 +217,22 @@ bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirecto
   bs_file_keys_init (&self->failed_writes);
   bs_file_digests_init (&self->digests);
   bs_file_keys_init (&self->files);
+  bs_file_keys_init (&self->unhashed);
   bs_file_slots_init (&self->slots, open_nameless, self);
 
   return self;
+}
+
+void
+bs_file_directory_set_read_only (BsFileDirectory *self)
+{
+  self->claim.read_only = TRUE;
+}
+
+gboolean
+bs_file_directory_is_read_only (BsFileDirectory *self)
+{
+  return self->claim.read_only;
 }
 
 BsFileDirectory *
@@ -251,6 +266,7 @@ bs_file_directory_unref (BsFileDirectory *self)
   g_clear_pointer (&self->lost_fds, g_array_unref);
 
   bs_file_slots_clear (&self->slots);
+  bs_file_keys_clear (&self->unhashed);
   bs_file_keys_clear (&self->files);
   bs_file_keys_clear (&self->uncertain);
   bs_file_keys_clear (&self->failed_writes);
@@ -295,6 +311,12 @@ gboolean
 bs_file_directory_check_fork (BsFileDirectory *self, GError **error)
 {
   return bs_fork_check (self->claim.n_forks, error);
+}
+
+gboolean
+bs_file_directory_was_unmarked (BsFileDirectory *self)
+{
+  return self->claim.found_unmarked;
 }
 
 gboolean
@@ -360,8 +382,8 @@ bs_file_directory_check_moved (BsFileDirectory *self, GError **error)
   g_set_error (
     error, BS_ERROR, BS_ERROR_MOVED,
     code == ESTALE
-      ? "%s does not lead to the directory that was opened: it was renamed, replaced or removed"
-      : "%s has lost its lock: another program has opened it, or replaced the file .lock",
+      ? _ ("%s does not lead to the directory that was opened: it was renamed, replaced or removed")
+      : _ ("%s has lost its lock: another program has opened it, or replaced the file .lock"),
     name);
 
   return FALSE;
@@ -455,6 +477,12 @@ BsFileDigests *
 bs_file_directory_get_digests (BsFileDirectory *self)
 {
   return &self->digests;
+}
+
+BsFileKeys *
+bs_file_directory_get_unhashed (BsFileDirectory *self)
+{
+  return &self->unhashed;
 }
 
 BsFileKeys *
@@ -859,7 +887,7 @@ bs_file_directory_has_moved (BsFileDirectory *self, guint shard)
 /* On ext4 one reservation costs less than reserving page by page during the write; other
  * file systems take longer. A full disk fails before anything is written. */
 int
-bs_file_directory_reserve (BsFileDirectory *self, int fd, gsize size)
+bs_file_directory_reserve (BsFileDirectory *self, int fd, goffset size)
 {
   if (size < MIN_RESERVED || !self->is_ext4)
     return 0;

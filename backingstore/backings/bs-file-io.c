@@ -3,6 +3,7 @@
 
 #include "bs-file-io-private.h"
 
+#include "base/bs-copy-private.h"
 #include "bs-file-system-private.h"
 
 #include <errno.h>
@@ -10,24 +11,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static int
-write_chunk (int fd, const guint8 *data, gsize size)
-{
-  while (size > 0)
-    {
-      gssize written = TEMP_FAILURE_RETRY (write (fd, data, size));
-
-      if (written < 0)
-        return errno;
-      if (written == 0)
-        return EIO;
-      data += written;
-      size -= written;
-    }
-
-  return 0;
-}
 
 /* EBADMSG if there is less than `size`. */
 static int
@@ -71,7 +54,7 @@ bs_file_write_whole (int fd,
         }
       if (digest != NULL)
         bs_file_hasher_add (&hasher, data + at, part);
-      code = write_chunk (fd, data + at, part);
+      code = bs_copy_write (fd, data + at, part);
       at += part;
     }
   bs_file_hasher_end (&hasher, digest != NULL ? digest : &ignored);
@@ -357,7 +340,7 @@ bs_file_copy (int source_fd, goffset size, int fd, BsFileDigest *digest, GCancel
       if (code == 0 && digest != NULL)
         bs_file_hasher_add (&hasher, chunk, part);
       if (code == 0)
-        code = write_chunk (fd, chunk, part);
+        code = bs_copy_write (fd, chunk, part);
       size -= part;
     }
   bs_file_hasher_end (&hasher, digest != NULL ? digest : &ignored);

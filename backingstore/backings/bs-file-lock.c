@@ -195,6 +195,7 @@ bs_file_lock_init (BsFileLock *self)
   self->fd = -1;
   self->holder = NULL;
   self->absent_holder = NULL;
+  self->shared = FALSE;
 }
 
 int
@@ -224,6 +225,25 @@ bs_file_lock_take (BsFileLock *self, int directory_fd)
     g_clear_pointer (&self->holder, g_free);
 
   return 0;
+}
+
+/* Where there are no locks, a reader goes without, as in a directory that cannot be
+ * written. */
+int
+bs_file_lock_share (BsFileLock *self, int directory_fd)
+{
+  const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+
+  self->shared = TRUE;
+  self->fd = TEMP_FAILURE_RETRY (openat (directory_fd, BS_FILE_LOCK_NAME, flags));
+  if ((self->fd < 0 || TEMP_FAILURE_RETRY (flock (self->fd, LOCK_SH | LOCK_NB)) == 0 ||
+       errno != EWOULDBLOCK) &&
+      (TEMP_FAILURE_RETRY (flock (directory_fd, LOCK_SH | LOCK_NB)) == 0 || errno != EWOULDBLOCK))
+    return 0;
+
+  bs_file_lock_close (self);
+
+  return EWOULDBLOCK;
 }
 
 int
@@ -281,7 +301,7 @@ bs_file_lock_drop (BsFileLock *self, int directory_fd)
 {
   if (self->fd >= 0)
     {
-      if (bs_file_lock_check (self, directory_fd) == 0)
+      if (!self->shared && bs_file_lock_check (self, directory_fd) == 0)
         write_holder (self->fd, self->absent_holder != NULL ? self->absent_holder : "");
       flock (directory_fd, LOCK_UN);
       flock (self->fd, LOCK_UN);

@@ -17,6 +17,7 @@ typedef struct
   GFile *file;              /* of primary storage */
   BsFileDirectory *primary; /* NULL if `file` has no local path */
   gboolean temporary;       /* closing removes the directory too */
+  gboolean read_only;       /* atomic: persisted paths that are opened from now on */
   guint n_forks;            /* a forked child removes no temporary directory */
 
   GMutex opening; /* held while a path is opened by its directory; taken first */
@@ -40,6 +41,8 @@ void             bs_file_paths_close   (BsFilePaths *self);
 gboolean         bs_file_paths_begin   (BsFilePaths *self, GCancellable *cancellable, GError **error);
 /* Opens primary storage and the directory of a persisted path for a call. */
 BsFileDirectory *bs_file_paths_begin_at (BsFilePaths *self, GFile *path, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Makes a directory for a persisted path, which is not opened and known to no call. */
+BsFileDirectory *bs_file_paths_new_directory (BsFilePaths *self, GFile *path, gboolean read_only, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Returns the path that has the directory which `file` leads to, and makes `file` its
  * name; opens the directory if no path has it. Calls are given this very object. */
 GFile           *bs_file_paths_open    (BsFilePaths *self, GFile *file, gboolean *writable, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;

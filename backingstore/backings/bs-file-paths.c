@@ -7,6 +7,7 @@
 #include "base/bs-fork-private.h"
 
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <unistd.h>
 
@@ -52,7 +53,7 @@ set_not_local (GFile *file, GError **error)
 {
   g_autofree char *uri = g_file_get_uri (file);
 
-  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s is not a local directory", uri);
+  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s is not a local directory"), uri);
 
   return FALSE;
 }
@@ -60,7 +61,7 @@ set_not_local (GFile *file, GError **error)
 static gboolean
 set_closed (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the backing is closed"));
 
   return FALSE;
 }
@@ -189,6 +190,18 @@ find_opened_by_name (BsFilePaths *self, const char *name)
   return opened != NULL ? bs_file_directory_ref (get_directory (opened)) : NULL;
 }
 
+static BsFileDirectory *
+new_persisted (BsFilePaths *self, const char *name)
+{
+  BsFileDirectory *directory =
+    bs_file_directory_new (BS_FILE_DIRECTORY_PERSISTED, name, self->primary);
+
+  if (g_atomic_int_get (&self->read_only))
+    bs_file_directory_set_read_only (directory);
+
+  return directory;
+}
+
 BsFileDirectory *
 bs_file_paths_begin_at (BsFilePaths *self, GFile *file, GCancellable *cancellable, GError **error)
 {
@@ -218,7 +231,7 @@ bs_file_paths_begin_at (BsFilePaths *self, GFile *file, GCancellable *cancellabl
       directory = g_hash_table_lookup (self->persisted, path);
       if (directory == NULL)
         {
-          directory = bs_file_directory_new (BS_FILE_DIRECTORY_PERSISTED, path, self->primary);
+          directory = new_persisted (self, path);
           g_hash_table_insert (self->persisted, g_strdup (path), directory);
         }
       bs_file_directory_ref (directory);
@@ -237,6 +250,32 @@ bs_file_paths_begin_at (BsFilePaths *self, GFile *file, GCancellable *cancellabl
     return NULL;
 
   return g_steal_pointer (&directory);
+}
+
+BsFileDirectory *
+bs_file_paths_new_directory (BsFilePaths *self,
+                             GFile *path,
+                             gboolean read_only,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  BsFileDirectory *directory;
+
+  if (g_file_peek_path (path) == NULL)
+    {
+      set_not_local (path, error);
+      return NULL;
+    }
+
+  /* The claim on the path compares it with primary storage. */
+  if (!bs_file_paths_begin (self, cancellable, error))
+    return NULL;
+
+  directory = new_persisted (self, g_file_peek_path (path));
+  if (read_only)
+    bs_file_directory_set_read_only (directory);
+
+  return directory;
 }
 
 gboolean
@@ -287,7 +326,7 @@ take_named (BsFilePaths *self, const char *name)
       bs_file_directory_is_current (directory))
     return g_steal_pointer (&directory);
 
-  return bs_file_directory_new (BS_FILE_DIRECTORY_PERSISTED, name, self->primary);
+  return new_persisted (self, name);
 }
 
 /* A new path. Called with the opening mutex held. */

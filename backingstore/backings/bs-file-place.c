@@ -8,6 +8,7 @@
 #include "bs-file-paths-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 
 GFile *
@@ -64,7 +65,7 @@ bs_file_place_make_temporary (GError **error)
   if (code != 0)
     {
       g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                   "cannot make a scratch directory in %s or %s: %s", cache, g_get_tmp_dir (),
+                   _ ("cannot make a scratch directory in %s or %s: %s"), cache, g_get_tmp_dir (),
                    g_strerror (code));
       return NULL;
     }
@@ -84,7 +85,7 @@ bs_file_place_make_temporary_in (GFile *parent, GError **error)
     {
       g_autofree char *uri = g_file_get_uri (parent);
 
-      g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s is not a local directory", uri);
+      g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s is not a local directory"), uri);
       return NULL;
     }
 
@@ -94,7 +95,7 @@ bs_file_place_make_temporary_in (GFile *parent, GError **error)
       g_autofree char *display = g_filename_display_name (name);
 
       g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code),
-                   "cannot make a scratch directory in %s: %s", display, g_strerror (code));
+                   _ ("cannot make a scratch directory in %s: %s"), display, g_strerror (code));
       return NULL;
     }
 

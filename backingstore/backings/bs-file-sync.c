@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 /* So many files are open at once, and written out side by side. */
@@ -448,8 +450,8 @@ report (Sync *sync, GError **error)
 
   bs_key_print (&key, string);
   g_set_error (error, G_IO_ERROR, bs_file_get_error_code (code),
-               "%" G_GUINT64_FORMAT
-               " blobs are not durable, and must be persisted again or deleted; one is %s: %s",
+               _ ("%" PRIu64 " blobs are not durable, and must be persisted again or deleted; "
+                  "one is %s: %s"),
                n_failed, string, g_strerror (code));
 
   return FALSE;

@@ -474,7 +474,7 @@ bs_file_persist (BsFileDirectory *scratch,
 
   code = bs_file_leave_slot (scratch, key, cancellable);
   if (code == 0)
-    code = bs_file_seal (scratch, key);
+    code = bs_file_seal (scratch, key, cancellable);
   if (code != 0)
     return is_persisted (scratch, persisted, key) ? 0 : code;
 
@@ -534,7 +534,10 @@ bs_file_register (BsFileDirectory *persisted,
   if (code != 0)
     return code;
 
-  code = try_link (persisted, scratch, key, &from, &to);
+  /* A link changes the count and the time of its file. */
+  code = bs_file_directory_is_read_only (persisted)
+           ? EPERM
+           : try_link (persisted, scratch, key, &from, &to);
   if (code == 0)
     bs_file_directory_count (persisted, BS_FILE_COUNT_LINKED, 1);
   else if (is_refusal (code, &why))
@@ -554,7 +557,10 @@ bs_file_register (BsFileDirectory *persisted,
     note_file (scratch, key);
   /* Another file stands there now, with its digest. */
   if (code == 0 && !same)
-    bs_file_digests_remove (bs_file_directory_get_digests (scratch), key);
+    {
+      bs_file_digests_remove (bs_file_directory_get_digests (scratch), key);
+      bs_file_keys_remove (bs_file_directory_get_unhashed (scratch), key);
+    }
 
   return code;
 }

@@ -8,6 +8,9 @@
 #include "base/bs-key-set-private.h"
 #include "bs-blob-table-private.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
+
 /**
  * BsMemoryBacking:
  *
@@ -102,7 +105,7 @@ ensure_path (BsMemoryBacking *self, GFile *file)
 static void
 set_not_found (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("no such blob"));
 }
 
 static gboolean
@@ -148,7 +151,8 @@ bs_memory_backing_write (BsBacking *backing,
   g_mutex_unlock (&self->mutex);
 
   if (!added)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
+                         _ ("primary storage has the key already"));
 
   return added;
 }
@@ -172,6 +176,18 @@ bs_memory_backing_read (BsBacking *backing,
     set_not_found (error);
 
   return bytes;
+}
+
+/* The defaults for writing do all that there is to do in memory. */
+static GInputStream *
+bs_memory_backing_read_stream (BsBacking *backing,
+                               const BsKey *key,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  g_autoptr (GBytes) bytes = bs_memory_backing_read (backing, key, cancellable, error);
+
+  return bytes != NULL ? g_memory_input_stream_new_from_bytes (bytes) : NULL;
 }
 
 static gboolean
@@ -231,8 +247,8 @@ bs_memory_backing_register_keys (BsBacking *backing,
         continue;
 
       bs_key_print (key, string);
-      g_prefix_error (error, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: %s: ", n_done,
-                      table->n_keys, string);
+      g_prefix_error (error, _ ("%" PRIu64 " of %" PRIu64 " done: %s: "), n_done, table->n_keys,
+                      string);
       return FALSE;
     }
 
@@ -387,7 +403,7 @@ bs_memory_backing_read_root (BsBacking *backing,
   g_mutex_unlock (&self->mutex);
 
   if (root == NULL)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "the path has no root blob");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("the path has no root blob"));
 
   return root;
 }
@@ -505,6 +521,7 @@ bs_memory_backing_iface_init (BsBackingInterface *iface)
     .register_key = bs_memory_backing_register_key,
     .persist = bs_memory_backing_persist,
     .delete_persisted = bs_memory_backing_delete_persisted,
+    .read_stream = bs_memory_backing_read_stream,
   };
 
   bs_key_backing_init_interface (iface, &funcs);

@@ -388,6 +388,81 @@ bs_backing_persist_bytes (BsBacking *self,
          bs_backing_invoke_persist_bytes (self, path, &parsed, bytes, cancellable, error);
 }
 
+/* Spells the keys as a backing may rely on. */
+static GHashTable *
+parse_contents (GHashTable *contents, GFile *path, GError **error)
+{
+  g_autoptr (GHashTable) parsed =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  gpointer string, bytes;
+  GHashTableIter iter;
+
+  g_hash_table_iter_init (&iter, contents);
+  while (g_hash_table_iter_next (&iter, &string, &bytes))
+    {
+      char *spelled;
+      BsKey key;
+
+      if (!parse_key (BS_OPERATION_PERSIST_KEYS, path, string, &key, error))
+        return NULL;
+      spelled = g_malloc (BS_KEY_STRING_SIZE);
+      bs_key_print (&key, spelled);
+      g_hash_table_insert (parsed, spelled, g_bytes_ref (bytes));
+    }
+
+  return g_steal_pointer (&parsed);
+}
+
+/**
+ * bs_backing_persist_keys:
+ * @self: a backing
+ * @path: a persisted path
+ * @keys: the keys; not changed
+ * @contents: (nullable) (element-type utf8 GBytes): the contents of those of @keys that
+ *   primary storage does not have
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Does [method@Backing.persist_bytes] for those keys that have a content, and
+ * [method@Backing.persist] for the others.
+ *
+ * A store calls it for a save that brings many blobs to a path, with some hundreds of keys and
+ * some MiB of contents at a time. A backing implements it where one step for many blobs is
+ * cheaper than one for each, as a transaction is: by default the keys are persisted one by
+ * one, up to the first error, whose message says how many were done. A virtual function is
+ * always given a table, which may be empty.
+ *
+ * Blocks, in the calling thread. Fails as [method@Backing.persist] and
+ * [method@Backing.persist_bytes] do, with %BS_ERROR_INVALID_KEY for a bad key among
+ * @contents too; any part of the keys may be persisted then, and a store goes on key by key.
+ *
+ * Returns: %TRUE if all the keys are in primary storage and at @path now, %FALSE with @error
+ *   set
+ */
+gboolean
+bs_backing_persist_keys (BsBacking *self,
+                         GFile *path,
+                         BsKeySet *keys,
+                         GHashTable *contents,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  g_autoptr (GHashTable) parsed = NULL;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (keys), FALSE);
+
+  if (contents != NULL)
+    {
+      parsed = parse_contents (contents, path, error);
+      if (parsed == NULL)
+        return FALSE;
+    }
+
+  return bs_backing_invoke_persist_keys (self, path, keys, parsed, cancellable, error);
+}
+
 /**
  * bs_backing_write_root:
  * @self: a backing
@@ -535,4 +610,123 @@ bs_backing_close (BsBacking *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
 
   return bs_backing_invoke_close (self, cancellable, error);
+}
+
+/**
+ * bs_backing_read_stream:
+ * @self: a backing
+ * @key: a key
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Opens a blob of primary storage for reading.
+ *
+ * The stream is a [iface@Gio.Seekable] that can seek, and reads the content from its
+ * start. While the stream is open the key stays in primary storage, and other functions
+ * are called for the key. The stream is used by one thread at a time, and by any of the
+ * threads in which the backing's functions are called. Where the stream is a
+ * #GFileDescriptorBased as well, the content may be copied from that descriptor by the
+ * kernel instead.
+ *
+ * By default [vfunc@Backing.read] is called, and the stream reads from memory. A backing
+ * that scripts implement returns one of GIO's own streams, such as that of
+ * [method@Gio.File.read].
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_NOT_FOUND if primary storage has no such key, %BS_ERROR_CORRUPT if
+ * the content is not the one that was written, which a stream may also report when it is
+ * read, a %G_IO_ERROR of the system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: (transfer full): a stream that can seek, or %NULL with @error set
+ */
+GInputStream *
+bs_backing_read_stream (BsBacking *self, const char *key, GCancellable *cancellable, GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), NULL);
+
+  if (!parse_key (BS_OPERATION_READ_STREAM, NULL, key, &parsed, error))
+    return NULL;
+  return bs_backing_invoke_read_stream (self, &parsed, cancellable, error);
+}
+
+/**
+ * bs_backing_write_stream:
+ * @self: a backing
+ * @key: a key that primary storage does not have
+ * @stream: a stream
+ * @size: the size of the content, or -1 for all that the stream has
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Puts a new blob into primary storage, whose content is read from a stream.
+ *
+ * Reads until the stream ends, or @size bytes, and does not close the stream. A failed
+ * call leaves no key behind, as with [method@Backing.write]; the stream has been read up
+ * to an unknown place then. By default the stream is read into memory, for
+ * [vfunc@Backing.write].
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_EXISTS if the key is there, %G_IO_ERROR_PARTIAL_INPUT if the stream ends
+ * before @size bytes, the error of the stream, %BS_ERROR_NOT_SUPPORTED if the content is
+ * larger than the backing can keep, %G_IO_ERROR_NO_SPACE or another %G_IO_ERROR of the
+ * system, or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_write_stream (BsBacking *self,
+                         const char *key,
+                         GInputStream *stream,
+                         gint64 size,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_INPUT_STREAM (stream), FALSE);
+  g_return_val_if_fail (size >= -1, FALSE);
+
+  return parse_key (BS_OPERATION_WRITE_STREAM, NULL, key, &parsed, error) &&
+         bs_backing_invoke_write_stream (self, &parsed, stream, size, cancellable, error);
+}
+
+/**
+ * bs_backing_write_file:
+ * @self: a backing
+ * @key: a key that primary storage does not have
+ * @file: a file
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Puts a new blob into primary storage, whose content is that of a file.
+ *
+ * A backing that implements the function may have the kernel clone or copy the file. By
+ * default the file is opened and read, for [vfunc@Backing.write_stream]. The file may
+ * change afterwards: the blob does not. A failed call leaves no key behind, as with
+ * [method@Backing.write].
+ *
+ * Blocks, in the calling thread. Fails with %BS_ERROR_INVALID_KEY,
+ * %BS_ERROR_EXISTS if the key is there, %G_IO_ERROR_NOT_FOUND if the file is missing,
+ * %G_IO_ERROR_NOT_REGULAR_FILE or %G_IO_ERROR_IS_DIRECTORY if it is of another kind, and
+ * like [method@Backing.write_stream].
+ *
+ * Returns: %TRUE on success, %FALSE with @error set
+ */
+gboolean
+bs_backing_write_file (BsBacking *self,
+                       const char *key,
+                       GFile *file,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  BsKey parsed;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (file), FALSE);
+
+  return parse_key (BS_OPERATION_WRITE_FILE, NULL, key, &parsed, error) &&
+         bs_backing_invoke_write_file (self, &parsed, file, cancellable, error);
 }

@@ -5,6 +5,10 @@
 #include "bs-error-private.h"
 #include "bs-key-private.h"
 #include "bs-key-set-private.h"
+#include "bs-stream-private.h"
+
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 
 typedef gboolean (*PathFunc) (BsBacking *self,
                               GFile *path,
@@ -183,40 +187,6 @@ invoke_with_keys_at_path (BsBacking *self,
 
   success = func (self, path, keys, cancellable, &local);
   return call_end (&call, success, BS_FORGOT_TRUE, local, error);
-}
-
-/* The default of a bulk operation. */
-static gboolean
-invoke_one_by_one (BsBacking *self,
-                   BsOperation operation,
-                   KeyAtPathFunc invoke,
-                   GFile *path,
-                   BsKeySet *keys,
-                   GCancellable *cancellable,
-                   GError **error)
-{
-  const Call call = { self, operation, path, NULL };
-  guint64 n_keys = bs_key_set_get_n_keys (keys);
-  guint64 n_done = 0;
-  BsKeyTable *table = bs_key_set_get_table (keys);
-  BsKeyTableIter iter = { 0 };
-  const BsKey *key;
-
-  if (call_cancelled (&call, cancellable, error))
-    return FALSE;
-
-  for (; bs_key_table_iter_next (table, &iter, &key); n_done++)
-    {
-      GError *local = NULL;
-
-      if (!invoke (self, path, key, cancellable, &local))
-        {
-          g_prefix_error (&local, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " done: ", n_done,
-                          n_keys);
-          return call_failed (&call, local, error);
-        }
-    }
-  return TRUE;
 }
 
 gboolean
@@ -438,6 +408,46 @@ bs_backing_invoke_sync_persisted (BsBacking *self,
                          BS_BACKING_GET_IFACE (self)->sync_persisted, path, cancellable, error);
 }
 
+/* The default of a bulk operation. Keys that have a content are persisted with that. */
+static gboolean
+invoke_one_by_one (BsBacking *self,
+                   BsOperation operation,
+                   KeyAtPathFunc invoke,
+                   GFile *path,
+                   BsKeySet *keys,
+                   GHashTable *contents,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  const Call call = { self, operation, path, NULL };
+  guint64 n_keys = bs_key_set_get_n_keys (keys);
+  guint64 n_done = 0;
+  BsKeyTable *table = bs_key_set_get_table (keys);
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  if (call_cancelled (&call, cancellable, error))
+    return FALSE;
+
+  for (; bs_key_table_iter_next (table, &iter, &key); n_done++)
+    {
+      char string[BS_KEY_STRING_SIZE];
+      GBytes *bytes =
+        contents != NULL ? g_hash_table_lookup (contents, print_key (key, string)) : NULL;
+      GError *local = NULL;
+      gboolean success = bytes != NULL ? bs_backing_invoke_persist_bytes (self, path, key, bytes,
+                                                                          cancellable, &local)
+                                       : invoke (self, path, key, cancellable, &local);
+
+      if (!success)
+        {
+          g_prefix_error (&local, _ ("%" PRIu64 " of %" PRIu64 " done: "), n_done, n_keys);
+          return call_failed (&call, local, error);
+        }
+    }
+  return TRUE;
+}
+
 gboolean
 bs_backing_invoke_register_keys (BsBacking *self,
                                  GFile *path,
@@ -451,7 +461,7 @@ bs_backing_invoke_register_keys (BsBacking *self,
     return invoke_with_keys_at_path (self, BS_OPERATION_REGISTER_KEYS, func, path, keys,
                                      cancellable, error);
   return invoke_one_by_one (self, BS_OPERATION_REGISTER_KEYS, bs_backing_invoke_register_key, path,
-                            keys, cancellable, error);
+                            keys, NULL, cancellable, error);
 }
 
 gboolean
@@ -467,7 +477,34 @@ bs_backing_invoke_delete_persisted_keys (BsBacking *self,
     return invoke_with_keys_at_path (self, BS_OPERATION_DELETE_PERSISTED_KEYS, func, path, keys,
                                      cancellable, error);
   return invoke_one_by_one (self, BS_OPERATION_DELETE_PERSISTED_KEYS,
-                            bs_backing_invoke_delete_persisted, path, keys, cancellable, error);
+                            bs_backing_invoke_delete_persisted, path, keys, NULL, cancellable,
+                            error);
+}
+
+gboolean
+bs_backing_invoke_persist_keys (BsBacking *self,
+                                GFile *path,
+                                BsKeySet *keys,
+                                GHashTable *contents,
+                                GCancellable *cancellable,
+                                GError **error)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  const Call call = { self, BS_OPERATION_PERSIST_KEYS, path, NULL };
+  g_autoptr (GHashTable) none = NULL;
+  GError *local = NULL;
+  gboolean success;
+
+  if (!bs_backing_implements (self, BS_OPERATION_PERSIST_KEYS))
+    return invoke_one_by_one (self, BS_OPERATION_PERSIST_KEYS, bs_backing_invoke_persist, path,
+                              keys, contents, cancellable, error);
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return FALSE;
+
+  if (contents == NULL)
+    contents = none = g_hash_table_new (g_str_hash, g_str_equal);
+  success = iface->persist_keys (self, path, keys, contents, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 
 gboolean
@@ -613,4 +650,133 @@ bs_backing_checks_paths (BsBacking *self)
   const BsKeyBackingFuncs *key_funcs = bs_backing_get_key_funcs (BS_BACKING_GET_IFACE (self));
 
   return key_funcs->check_path != NULL || key_funcs->find_missing != NULL;
+}
+
+/* The default of read_stream. */
+static GInputStream *
+read_as_stream (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GBytes) bytes = bs_backing_invoke_read (self, key, cancellable, error);
+
+  return bytes != NULL ? g_memory_input_stream_new_from_bytes (bytes) : NULL;
+}
+
+GInputStream *
+bs_backing_invoke_read_stream (BsBacking *self,
+                               const BsKey *key,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  const BsKeyBackingFuncs *key_funcs = bs_backing_get_key_funcs (iface);
+  const Call call = { self, BS_OPERATION_READ_STREAM, NULL, key };
+  g_autoptr (GInputStream) stream = NULL;
+  char string[BS_KEY_STRING_SIZE];
+  GError *local = NULL;
+
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return NULL;
+
+  if (key_funcs->read_stream != NULL)
+    stream = key_funcs->read_stream (self, key, cancellable, &local);
+  else if (iface->read_stream != NULL)
+    stream = iface->read_stream (self, print_key (key, string), cancellable, &local);
+  else
+    stream = read_as_stream (self, key, cancellable, &local);
+
+  if (stream != NULL && !(G_IS_SEEKABLE (stream) && g_seekable_can_seek (G_SEEKABLE (stream))))
+    {
+      g_clear_object (&stream);
+      g_clear_error (&local);
+      local = g_error_new (BS_ERROR, BS_ERROR_FAILED,
+                           "%s has returned a stream that cannot seek from read_stream",
+                           G_OBJECT_TYPE_NAME (self));
+    }
+  call_end (&call, stream != NULL, BS_FORGOT_RESULT, local, error);
+
+  return g_steal_pointer (&stream);
+}
+
+/* The default of write_stream. */
+static gboolean
+write_stream_as_bytes (BsBacking *self,
+                       const BsKey *key,
+                       GInputStream *stream,
+                       gint64 size,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  g_autoptr (GBytes) bytes = bs_stream_read_bytes (stream, size, cancellable, error);
+
+  return bytes != NULL && bs_backing_invoke_write (self, key, bytes, cancellable, error);
+}
+
+gboolean
+bs_backing_invoke_write_stream (BsBacking *self,
+                                const BsKey *key,
+                                GInputStream *stream,
+                                gint64 size,
+                                GCancellable *cancellable,
+                                GError **error)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  const BsKeyBackingFuncs *key_funcs = bs_backing_get_key_funcs (iface);
+  const Call call = { self, BS_OPERATION_WRITE_STREAM, NULL, key };
+  char string[BS_KEY_STRING_SIZE];
+  GError *local = NULL;
+  gboolean success;
+
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return FALSE;
+
+  if (key_funcs->write_stream != NULL)
+    success = key_funcs->write_stream (self, key, stream, size, cancellable, &local);
+  else if (iface->write_stream != NULL)
+    success =
+      iface->write_stream (self, print_key (key, string), stream, size, cancellable, &local);
+  else
+    success = write_stream_as_bytes (self, key, stream, size, cancellable, &local);
+
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
+}
+
+/* The default of write_file. */
+static gboolean
+write_file_as_stream (BsBacking *self,
+                      const BsKey *key,
+                      GFile *file,
+                      GCancellable *cancellable,
+                      GError **error)
+{
+  g_autoptr (GInputStream) stream = bs_stream_open_file (file, cancellable, error);
+
+  return stream != NULL &&
+         bs_backing_invoke_write_stream (self, key, stream, -1, cancellable, error);
+}
+
+gboolean
+bs_backing_invoke_write_file (BsBacking *self,
+                              const BsKey *key,
+                              GFile *file,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  const BsKeyBackingFuncs *key_funcs = bs_backing_get_key_funcs (iface);
+  const Call call = { self, BS_OPERATION_WRITE_FILE, NULL, key };
+  char string[BS_KEY_STRING_SIZE];
+  GError *local = NULL;
+  gboolean success;
+
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return FALSE;
+
+  if (key_funcs->write_file != NULL)
+    success = key_funcs->write_file (self, key, file, cancellable, &local);
+  else if (iface->write_file != NULL)
+    success = iface->write_file (self, print_key (key, string), file, cancellable, &local);
+  else
+    success = write_file_as_stream (self, key, file, cancellable, &local);
+
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }

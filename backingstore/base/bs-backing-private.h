@@ -28,6 +28,9 @@ typedef struct
   gboolean (*check_path)       (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
   gboolean (*find_missing)     (BsBacking *self, GFile *path, BsExpectFunc expect, gpointer expect_data, BsKeyTable *missing, GCancellable *cancellable, GError **error);
   BsBacking *(*peek_inner)     (BsBacking *self); /* of a backing that wraps another one */
+  GInputStream *(*read_stream) (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error);
+  gboolean (*write_stream)     (BsBacking *self, const BsKey *key, GInputStream *stream, gint64 size, GCancellable *cancellable, GError **error);
+  gboolean (*write_file)       (BsBacking *self, const BsKey *key, GFile *file, GCancellable *cancellable, GError **error);
 } BsKeyBackingFuncs;
 
 /* The functions for binary keys; none for a class of the application, whose public functions
@@ -55,10 +58,15 @@ gboolean  bs_backing_invoke_sanitize_path    (BsBacking *self, GFile *path, BsKe
 gboolean  bs_backing_invoke_sync_persisted   (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_register_keys    (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_delete_persisted_keys (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
+/* `contents` may be NULL; its keys are spelled as those of `keys` are listed. */
+gboolean  bs_backing_invoke_persist_keys     (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_write_root       (BsBacking *self, GFile *path, GBytes *bytes, BsKeySet *named, GCancellable *cancellable, GError **error);
 GBytes   *bs_backing_invoke_read_root        (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean  bs_backing_invoke_release_path     (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_close            (BsBacking *self, GCancellable *cancellable, GError **error);
+GInputStream *bs_backing_invoke_read_stream  (BsBacking *self, const BsKey *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean  bs_backing_invoke_write_stream     (BsBacking *self, const BsKey *key, GInputStream *stream, gint64 size, GCancellable *cancellable, GError **error);
+gboolean  bs_backing_invoke_write_file       (BsBacking *self, const BsKey *key, GFile *file, GCancellable *cancellable, GError **error);
 
 /* Finds out which path a file leads to: the same object for each name of one directory,
  * and for as long as it is not released. The object is to be given to all calls at the
@@ -76,7 +84,8 @@ gboolean  bs_backing_checks_paths            (BsBacking *self);
 const char *bs_operation_get_name            (BsOperation operation);
 
 /* Whether the type implements the virtual function itself. A backing that wraps another
- * one persists bytes in one step where the inner backing does. */
+ * one persists bytes in one step, persists many keys in one call, and opens streams, where the
+ * inner backing does. */
 gboolean  bs_backing_implements              (BsBacking *self, BsOperation operation);
 
 G_END_DECLS

@@ -22,6 +22,7 @@ G_DECLARE_INTERFACE (BsBacking, bs_backing, BS, BACKING, GObject)
  * @BS_OPERATION_REGISTER_KEYS: [method@Backing.register_keys]
  * @BS_OPERATION_PERSIST: [method@Backing.persist]
  * @BS_OPERATION_PERSIST_BYTES: [method@Backing.persist_bytes]
+ * @BS_OPERATION_PERSIST_KEYS: [method@Backing.persist_keys]
  * @BS_OPERATION_DELETE_PERSISTED: [method@Backing.delete_persisted]
  * @BS_OPERATION_DELETE_PERSISTED_KEYS: [method@Backing.delete_persisted_keys]
  * @BS_OPERATION_SANITIZE_PATH: [method@Backing.sanitize_path]
@@ -31,6 +32,9 @@ G_DECLARE_INTERFACE (BsBacking, bs_backing, BS, BACKING, GObject)
  * @BS_OPERATION_VERIFY_PERSISTED: [method@Backing.verify_persisted]
  * @BS_OPERATION_RELEASE_PATH: [method@Backing.release_path]
  * @BS_OPERATION_CLOSE: [method@Backing.close]
+ * @BS_OPERATION_READ_STREAM: [method@Backing.read_stream]
+ * @BS_OPERATION_WRITE_STREAM: [method@Backing.write_stream]
+ * @BS_OPERATION_WRITE_FILE: [method@Backing.write_file]
  *
  * The virtual functions of a [iface@Backing].
  */
@@ -43,6 +47,7 @@ typedef enum
   BS_OPERATION_REGISTER_KEYS,
   BS_OPERATION_PERSIST,
   BS_OPERATION_PERSIST_BYTES,
+  BS_OPERATION_PERSIST_KEYS,
   BS_OPERATION_DELETE_PERSISTED,
   BS_OPERATION_DELETE_PERSISTED_KEYS,
   BS_OPERATION_SANITIZE_PATH,
@@ -52,6 +57,9 @@ typedef enum
   BS_OPERATION_VERIFY_PERSISTED,
   BS_OPERATION_RELEASE_PATH,
   BS_OPERATION_CLOSE,
+  BS_OPERATION_READ_STREAM,
+  BS_OPERATION_WRITE_STREAM,
+  BS_OPERATION_WRITE_FILE,
 } BsOperation;
 
 struct _BsBackingInterface
@@ -76,10 +84,14 @@ struct _BsBackingInterface
   gboolean (*verify_persisted)      (BsBacking *self, GFile *path, const char *key, GCancellable *cancellable, GError **error);
   gboolean (*release_path)          (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
   gboolean (*close)                 (BsBacking *self, GCancellable *cancellable, GError **error);
+  GInputStream * (*read_stream)     (BsBacking *self, const char *key, GCancellable *cancellable, GError **error);
+  gboolean (*write_stream)          (BsBacking *self, const char *key, GInputStream *stream, gint64 size, GCancellable *cancellable, GError **error);
+  gboolean (*write_file)            (BsBacking *self, const char *key, GFile *file, GCancellable *cancellable, GError **error);
+  gboolean (*persist_keys)          (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 
   /*< private >*/
   gconstpointer key_funcs; /* of a backing that takes binary keys, or NULL */
-  gpointer padding[7];
+  gpointer padding[3];
 };
 
 BS_AVAILABLE_IN_1_0
@@ -114,5 +126,13 @@ BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_release_path          (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_close                 (BsBacking *self, GCancellable *cancellable, GError **error);
+BS_AVAILABLE_IN_1_0
+GInputStream *bs_backing_read_stream       (BsBacking *self, const char *key, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+gboolean  bs_backing_write_stream          (BsBacking *self, const char *key, GInputStream *stream, gint64 size, GCancellable *cancellable, GError **error);
+BS_AVAILABLE_IN_1_0
+gboolean  bs_backing_write_file            (BsBacking *self, const char *key, GFile *file, GCancellable *cancellable, GError **error);
+BS_AVAILABLE_IN_1_0
+gboolean  bs_backing_persist_keys          (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 
 G_END_DECLS

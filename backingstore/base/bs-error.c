@@ -1,6 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#include "config.h"
+
 #include "bs-error-private.h"
+
+#include <libintl.h>
+#include <stdlib.h>
+
+/* A directory of translations, instead of the one of the installation. */
+#define LOCALE_VARIABLE "BACKINGSTORE_LOCALES"
+
+/* Every program that has the library in it has this file. */
+__attribute__ ((constructor)) static void
+bind_translations (void)
+{
+  const char *directory = secure_getenv (LOCALE_VARIABLE);
+
+  bindtextdomain (GETTEXT_PACKAGE, directory != NULL ? directory : LOCALE_DIR);
+  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
+}
 
 /**
  * bs_error_quark:

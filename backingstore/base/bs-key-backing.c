@@ -73,6 +73,47 @@ parse_and_persist_bytes (BsBacking *self,
          get_funcs (self)->persist_bytes (self, path, &key, bytes, cancellable, error);
 }
 
+static GInputStream *
+parse_and_read_stream (BsBacking *self,
+                       const char *string,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  BsKey key;
+
+  if (!bs_key_parse_error (string, "read_stream", &key, error))
+    return NULL;
+
+  return get_funcs (self)->read_stream (self, &key, cancellable, error);
+}
+
+static gboolean
+parse_and_write_stream (BsBacking *self,
+                        const char *string,
+                        GInputStream *stream,
+                        gint64 size,
+                        GCancellable *cancellable,
+                        GError **error)
+{
+  BsKey key;
+
+  return bs_key_parse_error (string, "write_stream", &key, error) &&
+         get_funcs (self)->write_stream (self, &key, stream, size, cancellable, error);
+}
+
+static gboolean
+parse_and_write_file (BsBacking *self,
+                      const char *string,
+                      GFile *file,
+                      GCancellable *cancellable,
+                      GError **error)
+{
+  BsKey key;
+
+  return bs_key_parse_error (string, "write_file", &key, error) &&
+         get_funcs (self)->write_file (self, &key, file, cancellable, error);
+}
+
 void
 bs_key_backing_init_interface (BsBackingInterface *iface, const BsKeyBackingFuncs *funcs)
 {
@@ -87,4 +128,10 @@ bs_key_backing_init_interface (BsBackingInterface *iface, const BsKeyBackingFunc
     iface->persist_bytes = parse_and_persist_bytes;
   if (funcs->verify_persisted != NULL)
     iface->verify_persisted = parse_and_verify_persisted;
+  if (funcs->read_stream != NULL)
+    iface->read_stream = parse_and_read_stream;
+  if (funcs->write_stream != NULL)
+    iface->write_stream = parse_and_write_stream;
+  if (funcs->write_file != NULL)
+    iface->write_file = parse_and_write_file;
 }

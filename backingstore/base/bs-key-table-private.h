@@ -69,6 +69,8 @@ guint8  *bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64
 
 /* Removes the key that has these marks. */
 void     bs_key_table_remove_marked (BsKeyTable *table, const guint8 *marks);
+/* Takes the marks off all keys, and removes the keys that have no other. */
+void     bs_key_table_unset_marks (BsKeyTable *table, guint8 marks);
 
 /* The marks of the key that bs_key_table_iter_next() gave last. */
 static inline guint8 *

@@ -117,6 +117,13 @@ match_full (guint64 controls, guint8 control)
   return (difference - LOW_BITS) & ~difference & HIGH_BITS;
 }
 
+/* Of any eight bytes. */
+static inline guint64
+match_zero (guint64 bytes)
+{
+  return ~(((bytes & ~HIGH_BITS) + ~HIGH_BITS) | bytes) & HIGH_BITS;
+}
+
 static inline guint64
 match_empty (guint64 controls)
 {
@@ -469,6 +476,25 @@ bs_key_table_remove_marked (BsKeyTable *table, const guint8 *marks)
   guint64 offset = marks - table->control;
 
   remove_at (table, offset / stride (table) * GROUP_SIZE + offset % stride (table) - GROUP_SIZE);
+}
+
+/* Goes over eight keys at a time. */
+void
+bs_key_table_unset_marks (BsKeyTable *table, guint8 marks)
+{
+  for (guint32 group = 0; group < table->n_groups; group++)
+    {
+      guint8 *group_marks = marks_at (table, (guint64) group * GROUP_SIZE);
+      guint64 left, matches;
+
+      memcpy (&left, group_marks, GROUP_SIZE);
+      left &= ~(LOW_BITS * marks);
+      memcpy (group_marks, &left, GROUP_SIZE);
+
+      matches = match_zero (GUINT64_FROM_LE (left)) & load_group (table, group);
+      for (; matches != 0; matches &= matches - 1)
+        remove_at (table, place_of (group, matches));
+    }
 }
 
 gboolean

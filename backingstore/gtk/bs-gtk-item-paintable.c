@@ -55,6 +55,11 @@ struct _BsGtkItemPaintable
   GdkPaintable *placeholder; /* owned, or NULL */
   GdkPaintable *paintable;   /* owned; the object of the item once it is there */
 
+  /* what was last told; not owned, only to compare */
+  GdkPaintable *told_paintable;
+  const GError *told_error;
+  gboolean told_loading;
+
   gboolean is_quiet;    /* a change is noted, and told later */
   gboolean has_changed; /* while it is quiet */
   guint announcement;   /* source that tells of a change made while drawing, or 0 */
@@ -108,14 +113,30 @@ is_missing (BsGtkItemPaintable *self)
          bs_loader_get_error (self->loader) == NULL;
 }
 
+/* Contents are invalid even where no property changes: an item that is missing is loaded
+ * when it is drawn. */
 static void
 announce (BsGtkItemPaintable *self)
 {
+  gboolean has_paintable_changed = self->paintable != self->told_paintable;
+  const GError *error = bs_loader_get_error (self->loader);
+  gboolean loading = is_missing (self);
+
   g_clear_handle_id (&self->announcement, g_source_remove);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_PAINTABLE]);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ERROR]);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOADING]);
-  gdk_paintable_invalidate_size (GDK_PAINTABLE (self));
+  g_object_freeze_notify (G_OBJECT (self));
+  if (has_paintable_changed)
+    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_PAINTABLE]);
+  if (error != self->told_error)
+    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ERROR]);
+  if (loading != self->told_loading)
+    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOADING]);
+  self->told_paintable = self->paintable;
+  self->told_error = error;
+  self->told_loading = loading;
+  g_object_thaw_notify (G_OBJECT (self));
+
+  if (has_paintable_changed)
+    gdk_paintable_invalidate_size (GDK_PAINTABLE (self));
   gdk_paintable_invalidate_contents (GDK_PAINTABLE (self));
 }
 
@@ -411,6 +432,7 @@ bs_gtk_item_paintable_get_item (BsGtkItemPaintable *self)
 void
 bs_gtk_item_paintable_set_item (BsGtkItemPaintable *self, BsItem *item)
 {
+  g_autoptr (GdkPaintable) before = NULL;
   g_autoptr (GObject) object = NULL;
 
   g_return_if_fail (BS_GTK_IS_ITEM_PAINTABLE (self));
@@ -419,6 +441,8 @@ bs_gtk_item_paintable_set_item (BsGtkItemPaintable *self, BsItem *item)
   if (self->item == item && bs_loader_get_error (self->loader) == NULL)
     return;
 
+  /* No other paintable may have its address until the change is told. */
+  g_set_object (&before, self->paintable);
   if (g_set_object (&self->item, item))
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ITEM]);
   give_to_loader (self, NULL);
@@ -468,6 +492,9 @@ bs_gtk_item_paintable_set_placeholder (BsGtkItemPaintable *self, GdkPaintable *p
   if (placeholder != NULL)
     follow (self, placeholder);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_PLACEHOLDER]);
+  if (self->paintable != NULL)
+    return;
+
   gdk_paintable_invalidate_size (GDK_PAINTABLE (self));
   gdk_paintable_invalidate_contents (GDK_PAINTABLE (self));
 }

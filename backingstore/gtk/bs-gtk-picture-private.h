@@ -2,16 +2,9 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
-#include <gtk/gtk.h>
+#include "bs-gtk-picture-bounds-private.h"
 
 G_BEGIN_DECLS
-
-/* Bounds of a decoded picture. */
-typedef struct
-{
-  int max_size;       /* of the longer side, in pixels; 0: none */
-  guint64 max_pixels; /* that the picture may declare */
-} BsGtkPictureBounds;
 
 GdkTexture *bs_gtk_picture_decode (GBytes *bytes,
                                    const BsGtkPictureBounds *bounds,

@@ -9,14 +9,18 @@
  *
  * Turns pictures into textures, for a [class@Bs.Pool] of [class@Gdk.Texture].
  *
- * The bytes in the backing are those of a file in any format that gdk-pixbuf knows,
+ * The bytes in the backing are those of a file in any format that the decoder knows,
  * as JPEG, PNG or WebP. A load decodes them in a thread of the store. The codec calls
  * nothing of the application, so it decodes beside the main loop in every language,
  * in JavaScript too.
  *
  * Textures are upright, as the picture's metadata says, and no larger than
- * [property@BsGtk.TextureCodec:max-size]. Decoders of some formats, JPEG among them,
- * scale while they read, which takes less time and memory.
+ * [property@BsGtk.TextureCodec:max-size].
+ *
+ * The decoder is glycin 2 where this library was built with it, and gdk-pixbuf elsewhere.
+ * Glycin decodes in a process of its own, shut in a sandbox, and needs its loaders to be
+ * installed. Gdk-pixbuf decodes in the process of the application; its decoders of some
+ * formats, JPEG among them, scale while they read, which takes less time and memory.
  *
  * A decoded texture takes four bytes a pixel, and needs no conversion when it is drawn.
  * A pool counts a texture by the memory of its pixels.

@@ -112,8 +112,11 @@ BsToken *bs_cache_release_item   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNU
 /* Makes the entry of a new content. Takes the token over. Sets `unmeasured` to a reference on an
  * unmeasured content, for bs_cache_set_size(), else to 0. */
 BsEntry     *bs_cache_insert         (BsCache *self, BsToken *token, BsKind kind, gpointer content, gint64 size, BsReference *unmeasured) G_GNUC_WARN_UNUSED_RESULT;
+/* Makes the entry of a new content that is in primary storage and not in memory. Takes the
+ * token over. A size below 0 is not known. */
+BsEntry     *bs_cache_insert_stored  (BsCache *self, BsToken *token, gint64 size) G_GNUC_WARN_UNUSED_RESULT;
 /* FALSE if the entry already has another content or a size. */
-gboolean     bs_cache_set_size       (BsCache *self, BsEntry *entry, BsReference reference, guint64 size);
+gboolean     bs_cache_set_size       (BsCache *self, BsEntry *entry, BsReference reference, gint64 size);
 /* Returns the content if it is in memory in this kind. Sets `came_back` if the content
  * was evicted, and is resident again. */
 gpointer     bs_cache_find           (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back) G_GNUC_WARN_UNUSED_RESULT;

@@ -338,11 +338,11 @@ bs_cache_release_item (BsCache *self, BsEntry *entry)
 }
 
 static void
-set_size_locked (BsEntry *entry, guint64 size)
+set_size_locked (BsCache *self, BsEntry *entry, gint64 size)
 {
-  entry->node.size = MIN (size, MAX_OBJECT_SIZE);
+  entry->is_estimated = size == BS_SIZE_NOT_SAID;
+  entry->node.size = MIN (entry->is_estimated ? self->estimate : (guint64) size, MAX_OBJECT_SIZE);
   entry->is_size_known = TRUE;
-  entry->is_estimated = FALSE;
 }
 
 BsEntry *
@@ -361,9 +361,26 @@ bs_cache_insert (BsCache *self,
   g_mutex_lock (&self->lock);
   bs_entry_table_add (&self->entries, entry);
   if (size != BS_SIZE_UNMEASURED)
-    set_size_locked (entry, size == BS_SIZE_NOT_SAID ? self->estimate : (guint64) size);
-  entry->is_estimated = size == BS_SIZE_NOT_SAID;
+    set_size_locked (self, entry, size);
   make_resident_locked (self, entry, payload, reference);
+  g_mutex_unlock (&self->lock);
+
+  return entry;
+}
+
+BsEntry *
+bs_cache_insert_stored (BsCache *self, BsToken *token, gint64 size)
+{
+  BsEntry *entry = entry_new (token, TRUE);
+
+  g_mutex_lock (&self->lock);
+  bs_entry_table_add (&self->entries, entry);
+  self->stats.writes++;
+  if (size >= 0)
+    {
+      set_size_locked (self, entry, size);
+      self->stats.bytes_out += size;
+    }
   g_mutex_unlock (&self->lock);
 
   return entry;
@@ -371,7 +388,7 @@ bs_cache_insert (BsCache *self,
 
 /* Takes the entry off its list meanwhile, where its size is constant. */
 static void
-change_size_locked (BsCache *self, BsEntry *entry, guint64 size)
+change_size_locked (BsCache *self, BsEntry *entry, gint64 size)
 {
   BsPlace place = entry->place;
   guint64 *use = place == BS_PLACE_OUT ? &self->figures.memory_in_use : &self->figures.memory_use;
@@ -379,7 +396,7 @@ change_size_locked (BsCache *self, BsEntry *entry, guint64 size)
   if (place != BS_PLACE_OUT)
     unlist_locked (self, entry);
   *use -= entry->node.size;
-  set_size_locked (entry, size);
+  set_size_locked (self, entry, size);
   *use += entry->node.size;
 
   if (place == BS_PLACE_RESIDENT)
@@ -391,7 +408,7 @@ change_size_locked (BsCache *self, BsEntry *entry, guint64 size)
 }
 
 gboolean
-bs_cache_set_size (BsCache *self, BsEntry *entry, BsReference reference, guint64 size)
+bs_cache_set_size (BsCache *self, BsEntry *entry, BsReference reference, gint64 size)
 {
   gboolean is_of_interest;
 
@@ -503,7 +520,7 @@ install_locked (BsCache *self,
   bs_cache_mark_clean_locked (self, entry);
   if (entry->payload != NULL)
     detached = detach_payload_locked (self, entry);
-  set_size_locked (entry, size);
+  set_size_locked (self, entry, MIN (size, MAX_OBJECT_SIZE));
   *size_changed = !was_size_known || entry->node.size != old_size;
   make_resident_locked (self, entry, payload, reference);
 

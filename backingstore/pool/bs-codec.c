@@ -38,7 +38,8 @@
  * `encode` may be missing from a codec whose pool is given no objects, only bytes. A
  * codec without `measure`, or whose `measure` says 0, as one in Python does that raises
  * an exception, has its objects counted by their encoded bytes, which may be far less
- * than they take.
+ * than they take, and each new object is encoded and written at once, to know how many
+ * those are.
  *
  * ## Memory
  *

@@ -6,10 +6,12 @@
 
 #define FEWEST_CHAINS 16
 
+/* Chains stand in the order of hashes, as keys in other tables do: a list's items, made or
+ * dropped one after the other, use chains that are neighbours. */
 static BsEntry **
 find_chain (const BsEntryTable *self, const BsKey *key)
 {
-  return &self->chains[bs_key_hash (key) & (self->n_chains - 1)];
+  return &self->chains[((bs_key_hash (key) >> 32) * self->n_chains) >> 32];
 }
 
 /* The place in the chain where the entry of that key is, or NULL is. */

@@ -16,6 +16,10 @@ void     bs_cache_settle         (BsCache *self);
  * meanwhile is settled when the called function has returned. */
 gboolean bs_cache_is_settling    (BsCache *self);
 
+/* Writes an entry that need not leave memory, so that the size of its encoded bytes is known.
+ * The caller has a reference, and settles. */
+void     bs_cache_write_ahead    (BsCache *self, BsEntry *entry);
+
 /* Drops a reference on the entry. The last one drops the token, too, and settles. */
 void     bs_cache_drop_entry     (BsCache *self, BsEntry *entry);
 /* Drops the reference of an item that goes, and settles. */

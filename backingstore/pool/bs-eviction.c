@@ -577,6 +577,24 @@ bs_cache_settle (BsCache *self)
 }
 
 void
+bs_cache_write_ahead (BsCache *self, BsEntry *entry)
+{
+  Round round = { 0 };
+
+  g_mutex_lock (&self->lock);
+  if (entry->place == BS_PLACE_RESIDENT && !entry->is_clean)
+    {
+      self->n_behind++;
+      round.entries[0] = bs_entry_ref (entry);
+      round.writes[0] = eviction_write_new_locked (self, entry, NULL);
+      round.n_writes = 1;
+    }
+  g_mutex_unlock (&self->lock);
+
+  execute_round (self, &round);
+}
+
+void
 bs_cache_drop_entry (BsCache *self, BsEntry *entry)
 {
   BsToken *token = bs_cache_release_entry (self, entry);

@@ -44,10 +44,13 @@ measure_cb (gpointer data)
   gint64 size = measure (item->pool, BS_KIND_OBJECT,
                          bs_reference_get_object_reference (self->reference)->object);
 
-  if (size >= 0 && bs_cache_set_size (cache, self->request->entry, self->reference, size))
+  if (size != BS_SIZE_UNMEASURED &&
+      bs_cache_set_size (cache, self->request->entry, self->reference, size))
     {
       bs_item_notify_size (item);
       bs_cache_settle (cache);
+      if (size == BS_SIZE_NOT_SAID)
+        bs_cache_write_ahead (cache, self->request->entry);
     }
 
   return G_SOURCE_REMOVE;
@@ -81,27 +84,41 @@ measure_later (BsItem *item, BsEntry *entry, BsReference reference)
   g_source_unref (source);
 }
 
-/* Makes an entry for the content. Sets `unmeasured` to a reference on an object that could
- * not be measured here, else to 0. */
-static BsEntry *
-insert (BsPool *pool, BsKind kind, gpointer content, BsReference *unmeasured)
+typedef struct
+{
+  BsEntry *entry;
+  gint64 size;            /* what the codec says */
+  BsReference unmeasured; /* on an object that could not be measured here, or 0 */
+} Insertion;
+
+static Insertion
+insert (BsPool *pool, BsKind kind, gpointer content)
 {
   BsToken *token = bs_token_new (bs_pool_get_store (pool));
   g_autoptr (GBytes) bytes = kind == BS_KIND_BYTES ? bs_buffer_dup_bytes (content) : NULL;
+  Insertion self = { .size = measure (pool, kind, content) };
 
-  return bs_cache_insert (bs_pool_get_cache (pool), token, kind, bytes != NULL ? bytes : content,
-                          measure (pool, kind, content), unmeasured);
+  self.entry = bs_cache_insert (bs_pool_get_cache (pool), token, kind,
+                                bytes != NULL ? bytes : content, self.size, &self.unmeasured);
+  return self;
+}
+
+static void
+find_size (BsItem *item, const Insertion *insertion)
+{
+  if (insertion->unmeasured != 0)
+    measure_later (item, insertion->entry, insertion->unmeasured);
+  else if (insertion->size == BS_SIZE_NOT_SAID)
+    bs_cache_write_ahead (bs_item_get_cache (item), insertion->entry);
 }
 
 BsItem *
 bs_item_new_for_content (BsPool *pool, BsKind kind, gpointer content)
 {
-  BsReference unmeasured;
-  BsEntry *entry = insert (pool, kind, content, &unmeasured);
-  BsItem *item = bs_item_new (pool, entry);
+  Insertion insertion = insert (pool, kind, content);
+  BsItem *item = bs_item_new (pool, insertion.entry);
 
-  if (unmeasured != 0)
-    measure_later (item, entry, unmeasured);
+  find_size (item, &insertion);
   bs_cache_settle (bs_pool_get_cache (pool));
 
   return item;
@@ -110,13 +127,11 @@ bs_item_new_for_content (BsPool *pool, BsKind kind, gpointer content)
 static void
 replace (BsItem *self, BsKind kind, gpointer content)
 {
-  BsReference unmeasured;
-  BsEntry *entry = insert (self->pool, kind, content, &unmeasured);
+  Insertion insertion = insert (self->pool, kind, content);
 
-  /* Another thread may replace the entry at once. */
-  if (unmeasured != 0)
-    measure_later (self, entry, unmeasured);
-  bs_item_set_entry (self, entry);
+  /* Another thread may replace the entry as soon as the item has it. */
+  find_size (self, &insertion);
+  bs_item_set_entry (self, insertion.entry);
 }
 
 /**

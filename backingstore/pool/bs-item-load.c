@@ -11,9 +11,8 @@
 /* Loads, answered from memory or from the backing. A pool with a codec has objects
  * in memory, decoded from the bytes that were read. */
 
-/* Returns the content if it is in memory, resident or not. */
-static gpointer
-find (BsItem *self, BsEntry *entry, BsKind kind)
+gpointer
+bs_item_find (BsItem *self, BsEntry *entry, BsKind kind)
 {
   BsCache *cache = bs_item_get_cache (self);
   gboolean came_back = FALSE;
@@ -37,7 +36,7 @@ try_load (BsItem *self, BsKind kind)
     return bs_reference_to_content (reference);
 
   entry = bs_item_dup_entry (self);
-  found = find (self, entry, kind);
+  found = bs_item_find (self, entry, kind);
   bs_cache_drop_entry (bs_item_get_cache (self), entry);
 
   return found;
@@ -115,7 +114,7 @@ find_first (BsItem *self, BsKind kind, GCancellable *cancellable, BsEntry **miss
     return bs_reference_to_content (reference);
 
   entry = bs_item_dup_entry (self);
-  found = find (self, entry, kind);
+  found = bs_item_find (self, entry, kind);
   if (found != NULL)
     {
       bs_cache_drop_entry (bs_item_get_cache (self), entry);
@@ -254,8 +253,8 @@ read_blocking (BsItemRequest *request, GError **error)
                      .key = &request->entry->key };
 
   if (other_kind != NULL)
-    return bs_write_and_read_blocking (store, read.token, other_kind, &written, &delivery,
-                                       request->cancellable, error);
+    return bs_write_and_read_blocking (store, BS_KIND_READ, read.token, other_kind, &written,
+                                       &delivery, request->cancellable, error);
   else
     return bs_ask_blocking (store, &read, &delivery, request->cancellable, error);
 }
@@ -273,16 +272,18 @@ read_async (BsItemRequest *request, gboolean newest_first, GTask *task)
                      .newest_first = newest_first,
                      .token = request->entry->token,
                      .key = &request->entry->key };
+  BsWaiter *waiter = bs_waiter_new_async (task, &delivery);
 
   if (other_kind != NULL)
     {
       written.data = bs_item_request_new (request->item, request->entry, BS_KIND_BYTES, NULL);
-      bs_write_and_read_async (store, read.token, other_kind, &written, &delivery, task);
+      bs_write_and_read (store, BS_KIND_READ, read.token, other_kind, &written, waiter);
     }
   else
     {
-      bs_ask_async (store, &read, &delivery, task);
+      bs_ask (store, &read, waiter);
     }
+  bs_waiter_unref (waiter);
 }
 
 static gpointer

@@ -46,6 +46,8 @@ BsEntry        *bs_item_dup_entry       (BsItem *self) G_GNUC_WARN_UNUSED_RESULT
 void            bs_item_set_entry       (BsItem *self, BsEntry *entry);
 void            bs_item_notify_size     (BsItem *self);
 
+/* Returns the content of the entry if it is in memory, resident or not. */
+gpointer        bs_item_find            (BsItem *self, BsEntry *entry, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
 /* Returns a reference on a resident content without waiting, else 0. */
 BsReference     bs_item_hit             (BsItem *self, BsKind kind) G_GNUC_WARN_UNUSED_RESULT;
 

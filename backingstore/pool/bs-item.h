@@ -59,4 +59,18 @@ void      bs_item_persist_async  (BsItem *self, BsTrackedPath *tracked, int io_p
 BS_AVAILABLE_IN_1_0
 gboolean  bs_item_persist_finish (BsItem *self, GAsyncResult *result, GError **error);
 
+BS_AVAILABLE_IN_1_0
+GInputStream *bs_item_read         (BsItem *self, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+void      bs_item_read_async     (BsItem *self, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+BS_AVAILABLE_IN_1_0
+GInputStream *bs_item_read_finish  (BsItem *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+BS_AVAILABLE_IN_1_0
+gboolean  bs_item_copy_to_file        (BsItem *self, GFile *file, GCancellable *cancellable, GError **error);
+BS_AVAILABLE_IN_1_0
+void      bs_item_copy_to_file_async  (BsItem *self, GFile *file, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+BS_AVAILABLE_IN_1_0
+gboolean  bs_item_copy_to_file_finish (BsItem *self, GAsyncResult *result, GError **error);
+
 G_END_DECLS

@@ -9,6 +9,8 @@
 #include "bs-manifest-entry-private.h"
 #include "bs-manifest-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /* Manifests loaded from a path, and items made for the entries of one. */
 
 /* Runs on the thread that has read the root blob, since a large manifest takes a while. */
@@ -25,7 +27,7 @@ load_deliver (gpointer data, gpointer value, GError **error)
     {
       g_autofree char *path = g_file_get_parse_name (bs_tracked_path_get_file (data));
 
-      g_prefix_error (error, "Loading the manifest at %s: ", path);
+      g_prefix_error (error, _ ("Loading the manifest at %s: "), path);
     }
 
   return manifest;
@@ -313,8 +315,8 @@ set_missing (Registering *self, guint n_missing, guint first, GError **error)
   g_mutex_unlock (&self->table->lock);
 
   g_set_error (error, BS_ERROR, BS_ERROR_NOT_FOUND,
-               "Registering the manifest at %s: the path does not have the key %s of the entry "
-               "“%s”, nor those of %u others",
+               _ ("Registering the manifest at %s: the path does not have the key %s of the entry "
+                  "“%s”, nor those of %u others"),
                path, key, name != NULL ? name : "", n_missing - 1);
 }
 

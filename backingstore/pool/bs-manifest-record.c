@@ -4,6 +4,7 @@
 
 #include "bs-manifest-record-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 G_STATIC_ASSERT (sizeof (BsManifestRecord) == 24);
@@ -49,9 +50,9 @@ static const char *
 check_name_length (gsize length)
 {
   if (length == 0)
-    return "the name is empty";
+    return N_ ("the name is empty");
   if (length > G_MAXINT32)
-    return "the name is too long";
+    return N_ ("the name is too long");
 
   return NULL;
 }
@@ -62,7 +63,7 @@ bs_manifest_check_name (const char *name)
   const char *reason = check_name_length (strlen (name));
 
   if (reason == NULL && !g_utf8_validate (name, -1, NULL))
-    reason = "the name is not UTF-8";
+    reason = N_ ("the name is not UTF-8");
 
   return reason;
 }
@@ -71,9 +72,9 @@ const char *
 bs_manifest_check_attributes (GVariant *attributes)
 {
   if (!g_variant_is_of_type (attributes, G_VARIANT_TYPE_VARDICT))
-    return "the attributes are not of the type a{sv}";
+    return N_ ("the attributes are not of the type a{sv}");
   if (g_variant_get_size (attributes) > G_MAXINT32)
-    return "the attributes are too large";
+    return N_ ("the attributes are too large");
 
   return NULL;
 }
@@ -177,9 +178,9 @@ check_attributes (const BsManifestRecord *self)
   variant = g_variant_ref_sink (
     g_variant_new_from_data (G_VARIANT_TYPE_VARDICT, attributes, length, FALSE, NULL, NULL));
   if (!g_variant_is_normal_form (variant))
-    return "the attributes are no serialised dictionary";
+    return N_ ("the attributes are no serialised dictionary");
   if (!are_zeros (attributes + length, attributes + align (length)))
-    return "the space behind the attributes is not empty";
+    return N_ ("the space behind the attributes is not empty");
 
   return NULL;
 }
@@ -192,22 +193,22 @@ bs_manifest_record_check (const guint8 *data, gsize left)
   guint32 length;
 
   if (left < sizeof (BsManifestRecord))
-    return "the bytes end within an entry";
+    return N_ ("the bytes end within an entry");
 
   length = bs_manifest_record_get_name_length (self);
   reason = check_name_length (length);
   if (reason != NULL)
     return reason;
   if (get_attributes_length (self) > G_MAXINT32)
-    return "the attributes are too large";
+    return N_ ("the attributes are too large");
   if (compute_size (length, get_attributes_length (self)) > left)
-    return "the bytes end within an entry";
+    return N_ ("the bytes end within an entry");
   if (memchr (self->name, 0, length) != NULL)
-    return "the name has a NUL in it";
+    return N_ ("the name has a NUL in it");
   if (!g_utf8_validate_len (self->name, length, NULL))
-    return "the name is not UTF-8";
+    return N_ ("the name is not UTF-8");
   if (!are_zeros (self->name + length, get_attributes (self)))
-    return "the space behind the name is not empty";
+    return N_ ("the space behind the name is not empty");
 
   return check_attributes (self);
 }

@@ -4,6 +4,8 @@
 
 #include "bs-manifest-table-private.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* The bytes begin with this, and the records follow. Numbers are little-endian. */
@@ -406,7 +408,7 @@ static void
 set_damage (GError **error, gsize offset, const char *reason)
 {
   g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT,
-               "Opening the manifest: at byte %" G_GSIZE_FORMAT ", %s", offset, reason);
+               _ ("Opening the manifest: at byte %" PRIu64 ", %s"), (guint64) offset, _ (reason));
 }
 
 static gboolean
@@ -429,7 +431,7 @@ check_header (const Header *header, gsize size, GError **error)
   if (version > VERSION)
     {
       g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                   "Opening the manifest: its format has version %u, and this library knows %u",
+                   _ ("Opening the manifest: its format has version %u, and this library knows %u"),
                    version, VERSION);
       return FALSE;
     }
@@ -469,7 +471,7 @@ read_records (BsManifestTable *self, guint n_entries, GError **error)
           length = bs_manifest_record_get_name_length (record);
           hash = bs_manifest_names_hash (record->name, length);
           if (find (self, record->name, length, hash) != BS_MANIFEST_NO_NODE)
-            reason = "the name is taken by an entry before";
+            reason = N_ ("the name is taken by an entry before");
         }
       if (reason != NULL)
         {

@@ -40,4 +40,18 @@ void        bs_pool_follow_async       (BsPool *self, BsTrackedPath *tracked, in
 BS_AVAILABLE_IN_1_0
 GListModel *bs_pool_follow_finish      (BsPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_insert_file          (BsPool *self, GFile *file, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+void        bs_pool_insert_file_async    (BsPool *self, GFile *file, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_insert_file_finish   (BsPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_insert_stream        (BsPool *self, GInputStream *stream, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+BS_AVAILABLE_IN_1_0
+void        bs_pool_insert_stream_async  (BsPool *self, GInputStream *stream, int io_priority, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+BS_AVAILABLE_IN_1_0
+BsItem     *bs_pool_insert_stream_finish (BsPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 G_END_DECLS

@@ -40,8 +40,12 @@ run_free (gpointer data)
   Run *self = data;
 
   for (guint i = 0; i < self->n_contents; i++)
-    if (self->contents[i].entry != NULL)
-      bs_cache_drop_entry (bs_pool_get_cache (self->contents[i].pool), self->contents[i].entry);
+    {
+      if (i + FETCHED_AHEAD < self->n_contents)
+        __builtin_prefetch (self->contents[i + FETCHED_AHEAD].entry, 1);
+      if (self->contents[i].entry != NULL)
+        bs_cache_drop_entry (bs_pool_get_cache (self->contents[i].pool), self->contents[i].entry);
+    }
   g_free (self->contents);
   g_ptr_array_unref (self->pools);
   g_clear_pointer (&self->manifest, g_bytes_unref);
@@ -261,6 +265,24 @@ typedef enum
   HAS_NOTHING,
 } Verdict;
 
+/* Neighbours mostly are of the same pool. The mutex is held. */
+static gboolean
+has_strange_item_locked (BsSave *self)
+{
+  BsPool *last = NULL;
+
+  for (guint i = 0; i < self->items->len; i++)
+    {
+      BsPool *pool = ((BsItem *) g_ptr_array_index (self->items, i))->pool;
+
+      if (pool != last && bs_pool_get_store (pool) != self->store)
+        return TRUE;
+      last = pool;
+    }
+
+  return FALSE;
+}
+
 /* The mutex is held. */
 static Verdict
 check_locked (BsSave *self)
@@ -271,9 +293,8 @@ check_locked (BsSave *self)
     return RUNS_ALREADY;
   if (self->bad_key != NULL)
     return HAS_BAD_KEY;
-  for (guint i = 0; i < self->items->len; i++)
-    if (bs_pool_get_store (((BsItem *) g_ptr_array_index (self->items, i))->pool) != self->store)
-      return HAS_STRANGE_ITEM;
+  if (has_strange_item_locked (self))
+    return HAS_STRANGE_ITEM;
   n_commits = (self->root != NULL) + (self->manifest != NULL) + (self->commit != NULL);
   if (n_commits > 1)
     return HAS_TWO_COMMITS;

@@ -38,6 +38,7 @@ PROGRAMS = {
     'replay': Program(traces=True),
     'resident': Program(),
     'gallery': Program(),
+    'copy': Program(where='disk', large=True),
     'gegl': Program(where='disk', large=True, folder='clients/gegl'),
 }
 
@@ -57,6 +58,7 @@ class Row:
     other_name: str = 'crate'
     other_goal: float = None  # times that, at most
     other_heading: str = None
+    optional: bool = False    # the file system may not be able to
     beside: str = None        # the series of ours that stands there, where it is not the same
     keys: int = None
     least: float = None       # in the unit of the series, at least
@@ -162,6 +164,13 @@ def resident_rows():
                       smoke='given back')
 
 
+def copy_rows():
+    for method, floor, goal in ('clone', 'cp --reflink', 1.05), ('copy', 'copy_file_range', 1.05), ('stream', 'cat', 1.1):
+        for way in 'in', 'out':
+            yield Row('22', f'a large file {way}, as a {method}', 'copy', f'a file of \\d+ MiB as a {method}',
+                      f'ours, {way}, processor', f'floor, {floor}, processor', goal, optional=method == 'clone')
+
+
 def gallery_rows():
     ours, floor = 'ours', 'all in memory'
     yield Row('21', 'gallery, a frame while scrolling', 'gallery', '\\d+ photos', ours, floor, 1.11)
@@ -221,6 +230,7 @@ ROWS = [
     *hit_rows(),
     *resident_rows(),
     *gallery_rows(),
+    *copy_rows(),
     *manifest_rows(),
 ]
 

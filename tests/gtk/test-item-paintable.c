@@ -17,6 +17,9 @@ typedef struct
   BsPool *pool;
   guint n_contents;
   guint n_sizes;
+  guint n_paintables; /* notifications of each property */
+  guint n_loadings;
+  guint n_errors;
 } Pictures;
 
 static void
@@ -66,16 +69,40 @@ count_cb (guint *n)
   ++*n;
 }
 
+static void
+forget_counts (Pictures *pictures)
+{
+  pictures->n_contents = pictures->n_sizes = 0;
+  pictures->n_paintables = pictures->n_loadings = pictures->n_errors = 0;
+}
+
 static BsGtkItemPaintable *
 make_paintable (Pictures *pictures, BsItem *item)
 {
   BsGtkItemPaintable *self = bs_gtk_item_paintable_new (item);
+  const struct
+  {
+    const char *signal;
+    guint *n;
+  } counts[] = {
+    { "invalidate-contents", &pictures->n_contents }, { "invalidate-size", &pictures->n_sizes },
+    { "notify::paintable", &pictures->n_paintables }, { "notify::loading", &pictures->n_loadings },
+    { "notify::error", &pictures->n_errors },
+  };
 
-  pictures->n_contents = pictures->n_sizes = 0;
-  g_signal_connect_swapped (self, "invalidate-contents", G_CALLBACK (count_cb),
-                            &pictures->n_contents);
-  g_signal_connect_swapped (self, "invalidate-size", G_CALLBACK (count_cb), &pictures->n_sizes);
+  forget_counts (pictures);
+  for (gsize i = 0; i < G_N_ELEMENTS (counts); i++)
+    g_signal_connect_swapped (self, counts[i].signal, G_CALLBACK (count_cb), counts[i].n);
   return self;
+}
+
+static void
+assert_told (Pictures *pictures, guint n_paintables, guint n_loadings, guint n_errors)
+{
+  g_assert_cmpuint (pictures->n_paintables, ==, n_paintables);
+  g_assert_cmpuint (pictures->n_loadings, ==, n_loadings);
+  g_assert_cmpuint (pictures->n_errors, ==, n_errors);
+  forget_counts (pictures);
 }
 
 /* Returns the texture that is drawn, or NULL. */
@@ -386,6 +413,50 @@ test_closed (Pictures *pictures, gconstpointer data)
   g_assert_error (bs_gtk_item_paintable_get_error (self), BS_ERROR, BS_ERROR_CLOSED);
 }
 
+/* Only a property that changes notifies. */
+static void
+test_notify (Pictures *pictures, gconstpointer data)
+{
+  g_autoptr (BsItem) first = insert_picture (pictures, RED);
+  g_autoptr (BsItem) second = insert_picture (pictures, GREEN);
+  g_autoptr (GBytes) bytes = make_bytes (100, 'x');
+  g_autoptr (BsItem) bad = bs_pool_insert (pictures->pool, bytes);
+  g_autoptr (BsGtkItemPaintable) self = make_paintable (pictures, NULL);
+
+  bs_gtk_item_paintable_set_item (self, first);
+  assert_told (pictures, 0, 1, 0);
+  /* One that is missing after another: drawn, to be loaded, at the same size. */
+  bs_gtk_item_paintable_set_item (self, second);
+  g_assert_cmpuint (pictures->n_contents, ==, 1);
+  g_assert_cmpuint (pictures->n_sizes, ==, 0);
+  assert_told (pictures, 0, 0, 0);
+
+  g_assert_null (draw (self));
+  wait_until (bs_gtk_item_paintable_get_paintable (self) != NULL);
+  g_assert_cmpuint (pictures->n_sizes, ==, 1);
+  assert_told (pictures, 1, 1, 0);
+  /* From one that is in memory to one that is not, and back. */
+  bs_gtk_item_paintable_set_item (self, first);
+  assert_told (pictures, 1, 1, 0);
+  bs_gtk_item_paintable_set_item (self, second);
+  assert_told (pictures, 1, 1, 0);
+  /* Another item with the object that is shown. */
+  {
+    g_autoptr (BsItem) copy = bs_item_copy (second);
+
+    bs_gtk_item_paintable_set_item (self, copy);
+    assert_told (pictures, 0, 0, 0);
+  }
+
+  bs_gtk_item_paintable_set_item (self, bad);
+  assert_told (pictures, 1, 1, 0);
+  g_assert_null (draw (self));
+  wait_until (!bs_gtk_item_paintable_get_loading (self));
+  assert_told (pictures, 0, 1, 1);
+  bs_gtk_item_paintable_set_item (self, NULL);
+  assert_told (pictures, 0, 0, 1);
+}
+
 static const char interface[] =
   "<interface><object class='BsGtkItemPaintable' id='paintable'>"
   "  <binding name='item'><lookup name='item' type='BsGtkItemPaintable'>row</lookup></binding>"
@@ -434,6 +505,7 @@ main (int argc, char *argv[])
   add ("/item-paintable/error", test_error);
   add ("/item-paintable/no-picture", test_no_picture);
   add ("/item-paintable/closed", test_closed);
+  add ("/item-paintable/notify", test_notify);
   add ("/item-paintable/builder", test_builder);
 
   return g_test_run ();

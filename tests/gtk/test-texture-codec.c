@@ -294,6 +294,36 @@ test_cancel (void)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
 }
 
+static gpointer
+cancel_thread (gpointer cancellable)
+{
+  g_cancellable_cancel (cancellable);
+  return NULL;
+}
+
+/* A decode that is cancelled at any moment ends with its texture or as cancelled. */
+static void
+test_cancel_meanwhile (void)
+{
+  g_autoptr (BsGtkTextureCodec) codec = bs_gtk_texture_codec_new (10);
+  g_autoptr (GBytes) picture = make_picture ("png", 400, 300, RED);
+
+  for (guint i = 0; i < 50; i++)
+    {
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+      GThread *thread = g_thread_new ("cancel", cancel_thread, cancellable);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GObject) texture =
+        bs_codec_decode (BS_CODEC (codec), picture, cancellable, &error);
+
+      g_thread_join (thread);
+      if (texture == NULL)
+        g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      else
+        g_assert_no_error (error);
+    }
+}
+
 static void
 test_encode (void)
 {
@@ -440,6 +470,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/texture-codec/declared-size", test_declared_size);
   g_test_add_func ("/texture-codec/max-pixels", test_max_pixels);
   g_test_add_func ("/texture-codec/cancel", test_cancel);
+  g_test_add_func ("/texture-codec/cancel-meanwhile", test_cancel_meanwhile);
   g_test_add_func ("/texture-codec/encode", test_encode);
   g_test_add_func ("/texture-codec/measure", test_measure);
   g_test_add_func ("/texture-codec/pool", test_pool);

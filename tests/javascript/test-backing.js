@@ -129,6 +129,16 @@ const WholeBacking = GObject.registerClass({
         return this.vfunc_write(key, content, cancellable) && this.vfunc_persist(path, key, cancellable);
     }
 
+    vfunc_persist_keys(path, keys, contents, cancellable) {
+        this.calls.push('persist_keys');
+        keys.foreach_key(key => {
+            if (key in contents)
+                this.vfunc_write(key, contents[key], cancellable);
+            this.vfunc_persist(path, key, cancellable);
+        });
+        return true;
+    }
+
     vfunc_write_root(path, content, named, _cancellable) {
         this.named = named && [...named].sort();
         this.roots.set(path.get_uri(), keep(content));
@@ -251,6 +261,33 @@ test('optional functions', async () => {
     assertEqual(backing.named, items.map(item => item.key).sort());
     await store.close_async(DEFAULT, null);
     assertEqual(backing.calls.slice(-2), ['release_path', 'close']);
+});
+
+test('many keys in one call', async () => {
+    const backing = new WholeBacking();
+    const store = newStore(backing);
+    const tracked = await store.track_path_async(KEPT, DEFAULT, null);
+    const pool = Bs.Pool.new(store, 1 << 20);
+    const save = Bs.Save.new(store, tracked);
+    const items = [...Array(12).keys()].map(i => pool.insert(bytes(`content ${i}`)));
+    save.max_parallel = 1;
+    for (const [i, item] of items.entries()) {
+        if (i % 3 === 0)
+            await item.write_async(DEFAULT, null);
+        save.add_item(item);
+    }
+    assert(await save.run_async(DEFAULT, null));
+    assertEqual(backing.calls.filter(call => call.startsWith('persist')), ['persist_keys']);
+    for (const [i, item] of items.entries())
+        assertEqual(text(backing.at(KEPT).get(item.key)), `content ${i}`);
+
+    const keys = new Bs.KeySet();
+    const key = Bs.key_generate();
+    keys.add(key);
+    assert(backing.persist_keys(KEPT, keys, {[key.toUpperCase()]: bytes('new')}, null));
+    assertEqual(text(backing.read(key, null)), 'new');
+    await assertFails(Bs.Error, Bs.Error.INVALID_KEY, () => backing.persist_keys(KEPT, keys, {x: bytes('')}, null));
+    await store.close_async(DEFAULT, null);
 });
 
 test('no root in a backing without', async () => {
@@ -396,6 +433,35 @@ test('the wrappers check keys', async () => {
     const key = Bs.key_generate();
     assert(backing.write(key.toUpperCase().replaceAll('-', ''), bytes('content'), null));
     assertEqual([...backing.primary.keys()], [key]);
+});
+
+test('a directory that is only read, and one that needs repair', async () => {
+    const directory = Gio.File.new_for_path(GLib.Dir.make_tmp('backingstore-XXXXXX'));
+    const path = directory.get_child('document');
+    const key = Bs.key_generate();
+    const writer = Bs.FileBacking.new_temporary();
+    assert(writer.persist_bytes(path, key, bytes('content'), null));
+    assert(writer.sync_persisted(path, null));
+    assert(writer.close(null));
+
+    const reader = Bs.FileBacking.new_temporary();
+    assert(!reader.read_only);
+    reader.read_only = true;
+    await assertFails(Gio.IOErrorEnum, Gio.IOErrorEnum.READ_ONLY, () => reader.delete_persisted(path, key, null));
+    assert(reader.close(null));
+
+    path.get_child('.backingstore').replace_contents('garbage', null, false, 0, null);
+    const backing = Bs.FileBacking.new_temporary();
+    const restored = Bs.KeySet.new();
+    await assertFails(Bs.Error, Bs.Error.FOREIGN,
+        () => backing.repair_path(path, Bs.RepairFlags.RESTORE, restored, null));
+    const flags = Bs.RepairFlags.ADOPT | Bs.RepairFlags.RESTORE;
+    assertEqual(backing.repair_path(path, flags | Bs.RepairFlags.DRY_RUN, restored, null), [true, true]);
+    assertEqual(backing.repair_path(path, flags, restored, null), [true, true]);
+    assertEqual(backing.repair_path(path, flags, restored, null), [true, false]);
+    assertEqual(restored.get_n_keys(), 0);
+    assert(backing.close(null));
+    GLib.spawn_sync(null, ['rm', '-r', directory.get_path()], null, GLib.SpawnFlags.SEARCH_PATH, null);
 });
 
 test('inside a fault backing', async () => {

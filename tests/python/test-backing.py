@@ -3,6 +3,7 @@
 """Backings written in Python, in worker threads and in a main context."""
 
 import gc
+import tempfile
 import threading
 import unittest
 
@@ -109,6 +110,14 @@ class WholeBacking(DictBacking, Bs.Backing):
         self.calls.append('persist_bytes')
         self.do_write(key, content, cancellable)
         return self.do_persist(path, key, cancellable)
+
+    def do_persist_keys(self, path, keys, contents, cancellable):
+        self.calls.append('persist_keys')
+        for key in keys:
+            if key in contents:
+                self.do_write(key, contents[key], cancellable)
+            self.do_persist(path, key, cancellable)
+        return True
 
     def do_write_root(self, path, content, named, _cancellable):
         self.calls.append('write_root')
@@ -291,6 +300,37 @@ class StoreInPython:
         call(store.close_async)
         self.assertEqual(backing.calls[-2:], ['release_path', 'close'])
 
+    def test_persist_keys(self):
+        backing = WholeBacking()
+        store = self.new_store(backing)
+        tracked = call(store.track_path_async, KEPT)
+        pool = Bs.Pool.new(store, 1 << 20)
+        save = Bs.Save.new(store, tracked)
+        save.props.max_parallel = 1
+        contents = {}
+        for i in range(12):
+            item = pool.insert(GLib.Bytes.new(b'%d' % i))
+            contents[item.props.key] = b'%d' % i
+            if i % 3 == 0:
+                call(item.write_async)
+            save.add_item(item)
+        self.assertTrue(call(save.run_async))
+        self.assertEqual(backing.calls.count('persist_keys'), 1)
+        self.assertEqual(backing.calls.count('persist_bytes'), 0)
+        self.assertEqual(backing.paths[KEPT.get_uri()], contents)
+
+        keys = Bs.KeySet()
+        key, other = Bs.key_generate(), Bs.key_generate()
+        keys.add(key)
+        keys.add(other)
+        backing.write(other, GLib.Bytes.new(b'other'), None)
+        self.assertTrue(backing.persist_keys(KEPT, keys, {key.upper(): GLib.Bytes.new(b'new')}, None))
+        self.assertEqual(backing.read(key, None).get_data(), b'new')
+        self.assertEqual(backing.paths[KEPT.get_uri()][other], b'other')
+        self.assert_error(Bs.error_quark(), Bs.Error.INVALID_KEY, backing.persist_keys, KEPT, keys,
+                          {'x': GLib.Bytes.new(b'')}, None)
+        call(store.close_async)
+
     def test_not_supported(self):
         backing = DictBacking()
         store = self.new_store(backing)
@@ -463,6 +503,50 @@ class InMainContextTest(StoreInPython, unittest.TestCase):
         self.assertEqual(loaded, [b'content'])
         self.assert_threads(backing)
         call(store.close_async)
+
+
+class FileBackingTest(unittest.TestCase):
+    """A directory that is only read, and one that needs repair."""
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        self.path = Gio.File.new_for_path(f'{self.directory.name}/document')
+        self.key = Bs.key_generate()
+        backing = Bs.FileBacking.new_temporary()
+        self.assertTrue(backing.persist_bytes(self.path, self.key, GLib.Bytes.new(b'content'), None))
+        self.assertTrue(backing.sync_persisted(self.path, None))
+        self.assertTrue(backing.close(None))
+
+    def test_read_only(self):
+        backing = Bs.FileBacking.new_temporary()
+        self.assertFalse(backing.props.read_only)
+        backing.props.read_only = True
+        self.assertTrue(backing.get_read_only())
+        with Bs.BackingStore.new(backing) as store:
+            tracked = store.track_path(self.path)
+            self.assertFalse(tracked.props.writable)
+            with self.assertRaises(GLib.Error) as caught:
+                store.delete_persisted(tracked, self.key)
+            self.assertTrue(caught.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.READ_ONLY))
+            self.assertEqual(list(tracked), [self.key])
+
+    def test_repair(self):
+        with open(f'{self.path.get_path()}/.backingstore', 'w', encoding='ascii') as marker:
+            marker.write('garbage')
+        backing = Bs.FileBacking.new_temporary()
+        restored = Bs.KeySet()
+        with self.assertRaises(GLib.Error) as caught:
+            backing.repair_path(self.path, Bs.RepairFlags.RESTORE, restored, None)
+        self.assertTrue(caught.exception.matches(Bs.error_quark(), Bs.Error.FOREIGN))
+        flags = Bs.RepairFlags.ADOPT | Bs.RepairFlags.DRY_RUN
+        for _time in range(2):
+            self.assertEqual(backing.repair_path(self.path, flags, restored, None), (True, True))
+        flags = Bs.RepairFlags.ADOPT | Bs.RepairFlags.RESTORE
+        self.assertEqual(backing.repair_path(self.path, flags, restored, None), (True, True))
+        self.assertEqual(backing.repair_path(self.path, flags, restored, None), (True, False))
+        self.assertEqual(restored.get_n_keys(), 0)
+        self.assertTrue(backing.close(None))
 
 
 class WrapperTest(unittest.TestCase):

@@ -114,6 +114,7 @@ class RootedBacking : GLib.Object, Bs.Backing {
     public Bs.KeySet? named = null;
     public uint n_bulk_calls = 0;
     public int n_direct_calls = 0;
+    public int n_batch_calls = 0;
     public bool closed = false;
 
     public bool write (string key, GLib.Bytes bytes, GLib.Cancellable? cancellable = null) throws GLib.Error {
@@ -158,6 +159,16 @@ class RootedBacking : GLib.Object, Bs.Backing {
     public bool persist_bytes (GLib.File path, string key, GLib.Bytes bytes, GLib.Cancellable? cancellable = null) throws GLib.Error {
         GLib.AtomicInt.inc (ref n_direct_calls);
         return inner.write (key, bytes, cancellable) && inner.persist (path, key, cancellable);
+    }
+
+    public bool persist_keys (GLib.File path, Bs.KeySet keys, GLib.HashTable<string, GLib.Bytes>? contents, GLib.Cancellable? cancellable = null) throws GLib.Error {
+        GLib.AtomicInt.inc (ref n_batch_calls);
+        foreach (unowned string key in keys.list_keys ()) {
+            if (contents.contains (key))
+                inner.write (key, contents[key], cancellable);
+            inner.persist (path, key, cancellable);
+        }
+        return true;
     }
 
     public bool write_root (GLib.File path, GLib.Bytes bytes, Bs.KeySet? named, GLib.Cancellable? cancellable = null) throws GLib.Error {
@@ -235,8 +246,17 @@ async void optional () throws GLib.Error {
     var tracked = yield store.track_path_async (kept ());
     var n_direct_calls = GLib.AtomicInt.get (ref backing.n_direct_calls);
     // A pool with room for all writes nothing behind the caller's back.
-    yield new Bs.Pool (store, 1000).insert (bytes ("direct")).persist_async (tracked);
+    var pool = new Bs.Pool (store, 100000);
+    yield pool.insert (bytes ("direct")).persist_async (tracked);
     assert (GLib.AtomicInt.get (ref backing.n_direct_calls) == n_direct_calls + 1);
+
+    var together = new Bs.Save (store, tracked);
+    together.max_parallel = 1;
+    for (int i = 0; i < N_ITEMS; i++)
+        together.add_item (pool.insert (bytes (@"together $i")));
+    assert (yield together.run_async ());
+    assert (GLib.AtomicInt.get (ref backing.n_batch_calls) == 1);
+    assert (tracked.n_keys == N_ITEMS);
     try {
         yield store.load_root_async (tracked);
         assert_not_reached ();
@@ -327,8 +347,57 @@ void test_wrappers () {
         var key = Bs.key_generate ();
         assert (backing.persist_bytes (kept (), key, bytes ("content")));
         assert (text (backing.read (key)) == "content");
+        var keys = new Bs.KeySet ();
+        var contents = new GLib.HashTable<string, GLib.Bytes> (str_hash, str_equal);
+        var other = Bs.key_generate ();
+        keys.add (key);
+        keys.add (other);
+        contents[other] = bytes ("other");
+        assert (backing.persist_keys (kept (), keys, contents));
+        assert (text (backing.read (other)) == "other");
     } catch (GLib.Error e) {
         assert_not_reached ();
+    }
+}
+
+void test_repair () {
+    try {
+        var directory = GLib.DirUtils.make_tmp ("backingstore-XXXXXX");
+        var path = GLib.File.new_for_path (directory).get_child ("document");
+        var key = Bs.key_generate ();
+        var backing = new Bs.FileBacking.temporary ();
+        assert (backing.persist_bytes (path, key, bytes ("content")));
+        assert (backing.sync_persisted (path));
+        assert (backing.release_path (path));
+
+        var reader = new Bs.FileBacking.temporary ();
+        assert (!reader.read_only);
+        reader.read_only = true;
+        try {
+            reader.delete_persisted (path, key);
+            assert_not_reached ();
+        } catch (GLib.Error e) {
+            assert (e is GLib.IOError.READ_ONLY);
+        }
+        assert (reader.close ());
+
+        GLib.FileUtils.set_contents (path.get_child (".backingstore").get_path (), "garbage");
+        var restored = new Bs.KeySet ();
+        bool marked;
+        try {
+            backing.repair_path (path, RESTORE, restored, out marked);
+            assert_not_reached ();
+        } catch (GLib.Error e) {
+            assert (e is Bs.Error.FOREIGN);
+        }
+        assert (backing.repair_path (path, ADOPT | DRY_RUN, restored, out marked) && marked);
+        assert (backing.repair_path (path, ADOPT | RESTORE, restored, out marked) && marked);
+        assert (backing.repair_path (path, ADOPT | RESTORE, restored, out marked) && !marked);
+        assert (restored.get_n_keys () == 0);
+        assert (backing.close ());
+        GLib.Process.spawn_command_line_sync ("rm -r " + directory);
+    } catch (GLib.Error e) {
+        GLib.error ("%s", e.message);
     }
 }
 
@@ -336,6 +405,7 @@ int main (string[] args) {
     GLib.Test.init (ref args);
 
     GLib.Test.add_func ("/backing/wrappers", test_wrappers);
+    GLib.Test.add_func ("/backing/repair", test_repair);
     foreach (bool in_context in new bool[] { false, true }) {
         var where = in_context ? "main-context" : "threads";
         var where_in_context = in_context;

@@ -4,9 +4,11 @@
 #include "bs-sqlite-changes-private.h"
 #include "bs-sqlite-reading-private.h"
 #include "bs-sqlite-scratch-private.h"
+#include "bs-sqlite-streams-private.h"
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,13 +21,18 @@
 
 #define SCHEME "sqlite:"
 
+/* So many blobs, or so many bytes, are read from elsewhere for one transaction. */
+#define MAX_ADDED_ROWS 4096
+#define MAX_ADDED_BYTES (16 * 1024 * 1024)
+
 /* A blob of primary storage. */
 typedef struct
 {
   BsSqliteRow row;            /* the key first: it is the key in the table */
-  BsSqliteDocument *document; /* that has the row; NULL for a blob in the scratch file */
-  BsSqliteExtent extent;
-  gboolean lost; /* could not be read when its document was released */
+  BsSqliteDocument *document; /* that has the row; NULL for a blob in scratch */
+  BsSqliteFile *file;         /* owned; has a large blob in scratch; else NULL */
+  BsSqliteExtent extent;      /* has a small one */
+  gboolean lost;              /* could not be read when its document was released */
 } Entry;
 
 typedef struct
@@ -39,7 +46,8 @@ typedef struct
   GMutex opening; /* held while a path is opened; taken first */
   GMutex mutex;
 
-  int closed; /* atomic */
+  int closed;    /* atomic */
+  int read_only; /* atomic: documents that are opened from now on */
 
   /* under the mutex */
   GHashTable *primary; /* Entry, by its key */
@@ -54,6 +62,7 @@ typedef struct
 enum
 {
   PROP_URI = 1,
+  PROP_READ_ONLY,
 };
 
 GType bs_sqlite_backing_get_type (void);
@@ -79,13 +88,14 @@ static void
 entry_free (Entry *self)
 {
   g_clear_pointer (&self->document, bs_sqlite_document_unref);
+  g_clear_pointer (&self->file, bs_sqlite_file_free);
   g_free (self);
 }
 
 static gboolean
 set_not_found (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("no such blob"));
   return FALSE;
 }
 
@@ -105,12 +115,12 @@ begin (BsSqliteBacking *self, GError **error)
   if (self->scratch.directory == NULL)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                           "the backing was made without a URI");
+                           _ ("the backing was made without a URI"));
       return FALSE;
     }
   closed |= g_atomic_int_get (&self->closed);
   if (closed)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the backing is closed"));
 
   return !closed;
 }
@@ -139,7 +149,7 @@ open_document (BsSqliteBacking *self, GFile *path, GError **error)
   document = dup_document (self, path);
   if (document == NULL)
     {
-      document = bs_sqlite_document_open (path, error);
+      document = bs_sqlite_document_open (path, g_atomic_int_get (&self->read_only), error);
       if (document != NULL)
         {
           g_mutex_lock (&self->mutex);
@@ -175,7 +185,7 @@ begin_at (BsSqliteBacking *self, GFile *path, GError **error)
   if (!bs_sqlite_document_hold (document))
     {
       bs_sqlite_document_unref (document);
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the path is being released");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the path is being released"));
       return NULL;
     }
   if (!bs_sqlite_document_settle (document, error))
@@ -219,6 +229,24 @@ add_entry (BsSqliteBacking *self, const BsSqliteRow *row, BsSqliteDocument *docu
   return entry;
 }
 
+/* Begins a write of a key that primary storage does not have. */
+static gboolean
+begin_new (BsSqliteBacking *self, const char *string, BsSqliteRow *row, GError **error)
+{
+  Entry copy;
+
+  if (!begin (self, error))
+    return FALSE;
+
+  bs_sqlite_key_parse (string, &row->key);
+  if (!copy_entry (self, &row->key, &copy))
+    return TRUE;
+
+  g_clear_pointer (&copy.document, bs_sqlite_document_unref);
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, _ ("primary storage has the key already"));
+  return FALSE;
+}
+
 static gboolean
 write_blob (BsBacking *backing,
             const char *string,
@@ -229,18 +257,9 @@ write_blob (BsBacking *backing,
   BsSqliteBacking *self = cast (backing);
   BsSqliteRow row = { 0 };
   BsSqliteExtent extent;
-  Entry copy;
 
-  if (!begin (self, error))
+  if (!begin_new (self, string, &row, error))
     return FALSE;
-
-  bs_sqlite_key_parse (string, &row.key);
-  if (copy_entry (self, &row.key, &copy))
-    {
-      g_clear_pointer (&copy.document, bs_sqlite_document_unref);
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
-      return FALSE;
-    }
   if (!bs_sqlite_scratch_write (&self->scratch, bytes, &extent, error))
     return FALSE;
 
@@ -248,6 +267,44 @@ write_blob (BsBacking *backing,
   add_entry (self, &row, NULL)->extent = extent;
   g_mutex_unlock (&self->mutex);
   return TRUE;
+}
+
+static gboolean
+write_stream (BsBacking *backing,
+              const char *string,
+              GInputStream *stream,
+              gint64 size,
+              GCancellable *cancellable,
+              GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  g_autoptr (GBytes) bytes = NULL;
+  BsSqliteFile *file = NULL;
+  BsSqliteRow row = { 0 };
+
+  if (!begin_new (self, string, &row, error) ||
+      !bs_sqlite_take_stream (stream, size, self->scratch.directory, &bytes, &file, cancellable,
+                              error))
+    return FALSE;
+  if (file == NULL)
+    return write_blob (backing, string, bytes, cancellable, error);
+
+  g_mutex_lock (&self->mutex);
+  add_entry (self, &row, NULL)->file = file;
+  g_mutex_unlock (&self->mutex);
+  return TRUE;
+}
+
+static gboolean
+write_file (BsBacking *backing,
+            const char *string,
+            GFile *file,
+            GCancellable *cancellable,
+            GError **error)
+{
+  g_autoptr (GInputStream) stream = bs_sqlite_open_source (file, cancellable, error);
+
+  return stream != NULL && write_stream (backing, string, stream, -1, cancellable, error);
 }
 
 /* Reads a blob wherever it is. It may be on its way from a document to the scratch file. */
@@ -264,9 +321,11 @@ read_entry (BsSqliteBacking *self, const BsSqliteKey *key, GError **error)
       if (copy.lost)
         {
           g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                               "the blob could not be read when its document was released");
+                               _ ("the blob could not be read when its document was released"));
           return NULL;
         }
+      if (document == NULL && copy.file != NULL)
+        return bs_sqlite_file_load (copy.file, error);
       if (document == NULL)
         return bs_sqlite_scratch_read (&self->scratch, &copy.extent, error);
       if (!bs_sqlite_document_hold (document))
@@ -282,6 +341,77 @@ read_entry (BsSqliteBacking *self, const BsSqliteKey *key, GError **error)
 
   set_not_found (error);
   return NULL;
+}
+
+/* Copies the content of a large row to a new file. */
+static BsSqliteFile *
+copy_row (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row, GError **error)
+{
+  g_autoptr (BsSqliteFile) file = bs_sqlite_file_new (self->scratch.directory, error);
+
+  if (file == NULL || !bs_sqlite_document_read_large (document, row, file, error))
+    return NULL;
+
+  return g_steal_pointer (&file);
+}
+
+/* Sets `file` to a copy of a large blob that is in a document's row, else to NULL. */
+static gboolean
+find_large (BsSqliteBacking *self, const BsSqliteKey *key, BsSqliteFile **file, GError **error)
+{
+  gboolean success = TRUE;
+  Entry copy;
+
+  *file = NULL;
+  while (copy_entry (self, key, &copy) && copy.document != NULL)
+    {
+      g_autoptr (BsSqliteDocument) document = copy.document;
+
+      if (!bs_sqlite_document_hold (document))
+        {
+          g_thread_yield ();
+          continue;
+        }
+      if (bs_sqlite_document_is_large (document, &copy.row))
+        {
+          *file = copy_row (self, document, &copy.row, error);
+          success = *file != NULL;
+        }
+      bs_sqlite_document_unhold (document);
+      break;
+    }
+
+  return success;
+}
+
+/* A row would have to be read in a transaction that stays open, and keep the log from being
+ * brought home: the stream of a large one has a copy. */
+static GInputStream *
+read_stream (BsBacking *backing, const char *string, GCancellable *cancellable, GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  g_autoptr (BsSqliteFile) file = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  BsSqliteKey key;
+  Entry copy;
+
+  if (!begin (self, error))
+    return NULL;
+
+  bs_sqlite_key_parse (string, &key);
+  if (!find_large (self, &key, &file, error))
+    return NULL;
+  if (file != NULL)
+    return bs_sqlite_file_open (file, cancellable, error);
+  if (copy_entry (self, &key, &copy))
+    {
+      g_clear_pointer (&copy.document, bs_sqlite_document_unref);
+      if (copy.file != NULL)
+        return bs_sqlite_file_open (copy.file, cancellable, error);
+    }
+
+  bytes = read_entry (self, &key, error);
+  return bytes != NULL ? g_memory_input_stream_new_from_bytes (bytes) : NULL;
 }
 
 static GBytes *
@@ -332,7 +462,7 @@ delete_key (BsBacking *backing, const char *string, GCancellable *cancellable, G
 
   if (entry->document != NULL)
     forget_row (entry);
-  else if (!entry->lost)
+  else if (!entry->lost && entry->file == NULL)
     bs_sqlite_scratch_free (&self->scratch, &entry->extent);
   entry_free (entry);
   return TRUE;
@@ -377,6 +507,7 @@ register_key (BsBacking *backing,
 static void
 move_entry_to_row (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
 {
+  BsSqliteFile *file = NULL;
   BsSqliteExtent extent;
   Entry *entry;
   gboolean was_scratch = FALSE;
@@ -385,8 +516,9 @@ move_entry_to_row (BsSqliteBacking *self, BsSqliteDocument *document, const BsSq
   entry = g_hash_table_lookup (self->primary, &row->key);
   if (entry != NULL && entry->document == NULL && !entry->lost)
     {
+      file = g_steal_pointer (&entry->file);
       extent = entry->extent;
-      was_scratch = TRUE;
+      was_scratch = file == NULL;
       entry->row = *row;
       entry->document = bs_sqlite_document_ref (document);
     }
@@ -394,6 +526,35 @@ move_entry_to_row (BsSqliteBacking *self, BsSqliteDocument *document, const BsSq
 
   if (was_scratch)
     bs_sqlite_scratch_free (&self->scratch, &extent);
+  g_clear_pointer (&file, bs_sqlite_file_free);
+}
+
+/* Adds the row of a blob, in parts where that is large. `file` has it, or is NULL. */
+static gboolean
+add_row (BsSqliteBacking *self,
+         BsSqliteDocument *document,
+         BsSqliteRow *row,
+         const BsSqliteFile *file,
+         GError **error)
+{
+  g_autoptr (BsSqliteFile) copied = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (file == NULL)
+    {
+      if (!find_large (self, &row->key, &copied, error))
+        return FALSE;
+      file = copied;
+    }
+  if (file != NULL)
+    return bs_sqlite_document_add_file (document, row, file, error);
+
+  bytes = read_entry (self, &row->key, error);
+  if (bytes == NULL)
+    return FALSE;
+
+  row->hash = bs_sqlite_hash (bytes);
+  return bs_sqlite_document_add (document, row, &bytes, 1, error);
 }
 
 static gboolean
@@ -403,7 +564,6 @@ persist_entry (BsSqliteBacking *self,
                GError **error)
 {
   g_autoptr (BsSqliteDocument) holder = NULL;
-  g_autoptr (GBytes) bytes = NULL;
   BsSqliteRow row = { .key = *key };
   Entry copy;
 
@@ -414,12 +574,7 @@ persist_entry (BsSqliteBacking *self,
   if (holder == document)
     return bs_sqlite_document_restore (document, &copy.row, error);
 
-  bytes = read_entry (self, key, error);
-  if (bytes == NULL)
-    return FALSE;
-
-  row.hash = bs_sqlite_hash (bytes);
-  if (!bs_sqlite_document_add (document, &row, bytes, error))
+  if (!add_row (self, document, &row, copy.file, error))
     return FALSE;
 
   move_entry_to_row (self, document, &row);
@@ -470,7 +625,7 @@ persist_bytes_at (BsSqliteBacking *self,
         }
 
       row.hash = bs_sqlite_hash (bytes);
-      if (!bs_sqlite_document_add (document, &row, bytes, error))
+      if (!bs_sqlite_document_add (document, &row, &bytes, 1, error))
         return FALSE;
     }
 
@@ -499,6 +654,122 @@ persist_bytes (BsBacking *backing,
   end_at (document);
 
   return success;
+}
+
+/* Blobs that are to be new rows of a document. */
+typedef struct
+{
+  BsSqliteBacking *self;
+  BsSqliteDocument *document;
+  GHashTable *contents; /* borrowed; of keys that primary storage does not have */
+  GArray *rows;         /* of the next transaction */
+  GPtrArray *bytes;     /* of each row */
+  gsize n_bytes;
+  GError *error; /* owned; ends it */
+} Addition;
+
+static gboolean
+add_rows (Addition *addition, GError **error)
+{
+  BsSqliteRow *rows = (BsSqliteRow *) addition->rows->data;
+  guint n_rows = addition->rows->len;
+
+  if (n_rows > 0 && !bs_sqlite_document_add (addition->document, rows,
+                                             (GBytes **) addition->bytes->pdata, n_rows, error))
+    return FALSE;
+
+  for (guint i = 0; i < n_rows; i++)
+    {
+      move_entry_to_row (addition->self, addition->document, &rows[i]);
+      ensure_entry (addition->self, addition->document, &rows[i]);
+    }
+  g_array_set_size (addition->rows, 0);
+  g_ptr_array_set_size (addition->bytes, 0);
+  addition->n_bytes = 0;
+  return TRUE;
+}
+
+/* Takes `bytes` over. */
+static gboolean
+add_new_row (Addition *addition, BsSqliteRow *row, GBytes *bytes, GError **error)
+{
+  if (bytes == NULL)
+    return FALSE;
+
+  row->hash = bs_sqlite_hash (bytes);
+  g_array_append_val (addition->rows, *row);
+  g_ptr_array_add (addition->bytes, bytes);
+  addition->n_bytes += g_bytes_get_size (bytes);
+
+  return (addition->rows->len < MAX_ADDED_ROWS && addition->n_bytes < MAX_ADDED_BYTES) ||
+         add_rows (addition, error);
+}
+
+static gboolean
+add_key (Addition *addition, const BsSqliteKey *key, GBytes *content, GError **error)
+{
+  BsSqliteBacking *self = addition->self;
+  BsSqliteRow row = { .key = *key };
+  g_autoptr (BsSqliteDocument) holder = NULL;
+  Entry copy;
+
+  if (bs_sqlite_document_lookup (addition->document, key, &row))
+    {
+      if (content != NULL)
+        ensure_entry (self, addition->document, &row);
+      return TRUE;
+    }
+  if (!copy_entry (self, key, &copy))
+    return content != NULL ? add_new_row (addition, &row, g_bytes_ref (content), error)
+                           : set_not_found (error);
+
+  /* A large blob is copied in parts, in a transaction of its own. */
+  holder = copy.document;
+  if (holder != NULL || copy.file != NULL)
+    return persist_entry (self, addition->document, key, error);
+
+  return add_new_row (addition, &row, read_entry (self, key, error), error);
+}
+
+static void
+add_one (const char *string, gpointer data)
+{
+  Addition *addition = data;
+  BsSqliteKey key;
+
+  if (addition->error != NULL)
+    return;
+
+  bs_sqlite_key_parse (string, &key);
+  if (!add_key (addition, &key, g_hash_table_lookup (addition->contents, string), &addition->error))
+    g_prefix_error (&addition->error, "%s: ", string);
+}
+
+static gboolean
+persist_keys (BsBacking *backing,
+              GFile *path,
+              BsKeySet *keys,
+              GHashTable *contents,
+              GCancellable *cancellable,
+              GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  g_autoptr (GArray) rows = g_array_new (FALSE, FALSE, sizeof (BsSqliteRow));
+  g_autoptr (GPtrArray) bytes = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  Addition addition = { self, begin_at (self, path, error), contents, rows, bytes, 0, NULL };
+
+  if (addition.document == NULL)
+    return FALSE;
+
+  bs_key_set_foreach_key (keys, add_one, &addition);
+  if (addition.error == NULL)
+    add_rows (&addition, &addition.error);
+  end_at (addition.document);
+  if (addition.error == NULL)
+    return TRUE;
+
+  g_propagate_error (error, addition.error);
+  return FALSE;
 }
 
 static gboolean
@@ -629,11 +900,18 @@ list_rows_of (BsSqliteBacking *self, BsSqliteDocument *document)
 static void
 move_entry_to_scratch (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
 {
-  g_autoptr (GBytes) bytes = bs_sqlite_document_read (document, row, NULL);
+  g_autoptr (BsSqliteFile) file = NULL;
+  g_autoptr (GBytes) bytes = NULL;
   BsSqliteExtent extent = { 0 };
-  gboolean lost = bytes == NULL || !bs_sqlite_scratch_write (&self->scratch, bytes, &extent, NULL);
   gboolean moved = FALSE;
+  gboolean has_extent;
   Entry *entry;
+
+  if (bs_sqlite_document_is_large (document, row))
+    file = copy_row (self, document, row, NULL);
+  else
+    bytes = bs_sqlite_document_read (document, row, NULL);
+  has_extent = bytes != NULL && bs_sqlite_scratch_write (&self->scratch, bytes, &extent, NULL);
 
   g_mutex_lock (&self->mutex);
   entry = g_hash_table_lookup (self->primary, &row->key);
@@ -641,12 +919,13 @@ move_entry_to_scratch (BsSqliteBacking *self, BsSqliteDocument *document, const 
     {
       g_clear_pointer (&entry->document, bs_sqlite_document_unref);
       entry->extent = extent;
-      entry->lost = lost;
+      entry->lost = file == NULL && !has_extent;
+      entry->file = g_steal_pointer (&file);
       moved = TRUE;
     }
   g_mutex_unlock (&self->mutex);
 
-  if (!moved && !lost)
+  if (!moved && has_extent)
     bs_sqlite_scratch_free (&self->scratch, &extent);
 }
 
@@ -765,15 +1044,23 @@ verify_row (BsSqliteDocument *document, const BsSqliteKey *key, GError **error)
   if (!bs_sqlite_document_lookup (document, key, &row))
     return set_not_found (error);
 
-  bytes = bs_sqlite_document_read (document, &row, &local);
-  if (bytes != NULL)
-    return TRUE;
+  if (bs_sqlite_document_is_large (document, &row))
+    {
+      if (bs_sqlite_document_read_large (document, &row, NULL, &local))
+        return TRUE;
+    }
+  else
+    {
+      bytes = bs_sqlite_document_read (document, &row, &local);
+      if (bytes != NULL)
+        return TRUE;
+    }
 
-  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT))
+  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) && document->claim->refusal == 0)
     {
       if (!bs_sqlite_document_quarantine (document, &row, error))
         {
-          g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+          g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
           return FALSE;
         }
     }
@@ -845,6 +1132,7 @@ bs_sqlite_backing_iface_init (BsBackingInterface *iface)
   iface->register_key = register_key;
   iface->persist = persist;
   iface->persist_bytes = persist_bytes;
+  iface->persist_keys = persist_keys;
   iface->delete_persisted = delete_persisted;
   iface->delete_persisted_keys = delete_persisted_keys;
   iface->sanitize_path = sanitize_path;
@@ -854,6 +1142,9 @@ bs_sqlite_backing_iface_init (BsBackingInterface *iface)
   iface->verify_persisted = verify_persisted;
   iface->release_path = release_path;
   iface->close = close_backing;
+  iface->read_stream = read_stream;
+  iface->write_stream = write_stream;
+  iface->write_file = write_file;
 }
 
 static gboolean
@@ -871,7 +1162,7 @@ bs_sqlite_backing_initable_init (GInitable *initable, GCancellable *cancellable,
   if (directory == NULL || host != NULL)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                           "the URI has no local path of a directory for scratch");
+                           _ ("the URI has no local path of a directory for scratch"));
       return FALSE;
     }
 
@@ -891,13 +1182,19 @@ bs_sqlite_backing_set_property (GObject *object,
                                 const GValue *value,
                                 GParamSpec *pspec)
 {
-  cast (object)->uri = g_value_dup_string (value);
+  if (prop_id == PROP_URI)
+    cast (object)->uri = g_value_dup_string (value);
+  else
+    g_atomic_int_set (&cast (object)->read_only, g_value_get_boolean (value));
 }
 
 static void
 bs_sqlite_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
-  g_value_set_string (value, cast (object)->uri);
+  if (prop_id == PROP_URI)
+    g_value_set_string (value, cast (object)->uri);
+  else
+    g_value_set_boolean (value, g_atomic_int_get (&cast (object)->read_only));
 }
 
 static void
@@ -931,6 +1228,10 @@ bs_sqlite_backing_class_init (BsSqliteBackingClass *klass)
                                    g_param_spec_string ("uri", NULL, NULL, NULL,
                                                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
                                                           G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_READ_ONLY,
+                                   g_param_spec_boolean ("read-only", NULL, NULL, FALSE,
+                                                         G_PARAM_READWRITE |
+                                                           G_PARAM_STATIC_STRINGS));
 }
 
 static void

@@ -3,11 +3,14 @@
 #pragma once
 
 #include "bs-sqlite-document-private.h"
+#include "bs-sqlite-file-private.h"
 
 G_BEGIN_DECLS
 
-/* Fills in the id of the row. */
-gboolean          bs_sqlite_document_add        (BsSqliteDocument *self, BsSqliteRow *row, GBytes *bytes, GError **error);
+/* Adds blobs in one transaction. Fills in the ids of the rows. */
+gboolean          bs_sqlite_document_add        (BsSqliteDocument *self, BsSqliteRow *rows, GBytes *const *contents, guint n_rows, GError **error);
+/* Adds a large content, whose hash becomes the row's. */
+gboolean          bs_sqlite_document_add_file   (BsSqliteDocument *self, BsSqliteRow *row, const BsSqliteFile *file, GError **error);
 /* Gives a row that was dropped its name again. */
 gboolean          bs_sqlite_document_restore    (BsSqliteDocument *self, const BsSqliteRow *row, GError **error);
 /* Takes names away in one transaction. Rows that are still held stay as dropped ones. */

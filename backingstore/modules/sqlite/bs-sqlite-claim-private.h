@@ -28,7 +28,8 @@ typedef struct
   GArray *strays;    /* other descriptors of the file, under the mutex of all claims */
 } BsSqliteClaim;
 
-BsSqliteClaim *bs_sqlite_claim_open       (GFile *file, GError **error);
+/* With `read_only` the file is not changed, and shares its lock with others that read. */
+BsSqliteClaim *bs_sqlite_claim_open       (GFile *file, gboolean read_only, GError **error);
 void           bs_sqlite_claim_close      (BsSqliteClaim *self);
 /* Fails with BS_ERROR_MOVED if the name does not lead to the file. */
 gboolean       bs_sqlite_claim_check      (const BsSqliteClaim *self, GError **error);

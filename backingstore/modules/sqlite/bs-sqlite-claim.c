@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <linux/magic.h>
 #include <stdlib.h>
@@ -39,14 +40,14 @@ static gboolean
 set_foreign (GError **error)
 {
   g_set_error_literal (error, BS_ERROR, BS_ERROR_FOREIGN,
-                       "something other than a file stands in the place of the document");
+                       _ ("something other than a file stands in the place of the document"));
   return FALSE;
 }
 
 static gboolean
-set_busy (const char *user, GError **error)
+set_busy (const char *message, GError **error)
 {
-  g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "%s has the document open", user);
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_BUSY, message);
   return FALSE;
 }
 
@@ -71,23 +72,23 @@ get_path (GFile *file, GError **error)
       g_free (path);
     }
 
-  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "%s is not a local file", uri);
+  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s is not a local file"), uri);
   return NULL;
 }
 
 /* A document that is missing has a folder, with the parents made if need be. */
 static char *
-resolve (const char *path, GError **error)
+resolve (const char *path, gboolean make, GError **error)
 {
   g_autofree char *folder = NULL;
   g_autofree char *name = NULL;
   char *resolved = realpath (path, NULL);
   char *result;
 
-  if (resolved != NULL || errno != ENOENT)
+  if (resolved != NULL || errno != ENOENT || !make)
     {
       if (resolved == NULL)
-        bs_sqlite_set_errno ("cannot find the document", errno, error);
+        bs_sqlite_set_errno (_ ("cannot find the document"), errno, error);
       result = g_strdup (resolved);
       free (resolved);
       return result;
@@ -97,7 +98,7 @@ resolve (const char *path, GError **error)
   name = g_path_get_basename (path);
   if (g_mkdir_with_parents (folder, 0700) != 0 || (resolved = realpath (folder, NULL)) == NULL)
     {
-      bs_sqlite_set_errno ("cannot make the folder of the document", errno, error);
+      bs_sqlite_set_errno (_ ("cannot make the folder of the document"), errno, error);
       return NULL;
     }
   result = g_build_filename (resolved, name, NULL);
@@ -145,9 +146,16 @@ open_to_write (const char *path, int flags)
 }
 
 static int
-open_file (BsSqliteClaim *self)
+open_file (BsSqliteClaim *self, gboolean read_only)
 {
   const int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+
+  if (read_only)
+    {
+      self->refusal = EROFS;
+      self->fd = open (self->path, O_RDONLY | flags);
+      return self->fd >= 0 ? 0 : errno;
+    }
 
   self->fd = open_to_write (self->path, flags);
   if (self->fd < 0 && errno == ENOENT)
@@ -184,21 +192,32 @@ lock_file (BsSqliteClaim *self, GError **error)
   if (flock (self->fd, LOCK_EX | LOCK_NB) != 0)
     {
       if (errno == EWOULDBLOCK)
-        return set_busy ("somebody else", error);
+        return set_busy (_ ("somebody else has the document open"), error);
 
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                   "the file system of the document has no locks: %s", g_strerror (errno));
+                   _ ("the file system of the document has no locks: %s"), g_strerror (errno));
       return FALSE;
     }
   if (is_read_elsewhere (self->fd))
-    return set_busy ("another program", error);
+    return set_busy (_ ("another program has the document open"), error);
 
   return bs_sqlite_claim_check (self, error);
 }
 
+/* Where there are no locks, a reader goes without. */
+static gboolean
+share_file (BsSqliteClaim *self, GError **error)
+{
+  if (flock (self->fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    return set_busy (_ ("somebody else has the document open"), error);
+
+  return !is_read_elsewhere (self->fd) ||
+         set_busy (_ ("another program has the document open"), error);
+}
+
 /* Called with the lock of the claims held. */
 static gboolean
-claim (BsSqliteClaim *self, GError **error)
+claim (BsSqliteClaim *self, gboolean read_only, GError **error)
 {
   struct stat status;
   BsSqliteClaim *other;
@@ -210,26 +229,28 @@ claim (BsSqliteClaim *self, GError **error)
       if (!S_ISREG (status.st_mode))
         return set_foreign (error);
       if (find_claim (&status) != NULL)
-        return set_busy ("this process", error);
+        return set_busy (_ ("this process has the document open"), error);
     }
 
-  code = open_file (self);
+  code = open_file (self, read_only);
   if (code != 0)
-    return bs_sqlite_set_errno ("cannot open the document", code, error);
+    return bs_sqlite_set_errno (_ ("cannot open the document"), code, error);
   if (fstat (self->fd, &status) != 0)
-    return bs_sqlite_set_errno ("cannot look at the document", errno, error);
+    return bs_sqlite_set_errno (_ ("cannot look at the document"), errno, error);
   other = find_claim (&status);
   if (other != NULL)
     {
       g_array_append_val (other->strays, self->fd);
       self->fd = -1;
-      return set_busy ("this process", error);
+      return set_busy (_ ("this process has the document open"), error);
     }
   if (!S_ISREG (status.st_mode))
     return set_foreign (error);
 
   self->device = status.st_dev;
   self->inode = status.st_ino;
+  if (read_only)
+    return share_file (self, error);
   if (self->refusal == 0)
     self->refusal = status.st_nlink > 1 ? EMLINK : get_folder_refusal (self->path);
   if (self->refusal == 0 && !lock_file (self, error))
@@ -243,7 +264,7 @@ claim (BsSqliteClaim *self, GError **error)
 }
 
 BsSqliteClaim *
-bs_sqlite_claim_open (GFile *file, GError **error)
+bs_sqlite_claim_open (GFile *file, gboolean read_only, GError **error)
 {
   g_autofree char *path = get_path (file, error);
   g_autoptr (BsSqliteClaim) self = NULL;
@@ -255,12 +276,12 @@ bs_sqlite_claim_open (GFile *file, GError **error)
   self = g_new0 (BsSqliteClaim, 1);
   self->fd = -1;
   self->strays = g_array_new (FALSE, FALSE, sizeof (int));
-  self->path = resolve (path, error);
+  self->path = resolve (path, !read_only, error);
   if (self->path == NULL)
     return NULL;
 
   G_LOCK (claims);
-  claimed = claim (self, error);
+  claimed = claim (self, read_only, error);
   G_UNLOCK (claims);
 
   return claimed ? g_steal_pointer (&self) : NULL;
@@ -291,12 +312,13 @@ bs_sqlite_claim_check (const BsSqliteClaim *self, GError **error)
 
   if ((gone && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ESTALE) ||
       fstat (self->fd, &opened) != 0)
-    return bs_sqlite_set_errno ("cannot look at the document", errno, error);
+    return bs_sqlite_set_errno (_ ("cannot look at the document"), errno, error);
   if (!gone && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino &&
       opened.st_nlink > 0)
     return TRUE;
 
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_MOVED, "the document is not where its name leads");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_MOVED,
+                       _ ("the document is not where its name leads"));
   return FALSE;
 }
 
@@ -306,7 +328,7 @@ bs_sqlite_claim_get_stamp (const BsSqliteClaim *self, BsSqliteStamp *stamp, GErr
   struct stat status;
 
   if (fstat (self->fd, &status) != 0)
-    return bs_sqlite_set_errno ("cannot look at the document", errno, error);
+    return bs_sqlite_set_errno (_ ("cannot look at the document"), errno, error);
 
   stamp->size = status.st_size;
   stamp->seconds = status.st_mtim.tv_sec;

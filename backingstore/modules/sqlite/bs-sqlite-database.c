@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,8 +52,9 @@ static const char *const statements[BS_SQLITE_N_STATEMENTS] = {
   [BS_SQLITE_SET_STATE] =
     /* In place, so that nothing else in the page changes. */
   "UPDATE state SET record = ?1 WHERE id = 1",
-  [BS_SQLITE_ADD_BLOB] = "INSERT INTO blob(id, content) VALUES(?1, ?2)",
-  [BS_SQLITE_ADD_NAME] = "INSERT INTO name(id, key, hash) VALUES(?1, ?2, ?3)",
+  /* A transaction that failed may have left the row. */
+  [BS_SQLITE_ADD_BLOB] = "REPLACE INTO blob(id, content) VALUES(?1, ?2)",
+  [BS_SQLITE_ADD_NAME] = "REPLACE INTO name(id, key, hash) VALUES(?1, ?2, ?3)",
   [BS_SQLITE_DELETE_BLOB] = "DELETE FROM blob WHERE id = ?1",
   [BS_SQLITE_DELETE_NAME] = "DELETE FROM name WHERE id = ?1",
   [BS_SQLITE_ADD_DROPPED] = "REPLACE INTO dropped(id) VALUES(?1)",
@@ -116,7 +118,7 @@ set_error (sqlite3 *database, int code, GError **error)
       break;
     }
 
-  g_set_error (error, domain, result, "SQLite: %s",
+  g_set_error (error, domain, result, _ ("SQLite: %s"),
                database != NULL ? sqlite3_errmsg (database) : sqlite3_errstr (code));
 }
 
@@ -230,14 +232,14 @@ set_kind_error (const guint8 *header, GError **error)
 {
   if (memcmp (header, "SQLite format 3", 16) != 0 || get32 (header + 68) != APPLICATION_ID)
     g_set_error_literal (error, BS_ERROR, BS_ERROR_FOREIGN,
-                         "the file is not a document of this library");
+                         _ ("the file is not a document of this library"));
   else if (get32 (header + 60) != FORMAT_VERSION)
     g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                 "the document has version %u of the format; this library knows %u",
+                 _ ("the document has version %u of the format; this library knows %u"),
                  get32 (header + 60), FORMAT_VERSION);
   else if ((header[16] << 8 | header[17]) != BS_SQLITE_PAGE_SIZE)
     g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                         "the document has pages of another size");
+                         _ ("the document has pages of another size"));
   else
     return TRUE;
 
@@ -251,7 +253,7 @@ bs_sqlite_database_check (const BsSqliteClaim *claim, gboolean *empty, GError **
   gssize size = pread (claim->fd, header, sizeof header, 0);
 
   if (size < 0)
-    return bs_sqlite_set_errno ("cannot read the document", errno, error);
+    return bs_sqlite_set_errno (_ ("cannot read the document"), errno, error);
 
   *empty = size == 0;
   if (*empty || set_kind_error (header, NULL))
@@ -277,7 +279,7 @@ bs_sqlite_database_create (const BsSqliteClaim *claim, GError **error)
          fsync (claim->fd) == 0 && sync_folder (claim->path);
   if (!good)
     {
-      bs_sqlite_set_errno ("cannot make the document", errno, error);
+      bs_sqlite_set_errno (_ ("cannot make the document"), errno, error);
       (void) !ftruncate (claim->fd, 0);
     }
   sqlite3_free (data);
@@ -332,6 +334,21 @@ bs_sqlite_connection_run (BsSqliteConnection *self, BsSqliteStatement statement,
   sqlite3_clear_bindings (prepared);
 
   return code == SQLITE_DONE;
+}
+
+gboolean
+bs_sqlite_connection_run_with_id (BsSqliteConnection *self,
+                                  BsSqliteStatement statement,
+                                  gint64 id,
+                                  GError **error)
+{
+  sqlite3_stmt *prepared = bs_sqlite_connection_get (self, statement, error);
+
+  if (prepared == NULL)
+    return FALSE;
+
+  sqlite3_bind_int64 (prepared, 1, id);
+  return bs_sqlite_connection_run (self, statement, error);
 }
 
 gboolean
@@ -419,7 +436,7 @@ check_schema (BsSqliteConnection *self, GError **error)
 
   if (code == SQLITE_ROW || code == SQLITE_DONE)
     g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                         "the database does not have the tables of a document, and no others");
+                         _ ("the database does not have the tables of a document, and no others"));
   return FALSE;
 }
 
@@ -460,7 +477,7 @@ bs_sqlite_connection_open (const BsSqliteClaim *claim, BsSqliteAccess access, GE
   /* SQLite is content with less than it is asked for. */
   if (access == BS_SQLITE_WRITE && sqlite3_db_readonly (self->database, "main") == 1)
     {
-      bs_sqlite_set_errno ("SQLite cannot open the document for writing", EACCES, error);
+      bs_sqlite_set_errno (_ ("SQLite cannot open the document for writing"), EACCES, error);
       return NULL;
     }
   harden (self->database);

@@ -4,7 +4,10 @@
 #include "bs-sqlite-reading-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #define MAX_IDLE_READERS 8
 
@@ -71,7 +74,7 @@ copy_bytes (gconstpointer data, gsize size, GError **error)
 
   if (copy == NULL)
     {
-      bs_sqlite_set_errno ("cannot hold the content in memory", ENOMEM, error);
+      bs_sqlite_set_errno (_ ("cannot hold the content in memory"), ENOMEM, error);
       return NULL;
     }
 
@@ -150,15 +153,15 @@ read_checked (BsSqliteDocument *self,
   if (bytes == NULL)
     {
       g_set_error_literal (error, BS_ERROR, column == 0 ? BS_ERROR_CORRUPT : BS_ERROR_NOT_FOUND,
-                           column == 0 ? "the row of the blob is missing"
-                                       : "the path has no root blob");
+                           column == 0 ? _ ("the row of the blob is missing")
+                                       : _ ("the path has no root blob"));
       return NULL;
     }
   if (bs_sqlite_hash (bytes) == hash)
     return bytes;
 
   g_bytes_unref (bytes);
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the hash of the content is wrong");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the hash of the content is wrong"));
   return NULL;
 }
 
@@ -172,4 +175,101 @@ GBytes *
 bs_sqlite_document_read_root (BsSqliteDocument *self, GError **error)
 {
   return read_checked (self, BS_SQLITE_GET_ROOT, 1, 1, 0, error);
+}
+
+/* Opens the content of a row, on a reader that is to be returned. */
+static sqlite3_blob *
+open_blob (BsSqliteConnection *reader, const BsSqliteRow *row, GError **error)
+{
+  sqlite3_blob *blob = NULL;
+  int code = sqlite3_blob_open (reader->database, "main", "blob", "content", row->id, 0, &blob);
+
+  if (code == SQLITE_OK)
+    return blob;
+
+  if (code == SQLITE_ERROR)
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the row of the blob is missing");
+  else
+    bs_sqlite_connection_fail (reader, error);
+  sqlite3_blob_close (blob);
+  return NULL;
+}
+
+static gboolean
+read_parts (BsSqliteConnection *reader,
+            sqlite3_blob *blob,
+            guint64 hash,
+            BsSqliteFile *file,
+            GError **error)
+{
+  g_autofree guint8 *part = g_malloc (BS_SQLITE_PART_SIZE);
+  XXH3_state_t *state = XXH3_createState ();
+  const int size = sqlite3_blob_bytes (blob);
+  gboolean success = TRUE;
+
+  XXH3_64bits_reset (state);
+  for (int at = 0; success && at < size;)
+    {
+      int n = MIN (size - at, BS_SQLITE_PART_SIZE);
+
+      success = sqlite3_blob_read (blob, part, n, at) == SQLITE_OK ||
+                bs_sqlite_connection_fail (reader, error);
+      if (success)
+        XXH3_64bits_update (state, part, n);
+      success = success && (file == NULL || bs_sqlite_file_append (file, part, n, error));
+      at += n;
+    }
+  if (success && XXH3_64bits_digest (state) != hash)
+    {
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the hash of the content is wrong");
+      success = FALSE;
+    }
+  XXH3_freeState (state);
+
+  return success;
+}
+
+gboolean
+bs_sqlite_document_is_large (BsSqliteDocument *self, const BsSqliteRow *row)
+{
+  BsSqliteConnection *reader = take_reader (self, NULL);
+  sqlite3_blob *blob;
+  gboolean large;
+
+  if (reader == NULL)
+    return FALSE;
+
+  g_rw_lock_reader_lock (&self->writer.access);
+  blob = open_blob (reader, row, NULL);
+  large = blob != NULL && sqlite3_blob_bytes (blob) > BS_SQLITE_MAX_HELD;
+  sqlite3_blob_close (blob);
+  g_rw_lock_reader_unlock (&self->writer.access);
+  return_reader (self, reader);
+
+  return large;
+}
+
+gboolean
+bs_sqlite_document_read_large (BsSqliteDocument *self,
+                               const BsSqliteRow *row,
+                               BsSqliteFile *file,
+                               GError **error)
+{
+  BsSqliteConnection *reader = take_reader (self, error);
+  sqlite3_blob *blob;
+  gboolean success;
+
+  if (reader == NULL)
+    return FALSE;
+
+  g_rw_lock_reader_lock (&self->writer.access);
+  blob = open_blob (reader, row, error);
+  success = blob != NULL && read_parts (reader, blob, row->hash, file, error);
+  sqlite3_blob_close (blob);
+  g_rw_lock_reader_unlock (&self->writer.access);
+  return_reader (self, reader);
+  if (success && file != NULL)
+    bs_sqlite_file_end (file);
+
+  return success;
 }

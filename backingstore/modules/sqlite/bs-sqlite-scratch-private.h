@@ -38,4 +38,7 @@ gboolean bs_sqlite_scratch_write (BsSqliteScratch *self, GBytes *bytes, BsSqlite
 GBytes  *bs_sqlite_scratch_read  (BsSqliteScratch *self, const BsSqliteExtent *extent, GError **error);
 void     bs_sqlite_scratch_free  (BsSqliteScratch *self, const BsSqliteExtent *extent);
 
+/* Opens a new file that has no name. Returns -1 with errno. */
+int      bs_sqlite_scratch_open_unlinked (const char *directory);
+
 G_END_DECLS

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <unistd.h>
 
@@ -54,17 +55,19 @@ static gboolean
 set_error (const char *action, const char *directory, int code, GError **error)
 {
   g_set_error (error, G_IO_ERROR,
-               code == EDQUOT ? G_IO_ERROR_NO_SPACE : g_io_error_from_errno (code),
-               "cannot %s a scratch file in %s: %s", action, directory, g_strerror (code));
+               code == EDQUOT ? G_IO_ERROR_NO_SPACE : g_io_error_from_errno (code), "%s (%s): %s",
+               action, directory, g_strerror (code));
   return FALSE;
 }
 
-static int
-open_unlinked (const char *directory)
+int
+bs_sqlite_scratch_open_unlinked (const char *directory)
 {
   g_autofree char *path = NULL;
-  int fd = open (directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+  int fd;
 
+  g_mkdir_with_parents (directory, 0700);
+  fd = open (directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
   if (fd >= 0)
     return fd;
 
@@ -99,9 +102,9 @@ allocate (BsSqliteScratch *self, gsize size, BsSqliteExtent *extent, GError **er
   g_mutex_lock (&self->mutex);
   if (self->fd < 0)
     {
-      g_mkdir_with_parents (self->directory, 0700);
-      self->fd = open_unlinked (self->directory);
-      opened = self->fd >= 0 || set_error ("make", self->directory, errno, error);
+      self->fd = bs_sqlite_scratch_open_unlinked (self->directory);
+      opened = self->fd >= 0 ||
+               set_error (_ ("cannot make a scratch file"), self->directory, errno, error);
     }
   if (opened)
     {
@@ -178,7 +181,8 @@ bs_sqlite_scratch_write (BsSqliteScratch *self,
         continue;
       if (n <= 0)
         {
-          set_error ("write", self->directory, n < 0 ? errno : ENOSPC, error);
+          set_error (_ ("cannot write a scratch file"), self->directory, n < 0 ? errno : ENOSPC,
+                     error);
           bs_sqlite_scratch_free (self, extent);
           return FALSE;
         }
@@ -195,7 +199,7 @@ bs_sqlite_scratch_read (BsSqliteScratch *self, const BsSqliteExtent *extent, GEr
 
   if (data == NULL)
     {
-      set_error ("read", self->directory, ENOMEM, error);
+      set_error (_ ("cannot read a scratch file"), self->directory, ENOMEM, error);
       return NULL;
     }
 
@@ -207,7 +211,7 @@ bs_sqlite_scratch_read (BsSqliteScratch *self, const BsSqliteExtent *extent, GEr
         continue;
       if (n <= 0)
         {
-          set_error ("read", self->directory, n < 0 ? errno : EIO, error);
+          set_error (_ ("cannot read a scratch file"), self->directory, n < 0 ? errno : EIO, error);
           return NULL;
         }
       done += n;

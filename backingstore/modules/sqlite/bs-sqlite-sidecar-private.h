@@ -38,6 +38,8 @@ typedef enum
 
 gboolean        bs_sqlite_sidecar_find_log     (const BsSqliteClaim *claim, BsSqliteSidecar *found, GError **error);
 gboolean        bs_sqlite_sidecar_find_journal (const BsSqliteClaim *claim, BsSqliteSidecar *found, GError **error);
+/* Removes one that SQLite would take nothing in from, and leave where it is. */
+void            bs_sqlite_sidecar_remove_journal (const BsSqliteClaim *claim);
 /* Renames it, so that SQLite does not find it. Returns the new name. */
 char           *bs_sqlite_sidecar_set_aside    (const BsSqliteClaim *claim, const char *suffix, GError **error);
 /* Writes the log once more where it is, so that syncing it means something after a sync

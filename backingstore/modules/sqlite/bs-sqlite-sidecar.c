@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -274,7 +275,7 @@ open_to_judge (const BsSqliteClaim *claim,
       if (errno == ELOOP)
         *found = BS_SQLITE_SIDECAR_STRANGE;
       else if (errno != ENOENT)
-        bs_sqlite_set_errno ("cannot open the log of the document", errno, error);
+        bs_sqlite_set_errno (_ ("cannot open the log of the document"), errno, error);
       return -1;
     }
 
@@ -283,7 +284,7 @@ open_to_judge (const BsSqliteClaim *claim,
     return fd;
 
   if (size < 0)
-    bs_sqlite_set_errno ("cannot look at the log of the document", errno, error);
+    bs_sqlite_set_errno (_ ("cannot look at the log of the document"), errno, error);
   close (fd);
   return -1;
 }
@@ -294,7 +295,7 @@ end_judging (int fd, int code, GError **error)
 {
   close (fd);
 
-  return code == 0 || bs_sqlite_set_errno ("cannot read the log of the document", code, error);
+  return code == 0 || bs_sqlite_set_errno (_ ("cannot read the log of the document"), code, error);
 }
 
 gboolean
@@ -371,8 +372,8 @@ judge_pages (const BsSqliteClaim *claim, int fd, const guint8 *header)
   return same ? BS_SQLITE_SIDECAR_OWN : BS_SQLITE_SIDECAR_STRANGE;
 }
 
-/* A power cut may leave the header empty, or its end, or that of its magic number. Then
- * SQLite takes nothing in. */
+/* A power cut may leave the header empty, or its end, or that of its magic number, or only
+ * a part of it. Then SQLite takes nothing in. */
 static gboolean
 is_cut_off (const guint8 *header)
 {
@@ -412,7 +413,7 @@ judge_journal (const BsSqliteClaim *claim, int fd, const guint8 *header)
 gboolean
 bs_sqlite_sidecar_find_journal (const BsSqliteClaim *claim, BsSqliteSidecar *found, GError **error)
 {
-  guint8 header[JOURNAL_HEADER_SIZE];
+  guint8 header[JOURNAL_HEADER_SIZE] = { 0 };
   GError *local = NULL;
   int fd = open_to_judge (claim, "-journal", found, &local);
   int code;
@@ -427,11 +428,19 @@ bs_sqlite_sidecar_find_journal (const BsSqliteClaim *claim, BsSqliteSidecar *fou
     }
 
   *found = BS_SQLITE_SIDECAR_STRANGE;
-  if (read_at (fd, header, sizeof header, 0))
+  if (read_at (fd, header, sizeof header, 0) || errno == 0)
     *found = judge_journal (claim, fd, header);
   code = errno;
 
   return end_judging (fd, code, error);
+}
+
+void
+bs_sqlite_sidecar_remove_journal (const BsSqliteClaim *claim)
+{
+  g_autofree char *path = g_strconcat (claim->path, "-journal", NULL);
+
+  g_unlink (path);
 }
 
 char *
@@ -450,7 +459,7 @@ bs_sqlite_sidecar_set_aside (const BsSqliteClaim *claim, const char *suffix, GEr
       break;
     }
 
-  bs_sqlite_set_errno ("cannot set aside a log that is not the document's", errno, error);
+  bs_sqlite_set_errno (_ ("cannot set aside a log that is not the document's"), errno, error);
   return NULL;
 }
 
@@ -473,7 +482,7 @@ bs_sqlite_sidecar_rewrite_log (const BsSqliteClaim *claim, GError **error)
       offset += size;
     }
   if (!good)
-    bs_sqlite_set_errno ("cannot write the log anew", errno, error);
+    bs_sqlite_set_errno (_ ("cannot write the log anew"), errno, error);
   if (fd >= 0)
     close (fd);
 

@@ -7,6 +7,8 @@
 #include "store/operations/bs-store-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
+#include <glib/gi18n-lib.h>
+
 static gboolean
 refuse (const BsRequest *request, GQuark domain, int code, const char *why, GError **error)
 {
@@ -40,7 +42,7 @@ static gboolean
 check (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter, GError **error)
 {
   if (g_atomic_int_get (&store->state) != BS_STATE_OPEN)
-    return refuse (request, BS_ERROR, BS_ERROR_CLOSED, "the store is closed", error);
+    return refuse (request, BS_ERROR, BS_ERROR_CLOSED, _ ("the store is closed"), error);
   if (request->tracked != NULL && request->tracked->store != store)
     return refuse (request, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                    "the tracked path belongs to another store", error);

@@ -8,6 +8,8 @@
 #include "store/operations/bs-loads-private.h"
 #include "store/operations/bs-store-private.h"
 
+#include <glib/gi18n-lib.h>
+
 static GError *
 refusal_to_error (const BsRequest *request, BsAskedState state)
 {
@@ -20,12 +22,12 @@ refusal_to_error (const BsRequest *request, BsAskedState state)
       return bs_key_queue_missing_error (request->kind, key, file);
     case BS_ASKED_CLOSED:
       return bs_operation_error (request->kind, key, file, BS_ERROR, BS_ERROR_CLOSED,
-                                 "the tracked path is closed");
+                                 _ ("the tracked path is closed"));
     case BS_ASKED_PINNED:
       return bs_key_queue_pinned_error (key, file);
     case BS_ASKED_CANCELLED:
       return bs_operation_error (request->kind, key, file, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                                 "it was cancelled");
+                                 _ ("it was cancelled"));
     case BS_ASKED_IN_COMMIT:
       return bs_path_queue_in_commit_error (request->kind, file);
     case BS_ASKED_NOTHING:

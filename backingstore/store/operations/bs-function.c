@@ -8,9 +8,9 @@
 #include "store/operations/bs-store-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
-/* Functions of the application. They are in no queue: each runs as soon as its
- * executor has a place. A commit function has an executor of its own, since the
- * functions in the other one may wait for the save. */
+/* Functions of the application, and of the library where it uses a stream of the backing.
+ * They are in no queue: each runs as soon as its executor has a place. A commit function
+ * has an executor of its own, since the functions in the other one may wait for the save. */
 
 typedef struct
 {
@@ -32,6 +32,13 @@ function_operation_enqueue (BsStoreOperation *operation, BsWaiter *waiter, BsDef
   return bs_asked (BS_ASKED_STARTS, bs_store_operation_ref (operation));
 }
 
+/* A blob never changes, and the stream's owner keeps it: no other call disturbs the stream. */
+static gboolean
+uses_stream (BsOperationKind kind)
+{
+  return kind == BS_KIND_READ_PART || kind == BS_KIND_COPY_OUT;
+}
+
 static void
 call (FunctionOperation *self, GError **error)
 {
@@ -39,7 +46,8 @@ call (FunctionOperation *self, GError **error)
   gboolean commits = operation->kind == BS_KIND_COMMIT;
   BsCallScope scope;
 
-  bs_call_scope_push (&scope, operation->store, BS_SCOPE_FUNCTION);
+  bs_call_scope_push (&scope, operation->store,
+                      uses_stream (operation->kind) ? BS_SCOPE_BACKING : BS_SCOPE_FUNCTION);
   if (commits)
     scope.saving = operation->tracked->path;
   if (self->task_function != NULL)
@@ -87,12 +95,20 @@ static const BsStoreOperationClass function_operation_class = {
   .drop = function_operation_drop,
 };
 
+static BsExecutor *
+get_executor (BsBackingStore *store, BsOperationKind kind)
+{
+  if (kind == BS_KIND_COMMIT)
+    return store->commit_executor;
+
+  return uses_stream (kind) ? store->backing_executor : store->function_executor;
+}
+
 BsStoreOperation *
 bs_function_operation_new (BsBackingStore *store, const BsRequest *request, BsWaiter *waiter)
 {
   FunctionOperation *self = g_new0 (FunctionOperation, 1);
-  BsExecutor *executor =
-    request->kind == BS_KIND_COMMIT ? store->commit_executor : store->function_executor;
+  BsExecutor *executor = get_executor (store, request->kind);
 
   bs_store_operation_init (&self->operation, &function_operation_class, request->kind, store,
                            store->count, executor, &store->operations_mutex, request->tracked,

@@ -122,7 +122,7 @@ key_operation_begin (BsStoreOperation *operation)
 {
   BsKeyOperation *self = (BsKeyOperation *) operation;
 
-  self->refused = operation->kind == BS_KIND_READ && is_closing (self);
+  self->refused = bs_kind_is_load (operation->kind) && is_closing (self);
   if (self->refused)
     {
       self->need = BS_NEED_NOTHING;
@@ -187,23 +187,44 @@ heal (BsKeyOperation *self)
   return FALSE;
 }
 
-static GBytes *
-call_read (BsKeyOperation *self, GCancellable *cancellable, GError **error)
+static gpointer
+invoke_load (BsKeyOperation *self, GCancellable *cancellable, GError **error)
 {
   BsBacking *backing = self->operation.store->backing;
-  g_autoptr (GError) local_error = NULL;
-  GBytes *bytes;
 
-  bytes = bs_backing_invoke_read (backing, &self->key, cancellable, &local_error);
+  if (self->operation.kind == BS_KIND_READ_STREAM)
+    return bs_backing_invoke_read_stream (backing, &self->key, cancellable, error);
+
+  return bs_backing_invoke_read (backing, &self->key, cancellable, error);
+}
+
+static gpointer
+call_load (BsKeyOperation *self, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  gpointer result = invoke_load (self, cancellable, &local_error);
+
   if (g_error_matches (local_error, BS_ERROR, BS_ERROR_NOT_FOUND) && heal (self))
     {
       g_clear_error (&local_error);
-      bytes = bs_backing_invoke_read (backing, &self->key, cancellable, &local_error);
+      result = invoke_load (self, cancellable, &local_error);
     }
   if (local_error != NULL)
     g_propagate_error (error, g_steal_pointer (&local_error));
 
-  return bytes;
+  return result;
+}
+
+static void
+free_result (BsOperationKind kind, gpointer result)
+{
+  if (result == NULL)
+    return;
+
+  if (kind == BS_KIND_READ_STREAM)
+    g_object_unref (result);
+  else
+    g_bytes_unref (result);
 }
 
 /* A failed write may have left anything. */
@@ -227,8 +248,8 @@ call_write (BsKeyOperation *self,
   return FALSE;
 }
 
-static void
-note_write (BsKeyOperation *self, const GError *error)
+void
+bs_key_operation_note_write (BsKeyOperation *self, const GError *error)
 {
   g_mutex_lock (&self->shard->mutex);
   bs_key_queue_note (BS_KIND_WRITE, &self->key, self->hash, self->token, NULL, error);
@@ -259,23 +280,24 @@ call_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
     return;
 
   self->written = call_write (self, bytes, BS_PRIMARY_UNCERTAIN, cancellable, error);
-  note_write (self, *error);
+  bs_key_operation_note_write (self, *error);
   if (self->written)
     bs_backing_invoke_persist (backing, get_file (self), &self->key, cancellable, error);
 }
 
-GBytes *
+gpointer
 bs_key_operation_call (BsKeyOperation *self, GCancellable *cancellable, GError **error)
 {
   BsBacking *backing = self->operation.store->backing;
-  GBytes *bytes = NULL;
+  gpointer result = NULL;
   BsCallScope scope;
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
   switch ((int) self->operation.kind)
     {
     case BS_KIND_READ:
-      bytes = call_read (self, cancellable, error);
+    case BS_KIND_READ_STREAM:
+      result = call_load (self, cancellable, error);
       break;
     case BS_KIND_DELETE:
       bs_backing_invoke_delete_key (backing, &self->key, cancellable, error);
@@ -299,7 +321,7 @@ bs_key_operation_call (BsKeyOperation *self, GCancellable *cancellable, GError *
   if (*error != NULL && self->operation.tracked != NULL)
     bs_paths_note_error (self->operation.tracked, *error);
 
-  return bytes;
+  return result;
 }
 
 /* A content that is in memory only needs one call, where the backing has one for it. */
@@ -310,48 +332,91 @@ persists_bytes (BsKeyOperation *self, BsPrimary primary)
          bs_backing_implements (self->operation.store->backing, BS_OPERATION_PERSIST_BYTES);
 }
 
-/* Writes the content if it is not in primary storage yet, or persists it in one step. */
-static gboolean
-write_first (BsKeyOperation *self, gboolean *persisted, GError **error)
+BsPrimary
+bs_key_operation_get_primary (BsKeyOperation *self)
 {
-  GCancellable *cancellable = self->operation.cancellable;
-  BsBacking *backing = self->operation.store->backing;
-  g_autoptr (GBytes) bytes = NULL;
-  BsCallScope scope;
   BsPrimary primary;
-
-  if (self->content == NULL)
-    return TRUE;
 
   g_mutex_lock (&self->shard->mutex);
   primary = self->token->primary;
   g_mutex_unlock (&self->shard->mutex);
+
+  return primary;
+}
+
+/* Returns whether the backing was called. */
+static gboolean
+call_first (BsKeyOperation *self,
+            BsPrimary primary,
+            gboolean *persisted,
+            GCancellable *cancellable,
+            GError **error)
+{
+  BsBacking *backing = self->operation.store->backing;
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (bs_content_is_source (self->content))
+    {
+      self->written = bs_content_write (self->content, backing, &self->key, cancellable, error);
+      return TRUE;
+    }
+
+  bytes = bs_content_make_bytes (self->content, cancellable, error);
+  if (bytes == NULL)
+    return FALSE;
+
+  *persisted = persists_bytes (self, primary);
+  if (*persisted)
+    self->written = bs_backing_invoke_persist_bytes (backing, get_file (self), &self->key, bytes,
+                                                     cancellable, error);
+  else
+    self->written = call_write (self, bytes, primary, cancellable, error);
+
+  return TRUE;
+}
+
+/* Writes the content if it is not in primary storage yet, or persists it in one step. */
+static gboolean
+write_first (BsKeyOperation *self, gboolean *persisted, GCancellable *cancellable, GError **error)
+{
+  BsCallScope scope;
+  BsPrimary primary;
+  gboolean called;
+
+  if (self->content == NULL)
+    return TRUE;
+
+  primary = bs_key_operation_get_primary (self);
   if (primary == BS_PRIMARY_PRESENT)
     return TRUE;
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  bytes = bs_content_make_bytes (self->content, cancellable, error);
-  *persisted = bytes != NULL && persists_bytes (self, primary);
-  if (*persisted)
-    self->written = bs_backing_invoke_persist_bytes (backing, get_file (self), &self->key, bytes,
-                                                     cancellable, error);
-  else if (bytes != NULL)
-    self->written = call_write (self, bytes, primary, cancellable, error);
+  called = call_first (self, primary, persisted, cancellable, error);
   bs_call_scope_pop (&scope);
-
-  /* Without bytes the backing was not called. */
-  if (bytes == NULL)
+  if (!called)
     return FALSE;
 
-  note_write (self, *error);
+  bs_key_operation_note_write (self, *error);
   if (*persisted && *error != NULL)
     bs_paths_note_error (self->operation.tracked, *error);
   return *error == NULL;
 }
 
+gboolean
+bs_key_operation_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
+{
+  gboolean persisted = FALSE;
+
+  if (!write_first (self, &persisted, cancellable, error) || persisted)
+    return persisted;
+
+  bs_key_operation_call (self, cancellable, error);
+  return TRUE;
+}
+
 /* Makes the calls that are needed. Returns whether the call of its kind was made. */
 static gboolean
-execute (BsKeyOperation *self, GBytes **bytes, GError **error)
+execute (BsKeyOperation *self, gpointer *result, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
   gboolean persisted = FALSE;
@@ -363,12 +428,16 @@ execute (BsKeyOperation *self, GBytes **bytes, GError **error)
                                          bs_tracked_path_peek_file (operation->tracked));
   if (self->need != BS_NEED_CALL)
     return FALSE;
-  if (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST)
-    if (!write_first (self, &persisted, error) || persisted || operation->kind == BS_KIND_WRITE)
-      return persisted;
+  if (operation->kind == BS_KIND_PERSIST)
+    return bs_key_operation_persist (self, operation->cancellable, error);
+  if (operation->kind == BS_KIND_WRITE)
+    {
+      write_first (self, &persisted, operation->cancellable, error);
+      return FALSE;
+    }
 
-  *bytes = bs_key_operation_call (self, operation->cancellable, error);
-  if (operation->kind == BS_KIND_READ && is_closing (self) && !operation->cancelled &&
+  *result = bs_key_operation_call (self, operation->cancellable, error);
+  if (bs_kind_is_load (operation->kind) && is_closing (self) && !operation->cancelled &&
       g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     bs_loads_set_closed (&self->key, error);
   return TRUE;
@@ -437,21 +506,22 @@ key_operation_run (BsStoreOperation *operation)
 {
   BsKeyOperation *self = (BsKeyOperation *) operation;
   gboolean on_stack = operation->on_stack;
+  BsOperationKind kind = operation->kind;
   BsDeferred deferred = { NULL };
   g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes = NULL;
+  gpointer result = NULL;
   BsWaiter *waiters;
   gboolean called;
   gpointer value;
 
-  called = execute (self, &bytes, &error);
+  called = execute (self, &result, &error);
   g_mutex_lock (operation->lock);
   waiters = bs_key_operation_end (self, called, operation->ticket, FALSE, error, &deferred);
   g_mutex_unlock (operation->lock);
 
-  value = operation->kind == BS_KIND_REGISTER ? (gpointer) self->token : bytes;
+  value = kind == BS_KIND_REGISTER ? self->token : result;
   bs_deferred_answer (&deferred, waiters, value, error);
-  g_clear_pointer (&bytes, g_bytes_unref);
+  free_result (kind, result);
 
   if (!on_stack)
     {

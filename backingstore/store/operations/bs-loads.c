@@ -7,6 +7,8 @@
 #include "base/bs-error.h"
 #include "store/operations/bs-store-private.h"
 
+#include <glib/gi18n-lib.h>
+
 static gboolean
 is_open (BsBackingStore *store)
 {
@@ -18,7 +20,7 @@ bs_loads_set_closed (const BsKey *key, GError **error)
 {
   g_clear_error (error);
   g_propagate_error (error, bs_operation_error (BS_KIND_READ, key, NULL, BS_ERROR, BS_ERROR_CLOSED,
-                                                "the store is closed"));
+                                                _ ("the store is closed")));
 }
 
 static void
@@ -96,7 +98,7 @@ close_operation (BsKeyOperation *self, Closing *closing)
 {
   BsStoreOperation *operation = &self->operation;
 
-  if (operation->kind != BS_KIND_READ || operation->on_stack)
+  if (!bs_kind_is_load (operation->kind) || operation->on_stack)
     return;
 
   if (operation->state == BS_OPERATION_RUNNING && operation->cancellable != NULL)

@@ -9,6 +9,8 @@
 #include "store/operations/bs-paths-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /* Operations on a path as a whole: asked for, run when their turn has come, ended. */
 
 /* Joins the waiter to an operation, and starts the operation whose turn is now. */
@@ -512,7 +514,7 @@ call_sync (BsPathOperation *self, gboolean *asked, GError **error)
   *asked = !g_cancellable_is_cancelled (operation->cancellable);
   if (!*asked)
     *error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR,
-                                 G_IO_ERROR_CANCELLED, "it was cancelled");
+                                 G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
   else if (bs_backing_sync_persisted (operation->store->backing, self->path->file,
                                       operation->cancellable, error) &&
            g_atomic_int_get (&operation->tracked->moved))

@@ -26,6 +26,7 @@ bs_prepare (BsBackingStore *store,
     case BS_KIND_REGISTER:
     case BS_KIND_DELETE_PERSISTED:
     case BS_KIND_VERIFY:
+    case BS_KIND_READ_STREAM:
       return bs_key_operation_new (store, request, waiter->priority, memory);
     case BS_KIND_TRACK:
     case BS_KIND_UNTRACK:
@@ -38,6 +39,7 @@ bs_prepare (BsBackingStore *store,
       return bs_save_operation_new (store, request, waiter);
     case BS_KIND_REGISTER_ALL:
     case BS_KIND_REGISTER_KEYS:
+    case BS_KIND_PERSIST_KEYS:
     case BS_KIND_DELETE_KEYS:
     case BS_KIND_DELETE_NOT_SAVED:
       return bs_bulk_new (store, request, waiter->priority);
@@ -45,6 +47,8 @@ bs_prepare (BsBackingStore *store,
       return bs_verify_operation_new (store, request, waiter);
     case BS_KIND_FUNCTION:
     case BS_KIND_COMMIT:
+    case BS_KIND_READ_PART:
+    case BS_KIND_COPY_OUT:
       return bs_function_operation_new (store, request, waiter);
     case BS_KIND_CLOSE:
       return bs_close_operation_new (store, waiter->priority);

@@ -10,6 +10,8 @@
 #include "store/operations/bs-save-names-private.h"
 #include "store/operations/bs-store-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /* A save goes through its phases one by one, each of which is one operation of the
  * store, or many. It waits for none of them: the end of one starts the next. Only
  * where the save is a blocking call whose turn comes at once, and there is no main
@@ -390,7 +392,7 @@ check_cancelled (SaveOperation *self)
   if (self->error == NULL && g_cancellable_is_cancelled (self->operation.cancellable))
     self->error =
       bs_operation_error (BS_KIND_SAVE, NULL, bs_tracked_path_peek_file (self->operation.tracked),
-                          G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+                          G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
 }
 
 /* Takes the error over. */
@@ -401,7 +403,7 @@ fail (SaveOperation *self, GError *error)
     g_file_get_parse_name (bs_tracked_path_peek_file (self->operation.tracked));
 
   self->error = error;
-  g_prefix_error (&self->error, "Saving at %s: ", name);
+  g_prefix_error (&self->error, _ ("Saving at %s: "), name);
 }
 
 /* Leaves out phases in which there is nothing to do. */

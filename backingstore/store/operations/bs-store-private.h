@@ -49,8 +49,6 @@ struct _BsBackingStore
   int max_threads;              /* atomic */
   int thread_nice;              /* atomic */
   int state;                    /* atomic BsState */
-  int n_deletions;              /* atomic: operations that go over the dropped tokens */
-  int n_deletions_calling;      /* atomic: those of them that are inside a call of the backing */
   int corruption_seen;          /* atomic: some blob at a path was found to be bad, or one in primary storage to be gone */
 
   BsShard *shards;              /* owned; BS_N_SHARDS of them */
@@ -60,6 +58,11 @@ struct _BsBackingStore
 
   GMutex operations_mutex;      /* the lock of the operations that are in no queue */
   GQueue loads;                 /* of BsLoad, borrowed, under operations_mutex */
+
+  /* Written for each deletion: apart from the cache lines that every operation reads. */
+  guint8 unused[BS_CACHE_LINE];
+  int n_deletions;              /* atomic: operations that go over the dropped tokens */
+  int n_deletions_calling;      /* atomic: those of them that are inside a call of the backing */
 };
 
 /* Is told of each key that comes to a tracked path or goes. */

@@ -8,6 +8,9 @@
 #include "store/operations/bs-batch-private.h"
 #include "store/operations/bs-store-private.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
+
 /* The check of every blob of a path: a batch of operations on its keys. */
 
 typedef struct
@@ -112,12 +115,11 @@ dup_error (VerifyOperation *self, guint64 n_done, gboolean complete)
 
   if (!complete)
     return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, file, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                               "it was cancelled");
+                               _ ("it was cancelled"));
   if (self->error == NULL)
     return NULL;
 
-  why = g_strdup_printf ("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                         " keys could not be checked; the first: %s",
+  why = g_strdup_printf (_ ("%" PRIu64 " of %" PRIu64 " keys could not be checked; the first: %s"),
                          self->n_failed, n_done, self->error->message);
   return bs_operation_error (BS_KIND_VERIFY_PATH, NULL, file, self->error->domain,
                              self->error->code, why);

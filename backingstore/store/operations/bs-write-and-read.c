@@ -20,15 +20,15 @@ free_data (const BsDelivery *delivery)
 
 /* Returns TRUE with a count, which bs_task_count_end() ends, else answers the waiter. */
 static gboolean
-admit (BsBackingStore *store, BsToken *token, BsWaiter *waiter, guint *stripe)
+admit (BsBackingStore *store, BsOperationKind kind, BsToken *token, BsWaiter *waiter, guint *stripe)
 {
-  BsRequest request = { .kind = BS_KIND_READ, .token = token };
+  BsRequest request = { .kind = kind, .token = token };
   GError *error = NULL;
 
   if (bs_admission_admit (store, &request, waiter, stripe, &error))
     {
       if (waiter->cancellable != NULL)
-        bs_waiter_set_subject (waiter, BS_KIND_READ, &token->key, NULL);
+        bs_waiter_set_subject (waiter, kind, &token->key, NULL);
       return TRUE;
     }
 
@@ -37,15 +37,16 @@ admit (BsBackingStore *store, BsToken *token, BsWaiter *waiter, guint *stripe)
 }
 
 static void
-ask_read (BsBackingStore *store, BsToken *token, BsWaiter *waiter)
+ask_read (BsBackingStore *store, BsOperationKind kind, BsToken *token, BsWaiter *waiter)
 {
-  BsRequest request = { .kind = BS_KIND_READ, .internal = TRUE, .token = token };
+  BsRequest request = { .kind = kind, .internal = TRUE, .token = token };
 
   bs_ask (store, &request, waiter);
 }
 
 gpointer
 bs_write_and_read_blocking (BsBackingStore *store,
+                            BsOperationKind kind,
                             BsToken *token,
                             BsContent *content,
                             const BsDelivery *written,
@@ -58,7 +59,7 @@ bs_write_and_read_blocking (BsBackingStore *store,
   GError *write_error = NULL;
   guint stripe;
 
-  if (!admit (store, token, waiter, &stripe))
+  if (!admit (store, kind, token, waiter, &stripe))
     {
       free_data (written);
       return bs_waiter_wait (waiter, error);
@@ -66,7 +67,7 @@ bs_write_and_read_blocking (BsBackingStore *store,
 
   bs_ask_blocking (store, &write, written, cancellable, &write_error);
   if (write_error == NULL)
-    ask_read (store, token, waiter);
+    ask_read (store, kind, token, waiter);
   else
     bs_waiter_answer (waiter, NULL, write_error);
   bs_task_count_end (store->count, stripe);
@@ -78,8 +79,9 @@ bs_write_and_read_blocking (BsBackingStore *store,
 typedef struct
 {
   BsBackingStore *store; /* owned */
-  BsToken *token;        /* held by the reader */
-  BsWaiter *waiter;      /* owned; the read's */
+  BsOperationKind kind;
+  BsToken *token;   /* held by the reader */
+  BsWaiter *waiter; /* owned; the read's */
   BsDelivery written;
 } WaitingRead;
 
@@ -91,7 +93,7 @@ write_done (gpointer data, gpointer value, GError **error)
 
   self->written.func (self->written.data, value, error);
   if (*error == NULL)
-    ask_read (self->store, self->token, self->waiter);
+    ask_read (self->store, self->kind, self->token, self->waiter);
   else
     bs_waiter_answer (self->waiter, NULL, g_steal_pointer (error));
 
@@ -110,29 +112,28 @@ waiting_read_free (gpointer data)
 }
 
 void
-bs_write_and_read_async (BsBackingStore *store,
-                         BsToken *token,
-                         BsContent *content,
-                         const BsDelivery *written,
-                         const BsDelivery *read,
-                         GTask *task)
+bs_write_and_read (BsBackingStore *store,
+                   BsOperationKind kind,
+                   BsToken *token,
+                   BsContent *content,
+                   const BsDelivery *written,
+                   BsWaiter *waiter)
 {
-  BsWaiter *waiter = bs_waiter_new_async (task, read);
   BsRequest write = { .kind = BS_KIND_WRITE, .internal = TRUE, .token = token, .content = content };
   WaitingRead *waiting;
   guint stripe;
 
-  if (!admit (store, token, waiter, &stripe))
+  if (!admit (store, kind, token, waiter, &stripe))
     {
       free_data (written);
-      bs_waiter_unref (waiter);
       return;
     }
 
   waiting = g_new (WaitingRead, 1);
   waiting->store = g_object_ref (store);
+  waiting->kind = kind;
   waiting->token = token;
-  waiting->waiter = waiter;
+  waiting->waiter = bs_waiter_ref (waiter);
   waiting->written = *written;
   bs_ask_in_background (store, &write,
                         &(BsDelivery){

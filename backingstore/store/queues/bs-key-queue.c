@@ -4,6 +4,8 @@
 
 #include "bs-key-queue-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /* A shard knows only those keys that have operations just now: of each the last
  * one, in a small hash table of chains. The operations of one key follow each other
  * by `previous` and `next`. */
@@ -29,6 +31,7 @@ effects (BsOperationKind kind)
     case BS_KIND_DELETE:
       return WRITES_PRIMARY;
     case BS_KIND_READ:
+    case BS_KIND_READ_STREAM:
       return READS_PRIMARY;
     case BS_KIND_REGISTER:
       return WRITES_PRIMARY | READS_MEMBER;
@@ -167,6 +170,10 @@ bs_key_queue_remove (BsKeyOperation *self)
 BsKeyOperation *
 bs_key_queue_find_joinable (BsKeyOperation *last, BsOperationKind kind, BsTrackedPath *tracked)
 {
+  /* Each stream has a place of its own. */
+  if (kind == BS_KIND_READ_STREAM)
+    return NULL;
+
   for (BsStoreOperation *operation = (BsStoreOperation *) last; operation != NULL;
        operation = operation->previous)
     {
@@ -234,6 +241,7 @@ bs_key_queue_note (BsOperationKind kind,
       token->primary = error == NULL ? BS_PRIMARY_PRESENT : BS_PRIMARY_UNCERTAIN;
       break;
     case BS_KIND_READ:
+    case BS_KIND_READ_STREAM:
       if (missing)
         token->primary = BS_PRIMARY_UNCERTAIN;
       break;
@@ -281,14 +289,15 @@ bs_key_queue_missing_error (BsOperationKind kind, const BsKey *key, GFile *file)
 {
   if (kind == BS_KIND_WRITE)
     return bs_operation_error (kind, key, NULL, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                               "no item holds the blob any more");
+                               _ ("no item holds the blob any more"));
 
-  return bs_operation_error (kind, key, file, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such key");
+  return bs_operation_error (kind, key, file, BS_ERROR, BS_ERROR_NOT_FOUND,
+                             _ ("there is no such key"));
 }
 
 GError *
 bs_key_queue_pinned_error (const BsKey *key, GFile *file)
 {
   return bs_operation_error (BS_KIND_DELETE_PERSISTED, key, file, BS_ERROR, BS_ERROR_BUSY,
-                             "a running save names the key");
+                             _ ("a running save names the key"));
 }

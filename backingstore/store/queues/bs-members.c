@@ -190,26 +190,16 @@ has_any (const BsMemberShard *shard, BsMemberFlags flags)
   return FALSE;
 }
 
-/* Under the shard's mutex. */
+/* Not for PRESENT: no watch is told. Under the shard's mutex. */
 static void
 unset_shard (BsMemberShard *shard, BsMemberFlags unset)
 {
-  BsKeyTableIter iter = { 0 };
-  const BsKey *key;
-
   if (!has_any (shard, unset))
     return;
 
-  while (bs_key_table_iter_next (&shard->keys, &iter, &key))
-    {
-      guint8 *flags = bs_key_table_iter_get_marks (&shard->keys, &iter);
-      guint8 after = *flags & ~unset;
-
-      count (shard, *flags, after);
-      *flags = after;
-      if (after == 0)
-        bs_key_table_remove_marked (&shard->keys, flags);
-    }
+  bs_key_table_unset_marks (&shard->keys, unset);
+  for (guint left = unset; left != 0; left &= left - 1)
+    shard->n_flagged[__builtin_ctz (left)] = 0;
 }
 
 void

@@ -5,18 +5,28 @@
 struct _BsContent
 {
   BsEncodeFunc encode;
+  BsWriteFunc write; /* instead */
   gpointer data;
-  GDestroyNotify data_free;
+  GDestroyNotify data_free; /* nullable */
 };
 
 BsContent *
 bs_content_new (BsEncodeFunc encode, gpointer data, GDestroyNotify data_free)
 {
-  BsContent *content = g_atomic_rc_box_new (BsContent);
+  BsContent *content = g_atomic_rc_box_new0 (BsContent);
 
   content->encode = encode;
   content->data = data;
   content->data_free = data_free;
+  return content;
+}
+
+BsContent *
+bs_content_new_source (BsWriteFunc write, gpointer data)
+{
+  BsContent *content = bs_content_new (NULL, data, NULL);
+
+  content->write = write;
   return content;
 }
 
@@ -43,7 +53,8 @@ content_clear (gpointer data)
 {
   BsContent *content = data;
 
-  content->data_free (content->data);
+  if (content->data_free != NULL)
+    content->data_free (content->data);
 }
 
 void
@@ -56,4 +67,20 @@ GBytes *
 bs_content_make_bytes (BsContent *content, GCancellable *cancellable, GError **error)
 {
   return content->encode (content->data, cancellable, error);
+}
+
+gboolean
+bs_content_is_source (BsContent *content)
+{
+  return content->write != NULL;
+}
+
+gboolean
+bs_content_write (BsContent *content,
+                  BsBacking *backing,
+                  const BsKey *key,
+                  GCancellable *cancellable,
+                  GError **error)
+{
+  return content->write (content->data, backing, key, cancellable, error);
 }

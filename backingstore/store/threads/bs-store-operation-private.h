@@ -34,7 +34,8 @@ typedef enum
   BS_KIND_PERSIST,
   BS_KIND_DELETE_PERSISTED,
   BS_KIND_VERIFY,
-  BS_KIND_LAST_ON_KEY = BS_KIND_VERIFY,
+  BS_KIND_READ_STREAM,
+  BS_KIND_LAST_ON_KEY = BS_KIND_READ_STREAM,
   /* in a path's queue */
   BS_KIND_TRACK,
   BS_KIND_UNTRACK,
@@ -47,14 +48,24 @@ typedef enum
   /* in no queue */
   BS_KIND_REGISTER_ALL,
   BS_KIND_REGISTER_KEYS,
+  BS_KIND_PERSIST_KEYS,
   BS_KIND_DELETE_KEYS,
   BS_KIND_DELETE_NOT_SAVED,
   BS_KIND_DROP_TOKENS,
   BS_KIND_VERIFY_PATH,
   BS_KIND_FUNCTION,
   BS_KIND_COMMIT,
+  BS_KIND_READ_PART,
+  BS_KIND_COPY_OUT,
   BS_KIND_CLOSE,
 } BsOperationKind;
+
+/* Whether a close of the store ends the operation: nobody is there to see its result. */
+static inline gboolean
+bs_kind_is_load (guint8 kind)
+{
+  return kind == BS_KIND_READ || kind == BS_KIND_READ_STREAM;
+}
 
 /* How asking for an operation has ended. */
 typedef enum

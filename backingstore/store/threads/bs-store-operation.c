@@ -4,6 +4,8 @@
 
 #include "bs-store-operation-private.h"
 
+#include <glib/gi18n-lib.h>
+
 static void
 entry_run (BsExecutorEntry *entry)
 {
@@ -61,33 +63,37 @@ static const char *
 kind_title (BsOperationKind kind)
 {
   static const char *titles[] = {
-    [BS_KIND_WRITE] = "Writing key",
-    [BS_KIND_READ] = "Loading key",
-    [BS_KIND_DELETE] = "Deleting key",
-    [BS_KIND_REGISTER] = "Registering key",
-    [BS_KIND_PERSIST] = "Persisting key",
-    [BS_KIND_DELETE_PERSISTED] = "Deleting persisted key",
-    [BS_KIND_VERIFY] = "Verifying persisted key",
-    [BS_KIND_TRACK] = "Tracking the path",
-    [BS_KIND_UNTRACK] = "Untracking the path",
-    [BS_KIND_RELEASE] = "Releasing the path",
-    [BS_KIND_SYNC] = "Syncing the path",
-    [BS_KIND_LOAD_ROOT] = "Loading the root blob",
-    [BS_KIND_WRITE_ROOT] = "Replacing the root blob",
-    [BS_KIND_CHECK] = "Checking the path",
-    [BS_KIND_SAVE] = "Saving",
-    [BS_KIND_REGISTER_ALL] = "Registering all keys",
-    [BS_KIND_REGISTER_KEYS] = "Registering keys",
-    [BS_KIND_DELETE_KEYS] = "Deleting persisted keys",
-    [BS_KIND_DELETE_NOT_SAVED] = "Deleting persisted keys",
-    [BS_KIND_DROP_TOKENS] = "Deleting keys",
-    [BS_KIND_VERIFY_PATH] = "Verifying the path",
-    [BS_KIND_FUNCTION] = "Running a function in the store's threads",
-    [BS_KIND_COMMIT] = "Running the commit function",
-    [BS_KIND_CLOSE] = "Closing the store",
+    [BS_KIND_WRITE] = N_ ("Writing key"),
+    [BS_KIND_READ] = N_ ("Loading key"),
+    [BS_KIND_DELETE] = N_ ("Deleting key"),
+    [BS_KIND_REGISTER] = N_ ("Registering key"),
+    [BS_KIND_PERSIST] = N_ ("Persisting key"),
+    [BS_KIND_DELETE_PERSISTED] = N_ ("Deleting persisted key"),
+    [BS_KIND_VERIFY] = N_ ("Verifying persisted key"),
+    [BS_KIND_READ_STREAM] = N_ ("Opening key"),
+    [BS_KIND_TRACK] = N_ ("Tracking the path"),
+    [BS_KIND_UNTRACK] = N_ ("Untracking the path"),
+    [BS_KIND_RELEASE] = N_ ("Releasing the path"),
+    [BS_KIND_SYNC] = N_ ("Syncing the path"),
+    [BS_KIND_LOAD_ROOT] = N_ ("Loading the root blob"),
+    [BS_KIND_WRITE_ROOT] = N_ ("Replacing the root blob"),
+    [BS_KIND_CHECK] = N_ ("Checking the path"),
+    [BS_KIND_SAVE] = N_ ("Saving"),
+    [BS_KIND_REGISTER_ALL] = N_ ("Registering all keys"),
+    [BS_KIND_REGISTER_KEYS] = N_ ("Registering keys"),
+    [BS_KIND_PERSIST_KEYS] = N_ ("Persisting keys"),
+    [BS_KIND_DELETE_KEYS] = N_ ("Deleting persisted keys"),
+    [BS_KIND_DELETE_NOT_SAVED] = N_ ("Deleting persisted keys"),
+    [BS_KIND_DROP_TOKENS] = N_ ("Deleting keys"),
+    [BS_KIND_VERIFY_PATH] = N_ ("Verifying the path"),
+    [BS_KIND_FUNCTION] = N_ ("Running a function in the store's threads"),
+    [BS_KIND_COMMIT] = N_ ("Running the commit function"),
+    [BS_KIND_READ_PART] = N_ ("Reading from the stream of key"),
+    [BS_KIND_COPY_OUT] = N_ ("Copying key"),
+    [BS_KIND_CLOSE] = N_ ("Closing the store"),
   };
 
-  return titles[kind];
+  return _ (titles[kind]);
 }
 
 GError *
@@ -98,23 +104,23 @@ bs_operation_error (BsOperationKind kind,
                     int code,
                     const char *why)
 {
-  g_autoptr (GString) message = g_string_new (kind_title (kind));
+  g_autofree char *name = path != NULL ? g_file_get_parse_name (path) : NULL;
+  const char *title = kind_title (kind);
+  char string[BS_KEY_STRING_SIZE];
 
   if (key != NULL)
-    {
-      char string[BS_KEY_STRING_SIZE];
+    bs_key_print (key, string);
 
-      bs_key_print (key, string);
-      g_string_append_printf (message, " %s", string);
-    }
-  if (path != NULL)
-    {
-      g_autofree char *name = g_file_get_parse_name (path);
+  if (key != NULL && name != NULL)
+    /* Translators: for example “Persisting key 0123… at /home/…: the disk is full” */
+    return g_error_new (domain, code, _ ("%s %s at %s: %s"), title, string, name, why);
+  if (key != NULL)
+    return g_error_new (domain, code, "%s %s: %s", title, string, why);
+  if (name != NULL)
+    /* Translators: for example “Syncing the path at /home/…: the disk is full” */
+    return g_error_new (domain, code, _ ("%s at %s: %s"), title, name, why);
 
-      g_string_append_printf (message, " at %s", name);
-    }
-
-  return g_error_new (domain, code, "%s: %s", message->str, why);
+  return g_error_new (domain, code, "%s: %s", title, why);
 }
 
 void
@@ -203,7 +209,7 @@ answer_cancelled (BsWaiter *waiter)
                               bs_operation_error (waiter->kind,
                                                   waiter->has_key ? &waiter->key : NULL,
                                                   waiter->file, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                                                  "it was cancelled"));
+                                                  _ ("it was cancelled")));
 }
 
 void
@@ -304,7 +310,7 @@ can_be_cancelled (BsStoreOperation *operation)
 {
   if (operation->unattended)
     return FALSE;
-  if (operation->kind == BS_KIND_READ && !operation->on_stack)
+  if (bs_kind_is_load (operation->kind) && !operation->on_stack)
     return TRUE;
 
   for (BsWaiter *waiter = operation->waiters; waiter != NULL; waiter = waiter->next)

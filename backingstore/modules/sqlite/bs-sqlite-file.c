@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+
+#include "bs-sqlite-file-private.h"
+
+#include "bs-sqlite-claim-private.h"
+#include "bs-sqlite-scratch-private.h"
+
+#include <backingstore/backingstore.h>
+
+#include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* SQLite's own limit on a row, and room for what else is in it. */
+#define MAX_CONTENT (G_GINT64_CONSTANT (1000000000) - 1000)
+
+gboolean
+bs_sqlite_file_check_size (gint64 size, GError **error)
+{
+  if (size <= MAX_CONTENT)
+    return TRUE;
+
+  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+               "a database keeps no content of more than %" G_GINT64_FORMAT
+               " bytes, the most that SQLite has in a row; a backing in files does",
+               MAX_CONTENT);
+  return FALSE;
+}
+
+BsSqliteFile *
+bs_sqlite_file_new (const char *directory, GError **error)
+{
+  int fd = bs_sqlite_scratch_open_unlinked (directory);
+  BsSqliteFile *self;
+
+  if (fd < 0)
+    {
+      bs_sqlite_set_errno (_ ("cannot make a scratch file"), errno, error);
+      return NULL;
+    }
+
+  self = g_new0 (BsSqliteFile, 1);
+  self->fd = fd;
+  self->state = XXH3_createState ();
+  XXH3_64bits_reset (self->state);
+
+  return self;
+}
+
+void
+bs_sqlite_file_free (BsSqliteFile *self)
+{
+  bs_sqlite_file_end (self);
+  close (self->fd);
+  g_free (self);
+}
+
+gboolean
+bs_sqlite_file_append (BsSqliteFile *self, gconstpointer data, gsize size, GError **error)
+{
+  const guint8 *bytes = data;
+
+  if (!bs_sqlite_file_check_size (self->size + size, error))
+    return FALSE;
+
+  XXH3_64bits_update (self->state, data, size);
+  for (gsize done = 0; done < size;)
+    {
+      gssize n = pwrite (self->fd, bytes + done, size - done, self->size);
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n <= 0)
+        return bs_sqlite_set_errno (_ ("cannot write a scratch file"), n < 0 ? errno : ENOSPC,
+                                    error);
+      done += n;
+      self->size += n;
+    }
+
+  return TRUE;
+}
+
+void
+bs_sqlite_file_end (BsSqliteFile *self)
+{
+  if (self->state == NULL)
+    return;
+
+  self->hash = XXH3_64bits_digest (self->state);
+  g_clear_pointer ((XXH3_state_t **) &self->state, XXH3_freeState);
+}
+
+gboolean
+bs_sqlite_file_read (const BsSqliteFile *self,
+                     goffset offset,
+                     gpointer buffer,
+                     gsize size,
+                     GError **error)
+{
+  guint8 *bytes = buffer;
+
+  for (gsize done = 0; done < size;)
+    {
+      gssize n = pread (self->fd, bytes + done, size - done, offset + done);
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n <= 0)
+        return bs_sqlite_set_errno (_ ("cannot read a scratch file"), n < 0 ? errno : EIO, error);
+      done += n;
+    }
+
+  return TRUE;
+}
+
+GBytes *
+bs_sqlite_file_load (const BsSqliteFile *self, GError **error)
+{
+  g_autofree guint8 *data = g_try_malloc (MAX (self->size, 1));
+
+  if (data == NULL)
+    {
+      bs_sqlite_set_errno (_ ("cannot hold the content in memory"), ENOMEM, error);
+      return NULL;
+    }
+  if (!bs_sqlite_file_read (self, 0, data, self->size, error))
+    return NULL;
+
+  return g_bytes_new_take (g_steal_pointer (&data), self->size);
+}
+
+GInputStream *
+bs_sqlite_file_open (const BsSqliteFile *self, GCancellable *cancellable, GError **error)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", self->fd);
+  g_autoptr (GFile) file = g_file_new_for_path (path);
+
+  return G_INPUT_STREAM (g_file_read (file, cancellable, error));
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+
+/* Large contents in the engine "sqlite:", which has them in rows and never whole in memory. */
+
+#include "peak.h"
+#include "sqlite-fixture.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Larger than what the engine holds in memory. */
+#define LARGE 6000000
+
+static char *
+write_large (Fixture *fixture, GBytes *bytes)
+{
+  g_autoptr (GInputStream) stream = g_memory_input_stream_new_from_bytes (bytes);
+  g_autoptr (GError) error = NULL;
+  char *key = bs_key_generate ();
+
+  bs_backing_write_stream (fixture->backing, key, stream, -1, NULL, &error);
+  g_assert_no_error (error);
+
+  return key;
+}
+
+static char *
+persist_large (Fixture *fixture, GBytes *bytes)
+{
+  g_autoptr (GError) error = NULL;
+  char *key = write_large (fixture, bytes);
+
+  bs_backing_persist (fixture->backing, fixture->file, key, NULL, &error);
+  g_assert_no_error (error);
+
+  return key;
+}
+
+static void
+assert_streams (BsBacking *backing, const char *key, GBytes *expected)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GInputStream) stream = bs_backing_read_stream (backing, key, NULL, &error);
+  gsize size = g_bytes_get_size (expected);
+  g_autofree guint8 *data = g_malloc (size + 1);
+  gsize n_read;
+
+  g_assert_no_error (error);
+  g_input_stream_read_all (stream, data, size + 1, &n_read, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpmem (data, n_read, g_bytes_get_data (expected, NULL), size);
+}
+
+/* Any SQLite reads the row. */
+static void
+test_row (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (LARGE, 1);
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->file);
+  key = persist_large (fixture, bytes);
+  assert_reads (fixture->backing, key, bytes);
+  assert_streams (fixture->backing, key, bytes);
+  save_root (fixture, "root");
+  release (fixture);
+  assert_reads (fixture->backing, key, bytes);
+  assert_streams (fixture->backing, key, bytes);
+  assert_sql (fixture->path, "SELECT length(content) FROM blob", "6000000");
+  assert_n_keys (fixture, 1);
+}
+
+static void
+test_corrupt (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (LARGE, 1);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->file);
+  key = persist_large (fixture, bytes);
+  bs_backing_delete_key (fixture->backing, key, NULL, NULL);
+  release (fixture);
+  run_sql (fixture->path, "UPDATE blob SET content = zeroblob(6000000)");
+  track (fixture->backing, fixture->file);
+  bs_backing_register_key (fixture->backing, fixture->file, key, NULL, &error);
+  g_assert_no_error (error);
+
+  g_assert_null (bs_backing_read_stream (fixture->backing, key, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_clear_error (&error);
+  g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->file, key, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  assert_n_keys (fixture, 0);
+}
+
+/* From one document to another, and beside the release of the first. */
+static void
+test_two_documents (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *other = beside (fixture->path, "-other");
+  g_autoptr (GFile) there = g_file_new_for_path (other);
+  g_autoptr (GBytes) bytes = make_test_bytes (LARGE, 1);
+  g_autoptr (GInputStream) stream = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+  g_autofree guint8 *read = g_malloc (LARGE);
+  gsize n_read;
+
+  track (fixture->backing, fixture->file);
+  track (fixture->backing, there);
+  key = persist_large (fixture, bytes);
+  bs_backing_persist (fixture->backing, there, key, NULL, &error);
+  g_assert_no_error (error);
+  bs_backing_verify_persisted (fixture->backing, there, key, NULL, &error);
+  g_assert_no_error (error);
+
+  stream = bs_backing_read_stream (fixture->backing, key, NULL, &error);
+  g_assert_no_error (error);
+  release (fixture);
+  bs_backing_delete_key (fixture->backing, key, NULL, &error);
+  g_assert_no_error (error);
+  g_input_stream_read_all (stream, read, LARGE, &n_read, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpmem (read, n_read, g_bytes_get_data (bytes, NULL), LARGE);
+
+  bs_backing_register_key (fixture->backing, there, key, NULL, &error);
+  g_assert_no_error (error);
+  assert_streams (fixture->backing, key, bytes);
+}
+
+/* The limit of a row is told, before anything is read where the size is known. */
+static void
+test_too_large (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename (fixture->directory, "huge", NULL);
+  g_autoptr (GFile) file = g_file_new_for_path (path);
+  g_autoptr (GInputStream) empty = g_memory_input_stream_new ();
+  g_autofree char *key = bs_key_generate ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (g_file_set_contents (path, "", 0, NULL));
+  g_assert_cmpint (truncate (path, G_GINT64_CONSTANT (6) << 30), ==, 0);
+  g_assert_false (bs_backing_write_file (fixture->backing, key, file, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
+  g_assert_nonnull (strstr (error->message, "999999000"));
+  g_clear_error (&error);
+  g_assert_false (bs_backing_write_stream (fixture->backing, key, empty,
+                                           G_GINT64_CONSTANT (6) << 30, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
+  assert_does_not_read (fixture->backing, key);
+}
+
+static void
+test_memory (Fixture *fixture, gconstpointer data)
+{
+  const goffset size = tests_are_whole () ? 999999000 : 100000000;
+  g_autofree char *path = g_build_filename (fixture->directory, "source", NULL);
+  g_autofree char *key = bs_key_generate ();
+  g_autoptr (GFile) file = g_file_new_for_path (path);
+  g_autoptr (GInputStream) stream = NULL;
+  g_autofree guint8 *part = g_malloc (100000);
+  g_autoptr (GError) error = NULL;
+  guint64 before = peak_start ();
+  goffset n_read = 0;
+  gssize n;
+
+  if (before == 0 || !peak_is_ours ())
+    {
+      g_test_skip ("the peak of the resident size is not to be had");
+      return;
+    }
+
+  g_assert_true (g_file_set_contents (path, "", 0, NULL));
+  g_assert_cmpint (truncate (path, size), ==, 0);
+  track (fixture->backing, fixture->file);
+  bs_backing_write_file (fixture->backing, key, file, NULL, &error);
+  g_assert_no_error (error);
+  bs_backing_persist (fixture->backing, fixture->file, key, NULL, &error);
+  g_assert_no_error (error);
+  save_root (fixture, "root");
+  bs_backing_verify_persisted (fixture->backing, fixture->file, key, NULL, &error);
+  g_assert_no_error (error);
+  stream = bs_backing_read_stream (fixture->backing, key, NULL, &error);
+  g_assert_no_error (error);
+  while ((n = g_input_stream_read (stream, part, 100000, NULL, &error)) > 0)
+    n_read += n;
+  g_assert_no_error (error);
+  g_assert_cmpint (n_read, ==, size);
+  release (fixture);
+
+  g_assert_cmpuint (peak_get () - before, <, 32 * 1024 * 1024);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add ("/sqlite-streams/row", Fixture, NULL, set_up, test_row, tear_down);
+  g_test_add ("/sqlite-streams/corrupt", Fixture, NULL, set_up, test_corrupt, tear_down);
+  g_test_add ("/sqlite-streams/two-documents", Fixture, NULL, set_up, test_two_documents,
+              tear_down);
+  g_test_add ("/sqlite-streams/too-large", Fixture, NULL, set_up, test_too_large, tear_down);
+  g_test_add ("/sqlite-streams/memory", Fixture, NULL, set_up, test_memory, tear_down);
+
+  return g_test_run ();
+}
