@@ -7,6 +7,7 @@
 #include "s3-fixture.h"
 
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static Server ours;
@@ -224,6 +225,47 @@ test_redirect (Fixture *fixture, gconstpointer data)
     bs_backing_persist_bytes (fixture->backing, fixture->path, key, bytes, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
   g_assert_cmpint (server_count (&fixture->server, "redirected"), ==, 0);
+}
+
+/* A backing closes although the server is away: giving the lease back is tried once. */
+static void
+test_close (Fixture *fixture, gconstpointer data)
+{
+  track (fixture->backing, fixture->path);
+  server_do (&fixture->server, "[{\"clear\": true}, {\"fault\": \"503\", \"method\": \"PUT\", "
+                               "\"times\": 100}]");
+  finish (g_steal_pointer (&fixture->backing));
+  g_assert_cmpint (server_count (&fixture->server, "PUT"), ==, 1);
+}
+
+/* A child of a fork changes nothing of its parent's, and none of its calls hangs. */
+static void
+test_fork (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
+  g_autofree char *key = NULL;
+  pid_t pid;
+  int status;
+
+  track (fixture->backing, fixture->path);
+  key = persist_new (fixture->backing, fixture->path, 5000, 1);
+  pid = fork ();
+  g_assert_no_errno (pid);
+  if (pid == 0)
+    {
+      g_autoptr (GError) error = NULL;
+
+      alarm (SECONDS);
+      if (bs_backing_read (fixture->backing, key, NULL, &error) != NULL ||
+          !g_error_matches (error, BS_ERROR, BS_ERROR_CLOSED) ||
+          !bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL))
+        _exit (1);
+      g_object_unref (fixture->backing);
+      _exit (0);
+    }
+  g_assert_no_errno (waitpid (pid, &status, 0));
+  g_assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
+  assert_reads (fixture->backing, key, bytes);
 }
 
 /* A content that is not the one that was put is never read. */
@@ -682,6 +724,8 @@ main (int argc, char *argv[])
   add ("lost-root", test_lost_root, NULL);
   add ("permanent", test_permanent, NULL);
   add ("redirect", test_redirect, NULL);
+  add ("close", test_close, NULL);
+  add ("fork", test_fork, NULL);
   add ("corrupt", test_corrupt, "&cache-size=1");
   add ("verify", test_verify, NULL);
   add ("large", test_large, NULL);

@@ -23,12 +23,11 @@ import hashlib
 import os
 import signal
 import sys
-from pathlib import Path
 
 import gi
 
 gi.require_version('Bs', '1')
-from gi.repository import Bs, GLib
+from gi.repository import Bs, Gio, GLib
 
 MIB = 1 << 20
 
@@ -43,9 +42,9 @@ CRASHES = {
 
 class Document:
     def __init__(self, path, uri=None):
-        place = Path(path).absolute()
-        scratch = place.with_name(f'.{place.name}.scratch')
-        self.backing = Bs.FaultBacking.new(Bs.Backing.new_for_uri(uri or scratch.as_uri()))
+        place = Gio.File.new_for_commandline_arg(path)
+        scratch = place.get_parent().get_child(f'.{place.get_basename()}.scratch')
+        self.backing = Bs.FaultBacking.new(Bs.Backing.new_for_uri(uri or scratch.get_uri()))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, 64 * MIB)
         self.tracked = self.store.track_path(place)

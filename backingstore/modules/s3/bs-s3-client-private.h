@@ -23,6 +23,7 @@ typedef struct
   const char *meta;          /* our hash of the content; nullable */
   const char *range;         /* nullable */
   GBytes *body;              /* nullable; sent with its MD5 */
+  gboolean once;        /* not tried again */
 } BsS3Request;
 
 /* Its fields are owned. */

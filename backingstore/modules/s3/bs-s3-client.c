@@ -369,6 +369,7 @@ bs_s3_client_begin (BsS3Client *self, const BsS3Request *request)
     .meta = g_strdup (request->meta),
     .range = g_strdup (request->range),
     .body = request->body != NULL ? g_bytes_ref (request->body) : NULL,
+    .once = request->once,
   };
   start_attempt (call);
 
@@ -588,7 +589,7 @@ try (BsS3Call *self, BsS3Answer *answer, GCancellable *cancellable, GError **err
           take_answer (self, answer);
           return TRUE;
         }
-      if (verdict == VERDICT_FAILED || self->n_attempts == MAX_ATTEMPTS)
+      if (verdict == VERDICT_FAILED || self->request.once || self->n_attempts == MAX_ATTEMPTS)
         {
           g_propagate_error (error, g_steal_pointer (&local));
           return FALSE;

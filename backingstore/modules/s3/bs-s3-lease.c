@@ -141,7 +141,13 @@ put (BsS3Lease *self,
 {
   g_autoptr (GBytes) body = make_body (self, seconds);
   const BsS3Request request = {
-    .method = "PUT", .key = self->key, .body = body, .if_match = etag, .if_none_match = etag == NULL
+    .method = "PUT",
+    .key = self->key,
+    .body = body,
+    .if_match = etag,
+    .if_none_match = etag == NULL,
+    /* A program that ends does not wait for a server that is away. */
+    .once = seconds == 0,
   };
 
   return bs_s3_client_ask (self->client, &request, answer, cancellable, error);

@@ -3,6 +3,7 @@
 #include "bs-s3-signature-private.h"
 
 #include <string.h>
+#include <time.h>
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
 #define DATE_LENGTH 8
@@ -98,7 +99,11 @@ bs_s3_sign (const BsS3Signing *self, BsS3Credentials *credentials)
 char *
 bs_s3_time (gint64 seconds)
 {
-  g_autoptr (GDateTime) time = g_date_time_new_from_unix_utc (seconds);
+  char text[sizeof "20130524T000000Z"];
+  time_t time = seconds;
+  struct tm parts;
 
-  return g_date_time_format (time, "%Y%m%dT%H%M%SZ");
+  gmtime_r (&time, &parts);
+  strftime (text, sizeof text, "%Y%m%dT%H%M%SZ", &parts);
+  return g_strdup (text);
 }
