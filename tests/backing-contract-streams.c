@@ -184,6 +184,13 @@ test_size (Fixture *fixture, gconstpointer data)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT);
   g_assert_nonnull (strstr (error->message, other));
   assert_does_not_read (fixture->backing, other);
+  g_clear_error (&error);
+
+  /* Also where much of it was stored already. */
+  g_assert_true (g_seekable_seek (G_SEEKABLE (stream), 0, G_SEEK_SET, NULL, NULL));
+  g_assert_false (bs_backing_write_stream (fixture->backing, other, stream, 900000, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT);
+  assert_does_not_read (fixture->backing, other);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "backing-contract.h"
+#include "file-mount.h"
 #include "peak.h"
 #include "waiting.h"
 
@@ -39,19 +40,15 @@ get_child (Fixture *fixture, const char *name)
   return g_file_new_build_filename (fixture->directory, name, NULL);
 }
 
+/* Scratch stands on the same file system as the path: in the directory. */
 static void
-set_up (Fixture *fixture, gconstpointer data)
+open_in (Fixture *fixture, const char *directory)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GFile) parent = NULL;
+  g_autoptr (GFile) parent = g_file_new_for_path (directory);
   g_autoptr (BsFileBacking) backing = NULL;
+  g_autoptr (GError) error = NULL;
 
-  alarm (tests_are_whole () ? 900 : 100);
-  fixture->directory = make_test_directory ();
-  fixture->path = get_child (fixture, "persisted");
-  fixture->size = (tests_are_whole () ? 6 * 1024 : 200) * MIB + 12345;
-  /* Scratch stands on the same file system as the path: in the tests' directory. */
-  parent = g_file_new_for_path (fixture->directory);
+  fixture->path = g_file_get_child (parent, "persisted");
   backing = bs_file_backing_new_temporary_in (parent, &error);
   g_assert_no_error (error);
   fixture->store = bs_backing_store_new (BS_BACKING (backing));
@@ -62,7 +59,16 @@ set_up (Fixture *fixture, gconstpointer data)
 }
 
 static void
-tear_down (Fixture *fixture, gconstpointer data)
+set_up (Fixture *fixture, gconstpointer data)
+{
+  alarm (tests_are_whole () ? 900 : 100);
+  fixture->directory = make_test_directory ();
+  fixture->size = (tests_are_whole () ? 6 * 1024 : 200) * MIB + 12345;
+  open_in (fixture, fixture->directory);
+}
+
+static void
+close_all (Fixture *fixture)
 {
   g_autoptr (GError) error = NULL;
 
@@ -73,6 +79,12 @@ tear_down (Fixture *fixture, gconstpointer data)
   assert_goes (fixture->tracked);
   assert_goes (fixture->store);
   g_object_unref (fixture->path);
+}
+
+static void
+tear_down (Fixture *fixture, gconstpointer data)
+{
+  close_all (fixture);
   remove_test_directory (fixture->directory);
   g_free (fixture->directory);
   alarm (0);
@@ -302,14 +314,154 @@ test_load (Fixture *fixture, gconstpointer data)
   g_assert_nonnull (strstr (error->message, g_strerror (ENOMEM)));
 }
 
+static guint64
+get_room (const char *directory)
+{
+  struct statvfs status;
+
+  g_assert_cmpint (statvfs (directory, &status), ==, 0);
+  return (guint64) status.f_bavail * status.f_frsize;
+}
+
+/* Begins a test on a file system of its own, or skips it. */
+static Mount *
+begin_on (Fixture *fixture, const char *type, guint megabytes)
+{
+  Mount *mount;
+
+  alarm (100);
+  fixture->directory = make_test_directory ();
+  mount = mount_new (fixture->directory, type, megabytes);
+  if (mount != NULL)
+    open_in (fixture, mount_get_path (mount));
+
+  return mount;
+}
+
+static void
+end_on (Fixture *fixture, Mount *mount)
+{
+  if (mount != NULL)
+    {
+      close_all (fixture);
+      mount_free (mount);
+    }
+  remove_test_directory (fixture->directory);
+  g_free (fixture->directory);
+  alarm (0);
+}
+
+/* Where blocks can be shared, a file takes no room in scratch, nor at the path, nor outside. */
+static void
+clone_on (Fixture *fixture, Mount *mount)
+{
+  g_autofree char *source_path = g_build_filename (mount_get_path (mount), "source", NULL);
+  g_autofree char *target_path = g_build_filename (mount_get_path (mount), "target", NULL);
+  g_autoptr (GFile) source = g_file_new_for_path (source_path);
+  g_autoptr (GFile) target = g_file_new_for_path (target_path);
+  g_autoptr (GBytes) bytes = make_test_bytes (20 * MIB, 1);
+  g_autoptr (GBytes) copied = NULL;
+  g_autoptr (GBytes) loaded = NULL;
+  g_autoptr (BsItem) item = NULL;
+  g_autoptr (GError) error = NULL;
+  guint64 room;
+
+  g_assert_true (g_file_set_contents (source_path, g_bytes_get_data (bytes, NULL), 20 * MIB, NULL));
+  sync ();
+  room = get_room (mount_get_path (mount));
+  item = bs_pool_insert_file (fixture->pool, source, NULL, &error);
+  g_assert_no_error (error);
+  bs_item_persist (item, fixture->tracked, NULL, &error);
+  g_assert_no_error (error);
+  bs_item_copy_to_file (item, target, NULL, &error);
+  g_assert_no_error (error);
+  sync ();
+  g_assert_cmpuint (room - get_room (mount_get_path (mount)), <, 5 * MIB);
+
+  loaded = bs_item_load (item, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (loaded, bytes));
+  copied = g_file_load_bytes (target, NULL, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (copied, bytes));
+}
+
+static void
+test_clone (void)
+{
+  Fixture fixture = { 0 };
+  Mount *mount = begin_on (&fixture, "xfs", 0);
+
+  if (mount != NULL && !mount_has_reflinks (mount))
+    g_test_skip ("the file system has no reflinks");
+  else if (mount != NULL)
+    clone_on (&fixture, mount);
+  end_on (&fixture, mount);
+}
+
+/* A full disk leaves nothing of a content that does not fit, and an old file as it was. */
+static void
+fill_on (Fixture *fixture, Mount *mount)
+{
+  g_autofree char *target_path = g_build_filename (mount_get_path (mount), "target", NULL);
+  g_autoptr (GFile) target = g_file_new_for_path (target_path);
+  g_autoptr (GBytes) bytes = make_test_bytes (20 * MIB, 1);
+  g_autoptr (GBytes) some = make_test_bytes (6 * MIB, 2);
+  g_autoptr (GInputStream) stream = g_memory_input_stream_new_from_bytes (bytes);
+  g_autoptr (GInputStream) small = g_memory_input_stream_new_from_bytes (some);
+  g_autoptr (GFile) source = NULL;
+  g_autofree char *left = NULL;
+  g_autoptr (BsItem) item = NULL;
+  g_autoptr (GError) error = NULL;
+  guint64 room = get_room (mount_get_path (mount));
+  gsize size;
+
+  source = get_child (fixture, "source");
+  g_assert_true (g_file_set_contents (g_file_peek_path (source), g_bytes_get_data (bytes, NULL),
+                                      20 * MIB, NULL));
+  g_assert_true (g_file_set_contents (target_path, "old", -1, NULL));
+  g_assert_null (bs_pool_insert_stream (fixture->pool, stream, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_clear_error (&error);
+  g_assert_null (bs_pool_insert_file (fixture->pool, source, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_clear_error (&error);
+  bs_backing_store_wait_finished (fixture->store, NULL, NULL);
+  bs_task_tracker_reopen (bs_backing_store_get_task_tracker (fixture->store));
+  g_assert_cmpuint (room - get_room (mount_get_path (mount)), <, MIB);
+
+  item = bs_pool_insert_stream (fixture->pool, small, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (bs_item_copy_to_file (item, target, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_true (g_file_get_contents (target_path, &left, &size, NULL));
+  g_assert_cmpmem (left, size, "old", 3);
+  g_assert_cmpuint (room - get_room (mount_get_path (mount)), <, 7 * MIB);
+}
+
+static void
+test_full (void)
+{
+  Fixture fixture = { 0 };
+  Mount *mount = begin_on (&fixture, "tmpfs", 10);
+
+  if (mount != NULL)
+    fill_on (&fixture, mount);
+  end_on (&fixture, mount);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  mount_init ();
 
   g_test_add ("/streams-large/file", Fixture, NULL, set_up, test_file, tear_down);
   g_test_add ("/streams-large/pipe", Fixture, NULL, set_up, test_pipe, tear_down);
   g_test_add ("/streams-large/load", Fixture, NULL, set_up, test_load, tear_down);
+
+  g_test_add_func ("/streams-large/clone", test_clone);
+  g_test_add_func ("/streams-large/full", test_full);
 
   return g_test_run ();
 }

@@ -824,6 +824,7 @@ test_copy_targets (Fixture *fixture, gconstpointer data)
   g_autoptr (GFile) link = get_child (fixture, "link");
   g_autoptr (GFile) folder = get_child (fixture, "folder");
   g_autoptr (GFile) nowhere = get_child (fixture, "no/where");
+  g_autoptr (GFile) remote = g_file_new_for_uri ("nothing://at/all");
   g_autoptr (GError) error = NULL;
   struct stat status;
 
@@ -849,6 +850,9 @@ test_copy_targets (Fixture *fixture, gconstpointer data)
   g_clear_error (&error);
   g_assert_false (bs_item_copy_to_file (item, nowhere, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_clear_error (&error);
+  g_assert_false (bs_item_copy_to_file (item, remote, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED);
 
   g_assert_cmpuint (count_names (fixture), ==, 3);
 }
