@@ -38,12 +38,12 @@ is_alive (GWeakRef *pool)
 __attribute__ ((destructor)) static void
 check_pools (void)
 {
-  /* A thread that has just ended may hold an item for a moment. */
+  /* The callback of a load that was cancelled last may be still to come. */
   gint64 end = g_get_monotonic_time () + 10 * G_USEC_PER_SEC;
 
   for (guint i = 0; i < MIN (n_pools, N_POOLS); i++)
     while (is_alive (&pools[i]) && g_get_monotonic_time () < end)
-      g_thread_yield ();
+      g_main_context_iteration (NULL, FALSE);
   for (guint i = 0; i < N_POOLS; i++)
     if (n_pools != N_POOLS || is_alive (&pools[i]))
       {

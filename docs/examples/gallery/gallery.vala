@@ -200,6 +200,7 @@ class Gallery : Gtk.Application {
     /* The window goes at once; the store finishes what is to be durable. */
     async void close () {
         hold ();
+        large.item = null; // the action that zooms holds the picture, which may outlive its window
         /* No frame comes before the store any more. */
         store.thread_nice = 0;
         if (cancellable != null) {
