@@ -114,8 +114,8 @@ tell (BsTool *tool, BsToolDocument *from, BsToolDocument *to)
     return;
 
   bs_tool_json_begin (&json);
-  bs_tool_json_add_string (&json, "from", from->name);
-  bs_tool_json_add_string (&json, "to", to->name);
+  bs_tool_json_add_string (&json, "from", from->argument);
+  bs_tool_json_add_string (&json, "to", to->argument);
   bs_tool_json_add_number (&json, "blobs", n);
   bs_tool_json_add_boolean (&json, "root", from->root != NULL);
   bs_tool_json_add_boolean (&json, "done", !tool->dry_run);

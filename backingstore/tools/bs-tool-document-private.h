@@ -17,8 +17,9 @@ typedef enum
 /* A document of the command line, and the engine that can open it. */
 typedef struct
 {
-  char *name;   /* for messages */
-  char *engine; /* the scheme of its URI */
+  char *argument; /* as it was given */
+  char *name;     /* of it, for messages */
+  char *engine;   /* the scheme of its URI */
   GFile *file;
   gboolean exists;
   BsBacking *backing;

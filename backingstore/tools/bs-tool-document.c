@@ -168,6 +168,7 @@ bs_tool_document_new (BsTool *tool,
 {
   g_autoptr (BsToolDocument) self = g_new0 (BsToolDocument, 1);
 
+  self->argument = g_strdup (argument);
   self->name = bs_tool_escape (argument);
   parse (self, argument);
   if (!find_engine (self, access, engine, error))
@@ -247,6 +248,7 @@ bs_tool_document_free (BsToolDocument *self)
   g_clear_object (&self->file);
   g_free (self->engine);
   g_free (self->name);
+  g_free (self->argument);
   g_free (self);
 }
 

@@ -73,7 +73,7 @@ print_json (BsToolDocument *document, const Usage *usage)
   BsToolJson json;
 
   bs_tool_json_begin (&json);
-  bs_tool_json_add_string (&json, "document", document->name);
+  bs_tool_json_add_string (&json, "document", document->argument);
   bs_tool_json_add_number (&json, "blobs", bs_tracked_path_get_n_keys (document->tracked));
   bs_tool_json_add_number (&json, "disk", usage->disk);
   bs_tool_json_add_number (&json, "quarantine", usage->quarantine);

@@ -179,7 +179,7 @@ save (Import *self, GError **error)
   if (self->tool->json)
     {
       bs_tool_json_begin (&json);
-      bs_tool_json_add_string (&json, "document", self->document->name);
+      bs_tool_json_add_string (&json, "document", self->document->argument);
       bs_tool_json_add_number (&json, "files", self->n_files);
       bs_tool_json_end (&json);
     }

@@ -96,7 +96,7 @@ print_json (BsToolDocument *document, const Findings *findings)
   BsToolJson json;
 
   bs_tool_json_begin (&json);
-  bs_tool_json_add_string (&json, "document", document->name);
+  bs_tool_json_add_string (&json, "document", document->argument);
   bs_tool_json_add_string (&json, "uri", uri);
   bs_tool_json_add_string (&json, "engine", document->engine);
   bs_tool_json_add_number (&json, "blobs", findings->n_blobs);

@@ -64,7 +64,7 @@ print_json (BsTool *tool, BsToolDocument *document, const Repair *repair)
   BsToolJson json;
 
   bs_tool_json_begin (&json);
-  bs_tool_json_add_string (&json, "document", document->name);
+  bs_tool_json_add_string (&json, "document", document->argument);
   bs_tool_json_add_boolean (&json, "marked", repair->marked);
   bs_tool_json_add_number (&json, "restored", repair->n_restored);
   bs_tool_json_add_number (&json, "set-aside", repair->n_set_aside);

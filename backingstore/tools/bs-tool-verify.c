@@ -58,7 +58,7 @@ print_json (BsToolDocument *document, guint64 n_checked, BsKeySet *bad, BsKeySet
   BsToolJson json;
 
   bs_tool_json_begin (&json);
-  bs_tool_json_add_string (&json, "document", document->name);
+  bs_tool_json_add_string (&json, "document", document->argument);
   bs_tool_json_add_number (&json, "checked", n_checked);
   bs_tool_json_add_strings (&json, "damaged", (const char *const *) bad_keys);
   bs_tool_json_add_strings (&json, "damaged-names", (const char *const *) bad_names);

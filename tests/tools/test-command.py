@@ -233,6 +233,11 @@ class LookTest(CommandTest):
             self.assertEqual((found['unnamed'], found['missing']), (0, 0))
             self.assertIn('names: 3', self.run_command('info', document))
 
+    def test_odd_path(self):
+        document = self.make_document(name='back\\slash “ü”\n')
+        self.assertEqual(self.run_json('info', document)[0]['document'], str(document))
+        self.assertIn('back\\\\slash “ü”\\u000a', self.run_command('info', document))
+
     def test_info_of_a_folder_in_trouble(self):
         document = self.make_document()
         key = self.get_key(document, 'first')
