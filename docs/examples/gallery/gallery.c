@@ -329,6 +329,8 @@ static gboolean
 close_request_cb (GtkWindow *window, Gallery *self)
 {
   g_application_hold (G_APPLICATION (self));
+  /* The action that zooms holds the picture, which may outlive its window. */
+  bs_gtk_item_paintable_set_item (self->large, NULL);
   if (self->cancellable != NULL)
     {
       g_queue_clear_full (&self->folders, g_object_unref);

@@ -57,10 +57,13 @@ class Gallery : Gtk.Application {
         progress = (Gtk.ProgressBar) builder.get_object ("progress");
 
         grid.activate.connect ((position) => show.begin (position));
-        add ("import", choose_folder);
-        add ("cancel", cancel);
-        add ("back", show_grid);
-        add ("delete", () => remove_photo.begin ());
+        ActionEntry[] entries = {
+            { "import", choose_folder },
+            { "cancel", cancel },
+            { "back", show_grid },
+            { "delete", delete_photo },
+        };
+        ((ActionMap) window).add_action_entries (entries, this);
         ((ActionMap) window).add_action ((Action) Object.new (typeof (PropertyAction),
             "name", "zoom", "object", builder.get_object ("picture"),
             "property-name", "can-shrink", "invert-boolean", true));
@@ -75,14 +78,6 @@ class Gallery : Gtk.Application {
         window.application = this;
         window.present ();
         open_library.begin ();
-    }
-
-    delegate void Activate ();
-
-    void add (string name, owned Activate func) {
-        var action = new SimpleAction (name, null);
-        action.activate.connect (() => func ());
-        ((ActionMap) window).add_action (action);
     }
 
     void cancel () {
@@ -134,11 +129,14 @@ class Gallery : Gtk.Application {
     }
 
     /* The photo leaves the grid by itself. */
-    async void remove_photo () {
+    void delete_photo () {
         var picture = large.item;
-        if (picture == null)
-            return;
+        if (picture != null)
+            delete_picture.begin (picture);
         show_grid ();
+    }
+
+    async void delete_picture (Bs.Item picture) {
         try {
             yield store.delete_persisted_async (tracked, picture.key);
         } catch (Error error) {
@@ -202,6 +200,7 @@ class Gallery : Gtk.Application {
     /* The window goes at once; the store finishes what is to be durable. */
     async void close () {
         hold ();
+        large.item = null; // the action that zooms holds the picture, which may outlive its window
         /* No frame comes before the store any more. */
         store.thread_nice = 0;
         if (cancellable != null) {
