@@ -114,12 +114,12 @@ write_new (BsBacking *backing, GBytes *bytes)
   return key;
 }
 
-static GFile *
-locate (Fixture *fixture, const BackingKind *kind, const char *name)
+GFile *
+backing_kind_locate (const BackingKind *kind, GFile *primary, const char *name)
 {
-  g_autofree char *path = g_build_filename (fixture->directory, name, NULL);
+  g_autoptr (GFile) parent = g_file_get_parent (primary);
 
-  return kind->locate != NULL ? kind->locate (fixture->primary, name) : g_file_new_for_path (path);
+  return kind->locate != NULL ? kind->locate (primary, name) : g_file_get_child (parent, name);
 }
 
 static void
@@ -132,7 +132,7 @@ set_up (Fixture *fixture, gconstpointer data)
   fixture->directory = make_test_directory ();
   primary = g_build_filename (fixture->directory, "primary", NULL);
   fixture->primary = g_file_new_for_path (primary);
-  fixture->path = locate (fixture, kind, "persisted");
+  fixture->path = backing_kind_locate (kind, fixture->primary, "persisted");
   fixture->backing = kind->create (fixture->primary);
 }
 
@@ -588,7 +588,7 @@ test_two_paths (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
-  g_autoptr (GFile) second = locate (fixture, data, "second");
+  g_autoptr (GFile) second = backing_kind_locate (data, fixture->primary, "second");
   g_autoptr (BsKeySet) found = list_path (fixture->backing, second);
   g_autofree char *key = write_new (fixture->backing, bytes);
 
