@@ -7,6 +7,70 @@
 #define N_ITEMS 20
 #define N_WRITTEN 5
 
+/* Encodes every object to the same bytes, but for one that it cannot encode. */
+#define ONE_TYPE_CODEC (one_codec_get_type ())
+G_DECLARE_FINAL_TYPE (OneCodec, one_codec, ONE, CODEC, GObject)
+
+struct _OneCodec
+{
+  GObject parent_instance;
+
+  GObject *bad;  /* borrowed; only compared */
+  int n_encoded; /* atomic */
+};
+
+static void one_codec_iface_init (BsCodecInterface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (OneCodec,
+                               one_codec,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_CODEC, one_codec_iface_init))
+
+static GBytes *
+one_codec_encode (BsCodec *codec, GObject *object, GCancellable *cancellable, GError **error)
+{
+  OneCodec *self = ONE_CODEC (codec);
+
+  if (object == self->bad)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "so the test wants it");
+      return NULL;
+    }
+
+  g_atomic_int_inc (&self->n_encoded);
+  return g_bytes_new_static ("object", 6);
+}
+
+static GObject *
+one_codec_decode (BsCodec *codec, GBytes *bytes, GCancellable *cancellable, GError **error)
+{
+  return g_object_new (G_TYPE_OBJECT, NULL);
+}
+
+static guint64
+one_codec_measure (BsCodec *codec, GObject *object)
+{
+  return 1000;
+}
+
+static void
+one_codec_iface_init (BsCodecInterface *iface)
+{
+  iface->encode = one_codec_encode;
+  iface->measure = one_codec_measure;
+  iface->decode = one_codec_decode;
+}
+
+static void
+one_codec_class_init (OneCodecClass *klass)
+{
+}
+
+static void
+one_codec_init (OneCodec *self)
+{
+}
+
 /* Of the items some are in primary storage, the others in memory only. */
 typedef struct
 {
@@ -119,6 +183,49 @@ test_bounded (Fixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   g_assert_cmpuint (count (fixture, PERSIST_KEYS), ==, 3);
   g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, 10);
+}
+
+/* An object that cannot be encoded has no part in the call, and the save fails for its key. */
+static void
+test_encoded (Fixture *fixture, gconstpointer data)
+{
+  OneCodec *codec = g_object_new (ONE_TYPE_CODEC, NULL);
+  BsPool *pool = bs_pool_new_with_codec (fixture->store, BS_CODEC (codec), G_MAXINT64);
+  g_autoptr (BsSave) save = bs_save_new (fixture->store, fixture->tracked);
+  g_autoptr (GObject) bad = NULL;
+  g_autofree char *bad_key = NULL;
+  g_autoptr (GError) error = NULL;
+
+  bs_save_set_max_parallel (save, 1);
+  for (guint i = 0; i < N_ITEMS; i++)
+    {
+      g_autoptr (GObject) object = g_object_new (G_TYPE_OBJECT, NULL);
+      g_autoptr (BsItem) item = bs_pool_insert_object (pool, object, NULL);
+
+      bs_save_add_item (save, item);
+      if (i != N_ITEMS / 2)
+        continue;
+      bad = g_object_ref (object);
+      codec->bad = object;
+      bad_key = bs_item_dup_key (item);
+    }
+  g_assert_false (bs_save_run (save, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+  g_assert_nonnull (strstr (error->message, bad_key));
+  g_clear_error (&error);
+  g_assert_cmpuint (count (fixture, PERSIST_KEYS), ==, 1);
+  assert_log (fixture, bad_key, "");
+
+  /* The others need not be encoded again. */
+  codec->bad = NULL;
+  g_assert_true (bs_save_run (save, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (codec->n_encoded, ==, N_ITEMS);
+  g_assert_cmpuint (bs_tracked_path_get_n_keys (fixture->tracked), ==, N_ITEMS);
+  g_clear_object (&save);
+  settle (fixture);
+  assert_goes (pool);
+  assert_goes (codec);
 }
 
 /* After a call that failed, each key is persisted by itself, whatever the call has done. */
@@ -368,6 +475,7 @@ main (int argc, char *argv[])
 
   test_add_batch ("/persist-keys/together", test_together);
   test_add_batch ("/persist-keys/bounded", test_bounded);
+  test_add_batch ("/persist-keys/encoded", test_encoded);
   test_add_batch ("/persist-keys/fails/whole", test_fails);
   test_add_batch ("/persist-keys/fails/one", test_one_fails);
   test_add_batch ("/persist-keys/fails/silently", test_fails_silently);

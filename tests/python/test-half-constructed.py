@@ -33,6 +33,7 @@ VALUES = {
     'guint64': lambda: 1,
     'gboolean': lambda: True,
     'GLib.Bytes': lambda: GLib.Bytes.new(b'x'),
+    'GLib.HashTable': lambda: {KEY: GLib.Bytes.new(b'x')},
     'GLib.Variant': lambda: GLib.Variant('a{sv}', {}),
     'GLib.VariantType': lambda: None,
     'GLib.Error': lambda: GLib.Error('so the test wants it'),

@@ -136,12 +136,14 @@ feed_from_path (Bulk *self)
     {
       guint n_more = MIN (self->n_most - n, self->keys->len - self->next_key);
 
-      memcpy (&self->chunk[n], &g_array_index (self->keys, BsKey, self->next_key),
-              n_more * sizeof (BsKey));
-      self->next_key += n_more;
-      n += n_more;
-      if (self->next_key < self->keys->len)
-        continue;
+      if (n_more > 0)
+        {
+          memcpy (&self->chunk[n], &g_array_index (self->keys, BsKey, self->next_key),
+                  n_more * sizeof (BsKey));
+          self->next_key += n_more;
+          n += n_more;
+          continue;
+        }
       if (self->next_shard == BS_N_SHARDS)
         break;
       g_array_set_size (self->keys, 0);
