@@ -9,6 +9,9 @@ test-document.py ENGINE COMMAND [ARGUMENT...]
 
 import contextlib
 import hashlib
+import http.client
+import json
+import os
 import random
 import signal
 import sqlite3
@@ -39,6 +42,24 @@ def run(*arguments):
                           text=True, timeout=60)
 
 
+class Server:
+    """A server that speaks S3, for as long as this process runs."""
+
+    def __init__(self):
+        os.environ |= {'AWS_ACCESS_KEY_ID': 'AKIAIOSFODNN7EXAMPLE',
+                       'AWS_SECRET_ACCESS_KEY': 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'}
+        program = Path(__file__).parent / 's3' / 'server.py'
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def list_names(self):
+        connection = http.client.HTTPConnection('127.0.0.1', self.port)
+        connection.request('POST', '/_control', '[]')
+        names = json.load(connection.getresponse())['names']
+        connection.close()
+        return names
+
+
 class Document:
     """The pages that the document should have, beside the document."""
 
@@ -47,7 +68,11 @@ class Document:
         self.path = directory / 'document'
         self.pages = {}
         self.n_files = 0
-        if ENGINE != 'file':
+        if ENGINE == 's3':
+            self.server = Server()
+            self.path = 's3://bucket/top/document'
+            COMMAND.append(f'--backing=s3://bucket/top?endpoint=http://127.0.0.1:{self.server.port}')
+        elif ENGINE != 'file':
             COMMAND.append(f'--backing={ENGINE}://{directory}/scratch')
 
     def make_edit(self, *names):
@@ -80,6 +105,8 @@ class Document:
             database = sqlite3.connect(self.path)
             with contextlib.closing(database):
                 return database.execute('SELECT count(*) FROM blob').fetchone()[0]
+        if ENGINE == 's3':
+            return sum(1 for name in self.server.list_names() if name.count('/') == 3)
         return sum(1 for path in self.path.glob('??/*') if path.is_file())
 
 

@@ -23,10 +23,11 @@ BELOW = {
     'gtk': ['pool', '.'],
     'tools': ['pool', 'backings', '.'],
     'modules/sqlite': ['pool', 'backings', '.'],
+    'modules/s3': ['pool', 'backings', '.'],
     '.': ['pool', 'backings'],
 }
 # These are applications of the library: private headers are closed to them.
-PUBLIC_ONLY = ['gtk', 'modules/sqlite', 'tools', '.']
+PUBLIC_ONLY = ['gtk', 'modules/sqlite', 'modules/s3', 'tools', '.']
 GENERATED = ['config.h', 'bs-version.h', 'bs-enum-types.h']
 
 COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)

@@ -656,6 +656,75 @@ test_loader_goes (Shown *self, gconstpointer context)
   g_assert_cmpstr (get_text (self->cell), ==, "a");
 }
 
+static void
+let_go_target (Shown *self)
+{
+  g_assert_finalize_object (g_steal_pointer (&self->cell));
+}
+
+static void
+let_go_loader (Shown *self)
+{
+  g_clear_object (&self->loader);
+}
+
+static void
+change_item (Shown *self)
+{
+  bs_loader_set_item (self->loader, NULL);
+}
+
+/* A loader and its target go in any order, before, while and after an object is loaded,
+ * and leave nothing in use. */
+static void
+test_released (Shown *self, gconstpointer context)
+{
+  void (*const let_go[]) (Shown * self) = { let_go_target, let_go_loader, change_item };
+  enum
+  {
+    QUEUED,
+    RUNNING,
+    LOADED,
+    N_STAGES
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (let_go); i++)
+    for (guint stage = QUEUED; stage < N_STAGES; stage++)
+      {
+        g_autoptr (BsItem) plug = insert_evicted (self, "plug");
+        g_autoptr (BsItem) item = insert_evicted (self, "a");
+        guint n_loaded = 0;
+
+        g_clear_object (&self->loader);
+        if (self->cell != NULL)
+          assert_goes (self->cell);
+        self->cell = make_cell ();
+        self->loader = bs_loader_new (G_OBJECT (self->cell), "note");
+        if (stage == QUEUED)
+          plug_in (self, plug, &n_loaded);
+        else
+          hold (self->codec, stage == RUNNING ? "a" : NULL);
+        bs_loader_set_item (self->loader, item);
+        if (stage == RUNNING)
+          wait_until (get_n_held (self->codec) == 1);
+        else if (stage == LOADED)
+          wait_loaded (self->loader);
+
+        let_go[i](self);
+        hold (self->codec, NULL);
+        wait_until (stage != QUEUED || n_loaded == 1);
+        g_clear_object (&item);
+        g_clear_object (&plug);
+        if (self->loader != NULL)
+          assert_goes (g_steal_pointer (&self->loader));
+        if (self->cell != NULL)
+          assert_goes (g_steal_pointer (&self->cell));
+        wait_until (bs_pool_get_n_items (self->pools.pool) == 0);
+        g_assert_cmpuint (bs_pool_get_memory_in_use (self->pools.pool), ==, 0);
+        g_assert_cmpuint (bs_pool_get_memory_use (self->pools.pool), ==, 0);
+      }
+}
+
 /* A disk may do better next time. */
 static void
 test_read_fails (Shown *self, gconstpointer context)
@@ -1265,6 +1334,7 @@ main (int argc, char *argv[])
   add ("/loader/target-goes", test_target_goes);
   add ("/loader/target-disposed", test_target_disposed);
   add ("/loader/loader-goes", test_loader_goes);
+  add ("/loader/released", test_released);
   add ("/loader/read-fails", test_read_fails);
   add ("/loader/decode-fails", test_decode_fails);
   add ("/loader/failure-is-forgotten", test_failure_is_forgotten);

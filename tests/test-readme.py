@@ -21,6 +21,7 @@ PRINTED = {
     'python': {
         'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n', r'three 5\n', r"\[\('first', 'one'\), \('second', 'two'\)\]\n", r'True content\n'],
         'documents.md': [r'\ntitle: first\n'],
+        'importing-and-exporting.md': [r'5000000 0\n10\n'],
         'pictures-in-a-grid.md': [r''],
         'python.md': [r'(True 1\n){5}', r"b'content'\n", r'7\n', r'one\nTrue\nTrue\n'],
         'undo-and-tiles.md': [r'cloud False\nsky True\n'],
@@ -29,6 +30,7 @@ PRINTED = {
     },
     'javascript': {
         'README.md': [r'1 tiles\n[-0-9a-f]{36} 100000 bytes\n'],
+        'importing-and-exporting.md': [r'few\n'],
         'javascript.md': [r'(true [123]\n){3}', r'one\ntrue\n'],
     },
 }

@@ -88,7 +88,9 @@
  * file was written again later, as when a backup is restored in place.
  *
  * The hash of a blob that is in primary storage alone is kept in memory, and compared when
- * the blob is read. The attribute comes when the blob is persisted.
+ * the blob is read. The attribute comes when the blob is persisted. A file that the kernel
+ * has cloned or copied, for [method@Backing.write_file], is hashed then. A stream compares
+ * the hash when the content was read from start to end.
  *
  * ## When it is durable
  *

@@ -40,10 +40,11 @@
  *
  * - An error means that the call had no effect. A bulk call may have had any
  *   part of it.
- * - Every call but [vfunc@Backing.write] may be repeated, and succeeds: to delete a
+ * - Every call but those that write a new blob may be repeated, and succeeds: to delete a
  *   missing blob, to register a blob that primary storage has, to persist a blob that the
  *   path has, to sync without changes, to release or to close twice.
- * - A failed [vfunc@Backing.write] leaves no key behind.
+ * - A failed [vfunc@Backing.write] leaves no key behind; nor does
+ *   [vfunc@Backing.write_stream] or [vfunc@Backing.write_file].
  * - The `cancellable` may fire at any time. A backing that looks at it stops
  *   with %G_IO_ERROR_CANCELLED and no effect; one that does not look finishes
  *   its work, which is right too. It is never handed a cancellable that has

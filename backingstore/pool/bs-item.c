@@ -134,7 +134,8 @@ bs_item_class_init (BsItemClass *klass)
    * BsItem:size: (attributes org.gtk.Property.get=bs_item_get_size)
    *
    * The size of the content in bytes, -1 if it is not known because it was
-   * never loaded. An object's size is the answer of [method@Codec.measure].
+   * never loaded. That of a file or a stream that was inserted is known where the backing
+   * has streams. An object's size is the answer of [method@Codec.measure].
    *
    * Notifies after [method@Item.replace] and when a load of this item learnt
    * it, in the main context that was the thread's default where the store was

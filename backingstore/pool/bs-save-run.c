@@ -40,8 +40,12 @@ run_free (gpointer data)
   Run *self = data;
 
   for (guint i = 0; i < self->n_contents; i++)
-    if (self->contents[i].entry != NULL)
-      bs_cache_drop_entry (bs_pool_get_cache (self->contents[i].pool), self->contents[i].entry);
+    {
+      if (i + FETCHED_AHEAD < self->n_contents)
+        __builtin_prefetch (self->contents[i + FETCHED_AHEAD].entry, 1);
+      if (self->contents[i].entry != NULL)
+        bs_cache_drop_entry (bs_pool_get_cache (self->contents[i].pool), self->contents[i].entry);
+    }
   g_free (self->contents);
   g_ptr_array_unref (self->pools);
   g_clear_pointer (&self->manifest, g_bytes_unref);

@@ -9,7 +9,8 @@
  *
  * The manifest names the pages, which are the blobs. DOCUMENT is a directory, and
  * .DOCUMENT.scratch beside it is for the time that it is open. The URI of another backing
- * keeps it otherwise: with --backing=sqlite:///SCRATCH it is one file.
+ * keeps it otherwise: with --backing=sqlite:///SCRATCH it is one file, and with
+ * --backing='s3://BUCKET?endpoint=URL' DOCUMENT is s3://BUCKET/PREFIX.
  *
  * With --crash=WHERE the process is killed in the middle of the save: at the first
  * write, persist, sync, root or delete. Up to the root the document is the old one

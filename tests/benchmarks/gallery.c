@@ -2,8 +2,10 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* A grid of thumbnails of large photos, scrolled through to the end and back, with a
- * budget for a part of them. The floor is the same window with every texture in memory
- * and held, so that it draws the same and loads nothing.
+ * budget for a part of them: without more, and with a prefetch of the page that comes
+ * next. A fourth of it is scrolled through once more, at the pace of somebody who looks. The
+ * floor is the same window with every texture in memory and held, so that it draws the same
+ * and loads nothing.
  *
  * Needs a screen, and starts an Xvfb where there is none. */
 
@@ -30,16 +32,29 @@ static const char cell[] =
   "<binding name='item'><lookup name='item'>GtkListItem</lookup></binding>"
   "</object></property></object></property></template></interface>";
 
+typedef enum
+{
+  FLOOR,
+  PLAIN,
+  AHEAD,
+  N_KINDS
+} Kind;
+
+static const char *const names[N_KINDS] = { "all in memory", "ours", "ours, with a prefetch" };
+
 typedef struct
 {
   Series frame;
   Series gap;
   Series filled;
+  Series empty;       /* of the cells in sight, per cent, while scrolling */
+  Series empty_later; /* likewise, at the slower pace */
   Series quit;
 } Figures;
 
 typedef struct
 {
+  Kind kind;
   BenchmarkPlace place;
   BsBackingStore *store;
   BsTrackedPath *tracked;
@@ -51,11 +66,14 @@ typedef struct
   GtkWidget *scrolled;
   GtkWidget *grid;
 
-  gboolean is_backwards;
+  double from;  /* where scrolling one way begins, of the whole height */
+  double to;    /* likewise, ends */
   gint64 start; /* of scrolling one way */
   gint64 last;  /* time that the main loop came round */
   gint64 longest;
   guint n_frames;
+  guint n_cells; /* in sight, of all frames */
+  guint n_empty; /* of them */
   gboolean is_done;
 } Grid;
 
@@ -124,12 +142,10 @@ wait_for (gboolean (*condition) (Grid *self), Grid *self)
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* Whether each cell in sight has its texture. */
-static gboolean
-is_filled (Grid *self)
+/* Counts the cells in sight, and those that have no texture. */
+static void
+count_cells (Grid *self, guint *n_cells, guint *n_empty)
 {
-  guint n_cells = 0;
-
   for (GtkWidget *each = gtk_widget_get_first_child (self->grid); each != NULL;
        each = gtk_widget_get_next_sibling (each))
     {
@@ -143,11 +159,31 @@ is_filled (Grid *self)
           bounds.origin.y > gtk_widget_get_height (self->scrolled))
         continue;
       paintable = gtk_picture_get_paintable (GTK_PICTURE (picture));
-      if (bs_gtk_item_paintable_get_paintable (BS_GTK_ITEM_PAINTABLE (paintable)) == NULL)
-        return FALSE;
-      n_cells++;
+      *n_empty += bs_gtk_item_paintable_get_paintable (BS_GTK_ITEM_PAINTABLE (paintable)) == NULL;
+      ++*n_cells;
     }
-  return n_cells > 0;
+}
+
+static gboolean
+is_filled (Grid *self)
+{
+  guint n_cells = 0, n_empty = 0;
+
+  count_cells (self, &n_cells, &n_empty);
+  return n_cells > 0 && n_empty == 0;
+}
+
+/* Asks for the page that follows the one in sight. */
+static void
+look_ahead (Grid *self, GtkAdjustment *adjustment)
+{
+  double upper = gtk_adjustment_get_upper (adjustment);
+  guint n_items = g_list_model_get_n_items (self->items);
+  guint n_in_page = gtk_adjustment_get_page_size (adjustment) / upper * n_items;
+  guint first = gtk_adjustment_get_value (adjustment) / upper * n_items;
+  guint next = self->to < self->from ? first - MIN (first, n_in_page) : first + n_in_page;
+
+  bs_pool_prefetch (self->pool, self->items, next, n_in_page);
 }
 
 static gboolean
@@ -160,9 +196,12 @@ tick_cb (GtkWidget *widget, GdkFrameClock *clock, gpointer data)
   double fraction = (benchmark_now () - self->start) / (seconds * 1e9);
 
   self->n_frames++;
+  count_cells (self, &self->n_cells, &self->n_empty);
   self->is_done = fraction >= 1;
   fraction = MIN (fraction, 1);
-  gtk_adjustment_set_value (adjustment, bottom * (self->is_backwards ? 1 - fraction : fraction));
+  gtk_adjustment_set_value (adjustment, bottom * (self->from + fraction * (self->to - self->from)));
+  if (self->kind == AHEAD)
+    look_ahead (self, adjustment);
 
   return self->is_done ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
 }
@@ -185,25 +224,33 @@ beat_cb (gpointer data)
 }
 
 static void
-scroll (Grid *self, Figures *figures, gboolean is_backwards)
+scroll (Grid *self, double from, double to)
 {
   guint beat = g_timeout_add (1, beat_cb, self);
-  gint64 stopped;
 
-  self->is_backwards = is_backwards;
+  self->from = from;
+  self->to = to;
   self->is_done = FALSE;
-  self->n_frames = 0;
+  self->n_frames = self->n_cells = self->n_empty = 0;
   self->longest = 0;
   self->start = self->last = benchmark_now ();
   gtk_widget_add_tick_callback (self->window, tick_cb, self, NULL);
   wait_for (is_done, self);
-  series_add (&figures->frame, (benchmark_now () - self->start) / 1e6 / self->n_frames);
-  series_add (&figures->gap, self->longest / 1e6);
+  g_source_remove (beat);
+}
 
+static void
+scroll_fast (Grid *self, double from, double to, Figures *figures)
+{
+  gint64 stopped;
+
+  scroll (self, from, to);
   stopped = benchmark_now ();
+  series_add (&figures->frame, (stopped - self->start) / 1e6 / self->n_frames);
+  series_add (&figures->gap, self->longest / 1e6);
+  series_add (&figures->empty, 100.0 * self->n_empty / self->n_cells);
   wait_for (is_filled, self);
   series_add (&figures->filled, (benchmark_now () - stopped) / 1e6);
-  g_source_remove (beat);
 }
 
 static void
@@ -229,9 +276,9 @@ quit (Grid *self, Figures *figures)
 }
 
 static void
-measure (const char *library, gboolean is_floor, Figures *figures)
+measure (const char *library, Kind kind, Figures *figures)
 {
-  Grid self = { 0 };
+  Grid self = { .kind = kind };
   g_autoptr (BsGtkTextureCodec) codec = bs_gtk_texture_codec_new (THUMBNAIL);
   g_autoptr (GFile) path = g_file_new_for_path (library);
   g_autoptr (GBytes) bytes = g_bytes_new_static (cell, strlen (cell));
@@ -241,7 +288,7 @@ measure (const char *library, gboolean is_floor, Figures *figures)
   benchmark_place_init (&self.place);
   self.store = bs_backing_store_new (self.place.backing);
   self.pool =
-    bs_pool_new_with_codec (self.store, BS_CODEC (codec), is_floor ? G_MAXUINT64 : BUDGET);
+    bs_pool_new_with_codec (self.store, BS_CODEC (codec), kind == FLOOR ? G_MAXUINT64 : BUDGET);
   self.tracked = bs_backing_store_track_path (self.store, path, NULL, &error);
   if (self.tracked == NULL)
     g_error ("%s", error->message);
@@ -250,7 +297,7 @@ measure (const char *library, gboolean is_floor, Figures *figures)
   self.items = bs_pool_register_all (self.pool, self.tracked, NULL, &error);
   if (self.items == NULL)
     g_error ("%s", error->message);
-  if (is_floor)
+  if (kind == FLOOR)
     hold_all (&self);
 
   factory = gtk_builder_list_item_factory_new_from_bytes (NULL, bytes);
@@ -265,8 +312,10 @@ measure (const char *library, gboolean is_floor, Figures *figures)
   gtk_window_present (GTK_WINDOW (self.window));
   wait_for (is_filled, &self);
 
-  scroll (&self, figures, FALSE);
-  scroll (&self, figures, TRUE);
+  scroll_fast (&self, 0, 1, figures);
+  scroll_fast (&self, 1, 0, figures);
+  scroll (&self, 0, 0.25);
+  series_add (&figures->empty_later, 100.0 * self.n_empty / self.n_cells);
   quit (&self, figures);
 
   g_clear_pointer (&self.held, g_ptr_array_unref);
@@ -308,6 +357,8 @@ figures_init (Figures *figures, const char *name)
   series_init (&figures->frame, name);
   series_init (&figures->gap, name);
   series_init (&figures->filled, name);
+  series_init (&figures->empty, name);
+  series_init (&figures->empty_later, name);
   series_init (&figures->quit, name);
 }
 
@@ -317,6 +368,8 @@ figures_clear (Figures *figures)
   series_clear (&figures->frame);
   series_clear (&figures->gap);
   series_clear (&figures->filled);
+  series_clear (&figures->empty);
+  series_clear (&figures->empty_later);
   series_clear (&figures->quit);
 }
 
@@ -325,7 +378,7 @@ main (int argc, char *argv[])
 {
   g_autoptr (GSubprocess) screen = NULL;
   g_autofree char *library = NULL;
-  Figures ours, floor;
+  Figures figures[N_KINDS];
 
   benchmark_init (&argc, &argv, "Scrolls through a grid of photos and back");
   if (benchmark_smoke)
@@ -345,29 +398,35 @@ main (int argc, char *argv[])
   bs_gtk_init ();
 
   library = benchmark_make_directory ();
-  figures_init (&ours, "ours");
-  figures_init (&floor, "all in memory");
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    figures_init (&figures[kind], names[kind]);
   for (guint round = 0; round < benchmark_rounds; round++)
-    {
-      measure (library, FALSE, &ours);
-      measure (library, TRUE, &floor);
-    }
+    for (Kind kind = 0; kind < N_KINDS; kind++)
+      measure (library, kind, &figures[kind]);
   benchmark_remove_directory (library);
 
   printf ("%u photos of %g to %g megapixels, scrolled through in %g s: a frame\n", n_photos,
           least_megapixels, 4 * least_megapixels, seconds);
-  series_print (&floor.frame, NULL, "ms");
-  series_print (&ours.frame, &floor.frame, "ms");
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    series_print (&figures[kind].frame, kind == FLOOR ? NULL : &figures[FLOOR].frame, "ms");
   printf ("longest gap of the main loop\n");
-  series_print (&floor.gap, NULL, "ms");
-  series_print (&ours.gap, &floor.gap, "ms");
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    series_print (&figures[kind].gap, kind == FLOOR ? NULL : &figures[FLOOR].gap, "ms");
   printf ("after stopping, until no cell in sight is empty\n");
-  series_print (&ours.filled, NULL, "ms");
+  for (Kind kind = PLAIN; kind < N_KINDS; kind++)
+    series_print (&figures[kind].filled, NULL, "ms");
+  printf ("cells in sight that are empty\n");
+  for (Kind kind = PLAIN; kind < N_KINDS; kind++)
+    series_print (&figures[kind].empty, NULL, "%");
+  printf ("cells in sight that are empty, through a fourth in that time\n");
+  for (Kind kind = PLAIN; kind < N_KINDS; kind++)
+    series_print (&figures[kind].empty_later, NULL, "%");
   printf ("quit\n");
-  series_print (&ours.quit, NULL, "ms");
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    series_print (&figures[kind].quit, kind == FLOOR ? NULL : &figures[FLOOR].quit, "ms");
 
-  figures_clear (&ours);
-  figures_clear (&floor);
+  for (Kind kind = 0; kind < N_KINDS; kind++)
+    figures_clear (&figures[kind]);
   if (screen != NULL)
     {
       g_subprocess_force_exit (screen);

@@ -34,9 +34,11 @@ PROGRAMS = {
     'pressure': Program(),
     'scratch': Program(where='disk'),
     'sqlite': Program(keys=(THOUSANDS, MILLION), where='disk'),
+    's3': Program(),
     'replay': Program(traces=True),
     'resident': Program(),
     'gallery': Program(),
+    'copy': Program(where='disk', large=True),
     'gegl': Program(where='disk', large=True, folder='clients/gegl'),
 }
 
@@ -133,6 +135,17 @@ def sqlite_rows():
                   limit=limit, keys=MILLION, smoke='100 blobs of 100 B to 1 KiB')
 
 
+def s3_rows():
+    """A bare loop of libcurl is the floor."""
+    for n in 1, 16, 64:
+        for work in 'put', 'get':
+            for figure, goal in ('', 1 / 0.9), (', processor', 1.3):
+                yield Row('20', f'S3 engine, {work}, 4 KiB, {n} under way{figure}', 's3', f'{work}, 4 KiB, {n} under way',
+                          f's3:{figure}', f'bare libcurl{figure}', goal)
+    yield Row('20', 'S3 engine, save of 10,000 new items', 's3', 'a save of \\d+ new items', 'all requests', limit=10020)
+    yield Row('20', 'S3 engine, tracking 100,000 keys', 's3', 'tracking \\d+ keys', 'list requests', limit=110)
+
+
 def hit_rows():
     """Objects found in memory, of those asked for again, with so much of all bytes as a budget."""
     for percent, goals in (10, {'gallery': 90.6, 'gcc-build': 98.1, 'git-logp': 94.7, 'git-mixblob': 79.5, 'undo': 91.1}), (
@@ -148,6 +161,13 @@ def resident_rows():
             yield Row('23', f'given back by a trim, {name}, {n} thread{"s" if n > 1 else ""}', 'resident',
                       f'given back by a trim to nothing, {size} bytes, {n} threads', 'inserted', least=90,
                       smoke='given back')
+
+
+def copy_rows():
+    for method, floor, goal in ('clone', 'cp --reflink', 1.05), ('copy', 'copy_file_range', 1.05), ('stream', 'cat', 1.1):
+        for way in 'in', 'out':
+            yield Row('22', f'a large file {way}, as a {method}', 'copy', f'a file of \\d+ MiB as a {method}',
+                      f'ours, {way}, processor', f'floor, {floor}, processor', goal)
 
 
 def gallery_rows():
@@ -205,9 +225,11 @@ ROWS = [
     *gegl_rows(),
     *scratch_rows(),
     *sqlite_rows(),
+    *s3_rows(),
     *hit_rows(),
     *resident_rows(),
     *gallery_rows(),
+    *copy_rows(),
     *manifest_rows(),
 ]
 

@@ -14,7 +14,7 @@
 
 /* A small disk fills up while a workload goes on, and gets space again. */
 
-#define DISK_SIZE "size=4m"
+#define DISK_SIZE "size=8m"
 #define N_CASES 500
 
 typedef struct

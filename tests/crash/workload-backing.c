@@ -3,7 +3,11 @@
 
 #include "workload.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "backing-contract.h"
 
@@ -11,7 +15,10 @@ typedef enum
 {
   OPEN, /* a backing, and the path */
   WRITE,
+  WRITE_FILE,
+  WRITE_STREAM,
   READ,
+  READ_STREAM,
   PERSIST,
   REGISTER,
   REGISTER_MANY,
@@ -39,9 +46,11 @@ static const struct
   { "e5000000-0000-4000-8000-000000000006", 70000 },
   { "b2000000-0000-4000-8000-000000000007", 10 },
   { "f6000000-0000-4000-8000-000000000008", 300 },
+  { "a1000000-0000-4000-8000-000000000009", 700000 },
 };
 #define N_BLOBS G_N_ELEMENTS (blobs)
 #define N_ROOTS 4
+#define SMALL_DISK (64 * 1024 * 1024)
 
 static const struct
 {
@@ -52,15 +61,18 @@ static const struct
   { WRITE, { 0, -1 } },
   { WRITE, { 1, -1 } },
   { WRITE, { 2, -1 } },
-  { WRITE, { 3, -1 } },
+  { WRITE_FILE, { 3, -1 } },
   { READ, { 0, -1 } },
-  { READ, { 3, -1 } },
+  { READ_STREAM, { 3, -1 } },
   { PERSIST, { 0, -1 } },
   { PERSIST, { 1, -1 } },
   { PERSIST, { 2, -1 } },
   { SYNC, { -1 } },
   { SYNC, { -1 } },
   { WRITE, { 4, -1 } },
+  { WRITE_STREAM, { 8, -1 } },
+  { READ_STREAM, { 8, -1 } },
+  { PERSIST, { 8, -1 } },
   { PERSIST, { 3, -1 } },
   { PERSIST, { 4, -1 } },
   { PERSIST, { 4, -1 } },
@@ -75,12 +87,13 @@ static const struct
   { DELETE_PERSISTED_MANY, { 2, 4, -1 } },
   { SYNC, { -1 } },
   { WRITE_ROOT, { 2, -1 } },
-  { WRITE, { 5, -1 } },
+  { WRITE_STREAM, { 5, -1 } },
   { PERSIST, { 5, -1 } },
   { CLOSE, { -1 } },
   { OPEN, { 2, -1 } },
   { REGISTER_MANY, { 0, 3, 5, -1 } },
   { READ, { 0, -1 } },
+  { READ_STREAM, { 3, -1 } },
   { READ, { 3, -1 } },
   { READ, { 5, -1 } },
   { VERIFY, { 3, -1 } },
@@ -101,7 +114,10 @@ static const struct
 static const char *const operation_names[] = {
   [OPEN] = "open",
   [WRITE] = "write",
+  [WRITE_FILE] = "write file",
+  [WRITE_STREAM] = "write stream",
   [READ] = "read",
+  [READ_STREAM] = "read stream",
   [PERSIST] = "persist",
   [REGISTER] = "register",
   [REGISTER_MANY] = "register many",
@@ -261,6 +277,63 @@ read_blob (State *self, guint blob, GError **error)
   g_autoptr (GBytes) bytes = bs_backing_read (self->backing, blobs[blob].key, NULL, error);
 
   return bytes != NULL && check_content (blob, self->contents[blob], bytes, error);
+}
+
+static gboolean
+write_stream (State *self, guint blob, GError **error)
+{
+  g_autoptr (GInputStream) stream = g_memory_input_stream_new_from_bytes (self->contents[blob]);
+
+  return bs_backing_write_stream (self->backing, blobs[blob].key, stream, -1, NULL, error);
+}
+
+/* The source stands on the same file system, so that the kernel may copy it, and outside of the
+ * directory whose calls are made to fail. A small disk is full without it: there it is in
+ * memory. */
+static int
+open_source (State *self)
+{
+  g_autofree char *parent = g_path_get_dirname (self->directory);
+  struct statvfs status;
+
+  if (statvfs (parent, &status) == 0 && status.f_blocks * (guint64) status.f_frsize > SMALL_DISK)
+    return open (parent, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+  return memfd_create ("source", MFD_CLOEXEC);
+}
+
+static gboolean
+write_file (State *self, guint blob, GError **error)
+{
+  int fd = open_source (self);
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
+  g_autoptr (GFile) file = g_file_new_for_path (path);
+  const gsize size = blobs[blob].size;
+  gboolean success;
+
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_cmpint (write (fd, g_bytes_get_data (self->contents[blob], NULL), size), ==, size);
+  success = bs_backing_write_file (self->backing, blobs[blob].key, file, NULL, error);
+  close (fd);
+
+  return success;
+}
+
+static gboolean
+read_stream (State *self, guint blob, GError **error)
+{
+  g_autoptr (GInputStream) stream =
+    bs_backing_read_stream (self->backing, blobs[blob].key, NULL, error);
+  g_autofree guint8 *data = g_malloc (blobs[blob].size + 1);
+  g_autoptr (GBytes) bytes = NULL;
+  gsize n_read;
+
+  if (stream == NULL ||
+      !g_input_stream_read_all (stream, data, blobs[blob].size + 1, &n_read, NULL, error))
+    return FALSE;
+
+  bytes = g_bytes_new (data, n_read);
+  return check_content (blob, self->contents[blob], bytes, error);
 }
 
 static gboolean
@@ -465,8 +538,14 @@ step (gpointer state, guint n, GError **error)
       return set_primary (self, subject, TRUE,
                           bs_backing_write (self->backing, key, self->contents[subject], NULL,
                                             error));
+    case WRITE_FILE:
+      return set_primary (self, subject, TRUE, write_file (self, subject, error));
+    case WRITE_STREAM:
+      return set_primary (self, subject, TRUE, write_stream (self, subject, error));
     case READ:
       return !self->primary[subject] || read_blob (self, subject, error);
+    case READ_STREAM:
+      return !self->primary[subject] || read_stream (self, subject, error);
     case PERSIST:
       return persist (self, subject, error);
     case REGISTER:

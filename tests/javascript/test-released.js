@@ -32,6 +32,14 @@ const ObjectCodec = GObject.registerClass({
     }
 });
 
+const Target = GObject.registerClass({
+    GTypeName: 'TestTarget',
+    Properties: {
+        'shown': GObject.ParamSpec.object('shown', null, null, GObject.ParamFlags.READWRITE, GObject.Object),
+    },
+}, class Target extends GObject.Object {
+});
+
 function check(content) {
     assertEqual(content.toArray().length, SIZE);
 }
@@ -87,5 +95,44 @@ test('objects', async () => {
     await checkReleased(pool);
     await store.close_async();
 });
+
+// Lets go of the target, the loader or the item, before or after the item is loaded.
+async function loadAndLetGo(pool, first, isLoaded) {
+    const held = {target: new Target(), item: pool.insert_object(new GObject.Object())};
+    await checkReleased(pool);
+    held.loader = Bs.Loader.new(held.target, 'shown');
+    held.loader.item = held.item;
+    assert(held.loader.loading);
+    if (isLoaded) {
+        await until(() => !held.loader.loading);
+        assert(held.target.shown !== null);
+    }
+    if (first === 'item')
+        held.loader.item = null;
+    else
+        delete held[first];
+    // The rest is let go of later, when the other has perhaps been collected.
+    for (let i = 0; i < 5; i++) {
+        System.gc();
+        await new Promise(resolve => GLib.idle_add(GLib.PRIORITY_LOW, () => resolve()));
+    }
+}
+
+for (const first of ['target', 'loader', 'item']) {
+    for (const isLoaded of [false, true]) {
+        test(`a loader, ${first} first, ${isLoaded ? 'after' : 'before'} the load`, async () => {
+            const store = Bs.BackingStore.new_in_context(new Bs.MemoryBacking(), null);
+            const pool = Bs.Pool.new_with_codec(store, new ObjectCodec(), SIZE);
+            await loadAndLetGo(pool, first, isLoaded);
+            await until(() => {
+                System.gc();
+                return pool.n_items === 0;
+            });
+            assertEqual(pool.memory_use, 0);
+            assertEqual(pool.memory_in_use, 0);
+            await store.close_async();
+        });
+    }
+}
 
 run();

@@ -214,7 +214,7 @@ class SubprojectTest(PackageTestCase):
         run(build / 'in-c')
         self.assertNotIn('libbackingstore-1.so.0', needed(build / 'in-c'))
         self.assertFalse(list(build.rglob('libbackingstore-1.so*')))
-        for feature in 'introspection', 'vapi', 'Python override', 'SQLite':
+        for feature in 'introspection', 'vapi', 'Python override', 'SQLite', 'S3':
             self.assertRegex(output, rf'{feature} *: .*NO')
 
     @unittest.skipUnless(shutil.which('valac') and shutil.which('g-ir-scanner'), 'there is no Vala or no introspection')
@@ -247,7 +247,7 @@ class InstalledTestsTest(PackageTestCase):
         environment = {**os.environ, 'LD_LIBRARY_PATH': str(libdir), 'PYTHONPATH': str(override),
                        'GI_TYPELIB_PATH': str(libdir / 'girepository-1.0'),
                        'GJS_PATH': str(prefix / 'share' / 'gjs-1.0')}
-        names = [name for name in ('key', 'interop', 'engine', 'sqlite', 'crash-sqlite-kill',
+        names = [name for name in ('key', 'interop', 'engine', 'sqlite', 's3', 'crash-sqlite-kill',
                                'crash-disk-full', 'override.py', 'override.js', 'store.js',
                               'store.vala')
                  if any(file.name == name + '.test' for file in files)]

@@ -35,6 +35,10 @@ class ThingCodec(GObject.Object, Bs.Codec):
         return SIZE
 
 
+class Target(GObject.Object):
+    thing = GObject.Property(type=GObject.Object)
+
+
 class ReleasedTest(unittest.TestCase):
     def setUp(self):
         gc.disable()
@@ -91,6 +95,49 @@ class ReleasedTest(unittest.TestCase):
         for item in items:
             self.assertIsInstance(call(item.load_object_async), Thing)
         self.check_released(pool)
+
+    def load_and_let_go(self, first, is_loaded):
+        """Lets go of the target, the loader or the item, before or after the item is loaded."""
+        fault = Bs.FaultBacking.new(Bs.MemoryBacking.new())
+        store = Bs.BackingStore.new(fault)
+        self.addCleanup(store.close)
+        pool = Bs.Pool.new_with_codec(store, ThingCodec(), SIZE)
+        item = pool.insert_object(Thing())
+        self.check_released(pool)
+        target = Target()
+        loader = Bs.Loader.new(target, 'thing')
+        gone = []
+        target.weak_ref(gone.append, 'target')
+        loader.weak_ref(gone.append, 'loader')
+
+        fault.hold(Bs.Operation.READ)
+        loader.props.item = item
+        del item
+        poll_until(lambda: fault.get_count(Bs.Operation.READ) == 1)
+        if is_loaded:
+            fault.release(Bs.Operation.READ)
+            run_until(lambda: not loader.props.loading)
+            self.assertIsInstance(target.thing, Thing)
+        if first == 'target':
+            del target
+            self.assertEqual(gone, ['target'])
+            self.assertFalse(loader.props.loading)
+        elif first == 'loader':
+            del loader
+        else:
+            loader.props.item = None
+            self.assertIsNone(target.thing)
+        if not is_loaded:
+            fault.release(Bs.Operation.READ)
+        target = loader = None
+        poll_until(lambda: sorted(gone) == ['loader', 'target'] and pool.props.n_items == 0)
+        self.assertEqual((pool.props.memory_use, pool.props.memory_in_use), (0, 0))
+
+    def test_loader(self):
+        for first in 'target', 'loader', 'item':
+            for is_loaded in False, True:
+                with self.subTest(first=first, is_loaded=is_loaded):
+                    self.load_and_let_go(first, is_loaded)
 
 
 if __name__ == '__main__':

@@ -26,11 +26,12 @@ struct _Gallery
   BsPool *pictures;
   GFile *library;
   BsTrackedPath *tracked; /* NULL until it is tracked */
-  GListStore *imported;   /* of BsItem */
+  GListModel *photos;     /* of BsItem; follows the path, NULL until it is listed */
 
   GtkWindow *window; /* it and its children live until the window is closed */
   GtkStack *stack;
   GtkGridView *grid;
+  double scrolled; /* where the grid was before */
   GtkWidget *view;
   BsGtkItemPaintable *large;
   GtkActionBar *bar;
@@ -57,6 +58,23 @@ report (const GError *error)
     g_printerr ("%s\n", error->message);
 }
 
+/* The page of the grid that follows the one in sight. */
+static void
+scrolled_cb (GtkAdjustment *adjustment, Gallery *self)
+{
+  double value = gtk_adjustment_get_value (adjustment);
+  double upper = gtk_adjustment_get_upper (adjustment);
+  guint n_items = g_list_model_get_n_items (self->photos);
+  guint first = value / upper * n_items;
+  guint n_in_page = gtk_adjustment_get_page_size (adjustment) / upper * n_items;
+
+  if (value >= self->scrolled)
+    bs_pool_prefetch (self->thumbnails, self->photos, first + n_in_page, n_in_page);
+  else
+    bs_pool_prefetch (self->thumbnails, self->photos, first - MIN (first, n_in_page), n_in_page);
+  self->scrolled = value;
+}
+
 /* The large view. Its pool is another one, so its items are too. */
 
 static void
@@ -73,6 +91,13 @@ picture_registered_cb (GObject *pictures, GAsyncResult *result, gpointer data)
 }
 
 static void
+show_grid (Gallery *self)
+{
+  bs_gtk_item_paintable_set_item (self->large, NULL);
+  gtk_stack_set_visible_child (self->stack, gtk_widget_get_first_child (GTK_WIDGET (self->stack)));
+}
+
+static void
 picked_cb (GtkGridView *grid, guint position, Gallery *self)
 {
   GListModel *model = G_LIST_MODEL (gtk_grid_view_get_model (grid));
@@ -85,6 +110,33 @@ picked_cb (GtkGridView *grid, guint position, Gallery *self)
   gtk_stack_set_visible_child (self->stack, self->view);
   bs_pool_register_async (self->pictures, self->tracked, key, NORMAL, NULL, picture_registered_cb,
                           g_object_ref (self));
+}
+
+/* The photo leaves the grid by itself. */
+
+static void
+deleted_cb (GObject *store, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (Gallery) self = data;
+  g_autoptr (GError) error = NULL;
+
+  if (!bs_backing_store_delete_persisted_finish (BS_BACKING_STORE (store), result, &error))
+    report (error);
+}
+
+static void
+delete_activated (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  Gallery *self = data;
+  BsItem *picture = bs_gtk_item_paintable_get_item (self->large);
+  g_autofree char *key = NULL;
+
+  if (picture == NULL)
+    return;
+  key = bs_item_dup_key (picture);
+  bs_backing_store_delete_persisted_async (self->store, self->tracked, key, NORMAL, NULL,
+                                           deleted_cb, g_object_ref (self));
+  show_grid (self);
 }
 
 /* The import: one folder after the other, one photo after the other. */
@@ -127,13 +179,10 @@ persisted_cb (GObject *item, GAsyncResult *result, gpointer data)
   g_autoptr (Gallery) self = data;
   g_autoptr (GError) error = NULL;
 
-  if (!bs_item_persist_finish (BS_ITEM (item), result, &error))
-    {
-      end_import (self, error);
-      return;
-    }
-  g_list_store_append (self->imported, item);
-  import_photo (self);
+  if (bs_item_persist_finish (BS_ITEM (item), result, &error))
+    import_photo (self);
+  else
+    end_import (self, error);
 }
 
 static void
@@ -260,9 +309,7 @@ cancel_activated (GSimpleAction *action, GVariant *parameter, gpointer data)
 static void
 back_activated (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
-  Gallery *self = data;
-
-  gtk_stack_set_visible_child (self->stack, gtk_widget_get_first_child (GTK_WIDGET (self->stack)));
+  show_grid (data);
 }
 
 /* The window goes at once; the store finishes what is to be durable. */
@@ -288,32 +335,31 @@ close_request_cb (GtkWindow *window, Gallery *self)
       g_cancellable_cancel (self->cancellable);
       sync_library (self);
     }
+  /* No frame comes before the store any more. */
+  bs_backing_store_set_thread_nice (self->store, 0);
   bs_backing_store_close_async (self->store, NORMAL, NULL, closed_cb, g_object_ref (self));
   self->window = NULL;
   return FALSE;
 }
 
 static void
-registered_cb (GObject *thumbnails, GAsyncResult *result, gpointer data)
+listed_photos_cb (GObject *thumbnails, GAsyncResult *result, gpointer data)
 {
   g_autoptr (Gallery) self = data;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GListModel) kept = bs_pool_register_all_finish (BS_POOL (thumbnails), result, &error);
   g_autoptr (GtkSelectionModel) model = NULL;
-  GListStore *lists;
 
-  if (kept == NULL || self->window == NULL)
+  self->photos = bs_pool_follow_finish (BS_POOL (thumbnails), result, &error);
+  if (self->photos == NULL || self->window == NULL)
     {
       if (error != NULL)
         report (error);
       return;
     }
-  lists = g_list_store_new (G_TYPE_LIST_MODEL);
-  g_list_store_append (lists, kept);
-  g_list_store_append (lists, self->imported);
-  model = GTK_SELECTION_MODEL (
-    gtk_no_selection_new (G_LIST_MODEL (gtk_flatten_list_model_new (G_LIST_MODEL (lists)))));
+  model = GTK_SELECTION_MODEL (gtk_no_selection_new (g_object_ref (self->photos)));
   gtk_grid_view_set_model (self->grid, model);
+  g_signal_connect (gtk_scrollable_get_vadjustment (GTK_SCROLLABLE (self->grid)), "value-changed",
+                    G_CALLBACK (scrolled_cb), self);
   import_folder (self);
 }
 
@@ -331,8 +377,8 @@ tracked_cb (GObject *store, GAsyncResult *result, gpointer data)
         gtk_window_close (self->window);
       return;
     }
-  bs_pool_register_all_async (self->thumbnails, self->tracked, NORMAL, NULL, registered_cb,
-                              g_object_ref (self));
+  bs_pool_follow_async (self->thumbnails, self->tracked, NORMAL, NULL, listed_photos_cb,
+                        g_object_ref (self));
 }
 
 static void
@@ -342,6 +388,7 @@ gallery_application_activate (GApplication *application)
     { .name = "import", .activate = import_activated },
     { .name = "cancel", .activate = cancel_activated },
     { .name = "back", .activate = back_activated },
+    { .name = "delete", .activate = delete_activated },
   };
   Gallery *self = GALLERY_APPLICATION (application);
   g_autoptr (GtkBuilder) builder = gtk_builder_new_from_file (GALLERY_UI);
@@ -363,6 +410,8 @@ gallery_application_activate (GApplication *application)
   g_action_map_add_action (G_ACTION_MAP (self->window), G_ACTION (zoom));
   gtk_application_set_accels_for_action (GTK_APPLICATION (self), "win.back",
                                          (const char *[]){ "Escape", NULL });
+  gtk_application_set_accels_for_action (GTK_APPLICATION (self), "win.delete",
+                                         (const char *[]){ "Delete", NULL });
   gtk_application_set_accels_for_action (GTK_APPLICATION (self), "win.zoom",
                                          (const char *[]){ "z", NULL });
   gtk_application_set_accels_for_action (GTK_APPLICATION (self), "window.close",
@@ -383,7 +432,7 @@ gallery_application_finalize (GObject *object)
   g_queue_clear_full (&self->folders, g_object_unref);
   g_queue_clear_full (&self->files, g_object_unref);
   g_clear_object (&self->chooser);
-  g_clear_object (&self->imported);
+  g_clear_object (&self->photos);
   g_clear_object (&self->tracked);
   g_clear_object (&self->thumbnails);
   g_clear_object (&self->pictures);
@@ -402,7 +451,6 @@ gallery_application_class_init (GalleryClass *class)
 static void
 gallery_application_init (Gallery *self)
 {
-  self->imported = g_list_store_new (BS_TYPE_ITEM);
 }
 
 static BsPool *

@@ -41,7 +41,6 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
         this.store = Bs.BackingStore.new(Bs.FileBacking.new_temporary());
         this.thumbnails = Bs.Pool.new_with_codec(this.store, BsGtk.TextureCodec.new(THUMBNAIL), budget);
         this.pictures = Bs.Pool.new_with_codec(this.store, BsGtk.TextureCodec.new(0), budget);
-        this.imported = Gio.ListStore.new(Bs.Item);
         this.cancellable = null;  // of the import under way
         this.garbage = 0;         // bytes of photos that are in the pool, or were
     }
@@ -54,7 +53,8 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
         this.grid.connect('activate', (_grid, position) => this.show(position).catch(report));
         this.addAction('import', () => this.chooseFolder());
         this.addAction('cancel', () => this.cancellable?.cancel());
-        this.addAction('back', () => this.stack.set_visible_child(this.stack.get_first_child()));
+        this.addAction('back', () => this.showGrid());
+        this.addAction('delete', () => this.delete().catch(report));
         this.window.add_action(new Gio.PropertyAction({
             name: 'zoom',
             object: builder.get_object('picture'),
@@ -62,6 +62,7 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
             invert_boolean: true,
         }));
         this.set_accels_for_action('win.back', ['Escape']);
+        this.set_accels_for_action('win.delete', ['Delete']);
         this.set_accels_for_action('win.zoom', ['z']);
         this.set_accels_for_action('window.close', ['<Control>q']);
         this.window.connect('close-request', () => {
@@ -84,11 +85,23 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
 
     async open() {
         this.tracked = await this.store.track_path_async(this.library, NORMAL, null);
-        const lists = Gio.ListStore.new(Gio.ListModel);
-        lists.append(await this.thumbnails.register_all_async(this.tracked, NORMAL, null));
-        lists.append(this.imported);
-        this.grid.set_model(Gtk.NoSelection.new(Gtk.FlattenListModel.new(lists)));
+        this.grid.set_model(Gtk.NoSelection.new(await this.thumbnails.follow_async(this.tracked, NORMAL, null)));
+        this.scrolled = 0;
+        this.grid.get_vadjustment().connect('value-changed', adjustment => this.lookAhead(adjustment));
         this.importFolders().catch(report);
+    }
+
+    // The page of the grid that follows the one in sight.
+    lookAhead({value, upper, page_size}) {
+        const photos = this.grid.model;
+        if (!photos)
+            return;
+        const nItems = photos.get_n_items();
+        const first = Math.floor(value / upper * nItems);
+        const nInPage = Math.floor(page_size / upper * nItems);
+        const following = value >= this.scrolled ? first + nInPage : Math.max(0, first - nInPage);
+        this.thumbnails.prefetch(photos, following, nInPage);
+        this.scrolled = value;
     }
 
     // The large view. Its pool is another one, so its items are too.
@@ -98,6 +111,20 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
         this.large.item = null;
         this.stack.set_visible_child(this.view);
         this.large.item = await this.pictures.register_async(this.tracked, thumbnail.dup_key(), NORMAL, null);
+    }
+
+    showGrid() {
+        this.large.item = null;
+        this.stack.set_visible_child(this.stack.get_first_child());
+    }
+
+    // The photo leaves the grid by itself.
+    async delete() {
+        const picture = this.large.item;
+        if (!picture)
+            return;
+        this.showGrid();
+        await this.store.delete_persisted_async(this.tracked, picture.dup_key(), NORMAL, null);
     }
 
     chooseFolder() {
@@ -144,7 +171,6 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
         const [photo] = await file.load_bytes_async(this.cancellable);
         const item = this.thumbnails.insert(photo);
         await item.persist_async(this.tracked, NORMAL, this.cancellable);
-        this.imported.append(item);
         // The engine does not know how large the bytes are that it holds.
         this.garbage += item.size;
         if (this.garbage > GARBAGE) {
@@ -156,6 +182,11 @@ const Gallery = GObject.registerClass(class Gallery extends Gtk.Application {
     // The window goes at once; the store finishes what is to be durable.
     async close() {
         this.hold();
+        // A widget that JavaScript holds lives on, with its handlers and all that it shows.
+        this.large.item = null;
+        this.grid.model = null;
+        // No frame comes before the store any more.
+        this.store.thread_nice = 0;
         if (this.cancellable) {
             this.folders = [];
             this.cancellable.cancel();

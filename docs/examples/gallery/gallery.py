@@ -29,7 +29,6 @@ class Gallery(Gtk.Application):
         self.store = Bs.BackingStore.new(Bs.FileBacking.new_temporary())
         self.thumbnails = Bs.Pool.new_with_codec(self.store, BsGtk.TextureCodec.new(THUMBNAIL), budget)
         self.pictures = Bs.Pool.new_with_codec(self.store, BsGtk.TextureCodec.new(0), budget)
-        self.imported = Gio.ListStore.new(Bs.Item)
         self.cancellable = None  # of the import under way
 
     def do_activate(self):
@@ -39,10 +38,12 @@ class Gallery(Gtk.Application):
         self.grid.connect('activate', self.on_picked)
         self.add_action('import', self.choose_folder)
         self.add_action('cancel', self.cancel)
-        self.add_action('back', lambda: self.stack.set_visible_child(self.stack.get_first_child()))
+        self.add_action('back', self.show_grid)
+        self.add_action('delete', self.delete)
         self.window.add_action(Gio.PropertyAction(name='zoom', object=self.picture, property_name='can-shrink',
                                                   invert_boolean=True))
         self.set_accels_for_action('win.back', ['Escape'])
+        self.set_accels_for_action('win.delete', ['Delete'])
         self.set_accels_for_action('win.zoom', ['z'])
         self.set_accels_for_action('window.close', ['<Control>q'])
         self.window.connect('close-request', self.on_close)
@@ -67,14 +68,29 @@ class Gallery(Gtk.Application):
             self.report(error)
             self.window.close()
             return
-        self.thumbnails.register_all_async(self.tracked, NORMAL, None, self.on_registered)
+        self.thumbnails.follow_async(self.tracked, NORMAL, None, self.on_listed_photos)
 
-    def on_registered(self, thumbnails, result):
-        lists = Gio.ListStore.new(Gio.ListModel)
-        lists.append(thumbnails.register_all_finish(result))
-        lists.append(self.imported)
-        self.grid.set_model(Gtk.NoSelection.new(Gtk.FlattenListModel.new(lists)))
+    def on_listed_photos(self, thumbnails, result):
+        try:
+            photos = thumbnails.follow_finish(result)
+        except GLib.Error as error:
+            self.report(error)
+            return
+        self.grid.set_model(Gtk.NoSelection.new(photos))
+        self.scrolled = 0
+        self.grid.get_vadjustment().connect('value-changed', self.on_scrolled)
         self.import_folder()
+
+    def on_scrolled(self, adjustment):
+        """The page of the grid that follows the one in sight."""
+        photos = self.grid.get_model()
+        if photos is None:
+            return
+        value, per_pixel = adjustment.get_value(), len(photos) / adjustment.get_upper()
+        first, n_in_page = int(value * per_pixel), int(adjustment.get_page_size() * per_pixel)
+        following = first + n_in_page if value >= self.scrolled else max(0, first - n_in_page)
+        self.thumbnails.prefetch(photos, following, n_in_page)
+        self.scrolled = value
 
     # The large view. Its pool is another one, so its items are too.
 
@@ -92,6 +108,23 @@ class Gallery(Gtk.Application):
             self.report(error)
             return
         self.large.props.item = picture
+
+    def show_grid(self):
+        self.large.props.item = None
+        self.stack.set_visible_child(self.stack.get_first_child())
+
+    def delete(self):
+        """The photo leaves the grid by itself."""
+        picture = self.large.props.item
+        if picture is not None:
+            self.store.delete_persisted_async(self.tracked, picture.dup_key(), NORMAL, None, self.on_deleted)
+            self.show_grid()
+
+    def on_deleted(self, store, result):
+        try:
+            store.delete_persisted_finish(result)
+        except GLib.Error as error:
+            self.report(error)
 
     # The import: one folder after the other, one photo after the other.
 
@@ -156,7 +189,6 @@ class Gallery(Gtk.Application):
         except GLib.Error as error:
             self.end_import(error)
             return
-        self.imported.append(item)
         self.import_photo()
 
     def end_import(self, error=None):
@@ -181,6 +213,11 @@ class Gallery(Gtk.Application):
 
     def on_close(self, window):
         self.hold()
+        # A widget that Python holds lives on, with its handlers and all that it shows.
+        self.large.props.item = None
+        self.grid.set_model(None)
+        # No frame comes before the store any more.
+        self.store.props.thread_nice = 0
         if self.cancellable is not None:
             self.folders.clear()
             self.cancel()

@@ -24,12 +24,13 @@ class Gallery : Gtk.Application {
     Bs.Pool thumbnails;
     Bs.Pool pictures;
     Bs.TrackedPath tracked;
-    ListStore imported = new ListStore (typeof (Bs.Item));
+    ListModel photos; // follows the path
     Cancellable? cancellable = null; // of the import under way
 
     Gtk.Window window;
     Gtk.Stack stack;
     Gtk.GridView grid;
+    double scrolled = 0; // where the grid was before
     Gtk.Widget view;
     BsGtk.ItemPaintable large;
     Gtk.ActionBar bar;
@@ -58,11 +59,13 @@ class Gallery : Gtk.Application {
         grid.activate.connect ((position) => show.begin (position));
         add ("import", choose_folder);
         add ("cancel", cancel);
-        add ("back", () => stack.visible_child = stack.get_first_child ());
+        add ("back", show_grid);
+        add ("delete", () => remove_photo.begin ());
         ((ActionMap) window).add_action ((Action) Object.new (typeof (PropertyAction),
             "name", "zoom", "object", builder.get_object ("picture"),
             "property-name", "can-shrink", "invert-boolean", true));
         set_accels_for_action ("win.back", { "Escape" });
+        set_accels_for_action ("win.delete", { "Delete" });
         set_accels_for_action ("win.zoom", { "z" });
         set_accels_for_action ("window.close", { "<Control>q" });
         window.close_request.connect (() => {
@@ -90,16 +93,26 @@ class Gallery : Gtk.Application {
     async void open_library () {
         try {
             tracked = yield store.track_path_async (library);
-            var lists = new ListStore (typeof (ListModel));
-            lists.append (yield thumbnails.register_all_async (tracked));
-            lists.append (imported);
-            grid.model = new Gtk.NoSelection (new Gtk.FlattenListModel (lists));
+            photos = yield thumbnails.follow_async (tracked);
+            grid.model = new Gtk.NoSelection (photos);
+            grid.vadjustment.value_changed.connect (look_ahead);
         } catch (Error error) {
             report (error);
             window.close ();
             return;
         }
         yield import_folders ();
+    }
+
+    /* The page of the grid that follows the one in sight. */
+    void look_ahead (Gtk.Adjustment adjustment) {
+        var per_pixel = photos.get_n_items () / adjustment.upper;
+        var first = (uint) (adjustment.value * per_pixel);
+        var n_in_page = (uint) (adjustment.page_size * per_pixel);
+        var following = adjustment.value >= scrolled ? first + n_in_page
+                                                     : first - uint.min (first, n_in_page);
+        thumbnails.prefetch (photos, following, n_in_page);
+        scrolled = adjustment.value;
     }
 
     /* The large view. Its pool is another one, so its items are too. */
@@ -110,6 +123,24 @@ class Gallery : Gtk.Application {
         stack.visible_child = view;
         try {
             large.item = yield pictures.register_async (tracked, thumbnail.key);
+        } catch (Error error) {
+            report (error);
+        }
+    }
+
+    void show_grid () {
+        large.item = null;
+        stack.visible_child = stack.get_first_child ();
+    }
+
+    /* The photo leaves the grid by itself. */
+    async void remove_photo () {
+        var picture = large.item;
+        if (picture == null)
+            return;
+        show_grid ();
+        try {
+            yield store.delete_persisted_async (tracked, picture.key);
         } catch (Error error) {
             report (error);
         }
@@ -165,13 +196,14 @@ class Gallery : Gtk.Application {
             var photo = yield enumerator.get_child (info).load_bytes_async (cancellable, null);
             var item = thumbnails.insert (photo);
             yield item.persist_async (tracked, Priority.DEFAULT, cancellable);
-            imported.append (item);
         }
     }
 
     /* The window goes at once; the store finishes what is to be durable. */
     async void close () {
         hold ();
+        /* No frame comes before the store any more. */
+        store.thread_nice = 0;
         if (cancellable != null) {
             folders.clear ();
             cancel ();

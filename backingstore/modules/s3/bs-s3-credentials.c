@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#include "bs-s3-credentials-private.h"
+
+#include "bs-s3-settings-private.h"
+
+static gboolean
+is_set (const char *text)
+{
+  return text != NULL && text[0] != '\0';
+}
+
+/* Long-lived secrets may also stand in the file of settings. */
+static char *
+lookup (const char *profile, const char *key)
+{
+  g_autofree char *section =
+    g_str_equal (profile, "default") ? g_strdup (profile) : g_strconcat ("profile ", profile, NULL);
+  char *value = bs_s3_profile_lookup ("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile, key);
+
+  return value != NULL ? value : bs_s3_profile_lookup ("AWS_CONFIG_FILE", "config", section, key);
+}
+
+BsS3Credentials *
+bs_s3_credentials_new (const char *profile, GError **error)
+{
+  g_autoptr (BsS3Credentials) self = g_atomic_rc_box_new0 (BsS3Credentials);
+
+  g_mutex_init (&self->mutex);
+
+  if (is_set (g_getenv ("AWS_ACCESS_KEY_ID")) && is_set (g_getenv ("AWS_SECRET_ACCESS_KEY")))
+    {
+      self->id = g_strdup (g_getenv ("AWS_ACCESS_KEY_ID"));
+      self->secret = g_strdup (g_getenv ("AWS_SECRET_ACCESS_KEY"));
+      self->token = g_strdup (g_getenv ("AWS_SESSION_TOKEN"));
+    }
+  else
+    {
+      self->id = lookup (profile, "aws_access_key_id");
+      self->secret = lookup (profile, "aws_secret_access_key");
+      self->token = lookup (profile, "aws_session_token");
+    }
+
+  if (!is_set (self->id) || !is_set (self->secret))
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                   "there are no credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+                   "are set, nor has ~/.aws/credentials the profile “%s”",
+                   profile);
+      return NULL;
+    }
+  if (!is_set (self->token))
+    g_clear_pointer (&self->token, g_free);
+
+  return g_steal_pointer (&self);
+}
+
+static void
+credentials_clear (gpointer data)
+{
+  BsS3Credentials *self = data;
+
+  g_free (self->id);
+  g_free (self->secret);
+  g_free (self->token);
+  g_free (self->scope);
+  g_mutex_clear (&self->mutex);
+}
+
+BsS3Credentials *
+bs_s3_credentials_ref (BsS3Credentials *self)
+{
+  return g_atomic_rc_box_acquire (self);
+}
+
+void
+bs_s3_credentials_unref (BsS3Credentials *self)
+{
+  g_atomic_rc_box_release_full (self, credentials_clear);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#include "bs-s3-names-private.h"
+
+#include <string.h>
+
+#define HEX_LENGTH 32
+#define NONCE_LENGTH 16
+/* The two digits and the slash before the others. */
+#define FOLDER_LENGTH 3
+
+/* The string is a key as the library passes it. */
+void
+bs_s3_key_parse (const char *string, BsS3Key *key)
+{
+  const char *digit = string;
+
+  for (guint i = 0; i < sizeof key->bytes; i++)
+    {
+      if (*digit == '-')
+        digit++;
+      key->bytes[i] = g_ascii_xdigit_value (digit[0]) << 4 | g_ascii_xdigit_value (digit[1]);
+      digit += 2;
+    }
+}
+
+/* Keys are random, so any part of them is a hash. */
+guint
+bs_s3_key_hash (gconstpointer key)
+{
+  guint hash;
+
+  memcpy (&hash, ((const BsS3Key *) key)->bytes + 9, sizeof hash);
+  return hash;
+}
+
+gboolean
+bs_s3_key_equal (gconstpointer a, gconstpointer b)
+{
+  return memcmp (a, b, sizeof (BsS3Key)) == 0;
+}
+
+void
+bs_s3_key_print (const BsS3Key *key, char string[37])
+{
+  static const char digits[] = "0123456789abcdef";
+
+  for (guint i = 0; i < sizeof key->bytes; i++)
+    {
+      if (i == 4 || i == 6 || i == 8 || i == 10)
+        *string++ = '-';
+      *string++ = digits[key->bytes[i] >> 4];
+      *string++ = digits[key->bytes[i] & 15];
+    }
+  *string = '\0';
+}
+
+guint64
+bs_s3_make_nonce (void)
+{
+  guint64 nonce;
+
+  do
+    {
+      g_autofree char *uuid = g_uuid_string_random ();
+      BsS3Key key;
+
+      bs_s3_key_parse (uuid, &key);
+      memcpy (&nonce, key.bytes + 8, sizeof nonce);
+      nonce ^= (guint64) key.bytes[0] << 56;
+    }
+  while (nonce == 0);
+
+  return nonce;
+}
+
+char *
+bs_s3_join (const char *prefix, const char *name)
+{
+  return prefix[0] != '\0' ? g_strconcat (prefix, "/", name, NULL) : g_strdup (name);
+}
+
+char *
+bs_s3_name_print (const BsS3Name *name, const char *prefix)
+{
+  g_autoptr (GString) text = g_string_new (prefix);
+
+  if (prefix[0] != '\0')
+    g_string_append_c (text, '/');
+  g_string_append_printf (text, "%02x/", name->key.bytes[0]);
+  for (guint i = 0; i < sizeof name->key.bytes; i++)
+    g_string_append_printf (text, "%02x", name->key.bytes[i]);
+  if (name->nonce != 0)
+    g_string_append_printf (text, ".%016" G_GINT64_MODIFIER "x", name->nonce);
+
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static gboolean
+is_hex (const char *text, gsize length)
+{
+  for (gsize i = 0; i < length; i++)
+    {
+      if (!g_ascii_isxdigit (text[i]) || g_ascii_isupper (text[i]))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+gboolean
+bs_s3_name_parse (const char *text, BsS3Name *name)
+{
+  gsize length = strlen (text);
+  const char *hex = text + FOLDER_LENGTH;
+  const char *nonce = hex + HEX_LENGTH + 1;
+
+  if ((length != FOLDER_LENGTH + HEX_LENGTH &&
+       length != FOLDER_LENGTH + HEX_LENGTH + 1 + NONCE_LENGTH) ||
+      text[2] != '/' || memcmp (text, hex, 2) != 0 || !is_hex (hex, HEX_LENGTH))
+    return FALSE;
+
+  bs_s3_key_parse (hex, &name->key);
+  name->nonce = 0;
+  if (hex[HEX_LENGTH] == '\0')
+    return TRUE;
+  if (hex[HEX_LENGTH] != '.' || !is_hex (nonce, NONCE_LENGTH))
+    return FALSE;
+  name->nonce = g_ascii_strtoull (nonce, NULL, 16);
+  return name->nonce != 0;
+}

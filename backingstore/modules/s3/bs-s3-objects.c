@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#include "bs-s3-objects-private.h"
+
+#include "bs-s3-upload-private.h"
+#include "bs-s3-xml-private.h"
+
+#include <backingstore/backingstore.h>
+
+#include <string.h>
+#include <xxhash.h>
+
+/* Requests of one call under way at a time. */
+#define MAX_PARALLEL 32
+/* The protocol's limit. */
+#define DELETED_AT_ONCE 1000
+
+char *
+bs_s3_make_meta (GBytes *bytes)
+{
+  gsize size;
+  gconstpointer data = g_bytes_get_data (bytes, &size);
+
+  return g_strdup_printf ("%" G_GSIZE_FORMAT "-%016" G_GINT64_MODIFIER "x", size,
+                          (guint64) XXH3_64bits (data, size));
+}
+
+gboolean
+bs_s3_put (BsS3Client *client,
+           const char *key,
+           GBytes *bytes,
+           gboolean *unclear,
+           GCancellable *cancellable,
+           GError **error)
+{
+  g_autofree char *meta = bs_s3_make_meta (bytes);
+  const BsS3Request request = { .method = "PUT", .key = key, .meta = meta, .body = bytes };
+  g_auto (BsS3Answer) answer = { 0 };
+  gboolean success;
+
+  if (g_bytes_get_size (bytes) >= BS_S3_LARGE)
+    return bs_s3_upload (client, key, bytes, meta, unclear, cancellable, error);
+
+  success = bs_s3_client_ask (client, &request, &answer, cancellable, error) &&
+            bs_s3_answer_check (&answer, error);
+  *unclear |= answer.unclear;
+  return success;
+}
+
+GBytes *
+bs_s3_get (BsS3Client *client, const char *key, GCancellable *cancellable, GError **error)
+{
+  const BsS3Request request = { .method = "GET", .key = key };
+  g_auto (BsS3Answer) answer = { 0 };
+  g_autofree char *meta = NULL;
+
+  if (!bs_s3_client_ask (client, &request, &answer, cancellable, error) ||
+      !bs_s3_answer_check (&answer, error))
+    return NULL;
+
+  meta = bs_s3_make_meta (answer.content);
+  if (answer.meta != NULL && !g_str_equal (meta, answer.meta))
+    {
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
+                           "the content is not the one that was put there");
+      return NULL;
+    }
+
+  return g_steal_pointer (&answer.content);
+}
+
+/* Requests side by side: the next one starts when the first one under way has ended. */
+typedef struct
+{
+  GQueue calls; /* of BsS3Call, owned */
+} Window;
+
+static void
+window_clear (Window *self)
+{
+  BsS3Call *call;
+
+  while ((call = g_queue_pop_head (&self->calls)) != NULL)
+    bs_s3_call_free (call);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Window, window_clear)
+
+/* A copy that fails on its way is answered with success and an error inside. */
+static gboolean
+check_copy (BsS3Answer *answer, GError **error)
+{
+  gsize size;
+  const guint8 *text;
+  g_autofree char *code = NULL;
+
+  if (!bs_s3_answer_check (answer, error))
+    return FALSE;
+
+  text = g_bytes_get_data (answer->content, &size);
+  code = bs_s3_xml_lookup (text, size, "Code");
+  if (code != NULL)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "the server has not made the copy");
+  return code == NULL;
+}
+
+static BsS3Call *
+begin_copy (BsS3Client *client, const char *from, const char *to)
+{
+  const BsS3Settings *settings = bs_s3_client_get_settings (client);
+  g_autofree char *encoded = bs_s3_encode (from, TRUE);
+  g_autofree char *source = g_strconcat ("/", settings->bucket, "/", encoded, NULL);
+
+  return bs_s3_client_begin (client,
+                             &(BsS3Request){ .method = "PUT", .key = to, .copy_source = source });
+}
+
+gboolean
+bs_s3_copy_many (BsS3Client *client,
+                 BsS3NameFunc from,
+                 BsS3NameFunc to,
+                 gpointer data,
+                 guint n,
+                 gboolean *unclear,
+                 GCancellable *cancellable,
+                 GError **error)
+{
+  g_auto (Window) window = { G_QUEUE_INIT };
+
+  for (guint i = 0; i < n || !g_queue_is_empty (&window.calls);)
+    {
+      g_auto (BsS3Answer) answer = { 0 };
+      gboolean success;
+
+      if (i < n && g_queue_get_length (&window.calls) < MAX_PARALLEL)
+        {
+          g_autofree char *source = from (data, i);
+          g_autofree char *target = to (data, i);
+
+          g_queue_push_tail (&window.calls, begin_copy (client, source, target));
+          i++;
+          continue;
+        }
+
+      success = bs_s3_call_end (g_queue_pop_head (&window.calls), &answer, cancellable, error) &&
+                check_copy (&answer, error);
+      *unclear |= answer.unclear || (!success && !g_queue_is_empty (&window.calls));
+      if (!success)
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+/* The keys that the server says it has deleted, and one that it has not. */
+typedef struct
+{
+  GHashTable *deleted;
+  char *failed;
+} Deleted;
+
+static void
+note_deleted (const char *parent, const char *name, const char *text, gpointer data)
+{
+  Deleted *self = data;
+
+  if (g_str_equal (parent, "Deleted") && g_str_equal (name, "Key"))
+    g_hash_table_add (self->deleted, g_strdup (text));
+  if (g_str_equal (parent, "Error") && g_str_equal (name, "Code") && self->failed == NULL)
+    self->failed = g_strdup (text);
+}
+
+static gboolean
+check_deleted (BsS3Answer *answer, GPtrArray *names, GError **error)
+{
+  static const BsS3XmlFuncs funcs = { note_deleted, NULL };
+  g_autoptr (GHashTable) table = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  Deleted deleted = { table, NULL };
+  g_autofree char *failed = NULL;
+  gsize size;
+  const guint8 *text;
+
+  if (!bs_s3_answer_check (answer, error))
+    return FALSE;
+
+  text = g_bytes_get_data (answer->content, &size);
+  if (!bs_s3_xml_parse (text, size, &funcs, &deleted, error))
+    return FALSE;
+
+  failed = deleted.failed;
+  for (guint i = 0; i < names->len; i++)
+    {
+      if (g_hash_table_contains (table, names->pdata[i]))
+        continue;
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                           failed != NULL ? "the server has not deleted every object"
+                                          : "the server does not say that it has deleted every "
+                                            "object");
+      return FALSE;
+    }
+
+  return TRUE;
+}
+
+static BsS3Call *
+begin_deletion (BsS3Client *client, GPtrArray *names)
+{
+  g_autoptr (GString) text =
+    g_string_new ("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+  g_autoptr (GBytes) body = NULL;
+
+  for (guint i = 0; i < names->len; i++)
+    {
+      g_autofree char *name = g_markup_escape_text (names->pdata[i], -1);
+
+      g_string_append_printf (text, "<Object><Key>%s</Key></Object>", name);
+    }
+  g_string_append (text, "</Delete>");
+  body = g_string_free_to_bytes (g_steal_pointer (&text));
+
+  return bs_s3_client_begin (client,
+                             &(BsS3Request){ .method = "POST", .query = "delete=", .body = body });
+}
+
+static gboolean
+delete_one (BsS3Client *client,
+            const char *name,
+            gboolean *unclear,
+            GCancellable *cancellable,
+            GError **error)
+{
+  const BsS3Request request = { .method = "DELETE", .key = name };
+  g_auto (BsS3Answer) answer = { 0 };
+  gboolean success = bs_s3_client_ask (client, &request, &answer, cancellable, error);
+
+  *unclear |= answer.unclear;
+  return success && (answer.status == 404 || bs_s3_answer_check (&answer, error));
+}
+
+gboolean
+bs_s3_delete_many (BsS3Client *client,
+                   BsS3NameFunc name,
+                   gpointer data,
+                   guint n,
+                   gboolean *unclear,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  if (n == 1)
+    {
+      g_autofree char *only = name (data, 0);
+
+      return delete_one (client, only, unclear, cancellable, error);
+    }
+
+  for (guint first = 0; first < n; first += DELETED_AT_ONCE)
+    {
+      g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+      g_auto (BsS3Answer) answer = { 0 };
+      gboolean success;
+
+      for (guint i = first; i < MIN (n, first + DELETED_AT_ONCE); i++)
+        g_ptr_array_add (names, name (data, i));
+      success = bs_s3_call_end (begin_deletion (client, names), &answer, cancellable, error) &&
+                check_deleted (&answer, names, error);
+      *unclear |= answer.unclear;
+      if (!success)
+        return FALSE;
+    }
+
+  return TRUE;
+}

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#include "bs-s3-transport-private.h"
+
+#include <string.h>
+#include <time.h>
+
+#define CONNECT_MILLISECONDS 10000
+#define POLL_MILLISECONDS 60000
+/* Idle connections that are kept. */
+#define MAX_IDLE 128
+/* A length that a server claims is believed up to here, and met beyond as bytes arrive. */
+#define MAX_RESERVED (16 * 1024 * 1024)
+
+struct _BsS3Transport
+{
+  char *url; /* of the server, for the choice of a proxy */
+  guint timeout;
+
+  GMutex mutex;
+
+  /* under the mutex */
+  GThread *thread;   /* started by the first exchange */
+  CURLM *multi;      /* used by the thread; waking it up needs no lock */
+  GQueue queued;     /* of BsS3Exchange, owned */
+  gboolean look;     /* a waiter has left */
+  gboolean sleeping; /* the thread is to be woken up */
+  gboolean stopping;
+
+  /* by the thread */
+  char *proxy;
+  GHashTable *running; /* CURL → BsS3Exchange, owned */
+  GPtrArray *idle;     /* of CURL */
+};
+
+gint64
+bs_s3_get_time (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_BOOTTIME, &now);
+  return (gint64) now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
+}
+
+static char *
+dup_value (const char *line, gsize size, const char *name)
+{
+  gsize length = strlen (name);
+
+  if (size <= length || line[length] != ':' || g_ascii_strncasecmp (line, name, length) != 0)
+    return NULL;
+
+  return g_strstrip (g_strndup (line + length + 1, size - length - 1));
+}
+
+static void
+set_time (gint64 *time, char *value)
+{
+  if (value != NULL)
+    *time = MAX (0, (gint64) curl_getdate (value, NULL));
+  g_free (value);
+}
+
+static void
+set_text (char **text, char *value)
+{
+  if (value == NULL)
+    return;
+  g_free (*text);
+  *text = value;
+}
+
+static void
+set_length (BsS3Exchange *self, char *value)
+{
+  guint64 length;
+
+  if (value != NULL && g_ascii_string_to_unsigned (value, 10, 0, G_MAXINT64, &length, NULL))
+    {
+      self->has_length = TRUE;
+      self->length = length;
+      if (!g_str_equal (self->method, "HEAD") && self->content->len == 0)
+        g_byte_array_set_size (self->content, MIN (length, MAX_RESERVED));
+      self->content->len = 0;
+    }
+  g_free (value);
+}
+
+/* A line "HTTP/1.1 100 Continue" may come before the one that counts. */
+static size_t
+receive_header (char *line, size_t size, size_t n, void *data)
+{
+  BsS3Exchange *self = data;
+
+  n *= size;
+  set_text (&self->etag, dup_value (line, n, "etag"));
+  set_text (&self->meta, dup_value (line, n, "x-amz-meta-backingstore"));
+  set_time (&self->date, dup_value (line, n, "date"));
+  set_time (&self->modified, dup_value (line, n, "last-modified"));
+  set_length (self, dup_value (line, n, "content-length"));
+
+  return n;
+}
+
+static size_t
+receive (char *bytes, size_t size, size_t n, void *data)
+{
+  BsS3Exchange *self = data;
+
+  n *= size;
+  if (n > G_MAXUINT - self->content->len)
+    return 0;
+  g_byte_array_append (self->content, (const guint8 *) bytes, n);
+
+  return n;
+}
+
+static void
+set_up_request (CURL *easy, BsS3Exchange *exchange)
+{
+  gsize size = 0;
+  const char *data = exchange->body != NULL ? g_bytes_get_data (exchange->body, &size) : NULL;
+
+  curl_easy_setopt (easy, CURLOPT_URL, exchange->url);
+  curl_easy_setopt (easy, CURLOPT_PATH_AS_IS, 1L);
+  curl_easy_setopt (easy, CURLOPT_HTTPHEADER, exchange->headers);
+  if (g_str_equal (exchange->method, "HEAD"))
+    curl_easy_setopt (easy, CURLOPT_NOBODY, 1L);
+  else if (!g_str_equal (exchange->method, "GET"))
+    curl_easy_setopt (easy, CURLOPT_CUSTOMREQUEST, exchange->method);
+  if (g_str_equal (exchange->method, "PUT") || g_str_equal (exchange->method, "POST"))
+    {
+      curl_easy_setopt (easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) size);
+      curl_easy_setopt (easy, CURLOPT_POSTFIELDS, data != NULL ? data : "");
+    }
+}
+
+static void
+set_up (BsS3Transport *self, CURL *easy, BsS3Exchange *exchange)
+{
+  const char *authorities = g_getenv ("AWS_CA_BUNDLE");
+
+  curl_easy_reset (easy);
+  set_up_request (easy, exchange);
+  curl_easy_setopt (easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt (easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+  curl_easy_setopt (easy, CURLOPT_PROXY, self->proxy);
+  curl_easy_setopt (easy, CURLOPT_NOPROXY, "");
+  curl_easy_setopt (easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+  curl_easy_setopt (easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt (easy, CURLOPT_QUICK_EXIT, 1L);
+  curl_easy_setopt (easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt (easy, CURLOPT_CONNECTTIMEOUT_MS,
+                    (long) MIN (CONNECT_MILLISECONDS, self->timeout * 1000));
+  curl_easy_setopt (easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt (easy, CURLOPT_LOW_SPEED_TIME, (long) self->timeout);
+  curl_easy_setopt (easy, CURLOPT_HEADERFUNCTION, receive_header);
+  curl_easy_setopt (easy, CURLOPT_HEADERDATA, exchange);
+  curl_easy_setopt (easy, CURLOPT_WRITEFUNCTION, receive);
+  curl_easy_setopt (easy, CURLOPT_WRITEDATA, exchange);
+  if (authorities != NULL && authorities[0] != '\0')
+    curl_easy_setopt (easy, CURLOPT_CAINFO, authorities);
+}
+
+/* Takes the exchange over. */
+static void
+finish (BsS3Transport *self, BsS3Exchange *exchange, CURLcode code)
+{
+  exchange->code = code;
+  if (code != CURLE_OK)
+    exchange->problem = g_strdup (curl_easy_strerror (code));
+
+  g_mutex_lock (&self->mutex);
+  exchange->done = TRUE;
+  g_cond_broadcast (&exchange->cond);
+  g_mutex_unlock (&self->mutex);
+  bs_s3_exchange_unref (exchange);
+}
+
+static void
+run (BsS3Transport *self, BsS3Exchange *exchange)
+{
+  CURL *easy = self->idle->len > 0 ? g_ptr_array_steal_index_fast (self->idle, self->idle->len - 1)
+                                   : curl_easy_init ();
+
+  set_up (self, easy, exchange);
+  g_hash_table_insert (self->running, easy, exchange);
+  curl_multi_add_handle (self->multi, easy);
+}
+
+static void
+remove_easy (BsS3Transport *self, CURL *easy)
+{
+  curl_multi_remove_handle (self->multi, easy);
+  g_hash_table_steal (self->running, easy);
+  g_ptr_array_add (self->idle, easy);
+}
+
+static void
+finish_done (BsS3Transport *self)
+{
+  CURLMsg *message;
+  int n_left;
+
+  while ((message = curl_multi_info_read (self->multi, &n_left)) != NULL)
+    {
+      CURL *easy = message->easy_handle;
+      CURLcode code = message->data.result;
+      BsS3Exchange *exchange = g_hash_table_lookup (self->running, easy);
+      long status = 0;
+
+      curl_easy_getinfo (easy, CURLINFO_RESPONSE_CODE, &status);
+      exchange->status = status;
+      remove_easy (self, easy);
+      finish (self, exchange, code);
+    }
+}
+
+/* Exchanges without a waiter end now. */
+static void
+drop_left (BsS3Transport *self, gboolean all)
+{
+  g_autoptr (GPtrArray) left = g_ptr_array_new ();
+  GHashTableIter iter;
+  gpointer easy, exchange;
+
+  g_mutex_lock (&self->mutex);
+  g_hash_table_iter_init (&iter, self->running);
+  while (g_hash_table_iter_next (&iter, &easy, &exchange))
+    {
+      if (all || ((BsS3Exchange *) exchange)->left)
+        g_ptr_array_add (left, easy);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  for (guint i = 0; i < left->len; i++)
+    {
+      exchange = g_hash_table_lookup (self->running, left->pdata[i]);
+      remove_easy (self, left->pdata[i]);
+      finish (self, exchange, CURLE_ABORTED_BY_CALLBACK);
+    }
+}
+
+static gboolean
+has_left (BsS3Transport *self, BsS3Exchange *exchange)
+{
+  gboolean left;
+
+  g_mutex_lock (&self->mutex);
+  left = exchange->left;
+  g_mutex_unlock (&self->mutex);
+
+  return left;
+}
+
+/* Returns whether the thread goes on. */
+static gboolean
+take_queued (BsS3Transport *self)
+{
+  GQueue queued;
+  gboolean look, stopping;
+  BsS3Exchange *exchange;
+
+  g_mutex_lock (&self->mutex);
+  queued = self->queued;
+  g_queue_init (&self->queued);
+  look = self->look;
+  self->look = FALSE;
+  stopping = self->stopping;
+  self->sleeping = FALSE;
+  g_mutex_unlock (&self->mutex);
+
+  if (look || stopping)
+    drop_left (self, stopping);
+  while ((exchange = g_queue_pop_head (&queued)) != NULL)
+    {
+      if (stopping || has_left (self, exchange))
+        finish (self, exchange, CURLE_ABORTED_BY_CALLBACK);
+      else
+        run (self, exchange);
+    }
+
+  return !stopping;
+}
+
+/* A thread that is on its way to sleep goes on where a request has come meanwhile. */
+static void
+sleep_until_asked (BsS3Transport *self)
+{
+  gboolean asked;
+
+  g_mutex_lock (&self->mutex);
+  asked = !g_queue_is_empty (&self->queued) || self->look || self->stopping;
+  self->sleeping = !asked;
+  g_mutex_unlock (&self->mutex);
+
+  if (!asked)
+    curl_multi_poll (self->multi, NULL, 0, POLL_MILLISECONDS, NULL);
+}
+
+/* An empty string is no proxy, whatever the environment says. */
+static char *
+find_proxy (const char *url)
+{
+  g_auto (GStrv) proxies =
+    g_proxy_resolver_lookup (g_proxy_resolver_get_default (), url, NULL, NULL);
+
+  for (guint i = 0; proxies != NULL && proxies[i] != NULL; i++)
+    {
+      if (g_str_has_prefix (proxies[i], "direct:"))
+        return g_strdup ("");
+      /* To GIO a SOCKS proxy looks up names itself unless told otherwise. */
+      if (g_str_has_prefix (proxies[i], "socks:"))
+        return g_strconcat ("socks5h:", proxies[i] + strlen ("socks:"), NULL);
+      if (g_str_has_prefix (proxies[i], "socks5:"))
+        return g_strconcat ("socks5h:", proxies[i] + strlen ("socks5:"), NULL);
+      return g_strdup (proxies[i]);
+    }
+
+  return g_strdup ("");
+}
+
+static gpointer
+run_thread (gpointer data)
+{
+  BsS3Transport *self = data;
+  int n_running;
+
+  self->proxy = find_proxy (self->url);
+  while (take_queued (self))
+    {
+      curl_multi_perform (self->multi, &n_running);
+      finish_done (self);
+      sleep_until_asked (self);
+    }
+
+  return NULL;
+}
+
+BsS3Transport *
+bs_s3_transport_new (const char *url, guint timeout)
+{
+  static gsize initialized;
+  BsS3Transport *self = g_new0 (BsS3Transport, 1);
+
+  if (g_once_init_enter (&initialized))
+    {
+      curl_global_init (CURL_GLOBAL_DEFAULT);
+      g_once_init_leave (&initialized, 1);
+    }
+
+  g_mutex_init (&self->mutex);
+  g_queue_init (&self->queued);
+  self->url = g_strdup (url);
+  self->timeout = timeout;
+  self->running = g_hash_table_new (NULL, NULL);
+  self->idle = g_ptr_array_new_with_free_func (curl_easy_cleanup);
+  self->multi = curl_multi_init ();
+  curl_multi_setopt (self->multi, CURLMOPT_MAXCONNECTS, (long) MAX_IDLE);
+
+  return self;
+}
+
+static void
+free_memory (BsS3Transport *self)
+{
+  g_hash_table_unref (self->running);
+  g_mutex_clear (&self->mutex);
+  g_free (self->proxy);
+  g_free (self->url);
+  g_free (self);
+}
+
+void
+bs_s3_transport_free (BsS3Transport *self)
+{
+  GThread *thread;
+
+  g_mutex_lock (&self->mutex);
+  self->stopping = TRUE;
+  thread = g_steal_pointer (&self->thread);
+  g_mutex_unlock (&self->mutex);
+
+  if (thread != NULL)
+    {
+      curl_multi_wakeup (self->multi);
+      g_thread_join (thread);
+    }
+  g_ptr_array_unref (self->idle);
+  curl_multi_cleanup (self->multi);
+  free_memory (self);
+}
+
+/* Handles of libcurl belong to the parent, as do their connections. */
+void
+bs_s3_transport_abandon (BsS3Transport *self)
+{
+  g_ptr_array_set_free_func (self->idle, NULL);
+  g_ptr_array_unref (self->idle);
+  free_memory (self);
+}
+
+/* Returns whether the thread is to be woken up, after unlocking. Under the mutex. */
+static gboolean
+claim_wakeup (BsS3Transport *self)
+{
+  gboolean sleeping = self->sleeping;
+
+  self->sleeping = FALSE;
+  return sleeping;
+}
+
+void
+bs_s3_transport_start (BsS3Transport *self, BsS3Exchange *exchange)
+{
+  gboolean sleeping;
+
+  exchange->transport = self;
+
+  g_mutex_lock (&self->mutex);
+  g_queue_push_tail (&self->queued, bs_s3_exchange_ref (exchange));
+  if (self->thread == NULL)
+    self->thread = g_thread_new ("backingstore-s3", run_thread, self);
+  sleeping = claim_wakeup (self);
+  g_mutex_unlock (&self->mutex);
+
+  if (sleeping)
+    curl_multi_wakeup (self->multi);
+}
+
+void
+bs_s3_transport_leave (BsS3Transport *self, BsS3Exchange *exchange)
+{
+  gboolean sleeping;
+
+  g_mutex_lock (&self->mutex);
+  exchange->left = TRUE;
+  self->look = TRUE;
+  g_cond_broadcast (&exchange->cond);
+  sleeping = claim_wakeup (self);
+  g_mutex_unlock (&self->mutex);
+
+  if (sleeping)
+    curl_multi_wakeup (self->multi);
+}
+
+static void
+leave (GCancellable *cancellable, gpointer data)
+{
+  BsS3Exchange *exchange = data;
+
+  bs_s3_transport_leave (exchange->transport, exchange);
+}
+
+gboolean
+bs_s3_transport_wait (BsS3Transport *self, BsS3Exchange *exchange, GCancellable *cancellable)
+{
+  gulong handler = 0;
+  gboolean done;
+
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (leave), exchange, NULL);
+
+  g_mutex_lock (&self->mutex);
+  while (!exchange->done && !exchange->left)
+    g_cond_wait (&exchange->cond, &self->mutex);
+  done = exchange->done;
+  g_mutex_unlock (&self->mutex);
+
+  g_cancellable_disconnect (cancellable, handler);
+  return done;
+}
+
+typedef struct
+{
+  GMutex mutex;
+  GCond cond;
+  gboolean over;
+} Pause;
+
+static void
+end_pause (GCancellable *cancellable, gpointer data)
+{
+  Pause *pause = data;
+
+  g_mutex_lock (&pause->mutex);
+  pause->over = TRUE;
+  g_cond_broadcast (&pause->cond);
+  g_mutex_unlock (&pause->mutex);
+}
+
+gboolean
+bs_s3_transport_pause (BsS3Transport *self, gint64 microseconds, GCancellable *cancellable)
+{
+  gint64 end = g_get_monotonic_time () + microseconds;
+  gboolean over;
+  gulong handler = 0;
+  Pause pause = { 0 };
+
+  g_mutex_init (&pause.mutex);
+  g_cond_init (&pause.cond);
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (end_pause), &pause, NULL);
+
+  g_mutex_lock (&pause.mutex);
+  while (!pause.over && g_cond_wait_until (&pause.cond, &pause.mutex, end))
+    ;
+  over = pause.over;
+  g_mutex_unlock (&pause.mutex);
+
+  g_cancellable_disconnect (cancellable, handler);
+  g_cond_clear (&pause.cond);
+  g_mutex_clear (&pause.mutex);
+  return !over;
+}

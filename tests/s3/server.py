@@ -1,0 +1,447 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 The backingstore authors
+
+"""A server that speaks S3, in memory, and does to requests what networks do.
+
+It verifies each signature and MD5 with code of its own, and respects conditions as servers
+do: for PUT, and neither for DELETE nor for copies. With --upstream=HOST:PORT it is a proxy
+instead, and only does the damage.
+
+The port is the first line of the output. The server ends with its standard input. A POST
+to /_control takes a list of JSON, one object for each command:
+
+    {"fault": ACTION, "method": M, "key": REGEX, "nth": N, "times": T}
+    {"clear": true}, {"advance": SECONDS}, {"deliver": true}, {"chaos": SEED or null}
+    {"set": KEY, "body": TEXT}, {"remove": KEY}, {"quirk": NAME, "value": V}
+
+and answers with the counts of requests, and what is stored.
+"""
+
+import argparse
+import asyncio
+import base64
+import email.utils
+import hashlib
+import hmac
+import json
+import os
+import random
+import re
+import ssl
+import sys
+import time
+import urllib.parse
+from xml.sax.saxutils import escape
+
+SECRET = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'
+ID = 'AKIAIOSFODNN7EXAMPLE'
+PAGE = 1000
+
+
+class Request:
+    def __init__(self, method, target, headers, body):
+        self.method, self.target, self.headers, self.body = method, target, headers, body
+        path, _, query = target.partition('?')
+        self.path, self.raw_query = path, query
+        self.query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
+        self.key = urllib.parse.unquote(path.lstrip('/')).partition('/')[2]
+
+    def kind(self):
+        if self.method == 'GET' and 'list-type' in self.query:
+            return 'LIST'
+        if self.method == 'POST' and 'delete' in self.query:
+            return 'DELETE-MANY'
+        if 'x-amz-copy-source' in self.headers:
+            return 'COPY'
+        if self.method in ('PUT', 'POST') and 'uploadId' in self.query or 'uploads' in self.query:
+            return 'PART'
+        return self.method
+
+
+class Answer:
+    def __init__(self, status, body=b'', headers=None):
+        self.status, self.body, self.headers = status, body, headers or {}
+
+
+def failure(status, code):
+    return Answer(status, f'<Error><Code>{code}</Code><Message>of the test</Message></Error>'.encode())
+
+
+class Object:
+    def __init__(self, body, meta, modified):
+        self.body, self.meta, self.modified = body, meta, modified
+        self.etag = '"' + hashlib.md5(body).hexdigest() + '"'
+
+
+class Store:
+    """The objects of a server, and what it does at once."""
+
+    def __init__(self):
+        self.objects, self.uploads = {}, {}
+        self.ahead, self.quirks = 0, {}
+
+    def now(self):
+        return time.time() + self.ahead
+
+    def signature_error(self, request):
+        authorization = request.headers.get('authorization', '')
+        match = re.fullmatch(r'AWS4-HMAC-SHA256 Credential=([^/]+)/(\d+)/([^/]+)/s3/aws4_request,'
+                             r'SignedHeaders=([^,]+),Signature=(\w+)', authorization)
+        if not match or match[1] != ID:
+            return failure(403, 'InvalidAccessKeyId')
+        _, date, region, names, signature = match.groups()
+        stamp = request.headers['x-amz-date']
+        sent = time.mktime(time.strptime(stamp, '%Y%m%dT%H%M%SZ')) - time.timezone
+        if abs(sent - self.now()) > 900:
+            return failure(403, 'RequestTimeTooSkewed')
+        payload = request.headers['x-amz-content-sha256']
+        if payload != 'UNSIGNED-PAYLOAD' and payload != hashlib.sha256(request.body).hexdigest():
+            return failure(400, 'XAmzContentSHA256Mismatch')
+        query = '&'.join('='.join(urllib.parse.quote(part, safe='-._~') for part in pair) for pair in
+                         sorted(urllib.parse.parse_qsl(request.raw_query, keep_blank_values=True)))
+        path = urllib.parse.quote(urllib.parse.unquote(request.path), safe='/-._~')
+        headers = ''.join(f'{name}:{request.headers[name].strip()}\n' for name in names.split(';'))
+        text = '\n'.join([request.method, path, query, headers, names, payload])
+        scope = f'{date}/{region}/s3/aws4_request'
+        text = '\n'.join(['AWS4-HMAC-SHA256', stamp, scope, hashlib.sha256(text.encode()).hexdigest()])
+        key = ('AWS4' + SECRET).encode()
+        for part in date, region, 's3', 'aws4_request', text:
+            key = hmac.new(key, part.encode(), 'sha256').digest()
+        token = self.quirks.get('token')
+        if token and request.headers.get('x-amz-security-token') != token:
+            return failure(403, 'ExpiredToken')
+        return None if key.hex() == signature else failure(403, 'SignatureDoesNotMatch')
+
+    def handle(self, request):
+        return self.signature_error(request) or self.carry_out(request)
+
+    def carry_out(self, request):
+        md5 = request.headers.get('content-md5')
+        if md5 and base64.b64encode(hashlib.md5(request.body).digest()).decode() != md5:
+            return failure(400, 'BadDigest')
+        if not md5 and request.method == 'PUT' and 'x-amz-copy-source' not in request.headers:
+            return failure(400, 'MissingContentMD5')
+        if request.method == 'PUT' and self.quirks.get('read-only'):
+            return failure(403, 'AccessDenied')
+        return getattr(self, 'do_' + request.kind().lower().replace('-', '_'))(request)
+
+    def condition_error(self, request):
+        there = self.objects.get(request.key)
+        wanted = request.headers.get('if-match')
+        if self.quirks.get('ignores-conditions'):
+            return None
+        if request.headers.get('if-none-match') == '*' and there:
+            return failure(412, 'PreconditionFailed')
+        if wanted is None:
+            return None
+        if there is None:
+            return failure(404, 'NoSuchKey')
+        etag = there.etag.strip('"') if self.quirks.get('unquoted') else there.etag
+        return None if wanted == etag else failure(412, 'PreconditionFailed')
+
+    def do_put(self, request):
+        problem = self.condition_error(request)
+        if problem:
+            return problem
+        meta = request.headers.get('x-amz-meta-backingstore')
+        self.objects[request.key] = Object(request.body, meta, self.now())
+        return Answer(200, b'', {'ETag': self.objects[request.key].etag})
+
+    def do_copy(self, request):
+        source = urllib.parse.unquote(request.headers['x-amz-copy-source']).lstrip('/').partition('/')[2]
+        if source not in self.objects:
+            return failure(404, 'NoSuchKey')
+        there = self.objects[source]
+        self.objects[request.key] = Object(there.body, there.meta, self.now())
+        return Answer(200, f'<CopyObjectResult><ETag>{escape(there.etag)}</ETag></CopyObjectResult>'.encode())
+
+    def do_get(self, request):
+        there = self.objects.get(request.key)
+        if there is None:
+            return failure(404, 'NoSuchKey')
+        headers = {'ETag': there.etag, 'Last-Modified': email.utils.formatdate(int(there.modified), usegmt=True)}
+        if there.meta:
+            headers['x-amz-meta-backingstore'] = there.meta
+        return Answer(200, there.body, headers)
+
+    do_head = do_get
+
+    def do_delete(self, request):
+        if 'uploadId' in request.query:
+            self.uploads.pop(request.query['uploadId'], None)
+        else:
+            self.objects.pop(request.key, None)
+        return Answer(204)
+
+    def do_delete_many(self, request):
+        names = re.findall(rb'<Key>(.*?)</Key>', request.body)
+        refused = self.quirks.get('keeps')
+        answer = ''
+        for name in names:
+            name = name.decode()
+            if refused and re.search(refused, name):
+                answer += f'<Error><Key>{name}</Key><Code>AccessDenied</Code></Error>'
+                continue
+            self.objects.pop(name, None)
+            answer += f'<Deleted><Key>{name}</Key></Deleted>'
+        return Answer(200, f'<DeleteResult>{answer}</DeleteResult>'.encode())
+
+    def do_list(self, request):
+        prefix, after = request.query.get('prefix', ''), request.query.get('start-after', '')
+        delimiter = request.query.get('delimiter')
+        names = sorted(name for name in self.objects if name.startswith(prefix) and name > after)
+        if delimiter:
+            cut = [prefix + name[len(prefix):].partition(delimiter)[0] + delimiter
+                   if delimiter in name[len(prefix):] else name for name in names]
+            names = sorted(set(cut))
+        page, text = names[:PAGE], ''
+        for name in page:
+            if delimiter and name.endswith(delimiter):
+                text += f'<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>'
+            else:
+                text += f'<Contents><Key>{escape(name)}</Key><Size>{len(self.objects[name].body)}</Size></Contents>'
+        truncated = 'true' if len(names) > PAGE else 'false'
+        return Answer(200, f'<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{text}</ListBucketResult>'.encode())
+
+    def do_part(self, request):
+        if 'uploads' in request.query:
+            upload = f'{random.getrandbits(64):x}+/='
+            self.uploads[upload] = (request.key, request.headers.get('x-amz-meta-backingstore'), {})
+            return Answer(200, f'<R><UploadId>{upload}</UploadId></R>'.encode())
+        upload = self.uploads.get(request.query['uploadId'])
+        if upload is None:
+            return failure(404, 'NoSuchUpload')
+        key, meta, parts = upload
+        if request.method == 'PUT':
+            parts[int(request.query['partNumber'])] = request.body
+            return Answer(200, b'', {'ETag': '"' + hashlib.md5(request.body).hexdigest() + '"'})
+        body = b''.join(parts[number] for number in sorted(parts))
+        self.objects[key] = Object(body, meta, self.now())
+        del self.uploads[request.query['uploadId']]
+        return Answer(200, b'<R><ETag>x</ETag></R>')
+
+
+class Upstream:
+    """Another server, as a store."""
+
+    def __init__(self, address):
+        self.host, self.port = address.split(':')
+        self.ahead, self.quirks, self.objects, self.uploads = 0, {}, {}, {}
+        self.idle = []
+
+    async def forward(self, request):
+        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection(self.host, self.port)
+        headers = ''.join(f'{name}: {value}\r\n' for name, value in request.headers.items())
+        writer.write(f'{request.method} {request.target} HTTP/1.1\r\n{headers}\r\n'.encode() + request.body)
+        await writer.drain()
+        status, fields = await read_head(reader)
+        size = int(fields.get('content-length', 0))
+        body = b'' if request.method == 'HEAD' or status[1] == '204' else await read_body(reader, fields, size)
+        self.idle.append((reader, writer))
+        kept = {name: value for name, value in fields.items()
+                if name in ('etag', 'last-modified', 'date', 'x-amz-meta-backingstore')}
+        return Answer(int(status[1]), body, kept)
+
+
+async def read_body(reader, fields, size):
+    if fields.get('transfer-encoding') != 'chunked':
+        return await reader.readexactly(size)
+    body = b''
+    while True:
+        n = int(await reader.readline(), 16)
+        body += await reader.readexactly(n)
+        await reader.readline()
+        if n == 0:
+            return body
+
+
+async def read_head(reader):
+    first = (await reader.readline()).decode('latin-1').split()
+    if not first:
+        raise EOFError
+    headers = {}
+    while True:
+        line = (await reader.readline()).decode('latin-1').strip()
+        if not line:
+            return first, headers
+        name, _, value = line.partition(':')
+        headers[name.lower()] = value.strip()
+
+
+class Server:
+    def __init__(self, store):
+        self.store = store
+        self.faults, self.late, self.counts = [], [], {}
+        self.redirected = 0
+        self.chaos = None
+
+    async def perform(self, request):
+        if isinstance(self.store, Upstream):
+            return await self.store.forward(request)
+        return self.store.handle(request)
+
+    def pick_fault(self, request):
+        for fault in self.faults:
+            if fault.get('method', request.kind()) != request.kind() or \
+                    not re.search(fault.get('key', ''), request.key):
+                continue
+            fault['seen'] = fault.get('seen', 0) + 1
+            nth, times = fault.get('nth', 1), fault.get('times', 1)
+            if nth <= fault['seen'] < nth + times:
+                return fault['fault']
+        return self.pick_chaos(request) if self.chaos else None
+
+    def pick_chaos(self, request):
+        """Mostly nothing; a PUT of the root and a deletion are hit most."""
+        hot = request.key.endswith('root') or request.kind().startswith('DELETE')
+        chance = self.chaos.random()
+        if chance > (0.4 if hot else 0.1):
+            return None
+        changes = request.method not in ('GET', 'HEAD')
+        return self.chaos.choice(['503', 'reset-before', 'reset-after'] + (['late', 'twice'] * 2 if changes else []))
+
+    async def serve(self, reader, writer):
+        try:
+            while True:
+                (method, target, _), headers = await read_head(reader)
+                body = await reader.readexactly(int(headers.get('content-length', 0)))
+                if target == '/_control':
+                    self.write(writer, Answer(200, await self.control(body)), method)
+                elif target.startswith('/elsewhere'):
+                    self.redirected += 1
+                    self.write(writer, Answer(200), method)
+                elif not await self.answer(Request(method, target, headers, body), writer):
+                    break
+                await writer.drain()
+        except (EOFError, ConnectionError, asyncio.IncompleteReadError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    def write(self, writer, answer, method, length=None, body=None):
+        body = answer.body if body is None else body
+        length = len(answer.body) if length is None else length
+        headers = {'Date': email.utils.formatdate(self.store.now() if isinstance(self.store, Store) else None,
+                                                  usegmt=True)} | answer.headers
+        text = ''.join(f'{name}: {value}\r\n' for name, value in headers.items())
+        writer.write(f'HTTP/1.1 {answer.status} X\r\n{text}Content-Length: {length}\r\n\r\n'.encode())
+        if method != 'HEAD':
+            writer.write(body)
+
+    async def answer(self, request, writer):
+        """Returns whether the connection stays."""
+        kind = request.kind()
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.counts['all'] = self.counts.get('all', 0) + 1
+        fault = self.pick_fault(request)
+        if fault:
+            self.counts['hit'] = self.counts.get('hit', 0) + 1
+        if self.chaos:
+            # Others may come before.
+            for _ in range(self.chaos.randrange(4)):
+                await asyncio.sleep(0)
+            if self.late and self.chaos.random() < 0.1:
+                await self.deliver(self.chaos.randrange(len(self.late)))
+        if fault in ('503', '500', '403', '409'):
+            self.write(writer, failure(int(fault), 'AccessDenied' if fault == '403' else 'SlowDown'), request.method)
+            return True
+        if fault == 'reset-before':
+            writer.transport.abort()
+            return False
+        if fault == 'deliver':
+            while self.late:
+                await self.deliver(0)
+        if fault == 'stall-late':
+            self.late.append(request)
+        if fault in ('stall', 'stall-late'):
+            await asyncio.sleep(3600)
+        if fault == 'redirect':
+            self.write(writer, Answer(307, b'', {'Location': '/elsewhere'}), request.method)
+            return True
+        if fault == 'late':
+            self.late.append(request)
+            writer.transport.abort()
+            return False
+        answer = await self.perform(request)
+        if fault == 'twice':
+            self.late.append(request)
+        if fault == 'reset-after':
+            writer.transport.abort()
+            return False
+        if fault == 'stall-after':
+            await asyncio.sleep(3600)
+        body = answer.body
+        if fault == 'truncate':
+            self.write(writer, answer, request.method, body=body[:len(body) // 2])
+            return False
+        if fault == 'long':
+            self.write(writer, answer, request.method, length=len(body) + 3)
+            return False
+        if fault == 'short':
+            self.write(writer, Answer(answer.status, body[:-1], answer.headers), request.method)
+            return True
+        if fault == 'corrupt':
+            body = body[:-1] + bytes([body[-1] ^ 1])
+        if fault == 'garbage':
+            body = b'<what is this'
+        self.write(writer, Answer(answer.status, body, answer.headers), request.method)
+        return True
+
+    async def deliver(self, n):
+        """A request that is late was let in when it was sent."""
+        request = self.late.pop(n)
+        if isinstance(self.store, Upstream):
+            await self.store.forward(request)
+        else:
+            self.store.carry_out(request)
+
+    async def control(self, body):
+        for command in json.loads(body or '[]'):
+            if 'fault' in command:
+                self.faults.append(command)
+            elif 'clear' in command:
+                self.faults, self.counts, self.store.quirks, self.chaos = [], {}, {}, None
+            elif 'advance' in command:
+                self.store.ahead += command['advance']
+            elif 'deliver' in command:
+                while self.late:
+                    await self.deliver(0)
+            elif 'chaos' in command:
+                self.chaos = None if command['chaos'] is None else random.Random(command['chaos'])
+            elif 'set' in command:
+                self.store.objects[command['set']] = Object(command['body'].encode(), None, self.store.now())
+            elif 'remove' in command:
+                self.store.objects.pop(command['remove'], None)
+            elif 'spoil' in command:
+                there = self.store.objects[command['spoil']]
+                there.body = b'x' + there.body[1:]
+            elif 'quirk' in command:
+                self.store.quirks[command['quirk']] = command['value']
+        return json.dumps({
+            'counts': self.counts, 'late': len(self.late), 'redirected': self.redirected,
+            'uploads': len(self.store.uploads), 'names': sorted(self.store.objects),
+        }).encode()
+
+
+async def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--upstream')
+    parser.add_argument('--certificate')
+    arguments = parser.parse_args()
+    server = Server(Upstream(arguments.upstream) if arguments.upstream else Store())
+    context = None
+    if arguments.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(arguments.certificate)
+    listener = await asyncio.start_server(server.serve, '127.0.0.1', 0, ssl=context, limit=1 << 20, backlog=500)
+    print(listener.sockets[0].getsockname()[1], flush=True)
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, sys.stdin.read)
+    # Connections that stall must not keep it.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == '__main__':
+    asyncio.run(main())

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+
+/* Two and three programs with one document of the engine "s3:" open, at a server and a
+ * network that chance rules: requests are lost, late by any time, or made twice; programs
+ * pause for longer than their leases, and are killed; clocks are hours apart. Thousands of
+ * such runs keep what is promised:
+ *
+ * - a root that was acknowledged is replaced only by programs that have read it;
+ * - every blob that a root names is there, at every moment, and has its content;
+ * - a program that is told BUSY has changed nothing: its root is not part of the document;
+ *   one upon whose root another program has built is told success. */
+
+#include "backing-contract.h"
+#include "modules/s3/bs-s3-document-private.h"
+#include "modules/s3/bs-s3-objects-private.h"
+#include "s3-model.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_WRITERS 3
+#define MAX_ROOTS 256
+#define SECONDS 100
+
+typedef enum
+{
+  UNCLEAR,
+  ACKNOWLEDGED,
+  REFUSED, /* BUSY */
+} Outcome;
+
+/* Roots that the programs have tried to save. */
+typedef struct
+{
+  struct
+  {
+    guint parent; /* the root that the program has read; 0: none */
+    Outcome outcome;
+  } roots[MAX_ROOTS];
+  guint n_roots;   /* the first one is none */
+  GPtrArray *keys; /* of all blobs that ever were */
+} History;
+
+typedef struct
+{
+  History *history;
+  GRand *rand;
+  BsS3Client *client;
+} Writer;
+
+static BsS3Settings *settings;
+
+static gboolean
+happens (Writer *self, guint one_in)
+{
+  return g_rand_int_range (self->rand, 0, one_in) == 0;
+}
+
+static char *
+make_key (Writer *self)
+{
+  BsS3Key key;
+  char string[37];
+
+  for (guint i = 0; i < sizeof key.bytes; i++)
+    key.bytes[i] = g_rand_int_range (self->rand, 0, 256);
+  bs_s3_key_print (&key, string);
+  return g_strdup (string);
+}
+
+static gboolean
+add (Writer *self, BsS3Document *document, const char *string, gboolean fresh)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new (string, strlen (string));
+  BsS3Name name;
+  BsS3Key key;
+
+  bs_s3_key_parse (string, &key);
+  return bs_s3_document_lookup (document, &key, &name) ||
+         bs_s3_document_add (document, &key, bytes, fresh, &name, NULL, NULL);
+}
+
+typedef struct
+{
+  Writer *writer;
+  BsKeySet *named;
+  GArray *others; /* BsS3Key: those that are not named */
+} Choice;
+
+static void
+choose (const char *key, gpointer data)
+{
+  Choice *choice = data;
+
+  if (happens (choice->writer, 3))
+    bs_key_set_add (choice->named, key, NULL);
+}
+
+/* Some of what is there, blobs of others that no root names among them; new blobs; and one
+ * that this program or another has had before. */
+static BsKeySet *
+choose_names (Writer *self, BsS3Document *document)
+{
+  g_autoptr (BsKeySet) there = bs_key_set_new ();
+  BsKeySet *named = bs_key_set_new ();
+  Choice choice = { self, named };
+  guint n_new = g_rand_int_range (self->rand, 0, 3);
+
+  bs_s3_document_list (document, there);
+  bs_key_set_foreach_key (there, choose, &choice);
+  for (guint i = 0; i < n_new; i++)
+    {
+      char *key = make_key (self);
+
+      g_ptr_array_add (self->history->keys, key);
+      if (add (self, document, key, TRUE))
+        bs_key_set_add (named, key, NULL);
+    }
+  if (self->history->keys->len > 0 && happens (self, 3))
+    {
+      const char *key =
+        self->history->keys->pdata[g_rand_int_range (self->rand, 0, self->history->keys->len)];
+
+      if (add (self, document, key, FALSE))
+        bs_key_set_add (named, key, NULL);
+    }
+  return named;
+}
+
+static void
+append_unnamed (const char *string, gpointer data)
+{
+  Choice *choice = data;
+  BsS3Key key;
+
+  if (bs_key_set_contains_key (choice->named, string))
+    return;
+  bs_s3_key_parse (string, &key);
+  g_array_append_val (choice->others, key);
+}
+
+/* As the store does after a save. */
+static void
+delete_others (Writer *self, BsS3Document *document, BsKeySet *named)
+{
+  g_autoptr (BsKeySet) there = bs_key_set_new ();
+  g_autoptr (GArray) others = g_array_new (FALSE, FALSE, sizeof (BsS3Key));
+  Choice choice = { self, named, others };
+
+  bs_s3_document_list (document, there);
+  bs_key_set_foreach_key (there, append_unnamed, &choice);
+  if (others->len > 0)
+    bs_s3_document_remove (document, (const BsS3Key *) others->data, others->len, NULL, NULL);
+}
+
+/* Returns the number of the root if it was acknowledged. */
+static guint
+save (Writer *self, BsS3Document *document, guint parent)
+{
+  History *history = self->history;
+  g_autoptr (BsKeySet) named = choose_names (self, document);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) content = NULL;
+  guint number = history->n_roots;
+
+  if (number == MAX_ROOTS || model_is_dead ())
+    return 0;
+
+  history->n_roots++;
+  history->roots[number].parent = parent;
+  content = g_bytes_new (&number, sizeof number);
+  if (bs_s3_document_write_root (document, content, named, NULL, &error))
+    {
+      history->roots[number].outcome = ACKNOWLEDGED;
+      if (!happens (self, 4))
+        delete_others (self, document, named);
+      return number;
+    }
+
+  if (g_error_matches (error, BS_ERROR, BS_ERROR_BUSY))
+    history->roots[number].outcome = REFUSED;
+  return 0;
+}
+
+static guint
+read_root (BsS3Document *document, gboolean *success)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) content = bs_s3_document_read_root (document, NULL, &error);
+  guint number = 0;
+
+  *success = content != NULL || g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  if (content != NULL)
+    memcpy (&number, g_bytes_get_data (content, NULL), sizeof number);
+  return number;
+}
+
+/* As an application may, that finds blobs which its root does not name. */
+static void
+delete_unnamed (BsS3Document *document)
+{
+  g_autoptr (GArray) unnamed = g_array_new (FALSE, FALSE, sizeof (BsS3Key));
+  GHashTableIter iter;
+  BsS3Object *object;
+
+  g_hash_table_iter_init (&iter, document->objects);
+  while (g_hash_table_iter_next (&iter, (gpointer *) &object, NULL))
+    {
+      if (!(object->flags & BS_S3_NAMED))
+        g_array_append_val (unnamed, object->name.key);
+    }
+  if (unnamed->len > 0)
+    bs_s3_document_remove (document, (const BsS3Key *) unnamed->data, unnamed->len, NULL, NULL);
+}
+
+static void
+use_document (Writer *self, BsS3Document *document)
+{
+  gboolean success;
+  guint parent = read_root (document, &success);
+
+  if (happens (self, 3))
+    delete_unnamed (document);
+
+  for (guint i = 0; success && i < 3 && !model_is_dead (); i++)
+    {
+      guint number;
+
+      if (happens (self, 4))
+        bs_s3_lease_renew (&document->lease, NULL);
+      number = save (self, document, parent);
+      if (number > 0)
+        parent = number;
+      else if (happens (self, 2))
+        break;
+    }
+}
+
+static gpointer
+run_writer (gpointer data)
+{
+  Writer *self = data;
+
+  for (guint i = 0; i < 3 && !model_is_dead (); i++)
+    {
+      g_autofree char *owner = make_key (self);
+      g_autoptr (BsS3Document) document =
+        bs_s3_document_open (self->client, "document", owner, NULL, NULL);
+
+      if (document == NULL)
+        continue;
+      use_document (self, document);
+      if (!happens (self, 3) && !model_is_dead ())
+        bs_s3_document_close (document, NULL);
+    }
+
+  return NULL;
+}
+
+/* The root that the server has names what is there, at every moment. */
+static void
+check_root (gpointer data)
+{
+  GBytes *bytes = model_peek ("document/root");
+  g_auto (BsS3Root) root = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  if (bytes == NULL)
+    return;
+  bs_s3_root_parse (&root, bytes, &error);
+  g_assert_no_error (error);
+  for (gsize i = 0; i < root.n_names; i++)
+    {
+      g_autofree char *name = bs_s3_name_print (&root.names[i], "document");
+
+      if (model_peek (name) == NULL)
+        g_error ("seed %u, step %u: the root names %s, which is not there", GPOINTER_TO_UINT (data),
+                 model_count_steps (), name);
+    }
+}
+
+static void
+check_blobs (Writer *self, guint32 seed)
+{
+  g_auto (BsS3Root) root = { 0 };
+
+  check_root (GUINT_TO_POINTER (seed));
+  bs_s3_root_parse (&root, model_peek ("document/root"), NULL);
+  for (gsize i = 0; i < root.n_names; i++)
+    {
+      g_autofree char *name = bs_s3_name_print (&root.names[i], "document");
+      g_autoptr (GBytes) bytes = NULL;
+      g_autoptr (GError) error = NULL;
+      char key[37];
+
+      bytes = bs_s3_get (self->client, name, NULL, &error);
+      g_assert_no_error (error);
+      bs_s3_key_print (&root.names[i].key, key);
+      g_assert_cmpmem (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), key, 36);
+    }
+}
+
+/* As a program that comes later finds the document, with a calm network. */
+static void
+check_history (History *history, guint32 seed)
+{
+  Writer reader = { history, NULL, bs_s3_client_new (settings) };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (BsS3Document) document = NULL;
+  gboolean success, in_document[MAX_ROOTS] = { FALSE };
+
+  model_advance (10000000);
+  document = bs_s3_document_open (reader.client, "document", "reader", NULL, &error);
+  g_assert_no_error (error);
+  for (guint i = read_root (document, &success); i > 0; i = history->roots[i].parent)
+    in_document[i] = TRUE;
+  g_assert_true (success);
+
+  for (guint i = 1; i < history->n_roots; i++)
+    {
+      if (history->roots[i].outcome == ACKNOWLEDGED && !in_document[i])
+        g_error (
+          "seed %u: root %u was acknowledged, and replaced by a program that had not read it", seed,
+          i);
+      if (history->roots[i].outcome == REFUSED && in_document[i])
+        g_error ("seed %u: root %u was refused, and is part of the document", seed, i);
+    }
+  check_blobs (&reader, seed);
+  bs_s3_document_close (document, NULL);
+  g_clear_pointer (&document, bs_s3_document_unref);
+  bs_s3_client_free (reader.client);
+}
+
+/* Counts of outcomes, to see that the schedules are worth something. */
+static guint n_outcomes[3];
+
+static void
+run_schedule (guint32 seed, guint n_writers)
+{
+  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
+  History history = { .n_roots = 1, .keys = keys };
+  Writer writers[MAX_WRITERS];
+  gpointer actors[MAX_WRITERS];
+
+  model_reset (seed);
+  for (guint i = 0; i < n_writers; i++)
+    {
+      writers[i] =
+        (Writer){ &history, g_rand_new_with_seed (seed * 7 + i), bs_s3_client_new (settings) };
+      actors[i] = &writers[i];
+    }
+  model_run (run_writer, actors, n_writers, check_root, GUINT_TO_POINTER (seed));
+  model_settle ();
+  check_history (&history, seed);
+
+  for (guint i = 1; i < history.n_roots; i++)
+    n_outcomes[history.roots[i].outcome]++;
+  for (guint i = 0; i < n_writers; i++)
+    {
+      g_rand_free (writers[i].rand);
+      bs_s3_client_free (writers[i].client);
+    }
+}
+
+static void
+test_schedules (gconstpointer data)
+{
+  guint n_writers = GPOINTER_TO_UINT (data);
+  guint n = g_test_slow () ? 200000 : tests_are_whole () ? 20000 : 2000;
+  const char *seed = g_getenv ("S3_SEED");
+  guint32 first =
+    seed != NULL ? (guint32) g_ascii_strtoull (seed, NULL, 10) : (guint32) g_test_rand_int ();
+
+  memset (n_outcomes, 0, sizeof n_outcomes);
+  for (guint i = 0; i < (seed != NULL ? 1 : n); i++)
+    {
+      if (i % 1000 == 0)
+        alarm (SECONDS);
+      run_schedule (first + i, n_writers);
+    }
+  alarm (0);
+  g_test_message ("%u schedules: %u roots acknowledged, %u refused, %u unclear", n,
+                  n_outcomes[ACKNOWLEDGED], n_outcomes[REFUSED], n_outcomes[UNCLEAR]);
+  if (seed == NULL)
+    {
+      for (guint i = 0; i < G_N_ELEMENTS (n_outcomes); i++)
+        g_assert_cmpuint (n_outcomes[i], >, n / 50);
+    }
+}
+
+int
+main (int argc, char *argv[])
+{
+  g_autoptr (GError) error = NULL;
+  int result;
+
+  g_test_init (&argc, &argv, NULL);
+  g_setenv ("AWS_ACCESS_KEY_ID", "id", TRUE);
+  g_setenv ("AWS_SECRET_ACCESS_KEY", "secret", TRUE);
+  settings = bs_s3_settings_new ("s3://bucket/?endpoint=http://model", &error);
+  g_assert_no_error (error);
+
+  g_test_add_data_func ("/s3/schedules/2", GUINT_TO_POINTER (2), test_schedules);
+  g_test_add_data_func ("/s3/schedules/3", GUINT_TO_POINTER (3), test_schedules);
+
+  result = g_test_run ();
+  bs_s3_settings_free (settings);
+  return result;
+}
