@@ -34,7 +34,8 @@ typedef struct
   GMutex opening; /* held while a path is opened or closed; taken first */
   GMutex mutex;
 
-  int closed; /* atomic */
+  int closed;    /* atomic */
+  int read_only; /* atomic: documents that are opened from now on */
 
   /* under the mutex */
   GHashTable *documents; /* by their prefix */
@@ -51,6 +52,7 @@ typedef struct
 enum
 {
   PROP_URI = 1,
+  PROP_READ_ONLY,
 };
 
 GType bs_s3_backing_get_type (void);
@@ -200,7 +202,8 @@ open_document (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError
   document = dup_document (self, prefix);
   if (document == NULL)
     {
-      document = bs_s3_document_open (self->client, prefix, self->owner, cancellable, error);
+      document = bs_s3_document_open (self->client, prefix, self->owner,
+                                      g_atomic_int_get (&self->read_only), cancellable, error);
       if (document != NULL)
         add_document (self, document);
     }
@@ -723,7 +726,7 @@ verify_object (BsS3Backing *self,
   if (bytes != NULL)
     return TRUE;
 
-  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) &&
+  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) && document->refusal == NULL &&
       !bs_s3_document_quarantine (document, key, cancellable, error))
     {
       g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
@@ -837,13 +840,19 @@ bs_s3_backing_initable_iface_init (GInitableIface *iface)
 static void
 bs_s3_backing_set_property (GObject *object, guint prop_id, const GValue *value, GParamSpec *pspec)
 {
-  cast (object)->uri = g_value_dup_string (value);
+  if (prop_id == PROP_URI)
+    cast (object)->uri = g_value_dup_string (value);
+  else
+    g_atomic_int_set (&cast (object)->read_only, g_value_get_boolean (value));
 }
 
 static void
 bs_s3_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
-  g_value_set_string (value, cast (object)->uri);
+  if (prop_id == PROP_URI)
+    g_value_set_string (value, cast (object)->uri);
+  else
+    g_value_set_boolean (value, g_atomic_int_get (&cast (object)->read_only));
 }
 
 static void
@@ -884,6 +893,10 @@ bs_s3_backing_class_init (BsS3BackingClass *klass)
                                    g_param_spec_string ("uri", NULL, NULL, NULL,
                                                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
                                                           G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_READ_ONLY,
+                                   g_param_spec_boolean ("read-only", NULL, NULL, FALSE,
+                                                         G_PARAM_READWRITE |
+                                                           G_PARAM_STATIC_STRINGS));
 }
 
 static void

@@ -190,7 +190,8 @@ open_all (BsS3Document *self, GCancellable *cancellable, GError **error)
 {
   gboolean marked;
 
-  if (!check_marker (self, &marked, cancellable, error) || !take_lease (self, cancellable, error) ||
+  if (!check_marker (self, &marked, cancellable, error) ||
+      !(self->refusal != NULL || take_lease (self, cancellable, error)) ||
       !(marked || self->refusal != NULL || put_marker (self, cancellable, error)))
     return FALSE;
 
@@ -212,6 +213,7 @@ BsS3Document *
 bs_s3_document_open (BsS3Client *client,
                      const char *prefix,
                      const char *owner,
+                     gboolean read_only,
                      GCancellable *cancellable,
                      GError **error)
 {
@@ -226,6 +228,9 @@ bs_s3_document_open (BsS3Client *client,
   self->objects = g_hash_table_new_full (bs_s3_key_hash, bs_s3_key_equal, g_free, NULL);
   self->strays = g_array_new (FALSE, FALSE, sizeof (BsS3Name));
   bs_s3_lease_init (&self->lease, client, lock, owner);
+  if (read_only)
+    g_set_error_literal (&self->refusal, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
+                         "the document was opened for reading alone");
 
   if (open_all (self, cancellable, error))
     return g_steal_pointer (&self);
