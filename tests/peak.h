@@ -39,13 +39,13 @@ peak_get (void)
   return read_status ("VmHWM:");
 }
 
-/* A sanitizer has memory of its own, and keeps what was freed. */
+/* A sanitizer, and Valgrind, which is preloaded, has memory of its own, and keeps what was freed. */
 static inline gboolean
 peak_is_ours (void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   return FALSE;
 #else
-  return g_getenv ("RUNNING_ON_VALGRIND") == NULL && getenv ("LD_PRELOAD") == NULL;
+  return getenv ("LD_PRELOAD") == NULL;
 #endif
 }

@@ -59,11 +59,14 @@ tear_down (Fixture *fixture, gconstpointer data)
   alarm (0);
 }
 
-/* Every virtual function, with the fixture's key. */
+/* Every virtual function, with the fixture's key, or another one for what is new. */
 static gboolean
 call (Fixture *fixture, BsOperation operation, GCancellable *cancellable, GError **error)
 {
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GFile) file = g_file_new_for_path ("/proc/self/status");
+  g_autofree char *other_key = bs_key_generate ();
+  g_autoptr (GInputStream) stream = NULL;
   g_autoptr (GBytes) bytes = NULL;
   BsBacking *backing = fixture->backing;
 
@@ -103,6 +106,14 @@ call (Fixture *fixture, BsOperation operation, GCancellable *cancellable, GError
       return bs_backing_release_path (backing, fixture->path, cancellable, error);
     case BS_OPERATION_CLOSE:
       return bs_backing_close (backing, cancellable, error);
+    case BS_OPERATION_READ_STREAM:
+      stream = bs_backing_read_stream (backing, fixture->key, cancellable, error);
+      return stream != NULL;
+    case BS_OPERATION_WRITE_STREAM:
+      stream = g_memory_input_stream_new_from_bytes (fixture->bytes);
+      return bs_backing_write_stream (backing, other_key, stream, -1, cancellable, error);
+    case BS_OPERATION_WRITE_FILE:
+      return bs_backing_write_file (backing, other_key, file, cancellable, error);
     default:
       g_assert_not_reached ();
     }
@@ -113,6 +124,9 @@ static const BsOperation all[] = {
   BS_OPERATION_SANITIZE_PATH,
   BS_OPERATION_WRITE,
   BS_OPERATION_READ,
+  BS_OPERATION_READ_STREAM,
+  BS_OPERATION_WRITE_STREAM,
+  BS_OPERATION_WRITE_FILE,
   BS_OPERATION_PERSIST,
   BS_OPERATION_VERIFY_PERSISTED,
   BS_OPERATION_REGISTER_KEY,

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -718,6 +719,7 @@ test_cancel_pipe (Fixture *fixture, gconstpointer data)
   g_autoptr (GInputStream) stream = NULL;
   GAsyncResult *result = NULL;
   g_autoptr (GError) error = NULL;
+  int n_left = 0;
   int fds[2];
 
   g_assert_cmpint (pipe (fds), ==, 0);
@@ -726,7 +728,12 @@ test_cancel_pipe (Fixture *fixture, gconstpointer data)
   bs_pool_insert_stream_async (fixture->pool, stream, G_PRIORITY_DEFAULT, cancellable, store_result,
                                &result);
   /* The first bytes are gone once the stream is being read. */
-  wait_until (g_input_stream_has_pending (stream));
+  do
+    {
+      g_thread_yield ();
+      g_assert_cmpint (ioctl (fds[0], FIONREAD, &n_left), ==, 0);
+    }
+  while (n_left > 0);
   g_cancellable_cancel (cancellable);
   g_assert_null (bs_pool_insert_stream_finish (fixture->pool, wait_result (&result), &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
@@ -985,6 +992,50 @@ test_save (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (bs_tracked_path_get_n_keys (tracked), ==, 1);
 }
 
+/* A close ends what would only have opened a stream, and finishes an insertion. */
+static void
+test_close_meanwhile (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (700000, 1);
+  g_autoptr (GFile) source = make_file (fixture, "source", bytes);
+  g_autoptr (GFile) target = get_child (fixture, "target");
+  g_autoptr (BsItem) item = insert_stream (fixture, bytes);
+  g_autoptr (BsItem) inserted = NULL;
+  GAsyncResult *insertion = NULL, *opening = NULL, *copying = NULL, *closing = NULL;
+  g_autoptr (GError) error = NULL;
+  guint n_opened = bs_fault_backing_get_count (fixture->fault, BS_OPERATION_READ_STREAM);
+
+  bs_fault_backing_hold (fixture->fault, BS_OPERATION_WRITE_FILE);
+  bs_fault_backing_hold (fixture->fault, BS_OPERATION_READ_STREAM);
+  bs_backing_store_set_max_threads (fixture->store, 2);
+  bs_pool_insert_file_async (fixture->pool, source, G_PRIORITY_DEFAULT, NULL, store_result,
+                             &insertion);
+  bs_item_read_async (item, G_PRIORITY_DEFAULT, NULL, store_result, &opening);
+  bs_item_copy_to_file_async (item, target, G_PRIORITY_DEFAULT, NULL, store_result, &copying);
+  wait_until (bs_fault_backing_get_count (fixture->fault, BS_OPERATION_READ_STREAM) > n_opened);
+  wait_until (bs_fault_backing_get_count (fixture->fault, BS_OPERATION_WRITE_FILE) > 0);
+
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, store_result, &closing);
+  g_assert_null (bs_item_read_finish (item, wait_result (&opening), &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_clear_error (&error);
+  g_assert_false (bs_item_copy_to_file_finish (item, wait_result (&copying), &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_clear_error (&error);
+  g_assert_null (closing);
+
+  bs_fault_backing_clear (fixture->fault);
+  inserted = bs_pool_insert_file_finish (fixture->pool, wait_result (&insertion), &error);
+  g_assert_no_error (error);
+  g_assert_true (bs_backing_store_close_finish (fixture->store, wait_result (&closing), &error));
+  g_assert_false (g_file_query_exists (target, NULL));
+
+  g_object_unref (insertion);
+  g_object_unref (opening);
+  g_object_unref (copying);
+  g_object_unref (closing);
+}
+
 /* Streams of one item are apart, and their reads run beside each other and others. */
 static void
 test_several (Fixture *fixture, gconstpointer data)
@@ -1046,13 +1097,19 @@ test_copy (Fixture *fixture, gconstpointer data)
 
 /* Where the store has a main context its thread reads, blocking or not, while others wait
  * for it. */
+typedef struct
+{
+  GInputStream *stream;
+  int done; /* atomic */
+} Reader;
+
 static gpointer
 read_in_thread (gpointer data)
 {
-  GInputStream *stream = data;
-  GBytes *bytes = read_all (stream);
+  Reader *self = data;
+  GBytes *bytes = read_all (self->stream);
 
-  g_main_context_wakeup (NULL);
+  g_atomic_int_set (&self->done, TRUE);
   return bytes;
 }
 
@@ -1065,6 +1122,7 @@ test_main_context (void)
   GAsyncResult *result = NULL;
   guint8 buffer[10];
   g_autoptr (GError) error = NULL;
+  Reader reader = { NULL, FALSE };
   GInputStream *stream;
   Fixture fixture;
   GThread *thread;
@@ -1085,10 +1143,9 @@ test_main_context (void)
   g_object_unref (result);
 
   g_seekable_seek (G_SEEKABLE (stream), 0, G_SEEK_SET, NULL, &error);
-  thread = g_thread_new ("reader", read_in_thread, stream);
-  wait_until (g_seekable_tell (G_SEEKABLE (stream)) == 700000);
-  while (g_input_stream_has_pending (stream))
-    g_main_context_iteration (NULL, FALSE);
+  reader.stream = stream;
+  thread = g_thread_new ("reader", read_in_thread, &reader);
+  wait_until (g_atomic_int_get (&reader.done));
   read_elsewhere = g_thread_join (thread);
   g_assert_true (g_bytes_equal (read_elsewhere, bytes));
 
@@ -1157,6 +1214,7 @@ main (int argc, char **argv)
   add_files ("corrupt", test_corrupt);
   add_files ("source-changes", test_source_changes);
   add_all ("save", test_save);
+  add_all ("close-meanwhile", test_close_meanwhile);
   add_all ("several", test_several);
   add_all ("copy", test_copy);
   add_plain ("inside", test_inside);
