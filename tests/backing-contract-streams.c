@@ -24,15 +24,13 @@ set_up (Fixture *fixture, gconstpointer data)
 {
   const BackingKind *kind = data;
   g_autofree char *primary_name = NULL;
-  g_autofree char *path_name = NULL;
   g_autoptr (GFile) primary = NULL;
 
   alarm (100);
   fixture->directory = make_test_directory ();
   primary_name = g_build_filename (fixture->directory, "primary", NULL);
-  path_name = g_build_filename (fixture->directory, "persisted", NULL);
   primary = g_file_new_for_path (primary_name);
-  fixture->path = g_file_new_for_path (path_name);
+  fixture->path = backing_kind_locate (kind, primary, "persisted");
   fixture->backing = kind->create (primary);
 }
 

@@ -114,12 +114,12 @@ write_new (BsBacking *backing, GBytes *bytes)
   return key;
 }
 
-static GFile *
-locate (Fixture *fixture, const BackingKind *kind, const char *name)
+GFile *
+backing_kind_locate (const BackingKind *kind, GFile *primary, const char *name)
 {
-  g_autofree char *path = g_build_filename (fixture->directory, name, NULL);
+  g_autoptr (GFile) parent = g_file_get_parent (primary);
 
-  return kind->locate != NULL ? kind->locate (fixture->primary, name) : g_file_new_for_path (path);
+  return kind->locate != NULL ? kind->locate (primary, name) : g_file_get_child (parent, name);
 }
 
 static void
@@ -132,7 +132,7 @@ set_up (Fixture *fixture, gconstpointer data)
   fixture->directory = make_test_directory ();
   primary = g_build_filename (fixture->directory, "primary", NULL);
   fixture->primary = g_file_new_for_path (primary);
-  fixture->path = locate (fixture, kind, "persisted");
+  fixture->path = backing_kind_locate (kind, fixture->primary, "persisted");
   fixture->backing = kind->create (fixture->primary);
 }
 
@@ -299,6 +299,109 @@ test_persist_bytes_known (Fixture *fixture, gconstpointer data)
       g_assert_no_error (error);
       assert_reads (fixture->backing, key, bytes);
     }
+}
+
+typedef struct
+{
+  BsKeySet *keys;
+  GHashTable *contents;
+} Batch;
+
+static void
+batch_add (Batch *batch, const char *key, GBytes *content)
+{
+  g_assert_true (bs_key_set_add (batch->keys, key, NULL));
+  if (content != NULL)
+    g_hash_table_insert (batch->contents, g_strdup (key), g_bytes_ref (content));
+}
+
+/* Many blobs at once: of primary storage, of memory, of the path already. */
+static void
+test_persist_keys (Fixture *fixture, gconstpointer data)
+{
+  enum
+  {
+    N_EACH = 60,
+    N = 4 * N_EACH
+  };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GHashTable) contents =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  Batch batch = { keys, contents };
+  GBytes *bytes[N];
+  char *strings[N];
+
+  assert_listed (fixture, NULL, 0);
+  for (guint i = 0; i < N; i++)
+    {
+      bytes[i] = make_test_bytes (i % 7 == 0 ? 0 : i * 150, i);
+      strings[i] = i % 2 == 0 ? write_new (fixture->backing, bytes[i]) : bs_key_generate ();
+      if (i % 4 == 2)
+        g_assert_true (
+          bs_backing_persist (fixture->backing, fixture->path, strings[i], NULL, &error));
+      if (i % 4 == 3)
+        g_assert_true (bs_backing_persist_bytes (fixture->backing, fixture->path, strings[i],
+                                                 bytes[i], NULL, &error));
+      g_assert_no_error (error);
+      batch_add (&batch, strings[i], i % 2 == 0 ? NULL : bytes[i]);
+    }
+
+  for (guint repeat = 0; repeat < 2; repeat++)
+    {
+      g_assert_true (
+        bs_backing_persist_keys (fixture->backing, fixture->path, keys, contents, NULL, &error));
+      g_assert_no_error (error);
+      assert_listed (fixture, strings[0], N);
+      for (guint i = 0; i < N; i++)
+        assert_reads (fixture->backing, strings[i], bytes[i]);
+    }
+  g_assert_true (bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error));
+  g_assert_no_error (error);
+
+  for (guint i = 0; i < N; i++)
+    {
+      g_assert_true (bs_backing_delete_key (fixture->backing, strings[i], NULL, &error));
+      g_assert_true (
+        bs_backing_register_key (fixture->backing, fixture->path, strings[i], NULL, &error));
+      g_assert_no_error (error);
+      assert_reads (fixture->backing, strings[i], bytes[i]);
+      g_bytes_unref (bytes[i]);
+      g_free (strings[i]);
+    }
+}
+
+/* A key that is nowhere fails the call; the others can be persisted after that. */
+static void
+test_persist_keys_missing (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GHashTable) contents =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
+  g_autofree char *written = write_new (fixture->backing, bytes);
+  g_autofree char *never = bs_key_generate ();
+  g_autofree char *direct = bs_key_generate ();
+  Batch batch = { keys, contents };
+
+  assert_listed (fixture, NULL, 0);
+  batch_add (&batch, written, NULL);
+  batch_add (&batch, direct, bytes);
+  batch_add (&batch, never, NULL);
+  g_assert_false (
+    bs_backing_persist_keys (fixture->backing, fixture->path, keys, contents, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  g_assert_nonnull (strstr (error->message, never));
+  g_clear_error (&error);
+
+  g_assert_true (bs_key_set_remove (keys, never));
+  g_assert_true (
+    bs_backing_persist_keys (fixture->backing, fixture->path, keys, contents, NULL, &error));
+  g_assert_no_error (error);
+  assert_listed (fixture, written, 2);
+  assert_reads (fixture->backing, written, bytes);
+  assert_reads (fixture->backing, direct, bytes);
 }
 
 static void
@@ -485,7 +588,7 @@ test_two_paths (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
-  g_autoptr (GFile) second = locate (fixture, data, "second");
+  g_autoptr (GFile) second = backing_kind_locate (data, fixture->primary, "second");
   g_autoptr (BsKeySet) found = list_path (fixture->backing, second);
   g_autofree char *key = write_new (fixture->backing, bytes);
 
@@ -554,6 +657,8 @@ backing_contract_add_tests (const BackingKind *kind)
     { "persist", test_persist },
     { "persist-bytes", test_persist_bytes },
     { "persist-bytes-known", test_persist_bytes_known },
+    { "persist-keys", test_persist_keys },
+    { "persist-keys-missing", test_persist_keys_missing },
     { "register", test_register },
     { "delete-persisted", test_delete_persisted },
     { "bulk", test_bulk },

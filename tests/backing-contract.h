@@ -18,6 +18,9 @@ typedef struct
   GFile *(*locate) (GFile *directory, const char *name);
 } BackingKind;
 
+/* Where a persisted path of that name is. */
+GFile *backing_kind_locate (const BackingKind *kind, GFile *primary, const char *name);
+
 /* `kind` must live as long as the tests. */
 void   backing_contract_add_tests (const BackingKind *kind);
 

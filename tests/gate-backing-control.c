@@ -225,7 +225,7 @@ gate_backing_count (GateBacking *backing, BsOperation operation, const char *key
       Event *event = &g_array_index (self->log, Event, i);
 
       /* A bulk call stands there once for each of its keys, and once for itself. */
-      if ((operation == BS_OPERATION_REGISTER_KEYS ||
+      if ((operation == BS_OPERATION_REGISTER_KEYS || operation == BS_OPERATION_PERSIST_KEYS ||
            operation == BS_OPERATION_DELETE_PERSISTED_KEYS) &&
           key == NULL && event->key != NULL)
         continue;

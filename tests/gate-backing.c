@@ -10,6 +10,7 @@ const char *const gate_operation_names[N_OPERATIONS] = {
   [BS_OPERATION_REGISTER_KEYS] = "register_keys",
   [BS_OPERATION_PERSIST] = "persist",
   [BS_OPERATION_PERSIST_BYTES] = "persist_bytes",
+  [BS_OPERATION_PERSIST_KEYS] = "persist_keys",
   [BS_OPERATION_DELETE_PERSISTED] = "delete_persisted",
   [BS_OPERATION_DELETE_PERSISTED_KEYS] = "delete_persisted_keys",
   [BS_OPERATION_SANITIZE_PATH] = "sanitize_path",
@@ -31,7 +32,13 @@ struct _GateDirectBacking
   GateBacking parent_instance;
 };
 
+struct _GateBatchBacking
+{
+  GateBacking parent_instance;
+};
+
 static void backing_iface_init (BsBackingInterface *iface);
+static void batch_iface_init (BsBackingInterface *iface);
 static void direct_iface_init (BsBackingInterface *iface);
 static void single_iface_init (BsBackingInterface *iface);
 
@@ -48,6 +55,10 @@ G_DEFINE_FINAL_TYPE_WITH_CODE (GateDirectBacking,
                                gate_direct_backing,
                                GATE_TYPE_BACKING,
                                G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, direct_iface_init))
+G_DEFINE_FINAL_TYPE_WITH_CODE (GateBatchBacking,
+                               gate_batch_backing,
+                               GATE_TYPE_BACKING,
+                               G_IMPLEMENT_INTERFACE (BS_TYPE_BACKING, batch_iface_init))
 
 GateBackingPrivate *
 gate_backing_get_private (gpointer self)
@@ -473,6 +484,27 @@ touch (Call *call, const char *key)
 }
 
 static gboolean
+persist_one (Call *call, const char *key, GError **error)
+{
+  GBytes *bytes = g_hash_table_lookup (call->self->primary, key);
+
+  if (bytes == NULL)
+    return missing (error);
+  g_hash_table_insert (gate_place_get (call->self, call->path)->blobs, g_strdup (key),
+                       g_bytes_ref (bytes));
+  touch (call, key);
+  return TRUE;
+}
+
+static void
+persist_bytes_of_one (Call *call, const char *key, GBytes *bytes)
+{
+  if (!g_hash_table_contains (call->self->primary, key))
+    g_hash_table_insert (call->self->primary, g_strdup (key), copy_bytes (bytes));
+  persist_one (call, key, NULL);
+}
+
+static gboolean
 gate_persist (BsBacking *backing,
               GFile *path,
               const char *key,
@@ -487,20 +519,7 @@ gate_persist (BsBacking *backing,
   gboolean success = call_begin (&call, error);
 
   if (success)
-    {
-      GBytes *bytes = g_hash_table_lookup (call.self->primary, key);
-
-      if (bytes != NULL)
-        {
-          g_hash_table_insert (gate_place_get (call.self, path)->blobs, g_strdup (key),
-                               g_bytes_ref (bytes));
-          touch (&call, key);
-        }
-      else
-        {
-          success = missing (error);
-        }
-    }
+    success = persist_one (&call, key, error);
   return call_end (&call, success, error);
 }
 
@@ -520,14 +539,7 @@ gate_persist_bytes (BsBacking *backing,
   gboolean success = call_begin (&call, error);
 
   if (success)
-    {
-      GBytes *known = g_hash_table_lookup (call.self->primary, key);
-      GBytes *copy = known != NULL ? g_bytes_ref (known) : copy_bytes (bytes);
-
-      g_hash_table_insert (call.self->primary, g_strdup (key), g_bytes_ref (copy));
-      g_hash_table_insert (gate_place_get (call.self, path)->blobs, g_strdup (key), copy);
-      touch (&call, key);
-    }
+    persist_bytes_of_one (&call, key, bytes);
   return call_end (&call, success, error);
 }
 
@@ -648,6 +660,51 @@ gate_register_keys (BsBacking *backing,
 
   if (success)
     bs_key_set_foreach_key (keys, register_of_bulk, &bulk);
+  if (bulk.error != NULL)
+    {
+      g_propagate_error (error, bulk.error);
+      success = FALSE;
+    }
+  return call_end (&call, success, error);
+}
+
+typedef struct
+{
+  Call *call;
+  GHashTable *contents;
+  GError *error; /* owned */
+} BulkPersist;
+
+static void
+persist_of_bulk (const char *key, gpointer data)
+{
+  BulkPersist *bulk = data;
+  GBytes *bytes = g_hash_table_lookup (bulk->contents, key);
+
+  if (bytes != NULL)
+    persist_bytes_of_one (bulk->call, key, bytes);
+  else
+    persist_one (bulk->call, key, bulk->error == NULL ? &bulk->error : NULL);
+}
+
+static gboolean
+gate_persist_keys (BsBacking *backing,
+                   GFile *path,
+                   BsKeySet *keys,
+                   GHashTable *contents,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  Call call = { .backing = GATE_BACKING (backing),
+                .operation = BS_OPERATION_PERSIST_KEYS,
+                .path = path,
+                .keys = keys,
+                .cancellable = cancellable };
+  gboolean success = call_begin (&call, error);
+  BulkPersist bulk = { &call, contents, NULL };
+
+  if (success)
+    bs_key_set_foreach_key (keys, persist_of_bulk, &bulk);
   if (bulk.error != NULL)
     {
       g_propagate_error (error, bulk.error);
@@ -834,6 +891,13 @@ direct_iface_init (BsBackingInterface *iface)
 }
 
 static void
+batch_iface_init (BsBackingInterface *iface)
+{
+  iface->persist_bytes = gate_persist_bytes;
+  iface->persist_keys = gate_persist_keys;
+}
+
+static void
 single_iface_init (BsBackingInterface *iface)
 {
   iface->register_keys = NULL;
@@ -923,6 +987,16 @@ gate_direct_backing_class_init (GateDirectBackingClass *klass)
 {
 }
 
+static void
+gate_batch_backing_init (GateBatchBacking *self)
+{
+}
+
+static void
+gate_batch_backing_class_init (GateBatchBackingClass *klass)
+{
+}
+
 GateBacking *
 gate_backing_new (void)
 {
@@ -939,4 +1013,10 @@ GateBacking *
 gate_backing_new_direct (void)
 {
   return g_object_new (GATE_TYPE_DIRECT_BACKING, NULL);
+}
+
+GateBacking *
+gate_backing_new_batch (void)
+{
+  return g_object_new (GATE_TYPE_BATCH_BACKING, NULL);
 }

@@ -26,6 +26,10 @@ G_DECLARE_FINAL_TYPE (GateSingleBacking, gate_single_backing, GATE, SINGLE_BACKI
 #define GATE_TYPE_DIRECT_BACKING (gate_direct_backing_get_type ())
 G_DECLARE_FINAL_TYPE (GateDirectBacking, gate_direct_backing, GATE, DIRECT_BACKING, GateBacking)
 
+/* A GateBacking with persist_bytes and persist_keys. */
+#define GATE_TYPE_BATCH_BACKING (gate_batch_backing_get_type ())
+G_DECLARE_FINAL_TYPE (GateBatchBacking, gate_batch_backing, GATE, BATCH_BACKING, GateBacking)
+
 typedef enum
 {
   GATE_BEFORE,
@@ -38,6 +42,7 @@ typedef void (*GateHook) (GateBacking *self, BsOperation operation, const char *
 GateBacking *gate_backing_new         (void);
 GateBacking *gate_backing_new_single  (void);
 GateBacking *gate_backing_new_direct  (void);
+GateBacking *gate_backing_new_batch   (void);
 
 /* In what follows a NULL key stands for every key. Bulk calls have none. */
 

@@ -29,6 +29,7 @@ typedef struct
   guint max_threads;
   gboolean single;          /* a backing without bulk calls */
   gboolean direct;          /* a backing that persists bytes in one step */
+  gboolean batch;           /* and many keys in one call */
 } Variant;
 
 static const Variant one_thread = { 1, FALSE };
@@ -37,6 +38,8 @@ static const Variant one_thread_single = { 1, TRUE };
 static const Variant two_threads_single = { 2, TRUE };
 static const Variant one_thread_direct = { 1, FALSE, TRUE };
 static const Variant two_threads_direct = { 2, FALSE, TRUE };
+static const Variant one_thread_batch = { 1, FALSE, TRUE, TRUE };
+static const Variant two_threads_batch = { 2, FALSE, TRUE, TRUE };
 
 #define test_add(path, function)                                                                    \
   G_STMT_START                                                                                      \
@@ -60,6 +63,14 @@ static const Variant two_threads_direct = { 2, FALSE, TRUE };
   {                                                                                                 \
     g_test_add (path "/one-thread", Fixture, &one_thread_direct, fixture_set_up, function, fixture_tear_down);  \
     g_test_add (path "/two-threads", Fixture, &two_threads_direct, fixture_set_up, function, fixture_tear_down); \
+  }                                                                                                 \
+  G_STMT_END
+
+#define test_add_batch(path, function)                                                              \
+  G_STMT_START                                                                                      \
+  {                                                                                                 \
+    g_test_add (path "/one-thread", Fixture, &one_thread_batch, fixture_set_up, function, fixture_tear_down);  \
+    g_test_add (path "/two-threads", Fixture, &two_threads_batch, fixture_set_up, function, fixture_tear_down); \
   }                                                                                                 \
   G_STMT_END
 
@@ -92,6 +103,7 @@ fixture_start (Fixture *fixture, const Variant *variant, GMainContext *context)
   watchdog_start ();
   fixture->n_threads = variant->max_threads;
   fixture->gates = variant->single   ? gate_backing_new_single ()
+                   : variant->batch  ? gate_backing_new_batch ()
                    : variant->direct ? gate_backing_new_direct ()
                                      : gate_backing_new ();
   fixture->store = context != NULL ? bs_backing_store_new_in_context (BS_BACKING (fixture->gates), context)

@@ -31,6 +31,7 @@ struct _TestBacking
   BsOperation operation;
   char *key;
   GFile *path;
+  guint n_contents;
   GBytes *bytes;
   BsKeySet *keys;
 };
@@ -179,6 +180,20 @@ test_backing_delete_persisted_keys (BsBacking *backing,
 }
 
 static gboolean
+test_backing_persist_keys (BsBacking *backing,
+                           GFile *path,
+                           BsKeySet *keys,
+                           GHashTable *contents,
+                           GCancellable *cancellable,
+                           GError **error)
+{
+  TEST_BACKING (backing)->keys = keys;
+  TEST_BACKING (backing)->n_contents = g_hash_table_size (contents);
+  TEST_BACKING (backing)->bytes = g_hash_table_lookup (contents, KEY);
+  return answer (backing, BS_OPERATION_PERSIST_KEYS, path, NULL, error);
+}
+
+static gboolean
 test_backing_write_root (BsBacking *backing,
                          GFile *path,
                          GBytes *bytes,
@@ -238,6 +253,7 @@ test_backing_iface_init (BsBackingInterface *iface)
   iface->register_keys = test_backing_register_keys;
   iface->delete_persisted_keys = test_backing_delete_persisted_keys;
   iface->persist_bytes = test_backing_persist_bytes;
+  iface->persist_keys = test_backing_persist_keys;
   iface->write_root = test_backing_write_root;
   iface->read_root = test_backing_read_root;
   iface->verify_persisted = test_backing_verify_persisted;
@@ -437,6 +453,7 @@ static const struct
   [BS_OPERATION_REGISTER_KEYS] = { "register_keys", FALSE, TRUE, FALSE, FALSE },
   [BS_OPERATION_PERSIST] = { "persist", TRUE, TRUE, TRUE, FALSE },
   [BS_OPERATION_PERSIST_BYTES] = { "persist_bytes", TRUE, TRUE, FALSE, FALSE },
+  [BS_OPERATION_PERSIST_KEYS] = { "persist_keys", FALSE, TRUE, FALSE, FALSE },
   [BS_OPERATION_DELETE_PERSISTED] = { "delete_persisted", TRUE, TRUE, TRUE, FALSE },
   [BS_OPERATION_DELETE_PERSISTED_KEYS] = { "delete_persisted_keys", FALSE, TRUE, FALSE, FALSE },
   [BS_OPERATION_SANITIZE_PATH] = { "sanitize_path", FALSE, TRUE, TRUE, FALSE },
@@ -453,6 +470,7 @@ typedef struct
   GFile *path;
   BsKeySet *keys;
   GBytes *bytes;
+  GHashTable *contents;
 } Fixture;
 
 static void
@@ -462,6 +480,8 @@ set_up (Fixture *fixture, gconstpointer data)
   fixture->keys = bs_key_set_new ();
   fixture->bytes = g_bytes_new_static ("bytes", 5);
   g_assert_true (bs_key_set_add (fixture->keys, KEY, NULL));
+  fixture->contents = g_hash_table_new (g_str_hash, g_str_equal);
+  g_hash_table_insert (fixture->contents, (char *) SPELLING, fixture->bytes);
 }
 
 static void
@@ -469,6 +489,7 @@ tear_down (Fixture *fixture, gconstpointer data)
 {
   g_assert_finalize_object (fixture->path);
   g_assert_finalize_object (fixture->keys);
+  g_hash_table_unref (fixture->contents);
   g_bytes_unref (fixture->bytes);
 }
 
@@ -508,6 +529,9 @@ call (Fixture *fixture,
       return bs_backing_persist (backing, path, key, cancellable, error);
     case BS_OPERATION_PERSIST_BYTES:
       return bs_backing_persist_bytes (backing, path, key, fixture->bytes, cancellable, error);
+    case BS_OPERATION_PERSIST_KEYS:
+      return bs_backing_persist_keys (backing, path, fixture->keys, fixture->contents, cancellable,
+                                      error);
     case BS_OPERATION_DELETE_PERSISTED:
       return bs_backing_delete_persisted (backing, path, key, cancellable, error);
     case BS_OPERATION_DELETE_PERSISTED_KEYS:
@@ -558,10 +582,12 @@ test_arguments (Fixture *fixture, gconstpointer data)
       g_assert_cmpstr (backing->key, ==, operations[op].takes_key ? KEY : NULL);
       g_assert_true (backing->path == (operations[op].takes_path ? fixture->path : NULL));
       if (op == BS_OPERATION_WRITE || op == BS_OPERATION_PERSIST_BYTES ||
-          op == BS_OPERATION_WRITE_ROOT)
+          op == BS_OPERATION_PERSIST_KEYS || op == BS_OPERATION_WRITE_ROOT)
         g_assert_true (backing->bytes == fixture->bytes);
+      if (op == BS_OPERATION_PERSIST_KEYS)
+        g_assert_cmpuint (backing->n_contents, ==, 1);
       if (op == BS_OPERATION_REGISTER_KEYS || op == BS_OPERATION_DELETE_PERSISTED_KEYS ||
-          op == BS_OPERATION_WRITE_ROOT)
+          op == BS_OPERATION_PERSIST_KEYS || op == BS_OPERATION_WRITE_ROOT)
         g_assert_true (backing->keys == fixture->keys);
 
       backing->bytes = NULL;
@@ -729,6 +755,7 @@ test_missing (Fixture *fixture, gconstpointer data)
           break;
         case BS_OPERATION_REGISTER_KEYS:
         case BS_OPERATION_PERSIST_BYTES:
+        case BS_OPERATION_PERSIST_KEYS:
         case BS_OPERATION_DELETE_PERSISTED_KEYS:
           g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
           g_assert_false (done);
@@ -791,12 +818,15 @@ test_wrapped (Fixture *fixture, gconstpointer data)
 static void
 test_one_by_one (Fixture *fixture, gconstpointer data)
 {
-  const BsOperation bulk[] = { BS_OPERATION_REGISTER_KEYS, BS_OPERATION_DELETE_PERSISTED_KEYS };
-  const BsOperation single[] = { BS_OPERATION_REGISTER_KEY, BS_OPERATION_DELETE_PERSISTED };
+  const BsOperation bulk[] = { BS_OPERATION_REGISTER_KEYS, BS_OPERATION_DELETE_PERSISTED_KEYS,
+                               BS_OPERATION_PERSIST_KEYS };
+  const BsOperation single[] = { BS_OPERATION_REGISTER_KEY, BS_OPERATION_DELETE_PERSISTED,
+                                 BS_OPERATION_PERSIST };
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
   TestWrapper *wrapper = g_object_new (TEST_TYPE_WRAPPER, NULL);
 
   wrapper->inner = g_object_ref (BS_BACKING (backing));
+  g_hash_table_remove_all (fixture->contents);
   while (bs_key_set_get_n_keys (fixture->keys) < N_BULK)
     {
       g_autofree char *key = bs_key_generate ();
@@ -890,6 +920,44 @@ test_write_and_persist (Fixture *fixture, gconstpointer data)
   g_assert_finalize_object (backing);
 }
 
+/* A key that has a content is persisted with it, the others from primary storage. */
+static void
+test_persist_with_contents (Fixture *fixture, gconstpointer data)
+{
+  TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
+  TestWrapper *wrapper = g_object_new (TEST_TYPE_WRAPPER, NULL);
+  g_autofree char *other = bs_key_generate ();
+  g_autoptr (GError) error = NULL;
+
+  wrapper->inner = g_object_ref (BS_BACKING (backing));
+  g_assert_true (bs_key_set_add (fixture->keys, other, NULL));
+  /* Of a key that is not to be persisted. */
+  g_hash_table_insert (fixture->contents, (char *) "00000000-0000-4000-8000-000000000000",
+                       fixture->bytes);
+  g_assert_true (call (fixture, wrapper, BS_OPERATION_PERSIST_KEYS, NULL, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_true (backing->bytes == fixture->bytes);
+  g_assert_cmpuint (backing->n_calls, ==, 3);
+  g_assert_true (bs_backing_persist_keys (BS_BACKING (wrapper), fixture->path, fixture->keys, NULL,
+                                          NULL, &error));
+  g_assert_cmpuint (backing->n_calls, ==, 5);
+
+  /* A virtual function is given a table in any case. */
+  g_assert_true (bs_backing_persist_keys (BS_BACKING (backing), fixture->path, fixture->keys, NULL,
+                                          NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (backing->n_contents, ==, 0);
+
+  backing->n_calls = 0;
+  g_hash_table_insert (fixture->contents, (char *) "no key", fixture->bytes);
+  g_assert_false (call (fixture, backing, BS_OPERATION_PERSIST_KEYS, NULL, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_INVALID_KEY);
+  g_assert_nonnull (strstr (error->message, "persist_keys at " PATH));
+  g_assert_cmpuint (backing->n_calls, ==, 0);
+  g_assert_finalize_object (wrapper);
+  g_assert_finalize_object (backing);
+}
+
 static void
 test_no_keys (Fixture *fixture, gconstpointer data)
 {
@@ -900,6 +968,7 @@ test_no_keys (Fixture *fixture, gconstpointer data)
   g_assert_true (bs_key_set_remove (fixture->keys, KEY));
   g_assert_true (call (fixture, wrapper, BS_OPERATION_REGISTER_KEYS, NULL, NULL, NULL));
   g_assert_true (call (fixture, wrapper, BS_OPERATION_DELETE_PERSISTED_KEYS, NULL, NULL, NULL));
+  g_assert_true (call (fixture, wrapper, BS_OPERATION_PERSIST_KEYS, NULL, NULL, NULL));
   g_assert_cmpuint (backing->n_calls, ==, 0);
   g_assert_finalize_object (wrapper);
   g_assert_finalize_object (backing);
@@ -948,6 +1017,7 @@ main (int argc, char *argv[])
   add_test ("/backing/wrapped", test_wrapped);
   add_test ("/backing/one-by-one", test_one_by_one);
   add_test ("/backing/write-and-persist", test_write_and_persist);
+  add_test ("/backing/persist-with-contents", test_persist_with_contents);
   add_test ("/backing/no-keys", test_no_keys);
   add_test ("/backing/paths", test_paths);
 

@@ -367,7 +367,7 @@ static void
 test_schedules (gconstpointer data)
 {
   guint n_writers = GPOINTER_TO_UINT (data);
-  guint n = g_test_slow () ? 200000 : tests_are_whole () ? 20000 : 2000;
+  guint n = g_test_slow () ? 200000 : tests_are_whole () ? 20000 : 1000;
   const char *seed = g_getenv ("S3_SEED");
   guint32 first =
     seed != NULL ? (guint32) g_ascii_strtoull (seed, NULL, 10) : (guint32) g_test_rand_int ();
@@ -375,7 +375,7 @@ test_schedules (gconstpointer data)
   memset (n_outcomes, 0, sizeof n_outcomes);
   for (guint i = 0; i < (seed != NULL ? 1 : n); i++)
     {
-      if (i % 1000 == 0)
+      if (i % 100 == 0)
         alarm (SECONDS);
       run_schedule (first + i, n_writers);
     }

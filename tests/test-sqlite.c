@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -469,6 +470,183 @@ test_copy_of_a_save (Fixture *fixture, gconstpointer data)
   assert_reads (fixture->backing, key, bytes);
 }
 
+/* The bytes of the log, which may not be there. */
+static goffset
+get_log_size (Fixture *fixture)
+{
+  g_autofree char *log = beside (fixture->path, "-wal");
+  struct stat status;
+
+  return stat (log, &status) == 0 ? status.st_size : 0;
+}
+
+#define MIB (1024 * 1024)
+#define N_TO_FILL 16 /* blobs of 1 MiB that fill a log, which is then brought home */
+
+static void
+persist_large (Fixture *fixture, guint n_blobs)
+{
+  for (guint i = 0; i < n_blobs; i++)
+    g_free (persist_new (fixture, MIB, i));
+}
+
+static void
+fill_log (Fixture *fixture)
+{
+  track (fixture->backing, fixture->file);
+  persist_large (fixture, N_TO_FILL);
+  g_assert_cmpint (get_log_size (fixture), >, N_TO_FILL * MIB);
+}
+
+static void
+overfill_log (Fixture *fixture)
+{
+  fill_log (fixture);
+  for (guint i = 0; i < 2 * N_TO_FILL; i++)
+    {
+      persist_large (fixture, 1);
+      g_assert_cmpint (get_log_size (fixture), <, (N_TO_FILL + 2) * MIB);
+    }
+}
+
+/* A log that was brought home is written over, and grows no more. A process may end at any
+ * moment of that. */
+static void
+test_log_written_over (Fixture *fixture, gconstpointer data)
+{
+  run_and_die (overfill_log, fixture);
+  g_assert_cmpint (get_log_size (fixture), >, 0);
+  assert_n_keys (fixture, 3 * N_TO_FILL);
+  release (fixture);
+  assert_folder (fixture->path, "document");
+  assert_sql (fixture->path, "PRAGMA integrity_check", "ok");
+}
+
+/* The log that stays is no longer that of the document as it was before: restored after a
+ * crash, that is left as it is. */
+static void
+test_log_kept (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *older = g_build_filename (fixture->directory, "older", NULL);
+
+  track (fixture->backing, fixture->file);
+  g_free (persist_new (fixture, 10, 1));
+  release (fixture);
+  copy (fixture->path, older, TRUE);
+
+  run_and_die (fill_log, fixture);
+  g_assert_cmpint (get_log_size (fixture), >, 0);
+  copy (older, fixture->path, TRUE);
+  g_test_expect_message ("backingstore-sqlite", G_LOG_LEVEL_MESSAGE, "*was not written for*");
+  assert_n_keys (fixture, 1);
+  g_test_assert_expected_messages ();
+  release (fixture);
+  g_assert_false (exists (fixture->path, "-wal"));
+  assert_sql (fixture->path, "PRAGMA integrity_check", "ok");
+}
+
+/* The log that stays is emptied when the name leads elsewhere, and by a save. */
+static void
+test_log_emptied (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *renamed = beside (fixture->path, "-renamed");
+  g_autoptr (GError) error = NULL;
+
+  fill_log (fixture);
+  save_root (fixture, "root");
+  g_assert_cmpint (get_log_size (fixture), ==, 0);
+
+  persist_large (fixture, N_TO_FILL);
+  g_assert_cmpint (get_log_size (fixture), >, 0);
+  g_assert_no_errno (rename (fixture->path, renamed));
+  g_assert_false (bs_backing_sync_persisted (fixture->backing, fixture->file, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+  g_assert_cmpint (get_log_size (fixture), ==, 0);
+  release (fixture);
+  assert_folder (fixture->path, "document-renamed");
+  assert_sql (renamed, "SELECT count(*) FROM name", "32");
+}
+
+/* Bytes that the process has read from files, or has written to them. */
+static guint64
+count_bytes (const char *which)
+{
+  g_autofree char *text = NULL;
+  const char *line;
+
+  g_assert_true (g_file_get_contents ("/proc/self/io", &text, NULL, NULL));
+  line = strstr (text, which);
+  g_assert_nonnull (line);
+  return g_ascii_strtoull (line + strlen (which), NULL, 10);
+}
+
+/* Releases the path, and returns how many bytes that has moved. */
+static guint64
+count_released (Fixture *fixture)
+{
+  guint64 n_read = count_bytes ("rchar: "), n_written = count_bytes ("wchar: ");
+
+  release (fixture);
+  return MAX (count_bytes ("rchar: ") - n_read, count_bytes ("wchar: ") - n_written);
+}
+
+static goffset
+get_file_size (const char *path)
+{
+  struct stat status;
+
+  g_assert_no_errno (stat (path, &status));
+  return status.st_size;
+}
+
+/* Closing moves as much as a log has at most, however large the document is, and nothing after a
+ * save. Nothing of a deletion is left for it. */
+static void
+test_closing_is_short (Fixture *fixture, gconstpointer data)
+{
+  enum
+  {
+    N_BLOBS = 4 * N_TO_FILL
+  };
+  const guint64 little = 64 * 1024, log = (N_TO_FILL + 2) * MIB;
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GError) error = NULL;
+  goffset size;
+
+  if (access ("/proc/self/io", R_OK) != 0)
+    {
+      g_test_skip ("this kernel does not count the bytes of a process");
+      return;
+    }
+
+  track (fixture->backing, fixture->file);
+  for (guint i = 0; i < N_BLOBS; i++)
+    {
+      g_autofree char *key = persist_new (fixture, MIB, i);
+
+      /* Primary storage keeps nothing of the document that has to be copied out of it. */
+      bs_backing_delete_key (fixture->backing, key, NULL, NULL);
+      if (i % 2 == 0)
+        bs_key_set_add (keys, key, NULL);
+    }
+  g_assert_cmpuint (count_released (fixture), <=, log);
+
+  track (fixture->backing, fixture->file);
+  g_assert_true (
+    bs_backing_delete_persisted_keys (fixture->backing, fixture->file, keys, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (count_released (fixture), <=, log);
+  size = get_file_size (fixture->path);
+  g_assert_cmpint (size, <, N_BLOBS * MIB / 2 + N_BLOBS * MIB / 8);
+
+  track (fixture->backing, fixture->file);
+  save_root (fixture, "root");
+  g_assert_cmpuint (count_released (fixture), <=, little);
+  track (fixture->backing, fixture->file);
+  g_assert_cmpuint (count_released (fixture), <=, little);
+  g_assert_cmpint (get_file_size (fixture->path), ==, size);
+}
+
 static void
 test_corrupt_blob (Fixture *fixture, gconstpointer data)
 {
@@ -713,6 +891,10 @@ main (int argc, char **argv)
   add_test ("/sqlite/deleted", NULL, test_deleted);
   add_test ("/sqlite/overwritten", NULL, test_overwritten);
   add_test ("/sqlite/copy-of-a-save", NULL, test_copy_of_a_save);
+  add_test ("/sqlite/log/written-over", NULL, test_log_written_over);
+  add_test ("/sqlite/log/kept", NULL, test_log_kept);
+  add_test ("/sqlite/log/emptied", NULL, test_log_emptied);
+  add_test ("/sqlite/closing-is-short", NULL, test_closing_is_short);
   add_test ("/sqlite/corrupt-blob", NULL, test_corrupt_blob);
   add_test ("/sqlite/delete-held", NULL, test_delete_held);
   add_test ("/sqlite/release-held", NULL, test_release_held);

@@ -71,10 +71,8 @@ check_root (GateBacking *gates, BsOperation operation, const char *key, gpointer
 }
 
 static const BsOperation checked[] = {
-  BS_OPERATION_PERSIST,
-  BS_OPERATION_DELETE_PERSISTED,
-  BS_OPERATION_DELETE_PERSISTED_KEYS,
-  BS_OPERATION_WRITE_ROOT,
+  BS_OPERATION_PERSIST,          BS_OPERATION_PERSIST_BYTES,         BS_OPERATION_PERSIST_KEYS,
+  BS_OPERATION_DELETE_PERSISTED, BS_OPERATION_DELETE_PERSISTED_KEYS, BS_OPERATION_WRITE_ROOT,
 };
 
 /* Cancelled, or as the test wants it; or about a key that a save names. */
@@ -331,6 +329,8 @@ inject_failures (Fixture *fixture)
     BS_OPERATION_WRITE,
     BS_OPERATION_REGISTER_KEY,
     BS_OPERATION_PERSIST,
+    BS_OPERATION_PERSIST_BYTES,
+    BS_OPERATION_PERSIST_KEYS,
     BS_OPERATION_DELETE_PERSISTED,
     BS_OPERATION_DELETE_PERSISTED_KEYS,
     BS_OPERATION_SYNC_PERSISTED,
@@ -450,6 +450,10 @@ main (int argc, char *argv[])
   test_add_bulk ("/stress/saves/cancels", test_cancels);
   test_add_bulk ("/stress/saves/failures", test_failures);
   test_add_bulk ("/stress/saves/everything", test_everything);
+  test_add_batch ("/stress/saves/batch/plain", test_plain);
+  test_add_batch ("/stress/saves/batch/cancels", test_cancels);
+  test_add_batch ("/stress/saves/batch/failures", test_failures);
+  test_add_batch ("/stress/saves/batch/everything", test_everything);
 
   return g_test_run ();
 }

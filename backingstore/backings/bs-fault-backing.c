@@ -3,6 +3,8 @@
 
 #include "bs-fault-backing.h"
 
+#include <glib/gi18n-lib.h>
+
 #include "base/bs-backing-private.h"
 #include "base/bs-error.h"
 #include "base/bs-key-backing-private.h"
@@ -36,6 +38,10 @@
  * A call of [method@Backing.persist_bytes] arrives as one of [method@Backing.write] and
  * then as one of [method@Backing.persist], so that rules for these hold for it as well;
  * before that as itself, where the backing inside implements it.
+ *
+ * A call of [method@Backing.persist_keys] arrives as itself, where the backing inside
+ * implements it. While a rule or a gate stands for `write`, `persist` or `persist_bytes`, it
+ * fails with %BS_ERROR_NOT_SUPPORTED: the store then makes these calls, which meet them.
  *
  * A fault backing is safe to use from any thread. No lock is held while a call waits or is
  * in the backing inside.
@@ -327,6 +333,50 @@ bs_fault_backing_persist_bytes (BsBacking *backing,
 }
 
 static gboolean
+is_single_persist (BsOperation operation)
+{
+  return operation == BS_OPERATION_WRITE || operation == BS_OPERATION_PERSIST ||
+         operation == BS_OPERATION_PERSIST_BYTES;
+}
+
+/* Whether the calls for single keys, which one for many stands for, would meet something. */
+static gboolean
+awaits_single_persists (Faults *faults)
+{
+  gboolean awaits = FALSE;
+
+  g_mutex_lock (&faults->mutex);
+  for (guint i = 0; i < faults->rules->len; i++)
+    awaits |= is_single_persist (((Rule *) faults->rules->pdata[i])->operation);
+  for (guint i = 0; i < N_OPERATIONS; i++)
+    awaits |= faults->held[i] && is_single_persist (i);
+  g_mutex_unlock (&faults->mutex);
+
+  return awaits;
+}
+
+static gboolean
+bs_fault_backing_persist_keys (BsBacking *backing,
+                               GFile *path,
+                               BsKeySet *keys,
+                               GHashTable *contents,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  if (!arrive (backing, BS_OPERATION_PERSIST_KEYS, NULL, keys, cancellable, error))
+    return FALSE;
+  if (awaits_single_persists (&BS_FAULT_BACKING (backing)->faults))
+    {
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+                           _ ("a fault concerns the calls for single keys"));
+      return FALSE;
+    }
+
+  return bs_backing_invoke_persist_keys (get_inner (backing), path, keys, contents, cancellable,
+                                         error);
+}
+
+static gboolean
 bs_fault_backing_delete_persisted (BsBacking *backing,
                                    GFile *path,
                                    const BsKey *key,
@@ -582,6 +632,7 @@ bs_fault_backing_iface_init (BsBackingInterface *iface)
   bs_key_backing_init_interface (iface, &funcs);
   iface->register_keys = bs_fault_backing_register_keys;
   iface->delete_persisted_keys = bs_fault_backing_delete_persisted_keys;
+  iface->persist_keys = bs_fault_backing_persist_keys;
   iface->sanitize_path = bs_fault_backing_sanitize_path;
   iface->sync_persisted = bs_fault_backing_sync_persisted;
   iface->write_root = bs_fault_backing_write_root;

@@ -388,6 +388,81 @@ bs_backing_persist_bytes (BsBacking *self,
          bs_backing_invoke_persist_bytes (self, path, &parsed, bytes, cancellable, error);
 }
 
+/* Spells the keys as a backing may rely on. */
+static GHashTable *
+parse_contents (GHashTable *contents, GFile *path, GError **error)
+{
+  g_autoptr (GHashTable) parsed =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  gpointer string, bytes;
+  GHashTableIter iter;
+
+  g_hash_table_iter_init (&iter, contents);
+  while (g_hash_table_iter_next (&iter, &string, &bytes))
+    {
+      char *spelled;
+      BsKey key;
+
+      if (!parse_key (BS_OPERATION_PERSIST_KEYS, path, string, &key, error))
+        return NULL;
+      spelled = g_malloc (BS_KEY_STRING_SIZE);
+      bs_key_print (&key, spelled);
+      g_hash_table_insert (parsed, spelled, g_bytes_ref (bytes));
+    }
+
+  return g_steal_pointer (&parsed);
+}
+
+/**
+ * bs_backing_persist_keys:
+ * @self: a backing
+ * @path: a persisted path
+ * @keys: the keys; not changed
+ * @contents: (nullable) (element-type utf8 GBytes): the contents of those of @keys that
+ *   primary storage does not have
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Does [method@Backing.persist_bytes] for those keys that have a content, and
+ * [method@Backing.persist] for the others.
+ *
+ * A store calls it for a save that brings many blobs to a path, with some hundreds of keys and
+ * some MiB of contents at a time. A backing implements it where one step for many blobs is
+ * cheaper than one for each, as a transaction is: by default the keys are persisted one by
+ * one, up to the first error, whose message says how many were done. A virtual function is
+ * always given a table, which may be empty.
+ *
+ * Blocks, in the calling thread. Fails as [method@Backing.persist] and
+ * [method@Backing.persist_bytes] do, with %BS_ERROR_INVALID_KEY for a bad key among
+ * @contents too; any part of the keys may be persisted then, and a store goes on key by key.
+ *
+ * Returns: %TRUE if all the keys are in primary storage and at @path now, %FALSE with @error
+ *   set
+ */
+gboolean
+bs_backing_persist_keys (BsBacking *self,
+                         GFile *path,
+                         BsKeySet *keys,
+                         GHashTable *contents,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  g_autoptr (GHashTable) parsed = NULL;
+
+  g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (keys), FALSE);
+
+  if (contents != NULL)
+    {
+      parsed = parse_contents (contents, path, error);
+      if (parsed == NULL)
+        return FALSE;
+    }
+
+  return bs_backing_invoke_persist_keys (self, path, keys, parsed, cancellable, error);
+}
+
 /**
  * bs_backing_write_root:
  * @self: a backing

@@ -189,39 +189,6 @@ invoke_with_keys_at_path (BsBacking *self,
   return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 
-/* The default of a bulk operation. */
-static gboolean
-invoke_one_by_one (BsBacking *self,
-                   BsOperation operation,
-                   KeyAtPathFunc invoke,
-                   GFile *path,
-                   BsKeySet *keys,
-                   GCancellable *cancellable,
-                   GError **error)
-{
-  const Call call = { self, operation, path, NULL };
-  guint64 n_keys = bs_key_set_get_n_keys (keys);
-  guint64 n_done = 0;
-  BsKeyTable *table = bs_key_set_get_table (keys);
-  BsKeyTableIter iter = { 0 };
-  const BsKey *key;
-
-  if (call_cancelled (&call, cancellable, error))
-    return FALSE;
-
-  for (; bs_key_table_iter_next (table, &iter, &key); n_done++)
-    {
-      GError *local = NULL;
-
-      if (!invoke (self, path, key, cancellable, &local))
-        {
-          g_prefix_error (&local, _ ("%" PRIu64 " of %" PRIu64 " done: "), n_done, n_keys);
-          return call_failed (&call, local, error);
-        }
-    }
-  return TRUE;
-}
-
 gboolean
 bs_backing_invoke_write (BsBacking *self,
                          const BsKey *key,
@@ -441,6 +408,46 @@ bs_backing_invoke_sync_persisted (BsBacking *self,
                          BS_BACKING_GET_IFACE (self)->sync_persisted, path, cancellable, error);
 }
 
+/* The default of a bulk operation. Keys that have a content are persisted with that. */
+static gboolean
+invoke_one_by_one (BsBacking *self,
+                   BsOperation operation,
+                   KeyAtPathFunc invoke,
+                   GFile *path,
+                   BsKeySet *keys,
+                   GHashTable *contents,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  const Call call = { self, operation, path, NULL };
+  guint64 n_keys = bs_key_set_get_n_keys (keys);
+  guint64 n_done = 0;
+  BsKeyTable *table = bs_key_set_get_table (keys);
+  BsKeyTableIter iter = { 0 };
+  const BsKey *key;
+
+  if (call_cancelled (&call, cancellable, error))
+    return FALSE;
+
+  for (; bs_key_table_iter_next (table, &iter, &key); n_done++)
+    {
+      char string[BS_KEY_STRING_SIZE];
+      GBytes *bytes =
+        contents != NULL ? g_hash_table_lookup (contents, print_key (key, string)) : NULL;
+      GError *local = NULL;
+      gboolean success = bytes != NULL ? bs_backing_invoke_persist_bytes (self, path, key, bytes,
+                                                                          cancellable, &local)
+                                       : invoke (self, path, key, cancellable, &local);
+
+      if (!success)
+        {
+          g_prefix_error (&local, _ ("%" PRIu64 " of %" PRIu64 " done: "), n_done, n_keys);
+          return call_failed (&call, local, error);
+        }
+    }
+  return TRUE;
+}
+
 gboolean
 bs_backing_invoke_register_keys (BsBacking *self,
                                  GFile *path,
@@ -454,7 +461,7 @@ bs_backing_invoke_register_keys (BsBacking *self,
     return invoke_with_keys_at_path (self, BS_OPERATION_REGISTER_KEYS, func, path, keys,
                                      cancellable, error);
   return invoke_one_by_one (self, BS_OPERATION_REGISTER_KEYS, bs_backing_invoke_register_key, path,
-                            keys, cancellable, error);
+                            keys, NULL, cancellable, error);
 }
 
 gboolean
@@ -470,7 +477,34 @@ bs_backing_invoke_delete_persisted_keys (BsBacking *self,
     return invoke_with_keys_at_path (self, BS_OPERATION_DELETE_PERSISTED_KEYS, func, path, keys,
                                      cancellable, error);
   return invoke_one_by_one (self, BS_OPERATION_DELETE_PERSISTED_KEYS,
-                            bs_backing_invoke_delete_persisted, path, keys, cancellable, error);
+                            bs_backing_invoke_delete_persisted, path, keys, NULL, cancellable,
+                            error);
+}
+
+gboolean
+bs_backing_invoke_persist_keys (BsBacking *self,
+                                GFile *path,
+                                BsKeySet *keys,
+                                GHashTable *contents,
+                                GCancellable *cancellable,
+                                GError **error)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  const Call call = { self, BS_OPERATION_PERSIST_KEYS, path, NULL };
+  g_autoptr (GHashTable) none = NULL;
+  GError *local = NULL;
+  gboolean success;
+
+  if (!bs_backing_implements (self, BS_OPERATION_PERSIST_KEYS))
+    return invoke_one_by_one (self, BS_OPERATION_PERSIST_KEYS, bs_backing_invoke_persist, path,
+                              keys, contents, cancellable, error);
+  if (!call_begin (&call, TRUE, cancellable, error))
+    return FALSE;
+
+  if (contents == NULL)
+    contents = none = g_hash_table_new (g_str_hash, g_str_equal);
+  success = iface->persist_keys (self, path, keys, contents, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 
 gboolean

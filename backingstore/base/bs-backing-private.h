@@ -58,6 +58,8 @@ gboolean  bs_backing_invoke_sanitize_path    (BsBacking *self, GFile *path, BsKe
 gboolean  bs_backing_invoke_sync_persisted   (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_register_keys    (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_delete_persisted_keys (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
+/* `contents` may be NULL; its keys are spelled as those of `keys` are listed. */
+gboolean  bs_backing_invoke_persist_keys     (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_write_root       (BsBacking *self, GFile *path, GBytes *bytes, BsKeySet *named, GCancellable *cancellable, GError **error);
 GBytes   *bs_backing_invoke_read_root        (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean  bs_backing_invoke_release_path     (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
@@ -82,7 +84,8 @@ gboolean  bs_backing_checks_paths            (BsBacking *self);
 const char *bs_operation_get_name            (BsOperation operation);
 
 /* Whether the type implements the virtual function itself. A backing that wraps another
- * one persists bytes in one step, and opens streams, where the inner backing does. */
+ * one persists bytes in one step, persists many keys in one call, and opens streams, where the
+ * inner backing does. */
 gboolean  bs_backing_implements              (BsBacking *self, BsOperation operation);
 
 G_END_DECLS

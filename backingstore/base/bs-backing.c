@@ -67,8 +67,8 @@
  *
  * In JavaScript, use it in a store with a [property@BackingStore:main-context]
  * only, and never keep the bytes that [vfunc@Backing.write],
- * [vfunc@Backing.persist_bytes] and [vfunc@Backing.write_root] are given: GJS lends
- * them for the call, without a reference. Keep `new GLib.Bytes(bytes.toArray())`.
+ * [vfunc@Backing.persist_bytes], [vfunc@Backing.persist_keys] and
+ * [vfunc@Backing.write_root] are given: GJS lends them for the call, without a reference. Keep `new GLib.Bytes(bytes.toArray())`.
  */
 
 /**
@@ -93,6 +93,7 @@
  * @read_stream: optional, see [method@Backing.read_stream]
  * @write_stream: optional, see [method@Backing.write_stream]
  * @write_file: optional, see [method@Backing.write_file]
+ * @persist_keys: optional, see [method@Backing.persist_keys]
  *
  * The virtual functions of a backing. [iface@Backing] says what they may rely
  * on and must promise.
@@ -115,6 +116,8 @@ static const struct
   [BS_OPERATION_PERSIST] = { "persist", G_STRUCT_OFFSET (BsBackingInterface, persist) },
   [BS_OPERATION_PERSIST_BYTES] = { "persist_bytes",
                                    G_STRUCT_OFFSET (BsBackingInterface, persist_bytes) },
+  [BS_OPERATION_PERSIST_KEYS] = { "persist_keys",
+                                  G_STRUCT_OFFSET (BsBackingInterface, persist_keys) },
   [BS_OPERATION_DELETE_PERSISTED] = { "delete_persisted",
                                       G_STRUCT_OFFSET (BsBackingInterface, delete_persisted) },
   [BS_OPERATION_DELETE_PERSISTED_KEYS] = { "delete_persisted_keys",
@@ -158,7 +161,8 @@ bs_backing_implements (BsBacking *self, BsOperation operation)
 
   g_return_val_if_fail ((guint) operation < G_N_ELEMENTS (operations), FALSE);
 
-  if ((operation == BS_OPERATION_PERSIST_BYTES || operation == BS_OPERATION_READ_STREAM) &&
+  if ((operation == BS_OPERATION_PERSIST_BYTES || operation == BS_OPERATION_PERSIST_KEYS ||
+       operation == BS_OPERATION_READ_STREAM) &&
       key_funcs->peek_inner != NULL)
     return bs_backing_implements (key_funcs->peek_inner (self), operation);
 

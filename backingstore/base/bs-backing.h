@@ -22,6 +22,7 @@ G_DECLARE_INTERFACE (BsBacking, bs_backing, BS, BACKING, GObject)
  * @BS_OPERATION_REGISTER_KEYS: [method@Backing.register_keys]
  * @BS_OPERATION_PERSIST: [method@Backing.persist]
  * @BS_OPERATION_PERSIST_BYTES: [method@Backing.persist_bytes]
+ * @BS_OPERATION_PERSIST_KEYS: [method@Backing.persist_keys]
  * @BS_OPERATION_DELETE_PERSISTED: [method@Backing.delete_persisted]
  * @BS_OPERATION_DELETE_PERSISTED_KEYS: [method@Backing.delete_persisted_keys]
  * @BS_OPERATION_SANITIZE_PATH: [method@Backing.sanitize_path]
@@ -46,6 +47,7 @@ typedef enum
   BS_OPERATION_REGISTER_KEYS,
   BS_OPERATION_PERSIST,
   BS_OPERATION_PERSIST_BYTES,
+  BS_OPERATION_PERSIST_KEYS,
   BS_OPERATION_DELETE_PERSISTED,
   BS_OPERATION_DELETE_PERSISTED_KEYS,
   BS_OPERATION_SANITIZE_PATH,
@@ -85,10 +87,11 @@ struct _BsBackingInterface
   GInputStream * (*read_stream)     (BsBacking *self, const char *key, GCancellable *cancellable, GError **error);
   gboolean (*write_stream)          (BsBacking *self, const char *key, GInputStream *stream, gint64 size, GCancellable *cancellable, GError **error);
   gboolean (*write_file)            (BsBacking *self, const char *key, GFile *file, GCancellable *cancellable, GError **error);
+  gboolean (*persist_keys)          (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 
   /*< private >*/
   gconstpointer key_funcs; /* of a backing that takes binary keys, or NULL */
-  gpointer padding[4];
+  gpointer padding[3];
 };
 
 BS_AVAILABLE_IN_1_0
@@ -129,5 +132,7 @@ BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_write_stream          (BsBacking *self, const char *key, GInputStream *stream, gint64 size, GCancellable *cancellable, GError **error);
 BS_AVAILABLE_IN_1_0
 gboolean  bs_backing_write_file            (BsBacking *self, const char *key, GFile *file, GCancellable *cancellable, GError **error);
+BS_AVAILABLE_IN_1_0
+gboolean  bs_backing_persist_keys          (BsBacking *self, GFile *path, BsKeySet *keys, GHashTable *contents, GCancellable *cancellable, GError **error);
 
 G_END_DECLS

@@ -129,6 +129,16 @@ const WholeBacking = GObject.registerClass({
         return this.vfunc_write(key, content, cancellable) && this.vfunc_persist(path, key, cancellable);
     }
 
+    vfunc_persist_keys(path, keys, contents, cancellable) {
+        this.calls.push('persist_keys');
+        keys.foreach_key(key => {
+            if (key in contents)
+                this.vfunc_write(key, contents[key], cancellable);
+            this.vfunc_persist(path, key, cancellable);
+        });
+        return true;
+    }
+
     vfunc_write_root(path, content, named, _cancellable) {
         this.named = named && [...named].sort();
         this.roots.set(path.get_uri(), keep(content));
@@ -251,6 +261,33 @@ test('optional functions', async () => {
     assertEqual(backing.named, items.map(item => item.key).sort());
     await store.close_async(DEFAULT, null);
     assertEqual(backing.calls.slice(-2), ['release_path', 'close']);
+});
+
+test('many keys in one call', async () => {
+    const backing = new WholeBacking();
+    const store = newStore(backing);
+    const tracked = await store.track_path_async(KEPT, DEFAULT, null);
+    const pool = Bs.Pool.new(store, 1 << 20);
+    const save = Bs.Save.new(store, tracked);
+    const items = [...Array(12).keys()].map(i => pool.insert(bytes(`content ${i}`)));
+    save.max_parallel = 1;
+    for (const [i, item] of items.entries()) {
+        if (i % 3 === 0)
+            await item.write_async(DEFAULT, null);
+        save.add_item(item);
+    }
+    assert(await save.run_async(DEFAULT, null));
+    assertEqual(backing.calls.filter(call => call.startsWith('persist')), ['persist_keys']);
+    for (const [i, item] of items.entries())
+        assertEqual(text(backing.at(KEPT).get(item.key)), `content ${i}`);
+
+    const keys = new Bs.KeySet();
+    const key = Bs.key_generate();
+    keys.add(key);
+    assert(backing.persist_keys(KEPT, keys, {[key.toUpperCase()]: bytes('new')}, null));
+    assertEqual(text(backing.read(key, null)), 'new');
+    await assertFails(Bs.Error, Bs.Error.INVALID_KEY, () => backing.persist_keys(KEPT, keys, {x: bytes('')}, null));
+    await store.close_async(DEFAULT, null);
 });
 
 test('no root in a backing without', async () => {

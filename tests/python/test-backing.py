@@ -111,6 +111,14 @@ class WholeBacking(DictBacking, Bs.Backing):
         self.do_write(key, content, cancellable)
         return self.do_persist(path, key, cancellable)
 
+    def do_persist_keys(self, path, keys, contents, cancellable):
+        self.calls.append('persist_keys')
+        for key in keys:
+            if key in contents:
+                self.do_write(key, contents[key], cancellable)
+            self.do_persist(path, key, cancellable)
+        return True
+
     def do_write_root(self, path, content, named, _cancellable):
         self.calls.append('write_root')
         self.named = named and sorted(named)
@@ -291,6 +299,37 @@ class StoreInPython:
         self.assertEqual(backing.named, sorted(item.props.key for item in items))
         call(store.close_async)
         self.assertEqual(backing.calls[-2:], ['release_path', 'close'])
+
+    def test_persist_keys(self):
+        backing = WholeBacking()
+        store = self.new_store(backing)
+        tracked = call(store.track_path_async, KEPT)
+        pool = Bs.Pool.new(store, 1 << 20)
+        save = Bs.Save.new(store, tracked)
+        save.props.max_parallel = 1
+        contents = {}
+        for i in range(12):
+            item = pool.insert(GLib.Bytes.new(b'%d' % i))
+            contents[item.props.key] = b'%d' % i
+            if i % 3 == 0:
+                call(item.write_async)
+            save.add_item(item)
+        self.assertTrue(call(save.run_async))
+        self.assertEqual(backing.calls.count('persist_keys'), 1)
+        self.assertEqual(backing.calls.count('persist_bytes'), 0)
+        self.assertEqual(backing.paths[KEPT.get_uri()], contents)
+
+        keys = Bs.KeySet()
+        key, other = Bs.key_generate(), Bs.key_generate()
+        keys.add(key)
+        keys.add(other)
+        backing.write(other, GLib.Bytes.new(b'other'), None)
+        self.assertTrue(backing.persist_keys(KEPT, keys, {key.upper(): GLib.Bytes.new(b'new')}, None))
+        self.assertEqual(backing.read(key, None).get_data(), b'new')
+        self.assertEqual(backing.paths[KEPT.get_uri()][other], b'other')
+        self.assert_error(Bs.error_quark(), Bs.Error.INVALID_KEY, backing.persist_keys, KEPT, keys,
+                          {'x': GLib.Bytes.new(b'')}, None)
+        call(store.close_async)
 
     def test_not_supported(self):
         backing = DictBacking()

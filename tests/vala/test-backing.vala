@@ -114,6 +114,7 @@ class RootedBacking : GLib.Object, Bs.Backing {
     public Bs.KeySet? named = null;
     public uint n_bulk_calls = 0;
     public int n_direct_calls = 0;
+    public int n_batch_calls = 0;
     public bool closed = false;
 
     public bool write (string key, GLib.Bytes bytes, GLib.Cancellable? cancellable = null) throws GLib.Error {
@@ -158,6 +159,16 @@ class RootedBacking : GLib.Object, Bs.Backing {
     public bool persist_bytes (GLib.File path, string key, GLib.Bytes bytes, GLib.Cancellable? cancellable = null) throws GLib.Error {
         GLib.AtomicInt.inc (ref n_direct_calls);
         return inner.write (key, bytes, cancellable) && inner.persist (path, key, cancellable);
+    }
+
+    public bool persist_keys (GLib.File path, Bs.KeySet keys, GLib.HashTable<string, GLib.Bytes>? contents, GLib.Cancellable? cancellable = null) throws GLib.Error {
+        GLib.AtomicInt.inc (ref n_batch_calls);
+        foreach (unowned string key in keys.list_keys ()) {
+            if (contents.contains (key))
+                inner.write (key, contents[key], cancellable);
+            inner.persist (path, key, cancellable);
+        }
+        return true;
     }
 
     public bool write_root (GLib.File path, GLib.Bytes bytes, Bs.KeySet? named, GLib.Cancellable? cancellable = null) throws GLib.Error {
@@ -235,8 +246,17 @@ async void optional () throws GLib.Error {
     var tracked = yield store.track_path_async (kept ());
     var n_direct_calls = GLib.AtomicInt.get (ref backing.n_direct_calls);
     // A pool with room for all writes nothing behind the caller's back.
-    yield new Bs.Pool (store, 1000).insert (bytes ("direct")).persist_async (tracked);
+    var pool = new Bs.Pool (store, 100000);
+    yield pool.insert (bytes ("direct")).persist_async (tracked);
     assert (GLib.AtomicInt.get (ref backing.n_direct_calls) == n_direct_calls + 1);
+
+    var together = new Bs.Save (store, tracked);
+    together.max_parallel = 1;
+    for (int i = 0; i < N_ITEMS; i++)
+        together.add_item (pool.insert (bytes (@"together $i")));
+    assert (yield together.run_async ());
+    assert (GLib.AtomicInt.get (ref backing.n_batch_calls) == 1);
+    assert (tracked.n_keys == N_ITEMS);
     try {
         yield store.load_root_async (tracked);
         assert_not_reached ();
@@ -327,6 +347,14 @@ void test_wrappers () {
         var key = Bs.key_generate ();
         assert (backing.persist_bytes (kept (), key, bytes ("content")));
         assert (text (backing.read (key)) == "content");
+        var keys = new Bs.KeySet ();
+        var contents = new GLib.HashTable<string, GLib.Bytes> (str_hash, str_equal);
+        var other = Bs.key_generate ();
+        keys.add (key);
+        keys.add (other);
+        contents[other] = bytes ("other");
+        assert (backing.persist_keys (kept (), keys, contents));
+        assert (text (backing.read (other)) == "other");
     } catch (GLib.Error e) {
         assert_not_reached ();
     }

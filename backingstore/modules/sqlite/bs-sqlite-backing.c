@@ -21,6 +21,10 @@
 
 #define SCHEME "sqlite:"
 
+/* So many blobs, or so many bytes, are read from elsewhere for one transaction. */
+#define MAX_ADDED_ROWS 4096
+#define MAX_ADDED_BYTES (16 * 1024 * 1024)
+
 /* A blob of primary storage. */
 typedef struct
 {
@@ -550,7 +554,7 @@ add_row (BsSqliteBacking *self,
     return FALSE;
 
   row->hash = bs_sqlite_hash (bytes);
-  return bs_sqlite_document_add (document, row, bytes, error);
+  return bs_sqlite_document_add (document, row, &bytes, 1, error);
 }
 
 static gboolean
@@ -621,7 +625,7 @@ persist_bytes_at (BsSqliteBacking *self,
         }
 
       row.hash = bs_sqlite_hash (bytes);
-      if (!bs_sqlite_document_add (document, &row, bytes, error))
+      if (!bs_sqlite_document_add (document, &row, &bytes, 1, error))
         return FALSE;
     }
 
@@ -650,6 +654,122 @@ persist_bytes (BsBacking *backing,
   end_at (document);
 
   return success;
+}
+
+/* Blobs that are to be new rows of a document. */
+typedef struct
+{
+  BsSqliteBacking *self;
+  BsSqliteDocument *document;
+  GHashTable *contents; /* borrowed; of keys that primary storage does not have */
+  GArray *rows;         /* of the next transaction */
+  GPtrArray *bytes;     /* of each row */
+  gsize n_bytes;
+  GError *error; /* owned; ends it */
+} Addition;
+
+static gboolean
+add_rows (Addition *addition, GError **error)
+{
+  BsSqliteRow *rows = (BsSqliteRow *) addition->rows->data;
+  guint n_rows = addition->rows->len;
+
+  if (n_rows > 0 && !bs_sqlite_document_add (addition->document, rows,
+                                             (GBytes **) addition->bytes->pdata, n_rows, error))
+    return FALSE;
+
+  for (guint i = 0; i < n_rows; i++)
+    {
+      move_entry_to_row (addition->self, addition->document, &rows[i]);
+      ensure_entry (addition->self, addition->document, &rows[i]);
+    }
+  g_array_set_size (addition->rows, 0);
+  g_ptr_array_set_size (addition->bytes, 0);
+  addition->n_bytes = 0;
+  return TRUE;
+}
+
+/* Takes `bytes` over. */
+static gboolean
+add_new_row (Addition *addition, BsSqliteRow *row, GBytes *bytes, GError **error)
+{
+  if (bytes == NULL)
+    return FALSE;
+
+  row->hash = bs_sqlite_hash (bytes);
+  g_array_append_val (addition->rows, *row);
+  g_ptr_array_add (addition->bytes, bytes);
+  addition->n_bytes += g_bytes_get_size (bytes);
+
+  return (addition->rows->len < MAX_ADDED_ROWS && addition->n_bytes < MAX_ADDED_BYTES) ||
+         add_rows (addition, error);
+}
+
+static gboolean
+add_key (Addition *addition, const BsSqliteKey *key, GBytes *content, GError **error)
+{
+  BsSqliteBacking *self = addition->self;
+  BsSqliteRow row = { .key = *key };
+  g_autoptr (BsSqliteDocument) holder = NULL;
+  Entry copy;
+
+  if (bs_sqlite_document_lookup (addition->document, key, &row))
+    {
+      if (content != NULL)
+        ensure_entry (self, addition->document, &row);
+      return TRUE;
+    }
+  if (!copy_entry (self, key, &copy))
+    return content != NULL ? add_new_row (addition, &row, g_bytes_ref (content), error)
+                           : set_not_found (error);
+
+  /* A large blob is copied in parts, in a transaction of its own. */
+  holder = copy.document;
+  if (holder != NULL || copy.file != NULL)
+    return persist_entry (self, addition->document, key, error);
+
+  return add_new_row (addition, &row, read_entry (self, key, error), error);
+}
+
+static void
+add_one (const char *string, gpointer data)
+{
+  Addition *addition = data;
+  BsSqliteKey key;
+
+  if (addition->error != NULL)
+    return;
+
+  bs_sqlite_key_parse (string, &key);
+  if (!add_key (addition, &key, g_hash_table_lookup (addition->contents, string), &addition->error))
+    g_prefix_error (&addition->error, "%s: ", string);
+}
+
+static gboolean
+persist_keys (BsBacking *backing,
+              GFile *path,
+              BsKeySet *keys,
+              GHashTable *contents,
+              GCancellable *cancellable,
+              GError **error)
+{
+  BsSqliteBacking *self = cast (backing);
+  g_autoptr (GArray) rows = g_array_new (FALSE, FALSE, sizeof (BsSqliteRow));
+  g_autoptr (GPtrArray) bytes = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  Addition addition = { self, begin_at (self, path, error), contents, rows, bytes, 0, NULL };
+
+  if (addition.document == NULL)
+    return FALSE;
+
+  bs_key_set_foreach_key (keys, add_one, &addition);
+  if (addition.error == NULL)
+    add_rows (&addition, &addition.error);
+  end_at (addition.document);
+  if (addition.error == NULL)
+    return TRUE;
+
+  g_propagate_error (error, addition.error);
+  return FALSE;
 }
 
 static gboolean
@@ -1012,6 +1132,7 @@ bs_sqlite_backing_iface_init (BsBackingInterface *iface)
   iface->register_key = register_key;
   iface->persist = persist;
   iface->persist_bytes = persist_bytes;
+  iface->persist_keys = persist_keys;
   iface->delete_persisted = delete_persisted;
   iface->delete_persisted_keys = delete_persisted_keys;
   iface->sanitize_path = sanitize_path;

@@ -7,8 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* Fills in the id of the row. */
-gboolean          bs_sqlite_document_add        (BsSqliteDocument *self, BsSqliteRow *row, GBytes *bytes, GError **error);
+/* Adds blobs in one transaction. Fills in the ids of the rows. */
+gboolean          bs_sqlite_document_add        (BsSqliteDocument *self, BsSqliteRow *rows, GBytes *const *contents, guint n_rows, GError **error);
 /* Adds a large content, whose hash becomes the row's. */
 gboolean          bs_sqlite_document_add_file   (BsSqliteDocument *self, BsSqliteRow *row, const BsSqliteFile *file, GError **error);
 /* Gives a row that was dropped its name again. */

@@ -4,9 +4,8 @@
 #include "bs-sqlite-changes-private.h"
 
 /* A transaction is bounded, and so is the log. */
-#define MAX_CHANGES 4096
-#define MAX_BYTES (16 * 1024 * 1024)
 #define MAX_ROWS 4096
+#define MAX_BYTES (16 * 1024 * 1024)
 /* On a full disk so many rows at a time fit into the room that is set aside. */
 #define FEW_ROWS 16
 
@@ -22,29 +21,18 @@ typedef enum
   QUARANTINE,
 } ChangeKind;
 
-/* One change, on the stack of the thread that asks for it. */
+/* The change that one call asks for, on the stack of its thread: done whole or not at all. */
 typedef struct
 {
   ChangeKind kind;
-  const BsSqliteRow *row;
-  GBytes *bytes;            /* or NULL */
-  const BsSqliteFile *file; /* or NULL */
+  const BsSqliteRow *rows;
+  GBytes *const *contents; /* ADD: one of each row; else NULL */
+  guint n_rows;
+  const BsSqliteFile *file; /* ADD: of the one row, instead; else NULL */
   gboolean done;
   gboolean success;
   GError *error;
 } Change;
-
-static gboolean
-run_with_id (BsSqliteWriter *writer, BsSqliteStatement which, gint64 id, GError **error)
-{
-  sqlite3_stmt *statement = bs_sqlite_connection_get (writer->connection, which, error);
-
-  if (statement == NULL)
-    return FALSE;
-
-  sqlite3_bind_int64 (statement, 1, id);
-  return bs_sqlite_connection_run (writer->connection, which, error);
-}
 
 static gboolean
 run_with_row (BsSqliteWriter *writer,
@@ -59,7 +47,7 @@ run_with_row (BsSqliteWriter *writer,
 
   bs_sqlite_bind_bytes (statement, 2, row->key.bytes, BS_SQLITE_KEY_SIZE);
   sqlite3_bind_int64 (statement, 3, row->hash);
-  return run_with_id (writer, which, row->id, error);
+  return bs_sqlite_connection_run_with_id (writer->connection, which, row->id, error);
 }
 
 static gboolean
@@ -74,7 +62,7 @@ add_blob (BsSqliteWriter *writer, const BsSqliteRow *row, GBytes *bytes, GError 
     return FALSE;
 
   bs_sqlite_bind_bytes (statement, 2, data, size);
-  return run_with_id (writer, BS_SQLITE_ADD_BLOB, row->id, error);
+  return bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_ADD_BLOB, row->id, error);
 }
 
 static gboolean
@@ -116,7 +104,7 @@ add_blob_from_file (BsSqliteWriter *writer,
 
   if (sqlite3_bind_zeroblob64 (statement, 2, file->size) != SQLITE_OK)
     return bs_sqlite_connection_fail (connection, error);
-  if (!run_with_id (writer, BS_SQLITE_ADD_BLOB, row->id, error))
+  if (!bs_sqlite_connection_run_with_id (connection, BS_SQLITE_ADD_BLOB, row->id, error))
     return FALSE;
 
   success = sqlite3_blob_open (connection->database, "main", "blob", "content", row->id, 1,
@@ -130,28 +118,44 @@ add_blob_from_file (BsSqliteWriter *writer,
 }
 
 static gboolean
-apply (BsSqliteWriter *writer, const Change *change, GError **error)
+apply_to_row (BsSqliteWriter *writer, const Change *change, guint i, GError **error)
 {
-  const BsSqliteRow *row = change->row;
+  const BsSqliteRow *row = &change->rows[i];
 
   switch (change->kind)
     {
     case ADD:
       return (change->file != NULL ? add_blob_from_file (writer, row, change->file, error)
-                                   : add_blob (writer, row, change->bytes, error)) &&
+                                   : add_blob (writer, row, change->contents[i], error)) &&
              run_with_row (writer, BS_SQLITE_ADD_NAME, row, error);
     case RESTORE:
       return run_with_row (writer, BS_SQLITE_ADD_NAME, row, error) &&
-             run_with_id (writer, BS_SQLITE_DELETE_DROPPED, row->id, error);
+             bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_DROPPED,
+                                               row->id, error);
     case FORGET:
-      return run_with_id (writer, BS_SQLITE_DELETE_BLOB, row->id, error) &&
-             run_with_id (writer, BS_SQLITE_DELETE_DROPPED, row->id, error);
+      return bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_BLOB, row->id,
+                                               error) &&
+             bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_DROPPED,
+                                               row->id, error);
     case QUARANTINE:
       return run_with_row (writer, BS_SQLITE_ADD_QUARANTINE, row, error) &&
-             run_with_id (writer, BS_SQLITE_DELETE_NAME, row->id, error);
+             bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_NAME, row->id,
+                                               error);
     default:
       g_return_val_if_reached (FALSE);
     }
+}
+
+static gboolean
+apply (BsSqliteWriter *writer, const Change *change, GError **error)
+{
+  for (guint i = 0; i < change->n_rows; i++)
+    {
+      if (!apply_to_row (writer, change, i, error))
+        return FALSE;
+    }
+
+  return TRUE;
 }
 
 static gboolean
@@ -174,33 +178,50 @@ take_changes (BsSqliteDocument *self)
 {
   GPtrArray *changes = g_ptr_array_new ();
   gsize n_bytes = 0;
+  guint n_rows = 0;
 
-  while (changes->len < MAX_CHANGES && n_bytes < MAX_BYTES && !g_queue_is_empty (&self->changes))
+  while (n_rows < MAX_ROWS && n_bytes < MAX_BYTES && !g_queue_is_empty (&self->changes))
     {
       Change *change = g_queue_pop_head (&self->changes);
 
-      if (change->bytes != NULL)
-        n_bytes += g_bytes_get_size (change->bytes);
+      for (guint i = 0; change->contents != NULL && i < change->n_rows; i++)
+        n_bytes += g_bytes_get_size (change->contents[i]);
       if (change->file != NULL)
         n_bytes += change->file->size;
+      n_rows += change->n_rows;
       g_ptr_array_add (changes, change);
     }
 
   return changes;
 }
 
-/* Called with the mutex held. */
 static void
-note (BsSqliteDocument *self, Change *change)
+note_locked (BsSqliteDocument *self, const Change *change)
 {
-  if (change->success)
+  for (guint i = 0; i < change->n_rows; i++)
     {
       if (change->kind == ADD || change->kind == RESTORE)
-        bs_sqlite_rows_set (&self->rows, change->row);
+        bs_sqlite_rows_set (&self->rows, &change->rows[i]);
       else if (change->kind == QUARANTINE)
-        bs_sqlite_rows_remove (&self->rows, &change->row->key);
+        bs_sqlite_rows_remove (&self->rows, &change->rows[i].key);
     }
-  change->done = TRUE;
+}
+
+/* Makes changes in one transaction. What is committed is noted before anything else happens:
+ * rows that are not, count as those of a change that failed. */
+static gboolean
+make_together (BsSqliteDocument *self, GPtrArray *changes, GError **error)
+{
+  if (!bs_sqlite_document_settle_to_write (self, error) ||
+      !bs_sqlite_writer_transact (&self->writer, apply_all, changes, error))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < changes->len; i++)
+    note_locked (self, changes->pdata[i]);
+  g_mutex_unlock (&self->mutex);
+
+  return TRUE;
 }
 
 static gboolean
@@ -252,8 +273,7 @@ run_changes (BsSqliteDocument *self, GPtrArray *changes)
     frees |= ((Change *) g_ptr_array_index (changes, i))->kind == FORGET;
   if (frees)
     n_free = ask_number (&self->writer, BS_SQLITE_GET_FREE);
-  together =
-    changes->len > 1 && bs_sqlite_writer_transact (&self->writer, apply_all, changes, NULL);
+  together = changes->len > 1 && make_together (self, changes, NULL);
 
   for (guint i = 0; i < changes->len; i++)
     {
@@ -261,8 +281,7 @@ run_changes (BsSqliteDocument *self, GPtrArray *changes)
       g_autoptr (GPtrArray) one = g_ptr_array_new ();
 
       g_ptr_array_add (one, change);
-      change->success =
-        together || bs_sqlite_writer_transact (&self->writer, apply_all, one, &change->error);
+      change->success = together || make_together (self, one, &change->error);
     }
   if (frees)
     shrink (&self->writer, n_free);
@@ -293,7 +312,7 @@ make_change (BsSqliteDocument *self, Change *change, GError **error)
       run_changes (self, changes);
       g_mutex_lock (&self->mutex);
       for (guint i = 0; i < changes->len; i++)
-        note (self, g_ptr_array_index (changes, i));
+        ((Change *) g_ptr_array_index (changes, i))->done = TRUE;
       self->writing = FALSE;
       g_cond_broadcast (&self->cond);
     }
@@ -305,19 +324,24 @@ make_change (BsSqliteDocument *self, Change *change, GError **error)
 }
 
 static void
-set_new_id (BsSqliteDocument *self, BsSqliteRow *row)
+set_new_ids (BsSqliteDocument *self, BsSqliteRow *rows, guint n_rows)
 {
   g_mutex_lock (&self->mutex);
-  row->id = ++self->last_id;
+  for (guint i = 0; i < n_rows; i++)
+    rows[i].id = ++self->last_id;
   g_mutex_unlock (&self->mutex);
 }
 
 gboolean
-bs_sqlite_document_add (BsSqliteDocument *self, BsSqliteRow *row, GBytes *bytes, GError **error)
+bs_sqlite_document_add (BsSqliteDocument *self,
+                        BsSqliteRow *rows,
+                        GBytes *const *contents,
+                        guint n_rows,
+                        GError **error)
 {
-  Change change = { .kind = ADD, .row = row, .bytes = bytes };
+  Change change = { .kind = ADD, .rows = rows, .contents = contents, .n_rows = n_rows };
 
-  set_new_id (self, row);
+  set_new_ids (self, rows, n_rows);
   return make_change (self, &change, error);
 }
 
@@ -327,17 +351,17 @@ bs_sqlite_document_add_file (BsSqliteDocument *self,
                              const BsSqliteFile *file,
                              GError **error)
 {
-  Change change = { .kind = ADD, .row = row, .file = file };
+  Change change = { .kind = ADD, .rows = row, .n_rows = 1, .file = file };
 
   row->hash = file->hash;
-  set_new_id (self, row);
+  set_new_ids (self, row, 1);
   return make_change (self, &change, error);
 }
 
 gboolean
 bs_sqlite_document_restore (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
 {
-  Change change = { .kind = RESTORE, .row = row };
+  Change change = { .kind = RESTORE, .rows = row, .n_rows = 1 };
 
   return make_change (self, &change, error);
 }
@@ -346,7 +370,7 @@ gboolean
 bs_sqlite_document_forget (BsSqliteDocument *self, gint64 id, GError **error)
 {
   const BsSqliteRow row = { .id = id };
-  Change change = { .kind = FORGET, .row = &row };
+  Change change = { .kind = FORGET, .rows = &row, .n_rows = 1 };
 
   return make_change (self, &change, error);
 }
@@ -354,7 +378,7 @@ bs_sqlite_document_forget (BsSqliteDocument *self, gint64 id, GError **error)
 gboolean
 bs_sqlite_document_quarantine (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
 {
-  Change change = { .kind = QUARANTINE, .row = row };
+  Change change = { .kind = QUARANTINE, .rows = row, .n_rows = 1 };
 
   return make_change (self, &change, error);
 }
@@ -376,9 +400,12 @@ apply_removal (BsSqliteWriter *writer, gpointer data, GError **error)
     {
       gint64 id = removal->rows[i].id;
 
-      if (!run_with_id (writer, BS_SQLITE_DELETE_NAME, id, error) ||
-          !run_with_id (writer, removal->held[i] ? BS_SQLITE_ADD_DROPPED : BS_SQLITE_DELETE_BLOB,
-                        id, error))
+      if (!bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_NAME, id,
+                                             error) ||
+          !bs_sqlite_connection_run_with_id (writer->connection,
+                                             removal->held[i] ? BS_SQLITE_ADD_DROPPED
+                                                              : BS_SQLITE_DELETE_BLOB,
+                                             id, error))
         return FALSE;
     }
 

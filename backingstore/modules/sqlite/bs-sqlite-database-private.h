@@ -55,6 +55,8 @@ void                bs_sqlite_connection_close (BsSqliteConnection *self);
 sqlite3_stmt       *bs_sqlite_connection_get   (BsSqliteConnection *self, BsSqliteStatement statement, GError **error);
 /* Runs a statement that was got, to its end. */
 gboolean            bs_sqlite_connection_run   (BsSqliteConnection *self, BsSqliteStatement statement, GError **error);
+/* Runs a statement whose first value is an id; others are bound already. */
+gboolean            bs_sqlite_connection_run_with_id (BsSqliteConnection *self, BsSqliteStatement statement, gint64 id, GError **error);
 /* Runs a statement without values to bind. */
 gboolean            bs_sqlite_connection_call  (BsSqliteConnection *self, BsSqliteStatement statement, GError **error);
 gboolean            bs_sqlite_connection_exec  (BsSqliteConnection *self, const char *sql, GError **error);

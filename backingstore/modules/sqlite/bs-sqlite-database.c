@@ -52,8 +52,9 @@ static const char *const statements[BS_SQLITE_N_STATEMENTS] = {
   [BS_SQLITE_SET_STATE] =
     /* In place, so that nothing else in the page changes. */
   "UPDATE state SET record = ?1 WHERE id = 1",
-  [BS_SQLITE_ADD_BLOB] = "INSERT INTO blob(id, content) VALUES(?1, ?2)",
-  [BS_SQLITE_ADD_NAME] = "INSERT INTO name(id, key, hash) VALUES(?1, ?2, ?3)",
+  /* A transaction that failed may have left the row. */
+  [BS_SQLITE_ADD_BLOB] = "REPLACE INTO blob(id, content) VALUES(?1, ?2)",
+  [BS_SQLITE_ADD_NAME] = "REPLACE INTO name(id, key, hash) VALUES(?1, ?2, ?3)",
   [BS_SQLITE_DELETE_BLOB] = "DELETE FROM blob WHERE id = ?1",
   [BS_SQLITE_DELETE_NAME] = "DELETE FROM name WHERE id = ?1",
   [BS_SQLITE_ADD_DROPPED] = "REPLACE INTO dropped(id) VALUES(?1)",
@@ -333,6 +334,21 @@ bs_sqlite_connection_run (BsSqliteConnection *self, BsSqliteStatement statement,
   sqlite3_clear_bindings (prepared);
 
   return code == SQLITE_DONE;
+}
+
+gboolean
+bs_sqlite_connection_run_with_id (BsSqliteConnection *self,
+                                  BsSqliteStatement statement,
+                                  gint64 id,
+                                  GError **error)
+{
+  sqlite3_stmt *prepared = bs_sqlite_connection_get (self, statement, error);
+
+  if (prepared == NULL)
+    return FALSE;
+
+  sqlite3_bind_int64 (prepared, 1, id);
+  return bs_sqlite_connection_run (self, statement, error);
 }
 
 gboolean

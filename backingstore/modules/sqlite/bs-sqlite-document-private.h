@@ -68,6 +68,8 @@ gboolean bs_sqlite_document_set_refusal   (BsSqliteDocument *self, GError **erro
 /* One thread writes at a time; the others wait. Without the mutex. */
 void     bs_sqlite_document_begin_writing (BsSqliteDocument *self);
 void     bs_sqlite_document_end_writing   (BsSqliteDocument *self);
+/* As bs_sqlite_document_settle(), for the thread that writes. */
+gboolean bs_sqlite_document_settle_to_write (BsSqliteDocument *self, GError **error);
 /* Opens the writer anew if it is broken. */
 gboolean bs_sqlite_document_mend          (BsSqliteDocument *self, GError **error);
 

@@ -36,10 +36,10 @@ bs_sqlite_document_set_refusal (BsSqliteDocument *self, GError **error)
 }
 
 /* Called for each row of a table, in order. Returns FALSE if the row is not sound. */
-typedef gboolean (*RowFunc) (BsSqliteDocument *self, sqlite3_stmt *statement, gint64 id);
+typedef gboolean (*RowFunc) (BsSqliteRows *rows, sqlite3_stmt *statement, gint64 id);
 
 static gboolean
-note_row (BsSqliteDocument *self, sqlite3_stmt *statement, gint64 id)
+note_row (BsSqliteRows *rows, sqlite3_stmt *statement, gint64 id)
 {
   BsSqliteRow row = { .id = id, .hash = sqlite3_column_int64 (statement, 2) };
 
@@ -47,17 +47,17 @@ note_row (BsSqliteDocument *self, sqlite3_stmt *statement, gint64 id)
     return FALSE;
 
   memcpy (row.key.bytes, sqlite3_column_blob (statement, 1), BS_SQLITE_KEY_SIZE);
-  bs_sqlite_rows_set (&self->rows, &row);
+  bs_sqlite_rows_set (rows, &row);
   return TRUE;
 }
 
 /* A table whose pages lead to one page again and again has rows without end. Its ids do not
  * ascend. */
 static gboolean
-read_table (BsSqliteDocument *self,
-            BsSqliteConnection *connection,
+read_table (BsSqliteConnection *connection,
             const char *sql,
             RowFunc func,
+            BsSqliteRows *rows,
             GError **error)
 {
   sqlite3_stmt *statement;
@@ -73,7 +73,7 @@ read_table (BsSqliteDocument *self,
     {
       gint64 id = sqlite3_column_int64 (statement, 0);
 
-      sound = id > last && id < LAST_ID && (func == NULL || func (self, statement, id));
+      sound = id > last && id < LAST_ID && (func == NULL || func (rows, statement, id));
       last = id;
     }
   bs_sqlite_connection_expect_small (connection, FALSE);
@@ -90,9 +90,9 @@ read_table (BsSqliteDocument *self,
 }
 
 static gboolean
-load_rows (BsSqliteDocument *self, BsSqliteConnection *connection, GError **error)
+load_rows (BsSqliteRows *rows, BsSqliteConnection *connection, GError **error)
 {
-  return read_table (self, connection, "SELECT id, key, hash FROM name", note_row, error);
+  return read_table (connection, "SELECT id, key, hash FROM name", note_row, rows, error);
 }
 
 static gboolean
@@ -136,7 +136,7 @@ clean_up (BsSqliteDocument *self, GError **error)
     bs_sqlite_connection_ask (self->writer.connection, "SELECT 1 FROM dropped LIMIT 1");
 
   return some == NULL ||
-         (read_table (self, self->writer.connection, "SELECT id FROM dropped", NULL, error) &&
+         (read_table (self->writer.connection, "SELECT id FROM dropped", NULL, NULL, error) &&
           bs_sqlite_writer_transact (&self->writer, delete_dropped, NULL, error));
 }
 
@@ -190,7 +190,7 @@ open_to_write (BsSqliteDocument *self, GError **error)
       bs_sqlite_writer_recover (&self->writer, error) &&
       ((log != BS_SQLITE_SIDECAR_STRANGE && journal != BS_SQLITE_SIDECAR_STRANGE) ||
        check_whole (connection, error)) &&
-      load_rows (self, connection, error) && find_last_id (self, connection, error) &&
+      load_rows (&self->rows, connection, error) && find_last_id (self, connection, error) &&
       clean_up (self, error))
     return TRUE;
 
@@ -219,7 +219,7 @@ open_to_read (BsSqliteDocument *self, GError **error)
   return self->connection != NULL &&
          ((log == BS_SQLITE_SIDECAR_NONE && journal == BS_SQLITE_SIDECAR_NONE) ||
           check_whole (self->connection, error)) &&
-         load_rows (self, self->connection, error);
+         load_rows (&self->rows, self->connection, error);
 }
 
 static gboolean
@@ -407,48 +407,102 @@ bs_sqlite_document_mend (BsSqliteDocument *self, GError **error)
   return success;
 }
 
+static gboolean
+drop_rows (BsSqliteWriter *writer, gpointer data, GError **error)
+{
+  GArray *ids = data;
+
+  for (guint i = 0; i < ids->len; i++)
+    {
+      gint64 id = g_array_index (ids, gint64, i);
+
+      if (!bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_NAME, id,
+                                             error) ||
+          !bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_ADD_DROPPED, id, error))
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+/* Takes away the rows that no change is known to have added: an error means that there was no
+ * effect. */
+static gboolean
+undo_additions (BsSqliteDocument *self, BsSqliteRows *rows, GError **error)
+{
+  g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (gint64));
+  g_autoptr (GArray) keys = g_array_new (FALSE, FALSE, sizeof (BsSqliteKey));
+
+  for (gsize i = 0; rows->slots != NULL && i <= rows->mask; i++)
+    {
+      const BsSqliteRow *row = &rows->slots[i];
+      const BsSqliteRow *known =
+        row->id != 0 ? bs_sqlite_rows_lookup (&self->rows, &row->key) : row;
+
+      if (known != NULL && known->id == row->id)
+        continue;
+      g_array_append_val (ids, row->id);
+      g_array_append_val (keys, row->key);
+    }
+  if (ids->len == 0)
+    return TRUE;
+  if (!bs_sqlite_writer_transact (&self->writer, drop_rows, ids, error))
+    return FALSE;
+
+  for (guint i = 0; i < keys->len; i++)
+    bs_sqlite_rows_remove (rows, &g_array_index (keys, BsSqliteKey, i));
+  return TRUE;
+}
+
 /* Called by the thread that writes. */
 static gboolean
 load_rows_again (BsSqliteDocument *self, GError **error)
 {
-  BsSqliteRows old;
+  BsSqliteRows rows = { 0 };
   gboolean loaded;
 
   if (!bs_sqlite_writer_mend (&self->writer, error))
     return FALSE;
 
-  g_mutex_lock (&self->mutex);
-  old = self->rows;
-  memset (&self->rows, 0, sizeof self->rows);
-  loaded = load_rows (self, self->writer.connection, error);
+  /* A transaction that fails from here on leaves the same doubt. */
+  g_atomic_int_set (&self->writer.in_doubt, FALSE);
+  loaded = load_rows (&rows, self->writer.connection, error) && undo_additions (self, &rows, error);
   if (loaded)
     {
-      g_atomic_int_set (&self->writer.in_doubt, FALSE);
+      BsSqliteRows old;
+
+      g_mutex_lock (&self->mutex);
+      old = self->rows;
+      self->rows = rows;
+      g_mutex_unlock (&self->mutex);
+      rows = old;
     }
   else
     {
-      bs_sqlite_rows_clear (&self->rows);
-      self->rows = old;
+      g_atomic_int_set (&self->writer.in_doubt, TRUE);
     }
-  g_mutex_unlock (&self->mutex);
+  bs_sqlite_rows_clear (&rows);
 
-  if (loaded)
-    bs_sqlite_rows_clear (&old);
   return loaded;
+}
+
+gboolean
+bs_sqlite_document_settle_to_write (BsSqliteDocument *self, GError **error)
+{
+  return !g_atomic_int_get (&self->writer.in_doubt) || load_rows_again (self, error);
 }
 
 gboolean
 bs_sqlite_document_settle (BsSqliteDocument *self, GError **error)
 {
-  gboolean success = TRUE;
+  gboolean success;
 
   if (!g_atomic_int_get (&self->writer.in_doubt))
     return TRUE;
 
   bs_sqlite_document_begin_writing (self);
 
-  if (g_atomic_int_get (&self->writer.in_doubt))
-    success = load_rows_again (self, error);
+  success = bs_sqlite_document_settle_to_write (self, error);
 
   bs_sqlite_document_end_writing (self);
 

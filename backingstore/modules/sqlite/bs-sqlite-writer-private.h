@@ -51,7 +51,7 @@ gboolean bs_sqlite_writer_transact   (BsSqliteWriter *self, BsSqliteWriterFunc f
 gboolean bs_sqlite_writer_transact_durably (BsSqliteWriter *self, BsSqliteWriterFunc func, gpointer data, GError **error);
 /* Makes all that was committed before durable. */
 gboolean bs_sqlite_writer_sync       (BsSqliteWriter *self, GError **error);
-/* Moves what is in the log into the file. */
+/* Moves what is in the log into the file, and empties the log. */
 gboolean bs_sqlite_writer_checkpoint (BsSqliteWriter *self, GError **error);
 /* Gives back the room that is set aside. Returns whether there was some. */
 gboolean bs_sqlite_writer_give_room  (BsSqliteWriter *self);

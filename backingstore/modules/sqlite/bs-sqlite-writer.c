@@ -12,8 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A log is brought home when it has grown to 16 MiB. */
+/* A log is brought home when it has grown to 16 MiB. One that a large transaction has made
+ * longer than that by far gives its room back. */
+#ifndef MAX_FRAMES
 #define MAX_FRAMES (16 * 1024 * 1024 / BS_SQLITE_PAGE_SIZE)
+#endif
+#define MAX_KEPT_FRAMES (2 * MAX_FRAMES)
 #define RESERVE_SIZE (1024 * 1024)
 
 static gboolean
@@ -42,6 +46,8 @@ on_log (void *data, sqlite3 *database, const char *name, int n_frames)
   self->n_frames = n_frames;
   return SQLITE_OK;
 }
+
+static gboolean checkpoint (BsSqliteWriter *self, int mode, GError **error);
 
 static void
 set_connection (BsSqliteWriter *self, BsSqliteConnection *connection)
@@ -327,6 +333,28 @@ transact (BsSqliteWriter *self, BsSqliteWriterFunc func, gpointer data, GError *
   return FALSE;
 }
 
+static gboolean
+change_nothing (BsSqliteWriter *self, gpointer data, GError **error)
+{
+  return TRUE;
+}
+
+/* A log that cannot be brought home now grows. To write over the old one takes less than to
+ * give its pages away and to ask for others; a new record comes at once, since the old one may
+ * belong to a backup that somebody restores after a crash. */
+static void
+bring_home (BsSqliteWriter *self)
+{
+  gboolean keeps = self->n_frames <= MAX_KEPT_FRAMES;
+
+  if (!checkpoint (self, keeps ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_TRUNCATE, NULL))
+    return;
+
+  make_reserve (self, NULL);
+  if (keeps)
+    run (self, change_nothing, NULL, NULL);
+}
+
 gboolean
 bs_sqlite_writer_transact (BsSqliteWriter *self,
                            BsSqliteWriterFunc func,
@@ -336,9 +364,8 @@ bs_sqlite_writer_transact (BsSqliteWriter *self,
   if (!check_name (self, error) || !prepare (self, error) || !transact (self, func, data, error))
     return FALSE;
 
-  /* A log that cannot be brought home now grows. */
-  if (self->n_frames > MAX_FRAMES && bs_sqlite_writer_checkpoint (self, NULL))
-    make_reserve (self, NULL);
+  if (self->n_frames > MAX_FRAMES)
+    bring_home (self);
   return TRUE;
 }
 
@@ -395,7 +422,7 @@ mark_homing (BsSqliteWriter *self, gpointer data, GError **error)
 /* The log says first that a checkpoint has begun: from then on size and time of the file
  * are no evidence. */
 static gboolean
-run_checkpoint (BsSqliteWriter *self, GError **error)
+run_checkpoint (BsSqliteWriter *self, int mode, GError **error)
 {
   BsSqliteRecord record = self->record;
   gboolean success;
@@ -408,16 +435,17 @@ run_checkpoint (BsSqliteWriter *self, GError **error)
       self->record = record;
     }
 
-  success = sqlite3_wal_checkpoint_v2 (self->connection->database, "main",
-                                       SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK ||
-            bs_sqlite_connection_fail (self->connection, error);
+  success =
+    sqlite3_wal_checkpoint_v2 (self->connection->database, "main", mode, NULL, NULL) == SQLITE_OK ||
+    bs_sqlite_connection_fail (self->connection, error);
   self->stamp_known = bs_sqlite_claim_get_stamp (self->claim, &self->stamp, NULL);
 
   return success;
 }
 
-gboolean
-bs_sqlite_writer_checkpoint (BsSqliteWriter *self, GError **error)
+/* A log that is not truncated keeps its frames, which are in the file too. */
+static gboolean
+checkpoint (BsSqliteWriter *self, int mode, GError **error)
 {
   BsSqliteStamp stamp;
   gboolean success;
@@ -434,12 +462,12 @@ bs_sqlite_writer_checkpoint (BsSqliteWriter *self, GError **error)
     return FALSE;
 
   self->homing = TRUE;
-  success = run_checkpoint (self, error);
+  success = run_checkpoint (self, mode, error);
   self->homing = FALSE;
   self->sync_failed = !success;
   if (success)
     {
-      self->n_frames = 0;
+      self->n_frames = mode == SQLITE_CHECKPOINT_TRUNCATE ? 0 : 1;
       self->log_begun = FALSE;
       self->unsynced = FALSE;
       /* Else the next log settles it. */
@@ -447,6 +475,12 @@ bs_sqlite_writer_checkpoint (BsSqliteWriter *self, GError **error)
     }
 
   return success;
+}
+
+gboolean
+bs_sqlite_writer_checkpoint (BsSqliteWriter *self, GError **error)
+{
+  return checkpoint (self, SQLITE_CHECKPOINT_TRUNCATE, error);
 }
 
 gboolean

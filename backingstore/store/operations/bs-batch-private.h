@@ -17,7 +17,8 @@ typedef struct
    * is a reference, dropped once it is asked. Called on any thread; nullable where
    * every operation is added. */
   gboolean (*next)  (BsBatch *batch, BsRequest *request, guint64 *item);
-  /* An operation has ended. TRUE to go on with another `request` for the same item.
+  /* An operation has ended; `key` is NULL where it was on many. TRUE to go on with another
+   * `request` for the same item.
    * Called on any thread, with no lock held. */
   gboolean (*done)  (BsBatch *batch, guint64 item, const BsKey *key, gpointer value, const GError *error, BsRequest *request);
   /* Nothing is left, and every operation has ended. Called once. */

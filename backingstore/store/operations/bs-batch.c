@@ -17,6 +17,7 @@ typedef struct
   BsStoreOperation *operation; /* owned: the batch is part of it */
   guint64 item;
   BsKey key;
+  gboolean has_key;
 } Step;
 
 void
@@ -93,7 +94,8 @@ step_done (gpointer data, gpointer value, GError **error)
   Step *step = data;
   BsBatch *batch = step->batch;
   BsRequest request;
-  gboolean again = batch->klass->done (batch, step->item, &step->key, value, *error, &request);
+  gboolean again = batch->klass->done (batch, step->item, step->has_key ? &step->key : NULL, value,
+                                       *error, &request);
 
   g_clear_error (error);
   if (again)
@@ -114,13 +116,16 @@ static void
 ask (BsBatch *batch, const BsRequest *request, guint64 item)
 {
   BsStoreOperation *operation = batch->operation;
+  const BsKey *key = bs_request_get_key (request);
   Step *step = g_new (Step, 1);
   BsDelivery delivery = { .func = step_done, .data = step, .data_free = step_free };
 
   step->batch = batch;
   step->operation = bs_store_operation_ref (operation);
   step->item = item;
-  step->key = *bs_request_get_key (request);
+  step->has_key = key != NULL;
+  if (key != NULL)
+    step->key = *key;
   bs_ask_in_background (operation->store, request, &delivery,
                         g_atomic_int_get (&operation->priority), batch->cancellable);
 }
@@ -193,6 +198,7 @@ typedef struct
   BsBatch *batch;
   guint64 item;
   BsKey key;
+  gboolean has_key;
   BsRequest next; /* where the item goes on */
   gboolean again;
 } StepHere;
@@ -203,7 +209,8 @@ step_here_done (gpointer data, gpointer value, GError **error)
   StepHere *here = data;
 
   here->again =
-    here->batch->klass->done (here->batch, here->item, &here->key, value, *error, &here->next);
+    here->batch->klass->done (here->batch, here->item, here->has_key ? &here->key : NULL, value,
+                              *error, &here->next);
   g_clear_error (error);
   return NULL;
 }
@@ -221,7 +228,11 @@ bs_batch_feed_here (BsBatch *batch)
   while (batch->klass->next (batch, &request, &here.item))
     do
       {
-        here.key = *bs_request_get_key (&request);
+        const BsKey *key = bs_request_get_key (&request);
+
+        here.has_key = key != NULL;
+        if (key != NULL)
+          here.key = *key;
         bs_ask_blocking (batch->operation->store, &request, &delivery, batch->cancellable, NULL);
         request_clear (&request);
         request = here.next;

@@ -11,18 +11,17 @@
 #include "base/bs-backing-private.h"
 #include "base/bs-key-set-private.h"
 #include "store/operations/bs-batch-private.h"
-#include "store/operations/bs-key-operation-private.h"
+#include "store/operations/bs-persist-call-private.h"
 #include "store/operations/bs-store-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
-/* A bulk goes shard by shard, a chunk of keys at a time: it takes the idle queues of the
- * chunk's keys, makes one backing call for them, and lets them go. A busy key's part is
- * queued like any other operation, in a batch, and the bulk ends when the last operation
- * of the batch has. So a bulk never holds one queue while it waits for another. Other
- * operations get their turn in the executor between chunks. */
+/* A bulk goes on a chunk of keys at a time: it takes the idle queues of the chunk's keys,
+ * makes one backing call for them, and lets them go. A busy key's part is queued like any
+ * other operation, in a batch, and the bulk ends when the last operation of the batch has. So
+ * a bulk never holds one queue while it waits for another. Other operations get their turn in
+ * the executor between chunks. */
 
 #define CHUNK 256
-#define CHUNK_SHIFT 20
 
 /* One key of a chunk, during the chunk's call. */
 typedef struct
@@ -30,6 +29,9 @@ typedef struct
   BsKeyOperation operation;
   BsWaiter *waiters; /* joined to the operation */
   GError *error;     /* owned */
+  gboolean called;   /* the backing, for the key at the path */
+  gboolean done;     /* by a call for many */
+  guint index;       /* in the chunk */
 } Part;
 
 typedef struct
@@ -37,7 +39,7 @@ typedef struct
   BsStoreOperation operation;
 
   /* constant once started */
-  BsOperationKind key_kind; /* on each key: REGISTER, DELETE_PERSISTED or DELETE */
+  BsOperationKind key_kind; /* on each key: REGISTER, PERSIST, DELETE_PERSISTED or DELETE */
   gboolean only_to_delete;  /* DELETE_PERSISTED: the keys that a save is to delete */
   gboolean internal;
   guint64 n_total;
@@ -52,11 +54,13 @@ typedef struct
   BsToken **tokens; /* DROP_TOKENS: owned */
   gsize n_tokens;
   gsize next_token;
-  Part *parts; /* owned; CHUNK of them */
-  BsKey chunk[CHUNK];
-  BsKey pending; /* read from the source, belongs to the next chunk */
-  gboolean has_pending;
-  BsKey pinned; /* DELETE_PERSISTED: the last one that a save has pinned */
+  BsPersists persists; /* PERSIST_KEYS: those that are left */
+  BsRequest *requests; /* PERSIST_KEYS: owned; of the chunk. Each has a reference on its content */
+  guint n_most;        /* keys of a chunk */
+  Part *parts;         /* owned */
+  BsKey *chunk;        /* owned */
+  guint *busy_keys;    /* owned; indices in the chunk */
+  BsKey pinned;        /* DELETE_PERSISTED: the last one that a save has pinned */
   gboolean has_pinned;
 
   BsBatch busy; /* the parts of busy keys */
@@ -94,31 +98,29 @@ note_done (Bulk *self, BsToken *token)
   g_mutex_unlock (&self->mutex);
 }
 
-/* The next keys, all of one shard. */
+/* Keys come by shard, or nearly so: neighbours share a lock. */
 static guint
 feed_from_source (Bulk *self)
 {
-  guint shard = 0, n = 0;
   const BsKey *key;
+  guint n = 0;
 
-  if (self->has_pending)
-    {
-      self->chunk[n++] = self->pending;
-      shard = bs_shard_index (bs_key_hash (&self->pending));
-      self->has_pending = FALSE;
-    }
-  while (n < CHUNK && bs_key_table_iter_next (&self->source, &self->iter, &key))
-    {
-      guint key_shard = bs_shard_index (bs_key_hash (key));
+  while (n < self->n_most && bs_key_table_iter_next (&self->source, &self->iter, &key))
+    self->chunk[n++] = *key;
 
-      if (n > 0 && key_shard != shard)
-        {
-          self->pending = *key;
-          self->has_pending = TRUE;
-          break;
-        }
-      shard = key_shard;
-      self->chunk[n++] = *key;
+  return n;
+}
+
+static guint
+feed_from_asker (Bulk *self)
+{
+  guint n = MIN (self->n_most, self->persists.n_keys);
+
+  for (guint i = 0; i < n; i++)
+    {
+      self->persists.make_request (self->persists.data, self->persists.first + i,
+                                   &self->requests[i]);
+      self->chunk[i] = *bs_request_get_key (&self->requests[i]);
     }
 
   return n;
@@ -128,12 +130,20 @@ static guint
 feed_from_path (Bulk *self)
 {
   BsMembers *members = &self->operation.tracked->members;
-  guint n;
+  guint n = 0;
 
-  while (self->next_key == self->keys->len)
+  while (n < self->n_most)
     {
+      guint n_more = MIN (self->n_most - n, self->keys->len - self->next_key);
+
+      memcpy (&self->chunk[n], &g_array_index (self->keys, BsKey, self->next_key),
+              n_more * sizeof (BsKey));
+      self->next_key += n_more;
+      n += n_more;
+      if (self->next_key < self->keys->len)
+        continue;
       if (self->next_shard == BS_N_SHARDS)
-        return 0;
+        break;
       g_array_set_size (self->keys, 0);
       self->next_key = 0;
       bs_members_copy_keys (members, self->next_shard++,
@@ -141,11 +151,16 @@ feed_from_path (Bulk *self)
                             self->keys);
     }
 
-  n = MIN (CHUNK, self->keys->len - self->next_key);
-  memcpy (self->chunk, &g_array_index (self->keys, BsKey, self->next_key), n * sizeof (BsKey));
-  self->next_key += n;
-
   return n;
+}
+
+static guint
+feed (Bulk *self)
+{
+  if (self->key_kind == BS_KIND_PERSIST)
+    return feed_from_asker (self);
+
+  return self->keys != NULL ? feed_from_path (self) : feed_from_source (self);
 }
 
 static void
@@ -153,6 +168,8 @@ take_queue (Bulk *self, guint part, const BsKey *key, guint64 hash, BsToken *tok
 {
   self->parts[part].waiters = NULL;
   self->parts[part].error = NULL;
+  self->parts[part].called = TRUE;
+  self->parts[part].done = FALSE;
   bs_key_operation_init_part (&self->parts[part].operation, self->operation.store, self->key_kind,
                               key, hash, token, self->operation.tracked);
 }
@@ -160,9 +177,10 @@ take_queue (Bulk *self, guint part, const BsKey *key, guint64 hash, BsToken *tok
 /* Takes the queue of one key, if it is idle and the key needs a call. FALSE where it
  * is busy. Under the shard's mutex. */
 static gboolean
-take_key (Bulk *self, BsShard *shard, const BsKey *key, guint *n_parts)
+take_key (Bulk *self, BsShard *shard, guint index, guint *n_parts)
 {
   BsMembers *members = &self->operation.tracked->members;
+  const BsKey *key = &self->chunk[index];
   guint64 hash = bs_key_hash (key);
   BsMemberFlags flags = bs_members_get (members, key, hash);
   BsToken *token = NULL;
@@ -180,9 +198,14 @@ take_key (Bulk *self, BsShard *shard, const BsKey *key, guint *n_parts)
 
   if (self->key_kind == BS_KIND_REGISTER)
     token = bs_shard_lookup (shard, key, hash);
+  else if (self->key_kind == BS_KIND_PERSIST)
+    token = self->requests[index].token;
   switch (bs_key_queue_need (self->key_kind, token, members, flags, hash))
     {
     case BS_NEED_NOTHING:
+      /* As an operation of its own the key has an answer. */
+      if (self->key_kind == BS_KIND_PERSIST)
+        return FALSE;
       if (token != NULL)
         token->n_holders++;
       note_done (self, token);
@@ -193,30 +216,40 @@ take_key (Bulk *self, BsShard *shard, const BsKey *key, guint *n_parts)
     case BS_NEED_CALL:
       if (self->key_kind == BS_KIND_REGISTER && token == NULL)
         token = bs_shard_insert (shard, key, hash);
-      take_queue (self, (*n_parts)++, key, hash, token);
+      take_queue (self, *n_parts, key, hash, token);
+      self->parts[*n_parts].index = index;
+      if (self->key_kind == BS_KIND_PERSIST)
+        self->parts[*n_parts].operation.content = self->requests[index].content;
+      (*n_parts)++;
       break;
     }
 
   return TRUE;
 }
 
-/* Takes the queues that are idle; moves the keys of busy ones to the front of the
- * chunk, and returns their number. */
+static BsShard *
+get_shard (Bulk *self, guint index)
+{
+  return bs_store_get_shard (self->operation.store, bs_key_hash (&self->chunk[index]));
+}
+
+/* Takes the queues that are idle; notes the keys of busy ones, and returns their number. */
 static guint
 take_chunk (Bulk *self, guint n_keys, guint *n_parts)
 {
-  BsShard *shard = bs_store_get_shard (self->operation.store, bs_key_hash (&self->chunk[0]));
   guint n_busy = 0;
+  guint i = 0;
 
-  g_mutex_lock (&shard->mutex);
-  for (guint i = 0; i < n_keys; i++)
+  while (i < n_keys)
     {
-      BsKey key = self->chunk[i];
+      BsShard *shard = get_shard (self, i);
 
-      if (!take_key (self, shard, &key, n_parts))
-        self->chunk[n_busy++] = key;
+      g_mutex_lock (&shard->mutex);
+      for (; i < n_keys && get_shard (self, i) == shard; i++)
+        if (!take_key (self, shard, i, n_parts))
+          self->busy_keys[n_busy++] = i;
+      g_mutex_unlock (&shard->mutex);
     }
-  g_mutex_unlock (&shard->mutex);
 
   if (self->has_pinned)
     {
@@ -241,7 +274,7 @@ take_unheld (Bulk *self, guint *n_parts)
   BsDeferred deferred = { NULL };
 
   g_mutex_lock (&shard->mutex);
-  for (guint n = 0; n < CHUNK && self->next_token < self->n_tokens; n++)
+  for (guint n = 0; n < self->n_most && self->next_token < self->n_tokens; n++)
     {
       BsToken *token = self->tokens[self->next_token];
       BsKeyOperation *last;
@@ -287,8 +320,8 @@ call_all (Bulk *self, guint n_parts)
 
   keys = bs_key_set_new ();
   table = bs_key_set_get_table (keys);
-  /* All keys share a shard, so their hashes share the top bits. */
-  bs_key_table_init (table, CHUNK_SHIFT);
+  /* Neighbours share a shard, so their hashes share the top bits. */
+  bs_key_table_init (table, BS_SHARD_BITS);
   bs_key_table_reserve (table, n_parts);
   for (guint i = 0; i < n_parts; i++)
     bs_key_table_add (table, &self->parts[i].operation.key, self->parts[i].operation.hash);
@@ -303,6 +336,15 @@ call_all (Bulk *self, guint n_parts)
   bs_call_scope_pop (&scope);
 
   return done;
+}
+
+static void
+call_one (Part *part, GCancellable *cancellable)
+{
+  if (part->operation.operation.kind == BS_KIND_PERSIST)
+    part->called = bs_key_operation_persist (&part->operation, cancellable, &part->error);
+  else
+    bs_key_operation_call (&part->operation, cancellable, &part->error);
 }
 
 /* A call that failed because the bulk was cancelled is made again for the waiters
@@ -321,60 +363,111 @@ call_for_joined (Part *part)
   if (wanted)
     {
       g_clear_error (&part->error);
-      bs_key_operation_call (&part->operation, NULL, &part->error);
+      call_one (part, NULL);
     }
+}
+
+/* Not those that a call for many has done, or that have failed before any call. */
+static void
+call_one_by_one (Bulk *self, Part *parts, guint n_parts)
+{
+  GCancellable *cancellable = self->operation.cancellable;
+
+  for (guint i = 0; i < n_parts; i++)
+    {
+      Part *part = &parts[i];
+
+      if (part->error == NULL && !part->done)
+        call_one (part, cancellable);
+      if (part->error != NULL && g_cancellable_is_cancelled (cancellable))
+        call_for_joined (part);
+    }
+}
+
+/* Persists as many parts as one call may. Returns their number. */
+static guint
+persist_some (Bulk *self, Part *parts, guint n_parts)
+{
+  BsStoreOperation *operation = &self->operation;
+  gboolean together;
+  BsPersistCall call;
+  guint n;
+
+  bs_persist_call_init (&call, operation->store, operation->tracked->path->file,
+                        operation->cancellable, n_parts);
+  for (n = 0; n < n_parts && !bs_persist_call_is_full (&call); n++)
+    {
+      parts[n].done = bs_persist_call_add (&call, &parts[n].operation, &parts[n].error);
+      parts[n].called = parts[n].error == NULL;
+    }
+  together = bs_persist_call_run (&call);
+  bs_persist_call_clear (&call);
+
+  for (guint i = 0; i < n; i++)
+    parts[i].done &= together;
+  call_one_by_one (self, parts, n);
+
+  return n;
 }
 
 /* Makes one call for the chunk; if that fails, one for each key, to know its state. */
 static void
 call_backing (Bulk *self, guint n_parts)
 {
-  GCancellable *cancellable = self->operation.cancellable;
+  if (self->key_kind == BS_KIND_PERSIST)
+    for (guint i = 0; i < n_parts;)
+      i += persist_some (self, &self->parts[i], n_parts - i);
+  else if (!call_all (self, n_parts))
+    call_one_by_one (self, self->parts, n_parts);
+}
 
-  if (call_all (self, n_parts))
-    return;
-
-  for (guint i = 0; i < n_parts; i++)
-    {
-      Part *part = &self->parts[i];
-
-      bs_key_operation_call (&part->operation, cancellable, &part->error);
-      if (part->error != NULL && g_cancellable_is_cancelled (cancellable))
-        call_for_joined (part);
-    }
+/* An asker that knows of each key does as it likes with an error. */
+static void
+note_result (Bulk *self, guint index, const GError *error)
+{
+  if (self->key_kind == BS_KIND_PERSIST)
+    self->persists.done (self->persists.data, self->persists.first + index, error);
+  else if (error != NULL)
+    note_error (self, error);
 }
 
 static void
 end_chunk (Bulk *self, guint n_parts)
 {
-  BsShard *shard = self->parts[0].operation.shard;
   BsDeferred deferred = { NULL };
+  guint i = 0;
 
-  g_mutex_lock (&shard->mutex);
-  g_mutex_lock (&self->mutex);
-  for (guint i = 0; i < n_parts; i++)
+  while (i < n_parts)
     {
-      Part *part = &self->parts[i];
+      BsShard *shard = self->parts[i].operation.shard;
 
-      part->waiters = bs_key_operation_end (&part->operation, TRUE, self->operation.ticket, TRUE,
-                                            part->error, &deferred);
-      if (part->error == NULL)
-        note_done_locked (self, part->operation.token);
+      g_mutex_lock (&shard->mutex);
+      g_mutex_lock (&self->mutex);
+      for (; i < n_parts && self->parts[i].operation.shard == shard; i++)
+        {
+          Part *part = &self->parts[i];
+
+          part->waiters =
+            bs_key_operation_end (&part->operation, part->called, self->operation.ticket, TRUE,
+                                  part->error, &deferred);
+          if (part->error == NULL)
+            note_done_locked (self, part->operation.token);
+        }
+      g_mutex_unlock (&self->mutex);
+      g_mutex_unlock (&shard->mutex);
     }
-  g_mutex_unlock (&self->mutex);
-  g_mutex_unlock (&shard->mutex);
 
   bs_deferred_push (&deferred, bs_deferred_run);
-  for (guint i = 0; i < n_parts; i++)
+  for (i = 0; i < n_parts; i++)
     {
       Part *part = &self->parts[i];
 
       bs_store_operation_answer (part->waiters,
                                  self->key_kind == BS_KIND_REGISTER ? part->operation.token : NULL,
                                  part->error);
+      note_result (self, part->index, part->error);
       if (part->error == NULL)
         continue;
-      note_error (self, part->error);
       if (self->key_kind == BS_KIND_DELETE)
         bs_store_report (self->operation.store, &part->operation.key, BS_OPERATION_DELETE_KEY,
                          g_error_copy (part->error));
@@ -391,7 +484,7 @@ busy_end (BsBatch *batch)
   Bulk *self = (Bulk *) batch->operation;
   GPtrArray *tokens = self->registered;
 
-  if (self->error != NULL && self->key_kind != BS_KIND_DELETE)
+  if (self->error != NULL && self->key_kind != BS_KIND_DELETE && self->key_kind != BS_KIND_PERSIST)
     g_prefix_error (&self->error, _ ("%" PRIu64 " of %" PRIu64 " keys done: "), self->n_done,
                     self->n_total);
 
@@ -410,7 +503,9 @@ busy_done (BsBatch *batch,
 {
   Bulk *self = (Bulk *) batch->operation;
 
-  if (error == NULL)
+  if (self->key_kind == BS_KIND_PERSIST)
+    self->persists.done (self->persists.data, item, error);
+  else if (error == NULL)
     note_done (self, value);
   else if (self->key_kind != BS_KIND_REGISTER ||
            !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
@@ -432,19 +527,30 @@ queue_busy (Bulk *self, guint n_busy)
       BsRequest request = { .kind = self->key_kind,
                             .internal = TRUE,
                             .tracked = self->operation.tracked,
-                            .key = &self->chunk[i] };
+                            .key = &self->chunk[self->busy_keys[i]] };
 
       if (self->key_kind == BS_KIND_DELETE_PERSISTED)
         request.only_to_delete = self->only_to_delete;
-      bs_batch_add (&self->busy, &request, 0);
+      else if (self->key_kind == BS_KIND_PERSIST)
+        request = self->requests[self->busy_keys[i]];
+      bs_batch_add (&self->busy, &request, self->persists.first + self->busy_keys[i]);
     }
+}
+
+static void
+end_requests (Bulk *self, guint n_keys)
+{
+  for (guint i = 0; i < n_keys; i++)
+    g_clear_pointer (&self->requests[i].content, bs_content_unref);
+  self->persists.first += n_keys;
+  self->persists.n_keys -= n_keys;
 }
 
 /* Runs one chunk. Returns FALSE at the end of the keys. */
 static gboolean
 bulk_step (Bulk *self)
 {
-  guint n_keys, n_parts = 0, n_busy = 0;
+  guint n_keys = 0, n_parts = 0, n_busy = 0;
 
   if (self->key_kind == BS_KIND_DELETE)
     {
@@ -454,7 +560,7 @@ bulk_step (Bulk *self)
     }
   else
     {
-      n_keys = self->keys != NULL ? feed_from_path (self) : feed_from_source (self);
+      n_keys = feed (self);
       if (n_keys == 0)
         return FALSE;
       if (g_cancellable_is_cancelled (self->operation.cancellable))
@@ -465,6 +571,8 @@ bulk_step (Bulk *self)
                                 G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
 
           note_error (self, error);
+          if (self->requests != NULL)
+            end_requests (self, n_keys);
           return FALSE;
         }
       n_busy = take_chunk (self, n_keys, &n_parts);
@@ -476,6 +584,8 @@ bulk_step (Bulk *self)
       end_chunk (self, n_parts);
     }
   queue_busy (self, n_busy);
+  if (self->requests != NULL)
+    end_requests (self, n_keys);
 
   return TRUE;
 }
@@ -505,7 +615,10 @@ bulk_free (BsStoreOperation *operation)
   bs_key_table_clear (&self->source);
   g_clear_pointer (&self->keys, g_array_unref);
   g_free (self->tokens);
+  g_free (self->requests);
   g_free (self->parts);
+  g_free (self->chunk);
+  g_free (self->busy_keys);
   g_clear_pointer (&self->registered, g_ptr_array_unref);
   g_clear_error (&self->error);
   g_mutex_clear (&self->mutex);
@@ -544,6 +657,7 @@ bulk_new (BsBackingStore *store,
           BsOperationKind kind,
           BsOperationKind key_kind,
           BsTrackedPath *tracked,
+          guint n_most,
           int priority)
 {
   Bulk *self = g_new0 (Bulk, 1);
@@ -553,7 +667,10 @@ bulk_new (BsBackingStore *store,
   bs_store_operation_hold (&self->operation);
   self->operation.resumes = TRUE;
   self->key_kind = key_kind;
-  self->parts = g_new (Part, CHUNK);
+  self->n_most = n_most;
+  self->parts = g_new (Part, n_most);
+  self->chunk = g_new (BsKey, n_most);
+  self->busy_keys = g_new (guint, n_most);
   g_mutex_init (&self->mutex);
   bs_key_table_init (&self->source, 0);
   bs_batch_init (&self->busy, &busy_class, &self->operation);
@@ -563,15 +680,35 @@ bulk_new (BsBackingStore *store,
   return self;
 }
 
+/* Each asker has a chunk of its own. */
+static BsStoreOperation *
+persist_new (BsBackingStore *store, const BsRequest *request, int priority)
+{
+  const BsPersists *persists = &request->persists;
+  Bulk *self =
+    bulk_new (store, request->kind, BS_KIND_PERSIST, request->tracked, persists->n_keys, priority);
+
+  self->internal = request->internal;
+  self->n_total = persists->n_keys;
+  self->persists = *persists;
+  self->requests = g_new0 (BsRequest, persists->n_keys);
+
+  return &self->operation;
+}
+
 BsStoreOperation *
 bs_bulk_new (BsBackingStore *store, const BsRequest *request, int priority)
 {
   gboolean registers =
     request->kind == BS_KIND_REGISTER_ALL || request->kind == BS_KIND_REGISTER_KEYS;
   BsTrackedPath *tracked = request->tracked;
-  Bulk *self =
-    bulk_new (store, request->kind, registers ? BS_KIND_REGISTER : BS_KIND_DELETE_PERSISTED,
-              tracked, priority);
+  Bulk *self;
+
+  if (request->kind == BS_KIND_PERSIST_KEYS)
+    return persist_new (store, request, priority);
+
+  self = bulk_new (store, request->kind, registers ? BS_KIND_REGISTER : BS_KIND_DELETE_PERSISTED,
+                   tracked, CHUNK, priority);
 
   self->internal = request->internal;
   if (request->kind == BS_KIND_DELETE_KEYS || request->kind == BS_KIND_REGISTER_KEYS)
@@ -601,7 +738,7 @@ bs_bulk_drop_tokens (BsBackingStore *store, BsToken **tokens, gsize n_tokens)
   if (n_tokens == 0 || bs_store_is_in_child (store))
     return;
 
-  self = bulk_new (store, BS_KIND_DROP_TOKENS, BS_KIND_DELETE, NULL, G_PRIORITY_LOW);
+  self = bulk_new (store, BS_KIND_DROP_TOKENS, BS_KIND_DELETE, NULL, CHUNK, G_PRIORITY_LOW);
   self->tokens = g_memdup2 (tokens, n_tokens * sizeof *tokens);
   self->n_tokens = n_tokens;
 

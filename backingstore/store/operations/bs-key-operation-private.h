@@ -17,6 +17,12 @@ void              bs_key_operation_init_part (BsKeyOperation *self, BsBackingSto
                                               BsToken *token, BsTrackedPath *tracked);
 /* Calls the backing. Returns the result of a load, owned: a GBytes or a GInputStream. */
 gpointer          bs_key_operation_call   (BsKeyOperation *self, GCancellable *cancellable, GError **error);
+/* Does a PERSIST with as many calls as it needs. Returns whether the path was concerned. */
+gboolean          bs_key_operation_persist    (BsKeyOperation *self, GCancellable *cancellable, GError **error);
+/* Whether primary storage has the blob, or may have it. */
+BsPrimary         bs_key_operation_get_primary (BsKeyOperation *self);
+/* Notes the effect of a call that put the blob into primary storage. */
+void              bs_key_operation_note_write (BsKeyOperation *self, const GError *error);
 /* Notes the effect of a call, if one was made, and gives the turn to the next
  * operation on the key. `ticket` is that of the operation, or of the bulk that it is
  * part of; a bulk that registers holds the token too, besides the waiters. Returns

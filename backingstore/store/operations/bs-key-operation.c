@@ -248,8 +248,8 @@ call_write (BsKeyOperation *self,
   return FALSE;
 }
 
-static void
-note_write (BsKeyOperation *self, const GError *error)
+void
+bs_key_operation_note_write (BsKeyOperation *self, const GError *error)
 {
   g_mutex_lock (&self->shard->mutex);
   bs_key_queue_note (BS_KIND_WRITE, &self->key, self->hash, self->token, NULL, error);
@@ -280,7 +280,7 @@ call_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
     return;
 
   self->written = call_write (self, bytes, BS_PRIMARY_UNCERTAIN, cancellable, error);
-  note_write (self, *error);
+  bs_key_operation_note_write (self, *error);
   if (self->written)
     bs_backing_invoke_persist (backing, get_file (self), &self->key, cancellable, error);
 }
@@ -332,11 +332,26 @@ persists_bytes (BsKeyOperation *self, BsPrimary primary)
          bs_backing_implements (self->operation.store->backing, BS_OPERATION_PERSIST_BYTES);
 }
 
+BsPrimary
+bs_key_operation_get_primary (BsKeyOperation *self)
+{
+  BsPrimary primary;
+
+  g_mutex_lock (&self->shard->mutex);
+  primary = self->token->primary;
+  g_mutex_unlock (&self->shard->mutex);
+
+  return primary;
+}
+
 /* Returns whether the backing was called. */
 static gboolean
-call_first (BsKeyOperation *self, BsPrimary primary, gboolean *persisted, GError **error)
+call_first (BsKeyOperation *self,
+            BsPrimary primary,
+            gboolean *persisted,
+            GCancellable *cancellable,
+            GError **error)
 {
-  GCancellable *cancellable = self->operation.cancellable;
   BsBacking *backing = self->operation.store->backing;
   g_autoptr (GBytes) bytes = NULL;
 
@@ -362,7 +377,7 @@ call_first (BsKeyOperation *self, BsPrimary primary, gboolean *persisted, GError
 
 /* Writes the content if it is not in primary storage yet, or persists it in one step. */
 static gboolean
-write_first (BsKeyOperation *self, gboolean *persisted, GError **error)
+write_first (BsKeyOperation *self, gboolean *persisted, GCancellable *cancellable, GError **error)
 {
   BsCallScope scope;
   BsPrimary primary;
@@ -371,22 +386,32 @@ write_first (BsKeyOperation *self, gboolean *persisted, GError **error)
   if (self->content == NULL)
     return TRUE;
 
-  g_mutex_lock (&self->shard->mutex);
-  primary = self->token->primary;
-  g_mutex_unlock (&self->shard->mutex);
+  primary = bs_key_operation_get_primary (self);
   if (primary == BS_PRIMARY_PRESENT)
     return TRUE;
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
-  called = call_first (self, primary, persisted, error);
+  called = call_first (self, primary, persisted, cancellable, error);
   bs_call_scope_pop (&scope);
   if (!called)
     return FALSE;
 
-  note_write (self, *error);
+  bs_key_operation_note_write (self, *error);
   if (*persisted && *error != NULL)
     bs_paths_note_error (self->operation.tracked, *error);
   return *error == NULL;
+}
+
+gboolean
+bs_key_operation_persist (BsKeyOperation *self, GCancellable *cancellable, GError **error)
+{
+  gboolean persisted = FALSE;
+
+  if (!write_first (self, &persisted, cancellable, error) || persisted)
+    return persisted;
+
+  bs_key_operation_call (self, cancellable, error);
+  return TRUE;
 }
 
 /* Makes the calls that are needed. Returns whether the call of its kind was made. */
@@ -403,9 +428,13 @@ execute (BsKeyOperation *self, gpointer *result, GError **error)
                                          bs_tracked_path_peek_file (operation->tracked));
   if (self->need != BS_NEED_CALL)
     return FALSE;
-  if (operation->kind == BS_KIND_WRITE || operation->kind == BS_KIND_PERSIST)
-    if (!write_first (self, &persisted, error) || persisted || operation->kind == BS_KIND_WRITE)
-      return persisted;
+  if (operation->kind == BS_KIND_PERSIST)
+    return bs_key_operation_persist (self, operation->cancellable, error);
+  if (operation->kind == BS_KIND_WRITE)
+    {
+      write_first (self, &persisted, operation->cancellable, error);
+      return FALSE;
+    }
 
   *result = bs_key_operation_call (self, operation->cancellable, error);
   if (bs_kind_is_load (operation->kind) && is_closing (self) && !operation->cancelled &&

@@ -39,6 +39,7 @@ bs_prepare (BsBackingStore *store,
       return bs_save_operation_new (store, request, waiter);
     case BS_KIND_REGISTER_ALL:
     case BS_KIND_REGISTER_KEYS:
+    case BS_KIND_PERSIST_KEYS:
     case BS_KIND_DELETE_KEYS:
     case BS_KIND_DELETE_NOT_SAVED:
       return bs_bulk_new (store, request, waiter->priority);

@@ -14,6 +14,21 @@ typedef gboolean (*BsFunction) (BsBackingStore *store, GCancellable *cancellable
 
 typedef struct _BsSavePlan BsSavePlan;
 typedef struct _BsVerifyRun BsVerifyRun;
+typedef struct _BsRequest BsRequest;
+
+/* Keys of one path that are to be persisted by one operation: `n_keys` items from `first`
+ * on. The functions are called on any thread, with no lock held, before the request is
+ * answered. */
+typedef struct
+{
+  guint first;
+  guint n_keys;
+  gpointer data;              /* borrowed */
+  /* Makes the request of one item: a PERSIST with a token. Its content is a reference. */
+  void (*make_request) (gpointer data, guint64 item, BsRequest *request);
+  /* The item is persisted, or has failed. */
+  void (*done)         (gpointer data, guint64 item, const GError *error);
+} BsPersists;
 
 /* A request for an operation. Its contents are borrowed until the call that asks
  * returns, unless stated otherwise.
@@ -32,10 +47,11 @@ typedef struct _BsVerifyRun BsVerifyRun;
  * REGISTER_ALL, REGISTER_KEYS
  *                    GPtrArray of BsToken, without a free function: the holds belong to the delivery. Keys that
  *                    the path does not have are left out
+ * PERSIST_KEYS       none; each key has an answer of its own
  * TRACK              BsTrackedPath
  * LOAD_ROOT          GBytes
  * the others         none */
-typedef struct
+struct _BsRequest
 {
   BsOperationKind kind;
   gboolean internal;          /* part of an earlier operation: never refused */
@@ -57,6 +73,7 @@ typedef struct
     };
     gboolean find_missing;    /* CHECK: also find keys that a save has pinned, and that are missing */
     BsKeySet *keys;           /* DELETE_KEYS, REGISTER_KEYS: copied */
+    BsPersists persists;      /* PERSIST_KEYS */
     guint64 n_keys;           /* DELETE_NOT_SAVED */
     BsSavePlan *plan;         /* SAVE: its contents are taken over */
     BsVerifyRun *run;         /* VERIFY_PATH: taken over */
@@ -67,7 +84,7 @@ typedef struct
       gpointer data;          /* used until the request is answered */
     };
   };
-} BsRequest;
+};
 
 static inline const BsKey *
 bs_request_get_key (const BsRequest *request)

@@ -9,7 +9,8 @@
 G_BEGIN_DECLS
 
 /* The part of a save that brings its names to the path: each is an operation on its
- * key, or two, so many at a time. */
+ * key, or two, so many at a time. Where the backing persists many keys in one call, names with
+ * a token go together, and each of so many is an operation on a share of the names. */
 typedef struct
 {
   BsBatch batch;
@@ -22,11 +23,12 @@ typedef struct
   guint n_todo;
   BsKeyTable uncertain;       /* names without a token that may be at the path, and may not be durable */
 
-  int next_todo;              /* atomic */
+  guint n_together;           /* names that go together at most */
   BsToken **tokens;           /* owned; one for each of `todo`, or NULL */
   BsWaiter *waiter;           /* owned; answered when every name has ended */
 
   GMutex mutex;
+  guint next_todo;            /* under the mutex */
   GError *error;              /* owned; the first one; under the mutex */
   BsKeyTable rewritten;       /* names that primary storage had lost; under the mutex */
   int failed;                 /* atomic: there is an error */

@@ -4,12 +4,19 @@
 
 #include "bs-save-names-private.h"
 
+#include "base/bs-backing-private.h"
 #include "store/operations/bs-bulk-private.h"
 #include "store/operations/bs-store-private.h"
 
 /* A name with a token is persisted. A name without one must be at the path. An
  * uncertain one is registered, behind the operations asked before, and is found or
  * not; after a failed call it is then persisted again: it may not be durable. */
+
+/* One transaction of a database has so many blobs and more; all of them wait for each other. */
+#define MOST_TOGETHER 1024
+
+/* The item of an operation on many names, each of which has told its own result. */
+#define TOGETHER G_MAXUINT64
 
 char *
 bs_save_plan_describe (const BsSavePlan *plan, guint name)
@@ -27,8 +34,9 @@ get_name (BsSaveNames *self, guint64 item)
 
 /* The next operation for a name. */
 static void
-make_request (BsSaveNames *self, guint64 item, BsRequest *request)
+make_request (gpointer data, guint64 item, BsRequest *request)
 {
+  BsSaveNames *self = data;
   const BsSaveName *name = get_name (self, item);
   BsToken *token = name->token != NULL ? name->token : self->tokens[item];
 
@@ -43,20 +51,52 @@ make_request (BsSaveNames *self, guint64 item, BsRequest *request)
     request->content = self->plan->dup_content (self->plan->data, self->todo[item]);
 }
 
+/* Takes the names of the next operation. Returns their number. */
+static guint
+take_names (BsSaveNames *self, guint *first)
+{
+  guint n = 0;
+
+  g_mutex_lock (&self->mutex);
+  *first = self->next_todo;
+  while (*first + n < self->n_todo && n < self->n_together)
+    if (get_name (self, *first + n++)->token == NULL)
+      break;
+  /* A name without a token goes alone. */
+  if (n > 1 && get_name (self, *first + n - 1)->token == NULL)
+    n--;
+  self->next_todo += n;
+  g_mutex_unlock (&self->mutex);
+
+  return n;
+}
+
+static void one_done (gpointer data, guint64 item, const GError *error);
+
 static gboolean
 names_next (BsBatch *batch, BsRequest *request, guint64 *item)
 {
   BsSaveNames *self = (BsSaveNames *) batch;
-  guint next;
+  guint first, n;
 
   if (g_atomic_int_get (&self->failed))
     return FALSE;
-  next = g_atomic_int_add (&self->next_todo, 1);
-  if (next >= self->n_todo)
+  n = take_names (self, &first);
+  if (n == 0)
     return FALSE;
 
-  *item = next;
-  make_request (self, next, request);
+  if (n == 1)
+    {
+      *item = first;
+      make_request (self, first, request);
+      return TRUE;
+    }
+
+  *item = TOGETHER;
+  *request = (BsRequest){ .kind = BS_KIND_PERSIST_KEYS,
+                          .internal = TRUE,
+                          .tracked = batch->operation->tracked,
+                          .persists = { first, n, self, make_request, one_done } };
   return TRUE;
 }
 
@@ -80,10 +120,8 @@ is_to_be_persisted (BsSaveNames *self, guint64 item)
 }
 
 static void
-note_error (BsSaveNames *self, guint64 item, const GError *error)
+note_first_error (BsSaveNames *self, const GError *error, const char *description)
 {
-  g_autofree char *description = bs_save_plan_describe (self->plan, self->todo[item]);
-
   g_mutex_lock (&self->mutex);
   if (self->error == NULL)
     {
@@ -92,6 +130,14 @@ note_error (BsSaveNames *self, guint64 item, const GError *error)
     }
   g_mutex_unlock (&self->mutex);
   g_atomic_int_set (&self->failed, TRUE);
+}
+
+static void
+note_error (BsSaveNames *self, guint64 item, const GError *error)
+{
+  g_autofree char *description = bs_save_plan_describe (self->plan, self->todo[item]);
+
+  note_first_error (self, error, description);
 }
 
 /* Primary storage has lost the blob, which is in memory: the request writes it anew, once. */
@@ -124,6 +170,13 @@ names_done (BsBatch *batch,
 {
   BsSaveNames *self = (BsSaveNames *) batch;
 
+  if (item == TOGETHER)
+    {
+      /* Nothing was begun, or the operation was cancelled in the middle. */
+      if (error != NULL)
+        note_first_error (self, error, "");
+      return FALSE;
+    }
   if (error != NULL)
     {
       if (write_again (self, item, error, request))
@@ -150,6 +203,20 @@ names_done (BsBatch *batch,
   return FALSE;
 }
 
+/* One of the names that go together. */
+static void
+one_done (gpointer data, guint64 item, const GError *error)
+{
+  BsSaveNames *self = data;
+  BsRequest request;
+
+  if (!names_done (&self->batch, item, NULL, NULL, error, &request))
+    return;
+
+  bs_batch_add (&self->batch, &request, item);
+  g_clear_pointer (&request.content, bs_content_unref);
+}
+
 static void
 names_end (BsBatch *batch)
 {
@@ -168,10 +235,16 @@ static const BsBatchClass names_class = {
 void
 bs_save_names_start (BsSaveNames *self, BsWaiter *waiter)
 {
+  guint n_parallel = MIN (self->plan->max_parallel, self->n_todo);
+  BsBacking *backing = self->batch.operation->store->backing;
+
   self->tokens = g_new0 (BsToken *, self->n_todo);
+  self->n_together = bs_backing_implements (backing, BS_OPERATION_PERSIST_KEYS)
+                       ? MIN ((self->n_todo + n_parallel - 1) / n_parallel, MOST_TOGETHER)
+                       : 1;
   self->waiter = bs_waiter_ref (waiter);
   /* A blocking save persists the last name on its own thread. */
-  bs_batch_begin (&self->batch, MIN (self->plan->max_parallel, self->n_todo), waiter->cancellable);
+  bs_batch_begin (&self->batch, n_parallel, waiter->cancellable);
   if (waiter->blocking)
     bs_batch_feed_here (&self->batch);
   else
@@ -207,7 +280,7 @@ bs_save_names_reset (BsSaveNames *self, guint *todo, guint n_todo)
   g_free (self->todo);
   self->todo = todo;
   self->n_todo = n_todo;
-  g_atomic_int_set (&self->next_todo, 0);
+  self->next_todo = 0;
 }
 
 void

@@ -81,6 +81,7 @@ kind_title (BsOperationKind kind)
     [BS_KIND_SAVE] = N_ ("Saving"),
     [BS_KIND_REGISTER_ALL] = N_ ("Registering all keys"),
     [BS_KIND_REGISTER_KEYS] = N_ ("Registering keys"),
+    [BS_KIND_PERSIST_KEYS] = N_ ("Persisting keys"),
     [BS_KIND_DELETE_KEYS] = N_ ("Deleting persisted keys"),
     [BS_KIND_DELETE_NOT_SAVED] = N_ ("Deleting persisted keys"),
     [BS_KIND_DROP_TOKENS] = N_ ("Deleting keys"),

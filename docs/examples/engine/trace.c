@@ -150,6 +150,21 @@ trace_persist_bytes (BsBacking *backing,
 }
 
 static gboolean
+trace_persist_keys (BsBacking *backing,
+                    GFile *path,
+                    BsKeySet *keys,
+                    GHashTable *contents,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  gint64 begun = g_get_monotonic_time ();
+
+  return trace ("persist_keys", path, NULL, begun,
+                bs_backing_persist_keys (get_inner (backing), path, keys, contents, cancellable,
+                                         error));
+}
+
+static gboolean
 trace_delete_persisted (BsBacking *backing,
                         GFile *path,
                         const char *key,
@@ -264,6 +279,7 @@ trace_backing_iface_init (BsBackingInterface *iface)
   iface->register_keys = trace_register_keys;
   iface->persist = trace_persist;
   iface->persist_bytes = trace_persist_bytes;
+  iface->persist_keys = trace_persist_keys;
   iface->delete_persisted = trace_delete_persisted;
   iface->delete_persisted_keys = trace_delete_persisted_keys;
   iface->sanitize_path = trace_sanitize_path;
