@@ -7,6 +7,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -78,7 +79,7 @@ cast (gpointer backing)
 static gboolean
 set_not_found (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("no such blob"));
   return FALSE;
 }
 
@@ -98,12 +99,12 @@ begin (BsS3Backing *self, GError **error)
   if (self->client == NULL)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                           "the backing was made without a URI");
+                           _ ("the backing was made without a URI"));
       return FALSE;
     }
   closed |= g_atomic_int_get (&self->closed);
   if (closed)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the backing is closed"));
 
   return !closed;
 }
@@ -178,7 +179,7 @@ lock_opening (BsS3Backing *self, GCancellable *cancellable, GError **error)
     {
       if (bs_s3_client_pause (self->client, G_USEC_PER_SEC / 100, cancellable))
         continue;
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
       return FALSE;
     }
   return TRUE;
@@ -235,7 +236,7 @@ begin_at (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **er
   if (!bs_s3_document_hold (document))
     {
       bs_s3_document_unref (document);
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the path is being released");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the path is being released"));
       return NULL;
     }
 
@@ -259,7 +260,8 @@ write_blob (BsBacking *backing,
   bs_s3_key_parse (string, &key);
   if (bs_s3_primary_lookup (&self->primary, &key, &blob))
     {
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
+                           _ ("primary storage has the key already"));
       return FALSE;
     }
   return bs_s3_primary_write (&self->primary, &key, bytes, cancellable, error);
@@ -729,7 +731,7 @@ verify_object (BsS3Backing *self,
   if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) && document->refusal == NULL &&
       !bs_s3_document_quarantine (document, key, cancellable, error))
     {
-      g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+      g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
       return FALSE;
     }
   g_propagate_error (error, g_steal_pointer (&local));

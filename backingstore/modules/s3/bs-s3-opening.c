@@ -3,6 +3,7 @@
 #include "bs-s3-document-private.h"
 #include "bs-s3-objects-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define MARKER ".backingstore"
@@ -49,7 +50,7 @@ check_foreign (BsS3Document *self, GCancellable *cancellable, GError **error)
   foreign = top.foreign;
   if (foreign != NULL)
     g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN,
-                 "something else than a document is there, such as “%s”", foreign);
+                 _ ("something else than a document is there, such as “%s”"), foreign);
   return foreign == NULL;
 }
 
@@ -78,7 +79,7 @@ check_marker (BsS3Document *self, gboolean *exists, GCancellable *cancellable, G
   if (size == strlen (MARKER_TEXT) && memcmp (text, MARKER_TEXT, size) == 0)
     return TRUE;
   g_set_error_literal (error, BS_ERROR, BS_ERROR_FOREIGN,
-                       "the marker is that of another format or of a later version");
+                       _ ("the marker is that of another format or of a later version"));
   return FALSE;
 }
 
@@ -116,8 +117,9 @@ take_lease (BsS3Document *self, GCancellable *cancellable, GError **error)
     return FALSE;
   if (!respected)
     g_set_error_literal (&self->refusal, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
-                         "the server ignores conditions of a request, without which two programs "
-                         "could destroy each other's document");
+                         _ (
+                           "the server ignores conditions of a request, without which two programs "
+                           "could destroy each other's document"));
   return TRUE;
 }
 
@@ -230,7 +232,7 @@ bs_s3_document_open (BsS3Client *client,
   bs_s3_lease_init (&self->lease, client, lock, owner);
   if (read_only)
     g_set_error_literal (&self->refusal, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
-                         "the document was opened for reading alone");
+                         _ ("the document was opened for reading alone"));
 
   if (open_all (self, cancellable, error))
     return g_steal_pointer (&self);
