@@ -44,8 +44,9 @@ typedef struct
 {
   goffset offset;
   gsize length;
-  gboolean whole;               /* a chunk, else a slot */
-  BsFileSlotPlace place;
+  gboolean whole;               /* a chunk, else slots of one */
+  BsFileSlotPlace place;        /* the first slot */
+  guint n_slots;
 } BsFileHole;
 
 void     bs_file_slot_space_init  (BsFileSlotSpace *self);

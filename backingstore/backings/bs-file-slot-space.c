@@ -3,8 +3,13 @@
 
 #include "bs-file-slot-space-private.h"
 
+#include "base/bs-byte-set-private.h"
+
 /* Below a page a slot cannot become a hole. */
 #define PAGE 4096
+
+/* Slots that can be holes have numbers below 256. */
+G_STATIC_ASSERT (BS_FILE_CHUNK_SPACE / PAGE <= G_MAXUINT8 + 1);
 
 /* Free space that stays allocated however little is in use, since it is soon used again. */
 #define MIN_WARM_CHUNKS 16
@@ -287,11 +292,13 @@ bs_file_slot_space_give_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *pla
     }
 }
 
-/* A chunk without slots in use counts no idle bytes. */
+/* Where more is free than in use, there is a chunk where it is so. A chunk without slots in
+ * use counts no idle bytes. */
 static gboolean
 has_idle (const BsFileChunk *chunk)
 {
-  return chunk->n_used > 0 && get_idle (chunk) > 0;
+  return chunk->n_used > 0 && get_idle (chunk) > 0 &&
+         chunk->n_free - chunk->n_holes >= chunk->n_used;
 }
 
 /* Looks at some chunks only: the next call goes on from there. */
@@ -308,18 +315,46 @@ find_idle (BsFileSlotSpace *self)
   return FALSE;
 }
 
-/* Takes the slot that has been free for longest. */
+/* Finds the free slots around one, those that are holes already included. */
+static void
+find_free_run (const BsFileChunk *chunk, guint16 slot, guint16 *first, guint16 *last)
+{
+  BsByteSet free_slots = { { 0 } };
+
+  for (guint i = 0; i < chunk->n_free; i++)
+    bs_byte_set_add (&free_slots, chunk->free[i]);
+
+  *first = *last = slot;
+  while (*first > 0 && bs_byte_set_contains (&free_slots, *first - 1))
+    (*first)--;
+  while (*last < G_MAXUINT8 && bs_byte_set_contains (&free_slots, *last + 1))
+    (*last)++;
+}
+
+/* Takes the slot that has been free for longest, and its neighbours: a large hole costs
+ * hardly more than a small one. */
 static void
 take_for_hole (BsFileSlotSpace *self, BsFileHole *hole)
 {
   BsFileChunk *chunk = &self->chunks[self->seen];
+  guint16 first, last;
+  guint n_holes = 0;
+  guint n_free = 0;
 
-  hole->place.chunk = self->seen;
-  hole->place.size = chunk->size;
+  find_free_run (chunk, chunk->free[chunk->n_holes], &first, &last);
+  hole->place = (BsFileSlotPlace){ .chunk = self->seen, .index = first, .size = chunk->size };
+  hole->n_slots = last - first + 1;
+
   self->idle -= get_idle (chunk);
-  hole->place.index = chunk->free[chunk->n_holes];
-  chunk->free[chunk->n_holes] = chunk->free[--chunk->n_free];
-  chunk->n_used++;
+  for (guint i = 0; i < chunk->n_free; i++)
+    if (chunk->free[i] < first || chunk->free[i] > last)
+      {
+        chunk->free[n_free++] = chunk->free[i];
+        n_holes += i < chunk->n_holes;
+      }
+  chunk->n_free = n_free;
+  chunk->n_holes = n_holes;
+  chunk->n_used += hole->n_slots;
   self->idle += get_idle (chunk);
   if (is_full (chunk))
     unlink_room (self, self->seen);
@@ -347,7 +382,7 @@ bs_file_slot_space_begin_hole (BsFileSlotSpace *self, BsFileHole *hole)
   hole->whole = FALSE;
   take_for_hole (self, hole);
   hole->offset = bs_file_slot_space_get_offset (&hole->place);
-  hole->length = sizes[hole->place.size];
+  hole->length = (gsize) hole->n_slots * sizes[hole->place.size];
 
   return TRUE;
 }
@@ -358,8 +393,17 @@ bs_file_slot_space_end_hole (BsFileSlotSpace *self, const BsFileHole *hole, gboo
   if (!success)
     self->keeps = TRUE;
 
-  if (!hole->whole)
-    give_slot (self, &hole->place, success);
-  else
-    g_array_append_val (success ? self->cold : self->warm, hole->place.chunk);
+  if (hole->whole)
+    {
+      g_array_append_val (success ? self->cold : self->warm, hole->place.chunk);
+      return;
+    }
+
+  for (guint i = 0; i < hole->n_slots; i++)
+    {
+      BsFileSlotPlace place = hole->place;
+
+      place.index += i;
+      give_slot (self, &place, success);
+    }
 }
