@@ -246,7 +246,7 @@ run_writer (gpointer data)
     {
       g_autofree char *owner = make_key (self);
       g_autoptr (BsS3Document) document =
-        bs_s3_document_open (self->client, "document", owner, NULL, NULL);
+        bs_s3_document_open (self->client, "document", owner, FALSE, NULL, NULL);
 
       if (document == NULL)
         continue;
@@ -311,7 +311,7 @@ check_history (History *history, guint32 seed)
   gboolean success, in_document[MAX_ROOTS] = { FALSE };
 
   model_advance (10000000);
-  document = bs_s3_document_open (reader.client, "document", "reader", NULL, &error);
+  document = bs_s3_document_open (reader.client, "document", "reader", FALSE, NULL, &error);
   g_assert_no_error (error);
   for (guint i = read_root (document, &success); i > 0; i = history->roots[i].parent)
     in_document[i] = TRUE;

@@ -535,6 +535,37 @@ test_read_only (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A backing that only reads sends no request that changes anything. */
+static void
+test_read_only_backing (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) missing = make_path ("missing");
+  g_autoptr (BsBacking) reader = create_at (&fixture->server, NULL);
+  g_autofree char *key = NULL;
+  g_autoptr (GError) error = NULL;
+  int n_puts;
+
+  track (fixture->backing, fixture->path);
+  key = persist_new (fixture->backing, fixture->path, 5000, 1);
+  g_assert_true (save (fixture->backing, fixture->path, "root", NULL, key, NULL));
+  finish (g_steal_pointer (&fixture->backing));
+
+  n_puts = server_count (&fixture->server, "PUT");
+  g_object_set (reader, "read-only", TRUE, NULL);
+  g_assert_cmpuint (count_keys (reader, fixture->path), ==, 1);
+  assert_root (reader, fixture->path, "root");
+  bs_backing_verify_persisted (reader, fixture->path, key, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (bs_backing_delete_persisted (reader, fixture->path, key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_clear_error (&error);
+  g_assert_false (save (reader, fixture->path, "other", &error, key, NULL));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_assert_cmpuint (count_keys (reader, missing), ==, 0);
+  bs_backing_close (reader, NULL, NULL);
+  g_assert_cmpint (server_count (&fixture->server, "PUT"), ==, n_puts);
+}
+
 /* Ceph 16 knows no quotes. */
 static void
 test_unquoted (Fixture *fixture, gconstpointer data)
@@ -733,6 +764,7 @@ main (int argc, char *argv[])
   add ("cancel", test_cancel, NULL);
   add ("cache", test_cache, "&cache-size=35000");
   add ("read-only", test_read_only, NULL);
+  add ("read-only-backing", test_read_only_backing, NULL);
   add ("unquoted", test_unquoted, NULL);
   add ("clock", test_clock, NULL);
   add ("list", test_list, NULL);

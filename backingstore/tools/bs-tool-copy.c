@@ -7,6 +7,9 @@
 #include "bs-tool-document-private.h"
 #include "bs-tool-json-private.h"
 
+/* So many contents at once keep the threads of a store busy. */
+#define MOST_UNDER_WAY 64
+
 static gboolean replace;
 static char *engine;
 
@@ -61,37 +64,111 @@ check_target (BsToolDocument *from, BsToolDocument *to, GError **error)
   return FALSE;
 }
 
+/* Contents on their way to the target, by the thread that copies. */
+typedef struct
+{
+  BsTool *tool;
+  BsToolDocument *from;
+  BsToolDocument *to;
+  BsPool *pool;
+  GMainContext *context;
+  guint n_under_way;
+  guint64 n_done;
+  guint64 n_total;
+  GError *error; /* the first */
+} Transfer;
+
+static void
+persisted_cb (GObject *item, GAsyncResult *result, gpointer data)
+{
+  Transfer *self = data;
+  g_autoptr (GError) error = NULL;
+
+  self->n_under_way--;
+  if (!bs_item_persist_finish (BS_ITEM (item), result, &error) && self->error == NULL)
+    self->error = g_steal_pointer (&error);
+  bs_tool_count (self->tool, _ ("Copying"), ++self->n_done, self->n_total);
+}
+
+static void
+wait_until_under (Transfer *self, guint n)
+{
+  while (self->n_under_way > n)
+    g_main_context_iteration (self->context, TRUE);
+}
+
+/* An item lives no longer than it takes to copy its content, so that many take no memory. */
+static void
+transfer_keys (Transfer *self, char **keys)
+{
+  for (guint64 i = 0; keys[i] != NULL && self->error == NULL; i++)
+    {
+      g_autoptr (BsItem) item = NULL;
+
+      wait_until_under (self, MOST_UNDER_WAY - 1);
+      if (self->error != NULL)
+        break;
+      item = bs_pool_register (self->pool, self->from->tracked, keys[i], self->tool->cancellable,
+                               &self->error);
+      if (item == NULL)
+        break;
+      self->n_under_way++;
+      bs_item_persist_async (item, self->to->tracked, G_PRIORITY_DEFAULT, self->tool->cancellable,
+                             persisted_cb, self);
+    }
+  wait_until_under (self, 0);
+}
+
 static gboolean
-save (BsTool *tool, BsToolDocument *from, BsToolDocument *to, GError **error)
+transfer (BsTool *tool, BsToolDocument *from, BsToolDocument *to, char **keys, GError **error)
 {
   g_autoptr (BsPool) pool = bs_tool_document_new_pool (to);
-  g_autoptr (GListModel) items = NULL;
-  g_autoptr (BsSave) save = bs_save_new (to->store, to->tracked);
-  guint n;
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  Transfer self = { .tool = tool, .from = from, .to = to, .pool = pool, .context = context };
 
-  items = bs_pool_register_all (pool, from->tracked, tool->cancellable, error);
-  if (items == NULL)
-    return FALSE;
-
-  n = g_list_model_get_n_items (items);
-  for (guint i = 0; i < n; i++)
-    {
-      g_autoptr (BsItem) item = g_list_model_get_item (items, i);
-
-      bs_save_add_item (save, item);
-    }
-  if (from->root != NULL)
-    bs_save_set_root (save, from->root);
-  /* A save of nothing is refused, and a document without contents is as good as a new one. */
-  if (n == 0 && from->root == NULL)
+  self.n_total = bs_tracked_path_get_n_keys (from->tracked);
+  g_main_context_push_thread_default (context);
+  transfer_keys (&self, keys);
+  g_main_context_pop_thread_default (context);
+  if (self.error == NULL)
     return TRUE;
 
-  bs_tool_follow (tool, _ ("Copying"), save);
+  g_propagate_error (error, self.error);
+  return FALSE;
+}
+
+/* Up to here the target is what it was, besides contents that nothing names. */
+static gboolean
+save (BsTool *tool, BsToolDocument *from, BsToolDocument *to, char **keys, GError **error)
+{
+  g_autoptr (BsSave) save = bs_save_new (to->store, to->tracked);
+
+  for (guint64 i = 0; keys[i] != NULL; i++)
+    bs_save_keep_key (save, keys[i]);
+  if (from->root != NULL)
+    bs_save_set_root (save, from->root);
+
+  bs_tool_follow (tool, _ ("Saving"), save);
   if (!bs_save_run (save, tool->cancellable, error))
     return FALSE;
   bs_tool_count (tool, NULL, 0, 0);
 
   return TRUE;
+}
+
+/* A save of nothing is refused, and a document without contents is as good as a new one. */
+static gboolean
+transfer_and_save (BsTool *tool, BsToolDocument *from, BsToolDocument *to, GError **error)
+{
+  g_auto (GStrv) keys = bs_tracked_path_list_keys (from->tracked);
+
+  /* The root is copied as it is, and a million names take memory. */
+  g_clear_object (&from->manifest);
+  g_clear_object (&to->manifest);
+  if (keys[0] == NULL && from->root == NULL)
+    return TRUE;
+
+  return transfer (tool, from, to, keys, error) && save (tool, from, to, keys, error);
 }
 
 static void
@@ -159,7 +236,7 @@ copy (BsTool *tool, BsToolDocument *from, BsToolDocument *to, GError **error)
 
   if (!bs_tool_document_open_in (from, tool, store, error) ||
       !bs_tool_document_open_in (to, tool, store, error) || !check_target (from, to, error) ||
-      !save (tool, from, to, error) || !bs_tool_document_close (to, error))
+      !transfer_and_save (tool, from, to, error) || !bs_tool_document_close (to, error))
     return FALSE;
 
   tell (tool, from, to);

@@ -26,7 +26,10 @@ parse_uri (const char *scheme, const char *argument)
   g_autofree char *name = NULL;
 
   if (!g_str_equal (scheme, "sqlite") && !g_str_equal (scheme, "file"))
-    return g_file_new_for_uri (argument);
+    {
+      local = g_strndup (argument, strcspn (argument, "?"));
+      return g_file_new_for_uri (local);
+    }
   if (!g_str_has_prefix (path, "//"))
     return g_file_new_for_commandline_arg (path);
 
@@ -118,6 +121,23 @@ new_folder_backing (BsToolDocument *self, BsTool *tool, BsToolAccess access, GEr
   return backing != NULL ? BS_BACKING (backing) : NULL;
 }
 
+/* The parameters of the engine are in the query, and its own URI is that of the folder that
+ * the document is in: s3://BUCKET/PREFIX/DOCUMENT?endpoint=… */
+static BsBacking *
+new_remote_backing (BsToolDocument *self, GError **error)
+{
+  const char *query = strchr (self->argument, '?');
+  g_autofree char *uri = g_file_get_uri (self->file);
+  g_autofree char *parent = NULL;
+  char *slash = strrchr (uri, '/');
+
+  if (slash != NULL && slash > uri && slash[-1] != '/')
+    *slash = '\0';
+  parent = g_strconcat (uri, query, NULL);
+
+  return bs_backing_new_for_uri (parent, error);
+}
+
 static BsBacking *
 new_backing (BsToolDocument *self, BsTool *tool, BsToolAccess access, GError **error)
 {
@@ -141,8 +161,7 @@ new_backing (BsToolDocument *self, BsTool *tool, BsToolAccess access, GError **e
     }
   else
     {
-      uri = g_file_get_uri (self->file);
-      backing = bs_backing_new_for_uri (uri, error);
+      backing = new_remote_backing (self, error);
     }
   if (backing == NULL || (access != BS_TOOL_READ && !tool->dry_run))
     return g_steal_pointer (&backing);

@@ -7,6 +7,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,7 +35,8 @@ typedef struct
   GMutex opening; /* held while a path is opened or closed; taken first */
   GMutex mutex;
 
-  int closed; /* atomic */
+  int closed;    /* atomic */
+  int read_only; /* atomic: documents that are opened from now on */
 
   /* under the mutex */
   GHashTable *documents; /* by their prefix */
@@ -51,6 +53,7 @@ typedef struct
 enum
 {
   PROP_URI = 1,
+  PROP_READ_ONLY,
 };
 
 GType bs_s3_backing_get_type (void);
@@ -76,7 +79,7 @@ cast (gpointer backing)
 static gboolean
 set_not_found (GError **error)
 {
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "no such blob");
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("no such blob"));
   return FALSE;
 }
 
@@ -96,12 +99,12 @@ begin (BsS3Backing *self, GError **error)
   if (self->client == NULL)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                           "the backing was made without a URI");
+                           _ ("the backing was made without a URI"));
       return FALSE;
     }
   closed |= g_atomic_int_get (&self->closed);
   if (closed)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the backing is closed");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the backing is closed"));
 
   return !closed;
 }
@@ -176,7 +179,7 @@ lock_opening (BsS3Backing *self, GCancellable *cancellable, GError **error)
     {
       if (bs_s3_client_pause (self->client, G_USEC_PER_SEC / 100, cancellable))
         continue;
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
       return FALSE;
     }
   return TRUE;
@@ -200,7 +203,8 @@ open_document (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError
   document = dup_document (self, prefix);
   if (document == NULL)
     {
-      document = bs_s3_document_open (self->client, prefix, self->owner, cancellable, error);
+      document = bs_s3_document_open (self->client, prefix, self->owner,
+                                      g_atomic_int_get (&self->read_only), cancellable, error);
       if (document != NULL)
         add_document (self, document);
     }
@@ -232,7 +236,7 @@ begin_at (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **er
   if (!bs_s3_document_hold (document))
     {
       bs_s3_document_unref (document);
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, "the path is being released");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the path is being released"));
       return NULL;
     }
 
@@ -256,7 +260,8 @@ write_blob (BsBacking *backing,
   bs_s3_key_parse (string, &key);
   if (bs_s3_primary_lookup (&self->primary, &key, &blob))
     {
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, "primary storage has the key already");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
+                           _ ("primary storage has the key already"));
       return FALSE;
     }
   return bs_s3_primary_write (&self->primary, &key, bytes, cancellable, error);
@@ -723,10 +728,10 @@ verify_object (BsS3Backing *self,
   if (bytes != NULL)
     return TRUE;
 
-  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) &&
+  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) && document->refusal == NULL &&
       !bs_s3_document_quarantine (document, key, cancellable, error))
     {
-      g_prefix_error (error, "the blob is corrupt and can't be set aside: ");
+      g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
       return FALSE;
     }
   g_propagate_error (error, g_steal_pointer (&local));
@@ -837,13 +842,19 @@ bs_s3_backing_initable_iface_init (GInitableIface *iface)
 static void
 bs_s3_backing_set_property (GObject *object, guint prop_id, const GValue *value, GParamSpec *pspec)
 {
-  cast (object)->uri = g_value_dup_string (value);
+  if (prop_id == PROP_URI)
+    cast (object)->uri = g_value_dup_string (value);
+  else
+    g_atomic_int_set (&cast (object)->read_only, g_value_get_boolean (value));
 }
 
 static void
 bs_s3_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
-  g_value_set_string (value, cast (object)->uri);
+  if (prop_id == PROP_URI)
+    g_value_set_string (value, cast (object)->uri);
+  else
+    g_value_set_boolean (value, g_atomic_int_get (&cast (object)->read_only));
 }
 
 static void
@@ -884,6 +895,10 @@ bs_s3_backing_class_init (BsS3BackingClass *klass)
                                    g_param_spec_string ("uri", NULL, NULL, NULL,
                                                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
                                                           G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_READ_ONLY,
+                                   g_param_spec_boolean ("read-only", NULL, NULL, FALSE,
+                                                         G_PARAM_READWRITE |
+                                                           G_PARAM_STATIC_STRINGS));
 }
 
 static void

@@ -7,6 +7,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -118,18 +119,18 @@ set_code_error (guint status, const char *code, GError **error)
     int error;
     const char *message;
   } meanings[] = {
-    { "NoSuchBucket", 0, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "the server has no such bucket" },
-    { "QuotaExceeded", 507, G_IO_ERROR, G_IO_ERROR_NO_SPACE, "the server has no more room" },
+    { "NoSuchBucket", 0, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, N_ ("the server has no such bucket") },
+    { "QuotaExceeded", 507, G_IO_ERROR, G_IO_ERROR_NO_SPACE, N_ ("the server has no more room") },
     { "BadDigest", 0, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
-      "the server has received other bytes than were sent" },
-    { "NoSuchKey", 404, BS_ERROR, BS_ERROR_NOT_FOUND, "there is no such object" },
+      N_ ("the server has received other bytes than were sent") },
+    { "NoSuchKey", 404, BS_ERROR, BS_ERROR_NOT_FOUND, N_ ("there is no such object") },
     { "PreconditionFailed", 412, BS_ERROR, BS_ERROR_BUSY,
-      "another program has changed the object" },
+      N_ ("another program has changed the object") },
     { "AccessDenied", 403, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
-      "the server refuses the credentials, or what they ask for" },
+      N_ ("the server refuses the credentials, or what they ask for") },
     { "Unauthorized", 401, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
-      "the server refuses the credentials" },
-    { "NotImplemented", 501, BS_ERROR, BS_ERROR_NOT_SUPPORTED, "the server cannot do this" },
+      N_ ("the server refuses the credentials") },
+    { "NotImplemented", 501, BS_ERROR, BS_ERROR_NOT_SUPPORTED, N_ ("the server cannot do this") },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (meanings); i++)
@@ -138,7 +139,7 @@ set_code_error (guint status, const char *code, GError **error)
           g_strcmp0 (code, meanings[i].code) == 0)
         {
           g_set_error (error, meanings[i].domain, meanings[i].error, "%s (%u %s)",
-                       meanings[i].message, status, code != NULL ? code : "without a reason");
+                       _ (meanings[i].message), status, code != NULL ? code : "without a reason");
           return FALSE;
         }
     }
@@ -146,12 +147,12 @@ set_code_error (guint status, const char *code, GError **error)
   if (status >= 300 && status < 400)
     g_set_error (
       error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-      "the server sends the request elsewhere (%u), which is refused: check endpoint and "
-      "region",
+      _ ("the server sends the request elsewhere (%u), which is refused: check endpoint and "
+         "region"),
       status);
   else
     g_set_error (error, G_IO_ERROR, status >= 500 ? G_IO_ERROR_BUSY : G_IO_ERROR_FAILED,
-                 "the server answers %u %s", status, code != NULL ? code : "without a reason");
+                 _ ("the server answers %u %s"), status, code != NULL ? code : "without a reason");
   return FALSE;
 }
 
@@ -445,7 +446,7 @@ set_transport_error (const BsS3Exchange *exchange, GError **error)
       code = G_IO_ERROR_CONNECTION_CLOSED;
     }
 
-  g_set_error (error, domain, code, "the server gives no whole answer: %s", exchange->problem);
+  g_set_error (error, domain, code, _ ("the server gives no whole answer: %s"), exchange->problem);
   return FALSE;
 }
 
@@ -517,7 +518,7 @@ judge (BsS3Call *self, GError **error)
   if (!is_whole (exchange))
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
-                           "the server's answer is not as long as it says");
+                           _ ("the server's answer is not as long as it says"));
       return VERDICT_LATER;
     }
   if (exchange->status >= 400)
@@ -564,7 +565,7 @@ static gboolean
 set_cancelled (GError **error)
 {
   g_clear_error (error);
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
   return FALSE;
 }
 

@@ -3,6 +3,7 @@
 #include "bs-s3-document-private.h"
 #include "bs-s3-objects-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 gboolean
@@ -145,8 +146,8 @@ end_refused (BsS3Document *self,
 
   drop_pending (self);
   g_set_error_literal (error, BS_ERROR, BS_ERROR_BUSY,
-                       "another program has replaced the root; what was persisted here since is "
-                       "void, and the path is to be tracked anew");
+                       _ ("another program has replaced the root; what was persisted here since is "
+                          "void, and the path is to be tracked anew"));
   return FALSE;
 }
 
@@ -274,8 +275,8 @@ collect_names (Naming *self, BsKeySet *named, GError **error)
   g_mutex_unlock (&document->mutex);
 
   if (self->missing[0] != '\0')
-    g_set_error (error, BS_ERROR, BS_ERROR_NOT_FOUND, "the root is to name %s, which is not there",
-                 self->missing);
+    g_set_error (error, BS_ERROR, BS_ERROR_NOT_FOUND,
+                 _ ("the root is to name %s, which is not there"), self->missing);
   return self->missing[0] == '\0';
 }
 
@@ -424,6 +425,6 @@ bs_s3_document_read_root (BsS3Document *self, GCancellable *cancellable, GError 
     return NULL;
 
   if (root.content == NULL)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, "nothing has been saved there");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("nothing has been saved there"));
   return g_steal_pointer (&root.content);
 }

@@ -4,6 +4,8 @@
 
 #include "bs-s3-settings-private.h"
 
+#include <glib/gi18n-lib.h>
+
 static gboolean
 is_set (const char *text)
 {
@@ -43,10 +45,11 @@ bs_s3_credentials_new (const char *profile, GError **error)
 
   if (!is_set (self->id) || !is_set (self->secret))
     {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
-                   "there are no credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
-                   "are set, nor has ~/.aws/credentials the profile “%s”",
-                   profile);
+      g_set_error (
+        error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+        _ ("there are no credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+           "are set, nor has ~/.aws/credentials the profile “%s”"),
+        profile);
       return NULL;
     }
   if (!is_set (self->token))

@@ -55,7 +55,8 @@ struct _BsS3Document
   BsS3Root pending_root;
 };
 
-BsS3Document *bs_s3_document_open   (BsS3Client *client, const char *prefix, const char *owner, GCancellable *cancellable, GError **error);
+/* With `read_only` no lease is taken, and no object is put. */
+BsS3Document *bs_s3_document_open   (BsS3Client *client, const char *prefix, const char *owner, gboolean read_only, GCancellable *cancellable, GError **error);
 BsS3Document *bs_s3_document_ref    (BsS3Document *self);
 void          bs_s3_document_unref  (BsS3Document *self);
 /* Fails once the document is closed. Until unhold it is not closed. */

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-s3-document-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* Rules by which several programs share a prefix. They hold with requests that arrive late
@@ -186,7 +187,7 @@ bs_s3_document_begin_writing (BsS3Document *self, GCancellable *cancellable, GEr
         break;
     }
 
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
   return FALSE;
 }
 

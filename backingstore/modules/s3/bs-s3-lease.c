@@ -7,6 +7,7 @@
 #include <backingstore/backingstore.h>
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -161,7 +162,7 @@ lock (BsS3Lease *self, GCancellable *cancellable, GError **error)
     {
       if (bs_s3_client_pause (self->client, LOOK_AGAIN, cancellable))
         continue;
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
       return FALSE;
     }
   return TRUE;
@@ -209,7 +210,7 @@ take_answer (BsS3Lease *self, BsS3Answer *answer)
 static gboolean
 set_busy (const Holder *holder, GError **error)
 {
-  g_set_error (error, BS_ERROR, BS_ERROR_BUSY, "a program on %s has the document open",
+  g_set_error (error, BS_ERROR, BS_ERROR_BUSY, _ ("a program on %s has the document open"),
                holder->host != NULL ? holder->host : "another machine");
   return FALSE;
 }
@@ -267,7 +268,7 @@ take (BsS3Lease *self, GCancellable *cancellable, GError **error)
   if (answer.status == 412)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_BUSY,
-                           "another program opens the document at this moment");
+                           _ ("another program opens the document at this moment"));
       return FALSE;
     }
   if (!bs_s3_answer_check (&answer, error))
@@ -364,7 +365,7 @@ bs_s3_lease_probe (BsS3Lease *self, gboolean *respected, GCancellable *cancellab
     }
   if (!success && local == NULL)
     g_set_error_literal (&local, BS_ERROR, BS_ERROR_BUSY,
-                         "another program opens the document at this moment");
+                         _ ("another program opens the document at this moment"));
   success = success && is_refused (self, NULL, &refused, cancellable, &local);
   if (success && refused)
     success =
@@ -440,9 +441,10 @@ bs_s3_lease_check (BsS3Lease *self, GCancellable *cancellable, GError **error)
   if (local != NULL)
     g_propagate_error (error, g_steal_pointer (&local));
   else
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_BUSY,
-                         "another program has taken the document; what was persisted here since is "
-                         "void, and the path is to be tracked anew");
+    g_set_error_literal (
+      error, BS_ERROR, BS_ERROR_BUSY,
+      _ ("another program has taken the document; what was persisted here since is "
+         "void, and the path is to be tracked anew"));
   return FALSE;
 }
 

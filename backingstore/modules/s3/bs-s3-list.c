@@ -5,6 +5,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 #include <string.h>
 
@@ -109,7 +110,7 @@ end_page (BsS3Call *call, Page *page, GCancellable *cancellable, GError **error)
   if (page->truncated && page->last == NULL)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED,
-                           "the server says that there are more names, and gives none");
+                           _ ("the server says that there are more names, and gives none"));
       return FALSE;
     }
   return TRUE;

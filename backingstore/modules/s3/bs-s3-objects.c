@@ -7,6 +7,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -62,7 +63,7 @@ bs_s3_get (BsS3Client *client, const char *key, GCancellable *cancellable, GErro
   if (answer.meta != NULL && !g_str_equal (meta, answer.meta))
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                           "the content is not the one that was put there");
+                           _ ("the content is not the one that was put there"));
       return NULL;
     }
 
@@ -100,7 +101,8 @@ check_copy (BsS3Answer *answer, GError **error)
   text = g_bytes_get_data (answer->content, &size);
   code = bs_s3_xml_lookup (text, size, "Code");
   if (code != NULL)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "the server has not made the copy");
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                         _ ("the server has not made the copy"));
   return code == NULL;
 }
 
@@ -193,9 +195,9 @@ check_deleted (BsS3Answer *answer, GPtrArray *names, GError **error)
       if (g_hash_table_contains (table, names->pdata[i]))
         continue;
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                           failed != NULL ? "the server has not deleted every object"
-                                          : "the server does not say that it has deleted every "
-                                            "object");
+                           failed != NULL ? _ ("the server has not deleted every object")
+                                          : _ ("the server does not say that it has deleted "
+                                               "every object"));
       return FALSE;
     }
 

@@ -3,6 +3,7 @@
 #include "bs-s3-document-private.h"
 #include "bs-s3-objects-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define MARKER ".backingstore"
@@ -49,7 +50,7 @@ check_foreign (BsS3Document *self, GCancellable *cancellable, GError **error)
   foreign = top.foreign;
   if (foreign != NULL)
     g_set_error (error, BS_ERROR, BS_ERROR_FOREIGN,
-                 "something else than a document is there, such as “%s”", foreign);
+                 _ ("something else than a document is there, such as “%s”"), foreign);
   return foreign == NULL;
 }
 
@@ -78,7 +79,7 @@ check_marker (BsS3Document *self, gboolean *exists, GCancellable *cancellable, G
   if (size == strlen (MARKER_TEXT) && memcmp (text, MARKER_TEXT, size) == 0)
     return TRUE;
   g_set_error_literal (error, BS_ERROR, BS_ERROR_FOREIGN,
-                       "the marker is that of another format or of a later version");
+                       _ ("the marker is that of another format or of a later version"));
   return FALSE;
 }
 
@@ -116,8 +117,9 @@ take_lease (BsS3Document *self, GCancellable *cancellable, GError **error)
     return FALSE;
   if (!respected)
     g_set_error_literal (&self->refusal, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
-                         "the server ignores conditions of a request, without which two programs "
-                         "could destroy each other's document");
+                         _ (
+                           "the server ignores conditions of a request, without which two programs "
+                           "could destroy each other's document"));
   return TRUE;
 }
 
@@ -190,7 +192,8 @@ open_all (BsS3Document *self, GCancellable *cancellable, GError **error)
 {
   gboolean marked;
 
-  if (!check_marker (self, &marked, cancellable, error) || !take_lease (self, cancellable, error) ||
+  if (!check_marker (self, &marked, cancellable, error) ||
+      !(self->refusal != NULL || take_lease (self, cancellable, error)) ||
       !(marked || self->refusal != NULL || put_marker (self, cancellable, error)))
     return FALSE;
 
@@ -212,6 +215,7 @@ BsS3Document *
 bs_s3_document_open (BsS3Client *client,
                      const char *prefix,
                      const char *owner,
+                     gboolean read_only,
                      GCancellable *cancellable,
                      GError **error)
 {
@@ -226,6 +230,9 @@ bs_s3_document_open (BsS3Client *client,
   self->objects = g_hash_table_new_full (bs_s3_key_hash, bs_s3_key_equal, g_free, NULL);
   self->strays = g_array_new (FALSE, FALSE, sizeof (BsS3Name));
   bs_s3_lease_init (&self->lease, client, lock, owner);
+  if (read_only)
+    g_set_error_literal (&self->refusal, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
+                         _ ("the document was opened for reading alone"));
 
   if (open_all (self, cancellable, error))
     return g_steal_pointer (&self);

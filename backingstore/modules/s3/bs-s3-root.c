@@ -4,6 +4,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -149,7 +150,7 @@ bs_s3_root_parse (BsS3Root *self, GBytes *bytes, GError **error)
 
   bs_s3_root_clear (self);
   g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                       "the root is not one that this version of the engine has written");
+                       _ ("the root is not one that this version of the engine has written"));
   return FALSE;
 }
 

@@ -4,6 +4,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define DEFAULT_CACHE_SIZE (G_GUINT64_CONSTANT (256) * 1024 * 1024)
@@ -89,7 +90,7 @@ static gboolean
 parse_number (const char *text, guint64 max, guint64 *number, GError **error)
 {
   return g_ascii_string_to_unsigned (text, 10, 1, max, number, NULL) ||
-         set_invalid (error, "a number of the URI is not one, or is out of range");
+         set_invalid (error, _ ("a number of the URI is not one, or is out of range"));
 }
 
 /* The value may be a secret that somebody has put into the URI, so no message has it. */
@@ -118,14 +119,15 @@ set_parameter (BsS3Settings *self,
         continue;
       g_free (*strings[i].place);
       *strings[i].place = g_strdup (value);
-      return value[0] != '\0' || set_invalid (error, "a parameter of the URI is empty");
+      return value[0] != '\0' || set_invalid (error, _ ("a parameter of the URI is empty"));
     }
 
   if (g_str_equal (name, "cache-size"))
     return parse_number (value, G_MAXINT64, &self->cache_size, error);
   if (!g_str_equal (name, "lease") && !g_str_equal (name, "timeout"))
-    return set_invalid (error, "the URI has a parameter that the engine does not know; credentials "
-                               "come from the environment or ~/.aws");
+    return set_invalid (error,
+                        _ ("the URI has a parameter that the engine does not know; credentials "
+                           "come from the environment or ~/.aws"));
   if (!parse_number (value, MAX_SECONDS, &number, error))
     return FALSE;
   if (name[0] == 'l')
@@ -208,7 +210,7 @@ set_base (BsS3Settings *self, const char *endpoint, GError **error)
       g_uri_get_host (uri) == NULL || g_uri_get_host (uri)[0] == '\0' ||
       g_uri_get_userinfo (uri) != NULL || g_uri_get_query (uri) != NULL ||
       g_uri_get_fragment (uri) != NULL)
-    return set_invalid (error, "the endpoint is no URL of a server");
+    return set_invalid (error, _ ("the endpoint is no URL of a server"));
 
   port = g_uri_get_port (uri);
   host = strchr (g_uri_get_host (uri), ':') != NULL ? g_strdup_printf ("[%s]", g_uri_get_host (uri))
@@ -255,10 +257,10 @@ parse (BsS3Settings *self, const char *text, GError **error)
 
   if (uri == NULL || g_uri_get_host (uri) == NULL || !is_bucket (g_uri_get_host (uri)) ||
       g_uri_get_port (uri) > 0 || g_uri_get_fragment (uri) != NULL)
-    return set_invalid (error, "the URI does not name a bucket, as s3://BUCKET/PREFIX does");
+    return set_invalid (error, _ ("the URI does not name a bucket, as s3://BUCKET/PREFIX does"));
   if (g_uri_get_userinfo (uri) != NULL)
-    return set_invalid (error, "no URI may have credentials: they come from the environment or "
-                               "~/.aws");
+    return set_invalid (error, _ ("no URI may have credentials: they come from the environment or "
+                                  "~/.aws"));
 
   self->bucket = g_strdup (g_uri_get_host (uri));
   self->prefix = trim_slashes (g_uri_get_path (uri));
@@ -306,7 +308,7 @@ bs_s3_settings_get_path (BsS3Settings *self, GFile *file, GError **error)
   if (uri == NULL || !g_str_equal (g_uri_get_scheme (uri), "s3"))
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                           "the path is not of the form s3://BUCKET/PREFIX");
+                           _ ("the path is not of the form s3://BUCKET/PREFIX"));
       return NULL;
     }
 
@@ -318,7 +320,7 @@ bs_s3_settings_get_path (BsS3Settings *self, GFile *file, GError **error)
       g_uri_get_fragment (uri) != NULL)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                           "the path is not below the bucket and prefix of the backing");
+                           _ ("the path is not below the bucket and prefix of the backing"));
       return NULL;
     }
 

@@ -6,6 +6,8 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
+
 #define PART_SIZE (8 * 1024 * 1024)
 /* The protocol's limit. */
 #define MAX_PARTS 10000
@@ -60,7 +62,7 @@ begin (Upload *self, GError **error)
   id = lookup (&answer, "UploadId");
   if (id == NULL)
     {
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED, "the server begins no upload");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED, _ ("the server begins no upload"));
       return FALSE;
     }
   self->id = bs_s3_encode (id, FALSE);
@@ -92,7 +94,8 @@ end_part (Upload *self, BsS3Call *call, GError **error)
 
   if (answer.etag == NULL)
     {
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED, "the server gives no ETag of a part");
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED,
+                           _ ("the server gives no ETag of a part"));
       return FALSE;
     }
   g_ptr_array_add (self->etags, g_steal_pointer (&answer.etag));
@@ -163,7 +166,7 @@ complete (Upload *self, GError **error)
       if (code == NULL)
         return TRUE;
       g_set_error_literal (&local, G_IO_ERROR, G_IO_ERROR_FAILED,
-                           "the server has not put the parts together");
+                           _ ("the server has not put the parts together"));
     }
   if (is_there (self))
     return TRUE;

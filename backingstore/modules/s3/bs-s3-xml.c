@@ -4,6 +4,8 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
+
 #define MAX_DEPTH 16
 
 typedef struct
@@ -69,7 +71,7 @@ bs_s3_xml_parse (const guint8 *bytes,
       g_markup_parse_context_end_parse (context, &local))
     return TRUE;
 
-  g_set_error (error, BS_ERROR, BS_ERROR_FAILED, "the server's answer cannot be read: %s",
+  g_set_error (error, BS_ERROR, BS_ERROR_FAILED, _ ("the server's answer cannot be read: %s"),
                local->message);
   return FALSE;
 }
