@@ -47,8 +47,7 @@ typedef struct
   /* by the running thread */
   BsKeyTable source; /* DELETE_KEYS, REGISTER_KEYS: which keys */
   BsKeyTableIter iter;
-  GArray *
-    keys; /* owned; of BsKey: those of the path, of the current shard. NULL where there is a source */
+  GArray *keys; /* owned; of BsKey: the path's in the current shard. NULL with a source */
   guint next_key;
   guint next_shard;
   BsToken **tokens; /* DROP_TOKENS: owned */
