@@ -203,6 +203,46 @@ name_in_thread (gpointer data)
   return NULL;
 }
 
+static gpointer
+save_cancelled_in_thread (gpointer data)
+{
+  Late *late = data;
+  g_autoptr (BsKeySet) named = bs_key_set_new ();
+  g_autoptr (GBytes) text = g_bytes_new_static ("first", 5);
+
+  g_assert_false (bs_backing_write_root (late->writers->first, late->writers->path, text, named,
+                                         late->cancellable, NULL));
+  return NULL;
+}
+
+/* Rule 2. A program that finds its unclear root built upon goes no further: the root that is
+ * there now is not the one that it has read. */
+static void
+test_unclear_built_upon (Writers *writers, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autofree char *key = persist_new (writers->first, writers->path, 5000, 1);
+  Late late = { writers, NULL, cancellable };
+  g_autoptr (GError) error = NULL;
+  GThread *thread;
+
+  server_do (writers->server,
+             "[{\"clear\": true}, {\"fault\": \"stall-after\", \"method\": \"PUT\", "
+             "\"key\": \"root$\"}]");
+  thread = g_thread_new ("saver", save_cancelled_in_thread, &late);
+  while (server_count (writers->server, "PUT") < 1)
+    g_thread_yield ();
+  g_cancellable_cancel (cancellable);
+  g_thread_join (thread);
+
+  take_over (writers);
+  assert_root (writers->second, writers->path, "first");
+  assert_saves (writers->second, writers->path, "second", NULL);
+  g_assert_false (save (writers->first, writers->path, "third", &error, key, NULL));
+  g_assert_error (error, BS_ERROR, BS_ERROR_BUSY);
+  assert_found (writers, "second", NULL, 0, 0);
+}
+
 /* The program does not wait for the answer. */
 static void
 run_late (Writers *writers, const char *method, GThreadFunc func, const char *key)
@@ -368,6 +408,7 @@ main (int argc, char *argv[])
   add ("nonce", test_nonce, NULL);
   add ("condition", test_condition, NULL);
   add ("built-upon", test_built_upon, NULL);
+  add ("unclear-built-upon", test_unclear_built_upon, NULL);
   add ("unnamed", test_unnamed, NULL);
   add ("dropped", test_dropped, NULL);
   add ("opening", test_opening, NULL);

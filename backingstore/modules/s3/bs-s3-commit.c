@@ -208,6 +208,10 @@ bs_s3_document_put_root (BsS3Document *self,
 {
   g_assert (self->pending == NULL);
 
+  /* Another program may have built upon the root that was settled just before. */
+  if (bs_s3_document_is_lost (self))
+    return bs_s3_document_check (self, cancellable, error);
+
   self->pending = bs_s3_root_serialize (root);
   self->pending_root = *root;
   memset (root, 0, sizeof *root);
