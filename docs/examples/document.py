@@ -43,7 +43,7 @@ CRASHES = {
 class Document:
     def __init__(self, path, uri=None):
         place = Gio.File.new_for_commandline_arg(path)
-        scratch = place.get_parent().get_child(f'.{place.get_basename()}.scratch')
+        scratch = place.resolve_relative_path(f'../.{place.get_basename()}.scratch')
         self.backing = Bs.FaultBacking.new(Bs.Backing.new_for_uri(uri or scratch.get_uri()))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, 64 * MIB)
