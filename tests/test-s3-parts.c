@@ -284,8 +284,7 @@ test_names (void)
     "ab/ab0123456789abcdef0123456789abcd.0000000000000000",
     "ab/ab0123456789abcdef0123456789abcd.00000000000000001",
     "ab/ab0123456789abcdef0123456789abcd-0000000000000001",
-    "ab\xff"
-    "ab0123456789abcdef0123456789abcd",
+    "ab\377ab0123456789abcdef0123456789abcd",
   };
   static const char *const good[] = { "ab/ab0123456789abcdef0123456789abcd",
                                       "ab/ab0123456789abcdef0123456789abcd.0123456789abcdef" };
