@@ -367,7 +367,7 @@ static void
 test_schedules (gconstpointer data)
 {
   guint n_writers = GPOINTER_TO_UINT (data);
-  guint n = g_test_slow () ? 200000 : tests_are_whole () ? 20000 : 300;
+  guint n = g_test_slow () ? 200000 : tests_are_whole () ? 6000 : 300;
   const char *seed = g_getenv ("S3_SEED");
   guint32 first =
     seed != NULL ? (guint32) g_ascii_strtoull (seed, NULL, 10) : (guint32) g_test_rand_int ();

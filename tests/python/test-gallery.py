@@ -21,7 +21,7 @@ import screen
 COMMAND = sys.argv[1:]
 PHOTOS = Path(__file__).resolve().parent.parent.parent / 'docs' / 'examples' / 'gallery' / 'make-photos'
 IS_WHOLE = os.environ.get('BACKINGSTORE_TESTS') == 'whole'
-N_PHOTOS = 1200 if IS_WHOLE else 240
+N_PHOTOS = 480 if IS_WHOLE else 240
 N_FEW = 30
 BUDGET = 4  # MiB; one photo takes 6, a thumbnail 0.17
 SECONDS = 100 if IS_WHOLE else 30
