@@ -893,6 +893,13 @@ test_corrupt (Fixture *fixture, gconstpointer data)
   fd = g_open (name, O_RDWR | O_CLOEXEC, 0);
   g_assert_cmpint (fd, >=, 0);
   g_assert_cmpint (fstat (fd, &status), ==, 0);
+  if (status.st_nlink == 1)
+    {
+      g_test_skip ("Scratch is on another file system, so that the blob is another file there");
+      close (fd);
+      g_object_unref (item);
+      return;
+    }
   g_assert_cmpint (pwrite (fd, "!", 1, 5), ==, 1);
   times[0] = status.st_atim;
   times[1] = status.st_mtim;
