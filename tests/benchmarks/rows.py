@@ -58,7 +58,7 @@ class Row:
     other_name: str = 'crate'
     other_goal: float = None  # times that, at most
     other_heading: str = None
-    optional: bool = False    # the file system may not be able to
+    optional: bool = False    # a machine may lack what it takes
     beside: str = None        # the series of ours that stands there, where it is not the same
     keys: int = None
     least: float = None       # in the unit of the series, at least
@@ -142,9 +142,9 @@ def s3_rows():
         for work in 'put', 'get':
             for figure, goal in ('', 1 / 0.9), (', processor', 1.3):
                 yield Row('20', f'S3 engine, {work}, 4 KiB, {n} under way{figure}', 's3', f'{work}, 4 KiB, {n} under way',
-                          f's3:{figure}', f'bare libcurl{figure}', goal)
-    yield Row('20', 'S3 engine, save of 10,000 new items', 's3', 'a save of \\d+ new items', 'all requests', limit=10020)
-    yield Row('20', 'S3 engine, tracking 100,000 keys', 's3', 'tracking \\d+ keys', 'list requests', limit=110)
+                          f's3:{figure}', f'bare libcurl{figure}', goal, optional=True)
+    yield Row('20', 'S3 engine, save of 10,000 new items', 's3', 'a save of \\d+ new items', 'all requests', limit=10020, optional=True)
+    yield Row('20', 'S3 engine, tracking 100,000 keys', 's3', 'tracking \\d+ keys', 'list requests', limit=110, optional=True)
 
 
 def hit_rows():
