@@ -68,12 +68,33 @@ static const char *const statements[BS_SQLITE_N_STATEMENTS] = {
   [BS_SQLITE_VACUUM] = "PRAGMA incremental_vacuum(64)",
 };
 
+/* SQLite takes a file that the disk did not give for a damaged one: a blob would be set aside
+ * for that. Returns 0 or an errno. */
+static int
+find_failed_read (sqlite3 *database, int code)
+{
+  int number = 0;
+
+  if (database != NULL && (code & 0xff) == SQLITE_CORRUPT)
+    sqlite3_file_control (database, "main", SQLITE_FCNTL_LAST_ERRNO, &number);
+
+  return number;
+}
+
 static void
 set_error (sqlite3 *database, int code, GError **error)
 {
   int number = database != NULL ? sqlite3_system_errno (database) : 0;
+  int failed_read = find_failed_read (database, code);
   GQuark domain = G_IO_ERROR;
   int result = G_IO_ERROR_FAILED;
+
+  if (failed_read != 0)
+    {
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (failed_read), _ ("SQLite: %s"),
+                   g_strerror (failed_read));
+      return;
+    }
 
   switch (code & 0xff)
     {
