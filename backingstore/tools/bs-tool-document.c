@@ -71,7 +71,8 @@ find_type (BsToolDocument *self, GFileType *type, GError **error)
   info = g_file_query_info (self->file, G_FILE_ATTRIBUTE_STANDARD_TYPE, G_FILE_QUERY_INFO_NONE,
                             NULL, &local);
   self->exists = info != NULL;
-  if (info != NULL)
+  /* Without the right to look there is none. */
+  if (info != NULL && g_file_info_has_attribute (info, G_FILE_ATTRIBUTE_STANDARD_TYPE))
     *type = g_file_info_get_file_type (info);
   if (info != NULL || g_error_matches (local, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
       g_error_matches (local, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY))
@@ -316,10 +317,11 @@ measure_file (BsToolDocument *self, const char *key, guint64 *size)
   g_autoptr (GFileInfo) info = g_file_query_info (file, G_FILE_ATTRIBUTE_STANDARD_SIZE,
                                                   G_FILE_QUERY_INFO_NOFOLLOW_SYMLINKS, NULL, NULL);
 
-  if (info != NULL)
-    *size = g_file_info_get_size (info);
+  if (info == NULL || !g_file_info_has_attribute (info, G_FILE_ATTRIBUTE_STANDARD_SIZE))
+    return FALSE;
 
-  return info != NULL;
+  *size = g_file_info_get_size (info);
+  return TRUE;
 }
 
 gboolean

@@ -7,6 +7,7 @@
 #include <backingstore/backingstore.h>
 #include <glib/gstdio.h>
 #include <libintl.h>
+#include <gnu/libc-version.h>
 #include <locale.h>
 #include <string.h>
 
@@ -171,9 +172,17 @@ test_command (void)
 int
 main (int argc, char **argv)
 {
-  if (setlocale (LC_ALL, "") == NULL)
+  const char *locale = setlocale (LC_ALL, "");
+
+  if (locale == NULL)
     {
       g_print ("1..0 # SKIP there is no locale C.UTF-8\n");
+      return 0;
+    }
+  /* Debian 12 has 2.36, which translates there. */
+  if (g_str_equal (locale, "C.UTF-8") && strverscmp (gnu_get_libc_version (), "2.36") > 0)
+    {
+      g_print ("1..0 # SKIP this C library translates nothing in the locale C.UTF-8\n");
       return 0;
     }
   g_test_init (&argc, &argv, NULL);
