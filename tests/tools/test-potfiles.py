@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # SPDX-FileCopyrightText: 2026 The backingstore authors
-"""Checks that po/POTFILES lists each file that marks messages for translation, and no other.
+"""Checks that backingstore/po/POTFILES lists each file that marks messages for translation, and no other.
 
 Its argument is the root of the sources. A format in a mark must be one literal: xgettext
 knows <inttypes.h> and none of the macros of GLib.
@@ -26,7 +26,7 @@ top = pathlib.Path(sys.argv[1])
 sources = {path.relative_to(top).as_posix(): path.read_text(encoding='utf-8')
            for path in sorted((top / 'backingstore').rglob('*.c'))}
 marking = {name for name, text in sources.items() if MARK.search(text)}
-listed = {line for line in (top / 'po/POTFILES').read_text(encoding='utf-8').splitlines()
+listed = {line for line in (top / 'backingstore/po/POTFILES').read_text(encoding='utf-8').splitlines()
           if line and not line.startswith('#')}
 unreadable = [name for name, text in sources.items() if BROKEN.search(text)]
 
