@@ -2,8 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-sqlite-changes-private.h"
-#include "bs-sqlite-reading-private.h"
-#include "bs-sqlite-scratch-private.h"
+#include "bs-sqlite-primary-private.h"
 #include "bs-sqlite-streams-private.h"
 
 #include <backingstore/backingstore.h>
@@ -12,12 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A backing whose persisted paths are databases: a document is one file. Primary storage is
- * a table in memory from keys to blobs in a scratch file, or to rows of documents.
- *
- * The store has one call at a time for each key. So an entry changes under the mutex, but
- * what it says holds for the length of a call, but for release_path(), which runs beside
- * calls for other keys and moves blobs to the scratch file. */
+/* A backing whose persisted paths are databases: a document is one file. */
 
 #define SCHEME "sqlite:"
 
@@ -25,23 +19,13 @@
 #define MAX_ADDED_ROWS 4096
 #define MAX_ADDED_BYTES (16 * 1024 * 1024)
 
-/* A blob of primary storage. */
-typedef struct
-{
-  BsSqliteRow row;            /* the key first: it is the key in the table */
-  BsSqliteDocument *document; /* that has the row; NULL for a blob in scratch */
-  BsSqliteFile *file;         /* owned; has a large blob in scratch; else NULL */
-  BsSqliteExtent extent;      /* has a small one */
-  gboolean lost;              /* could not be read when its document was released */
-} Entry;
-
 typedef struct
 {
   GObject parent_instance;
 
   char *uri;
   pid_t process;
-  BsSqliteScratch scratch;
+  BsSqlitePrimary primary;
 
   GMutex opening; /* held while a path is opened; taken first */
   GMutex mutex;
@@ -50,8 +34,7 @@ typedef struct
   int read_only; /* atomic: documents that are opened from now on */
 
   /* under the mutex */
-  GHashTable *primary; /* Entry, by its key */
-  GHashTable *paths;   /* GFile → BsSqliteDocument */
+  GHashTable *paths; /* GFile → BsSqliteDocument */
 } BsSqliteBacking;
 
 typedef struct
@@ -84,21 +67,6 @@ cast (gpointer backing)
   return backing;
 }
 
-static void
-entry_free (Entry *self)
-{
-  g_clear_pointer (&self->document, bs_sqlite_document_unref);
-  g_clear_pointer (&self->file, bs_sqlite_file_free);
-  g_free (self);
-}
-
-static gboolean
-set_not_found (GError **error)
-{
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("no such blob"));
-  return FALSE;
-}
-
 /* SQLite cannot be carried over a fork. */
 static gboolean
 is_forked (BsSqliteBacking *self)
@@ -112,7 +80,7 @@ begin (BsSqliteBacking *self, GError **error)
   gboolean closed = is_forked (self);
 
   /* A binding may make an object without init(). */
-  if (self->scratch.directory == NULL)
+  if (self->primary.scratch.directory == NULL)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
                            _ ("the backing was made without a URI"));
@@ -197,52 +165,17 @@ begin_at (BsSqliteBacking *self, GFile *path, GError **error)
   return document;
 }
 
-/* Returns FALSE if there is none. The copy has a reference on its document. */
-static gboolean
-copy_entry (BsSqliteBacking *self, const BsSqliteKey *key, Entry *copy)
-{
-  Entry *entry;
-
-  g_mutex_lock (&self->mutex);
-  entry = g_hash_table_lookup (self->primary, key);
-  if (entry != NULL)
-    {
-      *copy = *entry;
-      if (copy->document != NULL)
-        bs_sqlite_document_ref (copy->document);
-    }
-  g_mutex_unlock (&self->mutex);
-
-  return entry != NULL;
-}
-
-/* Takes over `document`. Called with the mutex held. */
-static Entry *
-add_entry (BsSqliteBacking *self, const BsSqliteRow *row, BsSqliteDocument *document)
-{
-  Entry *entry = g_new0 (Entry, 1);
-
-  entry->row = *row;
-  entry->document = document;
-  g_hash_table_add (self->primary, entry);
-
-  return entry;
-}
-
 /* Begins a write of a key that primary storage does not have. */
 static gboolean
-begin_new (BsSqliteBacking *self, const char *string, BsSqliteRow *row, GError **error)
+begin_new (BsSqliteBacking *self, const char *string, BsSqliteKey *key, GError **error)
 {
-  Entry copy;
-
   if (!begin (self, error))
     return FALSE;
 
-  bs_sqlite_key_parse (string, &row->key);
-  if (!copy_entry (self, &row->key, &copy))
+  bs_sqlite_key_parse (string, key);
+  if (!bs_sqlite_primary_contains (&self->primary, key))
     return TRUE;
 
-  g_clear_pointer (&copy.document, bs_sqlite_document_unref);
   g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS, _ ("primary storage has the key already"));
   return FALSE;
 }
@@ -255,18 +188,10 @@ write_blob (BsBacking *backing,
             GError **error)
 {
   BsSqliteBacking *self = cast (backing);
-  BsSqliteRow row = { 0 };
-  BsSqliteExtent extent;
+  BsSqliteKey key;
 
-  if (!begin_new (self, string, &row, error))
-    return FALSE;
-  if (!bs_sqlite_scratch_write (&self->scratch, bytes, &extent, error))
-    return FALSE;
-
-  g_mutex_lock (&self->mutex);
-  add_entry (self, &row, NULL)->extent = extent;
-  g_mutex_unlock (&self->mutex);
-  return TRUE;
+  return begin_new (self, string, &key, error) &&
+         bs_sqlite_primary_write (&self->primary, &key, bytes, error);
 }
 
 static gboolean
@@ -280,18 +205,16 @@ write_stream (BsBacking *backing,
   BsSqliteBacking *self = cast (backing);
   g_autoptr (GBytes) bytes = NULL;
   BsSqliteFile *file = NULL;
-  BsSqliteRow row = { 0 };
+  BsSqliteKey key;
 
-  if (!begin_new (self, string, &row, error) ||
-      !bs_sqlite_take_stream (stream, size, self->scratch.directory, &bytes, &file, cancellable,
-                              error))
+  if (!begin_new (self, string, &key, error) ||
+      !bs_sqlite_take_stream (stream, size, self->primary.scratch.directory, &bytes, &file,
+                              cancellable, error))
     return FALSE;
   if (file == NULL)
-    return write_blob (backing, string, bytes, cancellable, error);
+    return bs_sqlite_primary_write (&self->primary, &key, bytes, error);
 
-  g_mutex_lock (&self->mutex);
-  add_entry (self, &row, NULL)->file = file;
-  g_mutex_unlock (&self->mutex);
+  bs_sqlite_primary_add_file (&self->primary, &key, file);
   return TRUE;
 }
 
@@ -307,111 +230,17 @@ write_file (BsBacking *backing,
   return stream != NULL && write_stream (backing, string, stream, -1, cancellable, error);
 }
 
-/* Reads a blob wherever it is. It may be on its way from a document to the scratch file. */
-static GBytes *
-read_entry (BsSqliteBacking *self, const BsSqliteKey *key, GError **error)
-{
-  Entry copy;
-
-  while (copy_entry (self, key, &copy))
-    {
-      g_autoptr (BsSqliteDocument) document = copy.document;
-      GBytes *bytes;
-
-      if (copy.lost)
-        {
-          g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
-                               _ ("the blob could not be read when its document was released"));
-          return NULL;
-        }
-      if (document == NULL && copy.file != NULL)
-        return bs_sqlite_file_load (copy.file, error);
-      if (document == NULL)
-        return bs_sqlite_scratch_read (&self->scratch, &copy.extent, error);
-      if (!bs_sqlite_document_hold (document))
-        {
-          g_thread_yield ();
-          continue;
-        }
-
-      bytes = bs_sqlite_document_read (document, &copy.row, error);
-      bs_sqlite_document_unhold (document);
-      return bytes;
-    }
-
-  set_not_found (error);
-  return NULL;
-}
-
-/* Copies the content of a large row to a new file. */
-static BsSqliteFile *
-copy_row (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row, GError **error)
-{
-  g_autoptr (BsSqliteFile) file = bs_sqlite_file_new (self->scratch.directory, error);
-
-  if (file == NULL || !bs_sqlite_document_read_large (document, row, file, error))
-    return NULL;
-
-  return g_steal_pointer (&file);
-}
-
-/* Sets `file` to a copy of a large blob that is in a document's row, else to NULL. */
-static gboolean
-find_large (BsSqliteBacking *self, const BsSqliteKey *key, BsSqliteFile **file, GError **error)
-{
-  gboolean success = TRUE;
-  Entry copy;
-
-  *file = NULL;
-  while (copy_entry (self, key, &copy) && copy.document != NULL)
-    {
-      g_autoptr (BsSqliteDocument) document = copy.document;
-
-      if (!bs_sqlite_document_hold (document))
-        {
-          g_thread_yield ();
-          continue;
-        }
-      if (bs_sqlite_document_is_large (document, &copy.row))
-        {
-          *file = copy_row (self, document, &copy.row, error);
-          success = *file != NULL;
-        }
-      bs_sqlite_document_unhold (document);
-      break;
-    }
-
-  return success;
-}
-
-/* A row would have to be read in a transaction that stays open, and keep the log from being
- * brought home: the stream of a large one has a copy. */
 static GInputStream *
 read_stream (BsBacking *backing, const char *string, GCancellable *cancellable, GError **error)
 {
   BsSqliteBacking *self = cast (backing);
-  g_autoptr (BsSqliteFile) file = NULL;
-  g_autoptr (GBytes) bytes = NULL;
   BsSqliteKey key;
-  Entry copy;
 
   if (!begin (self, error))
     return NULL;
 
   bs_sqlite_key_parse (string, &key);
-  if (!find_large (self, &key, &file, error))
-    return NULL;
-  if (file != NULL)
-    return bs_sqlite_file_open (file, cancellable, error);
-  if (copy_entry (self, &key, &copy))
-    {
-      g_clear_pointer (&copy.document, bs_sqlite_document_unref);
-      if (copy.file != NULL)
-        return bs_sqlite_file_open (copy.file, cancellable, error);
-    }
-
-  bytes = read_entry (self, &key, error);
-  return bytes != NULL ? g_memory_input_stream_new_from_bytes (bytes) : NULL;
+  return bs_sqlite_primary_read_stream (&self->primary, &key, cancellable, error);
 }
 
 static GBytes *
@@ -424,58 +253,21 @@ read_blob (BsBacking *backing, const char *string, GCancellable *cancellable, GE
     return NULL;
 
   bs_sqlite_key_parse (string, &key);
-  return read_entry (self, &key, error);
-}
-
-/* The row goes with the last token if its name has gone before. A document that cannot do it
- * now does it when it is opened again. */
-static void
-forget_row (const Entry *entry)
-{
-  BsSqliteRow named;
-
-  if (!bs_sqlite_document_hold (entry->document))
-    return;
-
-  if (!bs_sqlite_document_lookup (entry->document, &entry->row.key, &named) ||
-      named.id != entry->row.id)
-    bs_sqlite_document_forget (entry->document, entry->row.id, NULL);
-  bs_sqlite_document_unhold (entry->document);
+  return bs_sqlite_primary_read (&self->primary, &key, error);
 }
 
 static gboolean
 delete_key (BsBacking *backing, const char *string, GCancellable *cancellable, GError **error)
 {
   BsSqliteBacking *self = cast (backing);
-  Entry *entry = NULL;
   BsSqliteKey key;
 
   if (!begin (self, error))
     return FALSE;
 
   bs_sqlite_key_parse (string, &key);
-  g_mutex_lock (&self->mutex);
-  g_hash_table_steal_extended (self->primary, &key, (gpointer *) &entry, NULL);
-  g_mutex_unlock (&self->mutex);
-  if (entry == NULL)
-    return TRUE;
-
-  if (entry->document != NULL)
-    forget_row (entry);
-  else if (!entry->lost && entry->file == NULL)
-    bs_sqlite_scratch_free (&self->scratch, &entry->extent);
-  entry_free (entry);
+  bs_sqlite_primary_delete (&self->primary, &key);
   return TRUE;
-}
-
-/* Adds an entry that has none, for a row. */
-static void
-ensure_entry (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
-{
-  g_mutex_lock (&self->mutex);
-  if (!g_hash_table_contains (self->primary, &row->key))
-    add_entry (self, row, bs_sqlite_document_ref (document));
-  g_mutex_unlock (&self->mutex);
 }
 
 static gboolean
@@ -497,36 +289,10 @@ register_key (BsBacking *backing,
   bs_sqlite_key_parse (string, &key);
   found = bs_sqlite_document_lookup (document, &key, &row);
   if (found)
-    ensure_entry (self, document, &row);
+    bs_sqlite_primary_ensure (&self->primary, document, &row);
   end_at (document);
 
-  return found || set_not_found (error);
-}
-
-/* From now on the blob is the document's row. */
-static void
-move_entry_to_row (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
-{
-  BsSqliteFile *file = NULL;
-  BsSqliteExtent extent;
-  Entry *entry;
-  gboolean was_scratch = FALSE;
-
-  g_mutex_lock (&self->mutex);
-  entry = g_hash_table_lookup (self->primary, &row->key);
-  if (entry != NULL && entry->document == NULL && !entry->lost)
-    {
-      file = g_steal_pointer (&entry->file);
-      extent = entry->extent;
-      was_scratch = file == NULL;
-      entry->row = *row;
-      entry->document = bs_sqlite_document_ref (document);
-    }
-  g_mutex_unlock (&self->mutex);
-
-  if (was_scratch)
-    bs_sqlite_scratch_free (&self->scratch, &extent);
-  g_clear_pointer (&file, bs_sqlite_file_free);
+  return found || bs_sqlite_set_not_found (error);
 }
 
 /* Adds the row of a blob, in parts where that is large. `file` has it, or is NULL. */
@@ -542,14 +308,14 @@ add_row (BsSqliteBacking *self,
 
   if (file == NULL)
     {
-      if (!find_large (self, &row->key, &copied, error))
+      if (!bs_sqlite_primary_find_large (&self->primary, &row->key, &copied, error))
         return FALSE;
       file = copied;
     }
   if (file != NULL)
     return bs_sqlite_document_add_file (document, row, file, error);
 
-  bytes = read_entry (self, &row->key, error);
+  bytes = bs_sqlite_primary_read (&self->primary, &row->key, error);
   if (bytes == NULL)
     return FALSE;
 
@@ -565,10 +331,10 @@ persist_entry (BsSqliteBacking *self,
 {
   g_autoptr (BsSqliteDocument) holder = NULL;
   BsSqliteRow row = { .key = *key };
-  Entry copy;
+  BsSqliteEntry copy;
 
-  if (!copy_entry (self, key, &copy))
-    return set_not_found (error);
+  if (!bs_sqlite_primary_copy (&self->primary, key, &copy))
+    return bs_sqlite_set_not_found (error);
 
   holder = copy.document;
   if (holder == document)
@@ -577,7 +343,7 @@ persist_entry (BsSqliteBacking *self,
   if (!add_row (self, document, &row, copy.file, error))
     return FALSE;
 
-  move_entry_to_row (self, document, &row);
+  bs_sqlite_primary_move_to_row (&self->primary, document, &row);
   return TRUE;
 }
 
@@ -614,22 +380,18 @@ persist_bytes_at (BsSqliteBacking *self,
                   GError **error)
 {
   BsSqliteRow row = { .key = *key };
-  Entry copy;
 
   if (!bs_sqlite_document_lookup (document, key, &row))
     {
-      if (copy_entry (self, key, &copy))
-        {
-          g_clear_pointer (&copy.document, bs_sqlite_document_unref);
-          return persist_entry (self, document, key, error);
-        }
+      if (bs_sqlite_primary_contains (&self->primary, key))
+        return persist_entry (self, document, key, error);
 
       row.hash = bs_sqlite_hash (bytes);
       if (!bs_sqlite_document_add (document, &row, &bytes, 1, error))
         return FALSE;
     }
 
-  ensure_entry (self, document, &row);
+  bs_sqlite_primary_ensure (&self->primary, document, &row);
   return TRUE;
 }
 
@@ -680,8 +442,8 @@ add_rows (Addition *addition, GError **error)
 
   for (guint i = 0; i < n_rows; i++)
     {
-      move_entry_to_row (addition->self, addition->document, &rows[i]);
-      ensure_entry (addition->self, addition->document, &rows[i]);
+      bs_sqlite_primary_move_to_row (&addition->self->primary, addition->document, &rows[i]);
+      bs_sqlite_primary_ensure (&addition->self->primary, addition->document, &rows[i]);
     }
   g_array_set_size (addition->rows, 0);
   g_ptr_array_set_size (addition->bytes, 0);
@@ -711,24 +473,24 @@ add_key (Addition *addition, const BsSqliteKey *key, GBytes *content, GError **e
   BsSqliteBacking *self = addition->self;
   BsSqliteRow row = { .key = *key };
   g_autoptr (BsSqliteDocument) holder = NULL;
-  Entry copy;
+  BsSqliteEntry copy;
 
   if (bs_sqlite_document_lookup (addition->document, key, &row))
     {
       if (content != NULL)
-        ensure_entry (self, addition->document, &row);
+        bs_sqlite_primary_ensure (&self->primary, addition->document, &row);
       return TRUE;
     }
-  if (!copy_entry (self, key, &copy))
+  if (!bs_sqlite_primary_copy (&self->primary, key, &copy))
     return content != NULL ? add_new_row (addition, &row, g_bytes_ref (content), error)
-                           : set_not_found (error);
+                           : bs_sqlite_set_not_found (error);
 
   /* A large blob is copied in parts, in a transaction of its own. */
   holder = copy.document;
   if (holder != NULL || copy.file != NULL)
     return persist_entry (self, addition->document, key, error);
 
-  return add_new_row (addition, &row, read_entry (self, key, error), error);
+  return add_new_row (addition, &row, bs_sqlite_primary_read (&self->primary, key, error), error);
 }
 
 static void
@@ -773,20 +535,6 @@ persist_keys (BsBacking *backing,
 }
 
 static gboolean
-is_held (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
-{
-  Entry *entry;
-  gboolean held;
-
-  g_mutex_lock (&self->mutex);
-  entry = g_hash_table_lookup (self->primary, &row->key);
-  held = entry != NULL && entry->document == document && entry->row.id == row->id;
-  g_mutex_unlock (&self->mutex);
-
-  return held;
-}
-
-static gboolean
 delete_persisted (BsBacking *backing,
                   GFile *path,
                   const char *string,
@@ -805,7 +553,7 @@ delete_persisted (BsBacking *backing,
   bs_sqlite_key_parse (string, &key);
   if (bs_sqlite_document_lookup (document, &key, &row))
     {
-      gboolean held = is_held (self, document, &row);
+      gboolean held = bs_sqlite_primary_holds (&self->primary, document, &row);
 
       success = bs_sqlite_document_remove (document, &row, &held, 1, error);
     }
@@ -835,7 +583,7 @@ gather (const char *string, gpointer data)
   if (!bs_sqlite_document_lookup (gathering->document, &key, &row))
     return;
 
-  held = is_held (gathering->self, gathering->document, &row);
+  held = bs_sqlite_primary_holds (&gathering->self->primary, gathering->document, &row);
   g_array_append_val (gathering->rows, row);
   g_array_append_val (gathering->held, held);
 }
@@ -878,67 +626,12 @@ steal_path (BsSqliteBacking *self, GFile *path)
   return document;
 }
 
-static GArray *
-list_rows_of (BsSqliteBacking *self, BsSqliteDocument *document)
-{
-  GArray *rows = g_array_new (FALSE, FALSE, sizeof (BsSqliteRow));
-  GHashTableIter iter;
-  Entry *entry;
-
-  g_mutex_lock (&self->mutex);
-  g_hash_table_iter_init (&iter, self->primary);
-  while (g_hash_table_iter_next (&iter, (gpointer *) &entry, NULL))
-    {
-      if (entry->document == document)
-        g_array_append_val (rows, entry->row);
-    }
-  g_mutex_unlock (&self->mutex);
-
-  return rows;
-}
-
-static void
-move_entry_to_scratch (BsSqliteBacking *self, BsSqliteDocument *document, const BsSqliteRow *row)
-{
-  g_autoptr (BsSqliteFile) file = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  BsSqliteExtent extent = { 0 };
-  gboolean moved = FALSE;
-  gboolean has_extent;
-  Entry *entry;
-
-  if (bs_sqlite_document_is_large (document, row))
-    file = copy_row (self, document, row, NULL);
-  else
-    bytes = bs_sqlite_document_read (document, row, NULL);
-  has_extent = bytes != NULL && bs_sqlite_scratch_write (&self->scratch, bytes, &extent, NULL);
-
-  g_mutex_lock (&self->mutex);
-  entry = g_hash_table_lookup (self->primary, &row->key);
-  if (entry != NULL && entry->document == document)
-    {
-      g_clear_pointer (&entry->document, bs_sqlite_document_unref);
-      entry->extent = extent;
-      entry->lost = file == NULL && !has_extent;
-      entry->file = g_steal_pointer (&file);
-      moved = TRUE;
-    }
-  g_mutex_unlock (&self->mutex);
-
-  if (!moved && has_extent)
-    bs_sqlite_scratch_free (&self->scratch, &extent);
-}
-
 /* Takes `document` over. Blobs that the application still holds outlive its lock. */
 static void
 release_document (BsSqliteBacking *self, BsSqliteDocument *document)
 {
-  g_autoptr (GArray) rows = NULL;
-
   bs_sqlite_document_retire (document);
-  rows = list_rows_of (self, document);
-  for (guint i = 0; i < rows->len; i++)
-    move_entry_to_scratch (self, document, &g_array_index (rows, BsSqliteRow, i));
+  bs_sqlite_primary_release (&self->primary, document);
   bs_sqlite_document_close (document);
   bs_sqlite_document_unref (document);
 }
@@ -1042,7 +735,7 @@ verify_row (BsSqliteDocument *document, const BsSqliteKey *key, GError **error)
   BsSqliteRow row;
 
   if (!bs_sqlite_document_lookup (document, key, &row))
-    return set_not_found (error);
+    return bs_sqlite_set_not_found (error);
 
   if (bs_sqlite_document_is_large (document, &row))
     {
@@ -1091,14 +784,12 @@ verify_persisted (BsBacking *backing,
 static void
 close_all (BsSqliteBacking *self)
 {
-  g_autoptr (GHashTable) primary = NULL;
   g_autoptr (GHashTable) paths = NULL;
   BsSqliteDocument *document;
   GHashTableIter iter;
 
   g_mutex_lock (&self->mutex);
   g_atomic_int_set (&self->closed, TRUE);
-  primary = g_steal_pointer (&self->primary);
   paths = g_steal_pointer (&self->paths);
   g_mutex_unlock (&self->mutex);
   if (paths == NULL)
@@ -1110,7 +801,7 @@ close_all (BsSqliteBacking *self)
       bs_sqlite_document_retire (document);
       bs_sqlite_document_close (document);
     }
-  bs_sqlite_scratch_empty (&self->scratch);
+  bs_sqlite_primary_close (&self->primary);
 }
 
 static gboolean
@@ -1166,7 +857,7 @@ bs_sqlite_backing_initable_init (GInitable *initable, GCancellable *cancellable,
       return FALSE;
     }
 
-  self->scratch.directory = g_steal_pointer (&directory);
+  self->primary.scratch.directory = g_steal_pointer (&directory);
   return TRUE;
 }
 
@@ -1206,7 +897,7 @@ bs_sqlite_backing_finalize (GObject *object)
   if (!is_forked (self))
     {
       close_all (self);
-      bs_sqlite_scratch_clear (&self->scratch);
+      bs_sqlite_primary_clear (&self->primary);
     }
   g_mutex_clear (&self->mutex);
   g_mutex_clear (&self->opening);
@@ -1242,12 +933,10 @@ bs_sqlite_backing_class_finalize (BsSqliteBackingClass *klass)
 static void
 bs_sqlite_backing_init (BsSqliteBacking *self)
 {
-  bs_sqlite_scratch_init (&self->scratch);
+  bs_sqlite_primary_init (&self->primary);
   g_mutex_init (&self->opening);
   g_mutex_init (&self->mutex);
   self->process = getpid ();
-  self->primary = g_hash_table_new_full (bs_sqlite_key_hash, bs_sqlite_key_equal, NULL,
-                                         (GDestroyNotify) entry_free);
   self->paths = g_hash_table_new_full (g_file_hash, (GEqualFunc) g_file_equal, g_object_unref,
                                        (GDestroyNotify) bs_sqlite_document_unref);
 }
