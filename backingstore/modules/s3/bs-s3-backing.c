@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
-#include "bs-s3-document-private.h"
-#include "bs-s3-objects-private.h"
-#include "bs-s3-primary-private.h"
+#include "bs-s3-backing-private.h"
 
 #include <backingstore/backingstore.h>
 
@@ -11,39 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A backing whose persisted paths are prefixes of a bucket: several machines may open a
- * document, one after the other. Primary storage is a table of keys over local files, which
- * are also the cache of what was read.
+/* The backing itself, and the documents that it has open: bs-s3-blobs.c deals with blobs.
  *
  * The store has one call at a time for each key, so what is known of a key holds for the
  * length of a call. */
 
 /* How often leases are looked at; each is renewed when a third of it is over. */
 #define LEASE_STEPS 12
-
-typedef struct
-{
-  GObject parent_instance;
-
-  char *uri;
-  char *owner; /* a UUID of this backing, for leases */
-  pid_t process;
-  BsS3Settings *settings;
-  BsS3Client *client;
-  BsS3Primary primary;
-
-  GMutex opening; /* held while a path is opened or closed; taken first */
-  GMutex mutex;
-
-  int closed;    /* atomic */
-  int read_only; /* atomic: documents that are opened from now on */
-
-  /* under the mutex */
-  GHashTable *documents; /* by their prefix */
-  BsKeySet *used;        /* keys whose names are in use, or were */
-  GThread *keeper;       /* renews leases; runs while there are documents */
-  GCancellable *keeping; /* ends it */
-} BsS3Backing;
 
 typedef struct
 {
@@ -76,13 +48,6 @@ cast (gpointer backing)
   return backing;
 }
 
-static gboolean
-set_not_found (GError **error)
-{
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("no such blob"));
-  return FALSE;
-}
-
 /* Connections cannot be carried over a fork. */
 static gboolean
 is_forked (BsS3Backing *self)
@@ -90,8 +55,8 @@ is_forked (BsS3Backing *self)
   return self->process != getpid ();
 }
 
-static gboolean
-begin (BsS3Backing *self, GError **error)
+gboolean
+bs_s3_backing_begin (BsS3Backing *self, GError **error)
 {
   gboolean closed = is_forked (self);
 
@@ -148,8 +113,8 @@ keep_leases (gpointer data)
   return NULL;
 }
 
-static BsS3Document *
-dup_document (BsS3Backing *self, const char *prefix)
+BsS3Document *
+bs_s3_backing_dup_document (BsS3Backing *self, const char *prefix)
 {
   BsS3Document *document;
 
@@ -194,13 +159,13 @@ open_document (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError
 
   if (prefix == NULL)
     return NULL;
-  document = dup_document (self, prefix);
+  document = bs_s3_backing_dup_document (self, prefix);
   if (document != NULL)
     return document;
   if (!lock_opening (self, cancellable, error))
     return NULL;
 
-  document = dup_document (self, prefix);
+  document = bs_s3_backing_dup_document (self, prefix);
   if (document == NULL)
     {
       document = bs_s3_document_open (self->client, prefix, self->owner,
@@ -213,20 +178,20 @@ open_document (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError
   return document;
 }
 
-static void
-end_at (BsS3Document *document)
+void
+bs_s3_backing_end_at (BsS3Document *document)
 {
   bs_s3_document_unhold (document);
   bs_s3_document_unref (document);
 }
 
 /* Returns the document of a path, held. */
-static BsS3Document *
-begin_at (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **error)
+BsS3Document *
+bs_s3_backing_begin_at (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **error)
 {
   BsS3Document *document;
 
-  if (!begin (self, error))
+  if (!bs_s3_backing_begin (self, error))
     return NULL;
 
   document = open_document (self, path, cancellable, error);
@@ -241,354 +206,6 @@ begin_at (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **er
     }
 
   return document;
-}
-
-static gboolean
-write_blob (BsBacking *backing,
-            const char *string,
-            GBytes *bytes,
-            GCancellable *cancellable,
-            GError **error)
-{
-  BsS3Backing *self = cast (backing);
-  BsS3Blob blob;
-  BsS3Key key;
-
-  if (!begin (self, error))
-    return FALSE;
-
-  bs_s3_key_parse (string, &key);
-  if (bs_s3_primary_lookup (&self->primary, &key, &blob))
-    {
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
-                           _ ("primary storage has the key already"));
-      return FALSE;
-    }
-  return bs_s3_primary_write (&self->primary, &key, bytes, cancellable, error);
-}
-
-/* The object of a key may have got another name since it was registered. */
-static void
-find_name (BsS3Backing *self, BsS3Blob *blob)
-{
-  g_autoptr (BsS3Document) document = dup_document (self, blob->prefix);
-
-  if (document != NULL)
-    bs_s3_document_lookup (document, &blob->name.key, &blob->name);
-}
-
-static GBytes *
-get_object (BsS3Backing *self, const BsS3Blob *blob, GCancellable *cancellable, GError **error)
-{
-  g_autoptr (GError) local = NULL;
-  BsS3Blob current = *blob;
-  GBytes *bytes = NULL;
-
-  for (guint i = 0; bytes == NULL && i < 2; i++)
-    {
-      BsS3Blob last = current;
-      g_autofree char *object = NULL;
-
-      find_name (self, &current);
-      if (i > 0 && last.name.nonce == current.name.nonce)
-        break;
-      g_clear_error (&local);
-      object = bs_s3_name_print (&current.name, current.prefix);
-      bytes = bs_s3_get (self->client, object, cancellable, &local);
-      if (bytes == NULL && !g_error_matches (local, BS_ERROR, BS_ERROR_NOT_FOUND))
-        break;
-    }
-
-  if (bytes == NULL)
-    g_propagate_error (error, g_steal_pointer (&local));
-  return bytes;
-}
-
-static GBytes *
-read_key (BsS3Backing *self, const BsS3Key *key, GCancellable *cancellable, GError **error)
-{
-  g_autoptr (GError) local = NULL;
-  BsS3Blob blob;
-  GBytes *bytes;
-
-  if (!bs_s3_primary_lookup (&self->primary, key, &blob))
-    {
-      set_not_found (error);
-      return NULL;
-    }
-
-  bytes = bs_s3_primary_read (&self->primary, key, cancellable, &local);
-  if (bytes != NULL || local != NULL)
-    {
-      if (local != NULL)
-        g_propagate_error (error, g_steal_pointer (&local));
-      return bytes;
-    }
-
-  bytes = get_object (self, &blob, cancellable, error);
-  if (bytes != NULL)
-    bs_s3_primary_cache (&self->primary, key, bytes);
-  return bytes;
-}
-
-static GBytes *
-read_blob (BsBacking *backing, const char *string, GCancellable *cancellable, GError **error)
-{
-  BsS3Backing *self = cast (backing);
-  BsS3Key key;
-
-  if (!begin (self, error))
-    return NULL;
-
-  bs_s3_key_parse (string, &key);
-  return read_key (self, &key, cancellable, error);
-}
-
-static gboolean
-delete_key (BsBacking *backing, const char *string, GCancellable *cancellable, GError **error)
-{
-  BsS3Backing *self = cast (backing);
-  BsS3Key key;
-
-  if (!begin (self, error))
-    return FALSE;
-
-  bs_s3_key_parse (string, &key);
-  return bs_s3_primary_remove (&self->primary, &key, cancellable, error);
-}
-
-static gboolean
-register_key (BsBacking *backing,
-              GFile *path,
-              const char *string,
-              GCancellable *cancellable,
-              GError **error)
-{
-  BsS3Backing *self = cast (backing);
-  BsS3Document *document = begin_at (self, path, cancellable, error);
-  BsS3Name name;
-  BsS3Key key;
-  gboolean found;
-
-  if (document == NULL)
-    return FALSE;
-
-  bs_s3_key_parse (string, &key);
-  found = bs_s3_document_lookup (document, &key, &name);
-  if (found)
-    bs_s3_primary_add (&self->primary, &name, document->prefix);
-  end_at (document);
-
-  return found || set_not_found (error);
-}
-
-/* Whether this call is the first that puts an object with the name of the key. */
-static gboolean
-use_name (BsS3Backing *self, const char *string, gboolean fresh)
-{
-  g_mutex_lock (&self->mutex);
-  fresh &= !bs_key_set_contains_key (self->used, string);
-  bs_key_set_add (self->used, string, NULL);
-  g_mutex_unlock (&self->mutex);
-
-  return fresh;
-}
-
-static gboolean
-persist_known (BsS3Backing *self,
-               BsS3Document *document,
-               const char *string,
-               const BsS3Key *key,
-               GCancellable *cancellable,
-               GError **error)
-{
-  g_autoptr (GBytes) bytes = NULL;
-  BsS3Blob blob;
-  BsS3Name name;
-
-  if (!bs_s3_primary_lookup (&self->primary, key, &blob))
-    return set_not_found (error);
-
-  bytes = read_key (self, key, cancellable, error);
-  if (bytes == NULL ||
-      !bs_s3_document_add (document, key, bytes, use_name (self, string, blob.fresh), &name,
-                           cancellable, error))
-    return FALSE;
-
-  bs_s3_primary_set_object (&self->primary, &name, document->prefix);
-  return TRUE;
-}
-
-static gboolean
-persist (BsBacking *backing,
-         GFile *path,
-         const char *string,
-         GCancellable *cancellable,
-         GError **error)
-{
-  BsS3Backing *self = cast (backing);
-  BsS3Document *document = begin_at (self, path, cancellable, error);
-  BsS3Name name;
-  BsS3Key key;
-  gboolean success;
-
-  if (document == NULL)
-    return FALSE;
-
-  bs_s3_key_parse (string, &key);
-  success = bs_s3_document_lookup (document, &key, &name) ||
-            persist_known (self, document, string, &key, cancellable, error);
-  end_at (document);
-
-  return success;
-}
-
-/* The bytes go from memory into the object, and never through local files. */
-static gboolean
-persist_new (BsS3Backing *self,
-             BsS3Document *document,
-             const char *string,
-             const BsS3Key *key,
-             GBytes *bytes,
-             GCancellable *cancellable,
-             GError **error)
-{
-  BsS3Blob blob;
-  BsS3Name name;
-
-  if (!bs_s3_document_lookup (document, key, &name))
-    {
-      if (bs_s3_primary_lookup (&self->primary, key, &blob))
-        return persist_known (self, document, string, key, cancellable, error);
-      if (!bs_s3_document_add (document, key, bytes, use_name (self, string, TRUE), &name,
-                               cancellable, error))
-        return FALSE;
-    }
-
-  bs_s3_primary_add (&self->primary, &name, document->prefix);
-  return TRUE;
-}
-
-static gboolean
-persist_bytes (BsBacking *backing,
-               GFile *path,
-               const char *string,
-               GBytes *bytes,
-               GCancellable *cancellable,
-               GError **error)
-{
-  BsS3Backing *self = cast (backing);
-  BsS3Document *document = begin_at (self, path, cancellable, error);
-  BsS3Key key;
-  gboolean success;
-
-  if (document == NULL)
-    return FALSE;
-
-  bs_s3_key_parse (string, &key);
-  success = persist_new (self, document, string, &key, bytes, cancellable, error);
-  end_at (document);
-
-  return success;
-}
-
-/* A blob that primary storage has only as an object is brought home before that goes. */
-static gboolean
-bring_home (BsS3Backing *self,
-            BsS3Document *document,
-            const BsS3Key *key,
-            GCancellable *cancellable,
-            GError **error)
-{
-  g_autoptr (GBytes) bytes = NULL;
-  g_autoptr (GError) local = NULL;
-  BsS3Blob blob;
-
-  if (!bs_s3_primary_lookup (&self->primary, key, &blob) || blob.prefix != document->prefix)
-    return TRUE;
-
-  bytes = read_key (self, key, cancellable, &local);
-  if (bytes != NULL)
-    return bs_s3_primary_own (&self->primary, key, bytes, error);
-  /* A blob that is lost or bad is none that its deletion loses. */
-  if (g_error_matches (local, BS_ERROR, BS_ERROR_NOT_FOUND) ||
-      g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT))
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&local));
-  return FALSE;
-}
-
-static gboolean
-remove_keys (BsS3Backing *self,
-             BsS3Document *document,
-             const BsS3Key *keys,
-             guint n_keys,
-             GCancellable *cancellable,
-             GError **error)
-{
-  if (!bs_s3_document_check (document, cancellable, error))
-    return FALSE;
-
-  for (guint i = 0; i < n_keys; i++)
-    {
-      if (!bring_home (self, document, &keys[i], cancellable, error))
-        return FALSE;
-    }
-  return bs_s3_document_remove (document, keys, n_keys, cancellable, error);
-}
-
-static gboolean
-delete_persisted (BsBacking *backing,
-                  GFile *path,
-                  const char *string,
-                  GCancellable *cancellable,
-                  GError **error)
-{
-  BsS3Backing *self = cast (backing);
-  BsS3Document *document = begin_at (self, path, cancellable, error);
-  BsS3Key key;
-  gboolean success;
-
-  if (document == NULL)
-    return FALSE;
-
-  bs_s3_key_parse (string, &key);
-  success = remove_keys (self, document, &key, 1, cancellable, error);
-  end_at (document);
-
-  return success;
-}
-
-static void
-append_key (const char *string, gpointer data)
-{
-  BsS3Key key;
-
-  bs_s3_key_parse (string, &key);
-  g_array_append_val ((GArray *) data, key);
-}
-
-static gboolean
-delete_persisted_keys (BsBacking *backing,
-                       GFile *path,
-                       BsKeySet *keys,
-                       GCancellable *cancellable,
-                       GError **error)
-{
-  BsS3Backing *self = cast (backing);
-  BsS3Document *document = begin_at (self, path, cancellable, error);
-  g_autoptr (GArray) array = g_array_new (FALSE, FALSE, sizeof (BsS3Key));
-  gboolean success;
-
-  if (document == NULL)
-    return FALSE;
-
-  bs_key_set_foreach_key (keys, append_key, array);
-  success =
-    remove_keys (self, document, (const BsS3Key *) array->data, array->len, cancellable, error);
-  end_at (document);
-
-  return success;
 }
 
 /* Objects of blobs that the application still holds stay where they are. */
@@ -643,7 +260,7 @@ sanitize_path (BsBacking *backing,
   BsS3Backing *self = cast (backing);
   g_autoptr (BsS3Document) document = NULL;
 
-  if (!begin (self, error))
+  if (!bs_s3_backing_begin (self, error))
     return FALSE;
 
   document = open_document (self, path, cancellable, error);
@@ -664,14 +281,14 @@ sanitize_path (BsBacking *backing,
 static gboolean
 sync_persisted (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
 {
-  BsS3Document *document = begin_at (cast (backing), path, cancellable, error);
+  BsS3Document *document = bs_s3_backing_begin_at (cast (backing), path, cancellable, error);
   gboolean success;
 
   if (document == NULL)
     return FALSE;
 
   success = document->refusal != NULL || bs_s3_document_check (document, cancellable, error);
-  end_at (document);
+  bs_s3_backing_end_at (document);
   return success;
 }
 
@@ -683,79 +300,29 @@ write_root (BsBacking *backing,
             GCancellable *cancellable,
             GError **error)
 {
-  BsS3Document *document = begin_at (cast (backing), path, cancellable, error);
+  BsS3Document *document = bs_s3_backing_begin_at (cast (backing), path, cancellable, error);
   gboolean success;
 
   if (document == NULL)
     return FALSE;
 
   success = bs_s3_document_write_root (document, bytes, named, cancellable, error);
-  end_at (document);
+  bs_s3_backing_end_at (document);
   return success;
 }
 
 static GBytes *
 read_root (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
 {
-  BsS3Document *document = begin_at (cast (backing), path, cancellable, error);
+  BsS3Document *document = bs_s3_backing_begin_at (cast (backing), path, cancellable, error);
   GBytes *bytes;
 
   if (document == NULL)
     return NULL;
 
   bytes = bs_s3_document_read_root (document, cancellable, error);
-  end_at (document);
+  bs_s3_backing_end_at (document);
   return bytes;
-}
-
-static gboolean
-verify_object (BsS3Backing *self,
-               BsS3Document *document,
-               const BsS3Key *key,
-               GCancellable *cancellable,
-               GError **error)
-{
-  g_autoptr (GBytes) bytes = NULL;
-  g_autoptr (GError) local = NULL;
-  g_autofree char *object = NULL;
-  BsS3Name name;
-
-  if (!bs_s3_document_lookup (document, key, &name))
-    return set_not_found (error);
-
-  object = bs_s3_name_print (&name, document->prefix);
-  bytes = bs_s3_get (self->client, object, cancellable, &local);
-  if (bytes != NULL)
-    return TRUE;
-
-  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) && document->refusal == NULL &&
-      !bs_s3_document_quarantine (document, key, cancellable, error))
-    {
-      g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
-      return FALSE;
-    }
-  g_propagate_error (error, g_steal_pointer (&local));
-  return FALSE;
-}
-
-static gboolean
-verify_persisted (BsBacking *backing,
-                  GFile *path,
-                  const char *string,
-                  GCancellable *cancellable,
-                  GError **error)
-{
-  BsS3Document *document = begin_at (cast (backing), path, cancellable, error);
-  BsS3Key key;
-  gboolean success;
-
-  if (document == NULL)
-    return FALSE;
-
-  bs_s3_key_parse (string, &key);
-  success = verify_object (cast (backing), document, &key, cancellable, error);
-  end_at (document);
-  return success;
 }
 
 static void
@@ -801,19 +368,11 @@ close_backing (BsBacking *backing, GCancellable *cancellable, GError **error)
 static void
 bs_s3_backing_iface_init (BsBackingInterface *iface)
 {
-  iface->write = write_blob;
-  iface->read = read_blob;
-  iface->delete_key = delete_key;
-  iface->register_key = register_key;
-  iface->persist = persist;
-  iface->persist_bytes = persist_bytes;
-  iface->delete_persisted = delete_persisted;
-  iface->delete_persisted_keys = delete_persisted_keys;
+  bs_s3_blobs_iface_init (iface);
   iface->sanitize_path = sanitize_path;
   iface->sync_persisted = sync_persisted;
   iface->write_root = write_root;
   iface->read_root = read_root;
-  iface->verify_persisted = verify_persisted;
   iface->release_path = release_path;
   iface->close = close_backing;
 }
