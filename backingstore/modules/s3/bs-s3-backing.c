@@ -3,6 +3,7 @@
 
 #include "bs-s3-blobs-private.h"
 #include "bs-s3-documents-private.h"
+#include "bs-s3-stream-private.h"
 
 #include <backingstore/backingstore.h>
 
@@ -275,6 +276,7 @@ void
 g_io_s3_load (GIOModule *module)
 {
   bs_s3_backing_register_type (G_TYPE_MODULE (module));
+  bs_s3_stream_register (G_TYPE_MODULE (module));
   g_io_extension_point_implement (BS_BACKING_EXTENSION_POINT_NAME, bs_s3_backing_get_type (), "s3",
                                   0);
 }

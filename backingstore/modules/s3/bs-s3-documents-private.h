@@ -46,6 +46,8 @@ void          bs_s3_backing_end_at       (BsS3Document *document);
 BsS3Document *bs_s3_backing_open_document (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **error);
 /* Returns a document that is open, or NULL. */
 BsS3Document *bs_s3_backing_dup_document (BsS3Backing *self, const char *prefix);
+/* The object of a key may have got another name since it was registered. */
+void          bs_s3_backing_find_name    (BsS3Backing *self, BsS3Blob *blob);
 gboolean      bs_s3_backing_release      (BsS3Backing *self, const char *prefix, GCancellable *cancellable, GError **error);
 void          bs_s3_backing_release_all  (BsS3Backing *self, GCancellable *cancellable);
 

@@ -89,6 +89,15 @@ bs_s3_backing_dup_document (BsS3Backing *self, const char *prefix)
   return document;
 }
 
+void
+bs_s3_backing_find_name (BsS3Backing *self, BsS3Blob *blob)
+{
+  g_autoptr (BsS3Document) document = bs_s3_backing_dup_document (self, blob->prefix);
+
+  if (document != NULL)
+    bs_s3_document_lookup (document, &blob->name.key, &blob->name);
+}
+
 static void
 add_document (BsS3Backing *self, BsS3Document *document)
 {
