@@ -4,6 +4,7 @@
 #include "bs-sqlite-changes-private.h"
 #include "bs-sqlite-primary-private.h"
 #include "bs-sqlite-streams-private.h"
+#include "bs-sqlite-vfs-private.h"
 
 #include <backingstore/backingstore.h>
 
@@ -955,4 +956,5 @@ g_io_sqlite_load (GIOModule *module)
 void
 g_io_sqlite_unload (GIOModule *module)
 {
+  bs_sqlite_vfs_unregister ();
 }
