@@ -547,6 +547,7 @@ take_answer (BsS3Call *self, BsS3Answer *answer)
   answer->content = g_byte_array_free_to_bytes (g_steal_pointer (&exchange->content));
   answer->etag = g_steal_pointer (&exchange->etag);
   answer->meta = g_steal_pointer (&exchange->meta);
+  answer->total = exchange->total;
   answer->date = exchange->date;
   answer->modified = exchange->modified;
   answer->sent = self->sent;

@@ -41,6 +41,7 @@ typedef struct
   GByteArray *content;
   gboolean has_length;
   gint64 length;
+  gint64 total;               /* of the content that a part was asked of; -1: unknown */
   char *etag;
   char *meta;                 /* our own hash of the content */
   BsS3Time date;

@@ -107,6 +107,18 @@ set_length (BsS3Exchange *self, char *value)
   g_free (value);
 }
 
+/* As in "bytes 0-99/1234". */
+static void
+set_total (BsS3Exchange *self, char *value)
+{
+  const char *slash = value != NULL ? strchr (value, '/') : NULL;
+  guint64 total;
+
+  if (slash != NULL && g_ascii_string_to_unsigned (slash + 1, 10, 0, G_MAXINT64, &total, NULL))
+    self->total = total;
+  g_free (value);
+}
+
 /* A line "HTTP/1.1 100 Continue" may come before the one that counts. */
 static size_t
 receive_header (char *line, size_t size, size_t n, void *data)
@@ -119,6 +131,7 @@ receive_header (char *line, size_t size, size_t n, void *data)
   set_time (&self->date, line, n, "date");
   set_time (&self->modified, line, n, "last-modified");
   set_length (self, dup_value (line, n, "content-length"));
+  set_total (self, dup_value (line, n, "content-range"));
 
   return n;
 }
