@@ -333,9 +333,8 @@ int
 main (int argc, char *argv[])
 {
   static const Foreign foreign[] = {
-    { "gofakes3", "stall" },
-    { "gofakes3", "stall-after" },
-    { "gofakes3", "stall-late" },
+    { "gofakes3", "stall" }, { "gofakes3", "stall-after" }, { "gofakes3", "stall-late" },
+    { "ceph", "stall" },     { "ceph", "stall-after" },     { "ceph", "stall-late" },
   };
 
   set_up_environment ();

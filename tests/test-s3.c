@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* The engine "s3:": a document is a prefix of a bucket. The contract is tried at a server of
- * ours, which verifies each signature, and at gofakes3. */
+ * ours, which verifies each signature, at gofakes3, and with -m slow at Ceph. */
 
 #include "s3-fixture.h"
 
@@ -12,6 +12,7 @@
 
 static Server ours;
 static Server gofakes3, before_gofakes3;
+static Server ceph, before_ceph;
 
 static GFile *
 locate (GFile *directory, const char *name)
@@ -33,6 +34,12 @@ static BsBacking *
 create_at_gofakes3 (GFile *directory)
 {
   return create_at (&before_gofakes3, NULL);
+}
+
+static BsBacking *
+create_at_ceph (GFile *directory)
+{
+  return create_at (&before_ceph, NULL);
 }
 
 static void
@@ -59,9 +66,17 @@ restart_at_gofakes3 (BsBacking *backing, GFile *directory)
   return create_at_gofakes3 (directory);
 }
 
+static BsBacking *
+restart_at_ceph (BsBacking *backing, GFile *directory)
+{
+  finish (backing);
+  return create_at_ceph (directory);
+}
+
 static const BackingKind kinds[] = {
   { "/s3/ours", create_at_ours, restart_at_ours, locate },
   { "/s3/gofakes3", create_at_gofakes3, restart_at_gofakes3, locate },
+  { "/s3/ceph", create_at_ceph, restart_at_ceph, locate },
 };
 
 static void
@@ -752,6 +767,8 @@ main (int argc, char *argv[])
   g_assert_true (server_start (&ours, NULL));
   backing_contract_add_tests (&kinds[0]);
   add_foreign (&gofakes3, &before_gofakes3, "gofakes3", &kinds[1]);
+  if (g_test_slow ())
+    add_foreign (&ceph, &before_ceph, "ceph", &kinds[2]);
 
   add ("objects", test_objects, NULL);
   add ("foreign", test_foreign, NULL);
@@ -781,5 +798,7 @@ main (int argc, char *argv[])
   server_stop (&ours);
   server_stop (&before_gofakes3);
   server_stop (&gofakes3);
+  server_stop (&before_ceph);
+  server_stop (&ceph);
   return result;
 }
