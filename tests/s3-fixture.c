@@ -74,10 +74,10 @@ server_start (Server *server, const char *const *arguments)
 
 /* The script says why the server cannot be had, or runs it. */
 gboolean
-server_start_alone (Server *server, const char *name)
+server_start_alone (Server *server, const char *name, const char *argument)
 {
   g_autofree char *program = g_test_build_filename (G_TEST_DIST, "s3", name, NULL);
-  const char *arguments[] = { program, NULL };
+  const char *arguments[] = { program, argument, NULL };
   g_autofree char *line = NULL;
 
   if (!spawn (server, arguments))

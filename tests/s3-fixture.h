@@ -22,8 +22,8 @@ typedef struct
 /* Without a program that is needed, returns FALSE and has said so. */
 gboolean   server_start         (Server *server, const char *const *arguments);
 /* A server that others have written, run by a script of tests/s3, without a way to tell it
- * anything. */
-gboolean   server_start_alone   (Server *server, const char *name);
+ * anything. The argument of the script is nullable. */
+gboolean   server_start_alone   (Server *server, const char *name, const char *argument);
 /* A proxy that only does damage before such a server. */
 gboolean   server_start_before  (Server *server, Server *upstream);
 void       server_stop          (Server *server);

@@ -319,7 +319,7 @@ test_kill_foreign (gconstpointer data)
   const Foreign *foreign = data;
   Server upstream = { NULL };
 
-  if (!server_start_alone (&upstream, foreign->server))
+  if (!server_start_alone (&upstream, foreign->server, NULL))
     {
       g_test_skip ("the server cannot be had");
       return;

@@ -750,7 +750,7 @@ skip (void)
 static void
 add_foreign (Server *server, Server *before, const char *name, const BackingKind *kind)
 {
-  if (server_start_alone (server, name) && server_start_before (before, server))
+  if (server_start_alone (server, name, NULL) && server_start_before (before, server))
     backing_contract_add_tests (kind);
   else
     g_test_add_func (kind->prefix, skip);

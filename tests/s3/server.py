@@ -16,8 +16,8 @@ to /_control takes a list of JSON, one object for each command:
     {"set": KEY, "body": TEXT}, {"remove": KEY}, {"quirk": NAME, "value": V}
     {"await": "hit"}: the answer comes after a fault has met its request
 
-and answers with the counts of requests, and what is stored. On SIGUSR1 it prints which
-requests it has not answered yet.
+and answers with the counts of requests, which of them came by a proxy too, and what is
+stored. On SIGUSR1 it prints which requests it has not answered yet.
 """
 
 import argparse
@@ -319,6 +319,8 @@ class Server:
                 elif not await self.note(Request(method, target, headers, body), writer):
                     break
                 await writer.drain()
+                if headers.get('connection', '').lower() == 'close':
+                    break
         except (EOFError, ConnectionError, asyncio.IncompleteReadError, ValueError):
             pass
         finally:
@@ -350,6 +352,8 @@ class Server:
         kind = request.kind()
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self.counts['all'] = self.counts.get('all', 0) + 1
+        if 'via' in request.headers:
+            self.counts['via'] = self.counts.get('via', 0) + 1
         fault = self.pick_fault(request)
         if fault:
             self.counts['hit'] = self.counts.get('hit', 0) + 1
