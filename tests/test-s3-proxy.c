@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
-/* The engine "s3:" behind a proxy that others have written. */
+/* The engine "s3:" behind a proxy that others have written: one that GIO's resolver names, and
+ * in a process of its own one that the environment does. */
 
 #include "s3-fixture.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Exit status of a process whose GIO does not look at the environment. */
+#define DOES_NOT_LOOK 77
+
+static char *program;
 
 /* The resolver that the engine asks, whichever modules this machine has. */
 typedef GSimpleProxyResolver Resolver;
@@ -66,7 +73,6 @@ static void
 set_up_proxied (Proxied *self, gconstpointer line)
 {
   alarm (SECONDS);
-  set_up_environment ();
   self->path = make_path ("document");
   if (!server_start_alone (&self->proxy, "tinyproxy", line))
     {
@@ -96,19 +102,26 @@ use_proxy (Proxied *self, const char *credentials)
 }
 
 static void
-work_at (Proxied *self)
+work_at (Server *server, GFile *path)
 {
-  BsBacking *backing = create_at (&self->server, NULL);
+  BsBacking *backing = create_at (server, NULL);
   g_autoptr (GBytes) bytes = make_test_bytes (100000, 1);
   g_autofree char *key = NULL;
 
-  track (backing, self->path);
-  key = persist_new (backing, self->path, 100000, 1);
-  g_assert_true (save (backing, self->path, "root", NULL, key, NULL));
-  assert_root (backing, self->path, "root");
+  track (backing, path);
+  key = persist_new (backing, path, 100000, 1);
+  g_assert_true (save (backing, path, "root", NULL, key, NULL));
+  assert_root (backing, path, "root");
   assert_reads (backing, key, bytes);
   bs_backing_close (backing, NULL, NULL);
   g_assert_finalize_object (backing);
+}
+
+static void
+assert_all_by_proxy (Server *server)
+{
+  g_assert_cmpint (server_count (server, "all"), >, 10);
+  g_assert_cmpint (server_count (server, "via"), ==, server_count (server, "all"));
 }
 
 /* Each request comes by the proxy, and its signature holds. */
@@ -119,9 +132,8 @@ test_plain (Proxied *self, gconstpointer line)
     return;
 
   use_proxy (self, "");
-  work_at (self);
-  g_assert_cmpint (server_count (&self->server, "all"), >, 10);
-  g_assert_cmpint (server_count (&self->server, "via"), ==, server_count (&self->server, "all"));
+  work_at (&self->server, self->path);
+  assert_all_by_proxy (&self->server);
 }
 
 /* The proxy knows a name and a password, which are part of its URI alone. */
@@ -132,8 +144,8 @@ test_authentication (Proxied *self, gconstpointer line)
     return;
 
   use_proxy (self, "somebody:secret@");
-  work_at (self);
-  g_assert_cmpint (server_count (&self->server, "via"), >, 10);
+  work_at (&self->server, self->path);
+  assert_all_by_proxy (&self->server);
 }
 
 static void
@@ -189,6 +201,50 @@ test_gone (Proxied *self, gconstpointer line)
   assert_refused (self, G_IO_ERROR_CONNECTION_REFUSED);
 }
 
+/* In a process of its own. */
+static int
+work_by_environment (const char *port)
+{
+  Server server = { .port = atoi (port) };
+  g_autofree char *uri = g_strdup_printf ("http://127.0.0.1:%s/", port);
+  g_autoptr (GFile) path = make_path ("document");
+  g_auto (GStrv) proxies =
+    g_proxy_resolver_lookup (g_proxy_resolver_get_default (), uri, NULL, NULL);
+
+  if (proxies == NULL || !g_str_has_prefix (proxies[0], "http://"))
+    return DOES_NOT_LOOK;
+  work_at (&server, path);
+  return 0;
+}
+
+static void
+test_environment (Proxied *self, gconstpointer line)
+{
+  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
+  g_autoptr (GSubprocess) process = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *uri = g_strdup_printf ("http://somebody:secret@127.0.0.1:%u", self->proxy.port);
+  g_autofree char *port = g_strdup_printf ("%u", self->server.port);
+
+  if (self->server.process == NULL)
+    return;
+
+  g_subprocess_launcher_setenv (launcher, "http_proxy", uri, TRUE);
+  g_subprocess_launcher_unsetenv (launcher, "no_proxy");
+  g_subprocess_launcher_unsetenv (launcher, "GIO_USE_PROXY_RESOLVER");
+  process = g_subprocess_launcher_spawn (launcher, &error, program, "--work", port, NULL);
+  g_assert_no_error (error);
+  g_subprocess_wait (process, NULL, NULL);
+  g_assert_true (g_subprocess_get_if_exited (process));
+  if (g_subprocess_get_exit_status (process) == DOES_NOT_LOOK)
+    {
+      g_test_skip ("GIO has no module here that finds proxies in the environment");
+      return;
+    }
+  g_assert_cmpint (g_subprocess_get_exit_status (process), ==, 0);
+  assert_all_by_proxy (&self->server);
+}
+
 static void
 add (const char *name, void (*func) (Proxied *self, gconstpointer line), const char *line)
 {
@@ -200,6 +256,11 @@ add (const char *name, void (*func) (Proxied *self, gconstpointer line), const c
 int
 main (int argc, char *argv[])
 {
+  set_up_environment ();
+  if (argc == 3 && g_str_equal (argv[1], "--work"))
+    return work_by_environment (argv[2]);
+
+  program = g_file_read_link ("/proc/self/exe", NULL);
   g_setenv ("GIO_USE_PROXY_RESOLVER", "backingstore-test", TRUE);
   g_test_init (&argc, &argv, NULL);
   g_io_extension_point_register (G_PROXY_RESOLVER_EXTENSION_POINT_NAME);
@@ -210,6 +271,7 @@ main (int argc, char *argv[])
   add ("no-authentication", test_no_authentication, "BasicAuth somebody secret");
   add ("refused", test_refused, "Allow 192.0.2.1");
   add ("gone", test_gone, "");
+  add ("environment", test_environment, "BasicAuth somebody secret");
 
   return g_test_run ();
 }
