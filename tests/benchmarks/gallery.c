@@ -475,7 +475,7 @@ main (int argc, char *argv[])
   if (benchmark_smoke)
     {
       n_photos = 60;
-      seconds = 0.5;
+      seconds = 0.2;
       least_megapixels = 0.1;
     }
   g_setenv ("GTK_A11Y", "none", FALSE);
