@@ -107,7 +107,7 @@ read_column (BsSqliteConnection *reader,
       gconstpointer data = sqlite3_column_blob (statement, column);
 
       if (column > 0)
-        *hash = sqlite3_column_int64 (statement, 0);
+        *hash = sqlite3_column_int64 (statement, 0) & BS_SQLITE_HASH_MASK;
       if (data != NULL || sqlite3_errcode (reader->database) != SQLITE_NOMEM)
         bytes = copy_bytes (data, sqlite3_column_bytes (statement, column), error);
       else
@@ -219,7 +219,7 @@ read_parts (BsSqliteConnection *reader,
       success = success && (file == NULL || bs_sqlite_file_append (file, part, n, error));
       at += n;
     }
-  if (success && XXH3_64bits_digest (state) != hash)
+  if (success && (XXH3_64bits_digest (state) & BS_SQLITE_HASH_MASK) != hash)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the hash of the content is wrong");
       success = FALSE;
