@@ -5,6 +5,7 @@
 #include "bs-sqlite-primary-private.h"
 #include "bs-sqlite-streams-private.h"
 #include "bs-sqlite-transfer-private.h"
+#include "bs-sqlite-vfs-private.h"
 
 #include <backingstore/backingstore.h>
 
@@ -779,4 +780,5 @@ g_io_sqlite_load (GIOModule *module)
 void
 g_io_sqlite_unload (GIOModule *module)
 {
+  bs_sqlite_vfs_unregister ();
 }
