@@ -84,13 +84,12 @@ add (Writer *self, BsS3Document *document, const char *string, gboolean fresh)
          bs_s3_document_add (document, &key, &content, fresh, &name, NULL, NULL);
 }
 
-/* Puts new blobs side by side. After a failure others may go without their answers. */
+/* Puts new blobs side by side, and waits for the answers to most of them. */
 static void
 add_together (Writer *self, BsS3Document *document, char **keys, guint n_keys, BsKeySet *added)
 {
   g_autofree BsS3Call **calls = g_new0 (BsS3Call *, n_keys);
   g_autofree BsS3Name *names = g_new0 (BsS3Name, n_keys);
-  gboolean failed = FALSE;
 
   for (guint i = 0; i < n_keys; i++)
     {
@@ -106,12 +105,10 @@ add_together (Writer *self, BsS3Document *document, char **keys, guint n_keys, B
     {
       if (calls[i] == NULL)
         continue;
-      if (failed && happens (self, 2))
+      if (happens (self, 4))
         bs_s3_document_drop_add (document, calls[i], &names[i]);
       else if (bs_s3_document_end_add (document, calls[i], &names[i], NULL, NULL))
         bs_key_set_add (added, keys[i], NULL);
-      else
-        failed = TRUE;
     }
 }
 
