@@ -23,6 +23,7 @@ from pathlib import Path
 COMMAND = sys.argv[1:]
 N_FILES = 300
 N_DELETED = 3
+IS_WHOLE = os.environ.get('BACKINGSTORE_TESTS') == 'whole'
 
 n_tests = 0
 
@@ -160,7 +161,7 @@ def test_failures(source, target):
 def test_few(top):
     """Fewer than are deleted, and what has no content at all."""
     for content in b'content', b'':
-        for n_files in 1, 2, 3:
+        for n_files in (1, 2, 3) if IS_WHOLE else (1, 3) if content else (2,):
             name = f'{n_files}-{len(content)}'
             source, target = top / f'few-{name}', top / f'target-{name}'
             source.mkdir()

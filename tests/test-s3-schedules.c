@@ -73,12 +73,14 @@ static gboolean
 add (Writer *self, BsS3Document *document, const char *string, gboolean fresh)
 {
   g_autoptr (GBytes) bytes = g_bytes_new (string, strlen (string));
+  g_auto (BsS3Content) content = { 0 };
   BsS3Name name;
   BsS3Key key;
 
   bs_s3_key_parse (string, &key);
+  bs_s3_content_init_bytes (&content, bytes);
   return bs_s3_document_lookup (document, &key, &name) ||
-         bs_s3_document_add (document, &key, bytes, fresh, &name, NULL, NULL);
+         bs_s3_document_add (document, &key, &content, fresh, &name, NULL, NULL);
 }
 
 typedef struct

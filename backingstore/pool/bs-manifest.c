@@ -93,70 +93,49 @@ find_locked (BsManifestTable *table, const Sought *sought)
   return BS_MANIFEST_NO_NODE;
 }
 
-/* The table knows the new entry from now on, unless another thread was faster. */
-static gboolean
-swap_handle (BsManifestTable *table,
-             const Sought *sought,
-             guint node,
-             BsManifestHandle *seen,
-             BsManifestHandle *handle)
+/* The table does not know an object that is being finalized any more: another is made. */
+static BsManifestHandle *
+forget_locked (BsManifestTable *table, guint node, BsManifestHandle *dying)
 {
-  gboolean is_current;
+  if (dying == NULL || table->nodes[node].handle != dying)
+    return NULL;
 
-  g_mutex_lock (&table->lock);
-  is_current = find_locked (table, sought) == node &&
-               g_hash_table_lookup (table->handles, GUINT_TO_POINTER (node)) == seen;
-  if (is_current)
-    g_hash_table_insert (table->handles, GUINT_TO_POINTER (node), handle);
-  g_mutex_unlock (&table->lock);
-
-  if (is_current && seen != NULL)
-    bs_manifest_handle_unref (seen);
-  return is_current;
-}
-
-/* NULL if another thread was faster. */
-static BsManifestEntry *
-make_entry (BsManifestTable *table, const Sought *sought, guint node, BsManifestHandle *seen)
-{
-  BsManifestHandle *handle;
-  BsManifestEntry *entry = bs_manifest_entry_new (table, node, &handle);
-
-  if (swap_handle (table, sought, node, seen, handle))
-    return entry;
-
-  bs_manifest_handle_unref (handle);
-  g_object_unref (entry);
-  return NULL;
+  return g_steal_pointer (&table->nodes[node].handle);
 }
 
 static BsManifestEntry *
 dup_entry (BsManifest *self, const Sought *sought)
 {
   BsManifestTable *table = self->table;
-  BsManifestEntry *entry = NULL;
+  g_autoptr (BsManifestHandle) seen = NULL;
 
-  while (entry == NULL)
+  for (;;)
     {
-      BsManifestHandle *seen = NULL;
+      g_autoptr (BsManifestHandle) forgotten = NULL;
+      BsManifestHandle *handle = NULL;
+      BsManifestEntry *entry = NULL;
       guint node;
 
       g_mutex_lock (&table->lock);
       node = find_locked (table, sought);
       if (node != BS_MANIFEST_NO_NODE)
-        seen = bs_manifest_table_dup_handle_locked (table, node);
+        {
+          forgotten = forget_locked (table, node, seen);
+          handle = bs_manifest_table_dup_handle_locked (table, node);
+          if (handle == NULL)
+            entry = bs_manifest_entry_new_locked (table, node);
+        }
       g_mutex_unlock (&table->lock);
 
-      if (node == BS_MANIFEST_NO_NODE)
-        return NULL;
-      if (seen != NULL)
-        entry = g_weak_ref_get (&seen->entry);
-      if (entry == NULL)
-        entry = make_entry (table, sought, node, seen);
       g_clear_pointer (&seen, bs_manifest_handle_unref);
-    }
+      if (handle == NULL)
+        return entry;
 
-  return entry;
+      seen = handle;
+      entry = g_weak_ref_get (&seen->entry);
+      if (entry != NULL)
+        return entry;
+    }
 }
 
 static GType

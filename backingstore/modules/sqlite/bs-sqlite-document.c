@@ -107,8 +107,10 @@ find_last_id (BsSqliteDocument *self, BsSqliteConnection *connection, GError **e
 
   for (guint i = 0; i < G_N_ELEMENTS (questions); i++)
     {
-      g_autofree char *answer = bs_sqlite_connection_ask (connection, questions[i]);
+      g_autofree char *answer = NULL;
 
+      if (!bs_sqlite_connection_ask (connection, questions[i], &answer, error))
+        return FALSE;
       if (answer != NULL)
         self->last_id = MAX (self->last_id, g_ascii_strtoll (answer, NULL, 10));
     }
@@ -132,8 +134,11 @@ delete_dropped (BsSqliteWriter *writer, gpointer data, GError **error)
 static gboolean
 clean_up (BsSqliteDocument *self, GError **error)
 {
-  g_autofree char *some =
-    bs_sqlite_connection_ask (self->writer.connection, "SELECT 1 FROM dropped LIMIT 1");
+  g_autofree char *some = NULL;
+
+  if (!bs_sqlite_connection_ask (self->writer.connection, "SELECT 1 FROM dropped LIMIT 1", &some,
+                                 error))
+    return FALSE;
 
   return some == NULL ||
          (read_table (self->writer.connection, "SELECT id FROM dropped", NULL, NULL, error) &&
@@ -157,13 +162,15 @@ set_aside (BsSqliteDocument *self, const char *suffix, GError **error)
 static gboolean
 check_whole (BsSqliteConnection *connection, GError **error)
 {
-  g_autofree char *answer = bs_sqlite_connection_ask (connection, "PRAGMA integrity_check(1)");
+  g_autofree char *answer = NULL;
 
+  if (!bs_sqlite_connection_ask (connection, "PRAGMA integrity_check(1)", &answer, error))
+    return FALSE;
   if (g_strcmp0 (answer, "ok") == 0)
     return TRUE;
 
   g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the document is damaged: %s"),
-               answer != NULL ? answer : sqlite3_errmsg (connection->database));
+               answer != NULL ? answer : "");
   return FALSE;
 }
 
