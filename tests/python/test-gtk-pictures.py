@@ -13,7 +13,7 @@ import screen
 gi.require_version('Bs', '1')
 from gi.repository import Bs, Gio, GLib, GObject
 
-from mainloop import Call, call, run_until
+from mainloop import Call, call, poll_until, run_until
 
 DEFAULT = GLib.PRIORITY_DEFAULT
 N_PICTURES = 400
@@ -117,6 +117,17 @@ class PaintableTest(PicturesTestCase):
         self.assertTrue(paintable.props.error.matches(Gdk.texture_error_quark(), Gdk.TextureError.UNSUPPORTED_FORMAT))
         paintable.props.item = None
         self.assertIsNone(paintable.props.error)
+
+    def test_goes_while_shown(self):
+        """The texture that a paintable shows goes with it."""
+        item = self.pool.insert(make_picture(1))
+        paintable = BsGtk.ItemPaintable.new(item)
+        paintable.snapshot(Gtk.Snapshot(), SIDE, SIDE)
+        run_until(lambda: paintable.props.paintable is not None)
+        self.pool.trim(0)
+        self.assertGreater(self.pool.props.memory_in_use, 0)
+        del paintable
+        poll_until(lambda: self.pool.props.memory_in_use == 0)
 
 
 class GridTest(PicturesTestCase):
