@@ -50,8 +50,6 @@ void              bs_sqlite_document_unhold     (BsSqliteDocument *self);
 void              bs_sqlite_document_retire     (BsSqliteDocument *self);
 /* Leaves one file, which has all that was committed. */
 void              bs_sqlite_document_close      (BsSqliteDocument *self);
-/* A forked child closes nothing of its parent's. */
-void              bs_sqlite_document_abandon    (BsSqliteDocument *self);
 
 /* Whether the name leads to the document. */
 gboolean          bs_sqlite_document_is_current (BsSqliteDocument *self);

@@ -359,12 +359,6 @@ bs_sqlite_document_close (BsSqliteDocument *self)
   g_clear_pointer (&self->claim, bs_sqlite_claim_close);
 }
 
-void
-bs_sqlite_document_abandon (BsSqliteDocument *self)
-{
-  g_ptr_array_set_free_func (self->idle, NULL);
-}
-
 gboolean
 bs_sqlite_document_is_current (BsSqliteDocument *self)
 {
