@@ -113,10 +113,10 @@ children_cpu_now (void)
 static void
 run_program (const char *source, const char *target, Method method, Timing *timing)
 {
-  char *arguments[][5] = {
-    { "cp", "--reflink=always", (char *) source, (char *) target, NULL },
-    { "cp", "--reflink=never", (char *) source, (char *) target, NULL },
-    { "cat", (char *) source, NULL },
+  const char *arguments[][5] = {
+    { "cp", "--reflink=always", source, target, NULL },
+    { "cp", "--reflink=never", source, target, NULL },
+    { "cat", source, NULL },
   };
   gint64 cpu = children_cpu_now ();
   gint64 start = benchmark_now ();
@@ -127,8 +127,8 @@ run_program (const char *source, const char *target, Method method, Timing *timi
   posix_spawn_file_actions_init (&actions);
   if (method == STREAM)
     posix_spawn_file_actions_addopen (&actions, 1, target, O_WRONLY | O_CREAT | O_EXCL, 0600);
-  check (posix_spawnp (&child, arguments[method][0], &actions, NULL, arguments[method], environ) ==
-             0 &&
+  check (posix_spawnp (&child, arguments[method][0], &actions, NULL, (char **) arguments[method],
+                       environ) == 0 &&
            waitpid (child, &status, 0) == child && status == 0,
          NULL);
   series_add (&timing->clock, benchmark_now () - start);

@@ -111,7 +111,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   if (size < HEADER_SIZE)
     return 0;
 
-  n_bytes = MIN (data[0] | data[1] << 8, size - HEADER_SIZE);
+  n_bytes = MIN (data[0] | (gsize) data[1] << 8, size - HEADER_SIZE);
   bytes = g_bytes_new (data + HEADER_SIZE, n_bytes);
   manifest = bs_manifest_new_from_bytes (bytes, &error);
   g_assert ((manifest != NULL) == (error == NULL));

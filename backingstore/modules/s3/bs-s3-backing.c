@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
-#include "bs-s3-backing-private.h"
+#include "bs-s3-blobs-private.h"
+#include "bs-s3-documents-private.h"
+#include "bs-s3-stream-private.h"
 
 #include <backingstore/backingstore.h>
 
@@ -9,13 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The backing itself, and the documents that it has open: bs-s3-blobs.c deals with blobs.
+/* The type of the backing, and its calls at paths: bs-s3-blobs.c has those at blobs.
  *
  * The store has one call at a time for each key, so what is known of a key holds for the
  * length of a call. */
-
-/* How often leases are looked at; each is renewed when a third of it is over. */
-#define LEASE_STEPS 12
 
 typedef struct
 {
@@ -48,206 +47,17 @@ cast (gpointer backing)
   return backing;
 }
 
-/* Connections cannot be carried over a fork. */
-static gboolean
-is_forked (BsS3Backing *self)
-{
-  return self->process != getpid ();
-}
-
-gboolean
-bs_s3_backing_begin (BsS3Backing *self, GError **error)
-{
-  gboolean closed = is_forked (self);
-
-  /* A binding may make an object without init(). */
-  if (self->client == NULL)
-    {
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                           _ ("the backing was made without a URI"));
-      return FALSE;
-    }
-  closed |= g_atomic_int_get (&self->closed);
-  if (closed)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the backing is closed"));
-
-  return !closed;
-}
-
-static GPtrArray *
-list_documents (BsS3Backing *self)
-{
-  GPtrArray *documents = g_ptr_array_new_with_free_func ((GDestroyNotify) bs_s3_document_unref);
-  GHashTableIter iter;
-  gpointer document;
-
-  g_mutex_lock (&self->mutex);
-  g_hash_table_iter_init (&iter, self->documents);
-  while (g_hash_table_iter_next (&iter, NULL, &document))
-    g_ptr_array_add (documents, bs_s3_document_ref (document));
-  g_mutex_unlock (&self->mutex);
-
-  return documents;
-}
-
-/* The last reference on the backing stops the thread. */
-static gpointer
-keep_leases (gpointer data)
-{
-  BsS3Backing *self = data;
-  gint64 step = self->settings->lease * G_USEC_PER_SEC / LEASE_STEPS;
-
-  while (bs_s3_client_pause (self->client, step, self->keeping))
-    {
-      g_autoptr (GPtrArray) documents = list_documents (self);
-
-      for (guint i = 0; i < documents->len; i++)
-        {
-          BsS3Document *document = documents->pdata[i];
-
-          if (document->refusal == NULL)
-            bs_s3_lease_renew (&document->lease, self->keeping);
-        }
-    }
-
-  return NULL;
-}
-
-BsS3Document *
-bs_s3_backing_dup_document (BsS3Backing *self, const char *prefix)
-{
-  BsS3Document *document;
-
-  g_mutex_lock (&self->mutex);
-  document = self->documents != NULL ? g_hash_table_lookup (self->documents, prefix) : NULL;
-  if (document != NULL)
-    bs_s3_document_ref (document);
-  g_mutex_unlock (&self->mutex);
-
-  return document;
-}
-
-static void
-add_document (BsS3Backing *self, BsS3Document *document)
-{
-  g_mutex_lock (&self->mutex);
-  g_hash_table_insert (self->documents, document->prefix, bs_s3_document_ref (document));
-  if (self->keeper == NULL)
-    self->keeper = g_thread_new ("backingstore-s3-lease", keep_leases, self);
-  g_mutex_unlock (&self->mutex);
-}
-
-static gboolean
-lock_opening (BsS3Backing *self, GCancellable *cancellable, GError **error)
-{
-  while (!g_mutex_trylock (&self->opening))
-    {
-      if (bs_s3_client_pause (self->client, G_USEC_PER_SEC / 100, cancellable))
-        continue;
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
-      return FALSE;
-    }
-  return TRUE;
-}
-
-/* Returns the document of a path, which is opened if need be. */
-static BsS3Document *
-open_document (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **error)
-{
-  g_autofree char *prefix = bs_s3_settings_get_path (self->settings, path, error);
-  BsS3Document *document;
-
-  if (prefix == NULL)
-    return NULL;
-  document = bs_s3_backing_dup_document (self, prefix);
-  if (document != NULL)
-    return document;
-  if (!lock_opening (self, cancellable, error))
-    return NULL;
-
-  document = bs_s3_backing_dup_document (self, prefix);
-  if (document == NULL)
-    {
-      document = bs_s3_document_open (self->client, prefix, self->owner,
-                                      g_atomic_int_get (&self->read_only), cancellable, error);
-      if (document != NULL)
-        add_document (self, document);
-    }
-  g_mutex_unlock (&self->opening);
-
-  return document;
-}
-
-void
-bs_s3_backing_end_at (BsS3Document *document)
-{
-  bs_s3_document_unhold (document);
-  bs_s3_document_unref (document);
-}
-
-/* Returns the document of a path, held. */
-BsS3Document *
-bs_s3_backing_begin_at (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **error)
-{
-  BsS3Document *document;
-
-  if (!bs_s3_backing_begin (self, error))
-    return NULL;
-
-  document = open_document (self, path, cancellable, error);
-  if (document == NULL)
-    return NULL;
-
-  if (!bs_s3_document_hold (document))
-    {
-      bs_s3_document_unref (document);
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_CLOSED, _ ("the path is being released"));
-      return NULL;
-    }
-
-  return document;
-}
-
-/* Objects of blobs that the application still holds stay where they are. */
-static void
-release_document (BsS3Backing *self, const char *prefix, GCancellable *cancellable)
-{
-  BsS3Document *document = NULL;
-
-  g_mutex_lock (&self->mutex);
-  if (self->documents != NULL)
-    {
-      document = g_hash_table_lookup (self->documents, prefix);
-      if (document != NULL)
-        g_hash_table_steal (self->documents, prefix);
-    }
-  g_mutex_unlock (&self->mutex);
-
-  if (document != NULL)
-    {
-      bs_s3_document_close (document, cancellable);
-      bs_s3_document_unref (document);
-    }
-}
-
 static gboolean
 release_path (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **error)
 {
   BsS3Backing *self = cast (backing);
   g_autofree char *prefix = NULL;
 
-  if (is_forked (self) || self->client == NULL)
+  if (bs_s3_backing_is_forked (self) || self->client == NULL)
     return TRUE;
 
   prefix = bs_s3_settings_get_path (self->settings, path, NULL);
-  if (prefix == NULL)
-    return TRUE;
-  if (!lock_opening (self, cancellable, error))
-    return FALSE;
-  release_document (self, prefix, cancellable);
-  g_mutex_unlock (&self->opening);
-
-  return TRUE;
+  return prefix == NULL || bs_s3_backing_release (self, prefix, cancellable, error);
 }
 
 static gboolean
@@ -263,12 +73,12 @@ sanitize_path (BsBacking *backing,
   if (!bs_s3_backing_begin (self, error))
     return FALSE;
 
-  document = open_document (self, path, cancellable, error);
+  document = bs_s3_backing_open_document (self, path, cancellable, error);
   if (document != NULL && bs_s3_document_is_lost (document))
     {
       release_path (backing, path, cancellable, NULL);
       g_clear_pointer (&document, bs_s3_document_unref);
-      document = open_document (self, path, cancellable, error);
+      document = bs_s3_backing_open_document (self, path, cancellable, error);
     }
   if (document == NULL)
     return FALSE;
@@ -326,32 +136,12 @@ read_root (BsBacking *backing, GFile *path, GCancellable *cancellable, GError **
 }
 
 static void
-stop_keeper (BsS3Backing *self)
-{
-  GThread *keeper;
-
-  g_mutex_lock (&self->mutex);
-  keeper = g_steal_pointer (&self->keeper);
-  g_mutex_unlock (&self->mutex);
-  if (keeper == NULL)
-    return;
-
-  g_cancellable_cancel (self->keeping);
-  g_thread_join (keeper);
-}
-
-static void
 close_all (BsS3Backing *self, GCancellable *cancellable)
 {
-  g_autoptr (GPtrArray) documents = NULL;
-
   if (!g_atomic_int_compare_and_exchange (&self->closed, FALSE, TRUE) || self->client == NULL)
     return;
 
-  stop_keeper (self);
-  documents = list_documents (self);
-  for (guint i = 0; i < documents->len; i++)
-    release_document (self, ((BsS3Document *) documents->pdata[i])->prefix, cancellable);
+  bs_s3_backing_release_all (self, cancellable);
   bs_s3_primary_close (&self->primary);
 }
 
@@ -360,7 +150,7 @@ close_backing (BsBacking *backing, GCancellable *cancellable, GError **error)
 {
   BsS3Backing *self = cast (backing);
 
-  if (!is_forked (self))
+  if (!bs_s3_backing_is_forked (self))
     close_all (self, cancellable);
   return TRUE;
 }
@@ -422,9 +212,9 @@ bs_s3_backing_finalize (GObject *object)
   BsS3Backing *self = cast (object);
 
   /* In a child of a fork everything is the parent's. */
-  if (!is_forked (self))
+  if (!bs_s3_backing_is_forked (self))
     close_all (self, NULL);
-  if (self->client != NULL && is_forked (self))
+  if (self->client != NULL && bs_s3_backing_is_forked (self))
     bs_s3_client_abandon (self->client);
   else if (self->client != NULL)
     bs_s3_client_free (self->client);
@@ -486,6 +276,7 @@ void
 g_io_s3_load (GIOModule *module)
 {
   bs_s3_backing_register_type (G_TYPE_MODULE (module));
+  bs_s3_stream_register (G_TYPE_MODULE (module));
   g_io_extension_point_implement (BS_BACKING_EXTENSION_POINT_NAME, bs_s3_backing_get_type (), "s3",
                                   0);
 }

@@ -33,6 +33,7 @@ typedef struct
   GBytes *content;
   char *etag;                /* nullable */
   char *meta;                /* nullable */
+  gint64 total;              /* of the content that a range was asked of; -1: unknown */
   BsS3Time date;             /* by the server's clock */
   BsS3Time modified;
   gint64 sent;               /* microseconds of a clock that counts sleep: before the request was sent */

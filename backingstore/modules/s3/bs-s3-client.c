@@ -8,6 +8,7 @@
 #include <backingstore/backingstore.h>
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* The MD5 of a body is signed instead: a body that was changed on its way has another one,
@@ -133,6 +134,8 @@ set_code_error (guint status, const char *code, GError **error)
       N_ ("the server refuses the credentials, or what they ask for") },
     { "Unauthorized", 401, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
       N_ ("the server refuses the credentials") },
+    { "ProxyAuthenticationRequired", 407, G_IO_ERROR, G_IO_ERROR_PROXY_NEED_AUTH,
+      N_ ("the proxy asks for a name and a password, or refuses them") },
     { "NotImplemented", 501, BS_ERROR, BS_ERROR_NOT_SUPPORTED, N_ ("the server cannot do this") },
   };
 
@@ -417,6 +420,13 @@ never_left (CURLcode code)
          code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
 }
 
+static void
+set_too_large (const BsS3Exchange *exchange, GError **error)
+{
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+               _ ("no memory for a content of %" PRId64 " bytes"), exchange->length);
+}
+
 static gboolean
 set_transport_error (const BsS3Exchange *exchange, GError **error)
 {
@@ -505,6 +515,11 @@ judge (BsS3Call *self, GError **error)
 {
   BsS3Exchange *exchange = self->exchange;
 
+  if (exchange->too_large)
+    {
+      set_too_large (exchange, error);
+      return VERDICT_FAILED;
+    }
   if (exchange->code != CURLE_OK)
     {
       self->unclear |= changes_something (&self->request) && !never_left (exchange->code);
@@ -547,6 +562,7 @@ take_answer (BsS3Call *self, BsS3Answer *answer)
   answer->content = g_byte_array_free_to_bytes (g_steal_pointer (&exchange->content));
   answer->etag = g_steal_pointer (&exchange->etag);
   answer->meta = g_steal_pointer (&exchange->meta);
+  answer->total = exchange->total;
   answer->date = exchange->date;
   answer->modified = exchange->modified;
   answer->sent = self->sent;

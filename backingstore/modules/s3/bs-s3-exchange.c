@@ -11,6 +11,7 @@ bs_s3_exchange_new (const char *method, char *url)
   g_atomic_ref_count_init (&self->n_references);
   g_cond_init (&self->cond);
   self->method = method;
+  self->total = -1;
   self->url = url;
   self->content = g_byte_array_new ();
 

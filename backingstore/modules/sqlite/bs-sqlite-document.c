@@ -20,7 +20,7 @@ bs_sqlite_hash (GBytes *bytes)
   gsize size;
   gconstpointer data = g_bytes_get_data (bytes, &size);
 
-  return XXH3_64bits (data, size);
+  return XXH3_64bits (data, size) & BS_SQLITE_HASH_MASK;
 }
 
 gboolean
@@ -43,7 +43,7 @@ typedef gboolean (*RowFunc) (BsSqliteRows *rows, sqlite3_stmt *statement, gint64
 static gboolean
 note_row (BsSqliteRows *rows, sqlite3_stmt *statement, gint64 id)
 {
-  BsSqliteRow row = { .id = id, .hash = sqlite3_column_int64 (statement, 2) };
+  BsSqliteRow row = { .id = id, .hash = sqlite3_column_int64 (statement, 2) & BS_SQLITE_HASH_MASK };
 
   if (sqlite3_column_bytes (statement, 1) != BS_SQLITE_KEY_SIZE)
     return FALSE;

@@ -4,6 +4,7 @@
 #include "bs-sqlite-file-private.h"
 
 #include "bs-sqlite-claim-private.h"
+#include "bs-sqlite-rows-private.h"
 #include "bs-sqlite-scratch-private.h"
 
 #include <backingstore/backingstore.h>
@@ -89,7 +90,7 @@ bs_sqlite_file_end (BsSqliteFile *self)
   if (self->state == NULL)
     return;
 
-  self->hash = XXH3_64bits_digest (self->state);
+  self->hash = XXH3_64bits_digest (self->state) & BS_SQLITE_HASH_MASK;
   g_clear_pointer ((XXH3_state_t **) &self->state, XXH3_freeState);
 }
 

@@ -107,7 +107,7 @@ read_column (BsSqliteConnection *reader,
       gconstpointer data = sqlite3_column_blob (statement, column);
 
       if (column > 0)
-        *hash = sqlite3_column_int64 (statement, 0);
+        *hash = sqlite3_column_int64 (statement, 0) & BS_SQLITE_HASH_MASK;
       if (data != NULL || sqlite3_errcode (reader->database) != SQLITE_NOMEM)
         bytes = copy_bytes (data, sqlite3_column_bytes (statement, column), error);
       else
@@ -293,7 +293,7 @@ read_rows (Reading *self, const BsSqliteRow *row, guint n_rows, GError **error)
   XXH3_64bits_reset (self->state);
   for (guint i = 0; success && i < n_rows; i++)
     success = read_row (self, row->id + i, error);
-  if (success && XXH3_64bits_digest (self->state) != row->hash)
+  if (success && (XXH3_64bits_digest (self->state) & BS_SQLITE_HASH_MASK) != row->hash)
     success = set_hash_error (error);
   XXH3_freeState (self->state);
 

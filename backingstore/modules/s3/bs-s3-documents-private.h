@@ -36,15 +36,19 @@ struct _BsS3Backing
   GCancellable *keeping; /* ends it */
 };
 
+gboolean      bs_s3_backing_is_forked    (BsS3Backing *self);
 /* Fails once the backing is closed. */
 gboolean      bs_s3_backing_begin        (BsS3Backing *self, GError **error);
 /* The same, and returns the document of a path, held. */
 BsS3Document *bs_s3_backing_begin_at     (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **error);
 void          bs_s3_backing_end_at       (BsS3Document *document);
+/* Returns the document of a path, which is opened if need be. */
+BsS3Document *bs_s3_backing_open_document (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **error);
 /* Returns a document that is open, or NULL. */
 BsS3Document *bs_s3_backing_dup_document (BsS3Backing *self, const char *prefix);
-
-/* The functions that deal with blobs. */
-void          bs_s3_blobs_iface_init     (BsBackingInterface *iface);
+/* The object of a key may have got another name since it was registered. */
+void          bs_s3_backing_find_name    (BsS3Backing *self, BsS3Blob *blob);
+gboolean      bs_s3_backing_release      (BsS3Backing *self, const char *prefix, GCancellable *cancellable, GError **error);
+void          bs_s3_backing_release_all  (BsS3Backing *self, GCancellable *cancellable);
 
 G_END_DECLS
