@@ -58,6 +58,9 @@ gboolean          bs_sqlite_document_settle     (BsSqliteDocument *self, GError 
 gboolean          bs_sqlite_document_lookup     (BsSqliteDocument *self, const BsSqliteKey *key, BsSqliteRow *row);
 void              bs_sqlite_document_list       (BsSqliteDocument *self, BsKeySet *keys);
 
+/* Lists the rows in quarantine of a document that nobody else uses yet: the last of each key. */
+gboolean          bs_sqlite_document_load_quarantine (BsSqliteDocument *self, BsSqliteRows *rows, GError **error);
+
 guint64           bs_sqlite_hash                (GBytes *bytes);
 
 /* Steps that reading and changes share. */

@@ -103,6 +103,15 @@ load_rows (BsSqliteRows *rows, BsSqliteConnection *connection, GError **error)
   return read_table (connection, "SELECT id, key, hash FROM name", note_row, rows, error);
 }
 
+gboolean
+bs_sqlite_document_load_quarantine (BsSqliteDocument *self, BsSqliteRows *rows, GError **error)
+{
+  BsSqliteConnection *connection =
+    self->connection != NULL ? self->connection : self->writer.connection;
+
+  return read_table (connection, "SELECT id, key, hash FROM quarantine", note_row, rows, error);
+}
+
 static gboolean
 note_used_id (BsSqliteDocument *self,
               BsSqliteConnection *connection,
