@@ -690,7 +690,7 @@ test_memory_foreign (void)
   Server server = { NULL };
 
   alarm (SECONDS);
-  if (server_start_alone (&server))
+  if (server_start_alone (&server, "gofakes3", NULL))
     run_document (&server, 64 * MIB + 12345);
   else
     g_test_skip ("gofakes3 cannot be had");

@@ -396,7 +396,7 @@ main (int argc, char *argv[])
   if (benchmark_smoke)
     n_blobs = 100;
 
-  if (server_start_alone (&server))
+  if (server_start_alone (&server, "gofakes3", NULL))
     {
       for (guint i = 0; i < G_N_ELEMENTS (parallel); i++)
         measure_parallel (parallel[i]);

@@ -14,8 +14,10 @@ to /_control takes a list of JSON, one object for each command:
     {"fault": ACTION, "method": M, "key": REGEX, "nth": N, "times": T}
     {"clear": true}, {"advance": SECONDS}, {"deliver": true}, {"chaos": SEED or null}
     {"set": KEY, "body": TEXT}, {"remove": KEY}, {"quirk": NAME, "value": V}
+    {"await": "hit"}: the answer comes after a fault has met its request
 
-and answers with the counts of requests, and what is stored.
+and answers with the counts of requests, which of them came by a proxy too, and what is
+stored. On SIGUSR1 it prints which requests it has not answered yet.
 """
 
 import argparse
@@ -29,6 +31,7 @@ import json
 import os
 import random
 import re
+import signal
 import ssl
 import sys
 import time
@@ -332,6 +335,8 @@ class Server:
         self.faults, self.late, self.counts = [], [], {}
         self.redirected = 0
         self.chaos = None
+        self.hit = asyncio.Event()
+        self.unanswered = []
 
     async def perform(self, request):
         if isinstance(self.store, Upstream):
@@ -368,9 +373,11 @@ class Server:
                 elif target.startswith('/elsewhere'):
                     self.redirected += 1
                     self.write(writer, Answer(200), method)
-                elif not await self.answer(Request(method, target, headers, body), writer):
+                elif not await self.note(Request(method, target, headers, body), writer):
                     break
                 await writer.drain()
+                if headers.get('connection', '').lower() == 'close':
+                    break
         except (EOFError, ConnectionError, asyncio.IncompleteReadError, ValueError):
             pass
         finally:
@@ -386,14 +393,28 @@ class Server:
         if method != 'HEAD':
             writer.write(body)
 
+    async def note(self, request, writer):
+        self.unanswered.append(request)
+        try:
+            return await self.answer(request, writer)
+        finally:
+            self.unanswered.remove(request)
+
+    def report(self):
+        requests = ', '.join(f'{request.kind()} {request.key}' for request in self.unanswered)
+        print(f'# server: {self.counts}, {len(self.late)} late, not answered: {requests}', file=sys.stderr, flush=True)
+
     async def answer(self, request, writer):
         """Returns whether the connection stays."""
         kind = request.kind()
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self.counts['all'] = self.counts.get('all', 0) + 1
+        if 'via' in request.headers:
+            self.counts['via'] = self.counts.get('via', 0) + 1
         fault = self.pick_fault(request)
         if fault:
             self.counts['hit'] = self.counts.get('hit', 0) + 1
+            self.hit.set()
         if self.chaos:
             # Others may come before.
             for _ in range(self.chaos.randrange(4)):
@@ -459,6 +480,9 @@ class Server:
                 self.faults.append(command)
             elif 'clear' in command:
                 self.faults, self.counts, self.store.quirks, self.chaos = [], {}, {}, None
+                self.hit.clear()
+            elif 'await' in command:
+                await self.hit.wait()
             elif 'advance' in command:
                 self.store.ahead += command['advance']
             elif 'deliver' in command:
@@ -494,6 +518,7 @@ async def main():
     listener = await asyncio.start_server(server.serve, '127.0.0.1', 0, ssl=context, limit=1 << 20, backlog=500)
     print(listener.sockets[0].getsockname()[1], flush=True)
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, server.report)
     await loop.run_in_executor(None, sys.stdin.read)
     # Connections that stall must not keep it.
     sys.stdout.flush()

@@ -134,6 +134,8 @@ set_code_error (guint status, const char *code, GError **error)
       N_ ("the server refuses the credentials, or what they ask for") },
     { "Unauthorized", 401, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
       N_ ("the server refuses the credentials") },
+    { "ProxyAuthenticationRequired", 407, G_IO_ERROR, G_IO_ERROR_PROXY_NEED_AUTH,
+      N_ ("the proxy asks for a name and a password, or refuses them") },
     { "NotImplemented", 501, BS_ERROR, BS_ERROR_NOT_SUPPORTED, N_ ("the server cannot do this") },
   };
 
