@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -131,7 +132,7 @@ test_faults (Fixture *fixture, gconstpointer data)
       assert_reads_from (stream, 0, bytes);
       g_assert_cmpint (server_count (&fixture->server, "hit"), ==, 1);
     }
-  for (guint i = 0; i < 3; i++)
+  for (guint i = tests_are_whole () ? 0 : 2; i < 3; i++)
     {
       g_autofree char *other = NULL;
 
@@ -179,6 +180,34 @@ test_corrupt (Fixture *fixture, gconstpointer data)
   g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
   g_assert_cmpuint (count_keys (fixture->backing, fixture->path), ==, 0);
+}
+
+/* A content that does not fit into memory as bytes is an error at once, and no abort. */
+static void
+test_too_large (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (4 * LARGE, 1);
+  g_autofree char *key = NULL;
+  g_autoptr (GError) error = NULL;
+  struct rlimit old, limit;
+
+  if (!peak_is_ours ())
+    {
+      g_test_skip ("a sanitizer needs the room of addresses for itself");
+      return;
+    }
+
+  track (fixture->backing, fixture->path);
+  key = persist_large (fixture, bytes);
+  server_do (&fixture->server, "[{\"clear\": true}]");
+  g_assert_cmpint (getrlimit (RLIMIT_AS, &old), ==, 0);
+  limit = old;
+  limit.rlim_cur = read_status ("VmSize:") + 2 * LARGE;
+  g_assert_cmpint (setrlimit (RLIMIT_AS, &limit), ==, 0);
+  g_assert_null (bs_backing_read (fixture->backing, key, NULL, &error));
+  g_assert_cmpint (setrlimit (RLIMIT_AS, &old), ==, 0);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_cmpint (server_count (&fixture->server, "GET"), ==, 1);
 }
 
 /* An object that is gone is not found by its verification, whatever the cache has. */
@@ -503,9 +532,11 @@ assert_marks (Document *self, GInputStream *stream)
 static void
 assert_memory (Document *self)
 {
+  if (self->before == 0 || !peak_is_ours ())
+    return;
+
   g_test_message ("%.1f MiB", (double) (peak_get () - self->before) / MIB);
-  if (self->before > 0 && peak_is_ours ())
-    g_assert_cmpuint (peak_get () - self->before, <, MAX_MEMORY);
+  g_assert_cmpuint (peak_get () - self->before, <, MAX_MEMORY);
 }
 
 /* Saves the item, drops it, and comes back to it. */
@@ -640,6 +671,7 @@ main (int argc, char *argv[])
   add ("faults", test_faults, "&cache-size=1");
   add ("corrupt", test_corrupt, "&cache-size=1");
   add ("gone", test_gone, NULL);
+  add ("too-large", test_too_large, "&cache-size=1");
   add ("deleted", test_deleted, "&cache-size=1");
   add ("two-documents", test_two_documents, "&cache-size=1");
   add ("leftovers", test_leftovers, NULL);

@@ -4,6 +4,8 @@
 
 #include "bs-gtk-pixels-private.h"
 
+#include <glib/gi18n-lib.h>
+
 static G_DEFINE_QUARK (bs_gtk_picture_size, size);
 
 static GdkTexture *
@@ -68,7 +70,7 @@ bs_gtk_picture_decode (GBytes *bytes,
   if (g_bytes_get_size (bytes) == 0)
     {
       g_set_error_literal (error, GDK_TEXTURE_ERROR, GDK_TEXTURE_ERROR_UNSUPPORTED_FORMAT,
-                           "a picture of 0 bytes");
+                           _ ("a picture of 0 bytes"));
       return NULL;
     }
 

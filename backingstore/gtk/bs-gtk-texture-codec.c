@@ -4,6 +4,8 @@
 
 #include "bs-gtk-picture-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /**
  * BsGtkTextureCodec:
  *
@@ -92,7 +94,7 @@ bs_gtk_texture_codec_encode (BsCodec *codec,
   if (!GDK_IS_MEMORY_TEXTURE (object))
     {
       g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-                   "a %s can only be read by the main loop: insert a GdkMemoryTexture",
+                   _ ("a %s can only be read by the main loop: insert a GdkMemoryTexture"),
                    G_OBJECT_TYPE_NAME (object));
       return NULL;
     }

@@ -128,7 +128,6 @@ function _init() {
         makeItemsIterable(Bs.Pool, name);
     for (const type of [Bs.KeySet, Bs.TrackedPath])
         type.prototype[Symbol.iterator] = iterateKeys;
-    Bs.Manifest.prototype[Symbol.iterator] = iterateItems;
 
     for (const name of Object.keys(Bs)) {
         const type = Bs[name];

@@ -6,6 +6,8 @@
 
 #include "bs-manifest-entry-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /**
  * BsManifest:
  *
@@ -338,26 +340,40 @@ bs_manifest_find (BsManifest *self, const char *name, guint *position)
   return node != BS_MANIFEST_NO_NODE;
 }
 
+/* Takes the reason over. The verb is marked for translation where it is chosen. */
+static void
+set_entry_error (GError **error,
+                 GQuark domain,
+                 int code,
+                 const char *verb,
+                 const char *name,
+                 char *reason)
+{
+  g_autofree char *owned = reason;
+  g_autofree char *valid = g_utf8_make_valid (name, -1);
+
+  /* Translators: for example “Renaming the entry “cover” of a manifest: the name is empty” */
+  g_set_error (error, domain, code, _ ("%s the entry “%s” of a manifest: %s"), _ (verb), valid,
+               owned);
+}
+
 static void
 set_missing (GError **error, const char *verb, const char *name)
 {
-  g_set_error (error, BS_ERROR, BS_ERROR_NOT_FOUND,
-               "%s the entry “%s” of a manifest: there is no entry of this name", verb, name);
+  set_entry_error (error, BS_ERROR, BS_ERROR_NOT_FOUND, verb, name,
+                   g_strdup (_ ("there is no entry of this name")));
 }
 
 static gboolean
 check_name (const char *verb, const char *name, GError **error)
 {
   const char *reason = bs_manifest_check_name (name);
-  g_autofree char *valid = NULL;
 
-  if (reason == NULL)
-    return TRUE;
+  if (reason != NULL)
+    set_entry_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, verb, name,
+                     g_strdup (_ (reason)));
 
-  valid = g_utf8_make_valid (name, -1);
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-               "%s the entry “%s” of a manifest: %s", verb, valid, reason);
-  return FALSE;
+  return reason == NULL;
 }
 
 static gboolean
@@ -365,12 +381,11 @@ check_attributes (const char *verb, const char *name, GVariant *attributes, GErr
 {
   const char *reason = attributes != NULL ? bs_manifest_check_attributes (attributes) : NULL;
 
-  if (reason == NULL)
-    return TRUE;
+  if (reason != NULL)
+    set_entry_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, verb, name,
+                     g_strdup (_ (reason)));
 
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-               "%s the entry “%s” of a manifest: %s", verb, name, reason);
-  return FALSE;
+  return reason == NULL;
 }
 
 static gboolean
@@ -382,17 +397,16 @@ check_key (const char *verb, const char *name, const char *key, BsKey *parsed, G
     return TRUE;
 
   valid = g_utf8_make_valid (key, -1);
-  g_set_error (error, BS_ERROR, BS_ERROR_INVALID_KEY,
-               "%s the entry “%s” of a manifest: “%s” is not a key", verb, name, valid);
+  set_entry_error (error, BS_ERROR, BS_ERROR_INVALID_KEY, verb, name,
+                   g_strdup_printf (_ ("“%s” is not a key"), valid));
   return FALSE;
 }
 
 static void
 set_exists (GError **error, const char *verb, const char *name, const char *new_name)
 {
-  g_set_error (error, BS_ERROR, BS_ERROR_EXISTS,
-               "%s the entry “%s” of a manifest: there is an entry “%s” already", verb, name,
-               new_name);
+  set_entry_error (error, BS_ERROR, BS_ERROR_EXISTS, verb, name,
+                   g_strdup_printf (_ ("there is an entry “%s” already"), new_name));
 }
 
 static void
@@ -435,7 +449,7 @@ add_record (BsManifest *self, BsManifestRecord *record, BsItem *item, GError **e
 
   if (taken)
     {
-      set_exists (error, "Adding", record->name, record->name);
+      set_exists (error, N_ ("Adding"), record->name, record->name);
       g_free (record);
       g_clear_object (&item);
       return FALSE;
@@ -478,8 +492,9 @@ bs_manifest_add (BsManifest *self,
   g_return_val_if_fail (key != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_name ("Adding", name, error) || !check_key ("Adding", name, key, &parsed, error) ||
-      !check_attributes ("Adding", name, attributes, error))
+  if (!check_name (N_ ("Adding"), name, error) ||
+      !check_key (N_ ("Adding"), name, key, &parsed, error) ||
+      !check_attributes (N_ ("Adding"), name, attributes, error))
     return FALSE;
 
   return add_record (self, bs_manifest_record_new (&parsed, name, held), NULL, error);
@@ -520,7 +535,8 @@ bs_manifest_add_item (BsManifest *self,
   g_return_val_if_fail (bs_item_has_pool (item), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_name ("Adding", name, error) || !check_attributes ("Adding", name, attributes, error))
+  if (!check_name (N_ ("Adding"), name, error) ||
+      !check_attributes (N_ ("Adding"), name, attributes, error))
     return FALSE;
 
   key = bs_manifest_node_get_key (&node);
@@ -563,7 +579,7 @@ bs_manifest_remove (BsManifest *self, const char *name, GError **error)
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Removing", name);
+      set_missing (error, N_ ("Removing"), name);
       return FALSE;
     }
 
@@ -600,7 +616,7 @@ bs_manifest_rename (BsManifest *self, const char *name, const char *new_name, GE
   g_return_val_if_fail (new_name != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_name ("Renaming", new_name, error))
+  if (!check_name (N_ ("Renaming"), new_name, error))
     return FALSE;
 
   table = self->table;
@@ -622,12 +638,12 @@ bs_manifest_rename (BsManifest *self, const char *name, const char *new_name, GE
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Renaming", name);
+      set_missing (error, N_ ("Renaming"), name);
       return FALSE;
     }
   if (taken)
     {
-      set_exists (error, "Renaming", name, new_name);
+      set_exists (error, N_ ("Renaming"), name, new_name);
       return FALSE;
     }
 
@@ -675,7 +691,7 @@ bs_manifest_move (BsManifest *self, const char *name, guint position, GError **e
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Moving", name);
+      set_missing (error, N_ ("Moving"), name);
       return FALSE;
     }
 
@@ -721,7 +737,7 @@ set_content (BsManifest *self, const char *name, const BsKey *key, BsItem *item,
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Changing", name);
+      set_missing (error, N_ ("Changing"), name);
       g_clear_object (&item);
       return FALSE;
     }
@@ -755,7 +771,7 @@ bs_manifest_set_key (BsManifest *self, const char *name, const char *key, GError
   g_return_val_if_fail (key != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_key ("Changing", name, key, &parsed, error))
+  if (!check_key (N_ ("Changing"), name, key, &parsed, error))
     return FALSE;
 
   return set_content (self, name, &parsed, NULL, error);
@@ -825,7 +841,7 @@ bs_manifest_set_attributes (BsManifest *self,
   g_return_val_if_fail (name != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_attributes ("Changing", name, attributes, error))
+  if (!check_attributes (N_ ("Changing"), name, attributes, error))
     return FALSE;
 
   table = self->table;
@@ -845,7 +861,7 @@ bs_manifest_set_attributes (BsManifest *self,
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Changing", name);
+      set_missing (error, N_ ("Changing"), name);
       return FALSE;
     }
 

@@ -4,7 +4,7 @@
 #include "bs-s3-blobs-private.h"
 
 #include "bs-s3-documents-private.h"
-#include "bs-s3-objects-private.h"
+#include "bs-s3-reading-private.h"
 #include "bs-s3-stream-private.h"
 #include "bs-s3-upload-private.h"
 
@@ -19,13 +19,6 @@ static BsS3Backing *
 cast (gpointer backing)
 {
   return backing;
-}
-
-static gboolean
-set_not_found (GError **error)
-{
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_FOUND, _ ("no such blob"));
-  return FALSE;
 }
 
 /* Begins a call that adds a key to primary storage. */
@@ -89,60 +82,6 @@ write_file (BsBacking *backing,
 }
 
 static GBytes *
-get_object (BsS3Backing *self, const BsS3Blob *blob, GCancellable *cancellable, GError **error)
-{
-  g_autoptr (GError) local = NULL;
-  BsS3Blob current = *blob;
-  GBytes *bytes = NULL;
-
-  for (guint i = 0; bytes == NULL && i < 2; i++)
-    {
-      BsS3Blob last = current;
-      g_autofree char *object = NULL;
-
-      bs_s3_backing_find_name (self, &current);
-      if (i > 0 && last.name.nonce == current.name.nonce)
-        break;
-      g_clear_error (&local);
-      object = bs_s3_name_print (&current.name, current.prefix);
-      bytes = bs_s3_get (self->client, object, cancellable, &local);
-      if (bytes == NULL && !g_error_matches (local, BS_ERROR, BS_ERROR_NOT_FOUND))
-        break;
-    }
-
-  if (bytes == NULL)
-    g_propagate_error (error, g_steal_pointer (&local));
-  return bytes;
-}
-
-static GBytes *
-read_key (BsS3Backing *self, const BsS3Key *key, GCancellable *cancellable, GError **error)
-{
-  g_autoptr (GError) local = NULL;
-  BsS3Blob blob;
-  GBytes *bytes;
-
-  if (!bs_s3_primary_lookup (&self->primary, key, &blob))
-    {
-      set_not_found (error);
-      return NULL;
-    }
-
-  bytes = bs_s3_primary_read (&self->primary, key, cancellable, &local);
-  if (bytes != NULL || local != NULL)
-    {
-      if (local != NULL)
-        g_propagate_error (error, g_steal_pointer (&local));
-      return bytes;
-    }
-
-  bytes = get_object (self, &blob, cancellable, error);
-  if (bytes != NULL)
-    bs_s3_primary_cache (&self->primary, key, bytes);
-  return bytes;
-}
-
-static GBytes *
 read_blob (BsBacking *backing, const char *string, GCancellable *cancellable, GError **error)
 {
   BsS3Backing *self = cast (backing);
@@ -152,30 +91,7 @@ read_blob (BsBacking *backing, const char *string, GCancellable *cancellable, GE
     return NULL;
 
   bs_s3_key_parse (string, &key);
-  return read_key (self, &key, cancellable, error);
-}
-
-static GInputStream *
-open_stream (BsS3Backing *self, const BsS3Key *key, GCancellable *cancellable, GError **error)
-{
-  GError *local = NULL;
-  GInputStream *stream;
-  BsS3Blob blob;
-
-  if (!bs_s3_primary_lookup (&self->primary, key, &blob))
-    {
-      set_not_found (error);
-      return NULL;
-    }
-
-  stream = bs_s3_primary_read_stream (&self->primary, key, cancellable, &local);
-  if (stream != NULL)
-    return stream;
-  if (local == NULL)
-    return bs_s3_stream_open (self, &blob, cancellable, error);
-
-  g_propagate_error (error, local);
-  return NULL;
+  return bs_s3_read_key (self, &key, cancellable, error);
 }
 
 static GInputStream *
@@ -188,7 +104,7 @@ read_stream (BsBacking *backing, const char *string, GCancellable *cancellable, 
     return NULL;
 
   bs_s3_key_parse (string, &key);
-  return open_stream (self, &key, cancellable, error);
+  return bs_s3_open_stream (self, &key, cancellable, error);
 }
 
 static gboolean
@@ -226,7 +142,7 @@ register_key (BsBacking *backing,
     bs_s3_primary_add (&self->primary, &name, document->prefix);
   bs_s3_backing_end_at (document);
 
-  return found || set_not_found (error);
+  return found || bs_s3_set_not_found (error);
 }
 
 /* Whether this call is the first that puts an object with the name of the key. */
@@ -239,33 +155,6 @@ use_name (BsS3Backing *self, const char *string, gboolean fresh)
   g_mutex_unlock (&self->mutex);
 
   return fresh;
-}
-
-/* Finds the content of a blob of primary storage, as bytes only where it is not large. */
-static gboolean
-find_content (BsS3Backing *self,
-              const BsS3Key *key,
-              BsS3Content *content,
-              GCancellable *cancellable,
-              GError **error)
-{
-  g_autoptr (GInputStream) stream = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  guint64 size;
-
-  if (bs_s3_primary_find_size (&self->primary, key, &size) && size < BS_S3_LARGE)
-    {
-      bytes = read_key (self, key, cancellable, error);
-      if (bytes == NULL)
-        return FALSE;
-      bs_s3_content_init_bytes (content, bytes);
-      return TRUE;
-    }
-
-  stream = open_stream (self, key, cancellable, error);
-  return stream != NULL &&
-         bs_s3_content_init_stream (content, stream, bs_s3_stream_get_meta (stream), cancellable,
-                                    error);
 }
 
 static gboolean
@@ -281,9 +170,9 @@ persist_known (BsS3Backing *self,
   BsS3Name name;
 
   if (!bs_s3_primary_lookup (&self->primary, key, &blob))
-    return set_not_found (error);
+    return bs_s3_set_not_found (error);
 
-  if (!find_content (self, key, &content, cancellable, error) ||
+  if (!bs_s3_find_content (self, key, &content, cancellable, error) ||
       !bs_s3_document_add (document, key, &content, use_name (self, string, blob.fresh), &name,
                            cancellable, error))
     return FALSE;
@@ -458,7 +347,7 @@ add_key (Addition *self, const char *string, const BsS3Key *key, GBytes *given, 
 
   known = bs_s3_primary_lookup (&backing->primary, key, &blob);
   if (!known && given == NULL)
-    return set_not_found (error);
+    return bs_s3_set_not_found (error);
   if (!known && g_bytes_get_size (given) < BS_S3_LARGE)
     return begin_put (self, string, key, given, TRUE, error);
   if (!known)
@@ -466,7 +355,7 @@ add_key (Addition *self, const char *string, const BsS3Key *key, GBytes *given, 
   if (!bs_s3_primary_find_size (&backing->primary, key, &size) || size >= BS_S3_LARGE)
     return persist_known (backing, self->document, string, key, self->cancellable, error);
 
-  bytes = read_key (backing, key, self->cancellable, error);
+  bytes = bs_s3_read_key (backing, key, self->cancellable, error);
   return bytes != NULL && begin_put (self, string, key, bytes, blob.fresh, error);
 }
 
@@ -560,7 +449,7 @@ register_keys (BsBacking *backing,
   if (missing == NULL)
     return TRUE;
 
-  set_not_found (error);
+  bs_s3_set_not_found (error);
   g_prefix_error (error, _ ("%" PRIu64 " of %" PRIu64 " done: %s: "), registration.n_done,
                   bs_key_set_get_n_keys (keys), missing);
   return FALSE;
@@ -581,7 +470,7 @@ bring_home (BsS3Backing *self,
   if (!bs_s3_primary_lookup (&self->primary, key, &blob) || blob.prefix != document->prefix)
     return TRUE;
 
-  stream = open_stream (self, key, cancellable, &local);
+  stream = bs_s3_open_stream (self, key, cancellable, &local);
   if (stream != NULL && bs_s3_primary_own (&self->primary, key, stream, cancellable, &local))
     return TRUE;
   /* A blob that is lost or bad is none that its deletion loses. */
@@ -691,7 +580,7 @@ verify_object (BsS3Backing *self,
   BsS3Blob blob = { .prefix = document->prefix };
 
   if (!bs_s3_document_lookup (document, key, &blob.name))
-    return set_not_found (error);
+    return bs_s3_set_not_found (error);
 
   stream = bs_s3_stream_open_object (self, &blob, cancellable, &local);
   if (stream != NULL && read_through (stream, cancellable, &local))

@@ -8,6 +8,7 @@
 #include <backingstore/backingstore.h>
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* The MD5 of a body is signed instead: a body that was changed on its way has another one,
@@ -419,6 +420,13 @@ never_left (CURLcode code)
          code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
 }
 
+static void
+set_too_large (const BsS3Exchange *exchange, GError **error)
+{
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+               _ ("no memory for a content of %" PRId64 " bytes"), exchange->length);
+}
+
 static gboolean
 set_transport_error (const BsS3Exchange *exchange, GError **error)
 {
@@ -507,6 +515,11 @@ judge (BsS3Call *self, GError **error)
 {
   BsS3Exchange *exchange = self->exchange;
 
+  if (exchange->too_large)
+    {
+      set_too_large (exchange, error);
+      return VERDICT_FAILED;
+    }
   if (exchange->code != CURLE_OK)
     {
       self->unclear |= changes_something (&self->request) && !never_left (exchange->code);

@@ -39,6 +39,7 @@ typedef struct
   char *problem;              /* owned; what libcurl says of a failure */
   guint status;
   GByteArray *content;
+  gboolean too_large;         /* for memory */
   gboolean has_length;
   gint64 length;
   gint64 total;               /* of the content that a part was asked of; -1: unknown */

@@ -9,8 +9,6 @@
 #define POLL_MILLISECONDS 60000
 /* Idle connections that are kept. */
 #define MAX_IDLE 128
-/* A length that a server claims is believed up to here, and met beyond as bytes arrive. */
-#define MAX_RESERVED (16 * 1024 * 1024)
 
 struct _BsS3Transport
 {
@@ -91,6 +89,20 @@ set_text (char **text, char *value)
   *text = value;
 }
 
+/* Memory that is reserved is not used before the bytes arrive, if ever they do. */
+static void
+reserve (BsS3Exchange *self, guint64 length)
+{
+  guint8 *data = length <= G_MAXUINT ? g_try_malloc (MAX (length, 1)) : NULL;
+
+  self->too_large = data == NULL;
+  if (data == NULL)
+    return;
+
+  g_byte_array_unref (self->content);
+  self->content = g_byte_array_new_take (data, length);
+}
+
 static void
 set_length (BsS3Exchange *self, char *value)
 {
@@ -101,7 +113,7 @@ set_length (BsS3Exchange *self, char *value)
       self->has_length = TRUE;
       self->length = length;
       if (!g_str_equal (self->method, "HEAD") && self->content->len == 0)
-        g_byte_array_set_size (self->content, MIN (length, MAX_RESERVED));
+        reserve (self, length);
       self->content->len = 0;
     }
   g_free (value);
@@ -142,7 +154,7 @@ receive (char *bytes, size_t size, size_t n, void *data)
   BsS3Exchange *self = data;
 
   n *= size;
-  if (n > G_MAXUINT - self->content->len)
+  if (self->too_large || n > G_MAXUINT - self->content->len)
     return 0;
   g_byte_array_append (self->content, (const guint8 *) bytes, n);
 
