@@ -100,6 +100,10 @@ class RunTest(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn('no room', result.stderr)
 
+        # The figures that it kept are none, and can be read.
+        self.put_figures('hit', 'hit, 10000 items in memory', (HIT[0], 'ns', 40), (HIT[1], 'ns', 10))
+        self.assertEqual(self.run_it('6').returncode, 0)
+
     def test_nothing_built(self):
         result = self.run_it('6')
         self.assertEqual(result.returncode, 1)
