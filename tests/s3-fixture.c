@@ -74,10 +74,10 @@ server_start (Server *server, const char *const *arguments)
 
 /* The script says why the server cannot be had, or runs it. */
 gboolean
-server_start_alone (Server *server)
+server_start_alone (Server *server, const char *name, const char *argument)
 {
-  g_autofree char *program = g_test_build_filename (G_TEST_DIST, "s3", "gofakes3", NULL);
-  const char *arguments[] = { program, NULL };
+  g_autofree char *program = g_test_build_filename (G_TEST_DIST, "s3", name, NULL);
+  const char *arguments[] = { program, argument, NULL };
   g_autofree char *line = NULL;
 
   if (!spawn (server, arguments))
@@ -85,7 +85,7 @@ server_start_alone (Server *server)
   line = read_line (server);
   if (line == NULL || !g_ascii_isdigit (line[0]))
     {
-      g_test_message ("%s", line != NULL ? line : "gofakes3 does not start");
+      g_test_message ("%s: %s", name, line != NULL ? line : "it does not start");
       server_stop (server);
       return FALSE;
     }
@@ -95,14 +95,10 @@ server_start_alone (Server *server)
 }
 
 gboolean
-server_start_foreign (Server *server, Server *upstream)
+server_start_before (Server *server, Server *upstream)
 {
-  g_autofree char *address = NULL;
+  g_autofree char *address = g_strdup_printf ("127.0.0.1:%u", upstream->port);
 
-  if (!server_start_alone (upstream))
-    return FALSE;
-
-  address = g_strdup_printf ("127.0.0.1:%u", upstream->port);
   return server_start (server, (const char *const[]){ "--upstream", address, NULL });
 }
 
@@ -131,7 +127,7 @@ post (Server *server, const char *body)
   gsize length = 0;
   char *answer;
 
-  g_socket_client_set_tls (client, FALSE);
+  g_socket_client_set_enable_proxy (client, FALSE);
   connection = g_socket_client_connect_to_host (client, "127.0.0.1", server->port, NULL, &error);
   g_assert_no_error (error);
   g_output_stream_write_all (g_io_stream_get_output_stream (G_IO_STREAM (connection)), request,
@@ -196,6 +192,12 @@ server_count (Server *server, const char *kind)
   g_autofree char *answer = server_tell (server, "[]");
 
   return answer_get_number (answer, kind);
+}
+
+void
+server_await_hit (Server *server)
+{
+  server_do (server, "[{\"await\": \"hit\"}]");
 }
 
 BsBacking *

@@ -21,16 +21,19 @@ typedef struct
 
 /* Without a program that is needed, returns FALSE and has said so. */
 gboolean   server_start         (Server *server, const char *const *arguments);
-/* A server that others have written, without a way to tell it anything. */
-gboolean   server_start_alone   (Server *server);
+/* A server that others have written, run by a script of tests/s3, without a way to tell it
+ * anything. The argument of the script is nullable. */
+gboolean   server_start_alone   (Server *server, const char *name, const char *argument);
 /* A proxy that only does damage before such a server. */
-gboolean   server_start_foreign (Server *server, Server *upstream);
+gboolean   server_start_before  (Server *server, Server *upstream);
 void       server_stop          (Server *server);
 /* Gives commands, as printf() makes them. Returns the answer. */
 char      *server_tell          (Server *server, const char *format, ...) G_GNUC_PRINTF (2, 3);
 void       server_do            (Server *server, const char *format, ...) G_GNUC_PRINTF (2, 3);
 /* How many requests of a kind there were; -1 for one that the answer does not name. */
 int        server_count         (Server *server, const char *kind);
+/* Waits until a fault has met its request. */
+void       server_await_hit     (Server *server);
 int        answer_get_number    (const char *answer, const char *name);
 
 typedef struct

@@ -237,7 +237,7 @@ serve_get (BsS3Exchange *exchange, const char *key)
     g_byte_array_append (exchange->content, data, size);
   exchange->etag = g_strdup (object->etag);
   exchange->meta = g_strdup (object->meta);
-  exchange->modified = object->modified;
+  exchange->modified.seconds = object->modified;
   answer (exchange, 200, NULL);
 }
 
@@ -314,19 +314,19 @@ serve (BsS3Exchange *exchange)
     serve_get (exchange, key);
 
   /* No two servers of a cluster need agree. */
-  exchange->date = model.now / G_USEC_PER_SEC;
+  exchange->date.seconds = model.now / G_USEC_PER_SEC;
   if (happens (SOMETIMES))
-    exchange->date += g_rand_int_range (model.rand, -MAX_SKEW, MAX_SKEW);
+    exchange->date.seconds += g_rand_int_range (model.rand, -MAX_SKEW, MAX_SKEW);
 }
 
 /* The same request once more, for nobody. */
 static BsS3Exchange *
 copy_request (BsS3Exchange *exchange)
 {
-  BsS3Exchange *copy = bs_s3_exchange_new (exchange->method, exchange->url);
+  BsS3Exchange *copy = bs_s3_exchange_new (exchange->method, g_strdup (exchange->url));
 
   for (struct curl_slist *l = exchange->headers; l != NULL; l = l->next)
-    copy->headers = curl_slist_append (copy->headers, l->data);
+    bs_s3_exchange_take_header (copy, g_strdup (l->data));
   copy->body = exchange->body != NULL ? g_bytes_ref (exchange->body) : NULL;
   return copy;
 }
@@ -485,6 +485,13 @@ bs_s3_transport_wait (BsS3Transport *self, BsS3Exchange *exchange, GCancellable 
   g_mutex_unlock (&model.mutex);
 
   return done;
+}
+
+gboolean
+bs_s3_transport_perform (BsS3Transport *self, BsS3Exchange *exchange, GCancellable *cancellable)
+{
+  bs_s3_transport_start (self, exchange);
+  return bs_s3_transport_wait (self, exchange, cancellable);
 }
 
 gboolean

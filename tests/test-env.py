@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # SPDX-FileCopyrightText: 2026 The backingstore authors
-"""The scripts below tests/env that install, show and count, and docs/examples/run up to there."""
+"""The scripts below tests/env that install, show and count, and those of examples up to there."""
 
 import hashlib
 import json
@@ -152,8 +152,10 @@ class CountTest(EnvTestCase):
 
 
 class RunTest(EnvTestCase):
+    scripts = [TOP / 'tests' / 'run', TOP / 'docs' / 'examples' / 'run', TOP / 'docs' / 'examples' / 'gallery' / 'run']
+
     def test_help(self):
-        for script in TOP / 'tests' / 'run', TOP / 'docs' / 'examples' / 'run':
+        for script in self.scripts:
             for option in '-h', '--help':
                 result = self.run_script(script, option)
                 self.assertEqual((result.returncode, result.stderr), (0, ''))
@@ -163,7 +165,18 @@ class RunTest(EnvTestCase):
     def test_nowhere_to_build(self):
         (self.top / 'file').touch()
         builds = self.top / 'file' / 'builds'
-        for script in TOP / 'tests' / 'run', TOP / 'docs' / 'examples' / 'run':
-            result = self.run_script(script, BACKINGSTORE_BUILDS=str(builds))
+        for script in self.scripts:
+            result = self.run_script(script, BACKINGSTORE_BUILDS=str(builds), DISPLAY=':0')
             self.assertEqual(result.returncode, 1)
             self.assertIn(f'{builds} cannot be written: set BACKINGSTORE_BUILDS', result.stderr)
+
+    def test_gallery(self):
+        """A gallery that cannot be opened says why, and begins nothing."""
+        script = self.scripts[-1]
+        result = self.run_script(script, DISPLAY='', WAYLAND_DISPLAY='', BACKINGSTORE_BUILDS=str(self.top / 'builds'))
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('neither DISPLAY nor WAYLAND_DISPLAY is set', result.stderr)
+        for option, status in ('--language=perl', 2), ('--language=', 2), ('--budget=much', 1):
+            result = self.run_script(script, option, DISPLAY=':0', BACKINGSTORE_BUILDS=str(self.top / 'builds'))
+            self.assertEqual(result.returncode, status)
+        self.assertFalse((self.top / 'builds').exists())

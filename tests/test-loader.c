@@ -1031,6 +1031,24 @@ test_goes_elsewhere (Shown *self, gconstpointer context)
     }
 }
 
+/* A target that goes on another thread ends the load before the loader's context runs. */
+static void
+test_target_goes_elsewhere (Shown *self, gconstpointer context)
+{
+  g_autoptr (BsItem) item = insert_evicted (self, "a");
+
+  g_assert_true (g_main_context_acquire (NULL));
+  hold (self->codec, "a");
+  bs_loader_set_item (self->loader, item);
+  while (get_n_held (self->codec) == 0)
+    g_thread_yield ();
+  g_thread_join (g_thread_new ("drop", drop_from_thread, g_steal_pointer (&self->cell)));
+  while (get_n_cancelled (self->codec) == 0)
+    g_thread_yield ();
+  g_assert_false (bs_loader_get_loading (self->loader));
+  g_main_context_release (NULL);
+}
+
 static gpointer
 show_in_thread (gpointer data)
 {
@@ -1346,6 +1364,7 @@ main (int argc, char *argv[])
   add ("/loader/from-handler", test_from_handler);
   add ("/loader/threads", test_threads);
   add ("/loader/goes-elsewhere", test_goes_elsewhere);
+  add ("/loader/target-goes-elsewhere", test_target_goes_elsewhere);
   add ("/loader/other-context", test_other_context);
   add_in_context ("/loader/main-context", test_main_context, g_main_context_default ());
   add ("/loader/prefetch", test_prefetch);

@@ -1,7 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # SPDX-FileCopyrightText: 2026 The backingstore authors
-"""Checks the pages of the reference: test-reference.py REFERENCE GIR"""
+"""Checks the pages of the reference: test-reference.py REFERENCE GIR
+
+test-reference.py --warnings REFERENCE   that gi-docgen has warned of nothing, such as a link
+                                         into nothing
+"""
 
 import html
 import re
@@ -10,6 +14,11 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 CORE = '{http://www.gtk.org/introspection/core/1.0}'
+if sys.argv[1] == '--warnings':
+    warnings = Path(f'{sys.argv[2]}.warnings').read_text(encoding='utf-8')
+    print(warnings, end='', file=sys.stderr)
+    sys.exit('WARNING' in warnings)
+
 REFERENCE, GIR = Path(sys.argv[1]), sys.argv[2]
 INDEX = (REFERENCE / 'index.html').read_text(encoding='utf-8')
 

@@ -4,21 +4,30 @@
 /* A process that saves a document of the engine "s3:" again and again is killed at each of
  * its requests: before the server has done it, after, or so that it arrives when another
  * process has the document open. The document is the old one or the new one, whole, and the
- * next save leaves nothing behind. */
+ * next save leaves nothing behind. With -m slow a thousand kills, and some at servers that
+ * others have written. */
 
 #include "s3-fixture.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define N_PAGES 6
-#define N_VERSIONS 4
-/* Kills of a run that is not whole, for each kind. */
-#define N_KILLS 12
+/* Requests of some saves. A process makes a few more or less: how many is decided by threads. */
+#define N_REQUESTS 40
+/* Kills for each kind. */
+#define N_KILLS 13
+#define N_KILLS_SLOW 334
 
 static char *program;
+
+/* The wait of the test that is under way, and the processes that it may hang in. */
+static const char *awaited = "nothing";
+static Server *server_used;
+static GSubprocess *child_used;
 
 /* Page i of a version is the one that was new in the last version that i divides. */
 static GBytes *
@@ -66,11 +75,11 @@ document_load (Document *self)
 }
 
 static void
-document_open (Document *self, const char *uri)
+document_open (Document *self, const char *uri, const char *name)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (BsBacking) backing = bs_backing_new_for_uri (uri, &error);
-  g_autoptr (GFile) path = make_path ("document");
+  g_autoptr (GFile) path = make_path (name);
 
   g_assert_no_error (error);
   self->store = bs_backing_store_new (backing);
@@ -130,25 +139,23 @@ document_close (Document *self)
 }
 
 /* In a process of its own, up to its death. */
-static int
-save_all (const char *uri)
+static void G_GNUC_NORETURN
+save_all (const char *uri, const char *name)
 {
   Document document = { NULL };
 
-  document_open (&document, uri);
-  for (guint version = 1; version <= N_VERSIONS; version++)
-    document_save (&document, version);
-  document_close (&document);
-  return 0;
+  document_open (&document, uri, name);
+  for (;;)
+    document_save (&document, document.version + 1);
 }
 
 /* As the next process finds the document. */
 static int
-look (const char *uri)
+look (const char *uri, const char *name)
 {
   Document document = { NULL };
 
-  document_open (&document, uri);
+  document_open (&document, uri, name);
   printf ("found %u\n", document.version);
   document_save (&document, document.version + 1);
   g_assert_cmpuint (bs_tracked_path_get_n_keys (document.tracked), ==, N_PAGES);
@@ -156,21 +163,56 @@ look (const char *uri)
   return 0;
 }
 
-static char *
-make_uri (Server *server)
+static void
+print_threads (GSubprocess *process)
 {
-  return g_strdup_printf ("s3://bucket/top?endpoint=http://127.0.0.1:%u", server->port);
+  g_autofree char *tasks = g_strdup_printf ("/proc/%s/task", g_subprocess_get_identifier (process));
+  g_autoptr (GDir) directory = g_dir_open (tasks, 0, NULL);
+  const char *task;
+
+  while (directory != NULL && (task = g_dir_read_name (directory)) != NULL)
+    {
+      static const char *const files[] = { "comm", "wchan" };
+
+      g_printerr ("#   thread %s:", task);
+      for (guint i = 0; i < G_N_ELEMENTS (files); i++)
+        {
+          g_autofree char *file = g_build_filename (tasks, task, files[i], NULL);
+          g_autofree char *text = NULL;
+
+          if (g_file_get_contents (file, &text, NULL, NULL))
+            g_printerr (" %s", g_strstrip (text));
+        }
+      g_printerr ("\n");
+    }
+}
+
+/* Says which of the three processes waits. This one ends in any case. */
+static void
+report (int number)
+{
+  g_printerr ("# the test has waited %d seconds for %s\n", SECONDS, awaited);
+  if (child_used != NULL && g_subprocess_get_identifier (child_used) != NULL)
+    print_threads (child_used);
+  if (server_used != NULL && g_subprocess_get_identifier (server_used->process) != NULL)
+    kill (atoi (g_subprocess_get_identifier (server_used->process)), SIGUSR1);
+  /* The server prints on its own. */
+  g_usleep (G_USEC_PER_SEC);
+  signal (number, SIG_DFL);
+  raise (number);
 }
 
 static GSubprocess *
-start (Server *server, const char *what)
+start (const char *what, const char *name)
 {
-  g_autofree char *uri = make_uri (server);
+  g_autofree char *uri =
+    g_strdup_printf ("s3://bucket/top?endpoint=http://127.0.0.1:%u", server_used->port);
   g_autoptr (GError) error = NULL;
   GSubprocess *process =
-    g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, program, what, uri, NULL);
+    g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, program, what, uri, name, NULL);
 
   g_assert_no_error (error);
+  child_used = process;
   return process;
 }
 
@@ -183,6 +225,7 @@ find_last (const char *output, const char *word)
   return found != NULL ? atoi (found + strlen (word)) : 0;
 }
 
+/* Returns what the process has printed, after its end. */
 static char *
 read_output (GSubprocess *process)
 {
@@ -191,95 +234,129 @@ read_output (GSubprocess *process)
 
   g_subprocess_communicate_utf8 (process, NULL, NULL, &output, NULL, &error);
   g_assert_no_error (error);
+  g_subprocess_wait (process, NULL, &error);
+  g_assert_no_error (error);
   return output;
 }
 
-static guint
-count_requests (Server *server)
+/* Returns what the process had printed. */
+static char *
+save_and_kill (Server *server, const char *name, const char *fault, guint nth)
 {
-  return server_count (server, "all");
+  g_autoptr (GSubprocess) saver = NULL;
+
+  server_do (server, "[{\"fault\": \"%s\", \"nth\": %u}]", fault, nth);
+  saver = start ("--save", name);
+  awaited = "a request of the process that saves";
+  server_await_hit (server);
+  g_subprocess_force_exit (saver);
+  awaited = "the end of the process that saves";
+  return read_output (saver);
+}
+
+/* Returns the version that was found. */
+static guint
+look_after (Server *server, const char *name)
+{
+  g_autoptr (GSubprocess) looker = NULL;
+  g_autofree char *output = NULL;
+
+  server_do (server, "[{\"clear\": true}, {\"fault\": \"deliver\", \"nth\": 12}]");
+  looker = start ("--look", name);
+  awaited = "the process that looks";
+  output = read_output (looker);
+  if (!g_subprocess_get_successful (looker))
+    g_error ("the remains are not whole after %s", output);
+  return find_last (output, "found ");
 }
 
 static void
-kill_at (const char *fault, guint nth)
+kill_at (Server *upstream, const char *fault, guint nth)
 {
+  static guint n_documents;
+  g_autofree char *name = g_strdup_printf ("document-%u", n_documents++);
   Server server = { NULL };
-  g_autoptr (GSubprocess) saver = NULL;
-  g_autoptr (GSubprocess) looker = NULL;
   g_autofree char *output = NULL;
-  g_autofree char *found = NULL;
   guint version;
 
   alarm (SECONDS);
-  g_assert_true (server_start (&server, NULL));
-  server_do (&server, "[{\"fault\": \"%s\", \"nth\": %u}]", fault, nth);
-  saver = start (&server, "--save");
-  /* The number of requests differs a little from run to run. */
-  while (server_count (&server, "hit") < 1 && g_subprocess_get_identifier (saver) != NULL)
-    g_usleep (1000);
-  g_subprocess_force_exit (saver);
-  output = read_output (saver);
-  g_subprocess_wait (saver, NULL, NULL);
-
-  server_do (&server, "[{\"clear\": true}, {\"fault\": \"deliver\", \"nth\": 12}]");
-  looker = start (&server, "--look");
-  found = read_output (looker);
-  g_subprocess_wait (looker, NULL, NULL);
-  if (!g_subprocess_get_successful (looker))
-    g_error ("%s at request %u: the remains are not whole", fault, nth);
-  version = find_last (found, "found ");
+  awaited = "the start of a server";
+  g_assert_true (upstream != NULL ? server_start_before (&server, upstream)
+                                  : server_start (&server, NULL));
+  server_used = &server;
+  g_test_message ("%s at request %u", fault, nth);
+  output = save_and_kill (&server, name, fault, nth);
+  version = look_after (&server, name);
   if (version != find_last (output, "saved ") && version != find_last (output, "trying "))
-    g_error ("%s at request %u: version %u was found after %s", fault, nth, version, output);
+    g_error ("version %u was found after %s", version, output);
+  child_used = NULL;
+  awaited = "the end of a server";
   server_stop (&server);
+  server_used = NULL;
   alarm (0);
-}
-
-static guint
-count_all (void)
-{
-  Server server = { NULL };
-  g_autoptr (GSubprocess) saver = NULL;
-  guint n;
-
-  g_assert_true (server_start (&server, NULL));
-  saver = start (&server, "--save");
-  g_free (read_output (saver));
-  g_subprocess_wait (saver, NULL, NULL);
-  g_assert_true (g_subprocess_get_successful (saver));
-  n = count_requests (&server);
-  server_stop (&server);
-
-  return n;
 }
 
 static void
 test_kill (gconstpointer fault)
 {
-  /* The last one gives the lease back. */
-  guint n_requests = count_all () - 1;
-  guint n_kills = tests_are_whole () ? n_requests : N_KILLS;
-  guint first = tests_are_whole () ? 0 : g_test_rand_int_range (0, n_requests / N_KILLS);
+  guint n_kills = g_test_slow () ? N_KILLS_SLOW : tests_are_whole () ? N_REQUESTS : N_KILLS;
+  guint step = MAX (1, N_REQUESTS / n_kills);
+  guint first = g_test_rand_int_range (0, step);
 
   for (guint i = 0; i < n_kills; i++)
-    kill_at (fault, 1 + first + i * n_requests / n_kills);
-  g_test_message ("%u kills at %u requests", n_kills, n_requests);
+    kill_at (NULL, fault, 1 + (first + i * step) % (2 * N_REQUESTS));
+}
+
+typedef struct
+{
+  const char *server; /* a script */
+  const char *fault;
+} Foreign;
+
+static void
+test_kill_foreign (gconstpointer data)
+{
+  const Foreign *foreign = data;
+  Server upstream = { NULL };
+
+  if (!server_start_alone (&upstream, foreign->server, NULL))
+    {
+      g_test_skip ("the server cannot be had");
+      return;
+    }
+  for (guint i = 0; i < N_REQUESTS; i++)
+    kill_at (&upstream, foreign->fault, 1 + i);
+  server_stop (&upstream);
 }
 
 int
 main (int argc, char *argv[])
 {
+  static const Foreign foreign[] = {
+    { "gofakes3", "stall" }, { "gofakes3", "stall-after" }, { "gofakes3", "stall-late" },
+    { "ceph", "stall" },     { "ceph", "stall-after" },     { "ceph", "stall-late" },
+  };
+
   set_up_environment ();
-  if (argc == 3 && g_str_equal (argv[1], "--save"))
-    return save_all (argv[2]);
-  if (argc == 3 && g_str_equal (argv[1], "--look"))
-    return look (argv[2]);
+  if (argc == 4 && g_str_equal (argv[1], "--save"))
+    save_all (argv[2], argv[3]);
+  if (argc == 4 && g_str_equal (argv[1], "--look"))
+    return look (argv[2], argv[3]);
 
   program = g_file_read_link ("/proc/self/exe", NULL);
   g_test_init (&argc, &argv, NULL);
+  signal (SIGALRM, report);
 
   g_test_add_data_func ("/s3/kill/before", "stall", test_kill);
   g_test_add_data_func ("/s3/kill/after", "stall-after", test_kill);
   g_test_add_data_func ("/s3/kill/late", "stall-late", test_kill);
+  for (guint i = 0; g_test_slow () && i < G_N_ELEMENTS (foreign); i++)
+    {
+      g_autofree char *path =
+        g_strdup_printf ("/s3/kill/%s/%s", foreign[i].server, foreign[i].fault);
+
+      g_test_add_data_func (path, &foreign[i], test_kill_foreign);
+    }
 
   return g_test_run ();
 }

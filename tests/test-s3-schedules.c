@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define MAX_NEW 3
 #define MAX_WRITERS 3
 #define MAX_ROOTS 256
 #define SECONDS 100
@@ -73,12 +74,42 @@ static gboolean
 add (Writer *self, BsS3Document *document, const char *string, gboolean fresh)
 {
   g_autoptr (GBytes) bytes = g_bytes_new (string, strlen (string));
+  g_auto (BsS3Content) content = { 0 };
   BsS3Name name;
   BsS3Key key;
 
   bs_s3_key_parse (string, &key);
+  bs_s3_content_init_bytes (&content, bytes);
   return bs_s3_document_lookup (document, &key, &name) ||
-         bs_s3_document_add (document, &key, bytes, fresh, &name, NULL, NULL);
+         bs_s3_document_add (document, &key, &content, fresh, &name, NULL, NULL);
+}
+
+/* Puts new blobs side by side, and waits for the answers to most of them. */
+static void
+add_together (Writer *self, BsS3Document *document, char **keys, guint n_keys, BsKeySet *added)
+{
+  g_autofree BsS3Call **calls = g_new0 (BsS3Call *, n_keys);
+  g_autofree BsS3Name *names = g_new0 (BsS3Name, n_keys);
+
+  for (guint i = 0; i < n_keys; i++)
+    {
+      g_autoptr (GBytes) bytes = g_bytes_new (keys[i], strlen (keys[i]));
+      g_auto (BsS3Content) content = { 0 };
+      BsS3Key key;
+
+      bs_s3_key_parse (keys[i], &key);
+      bs_s3_content_init_bytes (&content, bytes);
+      calls[i] = bs_s3_document_begin_add (document, &key, &content, TRUE, &names[i], NULL, NULL);
+    }
+  for (guint i = 0; i < n_keys; i++)
+    {
+      if (calls[i] == NULL)
+        continue;
+      if (happens (self, 4))
+        bs_s3_document_drop_add (document, calls[i], &names[i]);
+      else if (bs_s3_document_end_add (document, calls[i], &names[i], NULL, NULL))
+        bs_key_set_add (added, keys[i], NULL);
+    }
 }
 
 typedef struct
@@ -105,18 +136,21 @@ choose_names (Writer *self, BsS3Document *document)
   g_autoptr (BsKeySet) there = bs_key_set_new ();
   BsKeySet *named = bs_key_set_new ();
   Choice choice = { self, named };
-  guint n_new = g_rand_int_range (self->rand, 0, 3);
+  guint n_new = g_rand_int_range (self->rand, 0, MAX_NEW + 1);
+  gboolean together = happens (self, 2);
+  char *keys[MAX_NEW];
 
   bs_s3_document_list (document, there);
   bs_key_set_foreach_key (there, choose, &choice);
   for (guint i = 0; i < n_new; i++)
     {
-      char *key = make_key (self);
-
-      g_ptr_array_add (self->history->keys, key);
-      if (add (self, document, key, TRUE))
-        bs_key_set_add (named, key, NULL);
+      keys[i] = make_key (self);
+      g_ptr_array_add (self->history->keys, keys[i]);
+      if (!together && add (self, document, keys[i], TRUE))
+        bs_key_set_add (named, keys[i], NULL);
     }
+  if (together)
+    add_together (self, document, keys, n_new, named);
   if (self->history->keys->len > 0 && happens (self, 3))
     {
       const char *key =

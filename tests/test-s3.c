@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* The engine "s3:": a document is a prefix of a bucket. The contract is tried at a server of
- * ours, which verifies each signature, and at gofakes3. */
+ * ours, which verifies each signature, at gofakes3, and with -m slow at Ceph. */
 
 #include "s3-fixture.h"
 
@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 static Server ours;
-static Server gofakes3;
-static Server upstream;
+static Server gofakes3, before_gofakes3;
+static Server ceph, before_ceph;
 
 static GFile *
 locate (GFile *directory, const char *name)
@@ -33,7 +33,13 @@ create_at_ours (GFile *directory)
 static BsBacking *
 create_at_gofakes3 (GFile *directory)
 {
-  return create_at (&gofakes3, NULL);
+  return create_at (&before_gofakes3, NULL);
+}
+
+static BsBacking *
+create_at_ceph (GFile *directory)
+{
+  return create_at (&before_ceph, NULL);
 }
 
 static void
@@ -60,9 +66,17 @@ restart_at_gofakes3 (BsBacking *backing, GFile *directory)
   return create_at_gofakes3 (directory);
 }
 
+static BsBacking *
+restart_at_ceph (BsBacking *backing, GFile *directory)
+{
+  finish (backing);
+  return create_at_ceph (directory);
+}
+
 static const BackingKind kinds[] = {
   { "/s3/ours", create_at_ours, restart_at_ours, locate },
   { "/s3/gofakes3", create_at_gofakes3, restart_at_gofakes3, locate },
+  { "/s3/ceph", create_at_ceph, restart_at_ceph, locate },
 };
 
 static void
@@ -429,8 +443,7 @@ test_cancel (Fixture *fixture, gconstpointer data)
                  : i == 1 ? "stall-after"
                           : "503");
       thread = g_thread_new ("stalled", persist_stalled, &stalled);
-      while (server_count (&fixture->server, "PUT") < 1)
-        g_thread_yield ();
+      server_await_hit (&fixture->server);
       fired = g_get_monotonic_time ();
       g_cancellable_cancel (stalled.cancellable);
       g_thread_join (thread);
@@ -729,9 +742,18 @@ add (const char *name, void (*func) (Fixture *fixture, gconstpointer data), cons
 }
 
 static void
-skip_gofakes3 (void)
+skip (void)
 {
-  g_test_skip ("gofakes3 cannot be had");
+  g_test_skip ("the server cannot be had");
+}
+
+static void
+add_foreign (Server *server, Server *before, const char *name, const BackingKind *kind)
+{
+  if (server_start_alone (server, name, NULL) && server_start_before (before, server))
+    backing_contract_add_tests (kind);
+  else
+    g_test_add_func (kind->prefix, skip);
 }
 
 int
@@ -744,10 +766,9 @@ main (int argc, char *argv[])
 
   g_assert_true (server_start (&ours, NULL));
   backing_contract_add_tests (&kinds[0]);
-  if (server_start_foreign (&gofakes3, &upstream))
-    backing_contract_add_tests (&kinds[1]);
-  else
-    g_test_add_func ("/s3/gofakes3", skip_gofakes3);
+  add_foreign (&gofakes3, &before_gofakes3, "gofakes3", &kinds[1]);
+  if (g_test_slow ())
+    add_foreign (&ceph, &before_ceph, "ceph", &kinds[2]);
 
   add ("objects", test_objects, NULL);
   add ("foreign", test_foreign, NULL);
@@ -775,7 +796,9 @@ main (int argc, char *argv[])
 
   result = g_test_run ();
   server_stop (&ours);
+  server_stop (&before_gofakes3);
   server_stop (&gofakes3);
-  server_stop (&upstream);
+  server_stop (&before_ceph);
+  server_stop (&ceph);
   return result;
 }

@@ -12,6 +12,9 @@
 
 /* Larger than what the engine holds in memory. */
 #define LARGE 6000000
+/* A content that is larger has several rows of this size, and one that is smaller. */
+#define ROW_SIZE (16 * 1024 * 1024)
+#define SUM "SELECT count(*) || ' ' || sum(length(content)) || ' ' || min(id) FROM blob"
 
 static char *
 write_large (Fixture *fixture, GBytes *bytes)
@@ -131,32 +134,200 @@ test_two_documents (Fixture *fixture, gconstpointer data)
   assert_streams (fixture->backing, key, bytes);
 }
 
-/* The limit of a row is told, before anything is read where the size is known. */
+/* A content in parts goes in as a stream, as bytes in scratch and as bytes that are in memory
+ * only, and is like any other. */
+static void
+test_parts (Fixture *fixture, gconstpointer data)
+{
+  static const struct
+  {
+    gsize size;
+    const char *rows;
+  } cases[] = {
+    { ROW_SIZE, "1 16777216 1" },
+    { ROW_SIZE + 1, "2 16777217 -1048576" },
+    { 2 * ROW_SIZE, "3 33554432 -1048576" },
+    { 2 * ROW_SIZE + 5, "3 33554437 -1048576" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GBytes) bytes = make_test_bytes (cases[i].size, i + 1);
+      g_autoptr (GError) error = NULL;
+      g_autofree char *key = NULL;
+
+      track (fixture->backing, fixture->file);
+      if (i % 2 == 0)
+        {
+          key = persist_large (fixture, bytes);
+        }
+      else
+        {
+          key = bs_key_generate ();
+          bs_backing_persist_bytes (fixture->backing, fixture->file, key, bytes, NULL, &error);
+          g_assert_no_error (error);
+        }
+      save_root (fixture, "root");
+      assert_sql (fixture->path, SUM, cases[i].rows);
+      release (fixture);
+
+      track (fixture->backing, fixture->file);
+      assert_n_keys (fixture, 1);
+      bs_backing_verify_persisted (fixture->backing, fixture->file, key, NULL, &error);
+      g_assert_no_error (error);
+      assert_reads (fixture->backing, key, bytes);
+      assert_streams (fixture->backing, key, bytes);
+      bs_backing_delete_persisted (fixture->backing, fixture->file, key, NULL, &error);
+      g_assert_no_error (error);
+      bs_backing_delete_key (fixture->backing, key, NULL, &error);
+      g_assert_no_error (error);
+      release (fixture);
+      assert_sql (fixture->path, "SELECT count(*) FROM blob", "0");
+      assert_sql (fixture->path, "SELECT count(*) FROM dropped", "0");
+    }
+}
+
+/* In one call with small ones, from scratch and from memory, and a content whose document was
+ * released. */
+static void
+test_parts_among_others (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *other = beside (fixture->path, "-other");
+  g_autoptr (GFile) there = g_file_new_for_path (other);
+  g_autoptr (GBytes) small = make_test_bytes (10, 1);
+  g_autoptr (GBytes) large = make_test_bytes (ROW_SIZE + 100, 2);
+  g_autofree char *small_key = write_new (fixture->backing, small);
+  g_autofree char *written_key = write_new (fixture->backing, large);
+  g_autofree char *large_key = bs_key_generate ();
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GHashTable) contents = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GError) error = NULL;
+
+  bs_key_set_add (keys, small_key, NULL);
+  bs_key_set_add (keys, written_key, NULL);
+  bs_key_set_add (keys, large_key, NULL);
+  g_hash_table_insert (contents, large_key, large);
+  track (fixture->backing, fixture->file);
+  bs_backing_persist_keys (fixture->backing, fixture->file, keys, contents, NULL, &error);
+  g_assert_no_error (error);
+  assert_n_keys (fixture, 3);
+  assert_sql (fixture->path, SUM, "5 33554642 -2097152");
+  release (fixture);
+  assert_reads (fixture->backing, large_key, large);
+
+  track (fixture->backing, there);
+  bs_backing_persist (fixture->backing, there, large_key, NULL, &error);
+  g_assert_no_error (error);
+  assert_reads (fixture->backing, large_key, large);
+  bs_backing_release_path (fixture->backing, there, NULL, NULL);
+  assert_sql (other, SUM, "2 16777316 -1048576");
+}
+
+/* A process that died while it added one leaves parts of it. */
+static void
+test_unfinished_parts (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (ROW_SIZE + 1, 1);
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->file);
+  key = persist_large (fixture, bytes);
+  release (fixture);
+  run_sql (fixture->path, "INSERT INTO blob VALUES(-2097152, zeroblob(16777216)), "
+                          "(-2097151, zeroblob(16777216)), (-1048577, x'00')");
+  run_sql (fixture->path, "INSERT INTO dropped VALUES(-2097152)");
+
+  track (fixture->backing, fixture->file);
+  assert_n_keys (fixture, 1);
+  assert_reads (fixture->backing, key, bytes);
+  release (fixture);
+  assert_sql (fixture->path, SUM, "2 16777217 -1048576");
+  assert_sql (fixture->path, "SELECT count(*) FROM dropped", "0");
+}
+
+static void
+test_damaged_parts (Fixture *fixture, gconstpointer data)
+{
+  static const char *const damages[] = {
+    "DELETE FROM blob WHERE id = -1048575",
+    "DELETE FROM blob WHERE id = -1048576",
+    "UPDATE blob SET content = zeroblob(16777215) WHERE id = -1048576",
+    "UPDATE blob SET content = zeroblob(16777217) WHERE id = -1048576",
+    "UPDATE blob SET content = zeroblob(16777216) WHERE id = -1048576",
+    "UPDATE blob SET content = zeroblob(16777216) WHERE id = -1048575",
+    "UPDATE blob SET content = zeroblob(2) WHERE id = -1048575",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (damages); i++)
+    {
+      g_autoptr (GBytes) bytes = make_test_bytes (ROW_SIZE + 1, 1);
+      g_autoptr (GError) error = NULL;
+      g_autofree char *key = NULL;
+
+      track (fixture->backing, fixture->file);
+      key = persist_large (fixture, bytes);
+      bs_backing_delete_key (fixture->backing, key, NULL, NULL);
+      release (fixture);
+      run_sql (fixture->path, damages[i]);
+
+      track (fixture->backing, fixture->file);
+      bs_backing_register_key (fixture->backing, fixture->file, key, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_null (bs_backing_read (fixture->backing, key, NULL, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+      g_clear_error (&error);
+      g_assert_null (bs_backing_read_stream (fixture->backing, key, NULL, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+      g_clear_error (&error);
+      g_assert_false (
+        bs_backing_verify_persisted (fixture->backing, fixture->file, key, NULL, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+      assert_n_keys (fixture, 0);
+      bs_backing_delete_key (fixture->backing, key, NULL, NULL);
+      release (fixture);
+      run_sql (fixture->path, "DELETE FROM blob; DELETE FROM quarantine");
+    }
+}
+
+/* A number of no first part, in any table of such. */
+static void
+test_impossible_parts (Fixture *fixture, gconstpointer data)
+{
+  static const char *const damages[] = {
+    "INSERT INTO name VALUES(-1048575, zeroblob(16), 0)",
+    "INSERT INTO name VALUES(0, zeroblob(16), 0)",
+    "DELETE FROM name; INSERT INTO dropped VALUES(-1)",
+    "DELETE FROM dropped; INSERT INTO blob VALUES(-9223372036854775807, x'00')",
+  };
+
+  track (fixture->backing, fixture->file);
+  release (fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (damages); i++)
+    {
+      run_sql (fixture->path, damages[i]);
+      assert_track_fails (fixture->backing, fixture->file, BS_ERROR, BS_ERROR_CORRUPT);
+    }
+}
+
+/* The limit is told before anything is read, where the size is known. */
 static void
 test_too_large (Fixture *fixture, gconstpointer data)
 {
-  g_autofree char *path = g_build_filename (fixture->directory, "huge", NULL);
-  g_autoptr (GFile) file = g_file_new_for_path (path);
   g_autoptr (GInputStream) empty = g_memory_input_stream_new ();
   g_autofree char *key = bs_key_generate ();
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (g_file_set_contents (path, "", 0, NULL));
-  g_assert_cmpint (truncate (path, G_GINT64_CONSTANT (6) << 30), ==, 0);
-  g_assert_false (bs_backing_write_file (fixture->backing, key, file, NULL, &error));
-  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
-  g_assert_nonnull (strstr (error->message, "999999000"));
-  g_clear_error (&error);
   g_assert_false (bs_backing_write_stream (fixture->backing, key, empty,
-                                           G_GINT64_CONSTANT (6) << 30, NULL, &error));
+                                           G_GINT64_CONSTANT (16) << 40, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
+  g_assert_nonnull (strstr (error->message, "17592186044415"));
   assert_does_not_read (fixture->backing, key);
 }
 
 static void
 test_memory (Fixture *fixture, gconstpointer data)
 {
-  const goffset size = tests_are_whole () ? 999999000 : 100000000;
+  const goffset size = tests_are_whole () ? G_GINT64_CONSTANT (2500000000) : 100000000;
   g_autofree char *path = g_build_filename (fixture->directory, "source", NULL);
   g_autofree char *key = bs_key_generate ();
   g_autoptr (GFile) file = g_file_new_for_path (path);
@@ -202,6 +373,15 @@ main (int argc, char **argv)
   g_test_add ("/sqlite-streams/row", Fixture, NULL, set_up, test_row, tear_down);
   g_test_add ("/sqlite-streams/corrupt", Fixture, NULL, set_up, test_corrupt, tear_down);
   g_test_add ("/sqlite-streams/two-documents", Fixture, NULL, set_up, test_two_documents,
+              tear_down);
+  g_test_add ("/sqlite-streams/parts", Fixture, NULL, set_up, test_parts, tear_down);
+  g_test_add ("/sqlite-streams/parts-among-others", Fixture, NULL, set_up, test_parts_among_others,
+              tear_down);
+  g_test_add ("/sqlite-streams/unfinished-parts", Fixture, NULL, set_up, test_unfinished_parts,
+              tear_down);
+  g_test_add ("/sqlite-streams/damaged-parts", Fixture, NULL, set_up, test_damaged_parts,
+              tear_down);
+  g_test_add ("/sqlite-streams/impossible-parts", Fixture, NULL, set_up, test_impossible_parts,
               tear_down);
   g_test_add ("/sqlite-streams/too-large", Fixture, NULL, set_up, test_too_large, tear_down);
   g_test_add ("/sqlite-streams/memory", Fixture, NULL, set_up, test_memory, tear_down);

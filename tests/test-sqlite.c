@@ -647,6 +647,32 @@ test_closing_is_short (Fixture *fixture, gconstpointer data)
   g_assert_cmpint (get_file_size (fixture->path), ==, size);
 }
 
+/* Documents have had all of a hash. */
+static void
+test_hash_size (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->file);
+  key = persist_new (fixture, 5000, 1);
+  save_root (fixture, "root");
+  release (fixture);
+  assert_sql (fixture->path, "SELECT count(*) FROM name WHERE hash >> 47 = 0", "1");
+  run_sql (fixture->path, "UPDATE name SET hash = hash | (-5 << 47)");
+  run_sql (fixture->path, "UPDATE root SET hash = hash | (-5 << 47)");
+
+  track (fixture->backing, fixture->file);
+  bs_backing_delete_key (fixture->backing, key, NULL, NULL);
+  bs_backing_register_key (fixture->backing, fixture->file, key, NULL, &error);
+  g_assert_no_error (error);
+  assert_reads (fixture->backing, key, bytes);
+  assert_root (fixture->backing, fixture->file, "root");
+  bs_backing_verify_persisted (fixture->backing, fixture->file, key, NULL, &error);
+  g_assert_no_error (error);
+}
+
 static void
 test_corrupt_blob (Fixture *fixture, gconstpointer data)
 {
@@ -895,6 +921,7 @@ main (int argc, char **argv)
   add_test ("/sqlite/log/kept", NULL, test_log_kept);
   add_test ("/sqlite/log/emptied", NULL, test_log_emptied);
   add_test ("/sqlite/closing-is-short", NULL, test_closing_is_short);
+  add_test ("/sqlite/hash-size", NULL, test_hash_size);
   add_test ("/sqlite/corrupt-blob", NULL, test_corrupt_blob);
   add_test ("/sqlite/delete-held", NULL, test_delete_held);
   add_test ("/sqlite/release-held", NULL, test_release_held);

@@ -4,10 +4,9 @@
 
 #include "base/bs-byte-set-private.h"
 #include "base/bs-key-table-private.h"
+#include "bs-file-shards-private.h"
 
 G_BEGIN_DECLS
-
-#define BS_FILE_N_SHARDS 256
 
 /* From so many files and folders on, one syncfs() replaces their fsyncs. On ext4 an
  * fsync of a small file takes a tenth to a half of a millisecond, so that this many
@@ -36,17 +35,6 @@ gboolean bs_file_keys_contains (BsFileKeys *self, const BsKey *key);
 gboolean bs_file_keys_is_all   (BsFileKeys *self);
 /* `keys` must be all zero. */
 void     bs_file_keys_copy     (BsFileKeys *self, BsKeyTable *keys);
-
-/* Prints the name of the shard's folder. */
-static inline void
-bs_file_shard_print_name (guint shard, char name[3])
-{
-  const char hex[] = "0123456789abcdef";
-
-  name[0] = hex[shard >> 4];
-  name[1] = hex[shard & 15];
-  name[2] = '\0';
-}
 
 /* Changes in a directory since the last sync. */
 typedef struct

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gi18n-lib.h>
-#include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -41,12 +40,7 @@ struct _BsFileDirectory
   mode_t mode;                 /* constant while open: of new files */
   gboolean gives_owner;        /* constant while open */
 
-  /* File descriptors of shard folders + 1, or 0; atomic. A descriptor saves a look-up,
-   * and never leads through a symbolic link. It stays open as long as the directory:
-   * another thread may be using it. */
-  int shards[BS_FILE_N_SHARDS];
-  GArray *lost_fds; /* under the mutex: descriptors of folders that vanished */
-
+  BsFileShards shards;
   BsFileLeftovers leftovers; /* in a scratch directory */
 
   BsFileShardTimes shard_times;   /* in a persisted directory */
@@ -62,9 +56,6 @@ struct _BsFileDirectory
 
 /* Opening neither waits for a pipe nor follows a link that stands in a blob's place. */
 #define OPEN_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-
-/* How many shard folders are open in the process, atomic. */
-static int n_open_shards;
 
 /* Blobs without a marker may be somebody's only copy, and blobs of another machine may be in
  * use. */
@@ -211,6 +202,7 @@ bs_file_directory_new (BsFileDirectoryKind kind, const char *path, BsFileDirecto
   bs_file_claim_init (&self->claim, kind, path);
   self->apart = apart != NULL ? bs_file_directory_ref (apart) : NULL;
   g_mutex_init (&self->mutex);
+  bs_file_shards_init (&self->shards);
   bs_file_leftovers_init (&self->leftovers);
   bs_file_changes_init (&self->changes);
   bs_file_keys_init (&self->uncertain);
@@ -250,21 +242,6 @@ bs_file_directory_unref (BsFileDirectory *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  for (guint i = 0; i < BS_FILE_N_SHARDS; i++)
-    {
-      if (self->shards[i] != 0)
-        {
-          close (self->shards[i] - 1);
-          g_atomic_int_add (&n_open_shards, -1);
-        }
-    }
-  for (guint i = 0; self->lost_fds != NULL && i < self->lost_fds->len; i++)
-    {
-      close (g_array_index (self->lost_fds, int, i));
-      g_atomic_int_add (&n_open_shards, -1);
-    }
-  g_clear_pointer (&self->lost_fds, g_array_unref);
-
   bs_file_slots_clear (&self->slots);
   bs_file_keys_clear (&self->unhashed);
   bs_file_keys_clear (&self->files);
@@ -275,6 +252,7 @@ bs_file_directory_unref (BsFileDirectory *self)
   bs_file_claim_clear (&self->claim);
   g_clear_pointer (&self->apart, bs_file_directory_unref);
   bs_file_leftovers_clear (&self->leftovers);
+  bs_file_shards_clear (&self->shards);
   g_mutex_clear (&self->mutex);
   g_free (self);
 }
@@ -603,41 +581,6 @@ bs_file_directory_spares_leftovers (BsFileDirectory *self)
   return self->claim.refusal != 0 || self->claim.lock.absent_holder != NULL;
 }
 
-/* Keeps the descriptor open, since another thread may be using it. Called with the mutex
- * held. */
-static void
-lose_shard_locked (BsFileDirectory *self, guint shard, int fd)
-{
-  if (!g_atomic_int_compare_and_exchange (&self->shards[shard], fd + 1, 0))
-    return;
-
-  if (self->lost_fds == NULL)
-    self->lost_fds = g_array_new (FALSE, FALSE, sizeof (int));
-  g_array_append_val (self->lost_fds, fd);
-}
-
-static void
-lose_shard (BsFileDirectory *self, guint shard, int fd)
-{
-  g_mutex_lock (&self->mutex);
-  lose_shard_locked (self, shard, fd);
-  g_mutex_unlock (&self->mutex);
-}
-
-/* Descriptors of folders that were opened by another name may let nothing be written, and
- * descriptors of a removed directory are of no use. Called with the mutex held. */
-static void
-lose_shards_locked (BsFileDirectory *self)
-{
-  for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
-    {
-      int fd = g_atomic_int_get (&self->shards[shard]) - 1;
-
-      if (fd >= 0)
-        lose_shard_locked (self, shard, fd);
-    }
-}
-
 /* Makes a scratch directory again that somebody has removed. Returns FALSE if it is still
  * there, or can't be made. */
 static gboolean
@@ -651,19 +594,21 @@ replace_scratch (BsFileDirectory *self)
   g_mutex_lock (&self->mutex);
   replaced = bs_file_claim_replace (&self->claim);
   if (replaced)
-    lose_shards_locked (self);
+    bs_file_shards_lose_all (&self->shards);
   g_mutex_unlock (&self->mutex);
 
   return replaced;
 }
 
 static int
-make_shard (BsFileDirectory *self, guint shard, const char *name)
+make_shard (BsFileDirectory *self, guint shard)
 {
   const gboolean persisted = !bs_file_directory_is_scratch (self);
+  char name[3];
   gboolean masked;
   int code;
 
+  bs_file_shard_print_name (shard, name);
   if (persisted)
     bs_file_changes_make_shard (&self->changes, shard);
   code = bs_file_make_folder (self->claim.fd, name,
@@ -674,68 +619,6 @@ make_shard (BsFileDirectory *self, guint shard, const char *name)
     g_atomic_int_set (&self->masks_owner, TRUE);
 
   return code == EEXIST ? 0 : code;
-}
-
-/* All directories together may keep a quarter of the process's descriptors. */
-static gboolean
-reserve_shard_fd (void)
-{
-  static gsize max_shards;
-
-  if (g_once_init_enter (&max_shards))
-    {
-      struct rlimit limit = { 0 };
-      gsize max = BS_FILE_N_SHARDS;
-
-      if (getrlimit (RLIMIT_NOFILE, &limit) == 0)
-        max = MIN (limit.rlim_cur / 4, 16 * BS_FILE_N_SHARDS);
-      g_once_init_leave (&max_shards, max + 1);
-    }
-
-  if ((gsize) g_atomic_int_add (&n_open_shards, 1) < max_shards - 1)
-    return TRUE;
-  g_atomic_int_add (&n_open_shards, -1);
-
-  return FALSE;
-}
-
-/* Opens the shard folder for good, or for the location alone if too many are open. */
-static int
-open_shard (BsFileDirectory *self, BsFileLocation *location, const char *name)
-{
-  const gboolean reserved = reserve_shard_fd ();
-  int fd = TEMP_FAILURE_RETRY (
-    openat (self->claim.fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  int code = fd < 0 ? errno : 0;
-
-  if (code == 0 && !reserved)
-    {
-      location->fd = fd;
-      location->owned = TRUE;
-      return 0;
-    }
-
-  if (code == 0 && g_atomic_int_compare_and_exchange (&self->shards[location->shard], 0, fd + 1))
-    return 0;
-
-  /* Another thread was first, and its descriptor serves as well. */
-  if (code == 0)
-    close (fd);
-  if (reserved)
-    g_atomic_int_add (&n_open_shards, -1);
-
-  return code;
-}
-
-static int
-check_shard (BsFileDirectory *self, const char *name)
-{
-  char target;
-
-  if (readlinkat (self->claim.fd, name, &target, sizeof target) >= 0)
-    return ELOOP;
-
-  return errno == EINVAL ? 0 : errno;
 }
 
 void
@@ -779,20 +662,19 @@ bs_file_directory_locate (BsFileDirectory *self,
 
   for (;;)
     {
-      char name[3] = { location->path[0], location->path[1], '\0' };
-
-      location->fd = g_atomic_int_get (&self->shards[location->shard]) - 1;
+      location->fd = bs_file_shards_get (&self->shards, location->shard);
       location->name = location->path + 3;
       if (location->fd >= 0)
         return 0;
 
-      code = open_shard (self, location, name);
+      code = bs_file_shards_open (&self->shards, self->claim.fd, location->shard, &location->fd,
+                                  &location->owned);
       if (location->owned)
         return 0;
       if (code == EMFILE || code == ENFILE)
         {
           /* The process has no descriptor left: go through the path instead. */
-          code = check_shard (self, name);
+          code = bs_file_shard_check (self->claim.fd, location->shard);
           if (code == 0)
             {
               location->fd = self->claim.fd;
@@ -803,7 +685,7 @@ bs_file_directory_locate (BsFileDirectory *self,
 
       if (code == ENOENT && make)
         {
-          code = make_shard (self, location->shard, name);
+          code = make_shard (self, location->shard);
           if (code == ENOENT && replace_scratch (self))
             continue;
           make = FALSE;
@@ -813,39 +695,13 @@ bs_file_directory_locate (BsFileDirectory *self,
     }
 }
 
-/* Returns ENOENT if the path does not lead to the open shard folder. Its count of links
- * tells nothing: on an overlay file system it may be one for ever. */
-static int
-check_place (BsFileDirectory *self, guint shard, int fd)
-{
-  struct stat ours;
-  struct stat there;
-  char name[3];
-
-  bs_file_shard_print_name (shard, name);
-  if (fstat (fd, &ours) != 0 || fstatat (self->claim.fd, name, &there, AT_SYMLINK_NOFOLLOW) != 0)
-    return errno;
-
-  return there.st_dev == ours.st_dev && there.st_ino == ours.st_ino ? 0 : ENOENT;
-}
-
 gboolean
 bs_file_directory_lost (BsFileDirectory *self, const BsFileLocation *location)
 {
   if (location->fd == self->claim.fd)
-    {
-      const char name[3] = { location->path[0], location->path[1], '\0' };
+    return bs_file_shard_check (self->claim.fd, location->shard) != 0;
 
-      return check_shard (self, name) != 0;
-    }
-
-  if (check_place (self, location->shard, location->fd) == 0)
-    return FALSE;
-
-  if (!location->owned)
-    lose_shard (self, location->shard, location->fd);
-
-  return TRUE;
+  return bs_file_shards_lost (&self->shards, self->claim.fd, location->shard, location->fd);
 }
 
 gboolean
@@ -861,8 +717,9 @@ bs_file_directory_set_path (BsFileDirectory *self, const char *path, GError **er
     taken = bs_file_claim_take_again (&self->claim, path, error);
   else if (bs_file_claim_check (&self->claim) == ENOLCK)
     taken = bs_file_claim_renew_lock (&self->claim, error);
+  /* A descriptor that was opened by another name may let nothing be written. */
   if (was_refused && self->claim.refusal == 0)
-    lose_shards_locked (self);
+    bs_file_shards_lose_all (&self->shards);
   g_mutex_unlock (&self->mutex);
 
   return taken;
@@ -871,17 +728,7 @@ bs_file_directory_set_path (BsFileDirectory *self, const char *path, GError **er
 gboolean
 bs_file_directory_has_moved (BsFileDirectory *self, guint shard)
 {
-  int fd = g_atomic_int_get (&self->shards[shard]) - 1;
-  struct stat status;
-
-  /* A removed folder holds no blobs. */
-  if (fd < 0 || check_place (self, shard, fd) != ENOENT || fstat (fd, &status) != 0 ||
-      status.st_nlink == 0)
-    return FALSE;
-
-  lose_shard (self, shard, fd);
-
-  return TRUE;
+  return bs_file_shards_have_moved (&self->shards, self->claim.fd, shard);
 }
 
 /* On ext4 one reservation costs less than reserving page by page during the write; other

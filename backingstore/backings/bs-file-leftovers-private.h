@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
-#include "bs-file-changes-private.h"
+#include "bs-file-shards-private.h"
 
 #include <gio/gio.h>
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
-#include "bs-file-repair-private.h"
+#include "bs-file-backing-private.h"
 
 #include "base/bs-key-set-private.h"
 #include "bs-file-blob-private.h"
 #include "bs-file-digest-private.h"
 #include "bs-file-presence-private.h"
+#include "bs-file-sync-private.h"
 #include "bs-file-system-private.h"
 #include "bs-file-walk-private.h"
 
@@ -127,8 +128,10 @@ restore_entry (BsFileEntry kind, int fd, const char *name, const BsKey *unused, 
   return code;
 }
 
-int
-bs_file_restore (BsFileDirectory *directory, BsKeySet *restored, GCancellable *cancellable)
+/* Puts back each blob in quarantine that is whole, where the directory has none of its key.
+ * In a directory that cannot be written the keys are found alone. */
+static int
+restore_all (BsFileDirectory *directory, BsKeySet *restored, GCancellable *cancellable)
 {
   const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   Restoration restoration = { directory, restored, cancellable };
@@ -145,4 +148,83 @@ bs_file_restore (BsFileDirectory *directory, BsKeySet *restored, GCancellable *c
   close (fd);
 
   return code;
+}
+
+static gboolean
+restore_durably (BsFileDirectory *directory,
+                 BsKeySet *restored,
+                 GCancellable *cancellable,
+                 GError **error)
+{
+  int code = restore_all (directory, restored, cancellable);
+
+  if (code != 0)
+    bs_file_directory_set_error (directory, code, error);
+  /* A blob that was put back is made durable after an error too. */
+  if (bs_file_directory_get_refusal (directory) == 0 &&
+      !bs_file_sync (directory, code == 0 ? error : NULL))
+    return FALSE;
+
+  return code == 0;
+}
+
+/**
+ * bs_file_backing_repair_path:
+ * @self: a file backing
+ * @path: a local directory that nobody has open
+ * @flags: what to do
+ * @restored: a set that gets the keys that were put back
+ * @marked: (out) (optional): whether the marker was made anew
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Makes the directory of a document that cannot be opened, or that has blobs in
+ * quarantine, fit for use.
+ *
+ * A directory that has lost its marker is marked again, as [method@BackingStore.track_path]
+ * does. With %BS_REPAIR_ADOPT so is one with a damaged marker, and one that holds
+ * other files beside blobs, which are left alone. With %BS_REPAIR_RESTORE each blob in
+ * quarantine that is whole by its length and hash goes back to its place, if no
+ * other has its key. With %BS_REPAIR_DRY_RUN nothing is changed, and the answer is what
+ * would be done.
+ *
+ * The function blocks, and may be called from any thread. It opens the directory and lets
+ * it go again: call it before the path is tracked.
+ *
+ * Fails with %BS_ERROR_FOREIGN if the directory is no document; with
+ * %BS_ERROR_NOT_SUPPORTED if a newer version has written it; with %BS_ERROR_BUSY if it is in
+ * use; with %G_IO_ERROR_READ_ONLY or %G_IO_ERROR_PERMISSION_DENIED if it cannot be
+ * written, or @self is [property@FileBacking:read-only]; and with the system's errors. Blobs
+ * that were put back before stay.
+ *
+ * Returns: %TRUE if all was done, %FALSE with @error set
+ */
+gboolean
+bs_file_backing_repair_path (BsFileBacking *self,
+                             GFile *path,
+                             BsRepairFlags flags,
+                             BsKeySet *restored,
+                             gboolean *marked,
+                             GCancellable *cancellable,
+                             GError **error)
+{
+  g_autoptr (BsFileDirectory) directory = NULL;
+  const BsFileDirectoryMode mode =
+    flags & BS_REPAIR_ADOPT ? BS_FILE_DIRECTORY_REPAIR : BS_FILE_DIRECTORY_ADOPT;
+
+  g_return_val_if_fail (BS_IS_FILE_BACKING (self), FALSE);
+  g_return_val_if_fail (G_IS_FILE (path), FALSE);
+  g_return_val_if_fail (BS_IS_KEY_SET (restored), FALSE);
+
+  directory =
+    bs_file_paths_new_directory (&self->paths, path, flags & BS_REPAIR_DRY_RUN, cancellable, error);
+  if (directory == NULL || !bs_file_directory_open (directory, mode, cancellable, error))
+    return FALSE;
+  if (!(flags & BS_REPAIR_DRY_RUN) && !bs_file_directory_check_change (directory, error))
+    return FALSE;
+
+  if (marked != NULL)
+    *marked = bs_file_directory_was_unmarked (directory);
+
+  return !(flags & BS_REPAIR_RESTORE) || restore_durably (directory, restored, cancellable, error);
 }

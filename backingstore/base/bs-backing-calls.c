@@ -9,16 +9,12 @@
 static gboolean
 parse_key (BsOperation operation, GFile *path, const char *string, BsKey *key, GError **error)
 {
-  g_autofree char *where = NULL;
   g_autofree char *call = NULL;
 
   if (bs_key_parse (string, key))
     return TRUE;
 
-  if (path != NULL)
-    where = g_file_get_parse_name (path);
-  call =
-    g_strconcat (bs_operation_get_name (operation), where != NULL ? " at " : NULL, where, NULL);
+  call = bs_operation_describe (operation, NULL, path);
   return bs_key_parse_error (string, call, key, error);
 }
 

@@ -44,25 +44,11 @@ typedef struct
 static void
 name_call (const Call *call, GError **error)
 {
-  g_autoptr (GString) name = g_string_new (bs_operation_get_name (call->operation));
+  g_autofree char *name = bs_operation_describe (call->operation, call->key, call->path);
+  g_autofree char *prefix = g_strconcat (name, ": ", NULL);
 
-  if (call->key != NULL)
-    {
-      char key[BS_KEY_STRING_SIZE];
-
-      bs_key_print (call->key, key);
-      g_string_append_printf (name, " %s", key);
-    }
-  if (call->path != NULL)
-    {
-      g_autofree char *path = g_file_get_parse_name (call->path);
-
-      g_string_append_printf (name, " at %s", path);
-    }
-  g_string_append (name, ": ");
-
-  if (!g_str_has_prefix ((*error)->message, name->str))
-    g_prefix_error (error, "%s", name->str);
+  if (!g_str_has_prefix ((*error)->message, prefix))
+    g_prefix_error (error, "%s", prefix);
 }
 
 static gboolean

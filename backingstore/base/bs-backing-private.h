@@ -82,6 +82,9 @@ gboolean  bs_backing_checks_paths            (BsBacking *self);
 
 /* Returns the name as in the API, with underscores: "delete_key". */
 const char *bs_operation_get_name            (BsOperation operation);
+/* "persist KEY at PATH", or a part of that: the name is that of the function, and the same in
+ * every language. */
+char       *bs_operation_describe            (BsOperation operation, const BsKey *key, GFile *path) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Whether the type implements the virtual function itself. A backing that wraps another
  * one persists bytes in one step, persists many keys in one call, and opens streams, where the

@@ -2,6 +2,10 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-backing-private.h"
 
+#include "bs-key-private.h"
+
+#include <glib/gi18n-lib.h>
+
 /**
  * BsBacking:
  *
@@ -151,6 +155,27 @@ bs_operation_get_name (BsOperation operation)
   g_return_val_if_fail ((guint) operation < G_N_ELEMENTS (operations), NULL);
 
   return operations[operation].name;
+}
+
+char *
+bs_operation_describe (BsOperation operation, const BsKey *key, GFile *path)
+{
+  g_autofree char *name = g_strdup (bs_operation_get_name (operation));
+  g_autofree char *place = path != NULL ? g_file_get_parse_name (path) : NULL;
+  char string[BS_KEY_STRING_SIZE];
+
+  if (key != NULL)
+    {
+      g_autofree char *function = g_steal_pointer (&name);
+
+      bs_key_print (key, string);
+      name = g_strdup_printf ("%s %s", function, string);
+    }
+  if (place == NULL)
+    return g_steal_pointer (&name);
+
+  /* Translators: for example “persist 0123… at /home/…”: a function, its key and its path */
+  return g_strdup_printf (_ ("%s at %s"), name, place);
 }
 
 gboolean

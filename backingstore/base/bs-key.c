@@ -5,6 +5,7 @@
 #include "bs-fork-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <sys/random.h>
 
 #define POOL_SIZE 1024
@@ -179,7 +180,7 @@ bs_key_parse_error (const char *string, const char *operation, BsKey *key, GErro
 
   if (string == NULL)
     {
-      g_set_error (error, BS_ERROR, BS_ERROR_INVALID_KEY, "%s: NULL is not a key", operation);
+      g_set_error (error, BS_ERROR, BS_ERROR_INVALID_KEY, _ ("%s: NULL is not a key"), operation);
       return FALSE;
     }
 
@@ -187,7 +188,8 @@ bs_key_parse_error (const char *string, const char *operation, BsKey *key, GErro
   escaped = g_strescape (start, NULL);
   g_set_error (
     error, BS_ERROR, BS_ERROR_INVALID_KEY,
-    "%s: \"%s\"%s is not a key: it takes 32 hexadecimal digits, with hyphens after 8, 12, 16 and 20 or none",
+    _ (
+      "%s: \"%s\"%s is not a key: it takes 32 hexadecimal digits, with hyphens after 8, 12, 16 and 20 or none"),
     operation, escaped, strnlen (string, LONGEST_QUOTE + 1) > LONGEST_QUOTE ? "…" : "");
   return FALSE;
 }

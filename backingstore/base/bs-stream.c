@@ -3,6 +3,7 @@
 #include "bs-stream-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 
 #define FIRST_CAPACITY (64 * 1024)
 
@@ -10,8 +11,7 @@ void
 bs_stream_set_short (gint64 n_read, gint64 size, GError **error)
 {
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
-               "the stream has ended after %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " bytes",
-               n_read, size);
+               _ ("the stream has ended after %" PRId64 " of %" PRId64 " bytes"), n_read, size);
 }
 
 void
@@ -84,7 +84,7 @@ buffer_set_capacity (Buffer *self, guint64 capacity, GError **error)
   if (data == NULL)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-                   "no memory for a content of %" G_GUINT64_FORMAT " bytes", capacity);
+                   _ ("no memory for a content of %" PRIu64 " bytes"), capacity);
       return FALSE;
     }
 

@@ -2,6 +2,9 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-gtk-picture-bounds-private.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
+
 /* FALSE, with an error, if a picture declares more pixels than it may. */
 gboolean
 bs_gtk_picture_bounds_allow (const BsGtkPictureBounds *self,
@@ -13,7 +16,7 @@ bs_gtk_picture_bounds_allow (const BsGtkPictureBounds *self,
     return TRUE;
 
   g_set_error (error, GDK_TEXTURE_ERROR, GDK_TEXTURE_ERROR_TOO_LARGE,
-               "the picture has %u × %u pixels, more than the %" G_GUINT64_FORMAT " allowed", width,
+               _ ("the picture has %u × %u pixels, more than the %" PRIu64 " allowed"), width,
                height, self->max_pixels);
   return FALSE;
 }

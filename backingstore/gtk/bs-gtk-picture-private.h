@@ -11,4 +11,6 @@ GdkTexture *bs_gtk_picture_decode (GBytes *bytes,
                                    GCancellable *cancellable,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+gsize bs_gtk_picture_get_size (GdkTexture *texture);
+
 G_END_DECLS

@@ -2,6 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-gtk-pixels-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /* Cancelling a decode takes effect after a piece of this size. A picture that declares
  * too many pixels has made the decoder read no more than its first piece. */
 #define PIECE (16 * 1024)
@@ -90,7 +92,7 @@ bs_gtk_pixels_load (GBytes *bytes,
   else
     g_set_error_literal (error, GDK_TEXTURE_ERROR, texture_error_code (local_error),
                          local_error != NULL ? local_error->message
-                                             : "the data ends before the picture");
+                                             : _ ("the data ends before the picture"));
   g_clear_error (&sizing.refusal);
   return NULL;
 }

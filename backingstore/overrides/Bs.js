@@ -124,11 +124,10 @@ function _init() {
         ({backing, main_context: context, mainContext = context}) => checkBacking(backing, mainContext));
     checkProperties(Bs.Pool, ({codec, store}) => checkCodec(codec, store));
 
-    makeItemsIterable(Bs.Pool, 'register_all');
-    makeItemsIterable(Bs.Pool, 'register_all_finish');
+    for (const name of ['register_all', 'register_all_finish', 'follow', 'follow_finish'])
+        makeItemsIterable(Bs.Pool, name);
     for (const type of [Bs.KeySet, Bs.TrackedPath])
         type.prototype[Symbol.iterator] = iterateKeys;
-    Bs.Manifest.prototype[Symbol.iterator] = iterateItems;
 
     for (const name of Object.keys(Bs)) {
         const type = Bs[name];

@@ -116,12 +116,11 @@ export_local (GInputStream *stream,
 {
   g_autofree char *folder = g_path_get_dirname (path);
   g_autofree char *temporary = g_build_filename (folder, ".backingstore-XXXXXX", NULL);
-  struct stat old;
+  struct stat old = { 0 };
   gboolean is_replaced = lstat (path, &old) == 0 && S_ISREG (old.st_mode);
   int fd;
 
-  if (!is_replaced && g_file_test (path, G_FILE_TEST_IS_DIR) &&
-      !g_file_test (path, G_FILE_TEST_IS_SYMLINK))
+  if (S_ISDIR (old.st_mode))
     {
       bs_stream_set_irregular (G_FILE_TYPE_DIRECTORY, error);
       return FALSE;

@@ -15,11 +15,11 @@ typedef enum
   BS_ENTRY_CHANGED_ATTRIBUTES = 1 << 3,
 } BsManifestEntryChanges;
 
-/* An object for a node, which the table does not know yet. */
-BsManifestEntry *bs_manifest_entry_new    (BsManifestTable *table, guint node, BsManifestHandle **handle) G_GNUC_WARN_UNUSED_RESULT;
+/* The object of a node that has none. The table's lock is held: to make one calls nobody. */
+BsManifestEntry *bs_manifest_entry_new_locked (BsManifestTable *table, guint node) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Notifies of changes: on this thread, or, where there is a pool, in its store's owner
  * context. No lock is held. */
-void             bs_manifest_entry_notify (BsManifestEntry *self, BsManifestEntryChanges changes, BsPool *pool);
+void             bs_manifest_entry_notify     (BsManifestEntry *self, BsManifestEntryChanges changes, BsPool *pool);
 
 G_END_DECLS

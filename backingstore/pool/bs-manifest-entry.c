@@ -39,14 +39,13 @@ static GParamSpec *properties[PROP_ATTRIBUTES + 1];
 G_DEFINE_FINAL_TYPE (BsManifestEntry, bs_manifest_entry, G_TYPE_OBJECT)
 
 BsManifestEntry *
-bs_manifest_entry_new (BsManifestTable *table, guint node, BsManifestHandle **handle)
+bs_manifest_entry_new_locked (BsManifestTable *table, guint node)
 {
   BsManifestEntry *self = g_object_new (BS_TYPE_MANIFEST_ENTRY, NULL);
 
   self->table = bs_manifest_table_ref (table);
-  self->handle = bs_manifest_handle_new (node);
-  g_weak_ref_set (&self->handle->entry, self);
-  *handle = bs_manifest_handle_ref (self->handle);
+  self->handle = bs_manifest_handle_new (node, self);
+  table->nodes[node].handle = bs_manifest_handle_ref (self->handle);
 
   return self;
 }

@@ -14,6 +14,7 @@ G_BEGIN_DECLS
  * reference on an item of the table may be taken under it: the table's own keeps the count
  * above one, where a toggle reference is not told of another. */
 typedef struct _BsManifestTable BsManifestTable;
+typedef struct _BsManifestHandle BsManifestHandle;
 
 /* One entry. */
 typedef struct
@@ -21,21 +22,22 @@ typedef struct
   const BsManifestRecord *record;     /* in the table's bytes, or owned */
   BsItem *item;                       /* owned, nullable: then its key counts, not the record's */
   BsManifestRun *run;                 /* of the order; NULL: the node is unused */
+  BsManifestHandle *handle;           /* a reference, nullable: of the entry's object */
 } BsManifestNode;
 
 #define BS_MANIFEST_NO_NODE G_MAXUINT
 
-/* The object that was made for a node: the only one as long as it lives. The table and the
+/* The object that was made for a node: the only one as long as it lives. The node and the
  * object have a reference each. */
-typedef struct
+struct _BsManifestHandle
 {
   gatomicrefcount ref_count;
   GWeakRef entry;
 
   /* under the table's lock */
   guint node;                         /* BS_MANIFEST_NO_NODE once the entry was removed */
-  BsManifestNode kept;                /* the last state of a removed one */
-} BsManifestHandle;
+  BsManifestNode kept;                /* the last state of a removed one; without a handle */
+};
 
 struct _BsManifestTable
 {
@@ -53,7 +55,6 @@ struct _BsManifestTable
   guint64 n_bytes;                    /* of the records */
   BsManifestNames names;
   BsManifestOrder order;
-  GHashTable *handles;                /* number → BsManifestHandle, a reference */
 };
 
 BsManifestTable  *bs_manifest_table_new    (void) G_GNUC_WARN_UNUSED_RESULT;
@@ -89,9 +90,13 @@ BsManifestHandle *bs_manifest_table_dup_handle_locked (BsManifestTable *self, gu
 /* The key of the item's content, or of the record. */
 BsKey             bs_manifest_node_get_key (const BsManifestNode *node);
 
-BsManifestHandle *bs_manifest_handle_new   (guint node) G_GNUC_WARN_UNUSED_RESULT;
+/* `entry` is the object, of a node that has no handle. */
+BsManifestHandle *bs_manifest_handle_new   (guint node, gpointer entry) G_GNUC_WARN_UNUSED_RESULT;
 BsManifestHandle *bs_manifest_handle_ref   (BsManifestHandle *self);
 void              bs_manifest_handle_unref (BsManifestHandle *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsManifestHandle, bs_manifest_handle_unref)
+
 /* The state of the entry, of which nothing may be kept. The table's lock is held. */
 const BsManifestNode *bs_manifest_handle_get_locked (BsManifestHandle *self, BsManifestTable *table);
 /* The entry is gone. No lock is held. */

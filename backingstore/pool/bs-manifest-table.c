@@ -37,7 +37,6 @@ bs_manifest_table_new (void)
   g_mutex_init (&self->lock);
   self->unused = g_array_new (FALSE, FALSE, sizeof (guint));
   bs_manifest_order_init (&self->order, node_moved, self);
-  self->handles = g_hash_table_new (NULL, NULL);
 
   return self;
 }
@@ -76,7 +75,7 @@ bs_manifest_table_unref (BsManifestTable *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  /* Entries have a reference each, so no handle is left but for those of dead ones. */
+  /* Entries have a reference each, so none is left, and no handle. */
   for (guint i = 0; i < self->n_nodes; i++)
     {
       free_record (self, self->nodes[i].record);
@@ -86,7 +85,6 @@ bs_manifest_table_unref (BsManifestTable *self)
   g_array_unref (self->unused);
   bs_manifest_names_clear (&self->names);
   bs_manifest_order_clear (&self->order);
-  g_hash_table_unref (self->handles);
   g_clear_pointer (&self->bytes, g_bytes_unref);
   g_mutex_clear (&self->lock);
   g_free (self);
@@ -173,16 +171,10 @@ bs_manifest_table_add_locked (BsManifestTable *self, const BsManifestRecord *rec
   add (self, record, hash_record (record), item);
 }
 
-static BsManifestHandle *
-lookup_handle (BsManifestTable *self, guint node)
-{
-  return g_hash_table_lookup (self->handles, GUINT_TO_POINTER (node));
-}
-
 BsManifestHandle *
 bs_manifest_table_dup_handle_locked (BsManifestTable *self, guint node)
 {
-  BsManifestHandle *handle = lookup_handle (self, node);
+  BsManifestHandle *handle = self->nodes[node].handle;
 
   return handle != NULL ? bs_manifest_handle_ref (handle) : NULL;
 }
@@ -191,7 +183,7 @@ void
 bs_manifest_table_remove_locked (BsManifestTable *self, guint node, BsManifestChange *change)
 {
   BsManifestNode removed = self->nodes[node];
-  BsManifestHandle *handle = lookup_handle (self, node);
+  BsManifestHandle *handle = g_steal_pointer (&removed.handle);
 
   self->n_bytes -= bs_manifest_record_get_size (removed.record);
   bs_manifest_names_remove (&self->names, hash_record (removed.record), node);
@@ -202,7 +194,6 @@ bs_manifest_table_remove_locked (BsManifestTable *self, guint node, BsManifestCh
   if (handle != NULL)
     {
       /* The entry frees it. */
-      g_hash_table_remove (self->handles, GUINT_TO_POINTER (node));
       handle->node = BS_MANIFEST_NO_NODE;
       handle->kept = removed;
       change->handle = handle;
@@ -281,12 +272,12 @@ bs_manifest_node_get_key (const BsManifestNode *node)
 }
 
 BsManifestHandle *
-bs_manifest_handle_new (guint node)
+bs_manifest_handle_new (guint node, gpointer entry)
 {
   BsManifestHandle *self = g_new0 (BsManifestHandle, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  g_weak_ref_init (&self->entry, NULL);
+  g_weak_ref_init (&self->entry, entry);
   self->node = node;
 
   return self;
@@ -327,9 +318,10 @@ bs_manifest_handle_forget (BsManifestHandle *self, BsManifestTable *table)
       change.record = self->kept.record;
       change.item = self->kept.item;
     }
-  else if (lookup_handle (table, self->node) == self)
+  else if (table->nodes[self->node].handle == self)
     {
-      was_known = g_hash_table_remove (table->handles, GUINT_TO_POINTER (self->node));
+      table->nodes[self->node].handle = NULL;
+      was_known = TRUE;
     }
   g_mutex_unlock (&table->lock);
 

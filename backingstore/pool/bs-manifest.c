@@ -6,6 +6,8 @@
 
 #include "bs-manifest-entry-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /**
  * BsManifest:
  *
@@ -93,70 +95,49 @@ find_locked (BsManifestTable *table, const Sought *sought)
   return BS_MANIFEST_NO_NODE;
 }
 
-/* The table knows the new entry from now on, unless another thread was faster. */
-static gboolean
-swap_handle (BsManifestTable *table,
-             const Sought *sought,
-             guint node,
-             BsManifestHandle *seen,
-             BsManifestHandle *handle)
+/* The table does not know an object that is being finalized any more: another is made. */
+static BsManifestHandle *
+forget_locked (BsManifestTable *table, guint node, BsManifestHandle *dying)
 {
-  gboolean is_current;
+  if (dying == NULL || table->nodes[node].handle != dying)
+    return NULL;
 
-  g_mutex_lock (&table->lock);
-  is_current = find_locked (table, sought) == node &&
-               g_hash_table_lookup (table->handles, GUINT_TO_POINTER (node)) == seen;
-  if (is_current)
-    g_hash_table_insert (table->handles, GUINT_TO_POINTER (node), handle);
-  g_mutex_unlock (&table->lock);
-
-  if (is_current && seen != NULL)
-    bs_manifest_handle_unref (seen);
-  return is_current;
-}
-
-/* NULL if another thread was faster. */
-static BsManifestEntry *
-make_entry (BsManifestTable *table, const Sought *sought, guint node, BsManifestHandle *seen)
-{
-  BsManifestHandle *handle;
-  BsManifestEntry *entry = bs_manifest_entry_new (table, node, &handle);
-
-  if (swap_handle (table, sought, node, seen, handle))
-    return entry;
-
-  bs_manifest_handle_unref (handle);
-  g_object_unref (entry);
-  return NULL;
+  return g_steal_pointer (&table->nodes[node].handle);
 }
 
 static BsManifestEntry *
 dup_entry (BsManifest *self, const Sought *sought)
 {
   BsManifestTable *table = self->table;
-  BsManifestEntry *entry = NULL;
+  g_autoptr (BsManifestHandle) seen = NULL;
 
-  while (entry == NULL)
+  for (;;)
     {
-      BsManifestHandle *seen = NULL;
+      g_autoptr (BsManifestHandle) forgotten = NULL;
+      BsManifestHandle *handle = NULL;
+      BsManifestEntry *entry = NULL;
       guint node;
 
       g_mutex_lock (&table->lock);
       node = find_locked (table, sought);
       if (node != BS_MANIFEST_NO_NODE)
-        seen = bs_manifest_table_dup_handle_locked (table, node);
+        {
+          forgotten = forget_locked (table, node, seen);
+          handle = bs_manifest_table_dup_handle_locked (table, node);
+          if (handle == NULL)
+            entry = bs_manifest_entry_new_locked (table, node);
+        }
       g_mutex_unlock (&table->lock);
 
-      if (node == BS_MANIFEST_NO_NODE)
-        return NULL;
-      if (seen != NULL)
-        entry = g_weak_ref_get (&seen->entry);
-      if (entry == NULL)
-        entry = make_entry (table, sought, node, seen);
       g_clear_pointer (&seen, bs_manifest_handle_unref);
-    }
+      if (handle == NULL)
+        return entry;
 
-  return entry;
+      seen = handle;
+      entry = g_weak_ref_get (&seen->entry);
+      if (entry != NULL)
+        return entry;
+    }
 }
 
 static GType
@@ -359,26 +340,40 @@ bs_manifest_find (BsManifest *self, const char *name, guint *position)
   return node != BS_MANIFEST_NO_NODE;
 }
 
+/* Takes the reason over. The verb is marked for translation where it is chosen. */
+static void
+set_entry_error (GError **error,
+                 GQuark domain,
+                 int code,
+                 const char *verb,
+                 const char *name,
+                 char *reason)
+{
+  g_autofree char *owned = reason;
+  g_autofree char *valid = g_utf8_make_valid (name, -1);
+
+  /* Translators: for example “Renaming the entry “cover” of a manifest: the name is empty” */
+  g_set_error (error, domain, code, _ ("%s the entry “%s” of a manifest: %s"), _ (verb), valid,
+               owned);
+}
+
 static void
 set_missing (GError **error, const char *verb, const char *name)
 {
-  g_set_error (error, BS_ERROR, BS_ERROR_NOT_FOUND,
-               "%s the entry “%s” of a manifest: there is no entry of this name", verb, name);
+  set_entry_error (error, BS_ERROR, BS_ERROR_NOT_FOUND, verb, name,
+                   g_strdup (_ ("there is no entry of this name")));
 }
 
 static gboolean
 check_name (const char *verb, const char *name, GError **error)
 {
   const char *reason = bs_manifest_check_name (name);
-  g_autofree char *valid = NULL;
 
-  if (reason == NULL)
-    return TRUE;
+  if (reason != NULL)
+    set_entry_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, verb, name,
+                     g_strdup (_ (reason)));
 
-  valid = g_utf8_make_valid (name, -1);
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-               "%s the entry “%s” of a manifest: %s", verb, valid, reason);
-  return FALSE;
+  return reason == NULL;
 }
 
 static gboolean
@@ -386,12 +381,11 @@ check_attributes (const char *verb, const char *name, GVariant *attributes, GErr
 {
   const char *reason = attributes != NULL ? bs_manifest_check_attributes (attributes) : NULL;
 
-  if (reason == NULL)
-    return TRUE;
+  if (reason != NULL)
+    set_entry_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, verb, name,
+                     g_strdup (_ (reason)));
 
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-               "%s the entry “%s” of a manifest: %s", verb, name, reason);
-  return FALSE;
+  return reason == NULL;
 }
 
 static gboolean
@@ -403,17 +397,16 @@ check_key (const char *verb, const char *name, const char *key, BsKey *parsed, G
     return TRUE;
 
   valid = g_utf8_make_valid (key, -1);
-  g_set_error (error, BS_ERROR, BS_ERROR_INVALID_KEY,
-               "%s the entry “%s” of a manifest: “%s” is not a key", verb, name, valid);
+  set_entry_error (error, BS_ERROR, BS_ERROR_INVALID_KEY, verb, name,
+                   g_strdup_printf (_ ("“%s” is not a key"), valid));
   return FALSE;
 }
 
 static void
 set_exists (GError **error, const char *verb, const char *name, const char *new_name)
 {
-  g_set_error (error, BS_ERROR, BS_ERROR_EXISTS,
-               "%s the entry “%s” of a manifest: there is an entry “%s” already", verb, name,
-               new_name);
+  set_entry_error (error, BS_ERROR, BS_ERROR_EXISTS, verb, name,
+                   g_strdup_printf (_ ("there is an entry “%s” already"), new_name));
 }
 
 static void
@@ -456,7 +449,7 @@ add_record (BsManifest *self, BsManifestRecord *record, BsItem *item, GError **e
 
   if (taken)
     {
-      set_exists (error, "Adding", record->name, record->name);
+      set_exists (error, N_ ("Adding"), record->name, record->name);
       g_free (record);
       g_clear_object (&item);
       return FALSE;
@@ -499,8 +492,9 @@ bs_manifest_add (BsManifest *self,
   g_return_val_if_fail (key != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_name ("Adding", name, error) || !check_key ("Adding", name, key, &parsed, error) ||
-      !check_attributes ("Adding", name, attributes, error))
+  if (!check_name (N_ ("Adding"), name, error) ||
+      !check_key (N_ ("Adding"), name, key, &parsed, error) ||
+      !check_attributes (N_ ("Adding"), name, attributes, error))
     return FALSE;
 
   return add_record (self, bs_manifest_record_new (&parsed, name, held), NULL, error);
@@ -541,7 +535,8 @@ bs_manifest_add_item (BsManifest *self,
   g_return_val_if_fail (bs_item_has_pool (item), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_name ("Adding", name, error) || !check_attributes ("Adding", name, attributes, error))
+  if (!check_name (N_ ("Adding"), name, error) ||
+      !check_attributes (N_ ("Adding"), name, attributes, error))
     return FALSE;
 
   key = bs_manifest_node_get_key (&node);
@@ -584,7 +579,7 @@ bs_manifest_remove (BsManifest *self, const char *name, GError **error)
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Removing", name);
+      set_missing (error, N_ ("Removing"), name);
       return FALSE;
     }
 
@@ -621,7 +616,7 @@ bs_manifest_rename (BsManifest *self, const char *name, const char *new_name, GE
   g_return_val_if_fail (new_name != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_name ("Renaming", new_name, error))
+  if (!check_name (N_ ("Renaming"), new_name, error))
     return FALSE;
 
   table = self->table;
@@ -643,12 +638,12 @@ bs_manifest_rename (BsManifest *self, const char *name, const char *new_name, GE
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Renaming", name);
+      set_missing (error, N_ ("Renaming"), name);
       return FALSE;
     }
   if (taken)
     {
-      set_exists (error, "Renaming", name, new_name);
+      set_exists (error, N_ ("Renaming"), name, new_name);
       return FALSE;
     }
 
@@ -696,7 +691,7 @@ bs_manifest_move (BsManifest *self, const char *name, guint position, GError **e
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Moving", name);
+      set_missing (error, N_ ("Moving"), name);
       return FALSE;
     }
 
@@ -742,7 +737,7 @@ set_content (BsManifest *self, const char *name, const BsKey *key, BsItem *item,
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Changing", name);
+      set_missing (error, N_ ("Changing"), name);
       g_clear_object (&item);
       return FALSE;
     }
@@ -776,7 +771,7 @@ bs_manifest_set_key (BsManifest *self, const char *name, const char *key, GError
   g_return_val_if_fail (key != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_key ("Changing", name, key, &parsed, error))
+  if (!check_key (N_ ("Changing"), name, key, &parsed, error))
     return FALSE;
 
   return set_content (self, name, &parsed, NULL, error);
@@ -846,7 +841,7 @@ bs_manifest_set_attributes (BsManifest *self,
   g_return_val_if_fail (name != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_attributes ("Changing", name, attributes, error))
+  if (!check_attributes (N_ ("Changing"), name, attributes, error))
     return FALSE;
 
   table = self->table;
@@ -866,7 +861,7 @@ bs_manifest_set_attributes (BsManifest *self,
 
   if (node == BS_MANIFEST_NO_NODE)
     {
-      set_missing (error, "Changing", name);
+      set_missing (error, N_ ("Changing"), name);
       return FALSE;
     }
 

@@ -5,12 +5,14 @@
  * them, makes them permanent, and in another process brings them back and
  * compares.
  *
- *   example store [--budget=MIB] [--patience=SECONDS] SOURCE TARGET
- *   example verify [--budget=MIB] [--patience=SECONDS] TARGET
+ *   example store [--budget=MIB] [--patience=SECONDS] [--backing=URI] SOURCE TARGET
+ *   example verify [--budget=MIB] [--patience=SECONDS] [--backing=URI] TARGET
  *
  * TARGET/blobs is the persisted path, and its manifest has an entry for each file: the
  * URI is the name, and the SHA-256 an attribute. TARGET/scratch is primary storage, on
- * the same file system, so that persisting is making a hard link.
+ * the same file system, so that persisting is making a hard link. The URI of another
+ * backing keeps it otherwise: with --backing='s3://BUCKET?endpoint=URL' TARGET is
+ * s3://BUCKET/PREFIX.
  *
  * Nothing blocks the main loop. The work is a list of steps, each done once or
  * for every file, with so many of those under way. Whatever was started ends
@@ -54,7 +56,7 @@ typedef struct
 struct _Example
 {
   GMainLoop *loop;
-  BsFileBacking *backing;
+  BsBacking *backing;
   BsBackingStore *store;
   BsTrackedPath *tracked;
   BsPool *pool;
@@ -411,7 +413,7 @@ start_tracking (Example *self)
                                      self);
 }
 
-/* Tracking would make the directory. */
+/* Tracking would make the directory. What is on a server is asked when it is tracked. */
 
 static void
 queried_cb (GObject *source, GAsyncResult *result, gpointer data)
@@ -425,6 +427,12 @@ queried_cb (GObject *source, GAsyncResult *result, gpointer data)
 static void
 start_looking (Example *self)
 {
+  if (!g_file_is_native (self->blobs))
+    {
+      finish_one (self, NULL);
+      return;
+    }
+
   g_file_query_info_async (self->blobs, G_FILE_ATTRIBUTE_STANDARD_TYPE, G_FILE_QUERY_INFO_NONE,
                            G_PRIORITY_DEFAULT, NULL, queried_cb, self);
 }
@@ -811,9 +819,18 @@ static const Step verify_steps[] = {
 };
 
 static void
+print_blobs (BsFileBacking *backing)
+{
+  g_autoptr (BsFileBackingStats) files = bs_file_backing_get_stats (backing);
+
+  printf ("%-11s %" G_GUINT64_FORMAT " linked, %" G_GUINT64_FORMAT " reflinked, %" G_GUINT64_FORMAT
+          " copied\n",
+          "Blobs", files->linked, files->reflinked, files->copied);
+}
+
+static void
 summarize (Example *self)
 {
-  g_autoptr (BsFileBackingStats) files = bs_file_backing_get_stats (self->backing);
   g_autoptr (BsPoolStats) stats = bs_pool_get_stats (self->pool);
   guint64 n_bytes = 0;
   gint64 largest = 0;
@@ -849,31 +866,29 @@ summarize (Example *self)
           " written, "
           "%" G_GUINT64_FORMAT " evicted\n",
           "Loads", stats->hits, stats->misses, stats->writes, stats->evictions);
-  printf ("%-11s %" G_GUINT64_FORMAT " linked, %" G_GUINT64_FORMAT " reflinked, %" G_GUINT64_FORMAT
-          " copied\n",
-          "Blobs", files->linked, files->reflinked, files->copied);
+  if (BS_IS_FILE_BACKING (self->backing))
+    print_blobs (BS_FILE_BACKING (self->backing));
   printf ("%-11s %" G_GUINT64_FORMAT " files; %u deleted\n", "Persisted",
           bs_tracked_path_get_n_keys (self->tracked),
           self->source == NULL ? MIN (n_items, N_DELETED) : 0);
 }
 
+/* Takes `backing` over. */
 static Example *
-example_new (const char *source, const char *target, guint64 budget, guint patience)
+example_new (const char *source, GFile *target, BsBacking *backing, guint64 budget, guint patience)
 {
   Example *self = g_new0 (Example, 1);
-  g_autoptr (GFile) scratch = NULL;
 
   self->begun = g_get_monotonic_time ();
   self->peak_before = get_resident_peak ();
   self->source = source != NULL ? g_file_new_for_commandline_arg (source) : NULL;
-  self->target = g_file_new_for_commandline_arg (target);
+  self->target = g_object_ref (target);
   self->blobs = g_file_get_child (self->target, "blobs");
-  scratch = g_file_get_child (self->target, "scratch");
   self->folders = g_ptr_array_new_with_free_func (g_object_unref);
   self->entries = g_ptr_array_new_with_free_func (entry_free);
   self->loop = g_main_loop_new (NULL, FALSE);
-  self->backing = bs_file_backing_new (scratch);
-  self->store = bs_backing_store_new (BS_BACKING (self->backing));
+  self->backing = backing;
+  self->store = bs_backing_store_new (self->backing);
   self->pool = bs_pool_new (self->store, budget);
   self->patience = patience;
 
@@ -898,19 +913,32 @@ example_free (Example *self)
   g_free (self);
 }
 
+static BsBacking *
+make_backing (const char *uri, GFile *target, GError **error)
+{
+  g_autoptr (GFile) scratch = g_file_get_child (target, "scratch");
+
+  return uri != NULL ? bs_backing_new_for_uri (uri, error)
+                     : BS_BACKING (bs_file_backing_new (scratch));
+}
+
 int
 main (int argc, char **argv)
 {
+  g_autofree char *uri = NULL;
   int budget = 4;
   int patience = DEFAULT_PATIENCE;
   const GOptionEntry options[] = {
     { "budget", 'b', 0, G_OPTION_ARG_INT, &budget, "Memory that the pool may hold (4)", "MIB" },
     { "patience", 'p', 0, G_OPTION_ARG_INT, &patience,
       "Give up when nothing has moved for so long (300)", "SECONDS" },
+    { "backing", 'k', 0, G_OPTION_ARG_STRING, &uri, "Where it is kept instead of files", "URI" },
     { NULL }
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("store SOURCE TARGET | verify TARGET");
+  g_autoptr (GFile) target = NULL;
   g_autoptr (GError) error = NULL;
+  BsBacking *backing;
   gboolean store, verify;
   Example *self;
   int status = 0;
@@ -932,7 +960,15 @@ main (int argc, char **argv)
       return 2;
     }
 
-  self = example_new (store ? argv[2] : NULL, argv[argc - 1], budget * (guint64) MIB, patience);
+  target = g_file_new_for_commandline_arg (argv[argc - 1]);
+  backing = make_backing (uri, target, &error);
+  if (backing == NULL)
+    {
+      fprintf (stderr, "example: %s\n", error->message);
+      return 1;
+    }
+
+  self = example_new (store ? argv[2] : NULL, target, backing, budget * (guint64) MIB, patience);
   g_timeout_add_seconds (1, watch_cb, self);
   begin_step (self, store ? store_steps : verify_steps);
   advance (self);

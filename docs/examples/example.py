@@ -7,7 +7,9 @@ compares.
 
 TARGET/blobs is the persisted path, and its manifest has an entry for each file: the
 URI is the name, and the SHA-256 an attribute. TARGET/scratch is primary storage, on
-the same file system, so that persisting is making a hard link.
+the same file system, so that persisting is making a hard link. The URI of another
+backing keeps it otherwise: with --backing='s3://BUCKET?endpoint=URL' TARGET is
+s3://BUCKET/PREFIX.
 
 Nothing blocks the main loop: what waits is a coroutine, and what takes time
 runs in other threads.
@@ -79,12 +81,12 @@ def get_resident_peak():
 
 
 class Example:
-    def __init__(self, target, budget):
+    def __init__(self, target, uri, budget):
         self.target = Gio.File.new_for_commandline_arg(target)
         self.begun = self.moved = time.monotonic()
         self.peak_before = get_resident_peak()
         self.blobs = self.target.get_child('blobs')
-        self.backing = Bs.FileBacking.new(self.target.get_child('scratch'))
+        self.backing = Bs.Backing.new_for_uri(uri) if uri else Bs.FileBacking.new(self.target.get_child('scratch'))
         self.store = Bs.BackingStore.new(self.backing)
         self.pool = Bs.Pool.new(self.store, budget)
         self.storing = False
@@ -262,8 +264,10 @@ class Example:
         await self.step('Manifest', self.write_manifest())
 
     async def verify_files(self):
-        # Tracking would make the directory.
-        await asyncio.to_thread(self.blobs.query_info, Gio.FILE_ATTRIBUTE_STANDARD_TYPE, Gio.FileQueryInfoFlags.NONE)
+        # Tracking would make the directory. What is on a server is asked when it is tracked.
+        if self.blobs.is_native():
+            await asyncio.to_thread(self.blobs.query_info, Gio.FILE_ATTRIBUTE_STANDARD_TYPE,
+                                    Gio.FileQueryInfoFlags.NONE)
         await self.step('Tracking', self.track())
         await self.step('Manifest', self.read_manifest())
         await self.step('Registering', self.register())
@@ -286,8 +290,13 @@ class Example:
                 message = message.replace(entry.item.dup_key(), entry.file.get_parse_name())
         return message
 
-    def summarize(self):
+    def describe_blobs(self):
+        if not isinstance(self.backing, Bs.FileBacking):
+            return ''
         files = self.backing.get_stats()
+        return f'Blobs       {files.linked} linked, {files.reflinked} reflinked, {files.copied} copied\n'
+
+    def summarize(self):
         stats = self.pool.get_stats()
         items = [entry.item for entry in self.entries if entry.item]
         sizes = [item.get_size() for item in items]
@@ -302,8 +311,7 @@ Files       {len(items)}, {sum(sizes) / MIB:.1f} MiB, the largest {largest / MIB
 Pool        {self.peak_use / MIB:.1f} MiB at most, budget {self.pool.get_max_bytes() / MIB:.1f} MiB
 Process     {get_resident_peak() / MIB:.1f} MiB resident at most, {self.peak_before / MIB:.1f} MiB before the first file{note}
 Loads       {stats.hits} hits, {stats.misses} misses, {stats.writes} written, {stats.evictions} evicted
-Blobs       {files.linked} linked, {files.reflinked} reflinked, {files.copied} copied
-Persisted   {len(self.tracked)} files; {n_deleted} deleted''')
+{self.describe_blobs()}Persisted   {len(self.tracked)} files; {n_deleted} deleted''')
 
 
 def main():
@@ -312,6 +320,7 @@ def main():
     options.add_argument('--budget', metavar='MIB', type=int, default=4, help='memory that the pool may hold (4)')
     options.add_argument('--patience', metavar='SECONDS', type=int, default=300,
                          help='give up when nothing has moved for so long (300)')
+    options.add_argument('--backing', metavar='URI', help='where it is kept instead of files')
     commands = parser.add_subparsers(dest='command', required=True)
     command = commands.add_parser('store', parents=[options])
     command.add_argument('source', metavar='SOURCE')
@@ -322,7 +331,11 @@ def main():
     if arguments.budget < 0 or arguments.patience < 1:
         parser.error('neither the budget nor the patience can be negative')
 
-    example = Example(arguments.target, arguments.budget * MIB)
+    try:
+        example = Example(arguments.target, arguments.backing, arguments.budget * MIB)
+    except GLib.Error as error:
+        print(f'example: {error.message}', file=sys.stderr)
+        return 1
     if arguments.command == 'store':
         work = example.store_files(arguments.source)
     else:

@@ -5,12 +5,14 @@
 // of them, makes them permanent, and in another process brings them back and
 // compares.
 //
-//   example store [--budget=MIB] [--patience=SECONDS] SOURCE TARGET
-//   example verify [--budget=MIB] [--patience=SECONDS] TARGET
+//   example store [--budget=MIB] [--patience=SECONDS] [--backing=URI] SOURCE TARGET
+//   example verify [--budget=MIB] [--patience=SECONDS] [--backing=URI] TARGET
 //
 // TARGET/blobs is the persisted path, and its manifest has an entry for each file:
 // the URI is the name, and the SHA-256 an attribute. TARGET/scratch is primary
-// storage, on the same file system, so that persisting is making a hard link.
+// storage, on the same file system, so that persisting is making a hard link. The URI
+// of another backing keeps it otherwise: with --backing='s3://BUCKET?endpoint=URL'
+// TARGET is s3://BUCKET/PREFIX.
 //
 // Nothing blocks the main loop: what takes time runs in the threads of the
 // store.
@@ -46,7 +48,7 @@ class Example {
     File target;
     File blobs;
     Bs.Manifest manifest;
-    Bs.FileBacking backing;
+    Bs.Backing backing;
     Bs.BackingStore store;
     Bs.TrackedPath tracked;
     Bs.Pool pool;
@@ -61,10 +63,13 @@ class Example {
     uint n_skipped;
     uint n_wrong;
 
-    public Example (string target, uint64 budget) {
+    public Example (string target, string? uri, uint64 budget) throws Error {
         this.target = File.new_for_commandline_arg (target);
         blobs = this.target.get_child ("blobs");
-        backing = new Bs.FileBacking (this.target.get_child ("scratch"));
+        if (uri != null)
+            backing = Bs.Backing.new_for_uri (uri);
+        else
+            backing = new Bs.FileBacking (this.target.get_child ("scratch"));
         store = new Bs.BackingStore (backing);
         pool = new Bs.Pool (store, budget);
     }
@@ -384,8 +389,9 @@ class Example {
     }
 
     public async void verify_files () throws Error {
-        // Tracking would make the directory.
-        yield blobs.query_info_async (FileAttribute.STANDARD_TYPE, FileQueryInfoFlags.NONE);
+        // Tracking would make the directory. What is on a server is asked when it is tracked.
+        if (blobs.is_native ())
+            yield blobs.query_info_async (FileAttribute.STANDARD_TYPE, FileQueryInfoFlags.NONE);
         yield track ();
         yield read_manifest ();
         yield register ();
@@ -418,7 +424,6 @@ class Example {
     }
 
     public void summarize () {
-        var files = backing.get_stats ();
         var stats = pool.get_stats ();
         uint64 n_bytes = 0;
         int64 largest = 0;
@@ -443,7 +448,10 @@ class Example {
         if (largest > pool.max_bytes)
             stdout.printf ("Memory      the largest file is above the budget: it is in memory whole while it is used\n");
         stdout.printf (@"Loads       $(stats.hits) hits, $(stats.misses) misses, $(stats.writes) written, $(stats.evictions) evicted\n");
-        stdout.printf (@"Blobs       $(files.linked) linked, $(files.reflinked) reflinked, $(files.copied) copied\n");
+        if (backing is Bs.FileBacking) {
+            var files = ((Bs.FileBacking) backing).get_stats ();
+            stdout.printf (@"Blobs       $(files.linked) linked, $(files.reflinked) reflinked, $(files.copied) copied\n");
+        }
         stdout.printf (@"Persisted   $(tracked.n_keys) files; $n_deleted deleted\n");
     }
 }
@@ -466,10 +474,12 @@ async void run (Example example, string[] words) throws Error {
 
 int budget = 4;
 int patience = 300;
+string? uri = null;
 
 const OptionEntry[] OPTIONS = {
     { "budget", 'b', 0, OptionArg.INT, ref budget, "Memory that the pool may hold (4)", "MIB" },
     { "patience", 'p', 0, OptionArg.INT, ref patience, "Give up when nothing has moved for so long (300)", "SECONDS" },
+    { "backing", 'k', 0, OptionArg.STRING, ref uri, "Where it is kept instead of files", "URI" },
     { null }
 };
 
@@ -491,7 +501,14 @@ int main (string[] args) {
         return 2;
     }
 
-    var example = new Example (words[words.length - 1], budget * (uint64) MIB);
+    Example example;
+    try {
+        example = new Example (words[words.length - 1], uri, budget * (uint64) MIB);
+    } catch (Error error) {
+        stderr.printf ("example: %s\n", error.message);
+        return 1;
+    }
+
     var loop = new MainLoop ();
     var status = 0;
     example.watch (patience);

@@ -9,6 +9,8 @@ gi-docgen writes the pages, and has no setting for what follows:
 - A class that nobody can derive from shows no class structure.
 - Search works from files: browsers let a page read no other file, but run any script.
 - STYLE keeps words whole in tables, and code in its box.
+
+What gi-docgen warns of is also written to OUTPUT.warnings, which a test reads.
 """
 
 import json
@@ -69,7 +71,10 @@ def finish_page(text):
 
 
 def main(gidocgen, output, style, *arguments):
-    subprocess.run([gidocgen, 'generate', *arguments, '--output-dir', output], check=True)
+    done = subprocess.run([gidocgen, 'generate', *arguments, '--output-dir', output], stderr=subprocess.PIPE, text=True)
+    sys.stderr.write(done.stderr)
+    done.check_returncode()
+    Path(f'{output}.warnings').write_text(done.stderr, encoding='utf-8')
     output = Path(output)
 
     index = output / 'index.html'

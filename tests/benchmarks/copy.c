@@ -4,17 +4,21 @@
 /* One large file in and out of a pool with a file backing: by a clone, where the file system
  * can, by a copy of the kernel, and as a stream.
  *
- * Floors are what cp --reflink, copy_file_range() and cat do, as bare system calls: a file is
- * opened, made and filled. They hash nothing. The file is in the page cache; each round has
- * new targets, and nothing is synced. */
+ * Floors are the system calls of cp --reflink, of copy_file_range() and of cat alone: a file is
+ * opened, made and filled. They hash nothing. The programs cp and cat are beside them, from the
+ * time when they are asked for to their end, and with their processor time. The file is in the
+ * page cache; each round has new targets, and nothing is synced. */
 
 #include "benchmark.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <spawn.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* As cat has it. */
@@ -95,6 +99,44 @@ run_floor (const char *source, const char *target, Method method, Timing *timing
   unlink (target);
 }
 
+static gint64
+children_cpu_now (void)
+{
+  struct rusage usage;
+
+  getrusage (RUSAGE_CHILDREN, &usage);
+  return ((usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * G_USEC_PER_SEC +
+          usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) *
+         1000;
+}
+
+static void
+run_program (const char *source, const char *target, Method method, Timing *timing)
+{
+  const char *arguments[][5] = {
+    { "cp", "--reflink=always", source, target, NULL },
+    { "cp", "--reflink=never", source, target, NULL },
+    { "cat", source, NULL },
+  };
+  gint64 cpu = children_cpu_now ();
+  gint64 start = benchmark_now ();
+  posix_spawn_file_actions_t actions;
+  int status = -1;
+  pid_t child;
+
+  posix_spawn_file_actions_init (&actions);
+  if (method == STREAM)
+    posix_spawn_file_actions_addopen (&actions, 1, target, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  check (posix_spawnp (&child, arguments[method][0], &actions, NULL, (char **) arguments[method],
+                       environ) == 0 &&
+           waitpid (child, &status, 0) == child && status == 0,
+         NULL);
+  series_add (&timing->clock, benchmark_now () - start);
+  series_add (&timing->cpu, children_cpu_now () - cpu);
+  posix_spawn_file_actions_destroy (&actions);
+  unlink (target);
+}
+
 /* A user who reads a stream to its end. */
 static void
 drain (GInputStream *stream, const char *target)
@@ -161,28 +203,40 @@ measure (BsPool *pool, const char *directory, goffset size, Method method)
   static const char *const names[] = { "a clone", "a copy", "a stream" };
   static const char *const floors[] = { "floor, cp --reflink", "floor, copy_file_range",
                                         "floor, cat" };
+  static const char *const programs[] = { "the program cp --reflink=always",
+                                          "the program cp --reflink=never", "the program cat" };
   g_autofree char *source = g_build_filename (directory, "source", NULL);
   g_autofree char *target = g_build_filename (directory, "target", NULL);
   g_autoptr (GFile) file = g_file_new_for_path (source);
-  Timing floor, in, out;
+  Timing floor, program, in, out, ignored;
 
   timing_init (&floor, floors[method]);
+  timing_init (&program, programs[method]);
+  timing_init (&ignored, "with cold caches");
   timing_init (&in, "ours, in");
   timing_init (&out, "ours, out");
   for (guint round = 0; round < benchmark_rounds; round++)
     {
-      g_autoptr (BsItem) item = NULL;
+      run_program (source, target, method, &program);
+      /* A program leaves the processor's caches cold. */
+      for (guint warm = 0; warm < 2; warm++)
+        {
+          g_autoptr (BsItem) item = NULL;
 
-      run_floor (source, target, method, &floor);
-      item = run_in (pool, file, method, &in);
-      run_out (item, target, method, &out);
+          run_floor (source, target, method, warm ? &floor : &ignored);
+          item = run_in (pool, file, method, warm ? &in : &ignored);
+          run_out (item, target, method, warm ? &out : &ignored);
+        }
     }
 
   g_print ("a file of %" G_GOFFSET_FORMAT " MiB as %s\n", size >> 20, names[method]);
   timing_print (&floor, NULL, 1000, "us");
+  timing_print (&program, &floor, 1000, "us");
   timing_print (&in, &floor, 1000, "us");
   timing_print (&out, &floor, 1000, "us");
   timing_clear (&floor);
+  timing_clear (&program);
+  timing_clear (&ignored);
   timing_clear (&in);
   timing_clear (&out);
 }

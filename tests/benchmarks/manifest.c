@@ -6,8 +6,9 @@
  * hand.
  *
  * The floor is a GHashTable from the same names to keys, as an application would have it:
- * filled, and looked up. Memory is resident size: with the bytes that the manifest was
- * opened from, without the names. */
+ * filled, and looked up. A lookup makes an object, and the floor of that is a find and a bare
+ * object of the type with a weak reference. Memory is resident size: with the bytes that the
+ * manifest was opened from, without the names. */
 
 #include "benchmark.h"
 
@@ -80,10 +81,23 @@ typedef enum
   FLOOR,
   FIND,
   FIND_POSITION,
+  FIND_OBJECT,
   LOOKUP,
   LOOKUP_ALIVE,
   N_KINDS,
 } Kind;
+
+/* An object of no manifest, with what it takes to be found as long as it lives. */
+static void
+make_object (void)
+{
+  g_autoptr (GObject) object = g_object_new (BS_TYPE_MANIFEST_ENTRY, NULL);
+  GWeakRef reference;
+
+  g_weak_ref_init (&reference, object);
+  g_clear_object (&object);
+  g_weak_ref_clear (&reference);
+}
 
 static void
 look_for_all (Kind kind, GHashTable *table, BsManifest *manifest, guint n_names, char **names)
@@ -103,6 +117,10 @@ look_for_all (Kind kind, GHashTable *table, BsManifest *manifest, guint n_names,
           break;
         case FIND_POSITION:
           found = GINT_TO_POINTER (bs_manifest_find (manifest, names[i], &position));
+          break;
+        case FIND_OBJECT:
+          found = GINT_TO_POINTER (bs_manifest_find (manifest, names[i], NULL));
+          make_object ();
           break;
         default:
           found = bs_manifest_lookup (manifest, names[i]);
@@ -131,11 +149,18 @@ print_timing (Timing *timing,
 static void
 measure_looking (guint n_names, char **names, char **keys, BsManifest *manifest)
 {
-  static const char *titles[N_KINDS] = { "a GHashTable", "ours, find", "ours, find its position",
-                                         "ours, lookup", "ours, lookup, the entry alive" };
+  static const char *titles[N_KINDS] = { "a GHashTable",
+                                         "ours, find",
+                                         "ours, find its position",
+                                         "floor, find and a bare object",
+                                         "ours, lookup",
+                                         "ours, lookup, the entry alive" };
   g_autoptr (GHashTable) table = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   gpointer *alive = g_new (gpointer, n_names);
   Timing timings[N_KINDS];
+  Timing *floors[N_KINDS] = {
+    NULL, &timings[FLOOR], &timings[FLOOR], NULL, &timings[FIND_OBJECT], &timings[FIND_OBJECT],
+  };
 
   fill_table (table, n_names, names, keys);
   for (Kind kind = 0; kind < N_KINDS; kind++)
@@ -156,7 +181,7 @@ measure_looking (guint n_names, char **names, char **keys, BsManifest *manifest)
 
   g_print ("looking for a name, %u names\n", n_names);
   for (Kind kind = 0; kind < N_KINDS; kind++)
-    timing_print (&timings[kind], kind == FLOOR ? NULL : &timings[FLOOR], 1, "ns");
+    timing_print (&timings[kind], floors[kind], 1, "ns");
   for (Kind kind = 0; kind < N_KINDS; kind++)
     timing_clear (&timings[kind]);
   g_free (alive);

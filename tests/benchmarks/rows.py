@@ -137,12 +137,13 @@ def sqlite_rows():
 
 
 def s3_rows():
-    """A bare loop of libcurl is the floor."""
+    """A bare loop of libcurl is the floor; beside it one whose requests are signed and have the same headers."""
     for n in 1, 16, 64:
         for work in 'put', 'get':
             for figure, goal in ('', 1 / 0.9), (', processor', 1.3):
                 yield Row('20', f'S3 engine, {work}, 4 KiB, {n} under way{figure}', 's3', f'{work}, 4 KiB, {n} under way',
-                          f's3:{figure}', f'bare libcurl{figure}', goal, optional=True)
+                          f's3:{figure}', f'bare libcurl{figure}', goal, other=f'libcurl, same headers{figure}',
+                          other_name='libcurl, same headers', other_goal=goal, optional=True)
     yield Row('20', 'S3 engine, save of 10,000 new items', 's3', 'a save of \\d+ new items', 'all requests', limit=10020, optional=True)
     yield Row('20', 'S3 engine, tracking 100,000 keys', 's3', 'tracking \\d+ keys', 'list requests', limit=110, optional=True)
 
@@ -165,10 +166,13 @@ def resident_rows():
 
 
 def copy_rows():
-    for method, floor, goal in ('clone', 'cp --reflink', 1.05), ('copy', 'copy_file_range', 1.05), ('stream', 'cat', 1.1):
+    for method, floor, program, goal in (('clone', 'cp --reflink', 'cp --reflink=always', 1.05),
+                                         ('copy', 'copy_file_range', 'cp --reflink=never', 1.05),
+                                         ('stream', 'cat', 'cat', 1.1)):
         for way in 'in', 'out':
             yield Row('22', f'a large file {way}, as a {method}', 'copy', f'a file of \\d+ MiB as a {method}',
-                      f'ours, {way}, processor', f'floor, {floor}, processor', goal, optional=method == 'clone')
+                      f'ours, {way}, processor', f'floor, {floor}, processor', None, None,
+                      f'the program {program}, processor', program.split()[0], goal, optional=method == 'clone')
 
 
 def gallery_rows():
@@ -182,9 +186,11 @@ def gallery_rows():
 def manifest_rows():
     yield Row('24', 'opening a manifest', 'manifest', 'opening', 'ours, processor', 'a GHashTable, filled, processor',
               limit=1000, keys=MILLION)
-    for name, goal in ('find', 200), ('find its position', None), ('lookup', None), ('lookup, the entry alive', None):
-        yield Row('24', f'manifest, {name}', 'manifest', 'looking for a name', f'ours, {name}, processor',
-                  'a GHashTable, processor', limit=goal, keys=MILLION)
+    table, bare = 'a GHashTable, processor', 'floor, find and a bare object, processor'
+    for name, floor, limit, goal in (('find', table, 200, None), ('find its position', table, None, None),
+                                     ('lookup', bare, None, 1.25), ('lookup, the entry alive', bare, None, None)):
+        yield Row('24', f'manifest, {name}', 'manifest', 'looking for a name', f'ours, {name}, processor', floor, goal,
+                  limit, keys=MILLION)
     yield Row('24', 'memory of an entry, without its name', 'manifest', 'memory', 'an entry, without its name',
               limit=120, keys=MILLION)
 

@@ -2,11 +2,13 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* The engine "s3:" at a server on this machine: blobs of 4 KiB put and got with 1, 16 and 64
- * requests under way, beside a bare loop of libcurl that makes the same requests without
- * signing or hashing; and the requests of a save and of tracking a document. */
+ * requests under way, beside two bare loops of libcurl: one that makes the same requests
+ * without signing or hashing, and one whose requests are the same to the last header; and the
+ * requests of a save and of tracking a document. */
 
 #include "benchmark.h"
 
+#include "modules/s3/bs-s3-signature-private.h"
 #include "s3-fixture.h"
 
 #include <curl/curl.h>
@@ -31,6 +33,7 @@ typedef struct
 {
   CURLM *multi;
   gboolean put;
+  BsS3Credentials *credentials; /* NULL: unsigned */
   guint round;
   guint next;
   const char *data;
@@ -42,12 +45,73 @@ drop (char *bytes, size_t size, size_t n, void *data)
   return size * n;
 }
 
+static char *
+make_md5 (const char *data)
+{
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_MD5);
+  guint8 digest[16];
+  gsize size = sizeof digest;
+
+  g_checksum_update (checksum, (const guint8 *) data, BLOB_SIZE);
+  g_checksum_get_digest (checksum, digest, &size);
+  return g_base64_encode (digest, size);
+}
+
+/* The headers of the engine's request. */
+static struct curl_slist *
+make_headers (Loop *loop, const char *path)
+{
+  g_autofree char *md5 = loop->put ? make_md5 (loop->data) : NULL;
+  g_autofree char *host = g_strdup_printf ("127.0.0.1:%u", server.port);
+  g_autofree char *time = bs_s3_time (g_get_real_time () / G_USEC_PER_SEC);
+  g_autofree char *signature = NULL;
+  g_autofree char *authorization = NULL;
+  struct curl_slist *list = NULL;
+  const BsS3Header headers[] = {
+    { "content-md5", md5 },
+    { "host", host },
+    { "x-amz-content-sha256", (char *) "UNSIGNED-PAYLOAD" },
+    { "x-amz-date", time },
+    { "x-amz-meta-backingstore", (char *) "4096-0123456789abcdef" },
+  };
+  /* A GET has neither the first nor the last. */
+  const guint first = loop->put ? 0 : 1;
+  BsS3Signing signing = { .method = loop->put ? "PUT" : "GET",
+                          .path = path,
+                          .query = "",
+                          .headers = headers + first,
+                          .n_headers = loop->put ? 5 : 3,
+                          .payload = "UNSIGNED-PAYLOAD",
+                          .region = "us-east-1",
+                          .time = time };
+
+  signature = bs_s3_sign (&signing, loop->credentials);
+  authorization = g_strconcat ("Authorization: ", signature, NULL);
+  for (guint i = 0; i < signing.n_headers; i++)
+    {
+      g_autofree char *line =
+        g_strconcat (signing.headers[i].name, ": ", signing.headers[i].value, NULL);
+
+      list = curl_slist_append (list, line);
+    }
+  list = curl_slist_append (list, authorization);
+  list = curl_slist_append (list, "Content-Type:");
+  return curl_slist_append (list, "Expect:");
+}
+
 static void
 set_up_easy (Loop *loop, CURL *easy)
 {
-  g_autofree char *url = g_strdup_printf ("http://127.0.0.1:%u/bucket/bare/%u/%u", server.port,
-                                          loop->round, loop->next++);
+  g_autofree char *path = g_strdup_printf ("/bucket/bare/%u/%u", loop->round, loop->next++);
+  g_autofree char *url = g_strdup_printf ("http://127.0.0.1:%u%s", server.port, path);
 
+  if (loop->credentials != NULL)
+    {
+      struct curl_slist *headers = make_headers (loop, path);
+
+      curl_easy_setopt (easy, CURLOPT_HTTPHEADER, headers);
+      curl_easy_setopt (easy, CURLOPT_PRIVATE, headers);
+    }
   curl_easy_setopt (easy, CURLOPT_URL, url);
   curl_easy_setopt (easy, CURLOPT_WRITEFUNCTION, drop);
   curl_easy_setopt (easy, CURLOPT_PROXY, "");
@@ -60,10 +124,20 @@ set_up_easy (Loop *loop, CURL *easy)
 }
 
 static void
-run_bare (gboolean put, guint n_parallel, guint round, Timing *timing)
+free_headers (CURL *easy)
+{
+  struct curl_slist *headers = NULL;
+
+  curl_easy_getinfo (easy, CURLINFO_PRIVATE, (char **) &headers);
+  curl_slist_free_all (headers);
+  curl_easy_setopt (easy, CURLOPT_PRIVATE, NULL);
+}
+
+static void
+run_bare (gboolean put, BsS3Credentials *credentials, guint n_parallel, guint round, Timing *timing)
 {
   g_autofree char *data = g_malloc0 (BLOB_SIZE);
-  Loop loop = { curl_multi_init (), put, round, 0, data };
+  Loop loop = { curl_multi_init (), put, credentials, round, 0, data };
   guint n_done = 0;
   int n_running;
 
@@ -90,6 +164,7 @@ run_bare (gboolean put, guint n_parallel, guint round, Timing *timing)
           check (message->data.result == CURLE_OK && status == 200, NULL);
           n_done++;
           curl_multi_remove_handle (loop.multi, easy);
+          free_headers (easy);
           if (loop.next < n_blobs)
             {
               set_up_easy (&loop, easy);
@@ -193,25 +268,33 @@ run_ours (guint n_parallel, Timing *put, Timing *get)
 static void
 measure_parallel (guint n_parallel)
 {
-  Timing bare[2], ours[2];
+  g_autoptr (BsS3Credentials) credentials = bs_s3_credentials_new ("default", NULL);
+  Timing bare[2], same[2], ours[2];
 
   for (guint i = 0; i < 2; i++)
     {
       timing_init (&bare[i], "bare libcurl");
+      timing_init (&same[i], "libcurl, same headers");
       timing_init (&ours[i], "s3:");
     }
   for (guint round = 0; round < benchmark_rounds; round++)
     {
-      run_bare (TRUE, n_parallel, round + 100 * n_parallel, &bare[0]);
-      run_bare (FALSE, n_parallel, round + 100 * n_parallel, &bare[1]);
+      const guint name = round + 100 * n_parallel;
+
+      run_bare (TRUE, NULL, n_parallel, name, &bare[0]);
+      run_bare (FALSE, NULL, n_parallel, name, &bare[1]);
+      run_bare (TRUE, credentials, n_parallel, name + 50, &same[0]);
+      run_bare (FALSE, credentials, n_parallel, name + 50, &same[1]);
       run_ours (n_parallel, &ours[0], &ours[1]);
     }
   for (guint i = 0; i < 2; i++)
     {
       g_print ("%s, 4 KiB, %u under way\n", i == 0 ? "put" : "get", n_parallel);
       timing_print (&bare[i], NULL, 1000, "us");
+      timing_print (&same[i], &bare[i], 1000, "us");
       timing_print (&ours[i], &bare[i], 1000, "us");
       timing_clear (&bare[i]);
+      timing_clear (&same[i]);
       timing_clear (&ours[i]);
     }
 }
@@ -313,7 +396,7 @@ main (int argc, char *argv[])
   if (benchmark_smoke)
     n_blobs = 100;
 
-  if (server_start_alone (&server))
+  if (server_start_alone (&server, "gofakes3", NULL))
     {
       for (guint i = 0; i < G_N_ELEMENTS (parallel); i++)
         measure_parallel (parallel[i]);

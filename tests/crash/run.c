@@ -20,6 +20,7 @@ const Setting settings[] = {
   { &workload_backing, "link", 0, 0 },
   { &workload_backing, "copy", INTERPOSE_LINK, EXDEV },
   { &workload_backing, "no-xattr", INTERPOSE_SET_XATTR, EOPNOTSUPP },
+  { &workload_backing_few, "link", 0, 0 },
   { &workload_save, "link", 0, 0 },
   { &workload_save, "copy", INTERPOSE_LINK, EXDEV },
   { &workload_save, "no-xattr", INTERPOSE_SET_XATTR, EOPNOTSUPP },

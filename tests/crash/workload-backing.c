@@ -52,11 +52,13 @@ static const struct
 #define N_ROOTS 4
 #define SMALL_DISK (64 * 1024 * 1024)
 
-static const struct
+typedef struct
 {
   Operation operation;
   int subjects[4]; /* ended by -1 */
-} steps[] = {
+} Step;
+
+static const Step all_steps[] = {
   { OPEN, { 1, -1 } },
   { WRITE, { 0, -1 } },
   { WRITE, { 1, -1 } },
@@ -111,6 +113,19 @@ static const struct
   { CLOSE, { -1 } },
 };
 
+/* So few that many of their calls fail in each run. */
+static const Step few_steps[] = {
+  { OPEN, { 1, -1 } },       { WRITE, { 0, -1 } },
+  { WRITE, { 1, -1 } },      { PERSIST, { 0, -1 } },
+  { PERSIST, { 1, -1 } },    { SYNC, { -1 } },
+  { WRITE_ROOT, { 1, -1 } }, { CLOSE, { -1 } },
+  { OPEN, { 2, -1 } },       { REGISTER, { 1, -1 } },
+  { READ, { 1, -1 } },       { WRITE, { 6, -1 } },
+  { PERSIST, { 6, -1 } },    { DELETE_PERSISTED, { 0, -1 } },
+  { SYNC, { -1 } },          { WRITE_ROOT, { 2, -1 } },
+  { READ_ROOT, { -1 } },     { CLOSE, { -1 } },
+};
+
 static const char *const operation_names[] = {
   [OPEN] = "open",
   [WRITE] = "write",
@@ -135,6 +150,7 @@ typedef struct
 {
   const char *directory;
   Journal *journal;
+  const Step *steps;
   GFile *path;
   BsBacking *backing;
   gboolean open; /* it, and the path */
@@ -233,17 +249,30 @@ make_root (guint root)
 }
 
 static gpointer
-start (const char *directory, Journal *journal)
+start (const char *directory, Journal *journal, const Step *steps)
 {
   State *self = g_new0 (State, 1);
 
   self->directory = directory;
   self->journal = journal;
+  self->steps = steps;
   self->path = make_file (directory, "persisted");
   for (guint i = 0; i < N_BLOBS; i++)
     self->contents[i] = make_content (i);
 
   return self;
+}
+
+static gpointer
+start_all (const char *directory, Journal *journal)
+{
+  return start (directory, journal, all_steps);
+}
+
+static gpointer
+start_few (const char *directory, Journal *journal)
+{
+  return start (directory, journal, few_steps);
 }
 
 static void
@@ -517,20 +546,26 @@ set_primary (State *self, guint blob, gboolean is_there, gboolean success)
 }
 
 static const char *
-describe (guint n)
+describe_all (guint n)
 {
-  return operation_names[steps[n].operation];
+  return operation_names[all_steps[n].operation];
+}
+
+static const char *
+describe_few (guint n)
+{
+  return operation_names[few_steps[n].operation];
 }
 
 static gboolean
 step (gpointer state, guint n, GError **error)
 {
   State *self = state;
-  const int *subjects = steps[n].subjects;
+  const int *subjects = self->steps[n].subjects;
   const int subject = subjects[0];
   const char *key = subject >= 0 ? blobs[subject].key : NULL;
 
-  switch (steps[n].operation)
+  switch (self->steps[n].operation)
     {
     case OPEN:
       return open_backing (self, subject, error);
@@ -729,14 +764,12 @@ check (const char *directory, Journal *journal, gsize n_marks, GError **error)
   return TRUE;
 }
 
-const Workload workload_backing = {
-  .name = "backing",
-  .start = start,
-  .n_steps = G_N_ELEMENTS (steps),
-  .describe = describe,
-  .step = step,
-  .redo = redo,
-  .verify = verify,
-  .stop = stop,
-  .check = check,
-};
+#define WORKLOAD(title, steps, start_func, describe_func)                                          \
+  {                                                                                                \
+    .name = title, .start = start_func, .n_steps = G_N_ELEMENTS (steps),                           \
+    .describe = describe_func, .step = step, .redo = redo, .verify = verify, .stop = stop,         \
+    .check = check,                                                                                \
+  }
+
+const Workload workload_backing = WORKLOAD ("backing", all_steps, start_all, describe_all);
+const Workload workload_backing_few = WORKLOAD ("backing-few", few_steps, start_few, describe_few);

@@ -33,8 +33,9 @@ typedef struct
   gboolean (*check) (const char *directory, Journal *journal, gsize n_marks, GError **error);
 } Workload;
 
-/* Every function of a backing in files, called directly. */
+/* Every function of a backing in files, called directly; and a document of two sessions. */
 extern const Workload workload_backing;
+extern const Workload workload_backing_few;
 /* Saves of a document that changes: blob by blob, several at a time, and of very
  * many. */
 extern const Workload workload_save;

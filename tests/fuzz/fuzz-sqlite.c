@@ -3,24 +3,19 @@
 
 /* A document of the engine "sqlite:", with a log and a journal beside it, of any bytes: it is
  * opened, read, changed and closed, with errors or without. An input is the size of the document
- * and that of the log, in four bytes each, and then the three files.
- *
- * libFuzzer calls the functions below, and finds by itself which inputs reach new code. Without
- * it, main() tries the first inputs and small changes of them. */
+ * and that of the log, in four bytes each, and then the three files. */
+
+#include "fuzz-target.h"
 
 #include "modules/sqlite/bs-sqlite-changes-private.h"
 #include "modules/sqlite/bs-sqlite-reading-private.h"
 
 #include <glib/gstdio.h>
-#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
 #define HEADER_SIZE 8
 #define N_READ 8 /* blobs, of as many as there may be */
-
-int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
-int LLVMFuzzerInitialize (int *argc, char ***argv);
 
 static const char *const suffixes[] = { "", "-wal", "-journal" };
 
@@ -75,8 +70,8 @@ empty_place (const Place *place)
     }
 }
 
-static void
-leave_place (void)
+void
+fuzz_clean_up (void)
 {
   empty_place (get_place ());
   g_rmdir (get_place ()->directory);
@@ -198,15 +193,12 @@ take_input (const Place *place)
   return input;
 }
 
-typedef void (*InputFunc) (const GByteArray *input, guint n, gpointer data);
-
 /* The first inputs: a document at each step from none to one with a root, while its log or
  * journal is beside it, and closed. */
-static void
-make_inputs (InputFunc func, gpointer data)
+void
+fuzz_make_inputs (FuzzInputFunc func, gpointer user_data)
 {
   const Place *place = get_place ();
-  guint n = 0;
 
   for (guint closed = 0; closed < 2; closed++)
     for (guint n_blobs = 0; n_blobs < 4; n_blobs++)
@@ -235,65 +227,6 @@ make_inputs (InputFunc func, gpointer data)
         bs_sqlite_document_unref (document);
         if (closed)
           input = take_input (place);
-        func (input, n++, data);
+        func (input->data, input->len, user_data);
       }
 }
-
-#ifdef HAVE_FUZZER
-
-static void
-save_input (const GByteArray *input, guint n, gpointer data)
-{
-  g_autofree char *name = g_strdup_printf ("first-%u", n);
-  g_autofree char *path = g_build_filename (data, name, NULL);
-
-  g_assert (g_file_set_contents (path, (const char *) input->data, input->len, NULL));
-}
-
-/* The last argument is the folder of inputs. */
-int
-LLVMFuzzerInitialize (int *argc, char ***argv)
-{
-  char *corpus = (*argv)[*argc - 1];
-
-  atexit (leave_place);
-  if (corpus[0] == '-' || g_mkdir_with_parents (corpus, 0700) != 0)
-    return 0;
-
-  make_inputs (save_input, corpus);
-  return 0;
-}
-
-#else
-
-static void
-try_input (const GByteArray *input, guint n, gpointer data)
-{
-  g_autoptr (GByteArray) changed = g_byte_array_new ();
-
-  g_byte_array_append (changed, input->data, input->len);
-  LLVMFuzzerTestOneInput (input->data, input->len);
-  for (guint i = 0; i < 20; i++)
-    {
-      changed->data[g_test_rand_int_range (0, changed->len)] ^= 1 << g_test_rand_int_range (0, 8);
-      LLVMFuzzerTestOneInput (changed->data, changed->len);
-    }
-}
-
-static void
-test_inputs (void)
-{
-  make_inputs (try_input, NULL);
-}
-
-int
-main (int argc, char **argv)
-{
-  g_test_init (&argc, &argv, NULL);
-  atexit (leave_place);
-  g_test_add_func ("/fuzz/sqlite", test_inputs);
-
-  return g_test_run ();
-}
-
-#endif

@@ -344,15 +344,29 @@ test_encode (void)
   g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
 }
 
+static gboolean
+is_gtk_4_8 (void)
+{
+  return gtk_check_version (4, 10, 0) != NULL;
+}
+
 static void
 test_measure (void)
 {
   g_autoptr (BsGtkTextureCodec) codec = bs_gtk_texture_codec_new (0);
   g_autoptr (GBytes) picture = make_picture ("jpeg", 41, 10, RED);
+  g_autoptr (GBytes) glass = make_picture ("png", 41, 10, 0xff000080);
+  g_autoptr (GBytes) pixels = make_bytes (24, 'x');
   g_autoptr (GdkTexture) texture = decode_well (0, picture);
+  g_autoptr (GdkTexture) transparent = decode_well (0, glass);
+  g_autoptr (GdkTexture) inserted = gdk_memory_texture_new (3, 2, GDK_MEMORY_DEFAULT, pixels, 12);
   g_autoptr (GdkPaintable) other = gdk_paintable_new_empty (10, 10);
 
-  g_assert_cmpuint (bs_codec_measure (BS_CODEC (codec), G_OBJECT (texture)), ==, 4 * 41 * 10);
+  /* Rows of three bytes a pixel begin at multiples of four. */
+  g_assert_cmpuint (bs_codec_measure (BS_CODEC (codec), G_OBJECT (texture)), ==,
+                    is_gtk_4_8 () ? 9 * 124 + 123 : 4 * 41 * 10);
+  g_assert_cmpuint (bs_codec_measure (BS_CODEC (codec), G_OBJECT (transparent)), ==, 4 * 41 * 10);
+  g_assert_cmpuint (bs_codec_measure (BS_CODEC (codec), G_OBJECT (inserted)), ==, 4 * 3 * 2);
   g_assert_cmpuint (bs_codec_measure (BS_CODEC (codec), G_OBJECT (other)), ==, 0);
 }
 

@@ -120,7 +120,10 @@ test('iteration', async () => {
     const items = Array.from({length: 5}, (_, number) => pool.insert(bytes(`${number}`)));
     await Promise.all(items.map(item => item.persist_async(tracked)));
     assertEqual([...tracked].sort(), items.map(item => item.key).sort());
-    for (const found of [await pool.register_all_async(tracked), pool.register_all(tracked, null)])
+    for (const found of [
+        await pool.register_all_async(tracked), pool.register_all(tracked, null),
+        await pool.follow_async(tracked), pool.follow(tracked, null),
+    ])
         assertEqual([...found].map(item => item.key).sort(), [...tracked].sort());
     await store.close_async();
 });

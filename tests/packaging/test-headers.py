@@ -28,7 +28,7 @@ def cflags():
 
 def complaint(compiler, directories, header):
     strict = [option for option in STRICT if compiler[1] == '-xc' or 'prototypes' not in option]
-    result = subprocess.run([*compiler, *strict, *(f'-I{directory}' for directory in directories), *cflags(), '-'],
+    result = subprocess.run([*compiler, *strict, *(f'-I{directory}' for directory in directories), *flags, '-'],
                             input=f'#include <{header}>\n', capture_output=True, text=True)
     return result.stderr or ('' if result.returncode == 0 else f'status {result.returncode}')
 
@@ -38,6 +38,7 @@ directories, headers = sys.argv[1:split], sys.argv[split + 1:]
 all_headers = ['backingstore/backingstore.h', 'backingstore/bs-enum-types.h', 'backingstore/bs-version.h']
 if GTK_HEADER in headers:
     all_headers.append(GTK_HEADER)
+flags = cflags()
 print(f'1..{len(COMPILERS)}')
 failed = False
 for number, compiler in enumerate(COMPILERS, 1):

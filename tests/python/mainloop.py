@@ -7,6 +7,7 @@ take down what they see, and tests assert after the loop.
 """
 
 import faulthandler
+import time
 
 from gi.repository import GLib
 
@@ -33,6 +34,16 @@ def poll_until(condition):
     ticks = GLib.timeout_add(2, lambda: GLib.SOURCE_CONTINUE)
     run_until(condition)
     GLib.source_remove(ticks)
+
+
+def wait_for_threads(condition):
+    """Waits until other threads make a condition true. Gives PyGObject no function to call,
+    which would free what it has kept of an earlier one."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError('the threads do not get there')
+        time.sleep(.001)
 
 
 class Call:

@@ -11,7 +11,7 @@ import gi
 import screen
 
 gi.require_version('Bs', '1')
-from gi.repository import Bs, Gio, GLib
+from gi.repository import Bs, Gio, GLib, GObject
 
 from mainloop import Call, call, run_until
 
@@ -44,6 +44,8 @@ def setUpModule():
     Gtk = screen.import_gtk()
     gi.require_version('BsGtk', '1')
     from gi.repository import BsGtk, Gdk, GdkPixbuf
+    # A builder knows types by name, and no test has used one yet.
+    GObject.type_from_name('BsGtkItemPaintable')
 
 
 def colour_of(number):

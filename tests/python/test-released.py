@@ -14,7 +14,7 @@ import gi
 gi.require_version('Bs', '1')
 from gi.repository import Bs, GLib, GObject
 
-from mainloop import call, poll_until, run_until
+from mainloop import call, poll_until, run_until, wait_for_threads
 
 N_ITEMS = 50
 SIZE = 65536
@@ -47,10 +47,10 @@ class ReleasedTest(unittest.TestCase):
         self.addCleanup(self.store.close)
 
     def check_released(self, pool):
-        call(pool.trim_async, 0)
+        pool.trim(0)
         self.assertEqual(pool.props.memory_use, 0)
         # A thread that has just written a content may hold it for a moment.
-        poll_until(lambda: pool.props.memory_in_use == 0)
+        wait_for_threads(lambda: pool.props.memory_in_use == 0)
 
     def fill(self):
         pool = Bs.Pool.new(self.store, SIZE)

@@ -14,8 +14,10 @@ to /_control takes a list of JSON, one object for each command:
     {"fault": ACTION, "method": M, "key": REGEX, "nth": N, "times": T}
     {"clear": true}, {"advance": SECONDS}, {"deliver": true}, {"chaos": SEED or null}
     {"set": KEY, "body": TEXT}, {"remove": KEY}, {"quirk": NAME, "value": V}
+    {"await": "hit"}: the answer comes after a fault has met its request
 
-and answers with the counts of requests, and what is stored.
+and answers with the counts of requests, which of them came by a proxy too, and what is
+stored. On SIGUSR1 it prints which requests it has not answered yet.
 """
 
 import argparse
@@ -24,14 +26,17 @@ import base64
 import email.utils
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import random
 import re
+import signal
 import ssl
 import sys
 import time
 import urllib.parse
+import zlib
 from xml.sax.saxutils import escape
 
 SECRET = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'
@@ -50,6 +55,8 @@ class Request:
     def kind(self):
         if self.method == 'GET' and 'list-type' in self.query:
             return 'LIST'
+        if self.method == 'GET' and 'uploads' in self.query:
+            return 'UPLOADS'
         if self.method == 'POST' and 'delete' in self.query:
             return 'DELETE-MANY'
         if 'x-amz-copy-source' in self.headers:
@@ -60,18 +67,46 @@ class Request:
 
 
 class Answer:
-    def __init__(self, status, body=b'', headers=None):
+    def __init__(self, status, body=b'', headers=None, length=None):
         self.status, self.body, self.headers = status, body, headers or {}
+        self.length = len(body) if length is None else length
 
 
 def failure(status, code):
     return Answer(status, f'<Error><Code>{code}</Code><Message>of the test</Message></Error>'.encode())
 
 
+class Parts:
+    """A body that was put in parts; those that are mostly holes are packed, so that large ones fit into memory."""
+
+    def __init__(self, parts):
+        self.parts = parts
+        self.starts = list(itertools.accumulate((size for _, size, _ in parts), initial=0))
+        self.digest = hashlib.md5(b''.join(digest for _, _, digest in parts))
+
+    @staticmethod
+    def pack(body):
+        packed = zlib.compress(body, 1) if body.count(0) > len(body) // 2 else body
+        return packed, len(body), hashlib.md5(body).digest()
+
+    def __len__(self):
+        return self.starts[-1]
+
+    def __getitem__(self, piece):
+        first, last, _ = piece.indices(len(self))
+        body = b''
+        for start, (packed, size, _) in zip(self.starts, self.parts):
+            if start < last and start + size > first:
+                part = packed if len(packed) == size else zlib.decompress(packed)
+                body += part[max(first - start, 0):last - start]
+        return body
+
+
 class Object:
     def __init__(self, body, meta, modified):
         self.body, self.meta, self.modified = body, meta, modified
-        self.etag = '"' + hashlib.md5(body).hexdigest() + '"'
+        digest = body.digest if isinstance(body, Parts) else hashlib.md5(body)
+        self.etag = '"' + digest.hexdigest() + '"'
 
 
 class Store:
@@ -163,7 +198,16 @@ class Store:
         headers = {'ETag': there.etag, 'Last-Modified': email.utils.formatdate(int(there.modified), usegmt=True)}
         if there.meta:
             headers['x-amz-meta-backingstore'] = there.meta
-        return Answer(200, there.body, headers)
+        wanted = re.fullmatch(r'bytes=(\d+)-(\d+)', request.headers.get('range', ''))
+        if request.method == 'HEAD':
+            return Answer(200, b'', headers, len(there.body))
+        if not wanted or self.quirks.get('ignores-ranges'):
+            return Answer(200, there.body[:], headers)
+        first, last = int(wanted[1]), min(int(wanted[2]), len(there.body) - 1)
+        if first >= len(there.body):
+            return failure(416, 'InvalidRange')
+        headers['Content-Range'] = f'bytes {first}-{last}/{len(there.body)}'
+        return Answer(206, there.body[first:last + 1], headers)
 
     do_head = do_get
 
@@ -204,19 +248,28 @@ class Store:
         truncated = 'true' if len(names) > PAGE else 'false'
         return Answer(200, f'<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{text}</ListBucketResult>'.encode())
 
+    def do_uploads(self, request):
+        text = ''.join(
+            f'<Upload><Key>{escape(key)}</Key><UploadId>{upload}</UploadId>'
+            f'<Initiated>{time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(begun))}</Initiated></Upload>'
+            for upload, (key, _, _, begun) in self.uploads.items()
+            if key.startswith(request.query.get('prefix', '')))
+        return Answer(200, f'<ListMultipartUploadsResult>{text}</ListMultipartUploadsResult>'.encode())
+
     def do_part(self, request):
         if 'uploads' in request.query:
             upload = f'{random.getrandbits(64):x}+/='
-            self.uploads[upload] = (request.key, request.headers.get('x-amz-meta-backingstore'), {})
+            meta = request.headers.get('x-amz-meta-backingstore')
+            self.uploads[upload] = (request.key, meta, {}, self.now())
             return Answer(200, f'<R><UploadId>{upload}</UploadId></R>'.encode())
         upload = self.uploads.get(request.query['uploadId'])
         if upload is None:
             return failure(404, 'NoSuchUpload')
-        key, meta, parts = upload
+        key, meta, parts, _ = upload
         if request.method == 'PUT':
-            parts[int(request.query['partNumber'])] = request.body
-            return Answer(200, b'', {'ETag': '"' + hashlib.md5(request.body).hexdigest() + '"'})
-        body = b''.join(parts[number] for number in sorted(parts))
+            part = parts[int(request.query['partNumber'])] = Parts.pack(request.body)
+            return Answer(200, b'', {'ETag': '"' + part[2].hex() + '"'})
+        body = Parts([parts[number] for number in sorted(parts)])
         self.objects[key] = Object(body, meta, self.now())
         del self.uploads[request.query['uploadId']]
         return Answer(200, b'<R><ETag>x</ETag></R>')
@@ -240,7 +293,7 @@ class Upstream:
         body = b'' if request.method == 'HEAD' or status[1] == '204' else await read_body(reader, fields, size)
         self.idle.append((reader, writer))
         kept = {name: value for name, value in fields.items()
-                if name in ('etag', 'last-modified', 'date', 'x-amz-meta-backingstore')}
+                if name in ('etag', 'last-modified', 'date', 'content-range', 'x-amz-meta-backingstore')}
         return Answer(int(status[1]), body, kept)
 
 
@@ -275,6 +328,8 @@ class Server:
         self.faults, self.late, self.counts = [], [], {}
         self.redirected = 0
         self.chaos = None
+        self.hit = asyncio.Event()
+        self.unanswered = []
 
     async def perform(self, request):
         if isinstance(self.store, Upstream):
@@ -311,9 +366,11 @@ class Server:
                 elif target.startswith('/elsewhere'):
                     self.redirected += 1
                     self.write(writer, Answer(200), method)
-                elif not await self.answer(Request(method, target, headers, body), writer):
+                elif not await self.note(Request(method, target, headers, body), writer):
                     break
                 await writer.drain()
+                if headers.get('connection', '').lower() == 'close':
+                    break
         except (EOFError, ConnectionError, asyncio.IncompleteReadError, ValueError):
             pass
         finally:
@@ -321,7 +378,7 @@ class Server:
 
     def write(self, writer, answer, method, length=None, body=None):
         body = answer.body if body is None else body
-        length = len(answer.body) if length is None else length
+        length = answer.length if length is None else length
         headers = {'Date': email.utils.formatdate(self.store.now() if isinstance(self.store, Store) else None,
                                                   usegmt=True)} | answer.headers
         text = ''.join(f'{name}: {value}\r\n' for name, value in headers.items())
@@ -329,14 +386,28 @@ class Server:
         if method != 'HEAD':
             writer.write(body)
 
+    async def note(self, request, writer):
+        self.unanswered.append(request)
+        try:
+            return await self.answer(request, writer)
+        finally:
+            self.unanswered.remove(request)
+
+    def report(self):
+        requests = ', '.join(f'{request.kind()} {request.key}' for request in self.unanswered)
+        print(f'# server: {self.counts}, {len(self.late)} late, not answered: {requests}', file=sys.stderr, flush=True)
+
     async def answer(self, request, writer):
         """Returns whether the connection stays."""
         kind = request.kind()
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self.counts['all'] = self.counts.get('all', 0) + 1
+        if 'via' in request.headers:
+            self.counts['via'] = self.counts.get('via', 0) + 1
         fault = self.pick_fault(request)
         if fault:
             self.counts['hit'] = self.counts.get('hit', 0) + 1
+            self.hit.set()
         if self.chaos:
             # Others may come before.
             for _ in range(self.chaos.randrange(4)):
@@ -402,6 +473,9 @@ class Server:
                 self.faults.append(command)
             elif 'clear' in command:
                 self.faults, self.counts, self.store.quirks, self.chaos = [], {}, {}, None
+                self.hit.clear()
+            elif 'await' in command:
+                await self.hit.wait()
             elif 'advance' in command:
                 self.store.ahead += command['advance']
             elif 'deliver' in command:
@@ -437,6 +511,7 @@ async def main():
     listener = await asyncio.start_server(server.serve, '127.0.0.1', 0, ssl=context, limit=1 << 20, backlog=500)
     print(listener.sockets[0].getsockname()[1], flush=True)
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, server.report)
     await loop.run_in_executor(None, sys.stdin.read)
     # Connections that stall must not keep it.
     sys.stdout.flush()

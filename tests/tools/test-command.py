@@ -25,6 +25,8 @@ SOURCES = pathlib.Path(os.environ.get('BACKINGSTORE_TOOLS', '.'))
 DONE, FAILED, USAGE, NO_DOCUMENT, BUSY, CORRUPT = range(6)
 ENGINES = 'file', 'sqlite'
 WATCHDOG = 60
+IS_WHOLE = os.environ.get('BACKINGSTORE_TESTS') == 'whole'
+N_LARGE = 1000 if IS_WHOLE else 250
 
 
 def has_sqlite():
@@ -47,7 +49,7 @@ def wait_for(condition, process):
     end = time.monotonic() + WATCHDOG
     while not condition() and process.poll() is None:
         assert time.monotonic() < end
-        os.sched_yield()
+        time.sleep(.001)
 
 
 class CommandTest(unittest.TestCase):
@@ -642,7 +644,7 @@ class CopyTest(CommandTest):
         self.assertIsNone(self.run_json('info', self.top / 'copy')[0]['root'])
 
     def make_large(self):
-        names = {f'{i}': bytes([i & 255]) * 3000 for i in range(1000)}
+        names = {f'{i}': bytes([i & 255]) * 3000 for i in range(N_LARGE)}
         return self.make_own(self.top / 'large', names)
 
     def count_blobs(self, target):
@@ -674,7 +676,7 @@ class CopyTest(CommandTest):
             for number in signal.SIGKILL, signal.SIGINT:
                 target = self.top / engine / f'copy-{number}'
                 n_stopped = 0
-                for n_blobs in 1, 150, 400:
+                for n_blobs in 1, N_LARGE // 6, N_LARGE // 3:
                     stopped = self.stop_copy(number, document, f'{engine}:{target}', n_blobs)
                     if not target.exists():
                         continue
@@ -695,7 +697,7 @@ class CopyTest(CommandTest):
         old = self.make_document()
         listed = self.run_json('list', old)
         before = self.count_blobs(old)
-        self.assertTrue(self.stop_copy(signal.SIGKILL, document, old, before + 100, '--replace'))
+        self.assertTrue(self.stop_copy(signal.SIGKILL, document, old, before + N_LARGE // 10, '--replace'))
         self.assertEqual(self.run_json('list', old)[:3], listed)
         self.assertEqual(self.run_json('info', old)[0]['missing'], 0)
         self.run_command('verify', '-q', old)

@@ -5,6 +5,9 @@
  * make-pseudo-translation. */
 
 #include <backingstore/backingstore.h>
+#ifdef HAVE_GTK
+#include <backingstore/gtk/backingstore-gtk.h>
+#endif
 #include <glib/gstdio.h>
 #include <libintl.h>
 #include <gnu/libc-version.h>
@@ -90,6 +93,56 @@ test_reason (void)
   g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
   g_assert_true (g_str_has_prefix (error->message, OPENING "Opening the manifest: at byte 1"));
 }
+
+/* The name of a function is the same in every language, and not the words around it. */
+static void
+test_call (void)
+{
+  g_autoptr (BsMemoryBacking) memory = bs_memory_backing_new ();
+  g_autoptr (GFile) path = g_file_new_for_uri ("test:///path");
+  g_autofree char *key = bs_key_generate ();
+  g_autofree char *expected = g_strdup_printf (OPENING "persist %s at test:///path⟧: ", key);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (bs_backing_persist (BS_BACKING (memory), path, key, NULL, &error));
+  g_assert_true (g_str_has_prefix (error->message, expected));
+  g_clear_error (&error);
+  g_assert_false (bs_backing_persist (BS_BACKING (memory), path, "no key", NULL, &error));
+  g_assert_true (g_str_has_prefix (error->message, OPENING OPENING "persist at test:///path⟧: "));
+}
+
+static void
+test_manifest (void)
+{
+  g_autoptr (BsManifest) manifest = bs_manifest_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (bs_manifest_rename (manifest, "a", "", &error));
+  g_assert_cmpstr (error->message, ==,
+                   OPENING OPENING "Renaming⟧ the entry “” of a manifest: " OPENING
+                                   "the name is empty⟧⟧");
+  g_clear_error (&error);
+  g_assert_false (bs_manifest_add (manifest, "a", "no key", NULL, &error));
+  g_assert_cmpstr (error->message, ==,
+                   OPENING OPENING "Adding⟧ the entry “a” of a manifest: " OPENING
+                                   "“no key” is not a key⟧⟧");
+}
+
+#ifdef HAVE_GTK
+
+/* The library for GTK has the same translations. */
+static void
+test_gtk (void)
+{
+  g_autoptr (BsGtkTextureCodec) codec = bs_gtk_texture_codec_new (0);
+  g_autoptr (GBytes) bytes = g_bytes_new (NULL, 0);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (bs_codec_decode (BS_CODEC (codec), bytes, NULL, &error));
+  g_assert_nonnull (strstr (error->message, OPENING "a picture of 0 bytes⟧"));
+}
+
+#endif
 
 /* The errors of an engine in a module. */
 static void
@@ -190,6 +243,11 @@ main (int argc, char **argv)
   g_test_add_func ("/translation/error", test_error);
   g_test_add_func ("/translation/operation", test_operation);
   g_test_add_func ("/translation/reason", test_reason);
+  g_test_add_func ("/translation/call", test_call);
+  g_test_add_func ("/translation/manifest", test_manifest);
+#ifdef HAVE_GTK
+  g_test_add_func ("/translation/gtk", test_gtk);
+#endif
   g_test_add_func ("/translation/module", test_module);
   g_test_add_func ("/translation/untranslated", test_untranslated);
   g_test_add_func ("/translation/command", test_command);

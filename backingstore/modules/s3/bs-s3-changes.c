@@ -5,26 +5,26 @@
 
 #include <string.h>
 
-gboolean
-bs_s3_document_add (BsS3Document *self,
-                    const BsS3Key *key,
-                    GBytes *bytes,
-                    gboolean fresh,
-                    BsS3Name *name,
-                    GCancellable *cancellable,
-                    GError **error)
+static char *
+begin_adding (BsS3Document *self,
+              const BsS3Key *key,
+              gboolean fresh,
+              BsS3Name *name,
+              GCancellable *cancellable,
+              GError **error)
 {
-  g_autofree char *object = NULL;
-  gboolean unclear = FALSE;
-  gboolean success;
-
   if (!bs_s3_document_check (self, cancellable, error))
-    return FALSE;
+    return NULL;
 
   name->key = *key;
   name->nonce = fresh ? 0 : bs_s3_make_nonce ();
-  object = bs_s3_name_print (name, self->prefix);
-  success = bs_s3_put (self->client, object, bytes, &unclear, cancellable, error);
+  return bs_s3_name_print (name, self->prefix);
+}
+
+/* An object that was not put for certain may be there, or come to be. */
+static void
+end_adding (BsS3Document *self, const BsS3Name *name, gboolean success, gboolean unclear)
+{
   bs_s3_document_note_unclear (self, unclear);
 
   g_mutex_lock (&self->mutex);
@@ -33,8 +33,63 @@ bs_s3_document_add (BsS3Document *self,
   else
     g_array_append_val (self->strays, *name);
   g_mutex_unlock (&self->mutex);
+}
 
+gboolean
+bs_s3_document_add (BsS3Document *self,
+                    const BsS3Key *key,
+                    const BsS3Content *content,
+                    gboolean fresh,
+                    BsS3Name *name,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  g_autofree char *object = begin_adding (self, key, fresh, name, cancellable, error);
+  gboolean unclear = FALSE;
+  gboolean success;
+
+  if (object == NULL)
+    return FALSE;
+
+  success = bs_s3_put (self->client, object, content, &unclear, cancellable, error);
+  end_adding (self, name, success, unclear);
   return success;
+}
+
+BsS3Call *
+bs_s3_document_begin_add (BsS3Document *self,
+                          const BsS3Key *key,
+                          const BsS3Content *content,
+                          gboolean fresh,
+                          BsS3Name *name,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  g_autofree char *object = begin_adding (self, key, fresh, name, cancellable, error);
+
+  return object != NULL ? bs_s3_begin_put (self->client, object, content) : NULL;
+}
+
+gboolean
+bs_s3_document_end_add (BsS3Document *self,
+                        BsS3Call *call,
+                        const BsS3Name *name,
+                        GCancellable *cancellable,
+                        GError **error)
+{
+  g_auto (BsS3Answer) answer = { 0 };
+  gboolean success =
+    bs_s3_call_end (call, &answer, cancellable, error) && bs_s3_answer_check (&answer, error);
+
+  end_adding (self, name, success, answer.unclear);
+  return success;
+}
+
+void
+bs_s3_document_drop_add (BsS3Document *self, BsS3Call *call, const BsS3Name *name)
+{
+  bs_s3_call_free (call);
+  end_adding (self, name, FALSE, TRUE);
 }
 
 /* Objects on their way out. */

@@ -33,8 +33,9 @@ typedef struct
   GBytes *content;
   char *etag;                /* nullable */
   char *meta;                /* nullable */
-  gint64 date;               /* seconds, by the server's clock; 0 where it does not say */
-  gint64 modified;
+  gint64 total;              /* of the content that a range was asked of; -1: unknown */
+  BsS3Time date;             /* by the server's clock */
+  BsS3Time modified;
   gint64 sent;               /* microseconds of a clock that counts sleep: before the request was sent */
   gboolean unclear;          /* a request without an answer may still be carried out, also after an error */
 } BsS3Answer;

@@ -8,9 +8,12 @@
 #include <backingstore/backingstore.h>
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
-#define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+/* The MD5 of a body is signed instead: a body that was changed on its way has another one,
+ * and large contents are not hashed once more. */
+#define UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
 #define MAX_ATTEMPTS 8
 #define FIRST_PAUSE (50 * 1000)
 #define MAX_PAUSE (5 * G_USEC_PER_SEC)
@@ -33,7 +36,8 @@ struct _BsS3Client
 struct _BsS3Call
 {
   BsS3Client *client;
-  BsS3Request request;    /* its fields are owned */
+  gboolean begun;         /* so that others may run beside it */
+  BsS3Request request;    /* the fields are owned if it was begun, and else the caller's */
   BsS3Exchange *exchange; /* the current attempt; NULL after a failure to make one */
   GError *error;          /* that failure */
   gint64 sent;
@@ -130,6 +134,8 @@ set_code_error (guint status, const char *code, GError **error)
       N_ ("the server refuses the credentials, or what they ask for") },
     { "Unauthorized", 401, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
       N_ ("the server refuses the credentials") },
+    { "ProxyAuthenticationRequired", 407, G_IO_ERROR, G_IO_ERROR_PROXY_NEED_AUTH,
+      N_ ("the proxy asks for a name and a password, or refuses them") },
     { "NotImplemented", 501, BS_ERROR, BS_ERROR_NOT_SUPPORTED, N_ ("the server cannot do this") },
   };
 
@@ -198,17 +204,6 @@ make_md5 (GBytes *body)
   return g_base64_encode (digest, size);
 }
 
-/* Over TLS nobody can change the body on its way, and its MD5 is signed. */
-static char *
-make_payload (BsS3Client *self, GBytes *body)
-{
-  if (g_str_has_prefix (self->settings->base, "https:"))
-    return g_strdup ("UNSIGNED-PAYLOAD");
-  if (body == NULL)
-    return g_strdup (EMPTY_SHA256);
-  return g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, body);
-}
-
 static char *
 make_condition (BsS3Client *self, const char *etag)
 {
@@ -262,7 +257,6 @@ get_credentials (BsS3Client *self, gint64 *clock_offset, GError **error)
 static void
 collect_headers (BsS3Client *self,
                  const BsS3Request *request,
-                 const char *payload,
                  const char *time,
                  const char *token,
                  Headers *headers)
@@ -273,7 +267,7 @@ collect_headers (BsS3Client *self,
               request->if_match != NULL ? make_condition (self, request->if_match) : NULL);
   add_header (headers, "if-none-match", request->if_none_match ? g_strdup ("*") : NULL);
   add_header (headers, "range", g_strdup (request->range));
-  add_header (headers, "x-amz-content-sha256", g_strdup (payload));
+  add_header (headers, "x-amz-content-sha256", g_strdup (UNSIGNED_PAYLOAD));
   add_header (headers, "x-amz-copy-source", g_strdup (request->copy_source));
   add_header (headers, "x-amz-date", g_strdup (time));
   add_header (headers, "x-amz-meta-backingstore", g_strdup (request->meta));
@@ -290,15 +284,13 @@ sign (BsS3Client *self,
   gint64 clock_offset;
   g_autoptr (BsS3Credentials) credentials = get_credentials (self, &clock_offset, error);
   g_autofree char *time = bs_s3_time (g_get_real_time () / G_USEC_PER_SEC + clock_offset);
-  g_autofree char *payload = NULL;
   g_autofree char *authorization = NULL;
   g_auto (Headers) headers = { 0 };
 
   if (credentials == NULL)
     return FALSE;
 
-  payload = make_payload (self, request->body);
-  collect_headers (self, request, payload, time, credentials->token, &headers);
+  collect_headers (self, request, time, credentials->token, &headers);
   authorization = bs_s3_sign (
     &(BsS3Signing){
       .method = request->method,
@@ -306,52 +298,60 @@ sign (BsS3Client *self,
       .query = request->query != NULL ? request->query : "",
       .headers = headers.headers,
       .n_headers = headers.n_headers,
-      .payload = payload,
+      .payload = UNSIGNED_PAYLOAD,
       .region = self->settings->region,
       .time = time,
     },
     credentials);
 
   for (gsize i = 0; i < headers.n_headers; i++)
-    bs_s3_exchange_add_header (exchange, headers.headers[i].name, headers.headers[i].value);
-  bs_s3_exchange_add_header (exchange, "Authorization", authorization);
+    bs_s3_exchange_take_header (exchange, g_strconcat (headers.headers[i].name, ": ",
+                                                       headers.headers[i].value, NULL));
+  bs_s3_exchange_take_header (exchange, g_strconcat ("Authorization: ", authorization, NULL));
   return TRUE;
 }
 
 /* libcurl adds neither a type nor a question whether to go on. */
 static void
-suppress_headers (BsS3Exchange *exchange)
+set_body (BsS3Exchange *exchange, GBytes *body)
 {
-  bs_s3_exchange_add_header (exchange, "Content-Type", "");
-  bs_s3_exchange_add_header (exchange, "Expect", "");
-  bs_s3_exchange_add_header (exchange, "Accept", "");
+  bs_s3_exchange_take_header (exchange, g_strdup ("Content-Type:"));
+  bs_s3_exchange_take_header (exchange, g_strdup ("Expect:"));
+  exchange->body = body != NULL ? g_bytes_ref (body) : NULL;
+}
+
+static BsS3Exchange *
+make_exchange (BsS3Client *client, const BsS3Request *request, GError **error)
+{
+  g_autofree char *key = request->key != NULL ? bs_s3_encode (request->key, TRUE) : NULL;
+  gboolean at_root = key == NULL && client->settings->path[0] == '\0';
+  g_autofree char *path =
+    g_strconcat (client->settings->path, at_root ? "/" : "", key != NULL ? "/" : NULL, key, NULL);
+  g_autoptr (BsS3Exchange) exchange =
+    bs_s3_exchange_new (request->method,
+                        g_strconcat (client->settings->base, path + strlen (client->settings->path),
+                                     request->query != NULL ? "?" : NULL, request->query, NULL));
+
+  if (!sign (client, request, path, exchange, error))
+    return NULL;
+
+  if (g_str_equal (request->method, "PUT") || g_str_equal (request->method, "POST"))
+    set_body (exchange, request->body);
+  return g_steal_pointer (&exchange);
 }
 
 static void
 start_attempt (BsS3Call *self)
 {
-  BsS3Client *client = self->client;
-  const BsS3Request *request = &self->request;
-  g_autofree char *key = request->key != NULL ? bs_s3_encode (request->key, TRUE) : NULL;
-  gboolean at_root = key == NULL && client->settings->path[0] == '\0';
-  g_autofree char *path =
-    g_strconcat (client->settings->path, at_root ? "/" : "", key != NULL ? "/" : NULL, key, NULL);
-  g_autofree char *url =
-    g_strconcat (client->settings->base, path + strlen (client->settings->path),
-                 request->query != NULL ? "?" : NULL, request->query, NULL);
-  g_autoptr (BsS3Exchange) exchange = bs_s3_exchange_new (request->method, url);
-
   g_clear_error (&self->error);
-  if (!sign (client, request, path, exchange, &self->error))
+  self->exchange = make_exchange (self->client, &self->request, &self->error);
+  if (self->exchange == NULL)
     return;
 
-  suppress_headers (exchange);
-  if (request->body != NULL)
-    exchange->body = g_bytes_ref (request->body);
   self->n_attempts++;
   self->sent = bs_s3_get_time ();
-  self->exchange = g_steal_pointer (&exchange);
-  bs_s3_transport_start (client->transport, self->exchange);
+  if (self->begun)
+    bs_s3_transport_start (self->client->transport, self->exchange);
 }
 
 BsS3Call *
@@ -360,6 +360,7 @@ bs_s3_client_begin (BsS3Client *self, const BsS3Request *request)
   BsS3Call *call = g_new0 (BsS3Call, 1);
 
   call->client = self;
+  call->begun = TRUE;
   call->request = (BsS3Request){
     .method = request->method,
     .key = g_strdup (request->key),
@@ -417,6 +418,13 @@ never_left (CURLcode code)
   return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
          code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_SSL_CONNECT_ERROR ||
          code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+}
+
+static void
+set_too_large (const BsS3Exchange *exchange, GError **error)
+{
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+               _ ("no memory for a content of %" PRId64 " bytes"), exchange->length);
 }
 
 static gboolean
@@ -477,9 +485,10 @@ mend (BsS3Call *self, const char *code)
     return FALSE;
 
   g_mutex_lock (&client->mutex);
-  if (g_str_equal (code, "RequestTimeTooSkewed") && self->exchange->date > 0)
+  if (g_str_equal (code, "RequestTimeTooSkewed") && bs_s3_time_parse (&self->exchange->date) > 0)
     {
-      client->clock_offset = self->exchange->date - g_get_real_time () / G_USEC_PER_SEC;
+      client->clock_offset =
+        bs_s3_time_parse (&self->exchange->date) - g_get_real_time () / G_USEC_PER_SEC;
       again = TRUE;
     }
   else if (g_str_equal (code, "ExpiredToken") || g_str_equal (code, "InvalidAccessKeyId"))
@@ -506,6 +515,11 @@ judge (BsS3Call *self, GError **error)
 {
   BsS3Exchange *exchange = self->exchange;
 
+  if (exchange->too_large)
+    {
+      set_too_large (exchange, error);
+      return VERDICT_FAILED;
+    }
   if (exchange->code != CURLE_OK)
     {
       self->unclear |= changes_something (&self->request) && !never_left (exchange->code);
@@ -548,6 +562,7 @@ take_answer (BsS3Call *self, BsS3Answer *answer)
   answer->content = g_byte_array_free_to_bytes (g_steal_pointer (&exchange->content));
   answer->etag = g_steal_pointer (&exchange->etag);
   answer->meta = g_steal_pointer (&exchange->meta);
+  answer->total = exchange->total;
   answer->date = exchange->date;
   answer->modified = exchange->modified;
   answer->sent = self->sent;
@@ -569,6 +584,17 @@ set_cancelled (GError **error)
   return FALSE;
 }
 
+/* Waits for the answer of the current attempt. A request that has none beside it is carried
+ * out by this very thread. */
+static gboolean
+wait (BsS3Call *self, GCancellable *cancellable)
+{
+  BsS3Transport *transport = self->client->transport;
+
+  return self->begun ? bs_s3_transport_wait (transport, self->exchange, cancellable)
+                     : bs_s3_transport_perform (transport, self->exchange, cancellable);
+}
+
 static gboolean
 try (BsS3Call *self, BsS3Answer *answer, GCancellable *cancellable, GError **error)
 {
@@ -579,7 +605,7 @@ try (BsS3Call *self, BsS3Answer *answer, GCancellable *cancellable, GError **err
       g_autoptr (GError) local = NULL;
       Verdict verdict;
 
-      if (!bs_s3_transport_wait (transport, self->exchange, cancellable))
+      if (!wait (self, cancellable))
         {
           self->unclear |= changes_something (&self->request);
           return set_cancelled (error);
@@ -627,5 +653,15 @@ bs_s3_client_ask (BsS3Client *self,
                   GCancellable *cancellable,
                   GError **error)
 {
-  return bs_s3_call_end (bs_s3_client_begin (self, request), answer, cancellable, error);
+  BsS3Call call = { .client = self, .request = *request };
+  gboolean success;
+
+  memset (answer, 0, sizeof *answer);
+  start_attempt (&call);
+  success = try (&call, answer, cancellable, error);
+  answer->unclear = call.unclear;
+  g_clear_pointer (&call.exchange, bs_s3_exchange_unref);
+  g_clear_error (&call.error);
+
+  return success;
 }

@@ -17,8 +17,8 @@ typedef struct
   GMutex mutex;
 
   /* under the mutex */
-  char *scope;    /* day and region that the key is for; nullable */
-  guint8 key[32]; /* that signs there */
+  char *scope; /* day and region that the key is for; nullable */
+  GHmac *hmac; /* of nothing yet, with the key that signs there */
 } BsS3Credentials;
 
 BsS3Credentials *bs_s3_credentials_new   (const char *profile, GError **error);

@@ -67,6 +67,7 @@ credentials_clear (gpointer data)
   g_free (self->secret);
   g_free (self->token);
   g_free (self->scope);
+  g_clear_pointer (&self->hmac, g_hmac_unref);
   g_mutex_clear (&self->mutex);
 }
 

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
+#include "bs-s3-content-private.h"
 #include "bs-s3-lease-private.h"
 #include "bs-s3-root-private.h"
 
@@ -72,7 +73,13 @@ void          bs_s3_document_list    (BsS3Document *self, BsKeySet *keys);
 /* Fails where the document cannot be changed. */
 gboolean      bs_s3_document_check   (BsS3Document *self, GCancellable *cancellable, GError **error);
 /* Adds a blob. `fresh`: the name of the key was never in use anywhere. */
-gboolean      bs_s3_document_add     (BsS3Document *self, const BsS3Key *key, GBytes *bytes, gboolean fresh, BsS3Name *name, GCancellable *cancellable, GError **error);
+gboolean      bs_s3_document_add     (BsS3Document *self, const BsS3Key *key, const BsS3Content *content, gboolean fresh, BsS3Name *name, GCancellable *cancellable, GError **error);
+/* Begins the same for one of several blobs side by side, which is in memory and not large. */
+BsS3Call     *bs_s3_document_begin_add (BsS3Document *self, const BsS3Key *key, const BsS3Content *content, gboolean fresh, BsS3Name *name, GCancellable *cancellable, GError **error);
+/* Ends it, and takes the call over. */
+gboolean      bs_s3_document_end_add (BsS3Document *self, BsS3Call *call, const BsS3Name *name, GCancellable *cancellable, GError **error);
+/* Ends it without waiting for the answer. */
+void          bs_s3_document_drop_add (BsS3Document *self, BsS3Call *call, const BsS3Name *name);
 /* Deletes blobs; keys that are not there are passed over. */
 gboolean      bs_s3_document_remove  (BsS3Document *self, const BsS3Key *keys, guint n_keys, GCancellable *cancellable, GError **error);
 /* Sets a bad blob aside. */

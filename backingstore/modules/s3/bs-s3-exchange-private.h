@@ -7,6 +7,15 @@
 
 G_BEGIN_DECLS
 
+#define BS_S3_MAX_HEADERS 16
+
+/* A time that a header gives. */
+typedef struct
+{
+  gint64 seconds; /* 0: none, or the text has it */
+  char text[32];
+} BsS3Time;
+
 /* One request and its answer. */
 typedef struct
 {
@@ -16,7 +25,9 @@ typedef struct
   /* constant once it is started */
   const char *method;
   char *url;
-  struct curl_slist *headers; /* owned */
+  struct curl_slist *headers; /* the first of the nodes, or NULL */
+  struct curl_slist nodes[BS_S3_MAX_HEADERS];
+  guint n_headers;
   GBytes *body;               /* owned, nullable */
 
   GCond cond;
@@ -28,18 +39,25 @@ typedef struct
   char *problem;              /* owned; what libcurl says of a failure */
   guint status;
   GByteArray *content;
+  gboolean too_large;         /* for memory */
   gboolean has_length;
   gint64 length;
+  gint64 total;               /* of the content that a part was asked of; -1: unknown */
   char *etag;
   char *meta;                 /* our own hash of the content */
-  gint64 date;                /* seconds; 0 where the header is missing */
-  gint64 modified;
+  BsS3Time date;
+  BsS3Time modified;
 } BsS3Exchange;
 
-BsS3Exchange  *bs_s3_exchange_new    (const char *method, const char *url);
+BsS3Exchange  *bs_s3_exchange_new    (const char *method, char *url);
 BsS3Exchange  *bs_s3_exchange_ref    (BsS3Exchange *self);
 void           bs_s3_exchange_unref  (BsS3Exchange *self);
-void           bs_s3_exchange_add_header (BsS3Exchange *self, const char *name, const char *value);
+/* Takes over a header as libcurl understands it: a name, a colon and a value. */
+void           bs_s3_exchange_take_header (BsS3Exchange *self, char *line);
+
+/* Seconds; 0 where the header is missing or no time. Few callers need a time, so that the
+ * text is parsed when one does. */
+gint64         bs_s3_time_parse      (const BsS3Time *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsS3Exchange, bs_s3_exchange_unref)
 

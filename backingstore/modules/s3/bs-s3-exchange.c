@@ -4,14 +4,15 @@
 #include "bs-s3-exchange-private.h"
 
 BsS3Exchange *
-bs_s3_exchange_new (const char *method, const char *url)
+bs_s3_exchange_new (const char *method, char *url)
 {
   BsS3Exchange *self = g_new0 (BsS3Exchange, 1);
 
   g_atomic_ref_count_init (&self->n_references);
   g_cond_init (&self->cond);
   self->method = method;
-  self->url = g_strdup (url);
+  self->total = -1;
+  self->url = url;
   self->content = g_byte_array_new ();
 
   return self;
@@ -30,7 +31,8 @@ bs_s3_exchange_unref (BsS3Exchange *self)
   if (!g_atomic_ref_count_dec (&self->n_references))
     return;
 
-  curl_slist_free_all (self->headers);
+  for (guint i = 0; i < self->n_headers; i++)
+    g_free (self->nodes[i].data);
   g_clear_pointer (&self->body, g_bytes_unref);
   g_clear_pointer (&self->content, g_byte_array_unref);
   g_cond_clear (&self->cond);
@@ -42,9 +44,23 @@ bs_s3_exchange_unref (BsS3Exchange *self)
 }
 
 void
-bs_s3_exchange_add_header (BsS3Exchange *self, const char *name, const char *value)
+bs_s3_exchange_take_header (BsS3Exchange *self, char *line)
 {
-  g_autofree char *line = g_strdup_printf ("%s: %s", name, value);
+  struct curl_slist *node = &self->nodes[self->n_headers];
 
-  self->headers = curl_slist_append (self->headers, line);
+  g_assert (self->n_headers < BS_S3_MAX_HEADERS);
+
+  node->data = line;
+  if (self->n_headers > 0)
+    node[-1].next = node;
+  self->headers = self->nodes;
+  self->n_headers++;
+}
+
+gint64
+bs_s3_time_parse (const BsS3Time *self)
+{
+  if (self->text[0] == '\0')
+    return self->seconds;
+  return MAX (0, (gint64) curl_getdate (self->text, NULL));
 }

@@ -107,9 +107,12 @@ is_dead (const Holder *holder)
 static gboolean
 has_expired (const Holder *holder, const BsS3Answer *answer)
 {
+  gint64 date = bs_s3_time_parse (&answer->date);
+  gint64 modified = bs_s3_time_parse (&answer->modified);
+
   return holder->seconds == 0 ||
-         (answer->date > 0 && answer->modified > 0 &&
-          answer->date - answer->modified > (gint64) MIN (holder->seconds, G_MAXUINT32) + SKEW);
+         (date > 0 && modified > 0 &&
+          date - modified > (gint64) MIN (holder->seconds, G_MAXUINT32) + SKEW);
 }
 
 void

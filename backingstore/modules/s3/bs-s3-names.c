@@ -40,17 +40,24 @@ bs_s3_key_equal (gconstpointer a, gconstpointer b)
   return memcmp (a, b, sizeof (BsS3Key)) == 0;
 }
 
-void
-bs_s3_key_print (const BsS3Key *key, char string[37])
+static char *
+print_byte (char *string, guint8 byte)
 {
   static const char digits[] = "0123456789abcdef";
 
+  string[0] = digits[byte >> 4];
+  string[1] = digits[byte & 15];
+  return string + 2;
+}
+
+void
+bs_s3_key_print (const BsS3Key *key, char string[37])
+{
   for (guint i = 0; i < sizeof key->bytes; i++)
     {
       if (i == 4 || i == 6 || i == 8 || i == 10)
         *string++ = '-';
-      *string++ = digits[key->bytes[i] >> 4];
-      *string++ = digits[key->bytes[i] & 15];
+      string = print_byte (string, key->bytes[i]);
     }
   *string = '\0';
 }
@@ -83,17 +90,19 @@ bs_s3_join (const char *prefix, const char *name)
 char *
 bs_s3_name_print (const BsS3Name *name, const char *prefix)
 {
-  g_autoptr (GString) text = g_string_new (prefix);
+  char text[FOLDER_LENGTH + HEX_LENGTH + 1 + NONCE_LENGTH + 1];
+  char *end = print_byte (text, name->key.bytes[0]);
 
-  if (prefix[0] != '\0')
-    g_string_append_c (text, '/');
-  g_string_append_printf (text, "%02x/", name->key.bytes[0]);
+  *end++ = '/';
   for (guint i = 0; i < sizeof name->key.bytes; i++)
-    g_string_append_printf (text, "%02x", name->key.bytes[i]);
+    end = print_byte (end, name->key.bytes[i]);
   if (name->nonce != 0)
-    g_string_append_printf (text, ".%016" G_GINT64_MODIFIER "x", name->nonce);
+    *end++ = '.';
+  for (guint i = 0; name->nonce != 0 && i < sizeof name->nonce; i++)
+    end = print_byte (end, name->nonce >> (56 - 8 * i));
+  *end = '\0';
 
-  return g_string_free (g_steal_pointer (&text), FALSE);
+  return bs_s3_join (prefix, text);
 }
 
 static gboolean

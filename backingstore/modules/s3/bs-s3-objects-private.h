@@ -3,17 +3,17 @@
 #pragma once
 
 #include "bs-s3-client-private.h"
+#include "bs-s3-content-private.h"
 
 G_BEGIN_DECLS
 
 /* Requests for objects: one function for each kind. */
 
-/* The hash of a content, as its object carries it. */
-char     *bs_s3_make_meta      (GBytes *bytes) G_GNUC_WARN_UNUSED_RESULT;
-
 /* Puts a content, in parts where it is large: no object is there before all of it is. Sets
  * `unclear` where a request may still be carried out. */
-gboolean  bs_s3_put            (BsS3Client *client, const char *key, GBytes *bytes, gboolean *unclear, GCancellable *cancellable, GError **error);
+gboolean  bs_s3_put            (BsS3Client *client, const char *key, const BsS3Content *content, gboolean *unclear, GCancellable *cancellable, GError **error);
+/* Begins to put a content that is in memory and not large; an answer that is a success ends it. */
+BsS3Call *bs_s3_begin_put      (BsS3Client *client, const char *key, const BsS3Content *content);
 /* Gets a content whole, and compares it with its hash: CORRUPT. */
 GBytes   *bs_s3_get            (BsS3Client *client, const char *key, GCancellable *cancellable, GError **error);
 /* One of several objects that a call works on side by side. */

@@ -9,39 +9,47 @@
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
-#include <xxhash.h>
 
 /* Requests of one call under way at a time. */
 #define MAX_PARALLEL 32
 /* The protocol's limit. */
 #define DELETED_AT_ONCE 1000
 
-char *
-bs_s3_make_meta (GBytes *bytes)
+static BsS3Request
+make_put (const char *key, const BsS3Content *content, GBytes *bytes)
 {
-  gsize size;
-  gconstpointer data = g_bytes_get_data (bytes, &size);
+  return (BsS3Request){ .method = "PUT", .key = key, .meta = content->meta, .body = bytes };
+}
 
-  return g_strdup_printf ("%" G_GSIZE_FORMAT "-%016" G_GINT64_MODIFIER "x", size,
-                          (guint64) XXH3_64bits (data, size));
+BsS3Call *
+bs_s3_begin_put (BsS3Client *client, const char *key, const BsS3Content *content)
+{
+  const BsS3Request request = make_put (key, content, content->bytes);
+
+  return bs_s3_client_begin (client, &request);
 }
 
 gboolean
 bs_s3_put (BsS3Client *client,
            const char *key,
-           GBytes *bytes,
+           const BsS3Content *content,
            gboolean *unclear,
            GCancellable *cancellable,
            GError **error)
 {
-  g_autofree char *meta = bs_s3_make_meta (bytes);
-  const BsS3Request request = { .method = "PUT", .key = key, .meta = meta, .body = bytes };
+  g_autoptr (GBytes) bytes = NULL;
   g_auto (BsS3Answer) answer = { 0 };
+  BsS3Request request;
   gboolean success;
 
-  if (g_bytes_get_size (bytes) >= BS_S3_LARGE)
-    return bs_s3_upload (client, key, bytes, meta, unclear, cancellable, error);
+  if (content->size >= BS_S3_LARGE)
+    return bs_s3_upload (client, key, content, unclear, cancellable, error);
 
+  bytes = bs_s3_content_read (content, 0, content->size, cancellable, error);
+  if (bytes == NULL)
+    return FALSE;
+
+  request = make_put (key, content, bytes);
   success = bs_s3_client_ask (client, &request, &answer, cancellable, error) &&
             bs_s3_answer_check (&answer, error);
   *unclear |= answer.unclear;
@@ -53,14 +61,14 @@ bs_s3_get (BsS3Client *client, const char *key, GCancellable *cancellable, GErro
 {
   const BsS3Request request = { .method = "GET", .key = key };
   g_auto (BsS3Answer) answer = { 0 };
-  g_autofree char *meta = NULL;
+  g_auto (BsS3Content) content = { 0 };
 
   if (!bs_s3_client_ask (client, &request, &answer, cancellable, error) ||
       !bs_s3_answer_check (&answer, error))
     return NULL;
 
-  meta = bs_s3_make_meta (answer.content);
-  if (answer.meta != NULL && !g_str_equal (meta, answer.meta))
+  bs_s3_content_init_bytes (&content, answer.content);
+  if (answer.meta != NULL && !g_str_equal (content.meta, answer.meta))
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT,
                            _ ("the content is not the one that was put there"));

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-s3-document-private.h"
 #include "bs-s3-objects-private.h"
+#include "bs-s3-upload-private.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
@@ -188,6 +189,24 @@ read_and_put_root (BsS3Document *self, GCancellable *cancellable, GError **error
 }
 
 static gboolean
+is_object (const char *name)
+{
+  BsS3Name parsed;
+
+  return bs_s3_name_parse (name, &parsed);
+}
+
+/* A program whose upload is older than a lease has been killed, or has lost the document. */
+static void
+abort_uploads (BsS3Document *self, GCancellable *cancellable)
+{
+  const BsS3Settings *settings = bs_s3_client_get_settings (self->client);
+  g_autofree char *prefix = bs_s3_join (self->prefix, "");
+
+  bs_s3_upload_abort_old (self->client, prefix, is_object, settings->lease, cancellable);
+}
+
+static gboolean
 open_all (BsS3Document *self, GCancellable *cancellable, GError **error)
 {
   gboolean marked;
@@ -196,6 +215,8 @@ open_all (BsS3Document *self, GCancellable *cancellable, GError **error)
       !(self->refusal != NULL || take_lease (self, cancellable, error)) ||
       !(marked || self->refusal != NULL || put_marker (self, cancellable, error)))
     return FALSE;
+  if (self->refusal == NULL)
+    abort_uploads (self, cancellable);
 
   for (guint i = 0;; i++)
     {

@@ -14,6 +14,28 @@ typedef struct
   GList *link; /* in the queue of cached ones; NULL: not cached */
 } Entry;
 
+/* A document may be closed before its blobs go. */
+static void
+set_blob (Entry *self, const char *prefix, const BsS3Name *name)
+{
+  g_clear_pointer (&self->blob.prefix, g_ref_string_release);
+  self->blob = (BsS3Blob){ 0 };
+  if (prefix == NULL)
+    return;
+
+  self->blob.prefix = g_ref_string_acquire ((char *) prefix);
+  self->blob.name = *name;
+}
+
+static void
+entry_free (gpointer data)
+{
+  Entry *self = data;
+
+  g_clear_pointer (&self->blob.prefix, g_ref_string_release);
+  g_free (self);
+}
+
 void
 bs_s3_primary_init (BsS3Primary *self)
 {
@@ -21,7 +43,7 @@ bs_s3_primary_init (BsS3Primary *self)
   g_mutex_init (&self->mutex);
   g_cond_init (&self->evicted);
   g_queue_init (&self->cached);
-  self->blobs = g_hash_table_new_full (bs_s3_key_hash, bs_s3_key_equal, g_free, NULL);
+  self->blobs = g_hash_table_new_full (bs_s3_key_hash, bs_s3_key_equal, entry_free, NULL);
 }
 
 void
@@ -195,6 +217,19 @@ bs_s3_primary_lookup (BsS3Primary *self, const BsS3Key *key, BsS3Blob *blob)
   return entry != NULL;
 }
 
+static void
+note_written (BsS3Primary *self, const BsS3Key *key, guint64 size)
+{
+  Entry *entry;
+
+  g_mutex_lock (&self->mutex);
+  entry = obtain (self, key);
+  entry->in_files = TRUE;
+  entry->size = size;
+  entry->blob.fresh = TRUE;
+  g_mutex_unlock (&self->mutex);
+}
+
 gboolean
 bs_s3_primary_write (BsS3Primary *self,
                      const BsS3Key *key,
@@ -204,19 +239,77 @@ bs_s3_primary_write (BsS3Primary *self,
 {
   g_autoptr (BsBacking) files = ensure_files (self, error);
   char string[37];
-  Entry *entry;
 
   bs_s3_key_print (key, string);
   if (files == NULL || !bs_backing_write (files, string, bytes, cancellable, error))
     return FALSE;
 
-  g_mutex_lock (&self->mutex);
-  entry = obtain (self, key);
-  entry->in_files = TRUE;
-  entry->size = g_bytes_get_size (bytes);
-  entry->blob.fresh = TRUE;
-  g_mutex_unlock (&self->mutex);
+  note_written (self, key, g_bytes_get_size (bytes));
   return TRUE;
+}
+
+/* The size of a file that was written just now. */
+static gboolean
+measure (BsBacking *files, const char *string, guint64 *size, GError **error)
+{
+  g_autoptr (GInputStream) stream = bs_backing_read_stream (files, string, NULL, error);
+
+  if (stream == NULL || !g_seekable_seek (G_SEEKABLE (stream), 0, G_SEEK_END, NULL, error))
+    return FALSE;
+
+  *size = g_seekable_tell (G_SEEKABLE (stream));
+  return TRUE;
+}
+
+static gboolean
+note_measured (BsS3Primary *self,
+               BsBacking *files,
+               const BsS3Key *key,
+               const char *string,
+               GError **error)
+{
+  guint64 size;
+
+  if (!measure (files, string, &size, error))
+    {
+      bs_backing_delete_key (files, string, NULL, NULL);
+      return FALSE;
+    }
+
+  note_written (self, key, size);
+  return TRUE;
+}
+
+gboolean
+bs_s3_primary_write_stream (BsS3Primary *self,
+                            const BsS3Key *key,
+                            GInputStream *stream,
+                            gint64 size,
+                            GCancellable *cancellable,
+                            GError **error)
+{
+  g_autoptr (BsBacking) files = ensure_files (self, error);
+  char string[37];
+
+  bs_s3_key_print (key, string);
+  return files != NULL &&
+         bs_backing_write_stream (files, string, stream, size, cancellable, error) &&
+         note_measured (self, files, key, string, error);
+}
+
+gboolean
+bs_s3_primary_write_file (BsS3Primary *self,
+                          const BsS3Key *key,
+                          GFile *file,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  g_autoptr (BsBacking) files = ensure_files (self, error);
+  char string[37];
+
+  bs_s3_key_print (key, string);
+  return files != NULL && bs_backing_write_file (files, string, file, cancellable, error) &&
+         note_measured (self, files, key, string, error);
 }
 
 void
@@ -227,7 +320,7 @@ bs_s3_primary_add (BsS3Primary *self, const BsS3Name *name, const char *prefix)
     {
       Entry *entry = obtain (self, &name->key);
 
-      entry->blob = (BsS3Blob){ .prefix = (char *) prefix, .name = *name };
+      set_blob (entry, prefix, name);
     }
   g_mutex_unlock (&self->mutex);
 }
@@ -242,7 +335,7 @@ bs_s3_primary_set_object (BsS3Primary *self, const BsS3Name *name, const char *p
   entry = g_hash_table_lookup (self->blobs, &name->key);
   if (entry != NULL)
     {
-      entry->blob = (BsS3Blob){ .prefix = (char *) prefix, .name = *name };
+      set_blob (entry, prefix, name);
       if (entry->in_files && entry->link == NULL)
         keys = note_cached (self, entry);
     }
@@ -264,18 +357,11 @@ bs_s3_primary_set_used (BsS3Primary *self, const BsS3Key *key)
   g_mutex_unlock (&self->mutex);
 }
 
-/* An eviction may run beside this, so a file that has gone is no error for a cached blob. */
-GBytes *
-bs_s3_primary_read (BsS3Primary *self,
-                    const BsS3Key *key,
-                    GCancellable *cancellable,
-                    GError **error)
+/* Returns the files where they have the blob, which counts as a use of it. */
+static BsBacking *
+use_files (BsS3Primary *self, const BsS3Key *key, gboolean *has_object)
 {
-  g_autoptr (GError) local = NULL;
-  g_autoptr (BsBacking) files = NULL;
-  gboolean has_object = FALSE;
-  GBytes *bytes;
-  char string[37];
+  BsBacking *files = NULL;
   Entry *entry;
 
   g_mutex_lock (&self->mutex);
@@ -283,7 +369,7 @@ bs_s3_primary_read (BsS3Primary *self,
   if (entry != NULL && entry->in_files)
     {
       files = g_object_ref (self->files);
-      has_object = entry->blob.prefix != NULL;
+      *has_object = entry->blob.prefix != NULL;
       if (entry->link != NULL)
         {
           g_queue_unlink (&self->cached, entry->link);
@@ -291,14 +377,79 @@ bs_s3_primary_read (BsS3Primary *self,
         }
     }
   g_mutex_unlock (&self->mutex);
+
+  return files;
+}
+
+/* An eviction may run beside this, so a file that has gone is no error for a cached blob.
+ * Takes the error over. */
+static void
+propagate_failure (gboolean has_object, GError *local, GError **error)
+{
+  if (!has_object || g_error_matches (local, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    g_propagate_error (error, local);
+  else
+    g_error_free (local);
+}
+
+GBytes *
+bs_s3_primary_read (BsS3Primary *self,
+                    const BsS3Key *key,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  gboolean has_object = FALSE;
+  g_autoptr (BsBacking) files = use_files (self, key, &has_object);
+  GError *local = NULL;
+  GBytes *bytes;
+  char string[37];
+
   if (files == NULL)
     return NULL;
 
   bs_s3_key_print (key, string);
   bytes = bs_backing_read (files, string, cancellable, &local);
-  if (bytes == NULL && (!has_object || g_error_matches (local, G_IO_ERROR, G_IO_ERROR_CANCELLED)))
-    g_propagate_error (error, g_steal_pointer (&local));
+  if (bytes == NULL)
+    propagate_failure (has_object, local, error);
   return bytes;
+}
+
+GInputStream *
+bs_s3_primary_read_stream (BsS3Primary *self,
+                           const BsS3Key *key,
+                           GCancellable *cancellable,
+                           GError **error)
+{
+  gboolean has_object = FALSE;
+  g_autoptr (BsBacking) files = use_files (self, key, &has_object);
+  GError *local = NULL;
+  GInputStream *stream;
+  char string[37];
+
+  if (files == NULL)
+    return NULL;
+
+  bs_s3_key_print (key, string);
+  stream = bs_backing_read_stream (files, string, cancellable, &local);
+  if (stream == NULL)
+    propagate_failure (has_object, local, error);
+  return stream;
+}
+
+gboolean
+bs_s3_primary_find_size (BsS3Primary *self, const BsS3Key *key, guint64 *size)
+{
+  gboolean found;
+  Entry *entry;
+
+  g_mutex_lock (&self->mutex);
+  entry = g_hash_table_lookup (self->blobs, key);
+  found = entry != NULL && entry->in_files;
+  if (found)
+    *size = entry->size;
+  g_mutex_unlock (&self->mutex);
+
+  return found;
 }
 
 /* Whether the files do not have a blob that is known. */
@@ -345,32 +496,37 @@ bs_s3_primary_cache (BsS3Primary *self, const BsS3Key *key, GBytes *bytes)
     delete_files (self, keys);
 }
 
-gboolean
-bs_s3_primary_own (BsS3Primary *self, const BsS3Key *key, GBytes *bytes, GError **error)
+/* Returns FALSE where the files do not have the blob. */
+static gboolean
+own_file (BsS3Primary *self, const BsS3Key *key)
 {
+  gboolean owned;
   Entry *entry;
-
-  if (needs_file (self, key))
-    {
-      g_autoptr (BsBacking) files = ensure_files (self, error);
-      char string[37];
-
-      bs_s3_key_print (key, string);
-      if (files == NULL || !bs_backing_write (files, string, bytes, NULL, error))
-        return FALSE;
-    }
 
   g_mutex_lock (&self->mutex);
   entry = find (self, key);
-  if (entry != NULL)
+  owned = entry == NULL || entry->in_files;
+  if (owned && entry != NULL)
     {
       uncache (self, entry);
-      entry->in_files = TRUE;
-      entry->size = g_bytes_get_size (bytes);
-      entry->blob.prefix = NULL;
+      set_blob (entry, NULL, NULL);
     }
   g_mutex_unlock (&self->mutex);
-  return TRUE;
+
+  return owned;
+}
+
+/* A file that is written here is not in the cache, so that no eviction deletes it. */
+gboolean
+bs_s3_primary_own (BsS3Primary *self,
+                   const BsS3Key *key,
+                   GInputStream *stream,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  return own_file (self, key) ||
+         (bs_s3_primary_write_stream (self, key, stream, -1, cancellable, error) &&
+          own_file (self, key));
 }
 
 gboolean

@@ -8,6 +8,8 @@
 #define ALGORITHM "AWS4-HMAC-SHA256"
 #define DATE_LENGTH 8
 #define DIGEST_SIZE 32
+/* Enough for what is signed mostly. */
+#define TEXT_SIZE 1024
 
 static void
 hmac (const guint8 *key, gsize key_size, const char *text, gsize length, guint8 digest[DIGEST_SIZE])
@@ -33,27 +35,32 @@ derive_key (const BsS3Signing *self, const char *secret, guint8 key[DIGEST_SIZE]
 }
 
 /* The same key signs for a day. */
-static void
-get_key (const BsS3Signing *self,
-         BsS3Credentials *credentials,
-         const char *scope,
-         guint8 key[DIGEST_SIZE])
+static GHmac *
+begin_hmac (const BsS3Signing *self, BsS3Credentials *credentials, const char *scope)
 {
+  GHmac *hmac;
+
   g_mutex_lock (&credentials->mutex);
   if (g_strcmp0 (credentials->scope, scope) != 0)
     {
+      guint8 key[DIGEST_SIZE];
+
       g_free (credentials->scope);
+      g_clear_pointer (&credentials->hmac, g_hmac_unref);
       credentials->scope = g_strdup (scope);
-      derive_key (self, credentials->secret, credentials->key);
+      derive_key (self, credentials->secret, key);
+      credentials->hmac = g_hmac_new (G_CHECKSUM_SHA256, key, sizeof key);
     }
-  memcpy (key, credentials->key, DIGEST_SIZE);
+  hmac = g_hmac_copy (credentials->hmac);
   g_mutex_unlock (&credentials->mutex);
+
+  return hmac;
 }
 
 static char *
 list_names (const BsS3Signing *self)
 {
-  GString *names = g_string_new (NULL);
+  GString *names = g_string_sized_new (TEXT_SIZE);
 
   for (gsize i = 0; i < self->n_headers; i++)
     {
@@ -65,15 +72,30 @@ list_names (const BsS3Signing *self)
   return g_string_free (names, FALSE);
 }
 
+static void
+append_line (GString *text, const char *line)
+{
+  g_string_append (text, line);
+  g_string_append_c (text, '\n');
+}
+
 static char *
 hash_canonical_request (const BsS3Signing *self, const char *names)
 {
-  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (GString) text = g_string_sized_new (TEXT_SIZE);
 
-  g_string_append_printf (text, "%s\n%s\n%s\n", self->method, self->path, self->query);
+  append_line (text, self->method);
+  append_line (text, self->path);
+  append_line (text, self->query);
   for (gsize i = 0; i < self->n_headers; i++)
-    g_string_append_printf (text, "%s:%s\n", self->headers[i].name, self->headers[i].value);
-  g_string_append_printf (text, "\n%s\n%s", names, self->payload);
+    {
+      g_string_append (text, self->headers[i].name);
+      g_string_append_c (text, ':');
+      append_line (text, self->headers[i].value);
+    }
+  append_line (text, "");
+  append_line (text, names);
+  g_string_append (text, self->payload);
 
   return g_compute_checksum_for_string (G_CHECKSUM_SHA256, text->str, text->len);
 }
@@ -86,14 +108,12 @@ bs_s3_sign (const BsS3Signing *self, BsS3Credentials *credentials)
   g_autofree char *scope =
     g_strdup_printf ("%.*s/%s/s3/aws4_request", DATE_LENGTH, self->time, self->region);
   g_autofree char *text = g_strconcat (ALGORITHM "\n", self->time, "\n", scope, "\n", hash, NULL);
-  g_autofree char *signature = NULL;
-  guint8 key[DIGEST_SIZE];
+  g_autoptr (GHmac) hmac = begin_hmac (self, credentials, scope);
 
-  get_key (self, credentials, scope, key);
-  signature = g_compute_hmac_for_string (G_CHECKSUM_SHA256, key, sizeof key, text, -1);
+  g_hmac_update (hmac, (const guint8 *) text, strlen (text));
 
-  return g_strdup_printf (ALGORITHM " Credential=%s/%s,SignedHeaders=%s,Signature=%s",
-                          credentials->id, scope, names, signature);
+  return g_strconcat (ALGORITHM " Credential=", credentials->id, "/", scope,
+                      ",SignedHeaders=", names, ",Signature=", g_hmac_get_string (hmac), NULL);
 }
 
 char *

@@ -6,8 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* Requests and answers over HTTP, all by one thread of a process, side by side. Redirects
- * are not followed, and nothing is asked twice here. Safe to use from any thread. */
+/* Requests and answers over HTTP: each by the thread that asks, or side by side by a thread
+ * of the transport. Redirects are not followed, and nothing is asked twice here. Safe to use
+ * from any thread. */
 typedef struct _BsS3Transport BsS3Transport;
 
 BsS3Transport *bs_s3_transport_new   (const char *url, guint timeout);
@@ -16,6 +17,8 @@ void           bs_s3_transport_free  (BsS3Transport *self);
 /* The child of a fork has no such thread. */
 void           bs_s3_transport_abandon (BsS3Transport *self);
 
+/* Carries an exchange out, mostly by the calling thread. Returns as wait() does. */
+gboolean       bs_s3_transport_perform (BsS3Transport *self, BsS3Exchange *exchange, GCancellable *cancellable);
 void           bs_s3_transport_start (BsS3Transport *self, BsS3Exchange *exchange);
 /* Returns FALSE at once when the cancellable fires; the request may have been carried out. */
 gboolean       bs_s3_transport_wait  (BsS3Transport *self, BsS3Exchange *exchange, GCancellable *cancellable);

@@ -9,8 +9,6 @@
 #define POLL_MILLISECONDS 60000
 /* Idle connections that are kept. */
 #define MAX_IDLE 128
-/* A length that a server claims is believed up to here, and met beyond as bytes arrive. */
-#define MAX_RESERVED (16 * 1024 * 1024)
 
 struct _BsS3Transport
 {
@@ -26,12 +24,20 @@ struct _BsS3Transport
   gboolean look;     /* a waiter has left */
   gboolean sleeping; /* the thread is to be woken up */
   gboolean stopping;
+  char *proxy;      /* found by the thread; NULL until then */
+  GPtrArray *lines; /* of Line: the idle ones, the one used last is the last */
 
   /* by the thread */
-  char *proxy;
   GHashTable *running; /* CURL → BsS3Exchange, owned */
   GPtrArray *idle;     /* of CURL */
 };
+
+/* A place where a thread carries out one exchange: its connection stays open for the next. */
+typedef struct
+{
+  CURLM *multi;
+  CURL *easy;
+} Line;
 
 gint64
 bs_s3_get_time (void)
@@ -42,23 +48,36 @@ bs_s3_get_time (void)
   return (gint64) now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
 }
 
+static gboolean
+is_header (const char *line, gsize size, const char *name)
+{
+  gsize length = strlen (name);
+
+  return size > length && line[length] == ':' && g_ascii_strncasecmp (line, name, length) == 0;
+}
+
 static char *
 dup_value (const char *line, gsize size, const char *name)
 {
   gsize length = strlen (name);
 
-  if (size <= length || line[length] != ':' || g_ascii_strncasecmp (line, name, length) != 0)
+  if (!is_header (line, size, name))
     return NULL;
 
   return g_strstrip (g_strndup (line + length + 1, size - length - 1));
 }
 
 static void
-set_time (gint64 *time, char *value)
+set_time (BsS3Time *time, const char *line, gsize size, const char *name)
 {
-  if (value != NULL)
-    *time = MAX (0, (gint64) curl_getdate (value, NULL));
-  g_free (value);
+  gsize start = strlen (name) + 1;
+
+  if (!is_header (line, size, name))
+    return;
+
+  size = MIN (size - start, sizeof time->text - 1);
+  memcpy (time->text, line + start, size);
+  time->text[size] = '\0';
 }
 
 static void
@@ -68,6 +87,20 @@ set_text (char **text, char *value)
     return;
   g_free (*text);
   *text = value;
+}
+
+/* Memory that is reserved is not used before the bytes arrive, if ever they do. */
+static void
+reserve (BsS3Exchange *self, guint64 length)
+{
+  guint8 *data = length <= G_MAXUINT ? g_try_malloc (MAX (length, 1)) : NULL;
+
+  self->too_large = data == NULL;
+  if (data == NULL)
+    return;
+
+  g_byte_array_unref (self->content);
+  self->content = g_byte_array_new_take (data, length);
 }
 
 static void
@@ -80,9 +113,21 @@ set_length (BsS3Exchange *self, char *value)
       self->has_length = TRUE;
       self->length = length;
       if (!g_str_equal (self->method, "HEAD") && self->content->len == 0)
-        g_byte_array_set_size (self->content, MIN (length, MAX_RESERVED));
+        reserve (self, length);
       self->content->len = 0;
     }
+  g_free (value);
+}
+
+/* As in "bytes 0-99/1234". */
+static void
+set_total (BsS3Exchange *self, char *value)
+{
+  const char *slash = value != NULL ? strchr (value, '/') : NULL;
+  guint64 total;
+
+  if (slash != NULL && g_ascii_string_to_unsigned (slash + 1, 10, 0, G_MAXINT64, &total, NULL))
+    self->total = total;
   g_free (value);
 }
 
@@ -95,9 +140,10 @@ receive_header (char *line, size_t size, size_t n, void *data)
   n *= size;
   set_text (&self->etag, dup_value (line, n, "etag"));
   set_text (&self->meta, dup_value (line, n, "x-amz-meta-backingstore"));
-  set_time (&self->date, dup_value (line, n, "date"));
-  set_time (&self->modified, dup_value (line, n, "last-modified"));
+  set_time (&self->date, line, n, "date");
+  set_time (&self->modified, line, n, "last-modified");
   set_length (self, dup_value (line, n, "content-length"));
+  set_total (self, dup_value (line, n, "content-range"));
 
   return n;
 }
@@ -108,26 +154,29 @@ receive (char *bytes, size_t size, size_t n, void *data)
   BsS3Exchange *self = data;
 
   n *= size;
-  if (n > G_MAXUINT - self->content->len)
+  if (self->too_large || n > G_MAXUINT - self->content->len)
     return 0;
   g_byte_array_append (self->content, (const guint8 *) bytes, n);
 
   return n;
 }
 
+/* A handle may have carried out another exchange before. */
 static void
-set_up_request (CURL *easy, BsS3Exchange *exchange)
+set_up (CURL *easy, BsS3Exchange *exchange)
 {
+  gboolean is_get = g_str_equal (exchange->method, "GET");
   gsize size = 0;
   const char *data = exchange->body != NULL ? g_bytes_get_data (exchange->body, &size) : NULL;
 
   curl_easy_setopt (easy, CURLOPT_URL, exchange->url);
-  curl_easy_setopt (easy, CURLOPT_PATH_AS_IS, 1L);
   curl_easy_setopt (easy, CURLOPT_HTTPHEADER, exchange->headers);
+  curl_easy_setopt (easy, CURLOPT_HEADERDATA, exchange);
+  curl_easy_setopt (easy, CURLOPT_WRITEDATA, exchange);
+  curl_easy_setopt (easy, CURLOPT_HTTPGET, 1L);
+  curl_easy_setopt (easy, CURLOPT_CUSTOMREQUEST, is_get ? NULL : exchange->method);
   if (g_str_equal (exchange->method, "HEAD"))
     curl_easy_setopt (easy, CURLOPT_NOBODY, 1L);
-  else if (!g_str_equal (exchange->method, "GET"))
-    curl_easy_setopt (easy, CURLOPT_CUSTOMREQUEST, exchange->method);
   if (g_str_equal (exchange->method, "PUT") || g_str_equal (exchange->method, "POST"))
     {
       curl_easy_setopt (easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) size);
@@ -135,13 +184,14 @@ set_up_request (CURL *easy, BsS3Exchange *exchange)
     }
 }
 
-static void
-set_up (BsS3Transport *self, CURL *easy, BsS3Exchange *exchange)
+/* Once the proxy is known. */
+static CURL *
+make_easy (BsS3Transport *self)
 {
   const char *authorities = g_getenv ("AWS_CA_BUNDLE");
+  CURL *easy = curl_easy_init ();
 
-  curl_easy_reset (easy);
-  set_up_request (easy, exchange);
+  curl_easy_setopt (easy, CURLOPT_PATH_AS_IS, 1L);
   curl_easy_setopt (easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt (easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
   curl_easy_setopt (easy, CURLOPT_PROXY, self->proxy);
@@ -155,21 +205,29 @@ set_up (BsS3Transport *self, CURL *easy, BsS3Exchange *exchange)
   curl_easy_setopt (easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl_easy_setopt (easy, CURLOPT_LOW_SPEED_TIME, (long) self->timeout);
   curl_easy_setopt (easy, CURLOPT_HEADERFUNCTION, receive_header);
-  curl_easy_setopt (easy, CURLOPT_HEADERDATA, exchange);
   curl_easy_setopt (easy, CURLOPT_WRITEFUNCTION, receive);
-  curl_easy_setopt (easy, CURLOPT_WRITEDATA, exchange);
   if (authorities != NULL && authorities[0] != '\0')
     curl_easy_setopt (easy, CURLOPT_CAINFO, authorities);
+
+  return easy;
+}
+
+static void
+set_result (BsS3Exchange *exchange, CURL *easy, CURLcode code)
+{
+  long status = 0;
+
+  curl_easy_getinfo (easy, CURLINFO_RESPONSE_CODE, &status);
+  exchange->status = status;
+  exchange->code = code;
+  if (code != CURLE_OK)
+    exchange->problem = g_strdup (curl_easy_strerror (code));
 }
 
 /* Takes the exchange over. */
 static void
-finish (BsS3Transport *self, BsS3Exchange *exchange, CURLcode code)
+finish (BsS3Transport *self, BsS3Exchange *exchange)
 {
-  exchange->code = code;
-  if (code != CURLE_OK)
-    exchange->problem = g_strdup (curl_easy_strerror (code));
-
   g_mutex_lock (&self->mutex);
   exchange->done = TRUE;
   g_cond_broadcast (&exchange->cond);
@@ -181,9 +239,9 @@ static void
 run (BsS3Transport *self, BsS3Exchange *exchange)
 {
   CURL *easy = self->idle->len > 0 ? g_ptr_array_steal_index_fast (self->idle, self->idle->len - 1)
-                                   : curl_easy_init ();
+                                   : make_easy (self);
 
-  set_up (self, easy, exchange);
+  set_up (easy, exchange);
   g_hash_table_insert (self->running, easy, exchange);
   curl_multi_add_handle (self->multi, easy);
 }
@@ -205,15 +263,20 @@ finish_done (BsS3Transport *self)
   while ((message = curl_multi_info_read (self->multi, &n_left)) != NULL)
     {
       CURL *easy = message->easy_handle;
-      CURLcode code = message->data.result;
       BsS3Exchange *exchange = g_hash_table_lookup (self->running, easy);
-      long status = 0;
 
-      curl_easy_getinfo (easy, CURLINFO_RESPONSE_CODE, &status);
-      exchange->status = status;
+      set_result (exchange, easy, message->data.result);
       remove_easy (self, easy);
-      finish (self, exchange, code);
+      finish (self, exchange);
     }
+}
+
+static void
+abort_exchange (BsS3Transport *self, BsS3Exchange *exchange)
+{
+  exchange->code = CURLE_ABORTED_BY_CALLBACK;
+  exchange->problem = g_strdup (curl_easy_strerror (exchange->code));
+  finish (self, exchange);
 }
 
 /* Exchanges without a waiter end now. */
@@ -237,7 +300,7 @@ drop_left (BsS3Transport *self, gboolean all)
     {
       exchange = g_hash_table_lookup (self->running, left->pdata[i]);
       remove_easy (self, left->pdata[i]);
-      finish (self, exchange, CURLE_ABORTED_BY_CALLBACK);
+      abort_exchange (self, exchange);
     }
 }
 
@@ -275,7 +338,7 @@ take_queued (BsS3Transport *self)
   while ((exchange = g_queue_pop_head (&queued)) != NULL)
     {
       if (stopping || has_left (self, exchange))
-        finish (self, exchange, CURLE_ABORTED_BY_CALLBACK);
+        abort_exchange (self, exchange);
       else
         run (self, exchange);
     }
@@ -324,9 +387,13 @@ static gpointer
 run_thread (gpointer data)
 {
   BsS3Transport *self = data;
+  char *proxy = find_proxy (self->url);
   int n_running;
 
-  self->proxy = find_proxy (self->url);
+  g_mutex_lock (&self->mutex);
+  self->proxy = proxy;
+  g_mutex_unlock (&self->mutex);
+
   while (take_queued (self))
     {
       curl_multi_perform (self->multi, &n_running);
@@ -335,6 +402,16 @@ run_thread (gpointer data)
     }
 
   return NULL;
+}
+
+static void
+line_free (gpointer data)
+{
+  Line *line = data;
+
+  curl_easy_cleanup (line->easy);
+  curl_multi_cleanup (line->multi);
+  g_free (line);
 }
 
 BsS3Transport *
@@ -355,6 +432,7 @@ bs_s3_transport_new (const char *url, guint timeout)
   self->timeout = timeout;
   self->running = g_hash_table_new (NULL, NULL);
   self->idle = g_ptr_array_new_with_free_func (curl_easy_cleanup);
+  self->lines = g_ptr_array_new_with_free_func (line_free);
   self->multi = curl_multi_init ();
   curl_multi_setopt (self->multi, CURLMOPT_MAXCONNECTS, (long) MAX_IDLE);
 
@@ -386,6 +464,7 @@ bs_s3_transport_free (BsS3Transport *self)
       curl_multi_wakeup (self->multi);
       g_thread_join (thread);
     }
+  g_ptr_array_unref (self->lines);
   g_ptr_array_unref (self->idle);
   curl_multi_cleanup (self->multi);
   free_memory (self);
@@ -397,6 +476,8 @@ bs_s3_transport_abandon (BsS3Transport *self)
 {
   g_ptr_array_set_free_func (self->idle, NULL);
   g_ptr_array_unref (self->idle);
+  g_ptr_array_set_free_func (self->lines, g_free);
+  g_ptr_array_unref (self->lines);
   free_memory (self);
 }
 
@@ -431,13 +512,16 @@ bs_s3_transport_start (BsS3Transport *self, BsS3Exchange *exchange)
 void
 bs_s3_transport_leave (BsS3Transport *self, BsS3Exchange *exchange)
 {
-  gboolean sleeping;
+  gboolean sleeping = FALSE;
 
   g_mutex_lock (&self->mutex);
-  exchange->left = TRUE;
-  self->look = TRUE;
-  g_cond_broadcast (&exchange->cond);
-  sleeping = claim_wakeup (self);
+  if (!exchange->done)
+    {
+      exchange->left = TRUE;
+      self->look = TRUE;
+      g_cond_broadcast (&exchange->cond);
+      sleeping = claim_wakeup (self);
+    }
   g_mutex_unlock (&self->mutex);
 
   if (sleeping)
@@ -468,6 +552,106 @@ bs_s3_transport_wait (BsS3Transport *self, BsS3Exchange *exchange, GCancellable 
   g_mutex_unlock (&self->mutex);
 
   g_cancellable_disconnect (cancellable, handler);
+  return done;
+}
+
+/* Returns NULL until the proxy is known. */
+static Line *
+take_line (BsS3Transport *self)
+{
+  Line *line = NULL;
+  gboolean ready;
+
+  g_mutex_lock (&self->mutex);
+  ready = self->proxy != NULL;
+  if (ready && self->lines->len > 0)
+    line = g_ptr_array_steal_index (self->lines, self->lines->len - 1);
+  g_mutex_unlock (&self->mutex);
+
+  if (!ready || line != NULL)
+    return line;
+
+  line = g_new (Line, 1);
+  line->multi = curl_multi_init ();
+  line->easy = make_easy (self);
+  return line;
+}
+
+static void
+give_line_back (BsS3Transport *self, Line *line)
+{
+  g_mutex_lock (&self->mutex);
+  if (self->lines->len < MAX_IDLE)
+    g_ptr_array_add (self->lines, g_steal_pointer (&line));
+  g_mutex_unlock (&self->mutex);
+
+  if (line != NULL)
+    line_free (line);
+}
+
+static void
+wake_line (GCancellable *cancellable, gpointer multi)
+{
+  curl_multi_wakeup (multi);
+}
+
+/* Returns whether the exchange has ended. */
+static gboolean
+run_line (Line *line, GCancellable *cancellable)
+{
+  int n_running;
+
+  for (;;)
+    {
+      curl_multi_perform (line->multi, &n_running);
+      if (n_running == 0)
+        return TRUE;
+      curl_multi_poll (line->multi, NULL, 0, POLL_MILLISECONDS, NULL);
+      if (g_cancellable_is_cancelled (cancellable))
+        return FALSE;
+    }
+}
+
+static gboolean
+perform_on (Line *line, BsS3Exchange *exchange, GCancellable *cancellable)
+{
+  gulong handler = 0;
+  CURLMsg *message;
+  int n_left;
+
+  set_up (line->easy, exchange);
+  curl_multi_add_handle (line->multi, line->easy);
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (wake_line), line->multi, NULL);
+  exchange->done = run_line (line, cancellable);
+  g_cancellable_disconnect (cancellable, handler);
+
+  message = exchange->done ? curl_multi_info_read (line->multi, &n_left) : NULL;
+  if (message != NULL)
+    set_result (exchange, line->easy, message->data.result);
+  curl_multi_remove_handle (line->multi, line->easy);
+
+  return exchange->done;
+}
+
+/* The thread has found the proxy when it has started, as the first exchange makes it do. */
+gboolean
+bs_s3_transport_perform (BsS3Transport *self, BsS3Exchange *exchange, GCancellable *cancellable)
+{
+  Line *line;
+  gboolean done;
+
+  if (g_cancellable_is_cancelled (cancellable))
+    return FALSE;
+  line = take_line (self);
+  if (line == NULL)
+    {
+      bs_s3_transport_start (self, exchange);
+      return bs_s3_transport_wait (self, exchange, cancellable);
+    }
+
+  done = perform_on (line, exchange, cancellable);
+  give_line_back (self, line);
   return done;
 }
 

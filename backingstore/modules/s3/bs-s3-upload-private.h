@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bs-s3-client-private.h"
+#include "bs-s3-content-private.h"
 
 G_BEGIN_DECLS
 
@@ -10,6 +11,12 @@ G_BEGIN_DECLS
 #define BS_S3_LARGE (16 * 1024 * 1024)
 
 /* Puts a content in parts, side by side. After an error the server has none of them. */
-gboolean bs_s3_upload (BsS3Client *client, const char *key, GBytes *bytes, const char *meta, gboolean *unclear, GCancellable *cancellable, GError **error);
+gboolean bs_s3_upload (BsS3Client *client, const char *key, const BsS3Content *content, gboolean *unclear, GCancellable *cancellable, GError **error);
+
+/* Whether a name, which follows the prefix, is one whose uploads are ours. */
+typedef gboolean (*BsS3IsOursFunc) (const char *name);
+/* Aborts uploads, up to a thousand, that began so many seconds ago and more: those of programs
+ * that have been killed. Errors leave them to the next call. */
+void     bs_s3_upload_abort_old (BsS3Client *client, const char *prefix, BsS3IsOursFunc is_ours, gint64 seconds, GCancellable *cancellable);
 
 G_END_DECLS

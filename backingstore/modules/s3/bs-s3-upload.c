@@ -12,13 +12,14 @@
 /* The protocol's limit. */
 #define MAX_PARTS 10000
 #define MAX_PARALLEL 4
+/* Parts of a stream are held in memory until they are answered. */
+#define MAX_HELD 2
 
 typedef struct
 {
   BsS3Client *client;
   const char *key;
-  GBytes *bytes;
-  const char *meta;
+  const BsS3Content *content;
   GCancellable *cancellable;
   gboolean *unclear;
 
@@ -51,7 +52,7 @@ static gboolean
 begin (Upload *self, GError **error)
 {
   const BsS3Request request = {
-    .method = "POST", .key = self->key, .query = "uploads=", .meta = self->meta
+    .method = "POST", .key = self->key, .query = "uploads=", .meta = self->content->meta
   };
   g_auto (BsS3Answer) answer = { 0 };
   g_autofree char *id = NULL;
@@ -70,13 +71,16 @@ begin (Upload *self, GError **error)
 }
 
 static BsS3Call *
-begin_part (Upload *self, guint n)
+begin_part (Upload *self, guint n, GError **error)
 {
-  gsize offset = n * self->part_size;
-  gsize size = MIN (self->part_size, g_bytes_get_size (self->bytes) - offset);
-  g_autoptr (GBytes) part = g_bytes_new_from_bytes (self->bytes, offset, size);
+  guint64 offset = (guint64) n * self->part_size;
+  gsize size = MIN (self->part_size, self->content->size - offset);
+  g_autoptr (GBytes) part =
+    bs_s3_content_read (self->content, offset, size, self->cancellable, error);
   g_autofree char *query = g_strdup_printf ("partNumber=%u&uploadId=%s", n + 1, self->id);
 
+  if (part == NULL)
+    return NULL;
   return bs_s3_client_begin (self->client,
                              &(BsS3Request){
                                .method = "PUT", .key = self->key, .query = query, .body = part });
@@ -105,15 +109,24 @@ end_part (Upload *self, BsS3Call *call, GError **error)
 static gboolean
 put_parts (Upload *self, GError **error)
 {
+  const guint n_most = self->content->bytes != NULL ? MAX_PARALLEL : MAX_HELD;
   GQueue calls = G_QUEUE_INIT;
   gboolean success = TRUE;
 
   for (guint i = 0; success && (i < self->n_parts || !g_queue_is_empty (&calls));)
     {
-      if (i < self->n_parts && g_queue_get_length (&calls) < MAX_PARALLEL)
-        g_queue_push_tail (&calls, begin_part (self, i++));
+      if (i < self->n_parts && g_queue_get_length (&calls) < n_most)
+        {
+          BsS3Call *call = begin_part (self, i++, error);
+
+          success = call != NULL;
+          if (success)
+            g_queue_push_tail (&calls, call);
+        }
       else
-        success = end_part (self, g_queue_pop_head (&calls), error);
+        {
+          success = end_part (self, g_queue_pop_head (&calls), error);
+        }
     }
   g_queue_clear_full (&calls, (GDestroyNotify) bs_s3_call_free);
 
@@ -144,7 +157,7 @@ is_there (Upload *self)
   g_auto (BsS3Answer) answer = { 0 };
 
   return bs_s3_client_ask (self->client, &request, &answer, self->cancellable, NULL) &&
-         bs_s3_answer_check (&answer, NULL) && g_strcmp0 (answer.meta, self->meta) == 0;
+         bs_s3_answer_check (&answer, NULL) && g_strcmp0 (answer.meta, self->content->meta) == 0;
 }
 
 /* The answer may be a success with an error inside; and an upload that was completed by a
@@ -194,15 +207,14 @@ abort_upload (Upload *self)
 gboolean
 bs_s3_upload (BsS3Client *client,
               const char *key,
-              GBytes *bytes,
-              const char *meta,
+              const BsS3Content *content,
               gboolean *unclear,
               GCancellable *cancellable,
               GError **error)
 {
-  gsize size = g_bytes_get_size (bytes);
+  guint64 size = content->size;
   g_autoptr (GPtrArray) etags = g_ptr_array_new_with_free_func (g_free);
-  Upload self = { client, key, bytes, meta, cancellable, unclear };
+  Upload self = { client, key, content, cancellable, unclear };
   gboolean success;
 
   self.part_size = MAX (PART_SIZE, (size + MAX_PARTS - 1) / MAX_PARTS);
@@ -217,4 +229,115 @@ bs_s3_upload (BsS3Client *client,
   g_free (self.id);
 
   return success;
+}
+
+/* Uploads that are under way somewhere, or were left. */
+typedef struct
+{
+  const char *prefix;
+  BsS3IsOursFunc is_ours;
+  gint64 latest; /* the seconds up to which an upload began that is aborted */
+  GPtrArray *queries;
+  GPtrArray *keys;
+
+  /* of the upload under way */
+  char *key;
+  char *id;
+  gint64 begun;
+} Leftovers;
+
+static void
+note_value (const char *parent, const char *name, const char *text, gpointer data)
+{
+  Leftovers *self = data;
+
+  if (!g_str_equal (parent, "Upload"))
+    return;
+
+  if (g_str_equal (name, "Key"))
+    {
+      g_free (self->key);
+      self->key = g_strdup (text);
+    }
+  else if (g_str_equal (name, "UploadId"))
+    {
+      g_free (self->id);
+      self->id = g_strdup (text);
+    }
+  else if (g_str_equal (name, "Initiated"))
+    {
+      g_autoptr (GDateTime) time = g_date_time_new_from_iso8601 (text, NULL);
+
+      self->begun = time != NULL ? g_date_time_to_unix (time) : G_MAXINT64;
+    }
+}
+
+static void
+note_upload (const char *name, gpointer data)
+{
+  Leftovers *self = data;
+  g_autofree char *key = NULL;
+  g_autofree char *id = NULL;
+  g_autofree char *encoded = NULL;
+
+  if (!g_str_equal (name, "Upload"))
+    return;
+
+  key = g_steal_pointer (&self->key);
+  id = g_steal_pointer (&self->id);
+  if (key == NULL || id == NULL || self->begun > self->latest ||
+      !g_str_has_prefix (key, self->prefix) || !self->is_ours (key + strlen (self->prefix)))
+    return;
+
+  encoded = bs_s3_encode (id, FALSE);
+  g_ptr_array_add (self->queries, g_strconcat ("uploadId=", encoded, NULL));
+  g_ptr_array_add (self->keys, g_steal_pointer (&key));
+}
+
+static gboolean
+list_uploads (Leftovers *self, BsS3Client *client, gint64 seconds, GCancellable *cancellable)
+{
+  static const BsS3XmlFuncs funcs = { note_value, note_upload };
+  g_autofree char *encoded = bs_s3_encode (self->prefix, FALSE);
+  g_autofree char *query = g_strconcat ("prefix=", encoded, "&uploads=", NULL);
+  const BsS3Request request = { .method = "GET", .query = query, .once = TRUE };
+  g_auto (BsS3Answer) answer = { 0 };
+  const guint8 *text;
+  gsize size;
+
+  if (!bs_s3_client_ask (client, &request, &answer, cancellable, NULL) ||
+      !bs_s3_answer_check (&answer, NULL) || bs_s3_time_parse (&answer.date) == 0)
+    return FALSE;
+
+  self->latest = bs_s3_time_parse (&answer.date) - seconds;
+  text = g_bytes_get_data (answer.content, &size);
+  return bs_s3_xml_parse (text, size, &funcs, self, NULL);
+}
+
+/* Both times are the server's. */
+void
+bs_s3_upload_abort_old (BsS3Client *client,
+                        const char *prefix,
+                        BsS3IsOursFunc is_ours,
+                        gint64 seconds,
+                        GCancellable *cancellable)
+{
+  g_autoptr (GPtrArray) queries = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
+  Leftovers self = { prefix, is_ours, 0, queries, keys };
+
+  if (!list_uploads (&self, client, seconds, cancellable))
+    g_ptr_array_set_size (keys, 0);
+  for (guint i = 0; i < keys->len; i++)
+    {
+      const BsS3Request request = { .method = "DELETE",
+                                    .key = keys->pdata[i],
+                                    .query = queries->pdata[i] };
+      g_auto (BsS3Answer) answer = { 0 };
+
+      if (!bs_s3_client_ask (client, &request, &answer, cancellable, NULL))
+        break;
+    }
+  g_free (self.key);
+  g_free (self.id);
 }

@@ -4,6 +4,8 @@
 #include "bs-sqlite-changes-private.h"
 #include "bs-sqlite-primary-private.h"
 #include "bs-sqlite-streams-private.h"
+#include "bs-sqlite-transfer-private.h"
+#include "bs-sqlite-vfs-private.h"
 
 #include <backingstore/backingstore.h>
 
@@ -14,10 +16,6 @@
 /* A backing whose persisted paths are databases: a document is one file. */
 
 #define SCHEME "sqlite:"
-
-/* So many blobs, or so many bytes, are read from elsewhere for one transaction. */
-#define MAX_ADDED_ROWS 4096
-#define MAX_ADDED_BYTES (16 * 1024 * 1024)
 
 typedef struct
 {
@@ -295,58 +293,6 @@ register_key (BsBacking *backing,
   return found || bs_sqlite_set_not_found (error);
 }
 
-/* Adds the row of a blob, in parts where that is large. `file` has it, or is NULL. */
-static gboolean
-add_row (BsSqliteBacking *self,
-         BsSqliteDocument *document,
-         BsSqliteRow *row,
-         const BsSqliteFile *file,
-         GError **error)
-{
-  g_autoptr (BsSqliteFile) copied = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-
-  if (file == NULL)
-    {
-      if (!bs_sqlite_primary_find_large (&self->primary, &row->key, &copied, error))
-        return FALSE;
-      file = copied;
-    }
-  if (file != NULL)
-    return bs_sqlite_document_add_file (document, row, file, error);
-
-  bytes = bs_sqlite_primary_read (&self->primary, &row->key, error);
-  if (bytes == NULL)
-    return FALSE;
-
-  row->hash = bs_sqlite_hash (bytes);
-  return bs_sqlite_document_add (document, row, &bytes, 1, error);
-}
-
-static gboolean
-persist_entry (BsSqliteBacking *self,
-               BsSqliteDocument *document,
-               const BsSqliteKey *key,
-               GError **error)
-{
-  g_autoptr (BsSqliteDocument) holder = NULL;
-  BsSqliteRow row = { .key = *key };
-  BsSqliteEntry copy;
-
-  if (!bs_sqlite_primary_copy (&self->primary, key, &copy))
-    return bs_sqlite_set_not_found (error);
-
-  holder = copy.document;
-  if (holder == document)
-    return bs_sqlite_document_restore (document, &copy.row, error);
-
-  if (!add_row (self, document, &row, copy.file, error))
-    return FALSE;
-
-  bs_sqlite_primary_move_to_row (&self->primary, document, &row);
-  return TRUE;
-}
-
 static gboolean
 persist (BsBacking *backing,
          GFile *path,
@@ -356,7 +302,6 @@ persist (BsBacking *backing,
 {
   BsSqliteBacking *self = cast (backing);
   BsSqliteDocument *document = begin_at (self, path, error);
-  BsSqliteRow row;
   BsSqliteKey key;
   gboolean success;
 
@@ -364,35 +309,10 @@ persist (BsBacking *backing,
     return FALSE;
 
   bs_sqlite_key_parse (string, &key);
-  success =
-    bs_sqlite_document_lookup (document, &key, &row) || persist_entry (self, document, &key, error);
+  success = bs_sqlite_persist (&self->primary, document, &key, error);
   end_at (document);
 
   return success;
-}
-
-/* The bytes go from memory into the document, and never through the scratch file. */
-static gboolean
-persist_bytes_at (BsSqliteBacking *self,
-                  BsSqliteDocument *document,
-                  const BsSqliteKey *key,
-                  GBytes *bytes,
-                  GError **error)
-{
-  BsSqliteRow row = { .key = *key };
-
-  if (!bs_sqlite_document_lookup (document, key, &row))
-    {
-      if (bs_sqlite_primary_contains (&self->primary, key))
-        return persist_entry (self, document, key, error);
-
-      row.hash = bs_sqlite_hash (bytes);
-      if (!bs_sqlite_document_add (document, &row, &bytes, 1, error))
-        return FALSE;
-    }
-
-  bs_sqlite_primary_ensure (&self->primary, document, &row);
-  return TRUE;
 }
 
 static gboolean
@@ -412,99 +332,10 @@ persist_bytes (BsBacking *backing,
     return FALSE;
 
   bs_sqlite_key_parse (string, &key);
-  success = persist_bytes_at (self, document, &key, bytes, error);
+  success = bs_sqlite_persist_bytes (&self->primary, document, &key, bytes, error);
   end_at (document);
 
   return success;
-}
-
-/* Blobs that are to be new rows of a document. */
-typedef struct
-{
-  BsSqliteBacking *self;
-  BsSqliteDocument *document;
-  GHashTable *contents; /* borrowed; of keys that primary storage does not have */
-  GArray *rows;         /* of the next transaction */
-  GPtrArray *bytes;     /* of each row */
-  gsize n_bytes;
-  GError *error; /* owned; ends it */
-} Addition;
-
-static gboolean
-add_rows (Addition *addition, GError **error)
-{
-  BsSqliteRow *rows = (BsSqliteRow *) addition->rows->data;
-  guint n_rows = addition->rows->len;
-
-  if (n_rows > 0 && !bs_sqlite_document_add (addition->document, rows,
-                                             (GBytes **) addition->bytes->pdata, n_rows, error))
-    return FALSE;
-
-  for (guint i = 0; i < n_rows; i++)
-    {
-      bs_sqlite_primary_move_to_row (&addition->self->primary, addition->document, &rows[i]);
-      bs_sqlite_primary_ensure (&addition->self->primary, addition->document, &rows[i]);
-    }
-  g_array_set_size (addition->rows, 0);
-  g_ptr_array_set_size (addition->bytes, 0);
-  addition->n_bytes = 0;
-  return TRUE;
-}
-
-/* Takes `bytes` over. */
-static gboolean
-add_new_row (Addition *addition, BsSqliteRow *row, GBytes *bytes, GError **error)
-{
-  if (bytes == NULL)
-    return FALSE;
-
-  row->hash = bs_sqlite_hash (bytes);
-  g_array_append_val (addition->rows, *row);
-  g_ptr_array_add (addition->bytes, bytes);
-  addition->n_bytes += g_bytes_get_size (bytes);
-
-  return (addition->rows->len < MAX_ADDED_ROWS && addition->n_bytes < MAX_ADDED_BYTES) ||
-         add_rows (addition, error);
-}
-
-static gboolean
-add_key (Addition *addition, const BsSqliteKey *key, GBytes *content, GError **error)
-{
-  BsSqliteBacking *self = addition->self;
-  BsSqliteRow row = { .key = *key };
-  g_autoptr (BsSqliteDocument) holder = NULL;
-  BsSqliteEntry copy;
-
-  if (bs_sqlite_document_lookup (addition->document, key, &row))
-    {
-      if (content != NULL)
-        bs_sqlite_primary_ensure (&self->primary, addition->document, &row);
-      return TRUE;
-    }
-  if (!bs_sqlite_primary_copy (&self->primary, key, &copy))
-    return content != NULL ? add_new_row (addition, &row, g_bytes_ref (content), error)
-                           : bs_sqlite_set_not_found (error);
-
-  /* A large blob is copied in parts, in a transaction of its own. */
-  holder = copy.document;
-  if (holder != NULL || copy.file != NULL)
-    return persist_entry (self, addition->document, key, error);
-
-  return add_new_row (addition, &row, bs_sqlite_primary_read (&self->primary, key, error), error);
-}
-
-static void
-add_one (const char *string, gpointer data)
-{
-  Addition *addition = data;
-  BsSqliteKey key;
-
-  if (addition->error != NULL)
-    return;
-
-  bs_sqlite_key_parse (string, &key);
-  if (!add_key (addition, &key, g_hash_table_lookup (addition->contents, string), &addition->error))
-    g_prefix_error (&addition->error, "%s: ", string);
 }
 
 static gboolean
@@ -516,22 +347,16 @@ persist_keys (BsBacking *backing,
               GError **error)
 {
   BsSqliteBacking *self = cast (backing);
-  g_autoptr (GArray) rows = g_array_new (FALSE, FALSE, sizeof (BsSqliteRow));
-  g_autoptr (GPtrArray) bytes = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
-  Addition addition = { self, begin_at (self, path, error), contents, rows, bytes, 0, NULL };
+  BsSqliteDocument *document = begin_at (self, path, error);
+  gboolean success;
 
-  if (addition.document == NULL)
+  if (document == NULL)
     return FALSE;
 
-  bs_key_set_foreach_key (keys, add_one, &addition);
-  if (addition.error == NULL)
-    add_rows (&addition, &addition.error);
-  end_at (addition.document);
-  if (addition.error == NULL)
-    return TRUE;
+  success = bs_sqlite_persist_keys (&self->primary, document, keys, contents, error);
+  end_at (document);
 
-  g_propagate_error (error, addition.error);
-  return FALSE;
+  return success;
 }
 
 static gboolean
@@ -955,4 +780,5 @@ g_io_sqlite_load (GIOModule *module)
 void
 g_io_sqlite_unload (GIOModule *module)
 {
+  bs_sqlite_vfs_unregister ();
 }

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* Adds blobs in one transaction. Fills in the ids of the rows. */
+/* Adds blobs, and names all of them in one transaction. Fills in the ids of the rows. */
 gboolean          bs_sqlite_document_add        (BsSqliteDocument *self, BsSqliteRow *rows, GBytes *const *contents, guint n_rows, GError **error);
 /* Adds a large content, whose hash becomes the row's. */
 gboolean          bs_sqlite_document_add_file   (BsSqliteDocument *self, BsSqliteRow *row, const BsSqliteFile *file, GError **error);

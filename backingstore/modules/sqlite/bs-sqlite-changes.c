@@ -15,6 +15,7 @@
 
 typedef enum
 {
+  ADD_PART,
   ADD,
   RESTORE,
   FORGET,
@@ -26,9 +27,10 @@ typedef struct
 {
   ChangeKind kind;
   const BsSqliteRow *rows;
-  GBytes *const *contents; /* ADD: one of each row; else NULL */
+  GBytes *const *contents; /* ADD, ADD_PART: one of each row; else NULL */
   guint n_rows;
-  const BsSqliteFile *file; /* ADD: of the one row, instead; else NULL */
+  const BsSqliteFile *file; /* ADD, ADD_PART: of the one row, instead; else NULL */
+  guint part;               /* ADD_PART: which */
   gboolean done;
   gboolean success;
   GError *error;
@@ -50,36 +52,68 @@ run_with_row (BsSqliteWriter *writer,
   return bs_sqlite_connection_run_with_id (writer->connection, which, row->id, error);
 }
 
-static gboolean
-add_blob (BsSqliteWriter *writer, const BsSqliteRow *row, GBytes *bytes, GError **error)
+/* The bytes of one row: a content, or a part of one. */
+typedef struct
 {
-  sqlite3_stmt *statement =
-    bs_sqlite_connection_get (writer->connection, BS_SQLITE_ADD_BLOB, error);
-  gsize size;
-  gconstpointer data = g_bytes_get_data (bytes, &size);
+  gint64 id;
+  GBytes *bytes;            /* borrowed; NULL if a file has them */
+  const BsSqliteFile *file; /* borrowed, nullable */
+  gint64 offset;
+  gint64 size;
+} Extract;
+
+static gint64
+get_content_size (const Change *change, guint i)
+{
+  return change->file != NULL ? change->file->size
+                              : (gint64) g_bytes_get_size (change->contents[i]);
+}
+
+static Extract
+get_extract (const Change *change, guint i)
+{
+  Extract extract = { .id = change->rows[i].id, .file = change->file };
+
+  extract.bytes = change->file == NULL ? change->contents[i] : NULL;
+  extract.size = get_content_size (change, i);
+  if (change->kind == ADD_PART)
+    {
+      extract.id += change->part;
+      extract.offset = (gint64) change->part * BS_SQLITE_ROW_SIZE;
+      extract.size = MIN (extract.size - extract.offset, BS_SQLITE_ROW_SIZE);
+    }
+
+  return extract;
+}
+
+static gboolean
+add_from_memory (BsSqliteConnection *connection, const Extract *extract, GError **error)
+{
+  sqlite3_stmt *statement = bs_sqlite_connection_get (connection, BS_SQLITE_ADD_BLOB, error);
+  const guint8 *data = g_bytes_get_data (extract->bytes, NULL);
 
   if (statement == NULL)
     return FALSE;
 
-  bs_sqlite_bind_bytes (statement, 2, data, size);
-  return bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_ADD_BLOB, row->id, error);
+  bs_sqlite_bind_bytes (statement, 2, data + extract->offset, extract->size);
+  return bs_sqlite_connection_run_with_id (connection, BS_SQLITE_ADD_BLOB, extract->id, error);
 }
 
 static gboolean
 fill_blob (BsSqliteConnection *connection,
            sqlite3_blob *blob,
-           const BsSqliteFile *file,
+           const Extract *extract,
            GError **error)
 {
-  g_autofree guint8 *part = g_malloc (BS_SQLITE_PART_SIZE);
+  g_autofree guint8 *buffer = g_malloc (BS_SQLITE_PART_SIZE);
 
-  for (gint64 at = 0; at < file->size;)
+  for (gint64 at = 0; at < extract->size;)
     {
-      gsize size = MIN (file->size - at, BS_SQLITE_PART_SIZE);
+      gsize size = MIN (extract->size - at, BS_SQLITE_PART_SIZE);
 
-      if (!bs_sqlite_file_read (file, at, part, size, error))
+      if (!bs_sqlite_file_read (extract->file, extract->offset + at, buffer, size, error))
         return FALSE;
-      if (sqlite3_blob_write (blob, part, size, at) != SQLITE_OK)
+      if (sqlite3_blob_write (blob, buffer, size, at) != SQLITE_OK)
         return bs_sqlite_connection_fail (connection, error);
       at += size;
     }
@@ -89,12 +123,8 @@ fill_blob (BsSqliteConnection *connection,
 
 /* A statement would have the row in memory. */
 static gboolean
-add_blob_from_file (BsSqliteWriter *writer,
-                    const BsSqliteRow *row,
-                    const BsSqliteFile *file,
-                    GError **error)
+add_from_file (BsSqliteConnection *connection, const Extract *extract, GError **error)
 {
-  BsSqliteConnection *connection = writer->connection;
   sqlite3_stmt *statement = bs_sqlite_connection_get (connection, BS_SQLITE_ADD_BLOB, error);
   sqlite3_blob *blob = NULL;
   gboolean success;
@@ -102,19 +132,47 @@ add_blob_from_file (BsSqliteWriter *writer,
   if (statement == NULL)
     return FALSE;
 
-  if (sqlite3_bind_zeroblob64 (statement, 2, file->size) != SQLITE_OK)
+  if (sqlite3_bind_zeroblob64 (statement, 2, extract->size) != SQLITE_OK)
     return bs_sqlite_connection_fail (connection, error);
-  if (!bs_sqlite_connection_run_with_id (connection, BS_SQLITE_ADD_BLOB, row->id, error))
+  if (!bs_sqlite_connection_run_with_id (connection, BS_SQLITE_ADD_BLOB, extract->id, error))
     return FALSE;
 
-  success = sqlite3_blob_open (connection->database, "main", "blob", "content", row->id, 1,
+  success = sqlite3_blob_open (connection->database, "main", "blob", "content", extract->id, 1,
                                &blob) == SQLITE_OK ||
             bs_sqlite_connection_fail (connection, error);
-  success = success && fill_blob (connection, blob, file, error);
+  success = success && fill_blob (connection, blob, extract, error);
   if (sqlite3_blob_close (blob) != SQLITE_OK && success)
     success = bs_sqlite_connection_fail (connection, error);
 
   return success;
+}
+
+static gboolean
+add_blob (BsSqliteWriter *writer, const Change *change, guint i, GError **error)
+{
+  Extract extract = get_extract (change, i);
+
+  return extract.file != NULL ? add_from_file (writer->connection, &extract, error)
+                              : add_from_memory (writer->connection, &extract, error);
+}
+
+/* Until the content has all its parts, they are those of a dropped one: a process that dies
+ * meanwhile leaves nothing else, and the next deletes them. */
+static gboolean
+add_part (BsSqliteWriter *writer, const Change *change, GError **error)
+{
+  return (change->part > 0 ||
+          bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_ADD_DROPPED,
+                                            change->rows->id, error)) &&
+         add_blob (writer, change, 0, error);
+}
+
+static gboolean
+delete_blob (BsSqliteWriter *writer, gint64 id, GError **error)
+{
+  return bs_sqlite_connection_run_with_id (writer->connection,
+                                           id > 0 ? BS_SQLITE_DELETE_BLOB : BS_SQLITE_DELETE_PARTS,
+                                           id, error);
 }
 
 static gboolean
@@ -124,17 +182,19 @@ apply_to_row (BsSqliteWriter *writer, const Change *change, guint i, GError **er
 
   switch (change->kind)
     {
+    case ADD_PART:
+      return add_part (writer, change, error);
     case ADD:
-      return (change->file != NULL ? add_blob_from_file (writer, row, change->file, error)
-                                   : add_blob (writer, row, change->contents[i], error)) &&
-             run_with_row (writer, BS_SQLITE_ADD_NAME, row, error);
+      if (row->id > 0)
+        return add_blob (writer, change, i, error) &&
+               run_with_row (writer, BS_SQLITE_ADD_NAME, row, error);
+      G_GNUC_FALLTHROUGH;
     case RESTORE:
       return run_with_row (writer, BS_SQLITE_ADD_NAME, row, error) &&
              bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_DROPPED,
                                                row->id, error);
     case FORGET:
-      return bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_BLOB, row->id,
-                                               error) &&
+      return delete_blob (writer, row->id, error) &&
              bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_DROPPED,
                                                row->id, error);
     case QUARANTINE:
@@ -184,10 +244,8 @@ take_changes (BsSqliteDocument *self)
     {
       Change *change = g_queue_pop_head (&self->changes);
 
-      for (guint i = 0; change->contents != NULL && i < change->n_rows; i++)
-        n_bytes += g_bytes_get_size (change->contents[i]);
-      if (change->file != NULL)
-        n_bytes += change->file->size;
+      for (guint i = 0; change->kind <= ADD && i < change->n_rows; i++)
+        n_bytes += get_extract (change, i).size;
       n_rows += change->n_rows;
       g_ptr_array_add (changes, change);
     }
@@ -324,12 +382,58 @@ make_change (BsSqliteDocument *self, Change *change, GError **error)
 }
 
 static void
-set_new_ids (BsSqliteDocument *self, BsSqliteRow *rows, guint n_rows)
+set_new_ids (BsSqliteDocument *self, BsSqliteRow *rows, const Change *change)
 {
   g_mutex_lock (&self->mutex);
-  for (guint i = 0; i < n_rows; i++)
-    rows[i].id = ++self->last_id;
+  for (guint i = 0; i < change->n_rows; i++)
+    {
+      if (get_content_size (change, i) > BS_SQLITE_ROW_SIZE)
+        rows[i].id = self->first_id -= BS_SQLITE_MAX_PARTS;
+      else
+        rows[i].id = ++self->last_id;
+    }
   g_mutex_unlock (&self->mutex);
+}
+
+/* Each part is a transaction, and brought home when the log is full: so the log does not grow
+ * with the content, and others add theirs in between. */
+static gboolean
+add_parts (BsSqliteDocument *self, const Change *whole, guint i, GError **error)
+{
+  guint n_parts = get_content_size (whole, i) / BS_SQLITE_ROW_SIZE + 1;
+
+  for (guint part = 0; part < n_parts; part++)
+    {
+      Change change = { .kind = ADD_PART, .rows = &whole->rows[i], .n_rows = 1, .part = part };
+
+      change.file = whole->file;
+      change.contents = whole->contents != NULL ? &whole->contents[i] : NULL;
+      if (!make_change (self, &change, error))
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+static gboolean
+add (BsSqliteDocument *self, BsSqliteRow *rows, Change *change, GError **error)
+{
+  gboolean success = TRUE;
+  guint n_begun;
+
+  set_new_ids (self, rows, change);
+  for (n_begun = 0; success && n_begun < change->n_rows; n_begun++)
+    success = rows[n_begun].id > 0 || add_parts (self, change, n_begun, error);
+  success = success && make_change (self, change, error);
+
+  /* Where that fails too, the document does it when it is opened again. */
+  for (guint i = 0; !success && i < n_begun; i++)
+    {
+      if (rows[i].id < 0)
+        bs_sqlite_document_forget (self, rows[i].id, NULL);
+    }
+
+  return success;
 }
 
 gboolean
@@ -341,8 +445,7 @@ bs_sqlite_document_add (BsSqliteDocument *self,
 {
   Change change = { .kind = ADD, .rows = rows, .contents = contents, .n_rows = n_rows };
 
-  set_new_ids (self, rows, n_rows);
-  return make_change (self, &change, error);
+  return add (self, rows, &change, error);
 }
 
 gboolean
@@ -354,8 +457,7 @@ bs_sqlite_document_add_file (BsSqliteDocument *self,
   Change change = { .kind = ADD, .rows = row, .n_rows = 1, .file = file };
 
   row->hash = file->hash;
-  set_new_ids (self, row, 1);
-  return make_change (self, &change, error);
+  return add (self, row, &change, error);
 }
 
 gboolean
@@ -402,10 +504,9 @@ apply_removal (BsSqliteWriter *writer, gpointer data, GError **error)
 
       if (!bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_NAME, id,
                                              error) ||
-          !bs_sqlite_connection_run_with_id (writer->connection,
-                                             removal->held[i] ? BS_SQLITE_ADD_DROPPED
-                                                              : BS_SQLITE_DELETE_BLOB,
-                                             id, error))
+          !(removal->held[i] ? bs_sqlite_connection_run_with_id (writer->connection,
+                                                                 BS_SQLITE_ADD_DROPPED, id, error)
+                             : delete_blob (writer, id, error)))
         return FALSE;
     }
 

@@ -17,6 +17,7 @@ typedef enum
   BS_SQLITE_ADD_BLOB,
   BS_SQLITE_ADD_NAME,
   BS_SQLITE_DELETE_BLOB,
+  BS_SQLITE_DELETE_PARTS,
   BS_SQLITE_DELETE_NAME,
   BS_SQLITE_ADD_DROPPED,
   BS_SQLITE_DELETE_DROPPED,
@@ -60,8 +61,8 @@ gboolean            bs_sqlite_connection_run_with_id (BsSqliteConnection *self, 
 /* Runs a statement without values to bind. */
 gboolean            bs_sqlite_connection_call  (BsSqliteConnection *self, BsSqliteStatement statement, GError **error);
 gboolean            bs_sqlite_connection_exec  (BsSqliteConnection *self, const char *sql, GError **error);
-/* Returns the first column of the first row as text, or NULL. */
-char               *bs_sqlite_connection_ask   (BsSqliteConnection *self, const char *sql);
+/* Gives the first column of the first row as text; NULL where there is no row, or nothing in it. */
+gboolean            bs_sqlite_connection_ask   (BsSqliteConnection *self, const char *sql, char **answer, GError **error);
 gboolean            bs_sqlite_connection_fail  (BsSqliteConnection *self, GError **error);
 /* Larger values fail from now on, before memory is taken for them; or none. */
 void                bs_sqlite_connection_expect_small (BsSqliteConnection *self, gboolean small);

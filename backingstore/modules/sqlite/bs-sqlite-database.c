@@ -2,11 +2,12 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-sqlite-database-private.h"
+#include "bs-sqlite-rows-private.h"
+#include "bs-sqlite-vfs-private.h"
 
 #include <backingstore/backingstore.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gi18n-lib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,8 @@ static const char *const statements[BS_SQLITE_N_STATEMENTS] = {
   [BS_SQLITE_ADD_BLOB] = "REPLACE INTO blob(id, content) VALUES(?1, ?2)",
   [BS_SQLITE_ADD_NAME] = "REPLACE INTO name(id, key, hash) VALUES(?1, ?2, ?3)",
   [BS_SQLITE_DELETE_BLOB] = "DELETE FROM blob WHERE id = ?1",
+  [BS_SQLITE_DELETE_PARTS] =
+    "DELETE FROM blob WHERE id >= ?1 AND id < ?1 + " BS_SQLITE_MAX_PARTS_STRING,
   [BS_SQLITE_DELETE_NAME] = "DELETE FROM name WHERE id = ?1",
   [BS_SQLITE_ADD_DROPPED] = "REPLACE INTO dropped(id) VALUES(?1)",
   [BS_SQLITE_DELETE_DROPPED] = "DELETE FROM dropped WHERE id = ?1",
@@ -214,19 +217,6 @@ make_template (gsize *size, GError **error)
   return data;
 }
 
-static gboolean
-sync_folder (const char *path)
-{
-  g_autofree char *folder = g_path_get_dirname (path);
-  int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  /* A folder that cannot be synced needs no sync. */
-  gboolean good = fd >= 0 && (fsync (fd) == 0 || errno == EINVAL);
-
-  if (fd >= 0)
-    close (fd);
-  return good;
-}
-
 /* A power cut may have left the last write of making one undone, or half done. */
 static gboolean
 is_unfinished (const BsSqliteClaim *claim)
@@ -297,7 +287,7 @@ bs_sqlite_database_create (const BsSqliteClaim *claim, GError **error)
   good = ftruncate (claim->fd, 0) == 0 &&
          write_at (claim->fd, data + SECTOR_SIZE, size - SECTOR_SIZE, SECTOR_SIZE) &&
          fsync (claim->fd) == 0 && write_at (claim->fd, data, SECTOR_SIZE, 0) &&
-         fsync (claim->fd) == 0 && sync_folder (claim->path);
+         fsync (claim->fd) == 0 && bs_sqlite_vfs_sync_folder (claim->path);
   if (!good)
     {
       bs_sqlite_set_errno (_ ("cannot make the document"), errno, error);
@@ -315,18 +305,22 @@ bs_sqlite_connection_exec (BsSqliteConnection *self, const char *sql, GError **e
          bs_sqlite_connection_fail (self, error);
 }
 
-char *
-bs_sqlite_connection_ask (BsSqliteConnection *self, const char *sql)
+gboolean
+bs_sqlite_connection_ask (BsSqliteConnection *self, const char *sql, char **answer, GError **error)
 {
   sqlite3_stmt *statement = NULL;
-  char *result = NULL;
+  int code = sqlite3_prepare_v2 (self->database, sql, -1, &statement, NULL);
 
-  if (sqlite3_prepare_v2 (self->database, sql, -1, &statement, NULL) == SQLITE_OK &&
-      sqlite3_step (statement) == SQLITE_ROW)
-    result = g_strdup ((const char *) sqlite3_column_text (statement, 0));
+  *answer = NULL;
+  if (code == SQLITE_OK)
+    code = sqlite3_step (statement);
+  if (code == SQLITE_ROW)
+    *answer = g_strdup ((const char *) sqlite3_column_text (statement, 0));
+  else if (code != SQLITE_DONE)
+    bs_sqlite_connection_fail (self, error);
   sqlite3_finalize (statement);
 
-  return result;
+  return code == SQLITE_ROW || code == SQLITE_DONE;
 }
 
 sqlite3_stmt *
@@ -489,7 +483,7 @@ bs_sqlite_connection_open (const BsSqliteClaim *claim, BsSqliteAccess access, GE
       flags |= SQLITE_OPEN_URI;
     }
 
-  code = sqlite3_open_v2 (name, &self->database, flags, NULL);
+  code = sqlite3_open_v2 (name, &self->database, flags, bs_sqlite_vfs_get_name ());
   if (code != SQLITE_OK)
     {
       set_error (self->database, code, error);

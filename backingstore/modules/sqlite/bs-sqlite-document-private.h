@@ -31,6 +31,7 @@ struct _BsSqliteDocument
   gboolean closed;
   BsSqliteRows rows;
   gint64 last_id;
+  gint64 first_id; /* of contents in parts; descends from 0 */
   GPtrArray *idle; /* readers */
   GQueue changes;  /* asked for, and not in a transaction yet */
   gboolean writing;

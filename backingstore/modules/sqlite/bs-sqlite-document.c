@@ -11,6 +11,8 @@
 #include <xxhash.h>
 
 #define LAST_ID (G_MAXINT64 / 2)
+/* The id of a part's content. */
+#define BASE "(id & -" BS_SQLITE_MAX_PARTS_STRING ")"
 
 guint64
 bs_sqlite_hash (GBytes *bytes)
@@ -18,7 +20,7 @@ bs_sqlite_hash (GBytes *bytes)
   gsize size;
   gconstpointer data = g_bytes_get_data (bytes, &size);
 
-  return XXH3_64bits (data, size);
+  return XXH3_64bits (data, size) & BS_SQLITE_HASH_MASK;
 }
 
 gboolean
@@ -41,7 +43,7 @@ typedef gboolean (*RowFunc) (BsSqliteRows *rows, sqlite3_stmt *statement, gint64
 static gboolean
 note_row (BsSqliteRows *rows, sqlite3_stmt *statement, gint64 id)
 {
-  BsSqliteRow row = { .id = id, .hash = sqlite3_column_int64 (statement, 2) };
+  BsSqliteRow row = { .id = id, .hash = sqlite3_column_int64 (statement, 2) & BS_SQLITE_HASH_MASK };
 
   if (sqlite3_column_bytes (statement, 1) != BS_SQLITE_KEY_SIZE)
     return FALSE;
@@ -49,6 +51,12 @@ note_row (BsSqliteRows *rows, sqlite3_stmt *statement, gint64 id)
   memcpy (row.key.bytes, sqlite3_column_blob (statement, 1), BS_SQLITE_KEY_SIZE);
   bs_sqlite_rows_set (rows, &row);
   return TRUE;
+}
+
+static gboolean
+is_possible (gint64 id)
+{
+  return id > 0 ? id < LAST_ID : id < 0 && id > -LAST_ID && id % BS_SQLITE_MAX_PARTS == 0;
 }
 
 /* A table whose pages lead to one page again and again has rows without end. Its ids do not
@@ -62,7 +70,7 @@ read_table (BsSqliteConnection *connection,
 {
   sqlite3_stmt *statement;
   gboolean sound = TRUE;
-  gint64 last = 0;
+  gint64 last = -LAST_ID;
   int code = SQLITE_ROW;
 
   if (sqlite3_prepare_v2 (connection->database, sql, -1, &statement, NULL) != SQLITE_OK)
@@ -73,7 +81,7 @@ read_table (BsSqliteConnection *connection,
     {
       gint64 id = sqlite3_column_int64 (statement, 0);
 
-      sound = id > last && id < LAST_ID && (func == NULL || func (rows, statement, id));
+      sound = id > last && is_possible (id) && (func == NULL || func (rows, statement, id));
       last = id;
     }
   bs_sqlite_connection_expect_small (connection, FALSE);
@@ -96,23 +104,37 @@ load_rows (BsSqliteRows *rows, BsSqliteConnection *connection, GError **error)
 }
 
 static gboolean
-find_last_id (BsSqliteDocument *self, BsSqliteConnection *connection, GError **error)
+note_used_id (BsSqliteDocument *self,
+              BsSqliteConnection *connection,
+              const char *function,
+              const char *table,
+              GError **error)
 {
-  static const char *const questions[] = {
-    "SELECT max(id) FROM blob",
-    "SELECT max(id) FROM name",
-    "SELECT max(id) FROM dropped",
-    "SELECT max(id) FROM quarantine",
-  };
+  g_autofree char *question = g_strdup_printf ("SELECT %s(id) FROM %s", function, table);
+  g_autofree char *answer = NULL;
+  gint64 id;
 
-  for (guint i = 0; i < G_N_ELEMENTS (questions); i++)
+  if (!bs_sqlite_connection_ask (connection, question, &answer, error))
+    return FALSE;
+
+  id = answer != NULL ? g_ascii_strtoll (answer, NULL, 10) : 0;
+  self->last_id = MAX (self->last_id, id);
+  self->first_id = MIN (self->first_id, id & -BS_SQLITE_MAX_PARTS);
+  return TRUE;
+}
+
+static gboolean
+find_used_ids (BsSqliteDocument *self, BsSqliteConnection *connection, GError **error)
+{
+  static const char *const tables[] = { "blob", "name", "dropped", "quarantine" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
     {
-      g_autofree char *answer = bs_sqlite_connection_ask (connection, questions[i]);
-
-      if (answer != NULL)
-        self->last_id = MAX (self->last_id, g_ascii_strtoll (answer, NULL, 10));
+      if (!note_used_id (self, connection, "min", tables[i], error) ||
+          !note_used_id (self, connection, "max", tables[i], error))
+        return FALSE;
     }
-  if (self->last_id < LAST_ID)
+  if (self->last_id < LAST_ID && self->first_id > -LAST_ID)
     return TRUE;
 
   g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("a row has an impossible number"));
@@ -124,7 +146,10 @@ delete_dropped (BsSqliteWriter *writer, gpointer data, GError **error)
 {
   return bs_sqlite_connection_exec (writer->connection,
                                     "DELETE FROM blob WHERE id IN (SELECT id FROM dropped) AND "
-                                    "id NOT IN (SELECT id FROM name); DELETE FROM dropped",
+                                    "id NOT IN (SELECT id FROM name); "
+                                    "DELETE FROM blob WHERE id < 0 AND " BASE " IN "
+                                    "(SELECT id FROM dropped) AND " BASE " NOT IN "
+                                    "(SELECT id FROM name); DELETE FROM dropped",
                                     error);
 }
 
@@ -132,8 +157,11 @@ delete_dropped (BsSqliteWriter *writer, gpointer data, GError **error)
 static gboolean
 clean_up (BsSqliteDocument *self, GError **error)
 {
-  g_autofree char *some =
-    bs_sqlite_connection_ask (self->writer.connection, "SELECT 1 FROM dropped LIMIT 1");
+  g_autofree char *some = NULL;
+
+  if (!bs_sqlite_connection_ask (self->writer.connection, "SELECT 1 FROM dropped LIMIT 1", &some,
+                                 error))
+    return FALSE;
 
   return some == NULL ||
          (read_table (self->writer.connection, "SELECT id FROM dropped", NULL, NULL, error) &&
@@ -157,13 +185,15 @@ set_aside (BsSqliteDocument *self, const char *suffix, GError **error)
 static gboolean
 check_whole (BsSqliteConnection *connection, GError **error)
 {
-  g_autofree char *answer = bs_sqlite_connection_ask (connection, "PRAGMA integrity_check(1)");
+  g_autofree char *answer = NULL;
 
+  if (!bs_sqlite_connection_ask (connection, "PRAGMA integrity_check(1)", &answer, error))
+    return FALSE;
   if (g_strcmp0 (answer, "ok") == 0)
     return TRUE;
 
   g_set_error (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the document is damaged: %s"),
-               answer != NULL ? answer : sqlite3_errmsg (connection->database));
+               answer != NULL ? answer : "");
   return FALSE;
 }
 
@@ -190,7 +220,7 @@ open_to_write (BsSqliteDocument *self, GError **error)
       bs_sqlite_writer_recover (&self->writer, error) &&
       ((log != BS_SQLITE_SIDECAR_STRANGE && journal != BS_SQLITE_SIDECAR_STRANGE) ||
        check_whole (connection, error)) &&
-      load_rows (&self->rows, connection, error) && find_last_id (self, connection, error) &&
+      load_rows (&self->rows, connection, error) && find_used_ids (self, connection, error) &&
       clean_up (self, error))
     return TRUE;
 

@@ -20,11 +20,11 @@ typedef struct
   gpointer state; /* of the hash; NULL once it is whole */
 } BsSqliteFile;
 
-/* Fails if a content of that size is too large for a row. */
+/* Fails if a document keeps no content of that size. */
 gboolean      bs_sqlite_file_check_size (gint64 size, GError **error);
 BsSqliteFile *bs_sqlite_file_new    (const char *directory, GError **error);
 void          bs_sqlite_file_free   (BsSqliteFile *self);
-/* Fails if the content gets larger than a row may be. */
+/* Fails if the content gets too large for a document. */
 gboolean      bs_sqlite_file_append (BsSqliteFile *self, gconstpointer data, gsize size, GError **error);
 /* Nothing more is appended. */
 void          bs_sqlite_file_end    (BsSqliteFile *self);

@@ -4,18 +4,19 @@
 #include "bs-sqlite-file-private.h"
 
 #include "bs-sqlite-claim-private.h"
+#include "bs-sqlite-rows-private.h"
 #include "bs-sqlite-scratch-private.h"
 
 #include <backingstore/backingstore.h>
 
 #include <errno.h>
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* SQLite's own limit on a row, and room for what else is in it. */
-#define MAX_CONTENT (G_GINT64_CONSTANT (1000000000) - 1000)
+#define MAX_CONTENT ((gint64) BS_SQLITE_ROW_SIZE * BS_SQLITE_MAX_PARTS - 1)
 
 gboolean
 bs_sqlite_file_check_size (gint64 size, GError **error)
@@ -24,8 +25,8 @@ bs_sqlite_file_check_size (gint64 size, GError **error)
     return TRUE;
 
   g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
-               "a database keeps no content of more than %" G_GINT64_FORMAT
-               " bytes, the most that SQLite has in a row; a backing in files does",
+               _ ("a document in one file keeps no content of more than %" PRId64
+                  " bytes; one in a folder does"),
                MAX_CONTENT);
   return FALSE;
 }
@@ -89,7 +90,7 @@ bs_sqlite_file_end (BsSqliteFile *self)
   if (self->state == NULL)
     return;
 
-  self->hash = XXH3_64bits_digest (self->state);
+  self->hash = XXH3_64bits_digest (self->state) & BS_SQLITE_HASH_MASK;
   g_clear_pointer ((XXH3_state_t **) &self->state, XXH3_freeState);
 }
 

@@ -107,7 +107,7 @@ read_column (BsSqliteConnection *reader,
       gconstpointer data = sqlite3_column_blob (statement, column);
 
       if (column > 0)
-        *hash = sqlite3_column_int64 (statement, 0);
+        *hash = sqlite3_column_int64 (statement, 0) & BS_SQLITE_HASH_MASK;
       if (data != NULL || sqlite3_errcode (reader->database) != SQLITE_NOMEM)
         bytes = copy_bytes (data, sqlite3_column_bytes (statement, column), error);
       else
@@ -120,6 +120,13 @@ read_column (BsSqliteConnection *reader,
   sqlite3_reset (statement);
 
   return bytes;
+}
+
+static gboolean
+set_hash_error (GError **error)
+{
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the hash of the content is wrong"));
+  return FALSE;
 }
 
 static GBytes *
@@ -161,14 +168,8 @@ read_checked (BsSqliteDocument *self,
     return bytes;
 
   g_bytes_unref (bytes);
-  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the hash of the content is wrong"));
+  set_hash_error (error);
   return NULL;
-}
-
-GBytes *
-bs_sqlite_document_read (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
-{
-  return read_checked (self, BS_SQLITE_GET_BLOB, row->id, 0, row->hash, error);
 }
 
 GBytes *
@@ -177,18 +178,18 @@ bs_sqlite_document_read_root (BsSqliteDocument *self, GError **error)
   return read_checked (self, BS_SQLITE_GET_ROOT, 1, 1, 0, error);
 }
 
-/* Opens the content of a row, on a reader that is to be returned. */
+/* Opens one row, on a reader that is to be returned. */
 static sqlite3_blob *
-open_blob (BsSqliteConnection *reader, const BsSqliteRow *row, GError **error)
+open_blob (BsSqliteConnection *reader, gint64 id, GError **error)
 {
   sqlite3_blob *blob = NULL;
-  int code = sqlite3_blob_open (reader->database, "main", "blob", "content", row->id, 0, &blob);
+  int code = sqlite3_blob_open (reader->database, "main", "blob", "content", id, 0, &blob);
 
   if (code == SQLITE_OK)
     return blob;
 
   if (code == SQLITE_ERROR)
-    g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the row of the blob is missing");
+    g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the row of the blob is missing"));
   else
     bs_sqlite_connection_fail (reader, error);
   sqlite3_blob_close (blob);
@@ -196,51 +197,170 @@ open_blob (BsSqliteConnection *reader, const BsSqliteRow *row, GError **error)
 }
 
 static gboolean
-read_parts (BsSqliteConnection *reader,
-            sqlite3_blob *blob,
-            guint64 hash,
-            BsSqliteFile *file,
-            GError **error)
+set_size_error (GError **error)
 {
-  g_autofree guint8 *part = g_malloc (BS_SQLITE_PART_SIZE);
-  XXH3_state_t *state = XXH3_createState ();
-  const int size = sqlite3_blob_bytes (blob);
-  gboolean success = TRUE;
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the size of the content is wrong"));
+  return FALSE;
+}
 
-  XXH3_64bits_reset (state);
+/* Returns the size of the document, or -1. */
+static gint64
+get_document_size (BsSqliteConnection *reader, GError **error)
+{
+  g_autofree char *n_pages = NULL;
+
+  if (!bs_sqlite_connection_ask (reader, "PRAGMA page_count", &n_pages, error))
+    return -1;
+
+  return g_ascii_strtoll (n_pages != NULL ? n_pages : "0", NULL, 10) * BS_SQLITE_PAGE_SIZE;
+}
+
+/* Finds the size of a content, and in how many rows it is. Nothing is larger than the document:
+ * pages that lead to one another in a circle make no content that fills a disk. */
+static gboolean
+measure_content (BsSqliteConnection *reader, gint64 id, guint *n_rows, gint64 *size, GError **error)
+{
+  gint64 limit = get_document_size (reader, error);
+  int row_size = BS_SQLITE_ROW_SIZE;
+
+  *size = 0;
+  if (limit < 0)
+    return FALSE;
+
+  for (*n_rows = 0; row_size == BS_SQLITE_ROW_SIZE; ++*n_rows)
+    {
+      sqlite3_blob *blob = open_blob (reader, id + *n_rows, error);
+
+      if (blob == NULL)
+        return FALSE;
+
+      row_size = sqlite3_blob_bytes (blob);
+      sqlite3_blob_close (blob);
+      *size += row_size;
+      if (*size > limit || (id < 0 && row_size > BS_SQLITE_ROW_SIZE) ||
+          *n_rows == BS_SQLITE_MAX_PARTS)
+        return set_size_error (error);
+      if (id > 0)
+        row_size = 0;
+    }
+
+  return TRUE;
+}
+
+/* A content on its way out. */
+typedef struct
+{
+  BsSqliteConnection *reader;
+  XXH3_state_t *state;
+  guint8 *buffer; /* BS_SQLITE_PART_SIZE bytes; or, where it is to be in memory, all of them */
+  gboolean in_memory;
+  BsSqliteFile *file; /* nullable */
+  gint64 n_read;
+} Reading;
+
+static gboolean
+read_row (Reading *self, gint64 id, GError **error)
+{
+  sqlite3_blob *blob = open_blob (self->reader, id, error);
+  gboolean success = blob != NULL;
+  int size = success ? sqlite3_blob_bytes (blob) : 0;
+
   for (int at = 0; success && at < size;)
     {
+      guint8 *buffer = self->in_memory ? self->buffer + self->n_read : self->buffer;
       int n = MIN (size - at, BS_SQLITE_PART_SIZE);
 
-      success = sqlite3_blob_read (blob, part, n, at) == SQLITE_OK ||
-                bs_sqlite_connection_fail (reader, error);
+      success = sqlite3_blob_read (blob, buffer, n, at) == SQLITE_OK ||
+                bs_sqlite_connection_fail (self->reader, error);
       if (success)
-        XXH3_64bits_update (state, part, n);
-      success = success && (file == NULL || bs_sqlite_file_append (file, part, n, error));
+        XXH3_64bits_update (self->state, buffer, n);
+      success =
+        success && (self->file == NULL || bs_sqlite_file_append (self->file, buffer, n, error));
+      self->n_read += n;
       at += n;
     }
-  if (success && XXH3_64bits_digest (state) != hash)
-    {
-      g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, "the hash of the content is wrong");
-      success = FALSE;
-    }
-  XXH3_freeState (state);
+  sqlite3_blob_close (blob);
 
   return success;
+}
+
+static gboolean
+read_rows (Reading *self, const BsSqliteRow *row, guint n_rows, GError **error)
+{
+  gboolean success = TRUE;
+
+  self->state = XXH3_createState ();
+  XXH3_64bits_reset (self->state);
+  for (guint i = 0; success && i < n_rows; i++)
+    success = read_row (self, row->id + i, error);
+  if (success && (XXH3_64bits_digest (self->state) & BS_SQLITE_HASH_MASK) != row->hash)
+    success = set_hash_error (error);
+  XXH3_freeState (self->state);
+
+  return success;
+}
+
+/* Returns a content of several rows in memory. */
+static GBytes *
+load_content (BsSqliteConnection *reader, const BsSqliteRow *row, GError **error)
+{
+  g_autofree guint8 *data = NULL;
+  Reading reading = { .reader = reader, .in_memory = TRUE };
+  gint64 size;
+  guint n_rows;
+
+  if (!measure_content (reader, row->id, &n_rows, &size, error))
+    return NULL;
+
+  reading.buffer = data = g_try_malloc (MAX (size, 1));
+  if (data == NULL)
+    {
+      bs_sqlite_set_errno (_ ("cannot hold the content in memory"), ENOMEM, error);
+      return NULL;
+    }
+  if (!read_rows (&reading, row, n_rows, error))
+    return NULL;
+
+  return g_bytes_new_take (g_steal_pointer (&data), size);
+}
+
+GBytes *
+bs_sqlite_document_read (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
+{
+  BsSqliteConnection *reader;
+  GBytes *bytes;
+
+  if (row->id > 0)
+    return read_checked (self, BS_SQLITE_GET_BLOB, row->id, 0, row->hash, error);
+
+  reader = take_reader (self, error);
+  if (reader == NULL)
+    return NULL;
+
+  g_rw_lock_reader_lock (&self->writer.access);
+  bytes = load_content (reader, row, error);
+  g_rw_lock_reader_unlock (&self->writer.access);
+  return_reader (self, reader);
+
+  return bytes;
 }
 
 gboolean
 bs_sqlite_document_is_large (BsSqliteDocument *self, const BsSqliteRow *row)
 {
-  BsSqliteConnection *reader = take_reader (self, NULL);
+  BsSqliteConnection *reader;
   sqlite3_blob *blob;
   gboolean large;
 
+  if (row->id < 0)
+    return TRUE;
+
+  reader = take_reader (self, NULL);
   if (reader == NULL)
     return FALSE;
 
   g_rw_lock_reader_lock (&self->writer.access);
-  blob = open_blob (reader, row, NULL);
+  blob = open_blob (reader, row->id, NULL);
   large = blob != NULL && sqlite3_blob_bytes (blob) > BS_SQLITE_MAX_HELD;
   sqlite3_blob_close (blob);
   g_rw_lock_reader_unlock (&self->writer.access);
@@ -256,16 +376,18 @@ bs_sqlite_document_read_large (BsSqliteDocument *self,
                                GError **error)
 {
   BsSqliteConnection *reader = take_reader (self, error);
-  sqlite3_blob *blob;
+  g_autofree guint8 *buffer = g_malloc (BS_SQLITE_PART_SIZE);
+  Reading reading = { .reader = reader, .buffer = buffer, .file = file };
   gboolean success;
+  guint n_rows;
+  gint64 size;
 
   if (reader == NULL)
     return FALSE;
 
   g_rw_lock_reader_lock (&self->writer.access);
-  blob = open_blob (reader, row, error);
-  success = blob != NULL && read_parts (reader, blob, row->hash, file, error);
-  sqlite3_blob_close (blob);
+  success = measure_content (reader, row->id, &n_rows, &size, error) &&
+            read_rows (&reading, row, n_rows, error);
   g_rw_lock_reader_unlock (&self->writer.access);
   return_reader (self, reader);
   if (success && file != NULL)

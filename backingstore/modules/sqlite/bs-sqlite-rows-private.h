@@ -9,16 +9,28 @@ G_BEGIN_DECLS
 #define BS_SQLITE_KEY_SIZE 16
 #define BS_SQLITE_KEY_STRING_SIZE 37
 
+/* The part of an XXH3 hash that is kept. SQLite stores a larger number in two bytes more. */
+#define BS_SQLITE_HASH_MASK G_GUINT64_CONSTANT (0x7fffffffffff)
+
 typedef struct
 {
   guint8 bytes[BS_SQLITE_KEY_SIZE];
 } BsSqliteKey;
 
-/* One blob of a document. */
+/* A content larger than this is in parts, so that the log has no more of it at a time. */
+#ifndef BS_SQLITE_ROW_SIZE
+#define BS_SQLITE_ROW_SIZE (16 * 1024 * 1024)
+#endif
+#define BS_SQLITE_MAX_PARTS 1048576
+#define BS_SQLITE_MAX_PARTS_STRING G_STRINGIFY (BS_SQLITE_MAX_PARTS)
+
+/* One blob of a document. The parts of one whose id is below 0 have the ids from there on: each
+ * has BS_SQLITE_ROW_SIZE bytes, but for the last, which has less. Such ids are multiples of
+ * BS_SQLITE_MAX_PARTS, and lie before those of all others, so that these are added at the end. */
 typedef struct
 {
   BsSqliteKey key;
-  gint64 id;     /* of the row; 0 stands for no row */
+  gint64 id;     /* of the row, or the first one; 0 stands for no row */
   guint64 hash;  /* of the content */
 } BsSqliteRow;
 

@@ -4,6 +4,7 @@
 #include "bs-sqlite-streams-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 
 /* A content that is being read. */
 typedef struct
@@ -28,8 +29,8 @@ source_fill (Source *self, gpointer buffer, gsize size, gsize *filled, GError **
     return TRUE;
 
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
-               "the stream has ended after %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " bytes",
-               self->n_read, self->size);
+               _ ("the stream has ended after %" PRId64 " of %" PRId64 " bytes"), self->n_read,
+               self->size);
   return FALSE;
 }
 

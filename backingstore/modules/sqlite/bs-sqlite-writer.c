@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 #include "bs-sqlite-writer-private.h"
+#include "bs-sqlite-vfs-private.h"
 
 #include <backingstore/backingstore.h>
 
@@ -165,25 +166,26 @@ static gboolean
 switch_to_log (BsSqliteWriter *self, GError **error)
 {
   g_autofree char *mode = NULL;
+  gboolean answered;
 
   if (!make_reserve (self, error))
     return FALSE;
   bs_sqlite_writer_give_room (self);
 
   g_rw_lock_writer_lock (&self->access);
-  mode = bs_sqlite_connection_ask (self->connection, "PRAGMA journal_mode = WAL");
+  answered = bs_sqlite_connection_ask (self->connection, "PRAGMA journal_mode = WAL", &mode, error);
   g_rw_lock_writer_unlock (&self->access);
-  if (g_strcmp0 (mode, "wal") != 0)
-    return bs_sqlite_connection_fail (self->connection, error);
-  if (!load_record (self, error))
+  if (!answered || !load_record (self, error))
     return FALSE;
 
   /* After an error SQLite takes the switch for done when it is not, or the reverse. */
-  if (!has_sidecar (self->claim, "-wal"))
+  if (g_strcmp0 (mode, "wal") != 0 || !has_sidecar (self->claim, "-wal"))
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, _ ("SQLite made no log"));
       return FALSE;
     }
+  if (!bs_sqlite_vfs_sync_folder (self->claim->path))
+    return bs_sqlite_set_errno (_ ("cannot sync the folder of the document"), errno, error);
 
   self->logs = TRUE;
   return bs_sqlite_connection_exec (self->connection, "PRAGMA synchronous = NORMAL", error) &&
@@ -486,11 +488,11 @@ bs_sqlite_writer_checkpoint (BsSqliteWriter *self, GError **error)
 gboolean
 bs_sqlite_writer_recover (BsSqliteWriter *self, GError **error)
 {
-  g_autofree char *mode = bs_sqlite_connection_ask (self->connection, "PRAGMA journal_mode");
+  g_autofree char *mode = NULL;
 
-  if (mode == NULL)
-    return bs_sqlite_connection_fail (self->connection, error);
-  if (!g_str_equal (mode, "wal"))
+  if (!bs_sqlite_connection_ask (self->connection, "PRAGMA journal_mode", &mode, error))
+    return FALSE;
+  if (g_strcmp0 (mode, "wal") != 0)
     return TRUE;
   if (!prepare (self, error))
     return FALSE;
