@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -321,6 +322,45 @@ test_leftovers (Fixture *fixture, gconstpointer data)
   assert_reads (fixture->backing, other, bytes);
 }
 
+/* A program that was killed before its save has left a blob, which the next save names: its
+ * object gets another name within the server, in parts where it is too large for one request. */
+static void
+test_copied (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (LARGE, 1);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->path);
+  key = persist_large (fixture, bytes);
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+  track (fixture->backing, fixture->path);
+  server_do (&fixture->server,
+             "[{\"clear\": true}, {\"quirk\": \"max-copy\", \"value\": 1000000}]");
+  g_assert_true (save (fixture->backing, fixture->path, "root", &error, key, NULL));
+  g_assert_no_error (error);
+  g_assert_cmpint (server_count (&fixture->server, "COPY"), ==, 1);
+  g_assert_cmpint (server_count (&fixture->server, "PART"), ==, 3);
+  g_assert_cmpint (server_count (&fixture->server, "uploads"), ==, 0);
+  bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, &error);
+  g_assert_no_error (error);
+  assert_reads (fixture->backing, key, bytes);
+
+  /* A copy that is refused for another reason leaves nothing behind. */
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
+  track (fixture->backing, fixture->path);
+  g_free (key);
+  key = persist_large (fixture, bytes);
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
+  track (fixture->backing, fixture->path);
+  server_do (&fixture->server, "[{\"clear\": true}, {\"quirk\": \"max-copy\", \"value\": 1000000},"
+                               " {\"fault\": \"403\", \"method\": \"PART\", \"nth\": 2}]");
+  g_assert_false (save (fixture->backing, fixture->path, "root", &error, key, NULL));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  g_assert_cmpint (server_count (&fixture->server, "uploads"), ==, 0);
+}
+
 /* Keys of which every second one is in primary storage already. */
 typedef struct
 {
@@ -532,11 +572,15 @@ assert_marks (Document *self, GInputStream *stream)
 static void
 assert_memory (Document *self)
 {
+  guint64 peak = peak_get ();
+
   if (self->before == 0 || !peak_is_ours ())
     return;
 
-  g_test_message ("%.1f MiB", (double) (peak_get () - self->before) / MIB);
-  g_assert_cmpuint (peak_get () - self->before, <, MAX_MEMORY);
+  /* The system counts in steps. */
+  peak = MAX (peak, self->before);
+  g_test_message ("%.1f MiB", (double) (peak - self->before) / MIB);
+  g_assert_cmpuint (peak - self->before, <, MAX_MEMORY);
 }
 
 /* Saves the item, drops it, and comes back to it. */
@@ -608,6 +652,7 @@ run_document (Server *server, goffset size)
   self.pool = bs_pool_new (self.store, MIB);
   self.tracked = bs_backing_store_track_path (self.store, path, NULL, &error);
   g_assert_no_error (error);
+  malloc_trim (0);
   self.before = peak_start ();
 
   use (&self, bs_pool_insert_file (self.pool, source, NULL, &error));
@@ -667,6 +712,9 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
   set_up_environment ();
 
+  /* Before others that have all of a content in memory, and may leave the C library some. */
+  g_test_add_func ("/s3-streams/memory", test_memory);
+  g_test_add_func ("/s3-streams/memory-foreign", test_memory_foreign);
   add ("parts", test_parts, "&cache-size=1");
   add ("faults", test_faults, "&cache-size=1");
   add ("corrupt", test_corrupt, "&cache-size=1");
@@ -675,11 +723,10 @@ main (int argc, char *argv[])
   add ("deleted", test_deleted, "&cache-size=1");
   add ("two-documents", test_two_documents, "&cache-size=1");
   add ("leftovers", test_leftovers, NULL);
+  add ("copied", test_copied, "&cache-size=1");
   add ("many", test_many, "&cache-size=1");
   add ("many-fail", test_many_fail, NULL);
   add ("side-by-side", test_side_by_side, "&timeout=30");
-  g_test_add_func ("/s3-streams/memory", test_memory);
-  g_test_add_func ("/s3-streams/memory-foreign", test_memory_foreign);
 
   return g_test_run ();
 }

@@ -59,7 +59,7 @@ class Request:
             return 'UPLOADS'
         if self.method == 'POST' and 'delete' in self.query:
             return 'DELETE-MANY'
-        if 'x-amz-copy-source' in self.headers:
+        if 'x-amz-copy-source' in self.headers and 'uploadId' not in self.query:
             return 'COPY'
         if self.method in ('PUT', 'POST') and 'uploadId' in self.query or 'uploads' in self.query:
             return 'PART'
@@ -188,6 +188,8 @@ class Store:
         if source not in self.objects:
             return failure(404, 'NoSuchKey')
         there = self.objects[source]
+        if len(there.body) > self.quirks.get('max-copy', 5 << 30):
+            return failure(400, 'InvalidRequest')
         self.objects[request.key] = Object(there.body, there.meta, self.now())
         return Answer(200, f'<CopyObjectResult><ETag>{escape(there.etag)}</ETag></CopyObjectResult>'.encode())
 
@@ -266,6 +268,11 @@ class Store:
         if upload is None:
             return failure(404, 'NoSuchUpload')
         key, meta, parts, _ = upload
+        if request.method == 'PUT' and 'x-amz-copy-source' in request.headers:
+            source = urllib.parse.unquote(request.headers['x-amz-copy-source']).lstrip('/').partition('/')[2]
+            first, last = map(int, re.fullmatch(r'bytes=(\d+)-(\d+)', request.headers['x-amz-copy-source-range']).groups())
+            part = parts[int(request.query['partNumber'])] = Parts.pack(self.objects[source].body[first:last + 1])
+            return Answer(200, f'<CopyPartResult><ETag>"{part[2].hex()}"</ETag></CopyPartResult>'.encode())
         if request.method == 'PUT':
             part = parts[int(request.query['partNumber'])] = Parts.pack(request.body)
             return Answer(200, b'', {'ETag': '"' + part[2].hex() + '"'})
@@ -456,7 +463,7 @@ class Server:
             body = body[:-1] + bytes([body[-1] ^ 1])
         if fault == 'garbage':
             body = b'<what is this'
-        self.write(writer, Answer(answer.status, body, answer.headers), request.method)
+        self.write(writer, answer, request.method, answer.length if request.method == 'HEAD' else len(body), body)
         return True
 
     async def deliver(self, n):

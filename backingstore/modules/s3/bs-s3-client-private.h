@@ -20,6 +20,7 @@ typedef struct
   const char *if_match;      /* an ETag as the server spelled it; nullable */
   gboolean if_none_match;    /* only where there is no such object */
   const char *copy_source;   /* encoded; nullable */
+  const char *copy_range;    /* of the source; nullable */
   const char *meta;          /* our hash of the content; nullable */
   const char *range;         /* nullable */
   GBytes *body;              /* nullable; sent with its MD5 */
@@ -33,6 +34,7 @@ typedef struct
   GBytes *content;
   char *etag;                /* nullable */
   char *meta;                /* nullable */
+  gint64 length;             /* of the content as the headers have it; -1: unknown */
   gint64 total;              /* of the content that a range was asked of; -1: unknown */
   BsS3Time date;             /* by the server's clock */
   BsS3Time modified;

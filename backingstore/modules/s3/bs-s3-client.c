@@ -269,6 +269,7 @@ collect_headers (BsS3Client *self,
   add_header (headers, "range", g_strdup (request->range));
   add_header (headers, "x-amz-content-sha256", g_strdup (UNSIGNED_PAYLOAD));
   add_header (headers, "x-amz-copy-source", g_strdup (request->copy_source));
+  add_header (headers, "x-amz-copy-source-range", g_strdup (request->copy_range));
   add_header (headers, "x-amz-date", g_strdup (time));
   add_header (headers, "x-amz-meta-backingstore", g_strdup (request->meta));
   add_header (headers, "x-amz-security-token", g_strdup (token));
@@ -368,6 +369,7 @@ bs_s3_client_begin (BsS3Client *self, const BsS3Request *request)
     .if_match = g_strdup (request->if_match),
     .if_none_match = request->if_none_match,
     .copy_source = g_strdup (request->copy_source),
+    .copy_range = g_strdup (request->copy_range),
     .meta = g_strdup (request->meta),
     .range = g_strdup (request->range),
     .body = request->body != NULL ? g_bytes_ref (request->body) : NULL,
@@ -390,6 +392,7 @@ bs_s3_call_detach (BsS3Call *self)
   g_free ((char *) request->query);
   g_free ((char *) request->if_match);
   g_free ((char *) request->copy_source);
+  g_free ((char *) request->copy_range);
   g_free ((char *) request->meta);
   g_free ((char *) request->range);
   g_free (self);
@@ -470,7 +473,7 @@ static gboolean
 is_whole (const BsS3Exchange *exchange)
 {
   return g_str_equal (exchange->method, "HEAD") || exchange->status == 204 ||
-         !exchange->has_length || exchange->length == exchange->content->len;
+         !exchange->has_length || exchange->length == (gint64) bs_s3_exchange_get_size (exchange);
 }
 
 /* The clock may be wrong by hours, and credentials may be those of a session that was
@@ -559,9 +562,10 @@ take_answer (BsS3Call *self, BsS3Answer *answer)
   BsS3Exchange *exchange = self->exchange;
 
   answer->status = exchange->status;
-  answer->content = g_byte_array_free_to_bytes (g_steal_pointer (&exchange->content));
+  answer->content = bs_s3_exchange_steal_content (exchange);
   answer->etag = g_steal_pointer (&exchange->etag);
   answer->meta = g_steal_pointer (&exchange->meta);
+  answer->length = exchange->has_length ? exchange->length : -1;
   answer->total = exchange->total;
   answer->date = exchange->date;
   answer->modified = exchange->modified;

@@ -2,8 +2,9 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-s3-content-private.h"
 
+#include "bs-s3-memory-private.h"
+
 #include <glib/gi18n-lib.h>
-#include <string.h>
 #include <xxhash.h>
 
 #define BUFFER_SIZE (256 * 1024)
@@ -91,13 +92,22 @@ bs_s3_content_read (const BsS3Content *self,
                     GCancellable *cancellable,
                     GError **error)
 {
-  g_autofree guint8 *data = NULL;
+  g_autoptr (GBytes) buffer = NULL;
+  gpointer data;
   gsize n_read;
 
   if (self->bytes != NULL)
     return g_bytes_new_from_bytes (self->bytes, offset, size);
 
-  data = g_malloc (MAX (size, 1));
+  data = bs_s3_memory_map (size);
+  if (data == NULL)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+                           _ ("no memory for a part of a content"));
+      return NULL;
+    }
+
+  buffer = bs_s3_memory_to_bytes (data, size);
   if (!g_input_stream_read_all (self->stream, data, size, &n_read, cancellable, error))
     return NULL;
   if (n_read < size)
@@ -107,5 +117,5 @@ bs_s3_content_read (const BsS3Content *self,
       return NULL;
     }
 
-  return g_bytes_new_take (g_steal_pointer (&data), size);
+  return g_steal_pointer (&buffer);
 }

@@ -39,6 +39,8 @@ typedef struct
   char *problem;              /* owned; what libcurl says of a failure */
   guint status;
   GByteArray *content;
+  guint8 *mapped;             /* of `length` bytes: has a large content instead; nullable */
+  gsize n_mapped;             /* bytes that have arrived there */
   gboolean too_large;         /* for memory */
   gboolean has_length;
   gint64 length;
@@ -52,6 +54,10 @@ typedef struct
 BsS3Exchange  *bs_s3_exchange_new    (const char *method, char *url);
 BsS3Exchange  *bs_s3_exchange_ref    (BsS3Exchange *self);
 void           bs_s3_exchange_unref  (BsS3Exchange *self);
+/* Returns how many bytes of the content have arrived. */
+guint64        bs_s3_exchange_get_size (const BsS3Exchange *self);
+/* Takes the content away. */
+GBytes        *bs_s3_exchange_steal_content (BsS3Exchange *self);
 /* Takes over a header as libcurl understands it: a name, a colon and a value. */
 void           bs_s3_exchange_take_header (BsS3Exchange *self, char *line);
 

@@ -3,6 +3,8 @@
 
 #include "bs-s3-exchange-private.h"
 
+#include "bs-s3-memory-private.h"
+
 BsS3Exchange *
 bs_s3_exchange_new (const char *method, char *url)
 {
@@ -35,12 +37,29 @@ bs_s3_exchange_unref (BsS3Exchange *self)
     g_free (self->nodes[i].data);
   g_clear_pointer (&self->body, g_bytes_unref);
   g_clear_pointer (&self->content, g_byte_array_unref);
+  if (self->mapped != NULL)
+    bs_s3_memory_unmap (self->mapped, self->length);
   g_cond_clear (&self->cond);
   g_free (self->problem);
   g_free (self->etag);
   g_free (self->meta);
   g_free (self->url);
   g_free (self);
+}
+
+guint64
+bs_s3_exchange_get_size (const BsS3Exchange *self)
+{
+  return self->mapped != NULL ? self->n_mapped : self->content->len;
+}
+
+GBytes *
+bs_s3_exchange_steal_content (BsS3Exchange *self)
+{
+  if (self->mapped == NULL)
+    return g_byte_array_free_to_bytes (g_steal_pointer (&self->content));
+
+  return bs_s3_memory_to_bytes (g_steal_pointer (&self->mapped), self->length);
 }
 
 void

@@ -14,6 +14,8 @@
 #define MAX_PARALLEL 32
 /* The protocol's limit. */
 #define DELETED_AT_ONCE 1000
+/* The status of a copy that is too large for one request, among other errors. */
+#define TOO_LARGE 400
 
 static BsS3Request
 make_put (const char *key, const BsS3Content *content, GBytes *bytes)
@@ -114,15 +116,62 @@ check_copy (BsS3Answer *answer, GError **error)
   return code == NULL;
 }
 
-static BsS3Call *
-begin_copy (BsS3Client *client, const char *from, const char *to)
+static char *
+make_source (BsS3Client *client, const char *from)
 {
   const BsS3Settings *settings = bs_s3_client_get_settings (client);
   g_autofree char *encoded = bs_s3_encode (from, TRUE);
-  g_autofree char *source = g_strconcat ("/", settings->bucket, "/", encoded, NULL);
 
-  return bs_s3_client_begin (client,
+  return g_strconcat ("/", settings->bucket, "/", encoded, NULL);
+}
+
+typedef struct
+{
+  BsS3Client *client;
+  BsS3NameFunc from;
+  BsS3NameFunc to;
+  gpointer data;
+  gboolean *unclear;
+  GCancellable *cancellable;
+} Copies;
+
+static BsS3Call *
+begin_copy (Copies *self, guint n)
+{
+  g_autofree char *from = self->from (self->data, n);
+  g_autofree char *to = self->to (self->data, n);
+  g_autofree char *source = make_source (self->client, from);
+
+  return bs_s3_client_begin (self->client,
                              &(BsS3Request){ .method = "PUT", .key = to, .copy_source = source });
+}
+
+/* Some 5 GiB are the most that one request copies. */
+static gboolean
+copy_in_parts (Copies *self, guint n, GError **error)
+{
+  g_autofree char *from = self->from (self->data, n);
+  g_autofree char *to = self->to (self->data, n);
+  g_autofree char *source = make_source (self->client, from);
+
+  return bs_s3_upload_copy (self->client, source, from, to, self->unclear, self->cancellable,
+                            error);
+}
+
+/* Takes the call over. */
+static gboolean
+end_copy (Copies *self, BsS3Call *call, guint n, GError **error)
+{
+  g_auto (BsS3Answer) answer = { 0 };
+
+  if (!bs_s3_call_end (call, &answer, self->cancellable, error))
+    {
+      *self->unclear |= answer.unclear;
+      return FALSE;
+    }
+
+  *self->unclear |= answer.unclear;
+  return answer.status == TOO_LARGE ? copy_in_parts (self, n, error) : check_copy (&answer, error);
 }
 
 gboolean
@@ -135,28 +184,22 @@ bs_s3_copy_many (BsS3Client *client,
                  GCancellable *cancellable,
                  GError **error)
 {
+  Copies copies = { client, from, to, data, unclear, cancellable };
   g_auto (Window) window = { G_QUEUE_INIT };
+  guint n_begun = 0;
 
-  for (guint i = 0; i < n || !g_queue_is_empty (&window.calls);)
+  for (guint i = 0; i < n;)
     {
-      g_auto (BsS3Answer) answer = { 0 };
-      gboolean success;
-
-      if (i < n && g_queue_get_length (&window.calls) < MAX_PARALLEL)
+      if (n_begun < n && n_begun - i < MAX_PARALLEL)
         {
-          g_autofree char *source = from (data, i);
-          g_autofree char *target = to (data, i);
-
-          g_queue_push_tail (&window.calls, begin_copy (client, source, target));
-          i++;
+          g_queue_push_tail (&window.calls, begin_copy (&copies, n_begun++));
           continue;
         }
-
-      success = bs_s3_call_end (g_queue_pop_head (&window.calls), &answer, cancellable, error) &&
-                check_copy (&answer, error);
-      *unclear |= answer.unclear || (!success && !g_queue_is_empty (&window.calls));
-      if (!success)
-        return FALSE;
+      if (!end_copy (&copies, g_queue_pop_head (&window.calls), i++, error))
+        {
+          *unclear |= !g_queue_is_empty (&window.calls);
+          return FALSE;
+        }
     }
 
   return TRUE;

@@ -2,6 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-s3-transport-private.h"
 
+#include "bs-s3-memory-private.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -9,6 +11,8 @@
 #define POLL_MILLISECONDS 60000
 /* Idle connections that are kept. */
 #define MAX_IDLE 128
+/* Contents of so many bytes have memory of their own. */
+#define LARGE (1024 * 1024)
 
 struct _BsS3Transport
 {
@@ -93,14 +97,14 @@ set_text (char **text, char *value)
 static void
 reserve (BsS3Exchange *self, guint64 length)
 {
-  guint8 *data = length <= G_MAXUINT ? g_try_malloc (MAX (length, 1)) : NULL;
+  if (length < LARGE)
+    {
+      g_byte_array_set_size (self->content, length);
+      return;
+    }
 
-  self->too_large = data == NULL;
-  if (data == NULL)
-    return;
-
-  g_byte_array_unref (self->content);
-  self->content = g_byte_array_new_take (data, length);
+  self->mapped = length <= G_MAXSSIZE ? bs_s3_memory_map (length) : NULL;
+  self->too_large = self->mapped == NULL;
 }
 
 static void
@@ -112,7 +116,7 @@ set_length (BsS3Exchange *self, char *value)
     {
       self->has_length = TRUE;
       self->length = length;
-      if (!g_str_equal (self->method, "HEAD") && self->content->len == 0)
+      if (!g_str_equal (self->method, "HEAD") && bs_s3_exchange_get_size (self) == 0)
         reserve (self, length);
       self->content->len = 0;
     }
@@ -154,7 +158,13 @@ receive (char *bytes, size_t size, size_t n, void *data)
   BsS3Exchange *self = data;
 
   n *= size;
-  if (self->too_large || n > G_MAXUINT - self->content->len)
+  if (self->mapped != NULL && n <= self->length - self->n_mapped)
+    {
+      memcpy (self->mapped + self->n_mapped, bytes, n);
+      self->n_mapped += n;
+      return n;
+    }
+  if (self->mapped != NULL || self->too_large || n > G_MAXUINT - self->content->len)
     return 0;
   g_byte_array_append (self->content, (const guint8 *) bytes, n);
 
@@ -224,10 +234,12 @@ set_result (BsS3Exchange *exchange, CURL *easy, CURLcode code)
     exchange->problem = g_strdup (curl_easy_strerror (code));
 }
 
-/* Takes the exchange over. */
+/* Takes the exchange over. A waiter may count on the memory of the body. */
 static void
 finish (BsS3Transport *self, BsS3Exchange *exchange)
 {
+  g_clear_pointer (&exchange->body, g_bytes_unref);
+
   g_mutex_lock (&self->mutex);
   exchange->done = TRUE;
   g_cond_broadcast (&exchange->cond);

@@ -14,6 +14,7 @@
 #define MAX_PARALLEL 4
 /* Parts of a stream are held in memory until they are answered. */
 #define MAX_HELD 2
+#define COPIED_PART_SIZE (512 * 1024 * 1024)
 
 typedef struct
 {
@@ -22,6 +23,7 @@ typedef struct
   const BsS3Content *content;
   GCancellable *cancellable;
   gboolean *unclear;
+  const char *copy_source; /* of the parts; NULL: they have contents */
 
   char *id; /* encoded */
   gsize part_size;
@@ -71,38 +73,57 @@ begin (Upload *self, GError **error)
 }
 
 static BsS3Call *
+begin_copy (Upload *self, const char *query, guint64 offset, gsize size)
+{
+  g_autofree char *range =
+    g_strdup_printf ("bytes=%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, offset, offset + size - 1);
+
+  return bs_s3_client_begin (self->client, &(BsS3Request){ .method = "PUT",
+                                                           .key = self->key,
+                                                           .query = query,
+                                                           .copy_source = self->copy_source,
+                                                           .copy_range = range });
+}
+
+static BsS3Call *
 begin_part (Upload *self, guint n, GError **error)
 {
   guint64 offset = (guint64) n * self->part_size;
   gsize size = MIN (self->part_size, self->content->size - offset);
-  g_autoptr (GBytes) part =
-    bs_s3_content_read (self->content, offset, size, self->cancellable, error);
   g_autofree char *query = g_strdup_printf ("partNumber=%u&uploadId=%s", n + 1, self->id);
+  g_autoptr (GBytes) part = NULL;
 
+  if (self->copy_source != NULL)
+    return begin_copy (self, query, offset, size);
+
+  part = bs_s3_content_read (self->content, offset, size, self->cancellable, error);
   if (part == NULL)
     return NULL;
+
   return bs_s3_client_begin (self->client,
                              &(BsS3Request){
                                .method = "PUT", .key = self->key, .query = query, .body = part });
 }
 
-/* Takes the call over. */
+/* Takes the call over. The answer to a copy has the ETag inside. */
 static gboolean
 end_part (Upload *self, BsS3Call *call, GError **error)
 {
   g_auto (BsS3Answer) answer = { 0 };
+  char *etag;
 
   if (!bs_s3_call_end (call, &answer, self->cancellable, error) ||
       !bs_s3_answer_check (&answer, error))
     return FALSE;
 
-  if (answer.etag == NULL)
+  etag = self->copy_source != NULL ? lookup (&answer, "ETag") : g_steal_pointer (&answer.etag);
+  if (etag == NULL)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED,
                            _ ("the server gives no ETag of a part"));
       return FALSE;
     }
-  g_ptr_array_add (self->etags, g_steal_pointer (&answer.etag));
+  g_ptr_array_add (self->etags, etag);
   return TRUE;
 }
 
@@ -204,6 +225,27 @@ abort_upload (Upload *self)
     bs_s3_call_end (call, &answer, self->cancellable, NULL);
 }
 
+static gboolean
+upload (Upload *self, gsize part_size, GError **error)
+{
+  guint64 size = self->content->size;
+  g_autoptr (GPtrArray) etags = g_ptr_array_new_with_free_func (g_free);
+  gboolean success;
+
+  self->part_size = MAX (part_size, (size + MAX_PARTS - 1) / MAX_PARTS);
+  self->n_parts = (size + self->part_size - 1) / self->part_size;
+  self->etags = etags;
+  if (!begin (self, error))
+    return FALSE;
+
+  success = put_parts (self, error) && complete (self, error);
+  if (!success)
+    abort_upload (self);
+  g_free (self->id);
+
+  return success;
+}
+
 gboolean
 bs_s3_upload (BsS3Client *client,
               const char *key,
@@ -212,23 +254,39 @@ bs_s3_upload (BsS3Client *client,
               GCancellable *cancellable,
               GError **error)
 {
-  guint64 size = content->size;
-  g_autoptr (GPtrArray) etags = g_ptr_array_new_with_free_func (g_free);
   Upload self = { client, key, content, cancellable, unclear };
-  gboolean success;
 
-  self.part_size = MAX (PART_SIZE, (size + MAX_PARTS - 1) / MAX_PARTS);
-  self.n_parts = (size + self.part_size - 1) / self.part_size;
-  self.etags = etags;
-  if (!begin (&self, error))
+  return upload (&self, PART_SIZE, error);
+}
+
+gboolean
+bs_s3_upload_copy (BsS3Client *client,
+                   const char *source,
+                   const char *from,
+                   const char *to,
+                   gboolean *unclear,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  const BsS3Request request = { .method = "HEAD", .key = from };
+  g_auto (BsS3Answer) answer = { 0 };
+  BsS3Content content = { 0 };
+  Upload self = { client, to, &content, cancellable, unclear, source };
+
+  if (!bs_s3_client_ask (client, &request, &answer, cancellable, error) ||
+      !bs_s3_answer_check (&answer, error))
     return FALSE;
 
-  success = put_parts (&self, error) && complete (&self, error);
-  if (!success)
-    abort_upload (&self);
-  g_free (self.id);
+  if (answer.length <= 0)
+    {
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED,
+                           _ ("the server copies no object, and tells no size of it"));
+      return FALSE;
+    }
 
-  return success;
+  content.size = answer.length;
+  content.meta = answer.meta;
+  return upload (&self, COPIED_PART_SIZE, error);
 }
 
 /* Uploads that are under way somewhere, or were left. */
