@@ -4,12 +4,19 @@
 """tests/benchmarks/run, with programs that print what they are told."""
 
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 from xml.etree import ElementTree
 
 RUN = Path(__file__).resolve().parent / 'benchmarks' / 'run'
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(RUN.parent))
+
+import plots
+import rows
+
 HIT = 'ours, one thread, processor', 'floor, one thread, processor'
 PAIR = 'ours, in the order of insertion', 'floor, in the order of insertion'
 
@@ -94,11 +101,18 @@ class RunTest(unittest.TestCase):
         for name in 'goals', 'growth', 'beside':
             self.assertTrue(ElementTree.parse(self.top / f'performance-{name}.svg').getroot().tag.endswith('svg'))
 
+    def test_colours(self):
+        self.assertLessEqual({row.other_name for row in rows.ROWS}, plots.COLOURS.keys())
+
     def test_program_fails(self):
         self.put('hit', 'echo "no room" >&2; exit 3')
         result = self.run_it('6')
         self.assertEqual(result.returncode, 1)
         self.assertIn('no room', result.stderr)
+
+        # The figures that it kept are none, and can be read.
+        self.put_figures('hit', 'hit, 10000 items in memory', (HIT[0], 'ns', 40), (HIT[1], 'ns', 10))
+        self.assertEqual(self.run_it('6').returncode, 0)
 
     def test_nothing_built(self):
         result = self.run_it('6')

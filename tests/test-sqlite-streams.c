@@ -309,6 +309,62 @@ test_impossible_parts (Fixture *fixture, gconstpointer data)
     }
 }
 
+static guint64
+get_n_restored (Fixture *fixture)
+{
+  guint64 n_restored;
+
+  g_object_get (fixture->backing, "n-restored", &n_restored, NULL);
+  return n_restored;
+}
+
+/* Contents in quarantine, of one row and in parts, are put back where they are whole again, the
+ * document can be changed and their keys have no other content. */
+static void
+test_restores (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) small = make_test_bytes (10, 1);
+  g_autoptr (GBytes) large = make_test_bytes (ROW_SIZE + 1, 2);
+  g_autofree char *small_key = NULL;
+  g_autofree char *large_key = NULL;
+  g_autofree char *other_key = NULL;
+
+  track (fixture->backing, fixture->file);
+  small_key = persist_new (fixture, 10, 1);
+  other_key = persist_new (fixture, 20, 3);
+  large_key = persist_large (fixture, large);
+  release (fixture);
+  run_sql (fixture->path, "INSERT INTO quarantine SELECT * FROM name; DELETE FROM name; "
+                          "UPDATE blob SET content = zeroblob(20) WHERE id = 2");
+
+  track (fixture->backing, fixture->file);
+  assert_n_keys (fixture, 0);
+  release (fixture);
+
+  g_object_set (fixture->backing, "restores", TRUE, "read-only", TRUE, NULL);
+  track (fixture->backing, fixture->file);
+  assert_n_keys (fixture, 0);
+  g_assert_cmpuint (get_n_restored (fixture), ==, 2);
+  release (fixture);
+
+  g_object_set (fixture->backing, "read-only", FALSE, NULL);
+  track (fixture->backing, fixture->file);
+  assert_n_keys (fixture, 2);
+  g_assert_cmpuint (get_n_restored (fixture), ==, 4);
+  assert_reads (fixture->backing, small_key, small);
+  assert_reads (fixture->backing, large_key, large);
+  release (fixture);
+  assert_sql (fixture->path, "SELECT group_concat(id) FROM quarantine", "2");
+
+  run_sql (fixture->path,
+           "INSERT INTO quarantine SELECT id + 10, key, hash FROM name WHERE id = 1; "
+           "INSERT INTO blob SELECT id + 10, content FROM blob WHERE id = 1");
+  track (fixture->backing, fixture->file);
+  g_assert_cmpuint (get_n_restored (fixture), ==, 4);
+  release (fixture);
+  assert_sql (fixture->path, "SELECT group_concat(id) FROM quarantine", "2,11");
+}
+
 /* The limit is told before anything is read, where the size is known. */
 static void
 test_too_large (Fixture *fixture, gconstpointer data)
@@ -383,6 +439,7 @@ main (int argc, char **argv)
               tear_down);
   g_test_add ("/sqlite-streams/impossible-parts", Fixture, NULL, set_up, test_impossible_parts,
               tear_down);
+  g_test_add ("/sqlite-streams/restores", Fixture, NULL, set_up, test_restores, tear_down);
   g_test_add ("/sqlite-streams/too-large", Fixture, NULL, set_up, test_too_large, tear_down);
   g_test_add ("/sqlite-streams/memory", Fixture, NULL, set_up, test_memory, tear_down);
 

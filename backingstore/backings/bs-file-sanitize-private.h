@@ -9,11 +9,9 @@ G_BEGIN_DECLS
 
 /* Checks the blobs of a persisted directory, and sets bad ones aside. */
 
-gboolean bs_file_sanitize  (BsFileDirectory *directory, BsKeySet *found, GCancellable *cancellable, GError **error);
+gboolean bs_file_sanitize (BsFileDirectory *directory, BsKeySet *found, GCancellable *cancellable, GError **error);
 /* Returns 0 or an errno: EBADMSG or EILSEQ if the blob was bad and is now in the
  * quarantine. With another errno `bad` tells a bad blob that could not be set aside. */
-int      bs_file_verify    (BsFileDirectory *directory, const BsKey *key, gboolean *bad, GCancellable *cancellable);
-/* Moves a file of any kind into the quarantine. */
-int      bs_file_set_aside (BsFileDirectory *directory, const BsKey *key, int fd, const char *name);
+int      bs_file_verify   (BsFileDirectory *directory, const BsKey *key, gboolean *bad, GCancellable *cancellable);
 
 G_END_DECLS

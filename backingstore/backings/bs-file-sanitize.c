@@ -92,10 +92,10 @@ copy_aside (int fd, const char *name, int quarantine_fd, const char *aside)
   return code;
 }
 
-/* A random part of the name keeps earlier files in the quarantine: not every file
- * system can rename without replacing. */
-int
-bs_file_set_aside (BsFileDirectory *directory, const BsKey *key, int fd, const char *name)
+/* Moves a file of any kind into the quarantine. A random part of the name keeps earlier files
+ * there: not every file system can rename without replacing. */
+static int
+set_aside (BsFileDirectory *directory, const BsKey *key, int fd, const char *name)
 {
   char aside[BS_KEY_HEX_LENGTH + 1 + BS_KEY_HEX_LENGTH + 1];
   BsKey random;
@@ -163,7 +163,7 @@ bs_file_verify (BsFileDirectory *directory,
       if (*bad && bs_file_directory_get_refusal (directory) == 0)
         {
           BsFileDirectory *scratch = bs_file_directory_get_apart (directory);
-          int aside_code = bs_file_set_aside (directory, key, location.fd, location.name);
+          int aside_code = set_aside (directory, key, location.fd, location.name);
 
           /* The scratch file may be the same file: a persist must check it first. */
           bs_file_keys_add (bs_file_directory_get_uncertain (scratch), key);
@@ -193,7 +193,7 @@ inspect (Listing *listing, int fd, const char *name, const BsKey *key, gboolean 
 
   *keep = !is_bad (code) && code != ENOENT;
   if (is_bad (code) && bs_file_directory_get_refusal (listing->directory) == 0)
-    return bs_file_set_aside (listing->directory, key, fd, name);
+    return set_aside (listing->directory, key, fd, name);
 
   return code == ECANCELED || is_shortage (code) ? code : 0;
 }

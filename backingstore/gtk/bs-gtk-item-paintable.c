@@ -303,8 +303,12 @@ bs_gtk_item_paintable_dispose (GObject *object)
 {
   BsGtkItemPaintable *self = BS_GTK_ITEM_PAINTABLE (object);
 
+  /* The loader has lost its target already, where this is the last reference. */
   if (self->loader != NULL)
     give_to_loader (self, NULL);
+  if (self->paintable != NULL)
+    unfollow (self, self->paintable);
+  g_clear_object (&self->paintable);
   g_clear_handle_id (&self->announcement, g_source_remove);
   g_clear_object (&self->item);
   if (self->placeholder != NULL)

@@ -50,7 +50,6 @@ void     bs_tool_count           (BsTool *self, const char *action, guint64 n_do
 /* Returns FALSE where nothing is to be shown. */
 gboolean bs_tool_get_progress    (BsTool *self, const char **action, double *fraction);
 
-int      bs_tool_get_status      (const GError *error);
 /* Prints an error, and a hint where the user can do something. */
 void     bs_tool_report          (BsTool *self, const GError *error);
 void     bs_tool_warn            (const char *format, ...) G_GNUC_PRINTF (1, 2);

@@ -43,6 +43,27 @@ repair_folder (BsTool *tool, BsToolDocument *document, Repair *repair, GError **
   return TRUE;
 }
 
+/* Another engine puts back what is whole when it opens the document, and counts that in a dry
+ * run, if it can. */
+static gboolean
+can_restore (BsToolDocument *document)
+{
+  return g_object_class_find_property (G_OBJECT_GET_CLASS (document->backing), "restores") != NULL;
+}
+
+static gboolean
+open_document (BsTool *tool, BsToolDocument *document, Repair *repair, GError **error)
+{
+  if (can_restore (document))
+    g_object_set (document->backing, "restores", TRUE, NULL);
+  if (!bs_tool_document_open (document, tool, error))
+    return FALSE;
+  if (can_restore (document))
+    g_object_get (document->backing, "n-restored", &repair->n_restored, NULL);
+
+  return TRUE;
+}
+
 /* A document that is opened for reading keeps its damaged contents where they are. */
 static gboolean
 check (BsTool *tool, BsToolDocument *document, Repair *repair, GError **error)
@@ -111,7 +132,7 @@ run (BsTool *tool, char **arguments, GError **error)
     return FALSE;
 
   opens = !tool->dry_run || !repair.marked;
-  if ((opens && !bs_tool_document_open (document, tool, error)) ||
+  if ((opens && !open_document (tool, document, &repair, error)) ||
       (opens && quarantine && !check (tool, document, &repair, error)) ||
       (opens && !bs_tool_document_close (document, error)))
     return FALSE;

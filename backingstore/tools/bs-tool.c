@@ -63,8 +63,8 @@ bs_tool_get_progress (BsTool *self, const char **action, double *fraction)
   return *fraction >= 0;
 }
 
-int
-bs_tool_get_status (const GError *error)
+static int
+get_status (const GError *error)
 {
   if (g_error_matches (error, BS_ERROR, BS_ERROR_BUSY))
     return BS_TOOL_BUSY;
@@ -101,7 +101,7 @@ bs_tool_report (BsTool *self, const GError *error)
   if (hint != NULL)
     g_printerr ("%s\n", hint);
   if (self->status == BS_TOOL_DONE)
-    self->status = bs_tool_get_status (error);
+    self->status = get_status (error);
 }
 
 void

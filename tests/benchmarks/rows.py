@@ -143,7 +143,7 @@ def s3_rows():
             for figure, goal in ('', 1 / 0.9), (', processor', 1.3):
                 yield Row('20', f'S3 engine, {work}, 4 KiB, {n} under way{figure}', 's3', f'{work}, 4 KiB, {n} under way',
                           f's3:{figure}', f'bare libcurl{figure}', goal, other=f'libcurl, same headers{figure}',
-                          other_name='signing loop', other_goal=goal, optional=True)
+                          other_name='libcurl, same headers', other_goal=goal, optional=True)
     yield Row('20', 'S3 engine, save of 10,000 new items', 's3', 'a save of \\d+ new items', 'all requests', limit=10020, optional=True)
     yield Row('20', 'S3 engine, tracking 100,000 keys', 's3', 'tracking \\d+ keys', 'list requests', limit=110, optional=True)
 

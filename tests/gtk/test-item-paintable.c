@@ -43,12 +43,18 @@ pictures_tear_down (Pictures *pictures, gconstpointer data)
 }
 
 static void
-drop_all (Pictures *pictures)
+drop_pool (Pictures *pictures)
 {
   g_autoptr (GError) error = NULL;
 
   bs_pool_trim (pictures->pool, 0, NULL, &error);
   g_assert_no_error (error);
+}
+
+static void
+drop_all (Pictures *pictures)
+{
+  drop_pool (pictures);
   wait_until (bs_pool_get_memory_in_use (pictures->pool) == 0);
 }
 
@@ -315,6 +321,24 @@ test_goes (Pictures *pictures, gconstpointer data)
   g_assert_cmpuint (count_reads (pictures), ==, 1);
 }
 
+/* A paintable that goes holds its texture no longer. */
+static void
+test_shown_goes (Pictures *pictures, gconstpointer data)
+{
+  g_autoptr (BsItem) item = insert_picture (pictures, RED);
+  BsGtkItemPaintable *self = bs_gtk_item_paintable_new (item);
+  GdkTexture *texture;
+
+  g_assert_null (draw (self));
+  wait_until (bs_gtk_item_paintable_get_paintable (self) != NULL);
+  drop_pool (pictures);
+  texture = draw (self);
+  g_assert_cmpuint (bs_pool_get_memory_in_use (pictures->pool), >, 0);
+  g_object_add_weak_pointer (G_OBJECT (texture), (gpointer *) &texture);
+  g_assert_finalize_object (self);
+  wait_until (texture == NULL);
+}
+
 static void
 test_replaced (Pictures *pictures, gconstpointer data)
 {
@@ -501,6 +525,7 @@ main (int argc, char *argv[])
   add ("/item-paintable/newest-first", test_newest_first);
   add ("/item-paintable/change", test_change);
   add ("/item-paintable/goes", test_goes);
+  add ("/item-paintable/shown-goes", test_shown_goes);
   add ("/item-paintable/replaced", test_replaced);
   add ("/item-paintable/error", test_error);
   add ("/item-paintable/no-picture", test_no_picture);

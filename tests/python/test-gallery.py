@@ -261,7 +261,7 @@ class GalleryTest(unittest.TestCase):
         self.assertLess(len(self.blobs(library)), N_PHOTOS)
 
     def test_bad_photos(self):
-        """What is no photo, or declares too many pixels, leaves an empty cell beside the others."""
+        """A file that is no photo, or declares too many pixels, leaves an empty cell."""
         folder, library = self.top / 'bad', self.top / 'library of bad ones'
         folder.mkdir()
         (folder / 'text.jpeg').write_text('no photo')

@@ -829,6 +829,17 @@ class RepairTest(CommandTest):
         self.damage(document, self.get_key(document, 'first'))
         self.assertEqual(self.run_json('repair', '--quarantine', document)[0]['set-aside'], 1)
         self.assertEqual(self.run_json('verify', document, status=CORRUPT)[0]['missing-names'], ['first'])
+        self.assertEqual(self.run_json('repair', document)[0]['restored'], 0)
+
+        # The content is whole again.
+        subprocess.run(['sqlite3', document, "UPDATE blob SET content = CAST('one' AS BLOB) "
+                        'WHERE id IN (SELECT id FROM quarantine)'], check=True)
+        found, = self.run_json('repair', '--dry-run', document)
+        self.assertEqual((found['restored'], found['done']), (1, False))
+        self.run_json('verify', document, status=CORRUPT)
+        self.assertIn('were put back: 1', self.run_command('repair', document))
+        self.assertIn('nothing', self.run_command('repair', document))
+        self.run_command('verify', document)
 
 
 if __name__ == '__main__':

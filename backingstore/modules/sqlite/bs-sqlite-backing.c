@@ -3,6 +3,7 @@
 
 #include "bs-sqlite-changes-private.h"
 #include "bs-sqlite-primary-private.h"
+#include "bs-sqlite-quarantine-private.h"
 #include "bs-sqlite-streams-private.h"
 #include "bs-sqlite-transfer-private.h"
 #include "bs-sqlite-vfs-private.h"
@@ -30,9 +31,11 @@ typedef struct
 
   int closed;    /* atomic */
   int read_only; /* atomic: documents that are opened from now on */
+  int restores;  /* likewise */
 
   /* under the mutex */
   GHashTable *paths; /* GFile → BsSqliteDocument */
+  guint64 n_restored;
 } BsSqliteBacking;
 
 typedef struct
@@ -44,6 +47,8 @@ enum
 {
   PROP_URI = 1,
   PROP_READ_ONLY,
+  PROP_RESTORES,
+  PROP_N_RESTORED,
 };
 
 GType bs_sqlite_backing_get_type (void);
@@ -105,6 +110,33 @@ dup_document (BsSqliteBacking *self, GFile *path)
   return document;
 }
 
+/* Opens the document of a path that has none. */
+static BsSqliteDocument *
+open_new_document (BsSqliteBacking *self, GFile *path, GError **error)
+{
+  BsSqliteDocument *document =
+    bs_sqlite_document_open (path, g_atomic_int_get (&self->read_only), error);
+  guint64 n_restored = 0;
+  gboolean success;
+
+  if (document == NULL)
+    return NULL;
+
+  success = !g_atomic_int_get (&self->restores) ||
+            bs_sqlite_quarantine_restore (document, &n_restored, error);
+  g_mutex_lock (&self->mutex);
+  self->n_restored += n_restored;
+  if (success)
+    g_hash_table_insert (self->paths, g_object_ref (path), bs_sqlite_document_ref (document));
+  g_mutex_unlock (&self->mutex);
+  if (success)
+    return document;
+
+  bs_sqlite_document_close (document);
+  bs_sqlite_document_unref (document);
+  return NULL;
+}
+
 /* Returns the document of a path, which is opened if need be. */
 static BsSqliteDocument *
 open_document (BsSqliteBacking *self, GFile *path, GError **error)
@@ -114,15 +146,7 @@ open_document (BsSqliteBacking *self, GFile *path, GError **error)
   g_mutex_lock (&self->opening);
   document = dup_document (self, path);
   if (document == NULL)
-    {
-      document = bs_sqlite_document_open (path, g_atomic_int_get (&self->read_only), error);
-      if (document != NULL)
-        {
-          g_mutex_lock (&self->mutex);
-          g_hash_table_insert (self->paths, g_object_ref (path), bs_sqlite_document_ref (document));
-          g_mutex_unlock (&self->mutex);
-        }
-    }
+    document = open_new_document (self, path, error);
   g_mutex_unlock (&self->opening);
 
   return document;
@@ -700,17 +724,34 @@ bs_sqlite_backing_set_property (GObject *object,
 {
   if (prop_id == PROP_URI)
     cast (object)->uri = g_value_dup_string (value);
-  else
+  else if (prop_id == PROP_READ_ONLY)
     g_atomic_int_set (&cast (object)->read_only, g_value_get_boolean (value));
+  else
+    g_atomic_int_set (&cast (object)->restores, g_value_get_boolean (value));
 }
 
 static void
 bs_sqlite_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
-  if (prop_id == PROP_URI)
-    g_value_set_string (value, cast (object)->uri);
-  else
-    g_value_set_boolean (value, g_atomic_int_get (&cast (object)->read_only));
+  BsSqliteBacking *self = cast (object);
+
+  switch (prop_id)
+    {
+    case PROP_URI:
+      g_value_set_string (value, self->uri);
+      break;
+    case PROP_READ_ONLY:
+      g_value_set_boolean (value, g_atomic_int_get (&self->read_only));
+      break;
+    case PROP_RESTORES:
+      g_value_set_boolean (value, g_atomic_int_get (&self->restores));
+      break;
+    default:
+      g_mutex_lock (&self->mutex);
+      g_value_set_uint64 (value, self->n_restored);
+      g_mutex_unlock (&self->mutex);
+      break;
+    }
 }
 
 static void
@@ -748,6 +789,13 @@ bs_sqlite_backing_class_init (BsSqliteBackingClass *klass)
                                    g_param_spec_boolean ("read-only", NULL, NULL, FALSE,
                                                          G_PARAM_READWRITE |
                                                            G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_RESTORES,
+                                   g_param_spec_boolean ("restores", NULL, NULL, FALSE,
+                                                         G_PARAM_READWRITE |
+                                                           G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_N_RESTORED,
+                                   g_param_spec_uint64 ("n-restored", NULL, NULL, 0, G_MAXUINT64, 0,
+                                                        G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
 }
 
 static void

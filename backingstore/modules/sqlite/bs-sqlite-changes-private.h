@@ -18,6 +18,8 @@ gboolean          bs_sqlite_document_remove     (BsSqliteDocument *self, const B
 /* Deletes a row that was dropped. */
 gboolean          bs_sqlite_document_forget     (BsSqliteDocument *self, gint64 id, GError **error);
 gboolean          bs_sqlite_document_quarantine (BsSqliteDocument *self, const BsSqliteRow *row, GError **error);
+/* Gives a row in quarantine its name again. */
+gboolean          bs_sqlite_document_put_back   (BsSqliteDocument *self, const BsSqliteRow *row, GError **error);
 
 gboolean          bs_sqlite_document_sync       (BsSqliteDocument *self, GError **error);
 gboolean          bs_sqlite_document_write_root (BsSqliteDocument *self, GBytes *bytes, GError **error);

@@ -20,6 +20,7 @@ typedef enum
   RESTORE,
   FORGET,
   QUARANTINE,
+  PUT_BACK,
 } ChangeKind;
 
 /* The change that one call asks for, on the stack of its thread: done whole or not at all. */
@@ -201,6 +202,10 @@ apply_to_row (BsSqliteWriter *writer, const Change *change, guint i, GError **er
       return run_with_row (writer, BS_SQLITE_ADD_QUARANTINE, row, error) &&
              bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_NAME, row->id,
                                                error);
+    case PUT_BACK:
+      return run_with_row (writer, BS_SQLITE_ADD_NAME, row, error) &&
+             bs_sqlite_connection_run_with_id (writer->connection, BS_SQLITE_DELETE_QUARANTINE,
+                                               row->id, error);
     default:
       g_return_val_if_reached (FALSE);
     }
@@ -258,7 +263,7 @@ note_locked (BsSqliteDocument *self, const Change *change)
 {
   for (guint i = 0; i < change->n_rows; i++)
     {
-      if (change->kind == ADD || change->kind == RESTORE)
+      if (change->kind == ADD || change->kind == RESTORE || change->kind == PUT_BACK)
         bs_sqlite_rows_set (&self->rows, &change->rows[i]);
       else if (change->kind == QUARANTINE)
         bs_sqlite_rows_remove (&self->rows, &change->rows[i].key);
@@ -481,6 +486,14 @@ gboolean
 bs_sqlite_document_quarantine (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
 {
   Change change = { .kind = QUARANTINE, .rows = row, .n_rows = 1 };
+
+  return make_change (self, &change, error);
+}
+
+gboolean
+bs_sqlite_document_put_back (BsSqliteDocument *self, const BsSqliteRow *row, GError **error)
+{
+  Change change = { .kind = PUT_BACK, .rows = row, .n_rows = 1 };
 
   return make_change (self, &change, error);
 }

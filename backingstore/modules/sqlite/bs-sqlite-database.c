@@ -63,6 +63,7 @@ static const char *const statements[BS_SQLITE_N_STATEMENTS] = {
   [BS_SQLITE_ADD_DROPPED] = "REPLACE INTO dropped(id) VALUES(?1)",
   [BS_SQLITE_DELETE_DROPPED] = "DELETE FROM dropped WHERE id = ?1",
   [BS_SQLITE_ADD_QUARANTINE] = "REPLACE INTO quarantine(id, key, hash) VALUES(?1, ?2, ?3)",
+  [BS_SQLITE_DELETE_QUARANTINE] = "DELETE FROM quarantine WHERE id = ?1",
   [BS_SQLITE_SET_ROOT] = "REPLACE INTO root(id, hash, content) VALUES(1, ?1, ?2)",
   [BS_SQLITE_GET_ROOT] = "SELECT hash, content FROM root WHERE id = 1",
   [BS_SQLITE_GET_BLOB] = "SELECT content FROM blob WHERE id = ?1",

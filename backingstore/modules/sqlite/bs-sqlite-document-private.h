@@ -50,8 +50,6 @@ void              bs_sqlite_document_unhold     (BsSqliteDocument *self);
 void              bs_sqlite_document_retire     (BsSqliteDocument *self);
 /* Leaves one file, which has all that was committed. */
 void              bs_sqlite_document_close      (BsSqliteDocument *self);
-/* A forked child closes nothing of its parent's. */
-void              bs_sqlite_document_abandon    (BsSqliteDocument *self);
 
 /* Whether the name leads to the document. */
 gboolean          bs_sqlite_document_is_current (BsSqliteDocument *self);
@@ -59,6 +57,9 @@ gboolean          bs_sqlite_document_is_current (BsSqliteDocument *self);
 gboolean          bs_sqlite_document_settle     (BsSqliteDocument *self, GError **error);
 gboolean          bs_sqlite_document_lookup     (BsSqliteDocument *self, const BsSqliteKey *key, BsSqliteRow *row);
 void              bs_sqlite_document_list       (BsSqliteDocument *self, BsKeySet *keys);
+
+/* Lists the rows in quarantine of a document that nobody else uses yet: the last of each key. */
+gboolean          bs_sqlite_document_load_quarantine (BsSqliteDocument *self, BsSqliteRows *rows, GError **error);
 
 guint64           bs_sqlite_hash                (GBytes *bytes);
 

@@ -103,6 +103,15 @@ load_rows (BsSqliteRows *rows, BsSqliteConnection *connection, GError **error)
   return read_table (connection, "SELECT id, key, hash FROM name", note_row, rows, error);
 }
 
+gboolean
+bs_sqlite_document_load_quarantine (BsSqliteDocument *self, BsSqliteRows *rows, GError **error)
+{
+  BsSqliteConnection *connection =
+    self->connection != NULL ? self->connection : self->writer.connection;
+
+  return read_table (connection, "SELECT id, key, hash FROM quarantine", note_row, rows, error);
+}
+
 static gboolean
 note_used_id (BsSqliteDocument *self,
               BsSqliteConnection *connection,
@@ -357,12 +366,6 @@ bs_sqlite_document_close (BsSqliteDocument *self)
     g_rw_lock_clear (&self->writer.access);
   g_clear_pointer (&self->connection, bs_sqlite_connection_close);
   g_clear_pointer (&self->claim, bs_sqlite_claim_close);
-}
-
-void
-bs_sqlite_document_abandon (BsSqliteDocument *self)
-{
-  g_ptr_array_set_free_func (self->idle, NULL);
 }
 
 gboolean

@@ -249,8 +249,7 @@ bs_batch_end_operation (BsBatch *batch, gpointer value, const GError *error)
   BsWaiter *waiters;
 
   g_mutex_lock (operation->lock);
-  operation->state = BS_OPERATION_DONE;
-  waiters = bs_store_operation_steal_waiters (operation);
+  waiters = bs_store_operation_end (operation);
   if (operation->tracked != NULL)
     bs_path_return_ticket (operation->tracked->path, operation, &deferred);
   g_mutex_unlock (operation->lock);

@@ -89,9 +89,8 @@ close_operation_run (BsStoreOperation *operation)
         error != NULL && cancellable != NULL && bs_store_operation_is_wanted_again (operation);
       if (!again)
         {
-          operation->state = BS_OPERATION_DONE;
           forget (operation);
-          waiters = bs_store_operation_steal_waiters (operation);
+          waiters = bs_store_operation_end (operation);
         }
       g_mutex_unlock (operation->lock);
       cancellable = NULL;

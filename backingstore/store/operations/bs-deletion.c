@@ -141,6 +141,18 @@ take_next_key (Deletion *self)
   return FALSE;
 }
 
+/* Gives a thread that drops one token after the other a moment for the next: to make another
+ * deletion and to wake a worker for it costs that thread more than most drops. */
+static gboolean
+wait_for_next_key (Deletion *self)
+{
+  if (bs_executor_is_context (self->operation.executor))
+    return FALSE;
+
+  g_thread_yield ();
+  return take_next_key (self);
+}
+
 static void
 delete_key (Deletion *self)
 {
@@ -183,7 +195,7 @@ deletion_run (BsStoreOperation *operation)
   guint n_left = bs_executor_is_context (operation->executor) ? 1 : MOST_AT_ONCE;
 
   for (; n_left > 0; n_left--)
-    if (take_next_key (self))
+    if (take_next_key (self) || wait_for_next_key (self))
       {
         delete_key (self);
       }

@@ -72,8 +72,7 @@ function_operation_run (BsStoreOperation *operation)
   call (self, &error);
 
   g_mutex_lock (operation->lock);
-  operation->state = BS_OPERATION_DONE;
-  waiters = bs_store_operation_steal_waiters (operation);
+  waiters = bs_store_operation_end (operation);
   g_mutex_unlock (operation->lock);
 
   if (self->task_function != NULL)

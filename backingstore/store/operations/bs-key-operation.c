@@ -485,14 +485,13 @@ bs_key_operation_end (BsKeyOperation *self,
         g_atomic_int_set (&operation->store->corruption_seen, TRUE);
     }
 
-  waiters = bs_store_operation_steal_waiters (operation);
+  waiters = bs_store_operation_end (operation);
   if (operation->kind == BS_KIND_REGISTER && error == NULL)
     {
       self->token->n_holders += of_bulk;
       for (BsWaiter *waiter = waiters; waiter != NULL; waiter = waiter->next)
         self->token->n_holders++;
     }
-  operation->state = BS_OPERATION_DONE;
   leave_queue (self, deferred);
 
   return waiters;

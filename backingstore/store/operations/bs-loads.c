@@ -123,8 +123,7 @@ close_shard (BsShard *shard, Closing *closing, GPtrArray *waiters)
     {
       BsStoreOperation *operation = closing->failed->pdata[i];
 
-      g_ptr_array_add (waiters, bs_store_operation_steal_waiters (operation));
-      operation->state = BS_OPERATION_DONE;
+      g_ptr_array_add (waiters, bs_store_operation_end (operation));
       operation->klass->drop (operation, &closing->deferred);
     }
   g_mutex_unlock (&shard->mutex);

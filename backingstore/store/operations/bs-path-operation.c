@@ -143,8 +143,7 @@ end (BsPathOperation *self, gpointer value, const GError *error)
     bs_paths_note_error (operation->tracked, error);
 
   g_mutex_lock (&path->mutex);
-  operation->state = BS_OPERATION_DONE;
-  waiters = bs_store_operation_steal_waiters (operation);
+  waiters = bs_store_operation_end (operation);
   take_out (self, &deferred);
   g_mutex_unlock (&path->mutex);
 

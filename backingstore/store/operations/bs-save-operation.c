@@ -492,8 +492,7 @@ end (SaveOperation *self)
   unpin (self);
 
   g_mutex_lock (operation->lock);
-  operation->state = BS_OPERATION_DONE;
-  waiters = bs_store_operation_steal_waiters (operation);
+  waiters = bs_store_operation_end (operation);
   bs_path_remove_save (self->path, operation, &deferred);
   g_mutex_unlock (operation->lock);
 

@@ -210,9 +210,9 @@ void              bs_store_operation_submit  (BsStoreOperation *operation);
 BsWaiter         *bs_store_operation_put_back         (BsStoreOperation *operation, BsDeferred *deferred);
 void              bs_store_operation_answer_cancelled (BsWaiter *waiters);
 
-/* The waiters of an operation that is DONE. Under the lock. An operation on the
- * stack may be gone once they are answered. */
-BsWaiter         *bs_store_operation_steal_waiters (BsStoreOperation *operation);
+/* The operation is DONE. Returns its waiters. Under the lock. An operation on the stack may
+ * be gone once they are answered. */
+BsWaiter         *bs_store_operation_end           (BsStoreOperation *operation);
 void              bs_store_operation_answer        (BsWaiter *waiters, gpointer value, const GError *error);
 
 /* The thread of a blocking waiter runs what that waits for, instead of a worker. */

@@ -412,10 +412,11 @@ bs_store_operation_lend_thread (BsStoreOperation *operation, BsWaiter *waiter)
 }
 
 BsWaiter *
-bs_store_operation_steal_waiters (BsStoreOperation *operation)
+bs_store_operation_end (BsStoreOperation *operation)
 {
   BsWaiter *waiters = NULL;
 
+  operation->state = BS_OPERATION_DONE;
   while (operation->waiters != NULL)
     {
       BsWaiter *waiter = operation->waiters;

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#pragma once
+
+#include "bs-sqlite-document-private.h"
+
+G_BEGIN_DECLS
+
+/* Puts back what is whole in the quarantine of a document that nobody else uses yet, and counts
+ * it. In one that is read only counts. */
+gboolean bs_sqlite_quarantine_restore (BsSqliteDocument *document, guint64 *n_restored, GError **error);
+
+G_END_DECLS
