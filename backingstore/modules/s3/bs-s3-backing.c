@@ -7,7 +7,6 @@
 
 #include <backingstore/backingstore.h>
 
-#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <unistd.h>
 
