@@ -58,7 +58,7 @@ static const char *const statements[BS_SQLITE_N_STATEMENTS] = {
   [BS_SQLITE_ADD_NAME] = "REPLACE INTO name(id, key, hash) VALUES(?1, ?2, ?3)",
   [BS_SQLITE_DELETE_BLOB] = "DELETE FROM blob WHERE id = ?1",
   [BS_SQLITE_DELETE_PARTS] =
-    "DELETE FROM blob WHERE id >= ?1 AND id < ?1 + " BS_SQLITE_MAX_PARTS_STRING,
+    ("DELETE FROM blob WHERE id >= ?1 AND id < ?1 + " BS_SQLITE_MAX_PARTS_STRING),
   [BS_SQLITE_DELETE_NAME] = "DELETE FROM name WHERE id = ?1",
   [BS_SQLITE_ADD_DROPPED] = "REPLACE INTO dropped(id) VALUES(?1)",
   [BS_SQLITE_DELETE_DROPPED] = "DELETE FROM dropped WHERE id = ?1",
