@@ -278,6 +278,7 @@ static void
 test_change (Pictures *pictures, gconstpointer data)
 {
   g_autoptr (BsItem) first = insert_picture (pictures, RED);
+  g_autoptr (BsItem) other = insert_picture (pictures, RED + 1);
   g_autoptr (BsItem) second = insert_picture (pictures, GREEN);
   g_autoptr (BsItem) third = insert_picture (pictures, BLUE);
   g_autoptr (BsGtkItemPaintable) self = make_paintable (pictures, first);
@@ -286,6 +287,10 @@ test_change (Pictures *pictures, gconstpointer data)
   bs_fault_backing_hold (pictures->pools.fault, BS_OPERATION_READ);
   g_assert_null (draw (self));
   wait_until (count_reads (pictures) == 1);
+  bs_item_load_object_async (other, G_PRIORITY_DEFAULT, NULL, NULL, NULL);
+  /* That ends the first read; the only thread is with the other one then. */
+  bs_gtk_item_paintable_set_item (self, NULL);
+  wait_until (count_reads (pictures) == 2);
   bs_gtk_item_paintable_set_item (self, second);
   g_assert_null (draw (self));
   g_object_set (self, "item", third, NULL);
@@ -294,8 +299,8 @@ test_change (Pictures *pictures, gconstpointer data)
   bs_fault_backing_release (pictures->pools.fault, BS_OPERATION_READ);
   wait_until (!bs_gtk_item_paintable_get_loading (self));
   assert_drawn (self, 0xff0000ff);
-  g_assert_cmpuint (count_reads (pictures), ==, 2);
-  g_assert_cmpuint (pictures->n_contents, ==, 3);
+  g_assert_cmpuint (count_reads (pictures), ==, 3);
+  g_assert_cmpuint (pictures->n_contents, ==, 4);
 }
 
 /* A paintable that goes while its item is read takes nothing with it. */
