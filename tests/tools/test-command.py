@@ -25,8 +25,7 @@ SOURCES = pathlib.Path(os.environ.get('BACKINGSTORE_TOOLS', '.'))
 DONE, FAILED, USAGE, NO_DOCUMENT, BUSY, CORRUPT = range(6)
 ENGINES = 'file', 'sqlite'
 WATCHDOG = 60
-IS_WHOLE = os.environ.get('BACKINGSTORE_TESTS') == 'whole'
-N_LARGE = 1000 if IS_WHOLE else 250
+N_LARGE = 1000
 
 
 def has_sqlite():
