@@ -25,7 +25,7 @@ SOURCES = pathlib.Path(os.environ.get('BACKINGSTORE_TOOLS', '.'))
 DONE, FAILED, USAGE, NO_DOCUMENT, BUSY, CORRUPT = range(6)
 ENGINES = 'file', 'sqlite'
 WATCHDOG = 60
-N_LARGE = 1000
+N_LARGE = 500
 
 
 def has_sqlite():
@@ -642,8 +642,8 @@ class CopyTest(CommandTest):
         self.run_command('copy', document, self.top / 'copy', status=CORRUPT)
         self.assertIsNone(self.run_json('info', self.top / 'copy')[0]['root'])
 
-    def make_large(self):
-        names = {f'{i}': bytes([i & 255]) * 3000 for i in range(N_LARGE)}
+    def make_large(self, n_names=N_LARGE):
+        names = {f'{i}': bytes([i & 255]) * 3000 for i in range(n_names)}
         return self.make_own(self.top / 'large', names)
 
     def count_blobs(self, target):
@@ -705,7 +705,7 @@ class CopyTest(CommandTest):
         self.clean_up_scratch()
 
     def test_progress_on_a_terminal(self):
-        document = self.make_large()
+        document = self.make_large(2000)
         controller, terminal = pty.openpty()
         process = self.start('copy', document, self.top / 'copy', stdout=subprocess.DEVNULL, stderr=terminal)
         os.close(terminal)
