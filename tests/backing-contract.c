@@ -58,6 +58,19 @@ make_test_bytes (gsize size, guint seed)
   return g_bytes_new_take (data, size);
 }
 
+char *
+write_streamed (BsBacking *backing, GBytes *bytes)
+{
+  g_autoptr (GInputStream) stream = g_memory_input_stream_new_from_bytes (bytes);
+  g_autoptr (GError) error = NULL;
+  char *key = bs_key_generate ();
+
+  bs_backing_write_stream (backing, key, stream, -1, NULL, &error);
+  g_assert_no_error (error);
+
+  return key;
+}
+
 void
 assert_reads (BsBacking *backing, const char *key, GBytes *expected)
 {

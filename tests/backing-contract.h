@@ -32,6 +32,8 @@ char  *make_test_directory        (void);
 void   remove_test_directory      (const char *path);
 
 GBytes *make_test_bytes           (gsize size, guint seed);
+/* Returns a new key with that content, which came as a stream of unknown size. */
+char   *write_streamed            (BsBacking *backing, GBytes *bytes);
 void   assert_reads               (BsBacking *backing, const char *key, GBytes *expected);
 void   assert_does_not_read       (BsBacking *backing, const char *key);
 /* Returns what sanitizing the path finds. */

@@ -22,23 +22,10 @@
 #define MAX_MEMORY (32 * MIB)
 
 static char *
-write_large (Fixture *fixture, GBytes *bytes)
-{
-  g_autoptr (GInputStream) stream = g_memory_input_stream_new_from_bytes (bytes);
-  g_autoptr (GError) error = NULL;
-  char *key = bs_key_generate ();
-
-  bs_backing_write_stream (fixture->backing, key, stream, -1, NULL, &error);
-  g_assert_no_error (error);
-
-  return key;
-}
-
-static char *
 persist_large (Fixture *fixture, GBytes *bytes)
 {
   g_autoptr (GError) error = NULL;
-  char *key = write_large (fixture, bytes);
+  char *key = write_streamed (fixture->backing, bytes);
 
   bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error);
   g_assert_no_error (error);
@@ -291,7 +278,7 @@ test_leftovers (Fixture *fixture, gconstpointer data)
   g_autofree char *other = NULL;
 
   track (fixture->backing, fixture->path);
-  key = write_large (fixture, bytes);
+  key = write_streamed (fixture->backing, bytes);
   server_do (&fixture->server, "[{\"fault\": \"403\", \"method\": \"PART\", \"nth\": 3},"
                                " {\"fault\": \"403\", \"method\": \"DELETE\", \"times\": 1000}]");
   g_assert_false (bs_backing_persist (fixture->backing, fixture->path, key, NULL, &error));

@@ -17,23 +17,10 @@
 #define SUM "SELECT count(*) || ' ' || sum(length(content)) || ' ' || min(id) FROM blob"
 
 static char *
-write_large (Fixture *fixture, GBytes *bytes)
-{
-  g_autoptr (GInputStream) stream = g_memory_input_stream_new_from_bytes (bytes);
-  g_autoptr (GError) error = NULL;
-  char *key = bs_key_generate ();
-
-  bs_backing_write_stream (fixture->backing, key, stream, -1, NULL, &error);
-  g_assert_no_error (error);
-
-  return key;
-}
-
-static char *
 persist_large (Fixture *fixture, GBytes *bytes)
 {
   g_autoptr (GError) error = NULL;
-  char *key = write_large (fixture, bytes);
+  char *key = write_streamed (fixture->backing, bytes);
 
   bs_backing_persist (fixture->backing, fixture->file, key, NULL, &error);
   g_assert_no_error (error);

@@ -33,6 +33,7 @@ bs_sqlite_vfs_sync_folder (const char *path)
  * one that is needed may be gone. */
 static sqlite3_vfs *parent;
 static sqlite3_vfs vfs;
+static gsize registered; /* 1; or 2 if SQLite refused it */
 
 static int
 sync_folder (const char *path)
@@ -73,8 +74,6 @@ delete_file (sqlite3_vfs *self, const char *path, int syncs)
 const char *
 bs_sqlite_vfs_get_name (void)
 {
-  static gsize registered;
-
   if (g_once_init_enter (&registered))
     {
       parent = sqlite3_vfs_find (NULL);
@@ -92,4 +91,5 @@ void
 bs_sqlite_vfs_unregister (void)
 {
   sqlite3_vfs_unregister (&vfs);
+  registered = 0;
 }
