@@ -239,7 +239,7 @@ use_anything (Fixture *fixture)
 static void
 test_damaged (Fixture *fixture, gconstpointer data)
 {
-  const guint n_cases = tests_are_whole () ? 3000 : 150;
+  const guint n_cases = tests_are_whole () ? 1000 : 150;
   g_autofree char *good = NULL;
   gsize size;
 
@@ -364,7 +364,7 @@ test_damaged_sidecar (Fixture *fixture, gconstpointer data)
 {
   const char *suffix = data;
   const gboolean is_log = g_str_equal (suffix, "-wal");
-  const guint n_cases = tests_are_whole () ? 2000 : 100;
+  const guint n_cases = tests_are_whole () ? 700 : 100;
   g_autofree char *good = g_build_filename (fixture->directory, "good", NULL);
   g_autofree char *sidecar = beside (fixture->path, suffix);
   g_autofree char *good_bytes = NULL;
