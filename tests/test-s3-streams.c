@@ -470,14 +470,14 @@ persist_in_thread (gpointer data)
   return NULL;
 }
 
-/* One request stalls: others are under way beside it; and cancelling ends them all. */
+/* One request stalls: others are under way beside it; and cancelling ends them all,
+ * well before the engine's time-out, which is beyond the test's. */
 static void
 test_side_by_side (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   Call call = { fixture, .cancellable = cancellable };
   GThread *thread;
-  gint64 start;
 
   track (fixture->backing, fixture->path);
   many_init (&call.many, fixture, 50);
@@ -487,10 +487,8 @@ test_side_by_side (Fixture *fixture, gconstpointer data)
   while (server_count (&fixture->server, "PUT") < 16)
     g_thread_yield ();
 
-  start = g_get_monotonic_time ();
   g_cancellable_cancel (cancellable);
   g_thread_join (thread);
-  g_assert_cmpint (g_get_monotonic_time () - start, <, G_USEC_PER_SEC);
   g_assert_error (call.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&call.error);
 
@@ -713,7 +711,7 @@ main (int argc, char *argv[])
   add ("copied", test_copied, "&cache-size=1");
   add ("many", test_many, "&cache-size=1");
   add ("many-fail", test_many_fail, NULL);
-  add ("side-by-side", test_side_by_side, "&timeout=30");
+  add ("side-by-side", test_side_by_side, "&timeout=600");
 
   return g_test_run ();
 }
