@@ -8,16 +8,17 @@ It verifies each signature and MD5 with code of its own, and respects conditions
 do: for PUT, and neither for DELETE nor for copies. With --upstream=HOST:PORT it is a proxy
 instead, and only does the damage.
 
-The port is the first line of the output. The server ends with its standard input. A POST
-to /_control takes a list of JSON, one object for each command:
+The port is the first line of the output; with --certificate=FILE a second port is that for
+commands, without TLS. The server ends with its standard input. A POST to /_control takes a
+list of JSON, one object for each command:
 
     {"fault": ACTION, "method": M, "key": REGEX, "nth": N, "times": T}
     {"clear": true}, {"advance": SECONDS}, {"deliver": true}, {"chaos": SEED or null}
     {"set": KEY, "body": TEXT}, {"remove": KEY}, {"quirk": NAME, "value": V}
     {"await": "hit"}: the answer comes after a fault has met its request
 
-and answers with the counts of requests, which of them came by a proxy too, and what is
-stored. On SIGUSR1 it prints which requests it has not answered yet.
+and answers with the counts of requests, which of them came by a proxy at 127.0.0.2 too, and
+what is stored. On SIGUSR1 it prints which requests it has not answered yet.
 """
 
 import argparse
@@ -409,7 +410,7 @@ class Server:
         kind = request.kind()
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self.counts['all'] = self.counts.get('all', 0) + 1
-        if 'via' in request.headers:
+        if writer.get_extra_info('peername')[0] == '127.0.0.2':
             self.counts['via'] = self.counts.get('via', 0) + 1
         fault = self.pick_fault(request)
         if fault:
@@ -515,8 +516,9 @@ async def main():
     if arguments.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments.certificate)
-    listener = await asyncio.start_server(server.serve, '127.0.0.1', 0, ssl=context, limit=1 << 20, backlog=500)
-    print(listener.sockets[0].getsockname()[1], flush=True)
+    listeners = [await asyncio.start_server(server.serve, '127.0.0.1', 0, ssl=used, limit=1 << 20, backlog=500)
+                 for used in ([context, None] if context else [None])]
+    print(*[listener.sockets[0].getsockname()[1] for listener in listeners], flush=True)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, server.report)
     await loop.run_in_executor(None, sys.stdin.read)
