@@ -16,6 +16,7 @@ list of JSON, one object for each command:
     {"clear": true}, {"advance": SECONDS}, {"deliver": true}, {"chaos": SEED or null}
     {"set": KEY, "body": TEXT}, {"remove": KEY}, {"quirk": NAME, "value": V}
     {"await": "hit"}: the answer comes after a fault has met its request
+    {"await": "calm"}: the answer comes when no other server works at a request
 
 and answers with the counts of requests, which of them came by a proxy at 127.0.0.2 too, and
 what is stored. Before another server, `advance` makes that one's clock seem ahead, and what is
@@ -371,10 +372,18 @@ class Server:
         self.chaos = None
         self.hit = asyncio.Event()
         self.unanswered = []
+        self.n_forwarded = 0
+
+    async def forward(self, request):
+        self.n_forwarded += 1
+        try:
+            return await self.store.forward(request)
+        finally:
+            self.n_forwarded -= 1
 
     async def perform(self, request):
         if isinstance(self.store, Upstream):
-            return await self.store.forward(request)
+            return await self.forward(request)
         return self.store.handle(request)
 
     def pick_fault(self, request):
@@ -505,7 +514,7 @@ class Server:
         """A request that is late was let in when it was sent."""
         request = self.late.pop(n)
         if isinstance(self.store, Upstream):
-            await self.store.forward(request)
+            await self.forward(request)
         else:
             self.store.carry_out(request)
 
@@ -516,8 +525,11 @@ class Server:
             elif 'clear' in command:
                 self.faults, self.counts, self.store.quirks, self.chaos = [], {}, {}, None
                 self.hit.clear()
-            elif 'await' in command:
+            elif command.get('await') == 'hit':
                 await self.hit.wait()
+            elif command.get('await') == 'calm':
+                while self.n_forwarded:
+                    await asyncio.sleep(0.01)
             elif 'advance' in command:
                 self.store.ahead += command['advance']
             elif 'deliver' in command:
