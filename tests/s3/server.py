@@ -372,6 +372,7 @@ class Server:
         self.chaos = None
         self.hit = asyncio.Event()
         self.unanswered = []
+        self.tasks = set()
         self.n_forwarded = 0
 
     async def forward(self, request):
@@ -407,6 +408,8 @@ class Server:
         return self.chaos.choice(['503', 'reset-before', 'reset-after'] + (['late', 'twice'] * 2 if changes else []))
 
     async def serve(self, reader, writer):
+        # The loop forgets a task whose client has gone, whatever the task waits for.
+        self.tasks.add(asyncio.current_task())
         try:
             while True:
                 (method, target, _), headers = await read_head(reader)
@@ -424,6 +427,7 @@ class Server:
         except (EOFError, ConnectionError, asyncio.IncompleteReadError, ValueError):
             pass
         finally:
+            self.tasks.discard(asyncio.current_task())
             writer.close()
 
     def write(self, writer, answer, method, length=None, body=None):
