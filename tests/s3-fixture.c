@@ -253,7 +253,7 @@ server_await_hit (Server *server)
 BsBacking *
 create_at (Server *server, const char *parameters)
 {
-  g_autofree char *uri = g_strdup_printf ("s3://bucket/top?endpoint=%s://127.0.0.1:%u&timeout=2%s",
+  g_autofree char *uri = g_strdup_printf ("s3://bucket/top?endpoint=%s://127.0.0.1:%u%s",
                                           server->secure ? "https" : "http", server->port,
                                           parameters != NULL ? parameters : "");
   g_autoptr (GError) error = NULL;

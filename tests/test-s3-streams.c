@@ -25,7 +25,7 @@
 #define TOO_LARGE "{\"fault\": \"400\", \"method\": \"COPY\"}"
 /* Seconds: more than any test takes. */
 #define LEASE 400
-#define PARAMETERS "&cache-size=1&timeout=30&lease=" G_STRINGIFY (LEASE)
+#define PARAMETERS "&cache-size=1&lease=" G_STRINGIFY (LEASE)
 
 static char *
 persist_large (Fixture *fixture, GBytes *bytes)

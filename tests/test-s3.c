@@ -753,7 +753,7 @@ main (int argc, char *argv[])
 
   add ("objects", test_objects, NULL);
   add ("foreign", test_foreign, NULL);
-  add ("transient", test_transient, NULL);
+  add ("transient", test_transient, "&timeout=2");
   add ("lost-root", test_lost_root, NULL);
   add ("permanent", test_permanent, NULL);
   add ("redirect", test_redirect, NULL);
