@@ -56,7 +56,8 @@ server_start (Server *server, const char *const *arguments)
 {
   g_autofree char *program = g_test_build_filename (G_TEST_DIST, "s3", "server.py", NULL);
   g_autoptr (GPtrArray) all = g_ptr_array_new ();
-  g_autofree char *port = NULL;
+  g_autofree char *line = NULL;
+  g_auto (GStrv) ports = NULL;
 
   g_ptr_array_add (all, (char *) "/usr/bin/python3");
   g_ptr_array_add (all, program);
@@ -66,9 +67,11 @@ server_start (Server *server, const char *const *arguments)
   if (!spawn (server, (const char *const *) all->pdata))
     return FALSE;
 
-  port = read_line (server);
-  g_assert_nonnull (port);
-  server->port = g_ascii_strtoull (port, NULL, 10);
+  line = read_line (server);
+  g_assert_nonnull (line);
+  ports = g_strsplit (line, " ", 2);
+  server->port = g_ascii_strtoull (ports[0], NULL, 10);
+  server->control_port = ports[1] != NULL ? g_ascii_strtoull (ports[1], NULL, 10) : server->port;
   return TRUE;
 }
 
@@ -102,6 +105,52 @@ server_start_before (Server *server, Server *upstream)
   return server_start (server, (const char *const[]){ "--upstream", address, NULL });
 }
 
+static gboolean
+run_openssl (const char *const *arguments)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSubprocess) openssl =
+    g_subprocess_newv (arguments, G_SUBPROCESS_FLAGS_STDERR_SILENCE, &error);
+
+  if (openssl == NULL)
+    {
+      g_test_message ("%s", error->message);
+      return FALSE;
+    }
+  g_subprocess_wait_check (openssl, NULL, &error);
+  g_assert_no_error (error);
+  return TRUE;
+}
+
+gboolean
+server_start_secure (Server *server, const char *directory, char **certificate)
+{
+  g_autofree char *key = g_build_filename (directory, "key.pem", NULL);
+  g_autofree char *both = g_build_filename (directory, "both.pem", NULL);
+  g_autofree char *file = g_build_filename (directory, "certificate.pem", NULL);
+  const char *make_key[] = { "openssl", "ecparam", "-name", "prime256v1", "-genkey",
+                             "-noout",  "-out",    key,     NULL };
+  const char *sign[] = {
+    "openssl", "req",   "-x509", "-new",  "-key",  key,       "-out",
+    file,      "-days", "2",     "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1",
+    NULL
+  };
+  g_autofree char *key_text = NULL;
+  g_autofree char *text = NULL;
+  g_autofree char *all = NULL;
+
+  if (!run_openssl (make_key) || !run_openssl (sign))
+    return FALSE;
+  g_assert_true (g_file_get_contents (key, &key_text, NULL, NULL));
+  g_assert_true (g_file_get_contents (file, &text, NULL, NULL));
+  all = g_strconcat (key_text, text, NULL);
+  g_assert_true (g_file_set_contents (both, all, -1, NULL));
+
+  server->secure = TRUE;
+  *certificate = g_steal_pointer (&file);
+  return server_start (server, (const char *const[]){ "--certificate", both, NULL });
+}
+
 void
 server_stop (Server *server)
 {
@@ -128,7 +177,8 @@ post (Server *server, const char *body)
   char *answer;
 
   g_socket_client_set_enable_proxy (client, FALSE);
-  connection = g_socket_client_connect_to_host (client, "127.0.0.1", server->port, NULL, &error);
+  connection =
+    g_socket_client_connect_to_host (client, "127.0.0.1", server->control_port, NULL, &error);
   g_assert_no_error (error);
   g_output_stream_write_all (g_io_stream_get_output_stream (G_IO_STREAM (connection)), request,
                              strlen (request), NULL, NULL, &error);
@@ -203,7 +253,7 @@ server_await_hit (Server *server)
 BsBacking *
 create_at (Server *server, const char *parameters)
 {
-  g_autofree char *uri = g_strdup_printf ("s3://bucket/top?endpoint=%s://127.0.0.1:%u&timeout=2%s",
+  g_autofree char *uri = g_strdup_printf ("s3://bucket/top?endpoint=%s://127.0.0.1:%u%s",
                                           server->secure ? "https" : "http", server->port,
                                           parameters != NULL ? parameters : "");
   g_autoptr (GError) error = NULL;

@@ -3,9 +3,9 @@
 
 /* A process that saves a document of the engine "s3:" again and again is killed at each of
  * its requests: before the server has done it, after, or so that it arrives when another
- * process has the document open. The document is the old one or the new one, whole, and the
- * next save leaves nothing behind. With -m slow a thousand kills, and some at servers that
- * others have written. */
+ * process has the document open. The document is the old one or the new one, whole; and when
+ * a lease has passed, the next process leaves on the server what the document has, and
+ * nothing else. With -m slow a thousand kills, and some at servers that others have written. */
 
 #include "s3-fixture.h"
 
@@ -19,10 +19,17 @@
 /* Requests of some saves. A process makes a few more or less: how many is decided by threads. */
 #define N_REQUESTS 40
 /* Kills for each kind. */
-#define N_KILLS 13
+#define N_KILLS 8
 #define N_KILLS_SLOW 334
+/* The first page where it goes in parts; the requests for those of two saves; and kills. */
+#define LARGE (17 * 1024 * 1024)
+#define N_PARTS 10
+#define N_KILLS_PARTS 2
+/* More than the seconds of a lease. */
+#define LATER 61
 
 static char *program;
+static gsize first_size = 100;
 
 /* The wait of the test that is under way, and the processes that it may hang in. */
 static const char *awaited = "nothing";
@@ -33,7 +40,9 @@ static GSubprocess *child_used;
 static GBytes *
 make_page (guint version, guint page)
 {
-  return make_test_bytes (100 + 1000 * page, version - version % (page + 1) + 100 * page);
+  gsize size = page == 0 ? first_size : 100 + 1000 * page;
+
+  return make_test_bytes (size, version - version % (page + 1) + 100 * page);
 }
 
 typedef struct
@@ -207,9 +216,10 @@ start (const char *what, const char *name)
 {
   g_autofree char *uri =
     g_strdup_printf ("s3://bucket/top?endpoint=http://127.0.0.1:%u", server_used->port);
+  g_autofree char *size = g_strdup_printf ("%" G_GSIZE_FORMAT, first_size);
   g_autoptr (GError) error = NULL;
   GSubprocess *process =
-    g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, program, what, uri, name, NULL);
+    g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, program, what, uri, name, size, NULL);
 
   g_assert_no_error (error);
   child_used = process;
@@ -236,6 +246,7 @@ read_output (GSubprocess *process)
   g_assert_no_error (error);
   g_subprocess_wait (process, NULL, &error);
   g_assert_no_error (error);
+  child_used = NULL;
   return output;
 }
 
@@ -245,7 +256,8 @@ save_and_kill (Server *server, const char *name, const char *fault, guint nth)
 {
   g_autoptr (GSubprocess) saver = NULL;
 
-  server_do (server, "[{\"fault\": \"%s\", \"nth\": %u}]", fault, nth);
+  server_do (server, "[{\"fault\": \"%s\", %s \"nth\": %u}]", fault,
+             first_size == LARGE ? "\"method\": \"PART\"," : "", nth);
   saver = start ("--save", name);
   awaited = "a request of the process that saves";
   server_await_hit (server);
@@ -256,18 +268,36 @@ save_and_kill (Server *server, const char *name, const char *fault, guint nth)
 
 /* Returns the version that was found. */
 static guint
-look_after (Server *server, const char *name)
+look_at (Server *server, const char *name, const char *commands)
 {
   g_autoptr (GSubprocess) looker = NULL;
   g_autofree char *output = NULL;
 
-  server_do (server, "[{\"clear\": true}, {\"fault\": \"deliver\", \"nth\": 12}]");
+  awaited = "the server, which is told what to do";
+  server_do (server, "[{\"clear\": true}, %s]", commands);
   looker = start ("--look", name);
   awaited = "the process that looks";
   output = read_output (looker);
   if (!g_subprocess_get_successful (looker))
     g_error ("the remains are not whole after %s", output);
   return find_last (output, "found ");
+}
+
+/* The marker, the lock, the root and the pages; whatever the process had begun. */
+static void
+assert_nothing_left (Server *server, const char *name)
+{
+  g_autofree char *answer = NULL;
+  g_autofree char *prefix = g_strdup_printf ("\"top/%s/", name);
+  guint n = 0;
+
+  look_at (server, name,
+           "{\"await\": \"calm\"}, {\"deliver\": true}, {\"advance\": " G_STRINGIFY (LATER) "}");
+  answer = server_tell (server, "[]");
+  for (const char *c = answer; (c = strstr (c, prefix)) != NULL; c++)
+    n++;
+  if (n != 3 + N_PAGES || answer_get_number (answer, "uploads") != 0)
+    g_error ("too much or too little is left: %s", answer);
 }
 
 static void
@@ -286,76 +316,101 @@ kill_at (Server *upstream, const char *fault, guint nth)
   server_used = &server;
   g_test_message ("%s at request %u", fault, nth);
   output = save_and_kill (&server, name, fault, nth);
-  version = look_after (&server, name);
+  version = look_at (&server, name, "{\"fault\": \"deliver\", \"nth\": 12}");
   if (version != find_last (output, "saved ") && version != find_last (output, "trying "))
     g_error ("version %u was found after %s", version, output);
-  child_used = NULL;
+  assert_nothing_left (&server, name);
   awaited = "the end of a server";
   server_stop (&server);
   server_used = NULL;
   alarm (0);
 }
 
-static void
-test_kill (gconstpointer fault)
-{
-  guint n_kills = g_test_slow () ? N_KILLS_SLOW : tests_are_whole () ? N_REQUESTS : N_KILLS;
-  guint step = MAX (1, N_REQUESTS / n_kills);
-  guint first = g_test_rand_int_range (0, step);
-
-  for (guint i = 0; i < n_kills; i++)
-    kill_at (NULL, fault, 1 + (first + i * step) % (2 * N_REQUESTS));
-}
-
 typedef struct
 {
-  const char *server; /* a script */
+  const char *server; /* a script; NULL: ours */
   const char *fault;
-} Foreign;
+  gboolean large;
+} Kind;
 
 static void
-test_kill_foreign (gconstpointer data)
+kill_all (Server *upstream, const Kind *kind)
 {
-  const Foreign *foreign = data;
+  guint n_requests = kind->large ? N_PARTS : N_REQUESTS;
+  guint n_kills = kind->large ? N_KILLS_PARTS : N_KILLS;
+  guint step, first;
+
+  if (upstream != NULL || tests_are_whole ())
+    n_kills = n_requests;
+  if (upstream == NULL && !kind->large && g_test_slow ())
+    n_kills = N_KILLS_SLOW;
+  step = MAX (1, n_requests / n_kills);
+  first = g_test_rand_int_range (0, step);
+  for (guint i = 0; i < n_kills; i++)
+    kill_at (upstream, kind->fault, 1 + (first + i * step) % (2 * n_requests));
+}
+
+static void
+test_kill (gconstpointer data)
+{
+  const Kind *kind = data;
   Server upstream = { NULL };
 
-  if (!server_start_alone (&upstream, foreign->server, NULL))
+  if (kind->server != NULL && !server_start_alone (&upstream, kind->server, NULL))
     {
       g_test_skip ("the server cannot be had");
       return;
     }
-  for (guint i = 0; i < N_REQUESTS; i++)
-    kill_at (&upstream, foreign->fault, 1 + i);
+  first_size = kind->large ? LARGE : 100;
+  kill_all (kind->server != NULL ? &upstream : NULL, kind);
   server_stop (&upstream);
 }
 
 int
 main (int argc, char *argv[])
 {
-  static const Foreign foreign[] = {
-    { "gofakes3", "stall" }, { "gofakes3", "stall-after" }, { "gofakes3", "stall-late" },
-    { "ceph", "stall" },     { "ceph", "stall-after" },     { "ceph", "stall-late" },
+  static const Kind kinds[] = {
+    { NULL, "stall", FALSE },
+    { NULL, "stall-after", FALSE },
+    { NULL, "stall-late", FALSE },
+    { NULL, "stall", TRUE },
+    { NULL, "stall-after", TRUE },
+    { NULL, "stall-late", TRUE },
+    { "gofakes3", "stall", FALSE },
+    { "gofakes3", "stall-after", FALSE },
+    { "gofakes3", "stall-late", FALSE },
+    { "gofakes3", "stall", TRUE },
+    { "gofakes3", "stall-after", TRUE },
+    { "gofakes3", "stall-late", TRUE },
+    { "ceph", "stall", FALSE },
+    { "ceph", "stall-after", FALSE },
+    { "ceph", "stall-late", FALSE },
+    { "ceph", "stall", TRUE },
+    { "ceph", "stall-after", TRUE },
+    { "ceph", "stall-late", TRUE },
   };
 
   set_up_environment ();
-  if (argc == 4 && g_str_equal (argv[1], "--save"))
+  if (argc == 5)
+    first_size = g_ascii_strtoull (argv[4], NULL, 10);
+  if (argc == 5 && g_str_equal (argv[1], "--save"))
     save_all (argv[2], argv[3]);
-  if (argc == 4 && g_str_equal (argv[1], "--look"))
+  if (argc == 5 && g_str_equal (argv[1], "--look"))
     return look (argv[2], argv[3]);
 
   program = g_file_read_link ("/proc/self/exe", NULL);
   g_test_init (&argc, &argv, NULL);
   signal (SIGALRM, report);
 
-  g_test_add_data_func ("/s3/kill/before", "stall", test_kill);
-  g_test_add_data_func ("/s3/kill/after", "stall-after", test_kill);
-  g_test_add_data_func ("/s3/kill/late", "stall-late", test_kill);
-  for (guint i = 0; g_test_slow () && i < G_N_ELEMENTS (foreign); i++)
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
     {
       g_autofree char *path =
-        g_strdup_printf ("/s3/kill/%s/%s", foreign[i].server, foreign[i].fault);
+        g_strdup_printf ("/s3/kill/%s%s%s%s", kinds[i].server != NULL ? kinds[i].server : "",
+                         kinds[i].server != NULL ? "/" : "", kinds[i].large ? "parts/" : "",
+                         kinds[i].fault);
 
-      g_test_add_data_func (path, &foreign[i], test_kill_foreign);
+      if (kinds[i].server == NULL || g_test_slow ())
+        g_test_add_data_func (path, &kinds[i], test_kill);
     }
 
   return g_test_run ();

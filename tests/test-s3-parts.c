@@ -406,9 +406,11 @@ test_xml (void)
   g_autofree char *code = bs_s3_xml_lookup ((const guint8 *) text, strlen (text), "Code");
   g_autofree char *message = bs_s3_xml_lookup ((const guint8 *) text, strlen (text), "Message");
   g_autofree char *none = bs_s3_xml_lookup ((const guint8 *) "<a>", 3, "Code");
+  g_autofree char *empty = bs_s3_xml_lookup (NULL, 0, "Code");
   g_autoptr (GString) deep = g_string_new (NULL);
   g_autofree char *lost = NULL;
 
+  g_assert_null (empty);
   g_assert_cmpstr (code, ==, "NoSuchKey");
   g_assert_cmpstr (message, ==, "a & b");
   g_assert_null (none);

@@ -2,7 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* The engine "s3:" behind a proxy that others have written: one that GIO's resolver names, and
- * in a process of its own one that the environment does. */
+ * in a process of its own one that the environment does. With TLS the proxy makes a way to the
+ * server by CONNECT, and sees no request. */
 
 #include "s3-fixture.h"
 
@@ -67,19 +68,41 @@ typedef struct
   Server proxy;
   Server server;
   GFile *path;
+  char *directory; /* of the certificate; NULL without TLS */
 } Proxied;
+
+static gboolean
+start_proxy (Proxied *self, const char *line)
+{
+  alarm (SECONDS);
+  self->path = make_path ("document");
+  if (server_start_alone (&self->proxy, "tinyproxy", line))
+    return TRUE;
+
+  g_test_skip ("the proxy cannot be had");
+  return FALSE;
+}
 
 static void
 set_up_proxied (Proxied *self, gconstpointer line)
 {
-  alarm (SECONDS);
-  self->path = make_path ("document");
-  if (!server_start_alone (&self->proxy, "tinyproxy", line))
-    {
-      g_test_skip ("the proxy cannot be had");
-      return;
-    }
-  g_assert_true (server_start (&self->server, NULL));
+  if (start_proxy (self, line))
+    g_assert_true (server_start (&self->server, NULL));
+}
+
+static void
+set_up_secure (Proxied *self, gconstpointer line)
+{
+  g_autofree char *certificate = NULL;
+
+  if (!start_proxy (self, line))
+    return;
+
+  self->directory = make_test_directory ();
+  if (server_start_secure (&self->server, self->directory, &certificate))
+    g_setenv ("AWS_CA_BUNDLE", certificate, TRUE);
+  else
+    g_test_skip ("there is no certificate");
 }
 
 static void
@@ -89,6 +112,10 @@ tear_down_proxied (Proxied *self, gconstpointer line)
   server_stop (&self->server);
   server_stop (&self->proxy);
   g_object_unref (self->path);
+  g_unsetenv ("AWS_CA_BUNDLE");
+  if (self->directory != NULL)
+    remove_test_directory (self->directory);
+  g_free (self->directory);
   alarm (0);
 }
 
@@ -149,7 +176,7 @@ test_authentication (Proxied *self, gconstpointer line)
 }
 
 static void
-assert_refused (Proxied *self, int code)
+assert_refused (Proxied *self, GQuark domain, int code)
 {
   BsBacking *backing = create_at (&self->server, NULL);
   g_autoptr (BsKeySet) found = bs_key_set_new ();
@@ -157,7 +184,7 @@ assert_refused (Proxied *self, int code)
 
   g_assert_false (bs_backing_sanitize_path (backing, self->path, found, NULL, &error));
   g_test_message ("%s", error->message);
-  g_assert_error (error, G_IO_ERROR, code);
+  g_assert_error (error, domain, code);
   g_assert_null (strstr (error->message, "secret"));
   g_assert_null (strstr (error->message, "wrong"));
   bs_backing_close (backing, NULL, NULL);
@@ -173,9 +200,9 @@ test_no_authentication (Proxied *self, gconstpointer line)
     return;
 
   use_proxy (self, "");
-  assert_refused (self, G_IO_ERROR_PROXY_NEED_AUTH);
+  assert_refused (self, G_IO_ERROR, G_IO_ERROR_PROXY_NEED_AUTH);
   use_proxy (self, "somebody:wrong@");
-  assert_refused (self, G_IO_ERROR_PERMISSION_DENIED);
+  assert_refused (self, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
 }
 
 /* The proxy lets nobody of this machine in. */
@@ -186,7 +213,7 @@ test_refused (Proxied *self, gconstpointer line)
     return;
 
   use_proxy (self, "");
-  assert_refused (self, G_IO_ERROR_PERMISSION_DENIED);
+  assert_refused (self, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
 }
 
 /* The proxy has ended: the engine does not go past it. */
@@ -198,7 +225,45 @@ test_gone (Proxied *self, gconstpointer line)
 
   use_proxy (self, "");
   server_stop (&self->proxy);
-  assert_refused (self, G_IO_ERROR_CONNECTION_REFUSED);
+  assert_refused (self, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
+}
+
+/* An answer to CONNECT has headers, and a length, that are none of the server's. */
+static void
+test_refused_at_length (Proxied *self, gconstpointer line)
+{
+  Server proxy = { NULL };
+  g_autofree char *uri = NULL;
+
+  if (self->server.process == NULL)
+    return;
+
+  g_assert_true (server_start (&proxy, NULL));
+  server_do (&proxy, "[{\"fault\": \"403\", \"method\": \"CONNECT\"}]");
+  uri = g_strdup_printf ("http://127.0.0.1:%u", proxy.port);
+  set_proxy (uri);
+  assert_refused (self, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  g_assert_cmpint (server_count (&proxy, "CONNECT"), ==, 1);
+  server_stop (&proxy);
+}
+
+/* The proxy leaves the certificate of the server as it is, which another authority of the same
+ * name has not signed. */
+static void
+test_certificate (Proxied *self, gconstpointer line)
+{
+  Server other = { NULL };
+  g_autofree char *directory = make_test_directory ();
+  g_autofree char *certificate = NULL;
+
+  if (self->server.process != NULL && server_start_secure (&other, directory, &certificate))
+    {
+      use_proxy (self, "");
+      g_setenv ("AWS_CA_BUNDLE", certificate, TRUE);
+      assert_refused (self, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE);
+      server_stop (&other);
+    }
+  remove_test_directory (directory);
 }
 
 /* In a process of its own. */
@@ -253,6 +318,14 @@ add (const char *name, void (*func) (Proxied *self, gconstpointer line), const c
   g_test_add (path, Proxied, line, set_up_proxied, func, tear_down_proxied);
 }
 
+static void
+add_secure (const char *name, void (*func) (Proxied *self, gconstpointer line), const char *line)
+{
+  g_autofree char *path = g_strconcat ("/s3/proxy/secure/", name, NULL);
+
+  g_test_add (path, Proxied, line, set_up_secure, func, tear_down_proxied);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -272,6 +345,12 @@ main (int argc, char *argv[])
   add ("refused", test_refused, "Allow 192.0.2.1");
   add ("gone", test_gone, "");
   add ("environment", test_environment, "BasicAuth somebody secret");
+  add_secure ("plain", test_plain, "");
+  add_secure ("authentication", test_authentication, "BasicAuth somebody secret");
+  add_secure ("no-authentication", test_no_authentication, "BasicAuth somebody secret");
+  add_secure ("refused", test_refused, "Allow 192.0.2.1");
+  add_secure ("refused-at-length", test_refused_at_length, "");
+  add_secure ("certificate", test_certificate, "");
 
   return g_test_run ();
 }

@@ -2,7 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* Contents in the engine "s3:" that go in parts, and never whole in memory; and many blobs
- * that go side by side. */
+ * that go side by side. Tests that need no favour of the server are tried at gofakes3 too,
+ * and with -m slow at Ceph. */
 
 #include "peak.h"
 #include "s3-fixture.h"
@@ -20,6 +21,11 @@
 /* More than one part goes out, and several come in. */
 #define LARGE (gsize) (20 * MIB + 123)
 #define MAX_MEMORY (32 * MIB)
+/* A copy that a server refuses since it takes more than one request, as above 5 GiB. */
+#define TOO_LARGE "{\"fault\": \"400\", \"method\": \"COPY\"}"
+/* Seconds: more than any test takes. */
+#define LEASE 400
+#define PARAMETERS "&cache-size=1&lease=" G_STRINGIFY (LEASE)
 
 static char *
 persist_large (Fixture *fixture, GBytes *bytes)
@@ -63,14 +69,16 @@ static int
 count_objects (Fixture *fixture)
 {
   g_autofree char *answer = server_tell (&fixture->server, "[]");
+  g_autofree char *name = g_file_get_basename (fixture->path);
+  g_autofree char *prefix = g_strdup_printf ("top/%s/", name);
   int n = 0;
 
-  for (const char *c = answer; (c = strstr (c, "top/document/")) != NULL; c++)
+  for (const char *c = answer; (c = strstr (c, prefix)) != NULL; c++)
     n++;
   return n;
 }
 
-/* Out in parts and in by ranges, also where the server knows no ranges. */
+/* Out in parts and in by ranges. */
 static void
 test_parts (Fixture *fixture, gconstpointer data)
 {
@@ -91,9 +99,18 @@ test_parts (Fixture *fixture, gconstpointer data)
   g_assert_cmpint (server_count (&fixture->server, "GET"), ==, 6);
   assert_reads_from (stream, 5 * MIB + 1, bytes);
   assert_reads_from (stream, LARGE, bytes);
+}
 
+static void
+test_no_ranges (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (LARGE, 1);
+  g_autoptr (GInputStream) stream = NULL;
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->path);
+  key = persist_large (fixture, bytes);
   server_do (&fixture->server, "[{\"quirk\": \"ignores-ranges\", \"value\": true}]");
-  g_clear_object (&stream);
   stream = open_stream (fixture, key);
   assert_reads_from (stream, 5 * MIB + 1, bytes);
   assert_reads_from (stream, 0, bytes);
@@ -268,7 +285,7 @@ test_two_documents (Fixture *fixture, gconstpointer data)
 }
 
 /* A program that was killed in the middle leaves an upload, and the next one removes it once
- * it is older than a lease. */
+ * it is older than a lease, by the server's clock. */
 static void
 test_leftovers (Fixture *fixture, gconstpointer data)
 {
@@ -289,13 +306,12 @@ test_leftovers (Fixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   g_assert_cmpint (server_count (&fixture->server, "uploads"), ==, 1);
 
-  server_do (&fixture->server, "[{\"advance\": 30}]");
   track (fixture->backing, fixture->path);
   g_assert_cmpint (server_count (&fixture->server, "uploads"), ==, 1);
   bs_backing_release_path (fixture->backing, fixture->path, NULL, &error);
   g_assert_no_error (error);
 
-  server_do (&fixture->server, "[{\"advance\": 40}]");
+  server_do (&fixture->server, "[{\"advance\": %d}]", LEASE + 1);
   g_object_set (fixture->backing, "read-only", TRUE, NULL);
   track (fixture->backing, fixture->path);
   g_assert_cmpint (server_count (&fixture->server, "uploads"), ==, 1);
@@ -309,39 +325,74 @@ test_leftovers (Fixture *fixture, gconstpointer data)
   assert_reads (fixture->backing, other, bytes);
 }
 
-/* A program that was killed before its save has left a blob, which the next save names: its
- * object gets another name within the server, in parts where it is too large for one request. */
+/* As a program leaves a blob that is killed before its save, and the next one finds it. */
+static char *
+leave_large (Fixture *fixture, GBytes *bytes)
+{
+  g_autoptr (GError) error = NULL;
+  char *key = persist_large (fixture, bytes);
+
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+  track (fixture->backing, fixture->path);
+  return key;
+}
+
+/* The next save names the blob: its object gets another name. */
 static void
-test_copied (Fixture *fixture, gconstpointer data)
+save_left (Fixture *fixture, const char *commands, int n_parts)
 {
   g_autoptr (GBytes) bytes = make_test_bytes (LARGE, 1);
   g_autoptr (GError) error = NULL;
   g_autofree char *key = NULL;
 
   track (fixture->backing, fixture->path);
-  key = persist_large (fixture, bytes);
-  bs_backing_release_path (fixture->backing, fixture->path, NULL, &error);
-  g_assert_no_error (error);
-  track (fixture->backing, fixture->path);
-  server_do (&fixture->server,
-             "[{\"clear\": true}, {\"quirk\": \"max-copy\", \"value\": 1000000}]");
-  g_assert_true (save (fixture->backing, fixture->path, "root", &error, key, NULL));
+  key = leave_large (fixture, bytes);
+  server_do (&fixture->server, "[{\"clear\": true}, %s]", commands);
+  save (fixture->backing, fixture->path, "root", &error, key, NULL);
   g_assert_no_error (error);
   g_assert_cmpint (server_count (&fixture->server, "COPY"), ==, 1);
-  g_assert_cmpint (server_count (&fixture->server, "PART"), ==, 3);
+  g_assert_cmpint (server_count (&fixture->server, "PART"), ==, n_parts);
   g_assert_cmpint (server_count (&fixture->server, "uploads"), ==, 0);
+  /* The marker, the lock, the root and the blob, under one name. */
+  g_assert_cmpint (count_objects (fixture), ==, 4);
   bs_backing_verify_persisted (fixture->backing, fixture->path, key, NULL, &error);
   g_assert_no_error (error);
   assert_reads (fixture->backing, key, bytes);
+}
 
-  /* A copy that is refused for another reason leaves nothing behind. */
-  bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
+/* Within the server, in parts where the object is too large for one request. */
+static void
+test_copied (Fixture *fixture, gconstpointer data)
+{
+  save_left (fixture, TOO_LARGE, 3);
+}
+
+/* By this machine where the server copies no parts: what has begun is given up. */
+static void
+test_copied_here (Fixture *fixture, gconstpointer data)
+{
+  save_left (fixture, TOO_LARGE, 2 + 5);
+}
+
+/* A server may take the request for a part without contents. */
+static void
+test_copied_empty (Fixture *fixture, gconstpointer data)
+{
+  save_left (fixture, TOO_LARGE ", {\"quirk\": \"copies-no-parts\", \"value\": true}", 2 + 5);
+}
+
+/* A copy that is refused for another reason leaves nothing behind. */
+static void
+test_not_copied (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (LARGE, 1);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+
   track (fixture->backing, fixture->path);
-  g_free (key);
-  key = persist_large (fixture, bytes);
-  bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
-  track (fixture->backing, fixture->path);
-  server_do (&fixture->server, "[{\"clear\": true}, {\"quirk\": \"max-copy\", \"value\": 1000000},"
+  key = leave_large (fixture, bytes);
+  server_do (&fixture->server, "[{\"clear\": true}, " TOO_LARGE ","
                                " {\"fault\": \"403\", \"method\": \"PART\", \"nth\": 2}]");
   g_assert_false (save (fixture->backing, fixture->path, "root", &error, key, NULL));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
@@ -683,6 +734,58 @@ test_memory_foreign (void)
   alarm (0);
 }
 
+/* A server that others have written, behind one that does the damage. */
+static void
+set_up_before (Fixture *fixture, gconstpointer upstream)
+{
+  static guint n_documents;
+  g_autofree char *name = g_strdup_printf ("document-%u", n_documents++);
+
+  alarm (SECONDS);
+  set_up_environment ();
+  fixture->path = make_path (name);
+  g_assert_true (server_start_before (&fixture->server, (Server *) upstream));
+  fixture->backing = create_at (&fixture->server, PARAMETERS);
+}
+
+static void
+skip (void)
+{
+  g_test_skip ("the server cannot be had");
+}
+
+static void
+add_foreign (Server *upstream, const char *script, void (*copied) (Fixture *, gconstpointer))
+{
+  const struct
+  {
+    const char *name;
+    void (*func) (Fixture *fixture, gconstpointer data);
+  } tests[] = {
+    { "parts", test_parts },
+    { "leftovers", test_leftovers },
+    { "copied", copied },
+    { "not-copied", test_not_copied },
+    /* The servers differ in the ones above. */
+    { "faults", test_faults },
+    { "deleted", test_deleted },
+    { "two-documents", test_two_documents },
+    { "many", test_many },
+    { "many-fail", test_many_fail },
+  };
+  const guint n_tests = g_test_slow () || tests_are_whole () ? G_N_ELEMENTS (tests) : 4;
+
+  for (guint i = 0; i < n_tests; i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/s3-streams/%s/%s", script, tests[i].name);
+
+      if (upstream->process != NULL)
+        g_test_add (path, Fixture, upstream, set_up_before, tests[i].func, tear_down);
+      else
+        g_test_add_func (path, skip);
+    }
+}
+
 static void
 add (const char *name, void (*func) (Fixture *fixture, gconstpointer data), const char *parameters)
 {
@@ -694,6 +797,10 @@ add (const char *name, void (*func) (Fixture *fixture, gconstpointer data), cons
 int
 main (int argc, char *argv[])
 {
+  Server gofakes3 = { NULL };
+  Server ceph = { NULL };
+  int result;
+
   g_test_init (&argc, &argv, NULL);
   set_up_environment ();
 
@@ -701,17 +808,31 @@ main (int argc, char *argv[])
   g_test_add_func ("/s3-streams/memory", test_memory);
   g_test_add_func ("/s3-streams/memory-foreign", test_memory_foreign);
   add ("parts", test_parts, "&cache-size=1");
+  add ("no-ranges", test_no_ranges, "&cache-size=1");
   add ("faults", test_faults, "&cache-size=1");
   add ("corrupt", test_corrupt, "&cache-size=1");
   add ("gone", test_gone, NULL);
   add ("too-large", test_too_large, "&cache-size=1");
   add ("deleted", test_deleted, "&cache-size=1");
   add ("two-documents", test_two_documents, "&cache-size=1");
-  add ("leftovers", test_leftovers, NULL);
+  add ("leftovers", test_leftovers, PARAMETERS);
   add ("copied", test_copied, "&cache-size=1");
+  add ("copied-empty", test_copied_empty, "&cache-size=1");
+  add ("not-copied", test_not_copied, "&cache-size=1");
   add ("many", test_many, "&cache-size=1");
   add ("many-fail", test_many_fail, NULL);
   add ("side-by-side", test_side_by_side, "&timeout=600");
 
-  return g_test_run ();
+  server_start_alone (&gofakes3, "gofakes3", NULL);
+  add_foreign (&gofakes3, "gofakes3", test_copied_here);
+  if (g_test_slow ())
+    {
+      server_start_alone (&ceph, "ceph", NULL);
+      add_foreign (&ceph, "ceph", test_copied);
+    }
+
+  result = g_test_run ();
+  server_stop (&gofakes3);
+  server_stop (&ceph);
+  return result;
 }

@@ -407,7 +407,8 @@ main (int argc, char *argv[])
   add ("lease", test_lease, NULL);
   add ("nonce", test_nonce, NULL);
   add ("condition", test_condition, NULL);
-  add ("built-upon", test_built_upon, NULL);
+  /* The first program asks again. */
+  add ("built-upon", test_built_upon, "&timeout=2");
   add ("unclear-built-upon", test_unclear_built_upon, NULL);
   add ("unnamed", test_unnamed, NULL);
   add ("dropped", test_dropped, NULL);

@@ -329,7 +329,7 @@ count_requests (void)
   int before;
 
   check (server_start (&counting, NULL), NULL);
-  backing = create_at (&counting, "&timeout=30");
+  backing = create_at (&counting, NULL);
   store = bs_backing_store_new (backing);
   tracked = bs_backing_store_track_path (store, path, NULL, &error);
   check (tracked != NULL, error);

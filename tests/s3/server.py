@@ -8,21 +8,26 @@ It verifies each signature and MD5 with code of its own, and respects conditions
 do: for PUT, and neither for DELETE nor for copies. With --upstream=HOST:PORT it is a proxy
 instead, and only does the damage.
 
-The port is the first line of the output. The server ends with its standard input. A POST
-to /_control takes a list of JSON, one object for each command:
+The port is the first line of the output; with --certificate=FILE a second port is that for
+commands, without TLS. The server ends with its standard input. A POST to /_control takes a
+list of JSON, one object for each command:
 
     {"fault": ACTION, "method": M, "key": REGEX, "nth": N, "times": T}
     {"clear": true}, {"advance": SECONDS}, {"deliver": true}, {"chaos": SEED or null}
     {"set": KEY, "body": TEXT}, {"remove": KEY}, {"quirk": NAME, "value": V}
     {"await": "hit"}: the answer comes after a fault has met its request
+    {"await": "calm"}: the answer comes when no other server works at a request
 
-and answers with the counts of requests, which of them came by a proxy too, and what is
-stored. On SIGUSR1 it prints which requests it has not answered yet.
+and answers with the counts of requests, which of them came by a proxy at 127.0.0.2 too, and
+what is stored. Before another server, `advance` makes that one's clock seem ahead, and what is
+stored is asked for by requests of the proxy's own. On SIGUSR1 it prints which requests it
+has not answered yet.
 """
 
 import argparse
 import asyncio
 import base64
+import contextlib
 import email.utils
 import hashlib
 import hmac
@@ -42,6 +47,17 @@ from xml.sax.saxutils import escape
 SECRET = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'
 ID = 'AKIAIOSFODNN7EXAMPLE'
 PAGE = 1000
+
+
+def sign(method, path, query, headers, payload, scope):
+    """The signature of a request whose signed headers are these, in order of their names."""
+    lines = ''.join(f'{name}:{value.strip()}\n' for name, value in headers.items())
+    text = '\n'.join([method, path, query, lines, ';'.join(headers), payload])
+    text = '\n'.join(['AWS4-HMAC-SHA256', headers['x-amz-date'], scope, hashlib.sha256(text.encode()).hexdigest()])
+    key = ('AWS4' + SECRET).encode()
+    for part in scope.split('/') + [text]:
+        key = hmac.new(key, part.encode(), 'sha256').digest()
+    return key.hex()
 
 
 class Request:
@@ -136,17 +152,12 @@ class Store:
         query = '&'.join('='.join(urllib.parse.quote(part, safe='-._~') for part in pair) for pair in
                          sorted(urllib.parse.parse_qsl(request.raw_query, keep_blank_values=True)))
         path = urllib.parse.quote(urllib.parse.unquote(request.path), safe='/-._~')
-        headers = ''.join(f'{name}:{request.headers[name].strip()}\n' for name in names.split(';'))
-        text = '\n'.join([request.method, path, query, headers, names, payload])
-        scope = f'{date}/{region}/s3/aws4_request'
-        text = '\n'.join(['AWS4-HMAC-SHA256', stamp, scope, hashlib.sha256(text.encode()).hexdigest()])
-        key = ('AWS4' + SECRET).encode()
-        for part in date, region, 's3', 'aws4_request', text:
-            key = hmac.new(key, part.encode(), 'sha256').digest()
+        headers = {name: request.headers[name] for name in names.split(';')}
+        expected = sign(request.method, path, query, headers, payload, f'{date}/{region}/s3/aws4_request')
         token = self.quirks.get('token')
         if token and request.headers.get('x-amz-security-token') != token:
             return failure(403, 'ExpiredToken')
-        return None if key.hex() == signature else failure(403, 'SignatureDoesNotMatch')
+        return None if expected == signature else failure(403, 'SignatureDoesNotMatch')
 
     def handle(self, request):
         return self.signature_error(request) or self.carry_out(request)
@@ -160,6 +171,9 @@ class Store:
         if request.method == 'PUT' and self.quirks.get('read-only'):
             return failure(403, 'AccessDenied')
         return getattr(self, 'do_' + request.kind().lower().replace('-', '_'))(request)
+
+    async def describe(self):
+        return sorted(self.objects), len(self.uploads)
 
     def condition_error(self, request):
         there = self.objects.get(request.key)
@@ -188,7 +202,7 @@ class Store:
         if source not in self.objects:
             return failure(404, 'NoSuchKey')
         there = self.objects[source]
-        if len(there.body) > self.quirks.get('max-copy', 5 << 30):
+        if len(there.body) > 5 << 30:
             return failure(400, 'InvalidRequest')
         self.objects[request.key] = Object(there.body, there.meta, self.now())
         return Answer(200, f'<CopyObjectResult><ETag>{escape(there.etag)}</ETag></CopyObjectResult>'.encode())
@@ -268,7 +282,8 @@ class Store:
         if upload is None:
             return failure(404, 'NoSuchUpload')
         key, meta, parts, _ = upload
-        if request.method == 'PUT' and 'x-amz-copy-source' in request.headers:
+        copies = not self.quirks.get('copies-no-parts')
+        if request.method == 'PUT' and 'x-amz-copy-source' in request.headers and copies:
             source = urllib.parse.unquote(request.headers['x-amz-copy-source']).lstrip('/').partition('/')[2]
             first, last = map(int, re.fullmatch(r'bytes=(\d+)-(\d+)', request.headers['x-amz-copy-source-range']).groups())
             part = parts[int(request.query['partNumber'])] = Parts.pack(self.objects[source].body[first:last + 1])
@@ -287,21 +302,41 @@ class Upstream:
 
     def __init__(self, address):
         self.host, self.port = address.split(':')
-        self.ahead, self.quirks, self.objects, self.uploads = 0, {}, {}, {}
-        self.idle = []
+        self.ahead, self.quirks = 0, {}
 
     async def forward(self, request):
-        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection(self.host, self.port)
-        headers = ''.join(f'{name}: {value}\r\n' for name, value in request.headers.items())
-        writer.write(f'{request.method} {request.target} HTTP/1.1\r\n{headers}\r\n'.encode() + request.body)
-        await writer.drain()
-        status, fields = await read_head(reader)
-        size = int(fields.get('content-length', 0))
-        body = b'' if request.method == 'HEAD' or status[1] == '204' else await read_body(reader, fields, size)
-        self.idle.append((reader, writer))
+        """By a connection of its own, since the server may close an idle one at any time."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        with contextlib.closing(writer):
+            headers = ''.join(f'{name}: {value}\r\n' for name, value in request.headers.items())
+            writer.write(f'{request.method} {request.target} HTTP/1.1\r\n{headers}\r\n'.encode() + request.body)
+            await writer.drain()
+            status, fields = await read_head(reader)
+            size = int(fields.get('content-length', 0))
+            body = b'' if request.method == 'HEAD' or status[1] == '204' else await read_body(reader, fields, size)
         kept = {name: value for name, value in fields.items()
-                if name in ('etag', 'last-modified', 'date', 'content-range', 'x-amz-meta-backingstore')}
-        return Answer(int(status[1]), body, kept)
+                if name in ('etag', 'last-modified', 'content-range', 'x-amz-meta-backingstore')}
+        date = email.utils.parsedate_to_datetime(fields['date']).timestamp() + self.ahead
+        kept['Date'] = email.utils.formatdate(date, usegmt=True)
+        return Answer(int(status[1]), body, kept, size if request.method == 'HEAD' else None)
+
+    async def ask(self, query):
+        """A list of the bucket."""
+        stamp = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
+        scope = f'{stamp[:8]}/us-east-1/s3/aws4_request'
+        headers = {'host': f'{self.host}:{self.port}', 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD', 'x-amz-date': stamp}
+        signature = sign('GET', '/bucket', query, headers, 'UNSIGNED-PAYLOAD', scope)
+        headers['authorization'] = (f'AWS4-HMAC-SHA256 Credential={ID}/{scope},'
+                                    f'SignedHeaders={";".join(headers)},Signature={signature}')
+        return (await self.forward(Request('GET', f'/bucket?{query}', headers, b''))).body.decode()
+
+    async def describe(self):
+        names, text = [], '<IsTruncated>true'
+        while '<IsTruncated>true' in text:
+            after = urllib.parse.quote(names[-1], safe='-._~') if names else ''
+            text = await self.ask(f'list-type=2&start-after={after}')
+            names += re.findall('<Key>(.*?)</Key>', text)
+        return names, (await self.ask('uploads=')).count('<UploadId>')
 
 
 async def read_body(reader, fields, size):
@@ -337,10 +372,19 @@ class Server:
         self.chaos = None
         self.hit = asyncio.Event()
         self.unanswered = []
+        self.tasks = set()
+        self.n_forwarded = 0
+
+    async def forward(self, request):
+        self.n_forwarded += 1
+        try:
+            return await self.store.forward(request)
+        finally:
+            self.n_forwarded -= 1
 
     async def perform(self, request):
         if isinstance(self.store, Upstream):
-            return await self.store.forward(request)
+            return await self.forward(request)
         return self.store.handle(request)
 
     def pick_fault(self, request):
@@ -364,6 +408,8 @@ class Server:
         return self.chaos.choice(['503', 'reset-before', 'reset-after'] + (['late', 'twice'] * 2 if changes else []))
 
     async def serve(self, reader, writer):
+        # The loop forgets a task whose client has gone, whatever the task waits for.
+        self.tasks.add(asyncio.current_task())
         try:
             while True:
                 (method, target, _), headers = await read_head(reader)
@@ -381,6 +427,7 @@ class Server:
         except (EOFError, ConnectionError, asyncio.IncompleteReadError, ValueError):
             pass
         finally:
+            self.tasks.discard(asyncio.current_task())
             writer.close()
 
     def write(self, writer, answer, method, length=None, body=None):
@@ -409,7 +456,7 @@ class Server:
         kind = request.kind()
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self.counts['all'] = self.counts.get('all', 0) + 1
-        if 'via' in request.headers:
+        if writer.get_extra_info('peername')[0] == '127.0.0.2':
             self.counts['via'] = self.counts.get('via', 0) + 1
         fault = self.pick_fault(request)
         if fault:
@@ -421,8 +468,9 @@ class Server:
                 await asyncio.sleep(0)
             if self.late and self.chaos.random() < 0.1:
                 await self.deliver(self.chaos.randrange(len(self.late)))
-        if fault in ('503', '500', '403', '409'):
-            self.write(writer, failure(int(fault), 'AccessDenied' if fault == '403' else 'SlowDown'), request.method)
+        if fault in ('503', '500', '409', '403', '400'):
+            code = {'403': 'AccessDenied', '400': 'InvalidRequest'}.get(fault, 'SlowDown')
+            self.write(writer, failure(int(fault), code), request.method)
             return True
         if fault == 'reset-before':
             writer.transport.abort()
@@ -470,7 +518,7 @@ class Server:
         """A request that is late was let in when it was sent."""
         request = self.late.pop(n)
         if isinstance(self.store, Upstream):
-            await self.store.forward(request)
+            await self.forward(request)
         else:
             self.store.carry_out(request)
 
@@ -481,8 +529,11 @@ class Server:
             elif 'clear' in command:
                 self.faults, self.counts, self.store.quirks, self.chaos = [], {}, {}, None
                 self.hit.clear()
-            elif 'await' in command:
+            elif command.get('await') == 'hit':
                 await self.hit.wait()
+            elif command.get('await') == 'calm':
+                while self.n_forwarded:
+                    await asyncio.sleep(0.01)
             elif 'advance' in command:
                 self.store.ahead += command['advance']
             elif 'deliver' in command:
@@ -499,9 +550,10 @@ class Server:
                 there.body = b'x' + there.body[1:]
             elif 'quirk' in command:
                 self.store.quirks[command['quirk']] = command['value']
+        names, n_uploads = await self.store.describe()
         return json.dumps({
             'counts': self.counts, 'late': len(self.late), 'redirected': self.redirected,
-            'uploads': len(self.store.uploads), 'names': sorted(self.store.objects),
+            'uploads': n_uploads, 'names': names,
         }).encode()
 
 
@@ -515,8 +567,9 @@ async def main():
     if arguments.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments.certificate)
-    listener = await asyncio.start_server(server.serve, '127.0.0.1', 0, ssl=context, limit=1 << 20, backlog=500)
-    print(listener.sockets[0].getsockname()[1], flush=True)
+    listeners = [await asyncio.start_server(server.serve, '127.0.0.1', 0, ssl=used, limit=1 << 20, backlog=500)
+                 for used in ([context, None] if context else [None])]
+    print(*[listener.sockets[0].getsockname()[1] for listener in listeners], flush=True)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, server.report)
     await loop.run_in_executor(None, sys.stdin.read)

@@ -206,6 +206,7 @@ make_easy (BsS3Transport *self)
   curl_easy_setopt (easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
   curl_easy_setopt (easy, CURLOPT_PROXY, self->proxy);
   curl_easy_setopt (easy, CURLOPT_NOPROXY, "");
+  curl_easy_setopt (easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   curl_easy_setopt (easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
   curl_easy_setopt (easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt (easy, CURLOPT_QUICK_EXIT, 1L);
@@ -222,12 +223,18 @@ make_easy (BsS3Transport *self)
   return easy;
 }
 
+/* A proxy that makes no way to the server answers in the server's place. */
 static void
 set_result (BsS3Exchange *exchange, CURL *easy, CURLcode code)
 {
   long status = 0;
 
   curl_easy_getinfo (easy, CURLINFO_RESPONSE_CODE, &status);
+  if (code != CURLE_OK && status == 0)
+    {
+      curl_easy_getinfo (easy, CURLINFO_HTTP_CONNECTCODE, &status);
+      code = status >= 300 ? CURLE_OK : code;
+    }
   exchange->status = status;
   exchange->code = code;
   if (code != CURLE_OK)

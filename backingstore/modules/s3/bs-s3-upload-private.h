@@ -13,8 +13,8 @@ G_BEGIN_DECLS
 /* Puts a content in parts, side by side. After an error the server has none of them. */
 gboolean bs_s3_upload (BsS3Client *client, const char *key, const BsS3Content *content, gboolean *unclear, GCancellable *cancellable, GError **error);
 
-/* Copies an object that is too large for one request, within the server. `source` is as
- * x-amz-copy-source has it. */
+/* Copies an object that is too large for one request: within the server, or by this machine
+ * if the server copies no parts. `source` is as x-amz-copy-source has it. */
 gboolean bs_s3_upload_copy (BsS3Client *client, const char *source, const char *from, const char *to, gboolean *unclear, GCancellable *cancellable, GError **error);
 
 /* Whether a name, which follows the prefix, is one whose uploads are ours. */

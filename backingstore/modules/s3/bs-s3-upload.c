@@ -15,6 +15,8 @@
 /* Parts of a stream are held in memory until they are answered. */
 #define MAX_HELD 2
 #define COPIED_PART_SIZE (512 * 1024 * 1024)
+/* The status of a part without a length. */
+#define LENGTH_REQUIRED 411
 
 typedef struct
 {
@@ -24,6 +26,7 @@ typedef struct
   GCancellable *cancellable;
   gboolean *unclear;
   const char *copy_source; /* of the parts; NULL: they have contents */
+  const char *from;        /* the object that has those; NULL: the content */
 
   char *id; /* encoded */
   gsize part_size;
@@ -72,17 +75,42 @@ begin (Upload *self, GError **error)
   return TRUE;
 }
 
+static char *
+make_range (guint64 offset, gsize size)
+{
+  return g_strdup_printf ("bytes=%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, offset,
+                          offset + size - 1);
+}
+
 static BsS3Call *
 begin_copy (Upload *self, const char *query, guint64 offset, gsize size)
 {
-  g_autofree char *range =
-    g_strdup_printf ("bytes=%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, offset, offset + size - 1);
+  g_autofree char *range = make_range (offset, size);
 
   return bs_s3_client_begin (self->client, &(BsS3Request){ .method = "PUT",
                                                            .key = self->key,
                                                            .query = query,
                                                            .copy_source = self->copy_source,
                                                            .copy_range = range });
+}
+
+static GBytes *
+get_part (Upload *self, guint64 offset, gsize size, GError **error)
+{
+  g_autofree char *range = make_range (offset, size);
+  const BsS3Request request = { .method = "GET", .key = self->from, .range = range };
+  g_auto (BsS3Answer) answer = { 0 };
+
+  if (!ask (self, &request, &answer, error))
+    return NULL;
+
+  if (g_bytes_get_size (answer.content) != size)
+    {
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+                           _ ("the server gives no part of an object"));
+      return NULL;
+    }
+  return g_steal_pointer (&answer.content);
 }
 
 static BsS3Call *
@@ -96,13 +124,24 @@ begin_part (Upload *self, guint n, GError **error)
   if (self->copy_source != NULL)
     return begin_copy (self, query, offset, size);
 
-  part = bs_s3_content_read (self->content, offset, size, self->cancellable, error);
+  part = self->from != NULL
+           ? get_part (self, offset, size, error)
+           : bs_s3_content_read (self->content, offset, size, self->cancellable, error);
   if (part == NULL)
     return NULL;
 
   return bs_s3_client_begin (self->client,
                              &(BsS3Request){
                                .method = "PUT", .key = self->key, .query = query, .body = part });
+}
+
+/* A server that copies no parts wants a body, or takes the part for an empty one. */
+static gboolean
+set_no_copy (GError **error)
+{
+  g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+                       _ ("the server copies no part of an object"));
+  return FALSE;
 }
 
 /* Takes the call over. The answer to a copy has the ETag inside. */
@@ -112,11 +151,16 @@ end_part (Upload *self, BsS3Call *call, GError **error)
   g_auto (BsS3Answer) answer = { 0 };
   char *etag;
 
-  if (!bs_s3_call_end (call, &answer, self->cancellable, error) ||
-      !bs_s3_answer_check (&answer, error))
+  if (!bs_s3_call_end (call, &answer, self->cancellable, error))
+    return FALSE;
+  if (self->copy_source != NULL && answer.status == LENGTH_REQUIRED)
+    return set_no_copy (error);
+  if (!bs_s3_answer_check (&answer, error))
     return FALSE;
 
   etag = self->copy_source != NULL ? lookup (&answer, "ETag") : g_steal_pointer (&answer.etag);
+  if (etag == NULL && self->copy_source != NULL)
+    return set_no_copy (error);
   if (etag == NULL)
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED,
@@ -272,6 +316,7 @@ bs_s3_upload_copy (BsS3Client *client,
   g_auto (BsS3Answer) answer = { 0 };
   BsS3Content content = { 0 };
   Upload self = { client, to, &content, cancellable, unclear, source };
+  g_autoptr (GError) local = NULL;
 
   if (!bs_s3_client_ask (client, &request, &answer, cancellable, error) ||
       !bs_s3_answer_check (&answer, error))
@@ -286,7 +331,17 @@ bs_s3_upload_copy (BsS3Client *client,
 
   content.size = answer.length;
   content.meta = answer.meta;
-  return upload (&self, COPIED_PART_SIZE, error);
+  if (upload (&self, COPIED_PART_SIZE, &local))
+    return TRUE;
+  if (!g_error_matches (local, BS_ERROR, BS_ERROR_NOT_SUPPORTED))
+    {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return FALSE;
+    }
+
+  self.copy_source = NULL;
+  self.from = from;
+  return upload (&self, PART_SIZE, error);
 }
 
 /* Uploads that are under way somewhere, or were left. */

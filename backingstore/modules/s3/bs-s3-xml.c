@@ -66,8 +66,10 @@ bs_s3_xml_parse (const guint8 *bytes,
   g_autoptr (GMarkupParseContext) context =
     g_markup_parse_context_new (&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, &self, NULL);
   g_autoptr (GError) local = NULL;
+  /* Empty bytes may be NULL. */
+  const char *document = length > 0 ? (const char *) bytes : "";
 
-  if (g_markup_parse_context_parse (context, (const char *) bytes, length, &local) &&
+  if (g_markup_parse_context_parse (context, document, length, &local) &&
       g_markup_parse_context_end_parse (context, &local))
     return TRUE;
 
