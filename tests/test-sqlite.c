@@ -862,6 +862,62 @@ test_fork (Fixture *fixture, gconstpointer data)
   assert_n_keys (fixture, 2);
 }
 
+static GBytes *
+make_content (guint i)
+{
+  /* The first ones are where a row begins to have pages of its own, or another head. */
+  static const gsize sizes[] = { 0, 1, 57, 58, 4053, 4054, 4055, 4056, 8185, 8186, 16384 };
+  gsize size = i < G_N_ELEMENTS (sizes) ? sizes[i] : 100 + i * 37 % 925;
+  guint8 *data = g_malloc (size + 1);
+
+  memset (data, i, size);
+  return g_bytes_new_take (data, size);
+}
+
+/* Rows that are added at a time leave little of their pages unused: each takes its name, its
+ * head, and a part of the empty document. Unpacked they take 119 bytes. */
+static void
+test_packed (Fixture *fixture, gconstpointer data)
+{
+  const guint n_blobs = 2000;
+  g_autoptr (GHashTable) contents =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GError) error = NULL;
+  GHashTableIter iter;
+  struct stat status;
+  gsize n_bytes = 0;
+  const char *key;
+  GBytes *content;
+
+  track (fixture->backing, fixture->file);
+  for (guint i = 0; i < n_blobs; i++)
+    {
+      char *new_key = bs_key_generate ();
+
+      content = make_content (i);
+      n_bytes += g_bytes_get_size (content);
+      bs_key_set_add (keys, new_key, NULL);
+      g_hash_table_insert (contents, new_key, content);
+    }
+  bs_backing_persist_keys (fixture->backing, fixture->file, keys, contents, NULL, &error);
+  g_assert_no_error (error);
+
+  g_hash_table_iter_init (&iter, contents);
+  while (g_hash_table_iter_next (&iter, (gpointer *) &key, (gpointer *) &content))
+    {
+      g_autoptr (GBytes) bytes = bs_backing_read (fixture->backing, key, NULL, &error);
+
+      g_assert_no_error (error);
+      g_assert_true (g_bytes_equal (bytes, content));
+    }
+
+  release (fixture);
+  g_assert_no_errno (stat (fixture->path, &status));
+  g_assert_cmpint (status.st_size, >, n_bytes);
+  g_assert_cmpint (status.st_size - n_bytes, <, 80 * n_blobs);
+}
+
 /* The file gives room back while it is worked on. */
 static void
 test_shrinks (Fixture *fixture, gconstpointer data)
@@ -927,6 +983,7 @@ main (int argc, char **argv)
   add_test ("/sqlite/release-held", NULL, test_release_held);
   add_test ("/sqlite/release-while-reading", NULL, test_release_while_reading);
   add_test ("/sqlite/fork", NULL, test_fork);
+  add_test ("/sqlite/packed", NULL, test_packed);
   add_test ("/sqlite/shrinks", NULL, test_shrinks);
   backing_contract_add_tests (&kind);
 

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
+#include "bs-sqlite-hash-private.h"
 #include "bs-sqlite-rows-private.h"
 #include "bs-sqlite-writer-private.h"
 
@@ -60,8 +61,6 @@ void              bs_sqlite_document_list       (BsSqliteDocument *self, BsKeySe
 
 /* Lists the rows in quarantine of a document that nobody else uses yet: the last of each key. */
 gboolean          bs_sqlite_document_load_quarantine (BsSqliteDocument *self, BsSqliteRows *rows, GError **error);
-
-guint64           bs_sqlite_hash                (GBytes *bytes);
 
 /* Steps that reading and changes share. */
 

@@ -7,21 +7,10 @@
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #define LAST_ID (G_MAXINT64 / 2)
 /* The id of a part's content. */
 #define BASE "(id & -" BS_SQLITE_MAX_PARTS_STRING ")"
-
-guint64
-bs_sqlite_hash (GBytes *bytes)
-{
-  gsize size;
-  gconstpointer data = g_bytes_get_data (bytes, &size);
-
-  return XXH3_64bits (data, size) & BS_SQLITE_HASH_MASK;
-}
 
 gboolean
 bs_sqlite_document_set_refusal (BsSqliteDocument *self, GError **error)

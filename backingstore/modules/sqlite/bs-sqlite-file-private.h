@@ -2,6 +2,8 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
+#include "bs-sqlite-hash-private.h"
+
 #include <gio/gio.h>
 
 G_BEGIN_DECLS
@@ -16,8 +18,8 @@ typedef struct
 {
   int fd;
   gint64 size;
-  guint64 hash;   /* once it is whole */
-  gpointer state; /* of the hash; NULL once it is whole */
+  guint64 hash;           /* once it is whole */
+  BsSqliteHasher *hasher; /* NULL once it is whole */
 } BsSqliteFile;
 
 /* Fails if a document keeps no content of that size. */

@@ -13,8 +13,6 @@
 #include <glib/gi18n-lib.h>
 #include <inttypes.h>
 #include <unistd.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #define MAX_CONTENT ((gint64) BS_SQLITE_ROW_SIZE * BS_SQLITE_MAX_PARTS - 1)
 
@@ -45,8 +43,7 @@ bs_sqlite_file_new (const char *directory, GError **error)
 
   self = g_new0 (BsSqliteFile, 1);
   self->fd = fd;
-  self->state = XXH3_createState ();
-  XXH3_64bits_reset (self->state);
+  self->hasher = bs_sqlite_hasher_new ();
 
   return self;
 }
@@ -67,7 +64,7 @@ bs_sqlite_file_append (BsSqliteFile *self, gconstpointer data, gsize size, GErro
   if (!bs_sqlite_file_check_size (self->size + size, error))
     return FALSE;
 
-  XXH3_64bits_update (self->state, data, size);
+  bs_sqlite_hasher_add (self->hasher, data, size);
   for (gsize done = 0; done < size;)
     {
       gssize n = pwrite (self->fd, bytes + done, size - done, self->size);
@@ -87,11 +84,8 @@ bs_sqlite_file_append (BsSqliteFile *self, gconstpointer data, gsize size, GErro
 void
 bs_sqlite_file_end (BsSqliteFile *self)
 {
-  if (self->state == NULL)
-    return;
-
-  self->hash = XXH3_64bits_digest (self->state) & BS_SQLITE_HASH_MASK;
-  g_clear_pointer ((XXH3_state_t **) &self->state, XXH3_freeState);
+  if (self->hasher != NULL)
+    self->hash = bs_sqlite_hasher_end (g_steal_pointer (&self->hasher));
 }
 
 gboolean

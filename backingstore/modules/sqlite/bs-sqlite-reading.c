@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #define MAX_IDLE_READERS 8
 
@@ -251,7 +249,7 @@ measure_content (BsSqliteConnection *reader, gint64 id, guint *n_rows, gint64 *s
 typedef struct
 {
   BsSqliteConnection *reader;
-  XXH3_state_t *state;
+  BsSqliteHasher *hasher;
   guint8 *buffer; /* BS_SQLITE_PART_SIZE bytes; or, where it is to be in memory, all of them */
   gboolean in_memory;
   BsSqliteFile *file; /* nullable */
@@ -273,7 +271,7 @@ read_row (Reading *self, gint64 id, GError **error)
       success = sqlite3_blob_read (blob, buffer, n, at) == SQLITE_OK ||
                 bs_sqlite_connection_fail (self->reader, error);
       if (success)
-        XXH3_64bits_update (self->state, buffer, n);
+        bs_sqlite_hasher_add (self->hasher, buffer, n);
       success =
         success && (self->file == NULL || bs_sqlite_file_append (self->file, buffer, n, error));
       self->n_read += n;
@@ -289,13 +287,11 @@ read_rows (Reading *self, const BsSqliteRow *row, guint n_rows, GError **error)
 {
   gboolean success = TRUE;
 
-  self->state = XXH3_createState ();
-  XXH3_64bits_reset (self->state);
+  self->hasher = bs_sqlite_hasher_new ();
   for (guint i = 0; success && i < n_rows; i++)
     success = read_row (self, row->id + i, error);
-  if (success && (XXH3_64bits_digest (self->state) & BS_SQLITE_HASH_MASK) != row->hash)
+  if (bs_sqlite_hasher_end (self->hasher) != row->hash && success)
     success = set_hash_error (error);
-  XXH3_freeState (self->state);
 
   return success;
 }

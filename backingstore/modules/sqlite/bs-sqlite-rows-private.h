@@ -9,9 +9,6 @@ G_BEGIN_DECLS
 #define BS_SQLITE_KEY_SIZE 16
 #define BS_SQLITE_KEY_STRING_SIZE 37
 
-/* The part of an XXH3 hash that is kept. SQLite stores a larger number in two bytes more. */
-#define BS_SQLITE_HASH_MASK G_GUINT64_CONSTANT (0x7fffffffffff)
-
 typedef struct
 {
   guint8 bytes[BS_SQLITE_KEY_SIZE];

@@ -4,6 +4,7 @@
 #include "bs-sqlite-transfer-private.h"
 
 #include "bs-sqlite-changes-private.h"
+#include "bs-sqlite-packing-private.h"
 
 /* So many blobs, or so many bytes, are read from elsewhere for one transaction. */
 #define MAX_ADDED_ROWS 4096
@@ -114,10 +115,14 @@ static gboolean
 add_rows (Addition *addition, GError **error)
 {
   BsSqliteRow *rows = (BsSqliteRow *) addition->rows->data;
+  GBytes **contents = (GBytes **) addition->bytes->pdata;
   guint n_rows = addition->rows->len;
 
-  if (n_rows > 0 && !bs_sqlite_document_add (addition->document, rows,
-                                             (GBytes **) addition->bytes->pdata, n_rows, error))
+  if (n_rows == 0)
+    return TRUE;
+
+  bs_sqlite_pack (rows, contents, n_rows);
+  if (!bs_sqlite_document_add (addition->document, rows, contents, n_rows, error))
     return FALSE;
 
   for (guint i = 0; i < n_rows; i++)
