@@ -502,6 +502,8 @@ bs_sqlite_writer_recover (BsSqliteWriter *self, GError **error)
 
   self->log_begun = self->logs;
   self->n_frames = 1;
+  /* An earlier writer may have been told that the log could not be synced. */
+  self->sync_failed = TRUE;
   return bs_sqlite_writer_checkpoint (self, error);
 }
 
