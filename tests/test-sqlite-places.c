@@ -7,6 +7,7 @@
 #include "file-mount.h"
 #include "sqlite-fixture.h"
 
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <linux/magic.h>
 #include <string.h>
@@ -30,12 +31,25 @@ fstatfs (int fd, struct statfs *status)
   return result;
 }
 
+static int n_folder_syncs; /* atomic */
+static int first_failing;  /* of the syncs of folders; 0: none fails */
+
 /* A journal is synced with each change. The crash tests see to that; here it only takes
  * time. */
 int
 fsync (int fd)
 {
-  return 0;
+  struct stat status;
+  int n;
+
+  if (fstat (fd, &status) != 0 || !S_ISDIR (status.st_mode))
+    return 0;
+  n = g_atomic_int_add (&n_folder_syncs, 1) + 1;
+  if (first_failing == 0 || n < first_failing)
+    return 0;
+
+  errno = EIO;
+  return -1;
 }
 
 int
@@ -273,6 +287,48 @@ test_moved (Fixture *fixture, gconstpointer data)
   assert_sql (renamed, "PRAGMA integrity_check", "ok");
 }
 
+static void
+sync_path (Fixture *fixture)
+{
+  g_autoptr (GError) error = NULL;
+
+  n_folder_syncs = 0;
+  bs_backing_sync_persisted (fixture->backing, fixture->file, NULL, &error);
+  g_assert_no_error (error);
+}
+
+/* A power cut could bring back the journal that a change has removed, if the folder could not be
+ * synced then. So the next sync of the path syncs the folder, though no change was made since. */
+static void
+test_folder_unsynced (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = NULL;
+  g_autofree char *other = NULL;
+  g_autoptr (GError) error = NULL;
+
+  track (fixture->backing, fixture->file);
+  key = persist_new (fixture, 5000, 1);
+  sync_path (fixture);
+  g_assert_cmpint (n_folder_syncs, ==, 0);
+
+  /* The first is that of the journal's name. */
+  first_failing = 2;
+  bs_backing_delete_persisted (fixture->backing, fixture->file, key, NULL, &error);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_clear_error (&error);
+  first_failing = 0;
+  bs_backing_delete_persisted (fixture->backing, fixture->file, key, NULL, &error);
+  g_assert_no_error (error);
+  sync_path (fixture);
+  g_assert_cmpint (n_folder_syncs, >, 0);
+  sync_path (fixture);
+  g_assert_cmpint (n_folder_syncs, ==, 0);
+
+  other = persist_new (fixture, 5000, 2);
+  release (fixture);
+  assert_n_keys (fixture, 1);
+}
+
 /* A transaction with a journal and a read take turns. */
 typedef struct
 {
@@ -503,6 +559,7 @@ main (int argc, char **argv)
   add_on_fuse ("/sqlite/journal/killed", test_killed);
   add_on_fuse ("/sqlite/journal/swapped", test_swapped);
   add_on_fuse ("/sqlite/journal/moved", test_moved);
+  add_on_fuse ("/sqlite/journal/folder-unsynced", test_folder_unsynced);
   add_on_fuse ("/sqlite/journal/reading-meanwhile", test_reading_meanwhile);
   for (guint i = 0; i < G_N_ELEMENTS (types); i++)
     {

@@ -152,6 +152,8 @@ static void
 test_empty_file (Fixture *fixture, gconstpointer data)
 {
   g_autofree char *folder = g_path_get_dirname (fixture->path);
+  g_autofree char *made = NULL;
+  gsize size;
 
   g_mkdir_with_parents (folder, 0700);
   g_file_set_contents (fixture->path, "", 0, NULL);
@@ -160,6 +162,18 @@ test_empty_file (Fixture *fixture, gconstpointer data)
   g_assert_no_errno (truncate (fixture->path, 0));
   g_assert_no_errno (truncate (fixture->path, 32768));
   assert_n_keys (fixture, 0);
+  release (fixture);
+
+  g_assert_true (g_file_get_contents (fixture->path, &made, &size, NULL));
+  for (guint n_whole = 60; n_whole < 120; n_whole++)
+    {
+      g_autofree char *cut = g_memdup2 (made, size);
+
+      memset (cut + n_whole, 0, 512 - n_whole);
+      g_file_set_contents (fixture->path, cut, size, NULL);
+      assert_n_keys (fixture, 0);
+      release (fixture);
+    }
 }
 
 static void

@@ -17,7 +17,8 @@
 #define APPLICATION_ID 0x4273446f
 #define FORMAT_VERSION 1
 
-#define HEADER_SIZE 100
+/* To the end of what the first sector has. */
+#define HEADER_SIZE 120
 #define READ_VERSION 19
 #define VERSION_WITH_LOG 2
 /* A disk writes so much whole or not at all. */
@@ -268,7 +269,7 @@ bs_sqlite_database_check (const BsSqliteClaim *claim, gboolean *empty, GError **
     return bs_sqlite_set_errno (_ ("cannot read the document"), errno, error);
 
   *empty = size == 0;
-  if (*empty || set_kind_error (header, NULL))
+  if (*empty || (header[HEADER_SIZE - 1] != 0 && set_kind_error (header, NULL)))
     return TRUE;
   *empty = is_unfinished (claim);
 

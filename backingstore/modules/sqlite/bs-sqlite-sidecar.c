@@ -372,19 +372,20 @@ judge_pages (const BsSqliteClaim *claim, int fd, const guint8 *header)
   return same ? BS_SQLITE_SIDECAR_OWN : BS_SQLITE_SIDECAR_STRANGE;
 }
 
-/* A power cut may leave the header empty, or its end, or that of its magic number, or only
+/* A power cut may leave the header empty, or its end, or any part of its magic number, or only
  * a part of it. Then SQLite takes nothing in. */
 static gboolean
 is_cut_off (const guint8 *header)
 {
   static const guint8 zeros[8];
+  gboolean whole = memcmp (header, journal_magic, sizeof journal_magic) == 0;
   gsize n = 0;
 
-  while (n < sizeof journal_magic && header[n] == journal_magic[n])
+  while (n < sizeof journal_magic && (header[n] == journal_magic[n] || header[n] == 0))
     n++;
 
-  if (n < sizeof journal_magic)
-    return header[0] == 0 || memcmp (header + n, zeros, sizeof journal_magic - n) == 0;
+  if (!whole)
+    return header[0] == 0 || n == sizeof journal_magic;
   return memcmp (header + 20, zeros, sizeof zeros) == 0;
 }
 

@@ -268,7 +268,7 @@ run_inside (BsSqliteWriter *self, BsSqliteWriterFunc func, gpointer data, GError
     {
       self->record = record;
       self->log_begun = self->logs;
-      self->unsynced |= self->logs;
+      self->unsynced = self->logs;
       return TRUE;
     }
 
@@ -276,11 +276,13 @@ run_inside (BsSqliteWriter *self, BsSqliteWriterFunc func, gpointer data, GError
   if (!sqlite3_get_autocommit (self->connection->database))
     bs_sqlite_connection_call (self->connection, BS_SQLITE_ROLLBACK, NULL);
   /* A journal that could not be removed is rolled back by a new connection only. Without one
-   * the change is there, though the folder could not be synced. */
+   * the change is there, though the folder could not be synced: a power cut may bring the
+   * journal back. */
   if (!self->logs)
     {
       g_atomic_int_set (&self->broken, TRUE);
       g_atomic_int_set (&self->in_doubt, TRUE);
+      self->unsynced = TRUE;
     }
   return FALSE;
 }
@@ -398,10 +400,11 @@ bs_sqlite_writer_transact_durably (BsSqliteWriter *self,
   return success;
 }
 
+/* A transaction with a journal has written a record of its own. */
 static gboolean
 touch (BsSqliteWriter *self, gpointer data, GError **error)
 {
-  return write_record (self, &self->record, error);
+  return !self->logs || write_record (self, &self->record, error);
 }
 
 gboolean
@@ -499,6 +502,8 @@ bs_sqlite_writer_recover (BsSqliteWriter *self, GError **error)
 
   self->log_begun = self->logs;
   self->n_frames = 1;
+  /* An earlier writer may have been told that the log could not be synced. */
+  self->sync_failed = TRUE;
   return bs_sqlite_writer_checkpoint (self, error);
 }
 
