@@ -836,6 +836,10 @@ class RepairTest(CommandTest):
         found, = self.run_json('repair', '--dry-run', document)
         self.assertEqual((found['restored'], found['done']), (1, False))
         self.run_json('verify', document, status=CORRUPT)
+        # A file with two names is none to change.
+        os.link(document, self.top / 'sqlite' / 'link')
+        self.assertIn('link', self.run_command('repair', document, status=FAILED))
+        (self.top / 'sqlite' / 'link').unlink()
         self.assertIn('were put back: 1', self.run_command('repair', document))
         self.assertIn('nothing', self.run_command('repair', document))
         self.run_command('verify', document)
