@@ -10,6 +10,8 @@
 #include "waiting.h"
 
 #include <fcntl.h>
+#include <gio/gunixinputstream.h>
+#include <gio/gunixoutputstream.h>
 #include <glib/gstdio.h>
 #include <malloc.h>
 #include <string.h>
@@ -673,6 +675,58 @@ use (Document *self, BsItem *item)
   g_object_unref (item);
 }
 
+typedef struct
+{
+  GFile *source;
+  int fd;
+} Pipe;
+
+static gpointer
+write_pipe (gpointer data)
+{
+  const Pipe *self = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GInputStream) from = G_INPUT_STREAM (g_file_read (self->source, NULL, &error));
+  g_autoptr (GOutputStream) to = g_unix_output_stream_new (self->fd, TRUE);
+
+  g_assert_no_error (error);
+  g_output_stream_splice (to, from, G_OUTPUT_STREAM_SPLICE_CLOSE_TARGET, NULL, &error);
+  g_assert_no_error (error);
+  return NULL;
+}
+
+static void
+keep_result (GObject *object, GAsyncResult *result, gpointer data)
+{
+  *(GAsyncResult **) data = g_object_ref (result);
+}
+
+/* A pipe tells no length, and its bytes come as they are written. */
+static BsItem *
+insert_pipe (Document *self, GFile *source)
+{
+  g_autoptr (GInputStream) stream = NULL;
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  Pipe data = { source };
+  GThread *writer;
+  BsItem *item;
+  int fds[2];
+
+  g_assert_cmpint (pipe2 (fds, O_CLOEXEC), ==, 0);
+  stream = g_unix_input_stream_new (fds[0], TRUE);
+  data.fd = fds[1];
+  writer = g_thread_new ("writer", write_pipe, &data);
+  bs_pool_insert_stream_async (self->pool, stream, G_PRIORITY_DEFAULT, NULL, keep_result, &result);
+  while (result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  g_thread_join (writer);
+  item = bs_pool_insert_stream_finish (self->pool, result, &error);
+  g_assert_no_error (error);
+  assert_memory (self);
+  return item;
+}
+
 static void
 run_document (Server *server, goffset size)
 {
@@ -681,7 +735,6 @@ run_document (Server *server, goffset size)
   g_autoptr (BsBacking) backing = create_at (server, parameters);
   g_autoptr (GFile) path = make_path ("document");
   g_autoptr (GFile) source = make_source (&self);
-  g_autoptr (GInputStream) stream = NULL;
   g_autoptr (GError) error = NULL;
 
   self.store = bs_backing_store_new (backing);
@@ -693,10 +746,7 @@ run_document (Server *server, goffset size)
 
   use (&self, bs_pool_insert_file (self.pool, source, NULL, &error));
   g_assert_no_error (error);
-  stream = G_INPUT_STREAM (g_file_read (source, NULL, &error));
-  g_assert_no_error (error);
-  use (&self, bs_pool_insert_stream (self.pool, stream, NULL, &error));
-  g_assert_no_error (error);
+  use (&self, insert_pipe (&self, source));
 
   bs_backing_store_close (self.store, NULL, &error);
   g_assert_no_error (error);
