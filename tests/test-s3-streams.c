@@ -506,6 +506,50 @@ test_many_fail (Fixture *fixture, gconstpointer data)
   many_clear (&many);
 }
 
+/* Nothing is begun for a caller that has left, so that the names of the keys are not in use. */
+static void
+test_many_cancelled (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autofree char *answer = NULL;
+  g_autoptr (GError) error = NULL;
+  Many many;
+
+  track (fixture->backing, fixture->path);
+  many_init (&many, fixture, 0);
+  for (guint i = 0; i < 10; i++)
+    {
+      char *key = bs_key_generate ();
+
+      g_ptr_array_add (many.strings, key);
+      bs_key_set_add (many.keys, key, NULL);
+      g_hash_table_insert (many.contents, key, make_test_bytes (i * 100, i));
+    }
+  /* The library itself begins no call for such a caller. */
+  g_cancellable_cancel (cancellable);
+  g_assert_false (BS_BACKING_GET_IFACE (fixture->backing)
+                    ->persist_keys (fixture->backing, fixture->path, many.keys, many.contents,
+                                    cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_cmpuint (count_keys (fixture->backing, fixture->path), ==, 0);
+
+  many_persist (&many, fixture, NULL, &error);
+  g_assert_no_error (error);
+  many_assert_reads (&many, fixture);
+  /* The marker, the lock and the root are there besides. */
+  g_assert_cmpint (count_objects (fixture), ==, 10 + 3);
+  answer = server_tell (&fixture->server, "[]");
+  for (guint i = 0; i < many.strings->len; i++)
+    {
+      g_autofree char *object = name_object (many.strings->pdata[i]);
+      g_autofree char *quoted = g_strdup_printf ("\"%s\"", object);
+
+      g_assert_nonnull (strstr (answer, quoted));
+    }
+  many_clear (&many);
+}
+
 typedef struct
 {
   Fixture *fixture;
@@ -871,6 +915,7 @@ main (int argc, char *argv[])
   add ("not-copied", test_not_copied, "&cache-size=1");
   add ("many", test_many, "&cache-size=1");
   add ("many-fail", test_many_fail, NULL);
+  add ("many-cancelled", test_many_cancelled, NULL);
   add ("side-by-side", test_side_by_side, "&timeout=600");
 
   server_start_alone (&gofakes3, "gofakes3", NULL);

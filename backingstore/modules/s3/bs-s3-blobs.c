@@ -364,7 +364,7 @@ add_one (const char *string, gpointer data)
   Addition *self = data;
   BsS3Key key;
 
-  if (self->error != NULL)
+  if (self->error != NULL || g_cancellable_set_error_if_cancelled (self->cancellable, &self->error))
     return;
 
   bs_s3_key_parse (string, &key);

@@ -344,7 +344,7 @@ persist (BsBacking *backing,
     return FALSE;
 
   bs_sqlite_key_parse (string, &key);
-  success = bs_sqlite_persist (&self->primary, document, &key, error);
+  success = bs_sqlite_persist (&self->primary, document, &key, cancellable, error);
   end_at (document);
 
   return success;
@@ -367,7 +367,7 @@ persist_bytes (BsBacking *backing,
     return FALSE;
 
   bs_sqlite_key_parse (string, &key);
-  success = bs_sqlite_persist_bytes (&self->primary, document, &key, bytes, error);
+  success = bs_sqlite_persist_bytes (&self->primary, document, &key, bytes, cancellable, error);
   end_at (document);
 
   return success;
@@ -388,7 +388,7 @@ persist_keys (BsBacking *backing,
   if (document == NULL)
     return FALSE;
 
-  success = bs_sqlite_persist_keys (&self->primary, document, keys, contents, error);
+  success = bs_sqlite_persist_keys (&self->primary, document, keys, contents, cancellable, error);
   end_at (document);
 
   return success;
