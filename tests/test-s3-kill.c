@@ -5,7 +5,8 @@
  * its requests: before the server has done it, after, or so that it arrives when another
  * process has the document open. The document is the old one or the new one, whole; and when
  * a lease has passed, the next process leaves on the server what the document has, and
- * nothing else. With -m slow a thousand kills, and some at servers that others have written. */
+ * nothing else. A process that puts contents back from quarantine is killed as well, and loses
+ * none. With -m slow a thousand kills, and some at servers that others have written. */
 
 #include "s3-fixture.h"
 
@@ -18,6 +19,11 @@
 #define N_PAGES 6
 /* Requests of some saves. A process makes a few more or less: how many is decided by threads. */
 #define N_REQUESTS 40
+/* Requests by which an opening puts back from quarantine, and one more on either side. */
+#define FIRST_RESTORING 10
+#define LAST_RESTORING 21
+/* Pages that are in quarantine. */
+#define N_ASIDE 2
 /* Kills for each kind. */
 #define N_KILLS 8
 #define N_KILLS_SLOW 334
@@ -84,13 +90,14 @@ document_load (Document *self)
 }
 
 static void
-document_open (Document *self, const char *uri, const char *name)
+document_open (Document *self, const char *uri, const char *name, gboolean restores)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (BsBacking) backing = bs_backing_new_for_uri (uri, &error);
   g_autoptr (GFile) path = make_path (name);
 
   g_assert_no_error (error);
+  g_object_set (backing, "restores", restores, NULL);
   self->store = bs_backing_store_new (backing);
   self->pool = bs_pool_new (self->store, 1000000);
   self->tracked = bs_backing_store_track_path (self->store, path, NULL, &error);
@@ -124,11 +131,11 @@ document_save (Document *self, guint version)
     }
   root = g_bytes_new (text->str, text->len);
   bs_save_set_root (save, root);
-  printf ("trying %u\n", version);
+  printf ("# trying %u\n", version);
   fflush (stdout);
   bs_save_run (save, NULL, &error);
   g_assert_no_error (error);
-  printf ("saved %u\n", version);
+  printf ("# saved %u\n", version);
   fflush (stdout);
   self->version = version;
 }
@@ -153,19 +160,32 @@ save_all (const char *uri, const char *name)
 {
   Document document = { NULL };
 
-  document_open (&document, uri, name);
+  document_open (&document, uri, name, FALSE);
   for (;;)
     document_save (&document, document.version + 1);
 }
 
+/* Puts back from quarantine, in a process of its own, up to its death. */
+static void G_GNUC_NORETURN
+restore_all (const char *uri, const char *name)
+{
+  for (;;)
+    {
+      Document document = { NULL };
+
+      document_open (&document, uri, name, TRUE);
+      document_close (&document);
+    }
+}
+
 /* As the next process finds the document. */
 static int
-look (const char *uri, const char *name)
+look (const char *uri, const char *name, gboolean restores)
 {
   Document document = { NULL };
 
-  document_open (&document, uri, name);
-  printf ("found %u\n", document.version);
+  document_open (&document, uri, name, restores);
+  printf ("# found %u\n", document.version);
   document_save (&document, document.version + 1);
   g_assert_cmpuint (bs_tracked_path_get_n_keys (document.tracked), ==, N_PAGES);
   document_close (&document);
@@ -211,11 +231,16 @@ report (int number)
   raise (number);
 }
 
+static char *
+make_uri (Server *server)
+{
+  return g_strdup_printf ("s3://bucket/top?endpoint=http://127.0.0.1:%u", server->port);
+}
+
 static GSubprocess *
 start (const char *what, const char *name)
 {
-  g_autofree char *uri =
-    g_strdup_printf ("s3://bucket/top?endpoint=http://127.0.0.1:%u", server_used->port);
+  g_autofree char *uri = make_uri (server_used);
   g_autofree char *size = g_strdup_printf ("%" G_GSIZE_FORMAT, first_size);
   g_autoptr (GError) error = NULL;
   GSubprocess *process =
@@ -252,30 +277,30 @@ read_output (GSubprocess *process)
 
 /* Returns what the process had printed. */
 static char *
-save_and_kill (Server *server, const char *name, const char *fault, guint nth)
+start_and_kill (Server *server, const char *what, const char *name, const char *fault, guint nth)
 {
-  g_autoptr (GSubprocess) saver = NULL;
+  g_autoptr (GSubprocess) process = NULL;
 
-  server_do (server, "[{\"fault\": \"%s\", %s \"nth\": %u}]", fault,
+  server_do (server, "[{\"clear\": true}, {\"fault\": \"%s\", %s \"nth\": %u}]", fault,
              first_size == LARGE ? "\"method\": \"PART\"," : "", nth);
-  saver = start ("--save", name);
-  awaited = "a request of the process that saves";
+  process = start (what, name);
+  awaited = "a request of the process that is killed";
   server_await_hit (server);
-  g_subprocess_force_exit (saver);
-  awaited = "the end of the process that saves";
-  return read_output (saver);
+  g_subprocess_force_exit (process);
+  awaited = "the end of the process that is killed";
+  return read_output (process);
 }
 
 /* Returns the version that was found. */
 static guint
-look_at (Server *server, const char *name, const char *commands)
+look_at (Server *server, const char *what, const char *name, const char *commands)
 {
   g_autoptr (GSubprocess) looker = NULL;
   g_autofree char *output = NULL;
 
   awaited = "the server, which is told what to do";
   server_do (server, "[{\"clear\": true}, %s]", commands);
-  looker = start ("--look", name);
+  looker = start (what, name);
   awaited = "the process that looks";
   output = read_output (looker);
   if (!g_subprocess_get_successful (looker))
@@ -291,7 +316,7 @@ assert_nothing_left (Server *server, const char *name)
   g_autofree char *prefix = g_strdup_printf ("\"top/%s/", name);
   guint n = 0;
 
-  look_at (server, name,
+  look_at (server, "--look", name,
            "{\"await\": \"calm\"}, {\"deliver\": true}, {\"advance\": " G_STRINGIFY (LATER) "}");
   answer = server_tell (server, "[]");
   for (const char *c = answer; (c = strstr (c, prefix)) != NULL; c++)
@@ -315,8 +340,8 @@ kill_at (Server *upstream, const char *fault, guint nth)
                                   : server_start (&server, NULL));
   server_used = &server;
   g_test_message ("%s at request %u", fault, nth);
-  output = save_and_kill (&server, name, fault, nth);
-  version = look_at (&server, name, "{\"fault\": \"deliver\", \"nth\": 12}");
+  output = start_and_kill (&server, "--save", name, fault, nth);
+  version = look_at (&server, "--look", name, "{\"fault\": \"deliver\", \"nth\": 12}");
   if (version != find_last (output, "saved ") && version != find_last (output, "trying "))
     g_error ("version %u was found after %s", version, output);
   assert_nothing_left (&server, name);
@@ -324,6 +349,77 @@ kill_at (Server *upstream, const char *fault, guint nth)
   server_stop (&server);
   server_used = NULL;
   alarm (0);
+}
+
+static void
+spoil (Server *server, const char *folder, BsItem *item)
+{
+  g_autofree char *key = bs_item_dup_key (item);
+  g_auto (GStrv) parts = g_strsplit (key, "-", -1);
+  g_autofree char *hex = g_strjoinv ("", parts);
+
+  server_do (server, "[{\"spoil\": \"top/document/%.*s/%s\"}]",
+             folder != NULL ? (int) strlen (folder) : 2, folder != NULL ? folder : hex, hex);
+}
+
+/* A document of whose contents some are in quarantine, and whole again. */
+static void
+make_aside (Server *server)
+{
+  g_autofree char *uri = make_uri (server);
+  g_autoptr (BsVerify) verify = NULL;
+  Document document = { NULL };
+  g_autoptr (GError) error = NULL;
+
+  document_open (&document, uri, "document", FALSE);
+  document_save (&document, 1);
+  for (guint i = 0; i < N_ASIDE; i++)
+    spoil (server, NULL, document.items[i]);
+  verify = bs_verify_new (document.store, document.tracked);
+  bs_verify_run (verify, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (bs_verify_get_n_bad (verify), ==, N_ASIDE);
+  for (guint i = 0; i < N_ASIDE; i++)
+    spoil (server, ".quarantine", document.items[i]);
+  g_clear_object (&verify);
+  document_close (&document);
+}
+
+static void
+kill_restoring_at (const char *fault, guint nth)
+{
+  Server server = { NULL };
+  g_autofree char *output = NULL;
+  g_autofree char *answer = NULL;
+
+  alarm (SECONDS);
+  g_assert_true (server_start (&server, NULL));
+  server_used = &server;
+  first_size = 100;
+  make_aside (&server);
+  g_test_message ("%s at request %u", fault, nth);
+  output = start_and_kill (&server, "--restore", "document", fault, nth);
+  g_assert_cmpuint (look_at (&server, "--look-restored", "document",
+                             "{\"fault\": \"deliver\", \"nth\": 12}"),
+                    ==, 1);
+  answer = server_tell (&server, "[]");
+  g_assert_null (strstr (answer, ".quarantine"));
+  child_used = NULL;
+  awaited = "the end of a server";
+  server_stop (&server);
+  server_used = NULL;
+  alarm (0);
+}
+
+static void
+test_kill_restoring (gconstpointer fault)
+{
+  guint step = tests_are_whole () || g_test_slow () ? 1 : 4;
+
+  guint first = FIRST_RESTORING + g_test_rand_int_range (0, step);
+
+  for (guint nth = first; nth <= LAST_RESTORING; nth += step)
+    kill_restoring_at (fault, nth);
 }
 
 typedef struct
@@ -396,12 +492,19 @@ main (int argc, char *argv[])
   if (argc == 5 && g_str_equal (argv[1], "--save"))
     save_all (argv[2], argv[3]);
   if (argc == 5 && g_str_equal (argv[1], "--look"))
-    return look (argv[2], argv[3]);
+    return look (argv[2], argv[3], FALSE);
+  if (argc == 5 && g_str_equal (argv[1], "--restore"))
+    restore_all (argv[2], argv[3]);
+  if (argc == 5 && g_str_equal (argv[1], "--look-restored"))
+    return look (argv[2], argv[3], TRUE);
 
   program = g_file_read_link ("/proc/self/exe", NULL);
   g_test_init (&argc, &argv, NULL);
   signal (SIGALRM, report);
 
+  g_test_add_data_func ("/s3/kill/restoring/before", "stall", test_kill_restoring);
+  g_test_add_data_func ("/s3/kill/restoring/after", "stall-after", test_kill_restoring);
+  g_test_add_data_func ("/s3/kill/restoring/late", "stall-late", test_kill_restoring);
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
     {
       g_autofree char *path =

@@ -9,7 +9,8 @@
  * - a root that was acknowledged is replaced only by programs that have read it;
  * - every blob that a root names is there, at every moment, and has its content;
  * - a program that is told BUSY has changed nothing: its root is not part of the document;
- *   one upon whose root another program has built is told success. */
+ *   one upon whose root another program has built is told success;
+ * - an object in quarantine is deleted only after a root has named another one of its key. */
 
 #include "backing-contract.h"
 #include "modules/s3/bs-s3-document-private.h"
@@ -23,6 +24,7 @@
 #define MAX_WRITERS 3
 #define MAX_ROOTS 256
 #define SECONDS 100
+#define QUARANTINE "document/" BS_S3_QUARANTINE
 
 typedef enum
 {
@@ -31,9 +33,18 @@ typedef enum
   REFUSED, /* BUSY */
 } Outcome;
 
+/* An object that a program has set aside, or has tried to. */
+typedef struct
+{
+  BsS3Name name;
+  gboolean seen;
+  gboolean replaced; /* since then a root has named another object of the key */
+} Aside;
+
 /* Roots that the programs have tried to save. */
 typedef struct
 {
+  guint32 seed;
   struct
   {
     guint parent; /* the root that the program has read; 0: none */
@@ -41,6 +52,7 @@ typedef struct
   } roots[MAX_ROOTS];
   guint n_roots;   /* the first one is none */
   GPtrArray *keys; /* of all blobs that ever were */
+  GArray *asides;  /* Aside */
 } History;
 
 typedef struct
@@ -51,6 +63,10 @@ typedef struct
 } Writer;
 
 static BsS3Settings *settings;
+
+/* Counts of outcomes, to see that the schedules are worth something. */
+static guint n_outcomes[3];
+static guint n_put_back;
 
 static gboolean
 happens (Writer *self, guint one_in)
@@ -117,6 +133,7 @@ typedef struct
   Writer *writer;
   BsKeySet *named;
   GArray *others; /* BsS3Key: those that are not named */
+  BsS3Document *document;
 } Choice;
 
 static void
@@ -248,12 +265,91 @@ delete_unnamed (BsS3Document *document)
     bs_s3_document_remove (document, (const BsS3Key *) unnamed->data, unnamed->len, NULL, NULL);
 }
 
+/* As a verification does, of a content that was damaged on its way. */
+static void
+set_aside (const char *string, gpointer data)
+{
+  Choice *choice = data;
+  Aside aside = { .seen = FALSE };
+  BsS3Key key;
+
+  bs_s3_key_parse (string, &key);
+  if (!happens (choice->writer, 2) || !bs_s3_document_lookup (choice->document, &key, &aside.name))
+    return;
+
+  g_array_append_val (choice->writer->history->asides, aside);
+  bs_s3_document_quarantine (choice->document, &key, NULL, NULL);
+}
+
+static void
+set_some_aside (Writer *self, BsS3Document *document)
+{
+  g_autoptr (BsKeySet) there = bs_key_set_new ();
+  Choice choice = { self, .document = document };
+
+  bs_s3_document_list (document, there);
+  bs_key_set_foreach_key (there, set_aside, &choice);
+}
+
+static void
+note_aside (const char *object, guint64 size, gpointer data)
+{
+  BsS3Name name;
+
+  if (bs_s3_name_parse_aside (object + strlen (QUARANTINE), &name))
+    g_array_append_val ((GArray *) data, name);
+}
+
+/* Whether the document has no other content of the key. */
+static gboolean
+may_replace (Writer *self, BsS3Document *document, const BsS3Name *aside)
+{
+  g_autofree char *object = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  BsS3Name name;
+
+  if (!bs_s3_document_lookup (document, &aside->key, &name))
+    return TRUE;
+
+  object = bs_s3_name_print (&name, "document");
+  bytes = bs_s3_get (self->client, object, NULL, NULL);
+  return bytes != NULL && name.nonce != aside->nonce;
+}
+
+/* As an opening does that restores. */
+static void
+put_back (Writer *self, BsS3Document *document)
+{
+  g_autoptr (GArray) listed = g_array_new (FALSE, FALSE, sizeof (BsS3Name));
+  g_autoptr (GArray) names = g_array_new (FALSE, FALSE, sizeof (BsS3Name));
+  g_autoptr (GHashTable) keys = g_hash_table_new (bs_s3_key_hash, bs_s3_key_equal);
+
+  if (!bs_s3_list (self->client, QUARANTINE, note_aside, listed, NULL, NULL))
+    return;
+
+  for (guint i = 0; i < listed->len; i++)
+    {
+      BsS3Name *aside = &g_array_index (listed, BsS3Name, i);
+
+      if (!g_hash_table_contains (keys, &aside->key) && may_replace (self, document, aside))
+        {
+          g_hash_table_add (keys, aside);
+          g_array_append_val (names, *aside);
+        }
+    }
+  if (names->len > 0 &&
+      bs_s3_document_put_back (document, (const BsS3Name *) names->data, names->len, NULL, NULL))
+    n_put_back += names->len;
+}
+
 static void
 use_document (Writer *self, BsS3Document *document)
 {
   gboolean success;
   guint parent = read_root (document, &success);
 
+  if (happens (self, 2))
+    put_back (self, document);
   if (happens (self, 3))
     delete_unnamed (document);
 
@@ -263,6 +359,8 @@ use_document (Writer *self, BsS3Document *document)
 
       if (happens (self, 4))
         bs_s3_lease_renew (&document->lease, NULL);
+      if (happens (self, 3))
+        set_some_aside (self, document);
       number = save (self, document, parent);
       if (number > 0)
         parent = number;
@@ -292,10 +390,40 @@ run_writer (gpointer data)
   return NULL;
 }
 
+static gboolean
+names_another (const BsS3Root *root, const BsS3Name *aside)
+{
+  for (gsize i = 0; i < root->n_names; i++)
+    {
+      if (bs_s3_key_equal (&root->names[i].key, &aside->key) &&
+          root->names[i].nonce != aside->nonce)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+static void
+check_asides (History *history, const BsS3Root *root)
+{
+  for (guint i = 0; i < history->asides->len; i++)
+    {
+      Aside *aside = &g_array_index (history->asides, Aside, i);
+      g_autofree char *name = bs_s3_name_print_aside (&aside->name, "document");
+      gboolean is_there = model_peek (name) != NULL;
+
+      aside->seen |= is_there;
+      aside->replaced |= aside->seen && names_another (root, &aside->name);
+      if (aside->seen && !is_there && !aside->replaced)
+        g_error ("seed %u, step %u: %s has gone, and no root has named another one", history->seed,
+                 model_count_steps (), name);
+    }
+}
+
 /* The root that the server has names what is there, at every moment. */
 static void
 check_root (gpointer data)
 {
+  History *history = data;
   GBytes *bytes = model_peek ("document/root");
   g_auto (BsS3Root) root = { 0 };
   g_autoptr (GError) error = NULL;
@@ -309,17 +437,18 @@ check_root (gpointer data)
       g_autofree char *name = bs_s3_name_print (&root.names[i], "document");
 
       if (model_peek (name) == NULL)
-        g_error ("seed %u, step %u: the root names %s, which is not there", GPOINTER_TO_UINT (data),
+        g_error ("seed %u, step %u: the root names %s, which is not there", history->seed,
                  model_count_steps (), name);
     }
+  check_asides (history, &root);
 }
 
 static void
-check_blobs (Writer *self, guint32 seed)
+check_blobs (Writer *self)
 {
   g_auto (BsS3Root) root = { 0 };
 
-  check_root (GUINT_TO_POINTER (seed));
+  check_root (self->history);
   bs_s3_root_parse (&root, model_peek ("document/root"), NULL);
   for (gsize i = 0; i < root.n_names; i++)
     {
@@ -337,7 +466,7 @@ check_blobs (Writer *self, guint32 seed)
 
 /* As a program that comes later finds the document, with a calm network. */
 static void
-check_history (History *history, guint32 seed)
+check_history (History *history)
 {
   Writer reader = { history, NULL, bs_s3_client_new (settings) };
   g_autoptr (GError) error = NULL;
@@ -355,25 +484,23 @@ check_history (History *history, guint32 seed)
     {
       if (history->roots[i].outcome == ACKNOWLEDGED && !in_document[i])
         g_error (
-          "seed %u: root %u was acknowledged, and replaced by a program that had not read it", seed,
-          i);
+          "seed %u: root %u was acknowledged, and replaced by a program that had not read it",
+          history->seed, i);
       if (history->roots[i].outcome == REFUSED && in_document[i])
-        g_error ("seed %u: root %u was refused, and is part of the document", seed, i);
+        g_error ("seed %u: root %u was refused, and is part of the document", history->seed, i);
     }
-  check_blobs (&reader, seed);
+  check_blobs (&reader);
   bs_s3_document_close (document, NULL);
   g_clear_pointer (&document, bs_s3_document_unref);
   bs_s3_client_free (reader.client);
 }
 
-/* Counts of outcomes, to see that the schedules are worth something. */
-static guint n_outcomes[3];
-
 static void
 run_schedule (guint32 seed, guint n_writers)
 {
   g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
-  History history = { .n_roots = 1, .keys = keys };
+  g_autoptr (GArray) asides = g_array_new (FALSE, FALSE, sizeof (Aside));
+  History history = { .seed = seed, .n_roots = 1, .keys = keys, .asides = asides };
   Writer writers[MAX_WRITERS];
   gpointer actors[MAX_WRITERS];
 
@@ -384,9 +511,9 @@ run_schedule (guint32 seed, guint n_writers)
         (Writer){ &history, g_rand_new_with_seed (seed * 7 + i), bs_s3_client_new (settings) };
       actors[i] = &writers[i];
     }
-  model_run (run_writer, actors, n_writers, check_root, GUINT_TO_POINTER (seed));
+  model_run (run_writer, actors, n_writers, check_root, &history);
   model_settle ();
-  check_history (&history, seed);
+  check_history (&history);
 
   for (guint i = 1; i < history.n_roots; i++)
     n_outcomes[history.roots[i].outcome]++;
@@ -407,19 +534,21 @@ test_schedules (gconstpointer data)
     seed != NULL ? (guint32) g_ascii_strtoull (seed, NULL, 10) : (guint32) g_test_rand_int ();
 
   memset (n_outcomes, 0, sizeof n_outcomes);
+  n_put_back = 0;
   for (guint i = 0; i < (seed != NULL ? 1 : n); i++)
     {
       alarm (SECONDS);
       run_schedule (first + i, n_writers);
     }
   alarm (0);
-  g_test_message ("%u schedules: %u roots acknowledged, %u refused, %u unclear", n,
-                  n_outcomes[ACKNOWLEDGED], n_outcomes[REFUSED], n_outcomes[UNCLEAR]);
+  g_test_message ("%u schedules: %u roots acknowledged, %u refused, %u unclear; %u put back", n,
+                  n_outcomes[ACKNOWLEDGED], n_outcomes[REFUSED], n_outcomes[UNCLEAR], n_put_back);
   /* Few schedules may have none of one kind. */
   if (seed == NULL && n >= 1000)
     {
       for (guint i = 0; i < G_N_ELEMENTS (n_outcomes); i++)
         g_assert_cmpuint (n_outcomes[i], >, n / 100);
+      g_assert_cmpuint (n_put_back, >, n / 100);
     }
 }
 

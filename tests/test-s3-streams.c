@@ -10,6 +10,8 @@
 #include "waiting.h"
 
 #include <fcntl.h>
+#include <gio/gunixinputstream.h>
+#include <gio/gunixoutputstream.h>
 #include <glib/gstdio.h>
 #include <malloc.h>
 #include <string.h>
@@ -504,6 +506,50 @@ test_many_fail (Fixture *fixture, gconstpointer data)
   many_clear (&many);
 }
 
+/* Nothing is begun for a caller that has left, so that the names of the keys are not in use. */
+static void
+test_many_cancelled (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autofree char *answer = NULL;
+  g_autoptr (GError) error = NULL;
+  Many many;
+
+  track (fixture->backing, fixture->path);
+  many_init (&many, fixture, 0);
+  for (guint i = 0; i < 10; i++)
+    {
+      char *key = bs_key_generate ();
+
+      g_ptr_array_add (many.strings, key);
+      bs_key_set_add (many.keys, key, NULL);
+      g_hash_table_insert (many.contents, key, make_test_bytes (i * 100, i));
+    }
+  /* The library itself begins no call for such a caller. */
+  g_cancellable_cancel (cancellable);
+  g_assert_false (BS_BACKING_GET_IFACE (fixture->backing)
+                    ->persist_keys (fixture->backing, fixture->path, many.keys, many.contents,
+                                    cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_cmpuint (count_keys (fixture->backing, fixture->path), ==, 0);
+
+  many_persist (&many, fixture, NULL, &error);
+  g_assert_no_error (error);
+  many_assert_reads (&many, fixture);
+  /* The marker, the lock and the root are there besides. */
+  g_assert_cmpint (count_objects (fixture), ==, 10 + 3);
+  answer = server_tell (&fixture->server, "[]");
+  for (guint i = 0; i < many.strings->len; i++)
+    {
+      g_autofree char *object = name_object (many.strings->pdata[i]);
+      g_autofree char *quoted = g_strdup_printf ("\"%s\"", object);
+
+      g_assert_nonnull (strstr (answer, quoted));
+    }
+  many_clear (&many);
+}
+
 typedef struct
 {
   Fixture *fixture;
@@ -673,6 +719,58 @@ use (Document *self, BsItem *item)
   g_object_unref (item);
 }
 
+typedef struct
+{
+  GFile *source;
+  int fd;
+} Pipe;
+
+static gpointer
+write_pipe (gpointer data)
+{
+  const Pipe *self = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GInputStream) from = G_INPUT_STREAM (g_file_read (self->source, NULL, &error));
+  g_autoptr (GOutputStream) to = g_unix_output_stream_new (self->fd, TRUE);
+
+  g_assert_no_error (error);
+  g_output_stream_splice (to, from, G_OUTPUT_STREAM_SPLICE_CLOSE_TARGET, NULL, &error);
+  g_assert_no_error (error);
+  return NULL;
+}
+
+static void
+keep_result (GObject *object, GAsyncResult *result, gpointer data)
+{
+  *(GAsyncResult **) data = g_object_ref (result);
+}
+
+/* A pipe tells no length, and its bytes come as they are written. */
+static BsItem *
+insert_pipe (Document *self, GFile *source)
+{
+  g_autoptr (GInputStream) stream = NULL;
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  Pipe data = { source };
+  GThread *writer;
+  BsItem *item;
+  int fds[2];
+
+  g_assert_cmpint (pipe2 (fds, O_CLOEXEC), ==, 0);
+  stream = g_unix_input_stream_new (fds[0], TRUE);
+  data.fd = fds[1];
+  writer = g_thread_new ("writer", write_pipe, &data);
+  bs_pool_insert_stream_async (self->pool, stream, G_PRIORITY_DEFAULT, NULL, keep_result, &result);
+  while (result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  g_thread_join (writer);
+  item = bs_pool_insert_stream_finish (self->pool, result, &error);
+  g_assert_no_error (error);
+  assert_memory (self);
+  return item;
+}
+
 static void
 run_document (Server *server, goffset size)
 {
@@ -681,7 +779,6 @@ run_document (Server *server, goffset size)
   g_autoptr (BsBacking) backing = create_at (server, parameters);
   g_autoptr (GFile) path = make_path ("document");
   g_autoptr (GFile) source = make_source (&self);
-  g_autoptr (GInputStream) stream = NULL;
   g_autoptr (GError) error = NULL;
 
   self.store = bs_backing_store_new (backing);
@@ -693,10 +790,7 @@ run_document (Server *server, goffset size)
 
   use (&self, bs_pool_insert_file (self.pool, source, NULL, &error));
   g_assert_no_error (error);
-  stream = G_INPUT_STREAM (g_file_read (source, NULL, &error));
-  g_assert_no_error (error);
-  use (&self, bs_pool_insert_stream (self.pool, stream, NULL, &error));
-  g_assert_no_error (error);
+  use (&self, insert_pipe (&self, source));
 
   bs_backing_store_close (self.store, NULL, &error);
   g_assert_no_error (error);
@@ -821,6 +915,7 @@ main (int argc, char *argv[])
   add ("not-copied", test_not_copied, "&cache-size=1");
   add ("many", test_many, "&cache-size=1");
   add ("many-fail", test_many_fail, NULL);
+  add ("many-cancelled", test_many_cancelled, NULL);
   add ("side-by-side", test_side_by_side, "&timeout=600");
 
   server_start_alone (&gofakes3, "gofakes3", NULL);

@@ -376,6 +376,92 @@ test_lease_alone (Writers *writers, gconstpointer data)
   g_assert_cmpuint (count_keys (writers->second, writers->path), ==, 1);
 }
 
+static gpointer
+restore_in_thread (gpointer data)
+{
+  Writers *writers = data;
+  g_autoptr (BsKeySet) found = bs_key_set_new ();
+  GError *error = NULL;
+
+  bs_backing_sanitize_path (writers->first, writers->path, found, NULL, &error);
+  return error;
+}
+
+/* Sets a content aside, which is whole again then. Returns the name of its object. */
+static char *
+set_aside (Writers *writers, const char *key)
+{
+  g_auto (GStrv) parts = g_strsplit (key, "-", -1);
+  g_autofree char *hex = g_strjoinv ("", parts);
+  char *aside = g_strconcat ("top/document/.quarantine/", hex, NULL);
+  g_autoptr (GError) error = NULL;
+
+  server_do (writers->server, "[{\"spoil\": \"top/document/%.2s/%s\"}]", hex, hex);
+  g_assert_false (bs_backing_verify_persisted (writers->first, writers->path, key, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  server_do (writers->server, "[{\"spoil\": \"%s\"}]", aside);
+  return aside;
+}
+
+/* Rule 5. A program that has lost the document deletes nothing in quarantine, since no root of
+ * its own names the copy: one that it has put, or one of a call before. */
+static void
+put_back_late (Writers *writers, gboolean copied)
+{
+  g_autofree char *key = persist_new (writers->first, writers->path, 5000, 1);
+  g_autofree char *aside = NULL;
+  g_autofree char *answer = NULL;
+  g_autoptr (GError) error = NULL;
+  GThread *thread;
+  guint64 n;
+
+  assert_saves (writers->first, writers->path, "old", key);
+  aside = set_aside (writers, key);
+  bs_backing_release_path (writers->first, writers->path, NULL, NULL);
+  g_object_set (writers->first, "restores", TRUE, NULL);
+  if (copied)
+    {
+      server_do (writers->server, "[{\"fault\": \"403\", \"method\": \"DELETE\"}]");
+      assert_track_fails (writers->first, writers->path, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+    }
+  server_do (writers->server,
+             "[{\"clear\": true},"
+             " {\"fault\": \"stall\", \"method\": \"GET\", \"key\": \"quarantine\"}]");
+  thread = g_thread_new ("restore", restore_in_thread, writers);
+  server_await_hit (writers->server);
+  take_over (writers);
+  assert_saves (writers->second, writers->path, "new", NULL);
+  server_do (writers->server, "[{\"clear\": true}, {\"hang-up\": true}]");
+  error = g_thread_join (thread);
+  g_assert_error (error, BS_ERROR, BS_ERROR_BUSY);
+  g_object_get (writers->first, "n-restored", &n, NULL);
+  g_assert_cmpuint (n, ==, 0);
+  answer = server_tell (writers->server, "[]");
+  g_assert_nonnull (strstr (answer, aside));
+  assert_found (writers, "new", NULL, 0, 0);
+
+  /* Tracked anew, the document has it. */
+  g_assert_finalize_object (g_steal_pointer (&writers->second));
+  server_do (writers->server, "[{\"advance\": %d}]", AGE);
+  track (writers->first, writers->path);
+  g_object_get (writers->first, "n-restored", &n, NULL);
+  g_assert_cmpuint (n, ==, 1);
+  bs_backing_release_path (writers->first, writers->path, NULL, NULL);
+  assert_found (writers, "new", key, 5000, 1);
+}
+
+static void
+test_put_back (Writers *writers, gconstpointer data)
+{
+  put_back_late (writers, FALSE);
+}
+
+static void
+test_put_back_again (Writers *writers, gconstpointer data)
+{
+  put_back_late (writers, TRUE);
+}
+
 /* While a request may still be carried out, the lease is not given back. */
 static void
 test_not_given_back (Writers *writers, gconstpointer data)
@@ -416,6 +502,8 @@ main (int argc, char *argv[])
   add ("void", test_void, NULL);
   /* Each check renews a lease of a second. */
   add ("lease-alone", test_lease_alone, "&lease=1");
+  add ("put-back", test_put_back, "&timeout=30");
+  add ("put-back-again", test_put_back_again, "&timeout=30");
   add ("not-given-back", test_not_given_back, NULL);
 
   return g_test_run ();

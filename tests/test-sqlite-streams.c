@@ -6,6 +6,7 @@
 #include "peak.h"
 #include "sqlite-fixture.h"
 
+#include <dlfcn.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,24 @@
 /* A content that is larger has several rows of this size, and one that is smaller. */
 #define ROW_SIZE (16 * 1024 * 1024)
 #define SUM "SELECT count(*) || ' ' || sum(length(content)) || ' ' || min(id) FROM blob"
+
+/* Cancelled where this thread looks at it so often. */
+static __thread GCancellable *cancelled;
+static __thread guint n_looks;
+
+/* In place of GIO's, for what is linked into this program, and for modules. */
+gboolean
+g_cancellable_set_error_if_cancelled (GCancellable *cancellable, GError **error)
+{
+  static gpointer symbol;
+
+  if (g_atomic_pointer_get (&symbol) == NULL)
+    g_atomic_pointer_set (&symbol, dlsym (RTLD_NEXT, "g_cancellable_set_error_if_cancelled"));
+  if (cancellable != NULL && cancellable == cancelled && n_looks > 0 && --n_looks == 0)
+    g_cancellable_cancel (cancellable);
+  return ((gboolean (*) (GCancellable *, GError **)) g_atomic_pointer_get (&symbol)) (cancellable,
+                                                                                      error);
+}
 
 static char *
 persist_large (Fixture *fixture, GBytes *bytes)
@@ -296,6 +315,77 @@ test_impossible_parts (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A large content is left between its parts, and in the middle of one. */
+static void
+test_cancelled (Fixture *fixture, gconstpointer data)
+{
+  static const guint looks[] = { 1, 2, 40, 65, 66, 67, 100, 130, 132 };
+  g_autoptr (GBytes) bytes = make_test_bytes (2 * ROW_SIZE + 1, 1);
+  g_autofree char *key = write_streamed (fixture->backing, bytes);
+  g_autoptr (GError) error = NULL;
+
+  track (fixture->backing, fixture->file);
+  for (guint i = 0; i < G_N_ELEMENTS (looks); i++)
+    {
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+
+      cancelled = cancellable;
+      n_looks = looks[i];
+      g_assert_false (
+        bs_backing_persist (fixture->backing, fixture->file, key, cancellable, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      g_clear_error (&error);
+      assert_n_keys (fixture, 0);
+      assert_reads (fixture->backing, key, bytes);
+    }
+  cancelled = NULL;
+
+  bs_backing_persist (fixture->backing, fixture->file, key, NULL, &error);
+  g_assert_no_error (error);
+  assert_n_keys (fixture, 1);
+  assert_streams (fixture->backing, key, bytes);
+  release (fixture);
+  assert_sql (fixture->path, "SELECT count(*) || ' ' || sum(length(content)) FROM blob",
+              "3 33554433");
+  assert_sql (fixture->path, "SELECT count(*) FROM dropped", "0");
+}
+
+/* Some of many blobs, or none, are there for a caller that has left. */
+static void
+test_many_cancelled (Fixture *fixture, gconstpointer data)
+{
+  const guint n = 20;
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GHashTable) contents = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GError) error = NULL;
+
+  track (fixture->backing, fixture->file);
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (GBytes) bytes = make_test_bytes (100, i);
+      g_autofree char *key = write_new (fixture->backing, bytes);
+
+      bs_key_set_add (keys, key, NULL);
+    }
+  for (guint i = 1; i <= n; i++)
+    {
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+
+      cancelled = cancellable;
+      n_looks = i;
+      g_assert_false (bs_backing_persist_keys (fixture->backing, fixture->file, keys, contents,
+                                               cancellable, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      g_clear_error (&error);
+      assert_n_keys (fixture, 0);
+    }
+  cancelled = NULL;
+
+  bs_backing_persist_keys (fixture->backing, fixture->file, keys, contents, NULL, &error);
+  g_assert_no_error (error);
+  assert_n_keys (fixture, n);
+}
+
 static guint64
 get_n_restored (Fixture *fixture)
 {
@@ -425,6 +515,9 @@ main (int argc, char **argv)
   g_test_add ("/sqlite-streams/damaged-parts", Fixture, NULL, set_up, test_damaged_parts,
               tear_down);
   g_test_add ("/sqlite-streams/impossible-parts", Fixture, NULL, set_up, test_impossible_parts,
+              tear_down);
+  g_test_add ("/sqlite-streams/cancelled", Fixture, NULL, set_up, test_cancelled, tear_down);
+  g_test_add ("/sqlite-streams/many-cancelled", Fixture, NULL, set_up, test_many_cancelled,
               tear_down);
   g_test_add ("/sqlite-streams/restores", Fixture, NULL, set_up, test_restores, tear_down);
   g_test_add ("/sqlite-streams/too-large", Fixture, NULL, set_up, test_too_large, tear_down);

@@ -115,7 +115,7 @@ change (BsSqliteDocument *document)
 
   rows[0].hash = rows[1].hash = bs_sqlite_hash (bytes);
 
-  return bs_sqlite_document_add (document, rows, contents, 2, NULL) &&
+  return bs_sqlite_document_add (document, rows, contents, 2, NULL, NULL) &&
          bs_sqlite_document_sync (document, NULL) &&
          bs_sqlite_document_remove (document, rows, held, 2, NULL) &&
          bs_sqlite_document_write_root (document, bytes, NULL);
@@ -216,7 +216,7 @@ fuzz_make_inputs (FuzzInputFunc func, gpointer user_data)
             BsSqliteRow row = { .key = { "key" }, .hash = bs_sqlite_hash (bytes) };
 
             row.key.bytes[BS_SQLITE_KEY_SIZE - 1] = i;
-            g_assert (bs_sqlite_document_add (document, &row, &bytes, 1, NULL));
+            g_assert (bs_sqlite_document_add (document, &row, &bytes, 1, NULL, NULL));
           }
         if (n_blobs > 2)
           change (document);

@@ -15,8 +15,10 @@ list of JSON, one object for each command:
     {"fault": ACTION, "method": M, "key": REGEX, "nth": N, "times": T}
     {"clear": true}, {"advance": SECONDS}, {"deliver": true}, {"chaos": SEED or null}
     {"set": KEY, "body": TEXT}, {"remove": KEY}, {"quirk": NAME, "value": V}
+    {"spoil": KEY}: changes a byte, and the second time changes it back
     {"await": "hit"}: the answer comes after a fault has met its request
     {"await": "calm"}: the answer comes when no other server works at a request
+    {"hang-up": true}: connections that stall end
 
 and answers with the counts of requests, which of them came by a proxy at 127.0.0.2 too, and
 what is stored. Before another server, `advance` makes that one's clock seem ahead, and what is
@@ -370,7 +372,7 @@ class Server:
         self.faults, self.late, self.counts = [], [], {}
         self.redirected = 0
         self.chaos = None
-        self.hit = asyncio.Event()
+        self.hit, self.hung_up = asyncio.Event(), asyncio.Event()
         self.unanswered = []
         self.tasks = set()
         self.n_forwarded = 0
@@ -481,7 +483,7 @@ class Server:
         if fault == 'stall-late':
             self.late.append(request)
         if fault in ('stall', 'stall-late'):
-            await asyncio.sleep(3600)
+            return await self.stall(writer)
         if fault == 'redirect':
             self.write(writer, Answer(307, b'', {'Location': '/elsewhere'}), request.method)
             return True
@@ -496,7 +498,7 @@ class Server:
             writer.transport.abort()
             return False
         if fault == 'stall-after':
-            await asyncio.sleep(3600)
+            return await self.stall(writer)
         body = answer.body
         if fault == 'truncate':
             self.write(writer, answer, request.method, body=body[:len(body) // 2])
@@ -513,6 +515,11 @@ class Server:
             body = b'<what is this'
         self.write(writer, answer, request.method, answer.length if request.method == 'HEAD' else len(body), body)
         return True
+
+    async def stall(self, writer):
+        await self.hung_up.wait()
+        writer.transport.abort()
+        return False
 
     async def deliver(self, n):
         """A request that is late was let in when it was sent."""
@@ -534,6 +541,9 @@ class Server:
             elif command.get('await') == 'calm':
                 while self.n_forwarded:
                     await asyncio.sleep(0.01)
+            elif 'hang-up' in command:
+                self.hung_up.set()
+                self.hung_up = asyncio.Event()
             elif 'advance' in command:
                 self.store.ahead += command['advance']
             elif 'deliver' in command:
@@ -547,7 +557,8 @@ class Server:
                 self.store.objects.pop(command['remove'], None)
             elif 'spoil' in command:
                 there = self.store.objects[command['spoil']]
-                there.body = b'x' + there.body[1:]
+                body = there.body[:]
+                there.body = bytes([body[0] ^ 1]) + body[1:]
             elif 'quirk' in command:
                 self.store.quirks[command['quirk']] = command['value']
         names, n_uploads = await self.store.describe()

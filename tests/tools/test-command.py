@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.request
 
 import gi
 
@@ -749,7 +750,15 @@ class ServerTest(CommandTest):
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.stdin.close)
-        self.query = f'?endpoint=http://127.0.0.1:{int(process.stdout.readline())}'
+        self.server = f'http://127.0.0.1:{int(process.stdout.readline())}'
+        self.query = f'?endpoint={self.server}'
+
+    def tell_server(self, **command):
+        """The names of all objects."""
+        request = urllib.request.Request(f'{self.server}/_control', json.dumps([command]).encode())
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=WATCHDOG) as answer:
+            return json.load(answer)['names']
 
     def test_copy_and_back(self):
         files = self.make_files()
@@ -769,6 +778,51 @@ class ServerTest(CommandTest):
         self.run_command('export', remote, self.top / 'remote-out')
         self.assertEqual(sorted(self.read_files(self.top / 'remote-out')),
                          ['first', 'folder/second', 'fourth', 'third.txt'])
+
+    def test_repair(self):
+        remote = f's3://bucket/top/album{self.query}'
+        self.run_command('import', self.make_files(), remote)
+        key = self.get_key(remote, 'first')
+        self.assertIn('nothing is to be repaired', self.run_command('repair', remote))
+        self.tell_server(spoil=f'top/album/{key[:2]}/{key}')
+        before = self.tell_server()
+        self.assertIn('would be set aside: 1', self.run_command('repair', '--dry-run', '--quarantine', remote))
+        self.assertEqual(self.tell_server(), before)
+        self.assertIn('were set aside: 1', self.run_command('repair', '--quarantine', remote))
+        self.assertEqual(self.run_json('verify', remote, status=CORRUPT)[0]['missing-names'], ['first'])
+        self.assertIn('nothing', self.run_command('repair', remote))
+
+        # The content is whole again.
+        aside = f'top/album/.quarantine/{key}'
+        before = self.tell_server(spoil=aside)
+        self.assertIn(aside, before)
+        self.assertIn('would be put back: 1', self.run_command('repair', '--dry-run', remote))
+        self.assertEqual(self.run_json('repair', '--dry-run', remote), [
+            {'document': remote, 'marked': False, 'restored': 1, 'set-aside': 0, 'done': False}])
+        self.assertEqual(self.tell_server(), before)
+        self.run_command('verify', remote, status=CORRUPT)
+
+        self.tell_server(fault='403', method='COPY')
+        message = self.run_command('repair', remote, status=FAILED)
+        for text in 's3://bucket/top/album', aside:
+            self.assertIn(text, message)
+        self.assertIn(aside, self.tell_server())
+        self.assertIn('were put back: 1', self.run_command('repair', remote))
+        self.assertNotIn(aside, self.tell_server())
+        self.assertIn('nothing', self.run_command('repair', remote))
+        self.run_command('verify', remote)
+        self.run_command('export', remote, self.top / 'out')
+        self.assertEqual(self.read_files(self.top / 'out'), self.read_files(self.top / 'files'))
+
+    def test_repair_of_a_document_in_use(self):
+        remote = f's3://bucket/top/album{self.query}'
+        self.run_command('import', self.make_files(), remote)
+        self.tell_server(set='top/album/.lock', body='owner other\nhost elsewhere\nexpiry 60\n')
+        before = self.tell_server()
+        self.assertIn('elsewhere', self.run_command('repair', remote, status=BUSY))
+        self.assertEqual(self.tell_server(), before)
+        self.tell_server(advance=100)
+        self.run_command('repair', remote)
 
 
 class RepairTest(CommandTest):
@@ -836,6 +890,10 @@ class RepairTest(CommandTest):
         found, = self.run_json('repair', '--dry-run', document)
         self.assertEqual((found['restored'], found['done']), (1, False))
         self.run_json('verify', document, status=CORRUPT)
+        # A file with two names is none to change.
+        os.link(document, self.top / 'sqlite' / 'link')
+        self.assertIn('link', self.run_command('repair', document, status=FAILED))
+        (self.top / 'sqlite' / 'link').unlink()
         self.assertIn('were put back: 1', self.run_command('repair', document))
         self.assertIn('nothing', self.run_command('repair', document))
         self.run_command('verify', document)

@@ -3,6 +3,7 @@
 
 #include "bs-s3-blobs-private.h"
 #include "bs-s3-documents-private.h"
+#include "bs-s3-quarantine-private.h"
 #include "bs-s3-stream-private.h"
 
 #include <backingstore/backingstore.h>
@@ -24,6 +25,8 @@ enum
 {
   PROP_URI = 1,
   PROP_READ_ONLY,
+  PROP_RESTORES,
+  PROP_N_RESTORED,
 };
 
 GType bs_s3_backing_get_type (void);
@@ -59,6 +62,26 @@ release_path (BsBacking *backing, GFile *path, GCancellable *cancellable, GError
   return prefix == NULL || bs_s3_backing_release (self, prefix, cancellable, error);
 }
 
+/* The document is open, so that its lease is renewed however long this takes. */
+static gboolean
+restore (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **error)
+{
+  BsS3Document *document = bs_s3_backing_begin_at (self, path, cancellable, error);
+  guint64 n_restored = 0;
+  gboolean success;
+
+  if (document == NULL)
+    return FALSE;
+
+  success = bs_s3_restore (self, document, g_atomic_int_get (&self->read_only), &n_restored,
+                           cancellable, error);
+  bs_s3_backing_end_at (document);
+  g_mutex_lock (&self->mutex);
+  self->n_restored += n_restored;
+  g_mutex_unlock (&self->mutex);
+  return success;
+}
+
 static gboolean
 sanitize_path (BsBacking *backing,
                GFile *path,
@@ -81,6 +104,12 @@ sanitize_path (BsBacking *backing,
     }
   if (document == NULL)
     return FALSE;
+
+  if (g_atomic_int_get (&self->restores) && !restore (self, path, cancellable, error))
+    {
+      release_path (backing, path, cancellable, NULL);
+      return FALSE;
+    }
 
   bs_s3_document_list (document, found);
   return TRUE;
@@ -192,17 +221,34 @@ bs_s3_backing_set_property (GObject *object, guint prop_id, const GValue *value,
 {
   if (prop_id == PROP_URI)
     cast (object)->uri = g_value_dup_string (value);
-  else
+  else if (prop_id == PROP_READ_ONLY)
     g_atomic_int_set (&cast (object)->read_only, g_value_get_boolean (value));
+  else
+    g_atomic_int_set (&cast (object)->restores, g_value_get_boolean (value));
 }
 
 static void
 bs_s3_backing_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
-  if (prop_id == PROP_URI)
-    g_value_set_string (value, cast (object)->uri);
-  else
-    g_value_set_boolean (value, g_atomic_int_get (&cast (object)->read_only));
+  BsS3Backing *self = cast (object);
+
+  switch (prop_id)
+    {
+    case PROP_URI:
+      g_value_set_string (value, self->uri);
+      break;
+    case PROP_READ_ONLY:
+      g_value_set_boolean (value, g_atomic_int_get (&self->read_only));
+      break;
+    case PROP_RESTORES:
+      g_value_set_boolean (value, g_atomic_int_get (&self->restores));
+      break;
+    default:
+      g_mutex_lock (&self->mutex);
+      g_value_set_uint64 (value, self->n_restored);
+      g_mutex_unlock (&self->mutex);
+      break;
+    }
 }
 
 static void
@@ -247,6 +293,13 @@ bs_s3_backing_class_init (BsS3BackingClass *klass)
                                    g_param_spec_boolean ("read-only", NULL, NULL, FALSE,
                                                          G_PARAM_READWRITE |
                                                            G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_RESTORES,
+                                   g_param_spec_boolean ("restores", NULL, NULL, FALSE,
+                                                         G_PARAM_READWRITE |
+                                                           G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_N_RESTORED,
+                                   g_param_spec_uint64 ("n-restored", NULL, NULL, 0, G_MAXUINT64, 0,
+                                                        G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
 }
 
 static void

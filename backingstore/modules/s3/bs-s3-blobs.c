@@ -4,8 +4,8 @@
 #include "bs-s3-blobs-private.h"
 
 #include "bs-s3-documents-private.h"
+#include "bs-s3-quarantine-private.h"
 #include "bs-s3-reading-private.h"
-#include "bs-s3-stream-private.h"
 #include "bs-s3-upload-private.h"
 
 #include <glib/gi18n-lib.h>
@@ -13,7 +13,6 @@
 
 /* Requests of one call under way at a time. */
 #define MAX_PARALLEL 16
-#define BUFFER_SIZE (256 * 1024)
 
 static BsS3Backing *
 cast (gpointer backing)
@@ -365,7 +364,7 @@ add_one (const char *string, gpointer data)
   Addition *self = data;
   BsS3Key key;
 
-  if (self->error != NULL)
+  if (self->error != NULL || g_cancellable_set_error_if_cancelled (self->cancellable, &self->error))
     return;
 
   bs_s3_key_parse (string, &key);
@@ -554,48 +553,6 @@ delete_persisted_keys (BsBacking *backing,
   return success;
 }
 
-/* Reads a stream to its end, where the hash is compared. */
-static gboolean
-read_through (GInputStream *stream, GCancellable *cancellable, GError **error)
-{
-  g_autofree guint8 *buffer = g_malloc (BUFFER_SIZE);
-  gssize n;
-
-  do
-    n = g_input_stream_read (stream, buffer, BUFFER_SIZE, cancellable, error);
-  while (n > 0);
-
-  return n == 0;
-}
-
-static gboolean
-verify_object (BsS3Backing *self,
-               BsS3Document *document,
-               const BsS3Key *key,
-               GCancellable *cancellable,
-               GError **error)
-{
-  g_autoptr (GInputStream) stream = NULL;
-  g_autoptr (GError) local = NULL;
-  BsS3Blob blob = { .prefix = document->prefix };
-
-  if (!bs_s3_document_lookup (document, key, &blob.name))
-    return bs_s3_set_not_found (error);
-
-  stream = bs_s3_stream_open_object (self, &blob, cancellable, &local);
-  if (stream != NULL && read_through (stream, cancellable, &local))
-    return TRUE;
-
-  if (g_error_matches (local, BS_ERROR, BS_ERROR_CORRUPT) && document->refusal == NULL &&
-      !bs_s3_document_quarantine (document, key, cancellable, error))
-    {
-      g_prefix_error (error, _ ("the blob is corrupt and can't be set aside: "));
-      return FALSE;
-    }
-  g_propagate_error (error, g_steal_pointer (&local));
-  return FALSE;
-}
-
 static gboolean
 verify_persisted (BsBacking *backing,
                   GFile *path,
@@ -611,7 +568,7 @@ verify_persisted (BsBacking *backing,
     return FALSE;
 
   bs_s3_key_parse (string, &key);
-  success = verify_object (cast (backing), document, &key, cancellable, error);
+  success = bs_s3_verify (cast (backing), document, &key, cancellable, error);
   bs_s3_backing_end_at (document);
   return success;
 }

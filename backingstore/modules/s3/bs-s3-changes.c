@@ -258,20 +258,24 @@ bs_s3_document_remove (BsS3Document *self,
 
 typedef struct
 {
-  char *from;
-  char *to;
+  const char *prefix;
+  BsS3Name name;
 } Move;
 
 static char *
 print_from (gpointer data, guint n)
 {
-  return g_strdup (((Move *) data)->from);
+  const Move *self = data;
+
+  return bs_s3_name_print (&self->name, self->prefix);
 }
 
 static char *
 print_to (gpointer data, guint n)
 {
-  return g_strdup (((Move *) data)->to);
+  const Move *self = data;
+
+  return bs_s3_name_print_aside (&self->name, self->prefix);
 }
 
 gboolean
@@ -280,22 +284,17 @@ bs_s3_document_quarantine (BsS3Document *self,
                            GCancellable *cancellable,
                            GError **error)
 {
-  g_autofree char *from = NULL;
-  g_autofree char *to = NULL;
-  g_autofree char *folder = bs_s3_join (self->prefix, ".quarantine");
+  Move move = { self->prefix };
   gboolean unclear = FALSE;
   gboolean success;
-  BsS3Name name;
 
   if (!bs_s3_document_check (self, cancellable, error))
     return FALSE;
-  if (!bs_s3_document_lookup (self, key, &name))
+  if (!bs_s3_document_lookup (self, key, &move.name))
     return TRUE;
 
-  from = bs_s3_name_print (&name, self->prefix);
-  to = g_strconcat (folder, from + strlen (self->prefix) + (self->prefix[0] != '\0' ? 3 : 2), NULL);
-  success = bs_s3_copy_many (self->client, print_from, print_to, &(Move){ from, to }, 1, &unclear,
-                             cancellable, error);
+  success =
+    bs_s3_copy_many (self->client, print_from, print_to, &move, 1, &unclear, cancellable, error);
   bs_s3_document_note_unclear (self, unclear);
 
   return success && bs_s3_document_remove (self, key, 1, cancellable, error);

@@ -225,22 +225,46 @@ typedef struct
   GArray *names;    /* BsS3Name */
   GArray *to_copy;  /* BsS3Name: old ones */
   GArray *copies;   /* BsS3Name: new ones */
+  gboolean aside;   /* the old ones are in quarantine */
   char missing[37]; /* a key that is not there */
 } Naming;
+
+static void
+naming_init (Naming *self, BsS3Document *document)
+{
+  *self = (Naming){ document, g_array_new (FALSE, FALSE, sizeof (BsS3Name)),
+                    g_array_new (FALSE, FALSE, sizeof (BsS3Name)),
+                    g_array_new (FALSE, FALSE, sizeof (BsS3Name)) };
+}
+
+static void
+naming_clear (Naming *self)
+{
+  g_clear_pointer (&self->names, g_array_unref);
+  g_clear_pointer (&self->to_copy, g_array_unref);
+  g_clear_pointer (&self->copies, g_array_unref);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Naming, naming_clear)
+
+/* Under the mutex. */
+static void
+copy_object (Naming *self, BsS3Name name)
+{
+  g_array_append_val (self->to_copy, name);
+  name.nonce = bs_s3_make_nonce ();
+  g_array_append_val (self->copies, name);
+  g_array_append_val (self->names, name);
+}
 
 /* Under the mutex. */
 static void
 name_object (Naming *self, const BsS3Object *object)
 {
-  BsS3Name name = object->name;
-
-  if (!(object->flags & (BS_S3_NAMED | BS_S3_OURS)))
-    {
-      g_array_append_val (self->to_copy, name);
-      name.nonce = bs_s3_make_nonce ();
-      g_array_append_val (self->copies, name);
-    }
-  g_array_append_val (self->names, name);
+  if (object->flags & (BS_S3_NAMED | BS_S3_OURS))
+    g_array_append_val (self->names, object->name);
+  else
+    copy_object (self, object->name);
 }
 
 static void
@@ -284,12 +308,39 @@ collect_names (Naming *self, BsKeySet *named, GError **error)
   return self->missing[0] == '\0';
 }
 
+/* The root goes on naming its objects, and names those in quarantine as well. */
+static void
+collect_aside (Naming *self, const BsS3Name *aside, guint n)
+{
+  BsS3Document *document = self->document;
+  GHashTableIter iter;
+  BsS3Object *object;
+
+  self->aside = TRUE;
+  g_mutex_lock (&document->mutex);
+  g_hash_table_iter_init (&iter, document->objects);
+  while (g_hash_table_iter_next (&iter, (gpointer *) &object, NULL))
+    {
+      if (object->flags & BS_S3_NAMED)
+        g_array_append_val (self->names, object->name);
+    }
+  for (guint i = 0; i < n; i++)
+    {
+      object = g_hash_table_lookup (document->objects, &aside[i].key);
+      if (object == NULL || !(object->flags & BS_S3_NAMED))
+        copy_object (self, aside[i]);
+    }
+  g_mutex_unlock (&document->mutex);
+}
+
 static char *
 print_old (gpointer data, guint n)
 {
   Naming *self = data;
+  const BsS3Name *name = &g_array_index (self->to_copy, BsS3Name, n);
 
-  return bs_s3_name_print (&g_array_index (self->to_copy, BsS3Name, n), self->document->prefix);
+  return self->aside ? bs_s3_name_print_aside (name, self->document->prefix)
+                     : bs_s3_name_print (name, self->document->prefix);
 }
 
 static char *
@@ -325,28 +376,22 @@ put_copies (Naming *self, GCancellable *cancellable, GError **error)
   return success;
 }
 
+/* Puts a root that names them. The content is nullable. */
 static gboolean
-put_named (BsS3Document *self,
-           GBytes *content,
-           BsKeySet *named,
-           GCancellable *cancellable,
-           GError **error)
+put_names (Naming *self, GBytes *content, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (GArray) names = g_array_new (FALSE, FALSE, sizeof (BsS3Name));
-  g_autoptr (GArray) to_copy = g_array_new (FALSE, FALSE, sizeof (BsS3Name));
-  g_autoptr (GArray) copies = g_array_new (FALSE, FALSE, sizeof (BsS3Name));
-  Naming naming = { self, names, to_copy, copies };
+  BsS3Document *document = self->document;
   g_auto (BsS3Root) root = { 0 };
   gsize n_names;
 
-  if (!collect_names (&naming, named, error) || !put_copies (&naming, cancellable, error))
+  if (!put_copies (self, cancellable, error))
     return FALSE;
 
-  bs_s3_root_follow (&root, &self->root);
-  root.names = g_array_steal (names, &n_names);
+  bs_s3_root_follow (&root, &document->root);
+  root.names = g_array_steal (self->names, &n_names);
   root.n_names = n_names;
-  root.content = g_bytes_ref (content);
-  return bs_s3_document_put_root (self, &root, cancellable, error);
+  root.content = content != NULL ? g_bytes_ref (content) : NULL;
+  return bs_s3_document_put_root (document, &root, cancellable, error);
 }
 
 static char *
@@ -388,6 +433,7 @@ bs_s3_document_write_root (BsS3Document *self,
                            GCancellable *cancellable,
                            GError **error)
 {
+  g_auto (Naming) naming = { NULL };
   g_autoptr (GError) local = NULL;
   gboolean success;
 
@@ -395,8 +441,10 @@ bs_s3_document_write_root (BsS3Document *self,
       !bs_s3_document_begin_writing (self, cancellable, error))
     return FALSE;
 
+  naming_init (&naming, self);
   success = bs_s3_document_settle (self, cancellable, &local) &&
-            put_named (self, content, named, cancellable, &local);
+            collect_names (&naming, named, &local) &&
+            put_names (&naming, content, cancellable, &local);
   if (g_error_matches (local, BS_ERROR, BS_ERROR_BUSY))
     bs_s3_lease_lose (&self->lease);
   if (success && !bs_s3_document_is_lost (self))
@@ -405,6 +453,74 @@ bs_s3_document_write_root (BsS3Document *self,
 
   if (!success)
     g_propagate_error (error, g_steal_pointer (&local));
+  return success;
+}
+
+/* Puts a root that names their keys. No program that has lost the document can. */
+static gboolean
+name_aside (BsS3Document *self,
+            const BsS3Name *aside,
+            guint n,
+            GCancellable *cancellable,
+            GError **error)
+{
+  g_auto (Naming) naming = { NULL };
+  g_autoptr (GError) local = NULL;
+  gboolean success;
+
+  if (!bs_s3_document_begin_writing (self, cancellable, error))
+    return FALSE;
+
+  naming_init (&naming, self);
+  success = bs_s3_document_settle (self, cancellable, &local);
+  if (success)
+    {
+      collect_aside (&naming, aside, n);
+      success = put_names (&naming, self->root.content, cancellable, &local);
+    }
+  if (g_error_matches (local, BS_ERROR, BS_ERROR_BUSY))
+    bs_s3_lease_lose (&self->lease);
+  bs_s3_document_end_writing (self);
+
+  if (!success)
+    g_propagate_error (error, g_steal_pointer (&local));
+  return success;
+}
+
+typedef struct
+{
+  const char *prefix;
+  const BsS3Name *names;
+} Aside;
+
+static char *
+print_aside (gpointer data, guint n)
+{
+  const Aside *self = data;
+
+  return bs_s3_name_print_aside (&self->names[n], self->prefix);
+}
+
+gboolean
+bs_s3_document_put_back (BsS3Document *self,
+                         const BsS3Name *aside,
+                         guint n,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  Aside names = { self->prefix, aside };
+  gboolean unclear = FALSE;
+  gboolean success;
+
+  if (!bs_s3_document_check (self, cancellable, error) ||
+      !name_aside (self, aside, n, cancellable, error) ||
+      !bs_s3_document_check (self, cancellable, error))
+    return FALSE;
+
+  success = bs_s3_delete_many (self->client, print_aside, &names, n, &unclear, cancellable, error);
+  bs_s3_document_note_unclear (self, unclear);
+  if (!success)
+    g_prefix_error_literal (error, _ ("the contents are put back, and stay in quarantine too: "));
   return success;
 }
 

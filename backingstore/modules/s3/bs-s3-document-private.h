@@ -84,6 +84,10 @@ void          bs_s3_document_drop_add (BsS3Document *self, BsS3Call *call, const
 gboolean      bs_s3_document_remove  (BsS3Document *self, const BsS3Key *keys, guint n_keys, GCancellable *cancellable, GError **error);
 /* Sets a bad blob aside. */
 gboolean      bs_s3_document_quarantine (BsS3Document *self, const BsS3Key *key, GCancellable *cancellable, GError **error);
+/* Puts objects in quarantine back, which have been found whole: a root names a copy of each
+ * before they are deleted. No copy is made where the root names an object of the key already, as
+ * after a call that was interrupted. */
+gboolean      bs_s3_document_put_back   (BsS3Document *self, const BsS3Name *aside, guint n, GCancellable *cancellable, GError **error);
 /* `named`: NULL for all keys. */
 gboolean      bs_s3_document_write_root (BsS3Document *self, GBytes *content, BsKeySet *named, GCancellable *cancellable, GError **error);
 GBytes       *bs_s3_document_read_root  (BsS3Document *self, GCancellable *cancellable, GError **error);

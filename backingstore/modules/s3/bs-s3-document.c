@@ -24,7 +24,10 @@
  *    another nonce: from then on no root of an older opening can be put.
  * 5. After BUSY, or a lease that was lost, all that this opening has put is void; nothing
  *    is deleted any more, and the path is to be tracked anew.
- * 6. A commit function of the application has no root. It has the lease alone. */
+ * 6. A commit function of the application has no root. It has the lease alone.
+ *
+ * An object in quarantine is put back by them: it is copied to a name that was never in use,
+ * a root names the copy, and only then the one in quarantine is deleted. */
 
 /* How often a thread looks whether another one has done with the root. */
 #define LOOK_AGAIN (5 * 1000)

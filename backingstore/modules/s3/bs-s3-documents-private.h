@@ -28,12 +28,14 @@ struct _BsS3Backing
 
   int closed;    /* atomic */
   int read_only; /* atomic: documents that are opened from now on */
+  int restores;  /* likewise */
 
   /* under the mutex */
   GHashTable *documents; /* by their prefix */
   BsKeySet *used;        /* keys whose names are in use, or were */
   GThread *keeper;       /* renews leases; runs while there are documents */
   GCancellable *keeping; /* ends it */
+  guint64 n_restored;    /* contents that were put back from quarantine */
 };
 
 gboolean      bs_s3_backing_is_forked    (BsS3Backing *self);

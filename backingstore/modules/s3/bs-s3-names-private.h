@@ -20,6 +20,9 @@ typedef struct
   guint64 nonce;
 } BsS3Name;
 
+/* The folder of a document for objects that are set aside. */
+#define BS_S3_QUARANTINE ".quarantine/"
+
 void     bs_s3_key_parse  (const char *string, BsS3Key *key);
 guint    bs_s3_key_hash   (gconstpointer key);
 gboolean bs_s3_key_equal  (gconstpointer a, gconstpointer b);
@@ -31,6 +34,10 @@ guint64  bs_s3_make_nonce (void);
 char    *bs_s3_name_print (const BsS3Name *name, const char *prefix) G_GNUC_WARN_UNUSED_RESULT;
 /* Parses what comes behind the prefix and its slash. FALSE for names that are not ours. */
 gboolean bs_s3_name_parse (const char *text, BsS3Name *name);
+/* The name of an object in quarantine, where no two ever have one either. */
+char    *bs_s3_name_print_aside (const BsS3Name *name, const char *prefix) G_GNUC_WARN_UNUSED_RESULT;
+/* Parses what comes behind the folder. */
+gboolean bs_s3_name_parse_aside (const char *text, BsS3Name *name);
 char    *bs_s3_join       (const char *prefix, const char *name) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -105,6 +105,15 @@ bs_s3_name_print (const BsS3Name *name, const char *prefix)
   return bs_s3_join (prefix, text);
 }
 
+char *
+bs_s3_name_print_aside (const BsS3Name *name, const char *prefix)
+{
+  g_autofree char *folder = bs_s3_join (prefix, BS_S3_QUARANTINE);
+  g_autofree char *object = bs_s3_name_print (name, "");
+
+  return g_strconcat (folder, object + FOLDER_LENGTH, NULL);
+}
+
 static gboolean
 is_hex (const char *text, gsize length)
 {
@@ -136,4 +145,12 @@ bs_s3_name_parse (const char *text, BsS3Name *name)
     return FALSE;
   name->nonce = g_ascii_strtoull (nonce, NULL, 16);
   return name->nonce != 0;
+}
+
+gboolean
+bs_s3_name_parse_aside (const char *text, BsS3Name *name)
+{
+  g_autofree char *object = g_strdup_printf ("%.2s/%s", text, text);
+
+  return bs_s3_name_parse (object, name);
 }

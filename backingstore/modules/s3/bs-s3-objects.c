@@ -195,11 +195,15 @@ bs_s3_copy_many (BsS3Client *client,
           g_queue_push_tail (&window.calls, begin_copy (&copies, n_begun++));
           continue;
         }
-      if (!end_copy (&copies, g_queue_pop_head (&window.calls), i++, error))
+      if (!end_copy (&copies, g_queue_pop_head (&window.calls), i, error))
         {
+          g_autofree char *name = from (data, i);
+
+          g_prefix_error (error, "%s: ", name);
           *unclear |= !g_queue_is_empty (&window.calls);
           return FALSE;
         }
+      i++;
     }
 
   return TRUE;
@@ -245,10 +249,11 @@ check_deleted (BsS3Answer *answer, GPtrArray *names, GError **error)
     {
       if (g_hash_table_contains (table, names->pdata[i]))
         continue;
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                           failed != NULL ? _ ("the server has not deleted every object")
-                                          : _ ("the server does not say that it has deleted "
-                                               "every object"));
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                   failed != NULL ? _ ("%s: the server has not deleted the object")
+                                  : _ ("%s: the server does not say that it has deleted the "
+                                       "object"),
+                   (const char *) names->pdata[i]);
       return FALSE;
     }
 
@@ -287,7 +292,10 @@ delete_one (BsS3Client *client,
   gboolean success = bs_s3_client_ask (client, &request, &answer, cancellable, error);
 
   *unclear |= answer.unclear;
-  return success && (answer.status == 404 || bs_s3_answer_check (&answer, error));
+  success = success && (answer.status == 404 || bs_s3_answer_check (&answer, error));
+  if (!success)
+    g_prefix_error (error, "%s: ", name);
+  return success;
 }
 
 gboolean

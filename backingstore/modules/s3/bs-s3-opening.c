@@ -32,7 +32,7 @@ look_at_top (const char *key, guint64 size, gpointer data)
   Top *top = data;
   const char *name = key + top->prefix_length;
 
-  if (top->foreign == NULL && !is_folder (name) && !g_str_equal (name, ".quarantine/") &&
+  if (top->foreign == NULL && !is_folder (name) && !g_str_equal (name, BS_S3_QUARANTINE) &&
       !g_str_equal (name, ".lock") && !g_str_equal (name, "root"))
     top->foreign = g_strdup (name);
 }

@@ -17,8 +17,8 @@ typedef struct
   GInputStream parent_instance;
 
   BsS3Backing *backing; /* owned */
+  char *object;         /* the only place of the content; NULL: that of the blob */
   BsS3Blob blob;        /* its prefix is owned */
-  gboolean object_only; /* the content is not looked for elsewhere */
   guint64 size;
   char *meta; /* nullable */
 
@@ -58,7 +58,9 @@ cast (gpointer stream)
 static BsS3Call *
 begin_part (BsS3Stream *self, guint64 start)
 {
-  g_autofree char *object = bs_s3_name_print (&self->blob.name, self->blob.prefix);
+  g_autofree char *object = self->object != NULL
+                              ? g_strdup (self->object)
+                              : bs_s3_name_print (&self->blob.name, self->blob.prefix);
   g_autofree char *range = g_strdup_printf ("bytes=%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, start,
                                             start + PART_SIZE - 1);
 
@@ -126,7 +128,7 @@ find_again (BsS3Stream *self, GCancellable *cancellable, GError **error)
   guint64 nonce = self->blob.name.nonce;
   GError *local = NULL;
 
-  if (!self->object_only)
+  if (self->object == NULL)
     {
       self->local = bs_s3_primary_read_stream (&self->backing->primary, &self->blob.name.key,
                                                cancellable, &local);
@@ -341,6 +343,7 @@ bs_s3_stream_finalize (GObject *object)
   bs_s3_stream_close (G_INPUT_STREAM (self), NULL, NULL);
   XXH3_freeState (self->hash);
   g_clear_pointer (&self->blob.prefix, g_ref_string_release);
+  g_free (self->object);
   g_free (self->meta);
   g_object_unref (self->backing);
 
@@ -420,24 +423,17 @@ make_whole (BsS3Stream *self, GError **error)
       return NULL;
     }
 
-  bs_s3_primary_cache (&self->backing->primary, &self->blob.name.key, self->part);
+  if (self->object == NULL)
+    bs_s3_primary_cache (&self->backing->primary, &self->blob.name.key, self->part);
   return g_memory_input_stream_new_from_bytes (self->part);
 }
 
+/* Takes the stream over. */
 static GInputStream *
-open_stream (BsS3Backing *backing,
-             const BsS3Blob *blob,
-             gboolean object_only,
-             GCancellable *cancellable,
-             GError **error)
+open_stream (BsS3Stream *self, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (GInputStream) stream = g_object_new (bs_s3_stream_get_type (), NULL);
-  BsS3Stream *self = cast (stream);
+  g_autoptr (GInputStream) stream = G_INPUT_STREAM (self);
 
-  self->backing = g_object_ref (backing);
-  self->blob = *blob;
-  self->blob.prefix = g_ref_string_acquire (blob->prefix);
-  self->object_only = object_only;
   if (!open_object (self, cancellable, error))
     return NULL;
 
@@ -448,25 +444,39 @@ open_stream (BsS3Backing *backing,
   return g_steal_pointer (&stream);
 }
 
+static BsS3Stream *
+new_stream (BsS3Backing *backing)
+{
+  BsS3Stream *self = g_object_new (bs_s3_stream_get_type (), NULL);
+
+  self->backing = g_object_ref (backing);
+  return self;
+}
+
 GInputStream *
 bs_s3_stream_open (BsS3Backing *backing,
                    const BsS3Blob *blob,
                    GCancellable *cancellable,
                    GError **error)
 {
-  BsS3Blob current = *blob;
+  BsS3Stream *self = new_stream (backing);
 
-  bs_s3_backing_find_name (backing, &current);
-  return open_stream (backing, &current, FALSE, cancellable, error);
+  self->blob = *blob;
+  self->blob.prefix = g_ref_string_acquire (blob->prefix);
+  bs_s3_backing_find_name (backing, &self->blob);
+  return open_stream (self, cancellable, error);
 }
 
 GInputStream *
 bs_s3_stream_open_object (BsS3Backing *backing,
-                          const BsS3Blob *blob,
+                          const char *object,
                           GCancellable *cancellable,
                           GError **error)
 {
-  return open_stream (backing, blob, TRUE, cancellable, error);
+  BsS3Stream *self = new_stream (backing);
+
+  self->object = g_strdup (object);
+  return open_stream (self, cancellable, error);
 }
 
 const char *

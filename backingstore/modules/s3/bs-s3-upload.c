@@ -123,6 +123,8 @@ begin_part (Upload *self, guint n, GError **error)
 
   if (self->copy_source != NULL)
     return begin_copy (self, query, offset, size);
+  if (g_cancellable_set_error_if_cancelled (self->cancellable, error))
+    return NULL;
 
   part = self->from != NULL
            ? get_part (self, offset, size, error)

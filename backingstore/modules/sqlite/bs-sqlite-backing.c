@@ -125,8 +125,8 @@ dup_document (BsSqliteBacking *self, GFile *path)
 static BsSqliteDocument *
 open_new_document (BsSqliteBacking *self, GFile *path, GError **error)
 {
-  BsSqliteDocument *document =
-    bs_sqlite_document_open (path, g_atomic_int_get (&self->read_only), error);
+  gboolean read_only = g_atomic_int_get (&self->read_only);
+  BsSqliteDocument *document = bs_sqlite_document_open (path, read_only, error);
   guint64 n_restored = 0;
   gboolean success;
 
@@ -134,7 +134,7 @@ open_new_document (BsSqliteBacking *self, GFile *path, GError **error)
     return NULL;
 
   success = !g_atomic_int_get (&self->restores) ||
-            bs_sqlite_quarantine_restore (document, &n_restored, error);
+            bs_sqlite_quarantine_restore (document, read_only, &n_restored, error);
   g_mutex_lock (&self->mutex);
   self->n_restored += n_restored;
   if (success)
@@ -344,7 +344,7 @@ persist (BsBacking *backing,
     return FALSE;
 
   bs_sqlite_key_parse (string, &key);
-  success = bs_sqlite_persist (&self->primary, document, &key, error);
+  success = bs_sqlite_persist (&self->primary, document, &key, cancellable, error);
   end_at (document);
 
   return success;
@@ -367,7 +367,7 @@ persist_bytes (BsBacking *backing,
     return FALSE;
 
   bs_sqlite_key_parse (string, &key);
-  success = bs_sqlite_persist_bytes (&self->primary, document, &key, bytes, error);
+  success = bs_sqlite_persist_bytes (&self->primary, document, &key, bytes, cancellable, error);
   end_at (document);
 
   return success;
@@ -388,7 +388,7 @@ persist_keys (BsBacking *backing,
   if (document == NULL)
     return FALSE;
 
-  success = bs_sqlite_persist_keys (&self->primary, document, keys, contents, error);
+  success = bs_sqlite_persist_keys (&self->primary, document, keys, contents, cancellable, error);
   end_at (document);
 
   return success;

@@ -7,10 +7,11 @@
 
 G_BEGIN_DECLS
 
-/* Adds blobs, and names all of them in one transaction. Fills in the ids of the rows. */
-gboolean          bs_sqlite_document_add        (BsSqliteDocument *self, BsSqliteRow *rows, GBytes *const *contents, guint n_rows, GError **error);
+/* Adds blobs, and names all of them in one transaction. Fills in the ids of the rows. A large
+ * one is cancelled between its parts. */
+gboolean          bs_sqlite_document_add        (BsSqliteDocument *self, BsSqliteRow *rows, GBytes *const *contents, guint n_rows, GCancellable *cancellable, GError **error);
 /* Adds a large content, whose hash becomes the row's. */
-gboolean          bs_sqlite_document_add_file   (BsSqliteDocument *self, BsSqliteRow *row, const BsSqliteFile *file, GError **error);
+gboolean          bs_sqlite_document_add_file   (BsSqliteDocument *self, BsSqliteRow *row, const BsSqliteFile *file, GCancellable *cancellable, GError **error);
 /* Gives a row that was dropped its name again. */
 gboolean          bs_sqlite_document_restore    (BsSqliteDocument *self, const BsSqliteRow *row, GError **error);
 /* Takes names away in one transaction. Rows that are still held stay as dropped ones. */

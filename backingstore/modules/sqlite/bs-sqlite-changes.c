@@ -30,8 +30,9 @@ typedef struct
   const BsSqliteRow *rows;
   GBytes *const *contents; /* ADD, ADD_PART: one of each row; else NULL */
   guint n_rows;
-  const BsSqliteFile *file; /* ADD, ADD_PART: of the one row, instead; else NULL */
-  guint part;               /* ADD_PART: which */
+  const BsSqliteFile *file;  /* ADD, ADD_PART: of the one row, instead; else NULL */
+  guint part;                /* ADD_PART: which */
+  GCancellable *cancellable; /* ADD_PART, ADD: borrowed, nullable */
   gboolean done;
   gboolean success;
   GError *error;
@@ -61,6 +62,7 @@ typedef struct
   const BsSqliteFile *file; /* borrowed, nullable */
   gint64 offset;
   gint64 size;
+  GCancellable *cancellable; /* borrowed, nullable */
 } Extract;
 
 static gint64
@@ -73,7 +75,9 @@ get_content_size (const Change *change, guint i)
 static Extract
 get_extract (const Change *change, guint i)
 {
-  Extract extract = { .id = change->rows[i].id, .file = change->file };
+  Extract extract = { .id = change->rows[i].id,
+                      .file = change->file,
+                      .cancellable = change->cancellable };
 
   extract.bytes = change->file == NULL ? change->contents[i] : NULL;
   extract.size = get_content_size (change, i);
@@ -112,7 +116,8 @@ fill_blob (BsSqliteConnection *connection,
     {
       gsize size = MIN (extract->size - at, BS_SQLITE_PART_SIZE);
 
-      if (!bs_sqlite_file_read (extract->file, extract->offset + at, buffer, size, error))
+      if (g_cancellable_set_error_if_cancelled (extract->cancellable, error) ||
+          !bs_sqlite_file_read (extract->file, extract->offset + at, buffer, size, error))
         return FALSE;
       if (sqlite3_blob_write (blob, buffer, size, at) != SQLITE_OK)
         return bs_sqlite_connection_fail (connection, error);
@@ -413,7 +418,9 @@ add_parts (BsSqliteDocument *self, const Change *whole, guint i, GError **error)
 
       change.file = whole->file;
       change.contents = whole->contents != NULL ? &whole->contents[i] : NULL;
-      if (!make_change (self, &change, error))
+      change.cancellable = whole->cancellable;
+      if (g_cancellable_set_error_if_cancelled (whole->cancellable, error) ||
+          !make_change (self, &change, error))
         return FALSE;
     }
 
@@ -446,9 +453,12 @@ bs_sqlite_document_add (BsSqliteDocument *self,
                         BsSqliteRow *rows,
                         GBytes *const *contents,
                         guint n_rows,
+                        GCancellable *cancellable,
                         GError **error)
 {
-  Change change = { .kind = ADD, .rows = rows, .contents = contents, .n_rows = n_rows };
+  Change change = {
+    .kind = ADD, .rows = rows, .contents = contents, .n_rows = n_rows, .cancellable = cancellable
+  };
 
   return add (self, rows, &change, error);
 }
@@ -457,9 +467,12 @@ gboolean
 bs_sqlite_document_add_file (BsSqliteDocument *self,
                              BsSqliteRow *row,
                              const BsSqliteFile *file,
+                             GCancellable *cancellable,
                              GError **error)
 {
-  Change change = { .kind = ADD, .rows = row, .n_rows = 1, .file = file };
+  Change change = {
+    .kind = ADD, .rows = row, .n_rows = 1, .file = file, .cancellable = cancellable
+  };
 
   row->hash = file->hash;
   return add (self, row, &change, error);

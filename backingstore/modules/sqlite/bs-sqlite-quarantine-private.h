@@ -7,7 +7,7 @@
 G_BEGIN_DECLS
 
 /* Puts back what is whole in the quarantine of a document that nobody else uses yet, and counts
- * it. In one that is read only counts. */
-gboolean bs_sqlite_quarantine_restore (BsSqliteDocument *document, guint64 *n_restored, GError **error);
+ * it; or only counts. */
+gboolean bs_sqlite_quarantine_restore (BsSqliteDocument *document, gboolean only_count, guint64 *n_restored, GError **error);
 
 G_END_DECLS

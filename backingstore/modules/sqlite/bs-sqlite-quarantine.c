@@ -10,6 +10,7 @@
 static gboolean
 restore_row (BsSqliteDocument *document,
              const BsSqliteRow *row,
+             gboolean only_count,
              guint64 *n_restored,
              GError **error)
 {
@@ -29,7 +30,7 @@ restore_row (BsSqliteDocument *document,
       g_error_free (local);
       return TRUE;
     }
-  if (document->claim->refusal == 0 && !bs_sqlite_document_put_back (document, row, error))
+  if (!only_count && !bs_sqlite_document_put_back (document, row, error))
     return FALSE;
 
   ++*n_restored;
@@ -37,7 +38,10 @@ restore_row (BsSqliteDocument *document,
 }
 
 gboolean
-bs_sqlite_quarantine_restore (BsSqliteDocument *document, guint64 *n_restored, GError **error)
+bs_sqlite_quarantine_restore (BsSqliteDocument *document,
+                              gboolean only_count,
+                              guint64 *n_restored,
+                              GError **error)
 {
   BsSqliteRows rows = { 0 };
   gboolean success = bs_sqlite_document_load_quarantine (document, &rows, error);
@@ -45,7 +49,7 @@ bs_sqlite_quarantine_restore (BsSqliteDocument *document, guint64 *n_restored, G
   for (gsize i = 0; success && rows.slots != NULL && i <= rows.mask; i++)
     {
       if (rows.slots[i].id != 0)
-        success = restore_row (document, &rows.slots[i], n_restored, error);
+        success = restore_row (document, &rows.slots[i], only_count, n_restored, error);
     }
   bs_sqlite_rows_clear (&rows);
 

@@ -16,6 +16,7 @@ add_row (BsSqlitePrimary *primary,
          BsSqliteDocument *document,
          BsSqliteRow *row,
          const BsSqliteFile *file,
+         GCancellable *cancellable,
          GError **error)
 {
   g_autoptr (BsSqliteFile) copied = NULL;
@@ -28,14 +29,14 @@ add_row (BsSqlitePrimary *primary,
       file = copied;
     }
   if (file != NULL)
-    return bs_sqlite_document_add_file (document, row, file, error);
+    return bs_sqlite_document_add_file (document, row, file, cancellable, error);
 
   bytes = bs_sqlite_primary_read (primary, &row->key, error);
   if (bytes == NULL)
     return FALSE;
 
   row->hash = bs_sqlite_hash (bytes);
-  return bs_sqlite_document_add (document, row, &bytes, 1, error);
+  return bs_sqlite_document_add (document, row, &bytes, 1, cancellable, error);
 }
 
 /* The document does not name the key. */
@@ -43,6 +44,7 @@ static gboolean
 persist_entry (BsSqlitePrimary *primary,
                BsSqliteDocument *document,
                const BsSqliteKey *key,
+               GCancellable *cancellable,
                GError **error)
 {
   g_autoptr (BsSqliteDocument) holder = NULL;
@@ -56,7 +58,7 @@ persist_entry (BsSqlitePrimary *primary,
   if (holder == document)
     return bs_sqlite_document_restore (document, &copy.row, error);
 
-  if (!add_row (primary, document, &row, copy.file, error))
+  if (!add_row (primary, document, &row, copy.file, cancellable, error))
     return FALSE;
 
   bs_sqlite_primary_move_to_row (primary, document, &row);
@@ -67,12 +69,13 @@ gboolean
 bs_sqlite_persist (BsSqlitePrimary *primary,
                    BsSqliteDocument *document,
                    const BsSqliteKey *key,
+                   GCancellable *cancellable,
                    GError **error)
 {
   BsSqliteRow row;
 
   return bs_sqlite_document_lookup (document, key, &row) ||
-         persist_entry (primary, document, key, error);
+         persist_entry (primary, document, key, cancellable, error);
 }
 
 /* The bytes go from memory into the document, and never through the scratch file. */
@@ -81,6 +84,7 @@ bs_sqlite_persist_bytes (BsSqlitePrimary *primary,
                          BsSqliteDocument *document,
                          const BsSqliteKey *key,
                          GBytes *bytes,
+                         GCancellable *cancellable,
                          GError **error)
 {
   BsSqliteRow row = { .key = *key };
@@ -88,10 +92,10 @@ bs_sqlite_persist_bytes (BsSqlitePrimary *primary,
   if (!bs_sqlite_document_lookup (document, key, &row))
     {
       if (bs_sqlite_primary_contains (primary, key))
-        return persist_entry (primary, document, key, error);
+        return persist_entry (primary, document, key, cancellable, error);
 
       row.hash = bs_sqlite_hash (bytes);
-      if (!bs_sqlite_document_add (document, &row, &bytes, 1, error))
+      if (!bs_sqlite_document_add (document, &row, &bytes, 1, cancellable, error))
         return FALSE;
     }
 
@@ -108,6 +112,7 @@ typedef struct
   GArray *rows;         /* of the next transaction */
   GPtrArray *bytes;     /* of each row */
   gsize n_bytes;
+  GCancellable *cancellable;
   GError *error; /* owned; ends it */
 } Addition;
 
@@ -122,7 +127,8 @@ add_rows (Addition *addition, GError **error)
     return TRUE;
 
   bs_sqlite_pack (rows, contents, n_rows);
-  if (!bs_sqlite_document_add (addition->document, rows, contents, n_rows, error))
+  if (!bs_sqlite_document_add (addition->document, rows, contents, n_rows, addition->cancellable,
+                               error))
     return FALSE;
 
   for (guint i = 0; i < n_rows; i++)
@@ -173,7 +179,7 @@ add_key (Addition *addition, const BsSqliteKey *key, GBytes *content, GError **e
   /* A large blob is copied in parts, in a transaction of its own. */
   holder = copy.document;
   if (holder != NULL || copy.file != NULL)
-    return persist_entry (primary, addition->document, key, error);
+    return persist_entry (primary, addition->document, key, addition->cancellable, error);
 
   return add_new_row (addition, &row, bs_sqlite_primary_read (primary, key, error), error);
 }
@@ -184,7 +190,8 @@ add_one (const char *string, gpointer data)
   Addition *addition = data;
   BsSqliteKey key;
 
-  if (addition->error != NULL)
+  if (addition->error != NULL ||
+      g_cancellable_set_error_if_cancelled (addition->cancellable, &addition->error))
     return;
 
   bs_sqlite_key_parse (string, &key);
@@ -197,11 +204,12 @@ bs_sqlite_persist_keys (BsSqlitePrimary *primary,
                         BsSqliteDocument *document,
                         BsKeySet *keys,
                         GHashTable *contents,
+                        GCancellable *cancellable,
                         GError **error)
 {
   g_autoptr (GArray) rows = g_array_new (FALSE, FALSE, sizeof (BsSqliteRow));
   g_autoptr (GPtrArray) bytes = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
-  Addition addition = { primary, document, contents, rows, bytes, 0, NULL };
+  Addition addition = { primary, document, contents, rows, bytes, 0, cancellable, NULL };
 
   bs_key_set_foreach_key (keys, add_one, &addition);
   if (addition.error == NULL)
