@@ -5,8 +5,31 @@
 
 #include "sqlite-fixture.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Of a log, to nothing. */
+static gboolean truncation_fails;
+
+/* In place of the C library's. */
+int
+ftruncate (int fd, off_t size)
+{
+  static int (*next) (int fd, off_t size);
+
+  if (truncation_fails && size == 0)
+    {
+      errno = EIO;
+      return -1;
+    }
+
+  if (next == NULL)
+    *(void **) &next = dlsym (RTLD_NEXT, "ftruncate64");
+  return next (fd, size);
+}
 
 /* A killed process loses nothing that was persisted. */
 static void
@@ -14,6 +37,27 @@ test_killed (Fixture *fixture, gconstpointer data)
 {
   run_and_die (save_and_persist, fixture);
   g_assert_true (exists (fixture->path, "-wal"));
+  assert_n_keys (fixture, 2);
+  assert_root (fixture->backing, fixture->file, "root");
+  release (fixture);
+  assert_folder (fixture->path, "document");
+}
+
+static void
+save_with_a_log_that_stays (Fixture *fixture)
+{
+  g_free (persist_new (fixture, 5000, 1));
+  truncation_fails = TRUE;
+  save_root (fixture, "root");
+  truncation_fails = FALSE;
+  g_free (persist_new (fixture, 5000, 2));
+}
+
+/* SQLite begins a log anew that was brought home, though it could not be cut off. */
+static void
+test_killed_after_error (Fixture *fixture, gconstpointer data)
+{
+  run_and_die (save_with_a_log_that_stays, fixture);
   assert_n_keys (fixture, 2);
   assert_root (fixture->backing, fixture->file, "root");
   release (fixture);
@@ -223,6 +267,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
 
   add_test ("/sqlite/killed", NULL, test_killed);
+  add_test ("/sqlite/killed-after-error", NULL, test_killed_after_error);
   add_test ("/sqlite/copied-with-log", NULL, test_copied_with_log);
   add_test ("/sqlite/copied-alone", NULL, test_copied_alone);
   add_test ("/sqlite/restored-beside-log-of-same-state", NULL,

@@ -237,13 +237,15 @@ write_record (BsSqliteWriter *self, BsSqliteRecord *record, GError **error)
   return bs_sqlite_connection_run (self->connection, BS_SQLITE_SET_STATE, error);
 }
 
-/* A log has a nonce of its own, and each transaction that has a journal. */
+/* A log has a nonce of its own, and each transaction that has a journal. After a checkpoint that
+ * failed when all was home, SQLite begins the log anew, and tells nobody: then each transaction
+ * has the record. */
 static gboolean
 begin_record (BsSqliteWriter *self, BsSqliteRecord *record, GError **error)
 {
   *record = self->record;
   if (self->logs && self->log_begun)
-    return TRUE;
+    return !record->homing || write_record (self, record, error);
 
   if (!self->stamp_known && !settle_stamp (self, error))
     return FALSE;
