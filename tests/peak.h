@@ -32,11 +32,14 @@ peak_start (void)
   return read_status ("VmRSS:");
 }
 
-/* The highest resident size since. */
+/* By how much the resident size has been higher since. The system counts in steps, so that what
+ * it says may even be less. */
 static inline guint64
-peak_get (void)
+peak_get (guint64 before)
 {
-  return read_status ("VmHWM:");
+  guint64 peak = read_status ("VmHWM:");
+
+  return MAX (peak, before) - before;
 }
 
 /* A sanitizer, and Valgrind, which is preloaded, has memory of its own, and keeps what was freed. */
