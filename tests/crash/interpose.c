@@ -102,6 +102,7 @@ static EventLog *event_log;
 static int armed;
 static gsize n_calls;
 static int hit;
+static gsize hit_event;
 static int lost_data;
 static int full; /* the next write fails */
 static guint8 fds[MAX_FDS];
@@ -124,6 +125,7 @@ interpose_begin (const char *directory, const InterposePlan *new_plan, EventLog 
   memset (fds, 0, sizeof fds);
   n_calls = 0;
   hit = FALSE;
+  hit_event = 0;
   lost_data = FALSE;
   full = FALSE;
   g_atomic_int_set (&armed, TRUE);
@@ -153,6 +155,12 @@ gboolean
 interpose_was_hit (void)
 {
   return g_atomic_int_get (&hit);
+}
+
+gsize
+interpose_get_hit_event (void)
+{
+  return g_atomic_pointer_get (&hit_event);
 }
 
 gboolean
@@ -230,6 +238,8 @@ judge (InterposeCall call, guint64 n)
       (n == plan.nth || (n > plan.nth && plan.onwards && can_fail_with (call, plan.code))))
     {
       g_atomic_int_set (&hit, TRUE);
+      if (n == plan.nth && event_log != NULL)
+        g_atomic_pointer_set (&hit_event, event_log_get_n_events (event_log));
       if (plan.code == INTERPOSE_SHORT_THEN_FULL)
         g_atomic_int_set (&full, TRUE);
       if ((call == INTERPOSE_SYNC || call == INTERPOSE_SYNC_ALL) &&

@@ -69,6 +69,8 @@ void          interpose_relent        (void);
 
 guint64       interpose_get_n_calls   (void);
 gboolean      interpose_was_hit       (void);
+/* How long the log was when the nth call was made; 0 if none was. */
+gsize         interpose_get_hit_event (void);
 /* Whether a sync was, in the way that loses data. */
 gboolean      interpose_lost_data     (void);
 /* Of the nth call. */

@@ -9,7 +9,8 @@
 #include "backing-contract.h"
 
 /* Each system call that a workload makes fails, with each errno that it can
- * fail with. */
+ * fail with. The step is tried again, the workload goes on to its end, and the
+ * power is cut then; with "-m slow" after any event since the failure, too. */
 
 typedef struct
 {
@@ -141,15 +142,55 @@ run_steps (Run *run, const char *what)
 
 /* Promises made in spite of the failure outlive a power cut. */
 static void
-check_after_power_cut (Run *run, const EventLog *log, PowerCutStyle style, const char *failure)
+check_after_power_cut (Run *run,
+                       const EventLog *log,
+                       gsize n_events,
+                       PowerCutStyle style,
+                       const char *failure)
 {
   g_autofree char *directory = run_make_directory (run, "cut");
   g_autofree char *what =
-    g_strdup_printf ("%s, and in the end a power cut, %s", failure, power_cut_get_name (style));
+    g_strdup_printf ("%s, and a power cut after %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT
+                     " events, %s",
+                     failure, n_events, event_log_get_n_events (log), power_cut_get_name (style));
 
-  power_cut_apply (log, event_log_get_n_events (log), style, run->rand, directory);
-  run_check (run, directory, journal_get_n_marks (run->journal), what);
+  power_cut_apply (log, n_events, style, run->rand, directory);
+  run_check (run, directory, journal_count_until (run->journal, n_events), what);
   remove_test_directory (directory);
+}
+
+/* Any moment from the failed call on. The few of the step that failed, or that went on in spite
+ * of the failure, come as often as the many after them. */
+static gsize
+draw_moment (Run *run, const EventLog *log, gsize first)
+{
+  const gsize n_moments = event_log_get_n_events (log) - first + 1;
+  const guint scale = g_rand_int_range (run->rand, 0, g_bit_storage (n_moments));
+
+  return first + g_rand_int_range (run->rand, 0, n_moments >> scale);
+}
+
+/* A moment at which a promise was just made, or the end. */
+static gsize
+draw_promise (Run *run, const EventLog *log, gsize first)
+{
+  const gsize n_marks = journal_get_n_marks (run->journal);
+  const gsize n =
+    g_rand_int_range (run->rand, journal_count_until (run->journal, first), n_marks + 1);
+
+  return n < n_marks ? journal_get_mark (run->journal, n)->n_events : event_log_get_n_events (log);
+}
+
+static void
+cut_since_failure (Run *run, const EventLog *log, const char *failure)
+{
+  static const PowerCutStyle styles[] = { POWER_CUT_LOSES_ALL, POWER_CUT_RANDOM, POWER_CUT_PREFIX };
+  const gsize first = interpose_get_hit_event ();
+  const gsize moments[] = { draw_moment (run, log, first), draw_promise (run, log, first) };
+
+  for (guint i = 0; i < G_N_ELEMENTS (moments); i++)
+    check_after_power_cut (run, log, moments[i],
+                           styles[g_rand_int_range (run->rand, 0, G_N_ELEMENTS (styles))], failure);
 }
 
 /* Returns how many steps failed. */
@@ -159,6 +200,7 @@ run_failure (Run *run, const Failure *failure)
   g_autoptr (EventLog) log = event_log_new (run->directory);
   g_autofree char *what = describe (failure);
   InterposePlan plan = run_make_plan (run);
+  gsize n_events;
   guint n_failed;
 
   plan.nth = failure->nth;
@@ -169,6 +211,7 @@ run_failure (Run *run, const Failure *failure)
   interpose_begin (run->directory, &plan, log);
   n_failed = run_steps (run, what);
   interpose_end ();
+  n_events = event_log_get_n_events (log);
 
   if (!interpose_was_hit () && !run->setting->workload->varies)
     run_fail (run, "%s: was never made", what);
@@ -176,8 +219,10 @@ run_failure (Run *run, const Failure *failure)
     run_fail (run, "%s: %u descriptors were not closed", what, interpose_get_n_open ());
 
   run_check (run, run->directory, journal_get_n_marks (run->journal), what);
-  check_after_power_cut (run, log, POWER_CUT_LOSES_ALL, what);
-  check_after_power_cut (run, log, POWER_CUT_RANDOM, what);
+  check_after_power_cut (run, log, n_events, POWER_CUT_LOSES_ALL, what);
+  check_after_power_cut (run, log, n_events, POWER_CUT_RANDOM, what);
+  if (g_test_slow ())
+    cut_since_failure (run, log, what);
 
   return n_failed;
 }
