@@ -974,13 +974,13 @@ test_no_keys (Fixture *fixture, gconstpointer data)
   g_assert_finalize_object (backing);
 }
 
-/* A path that is no UTF-8, and one that is no file. */
+/* A path that is no UTF-8, and one that is no file and has credentials. */
 static void
 test_paths (Fixture *fixture, gconstpointer data)
 {
   TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
   g_autoptr (GFile) odd = g_file_new_for_path ("/odd/\xff\n");
-  g_autoptr (GFile) bucket = g_file_new_for_uri ("s3://bucket/prefix");
+  g_autoptr (GFile) bucket = g_file_new_for_uri ("s3://id:SECRET@bucket/prefix");
   g_autoptr (GError) error = NULL;
 
   backing->behaviour = FAIL;
@@ -990,7 +990,7 @@ test_paths (Fixture *fixture, gconstpointer data)
   g_clear_error (&error);
 
   g_assert_false (bs_backing_persist (BS_BACKING (backing), bucket, KEY, NULL, &error));
-  g_assert_cmpstr (error->message, ==, "persist " KEY " at s3://bucket/prefix: the disk is full");
+  g_assert_cmpstr (error->message, ==, "persist " KEY " at s3://…@bucket/prefix: the disk is full");
   g_assert_finalize_object (backing);
 }
 

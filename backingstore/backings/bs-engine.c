@@ -124,27 +124,6 @@ check_engine (GType type, GError **error)
   return FALSE;
 }
 
-/* Credentials that somebody has put into a URI stay out of messages. */
-static char *
-hide_credentials (const char *uri)
-{
-  const char *authority = strstr (uri, "://");
-  const char *at = NULL;
-
-  if (authority == NULL)
-    return g_strdup (uri);
-
-  authority += strlen ("://");
-  for (const char *c = authority; *c != '\0' && strchr ("/?#", *c) == NULL; c++)
-    {
-      if (*c == '@')
-        at = c;
-    }
-  if (at == NULL)
-    return g_strdup (uri);
-  return g_strdup_printf ("%.*s…%s", (int) (authority - uri), uri, at);
-}
-
 /**
  * bs_backing_new_for_uri:
  * @uri: a URI
@@ -180,7 +159,7 @@ bs_backing_new_for_uri (const char *uri, GError **error)
 
   g_return_val_if_fail (uri != NULL, NULL);
 
-  shown = hide_credentials (uri);
+  shown = bs_error_hide_credentials (uri);
   /* In lower case. */
   scheme = g_strdup (g_uri_peek_scheme (uri));
   if (scheme == NULL)

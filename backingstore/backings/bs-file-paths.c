@@ -3,7 +3,7 @@
 
 #include "bs-file-paths-private.h"
 
-#include "base/bs-error.h"
+#include "base/bs-error-private.h"
 #include "base/bs-fork-private.h"
 
 #include <fcntl.h>
@@ -51,9 +51,9 @@ get_directory (GFile *path)
 static gboolean
 set_not_local (GFile *file, GError **error)
 {
-  g_autofree char *uri = g_file_get_uri (file);
+  g_autofree char *name = bs_error_name_file (file);
 
-  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s is not a local directory"), uri);
+  g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s is not a local directory"), name);
 
   return FALSE;
 }

@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-file-place-private.h"
 
-#include "base/bs-error.h"
+#include "base/bs-error-private.h"
 
 #include "bs-file-claim-private.h"
 #include "bs-file-paths-private.h"
@@ -83,9 +83,10 @@ bs_file_place_make_temporary_in (GFile *parent, GError **error)
   name = g_file_peek_path (parent);
   if (name == NULL)
     {
-      g_autofree char *uri = g_file_get_uri (parent);
+      g_autofree char *shown = bs_error_name_file (parent);
 
-      g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s is not a local directory"), uri);
+      g_set_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED, _ ("%s is not a local directory"),
+                   shown);
       return NULL;
     }
 

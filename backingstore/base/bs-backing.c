@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "bs-backing-private.h"
 
+#include "bs-error-private.h"
 #include "bs-key-private.h"
 
 #include <glib/gi18n-lib.h>
@@ -161,7 +162,7 @@ char *
 bs_operation_describe (BsOperation operation, const BsKey *key, GFile *path)
 {
   g_autofree char *name = g_strdup (bs_operation_get_name (operation));
-  g_autofree char *place = path != NULL ? g_file_get_parse_name (path) : NULL;
+  g_autofree char *place = path != NULL ? bs_error_name_file (path) : NULL;
   char string[BS_KEY_STRING_SIZE];
 
   if (key != NULL)

@@ -6,6 +6,7 @@
 
 #include <libintl.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A directory of translations, instead of the one of the installation. */
 #define LOCALE_VARIABLE "BACKINGSTORE_LOCALES"
@@ -54,4 +55,35 @@ bs_error_set_silent (GError **error,
     "bs_backing_store_new_in_context(), one in Python without the override of this library when "
     "it raises something other than GLib.Error",
     type_name != NULL ? type_name : "", type_name != NULL ? "." : "", function, forgotten);
+}
+
+/* Credentials that somebody has put into a URI stay out of messages, be they before the host or
+ * a parameter. */
+char *
+bs_error_hide_credentials (const char *uri)
+{
+  gsize length = strcspn (uri, "?#");
+  const char *rest = uri[length] == '?' ? "?…" : uri[length] == '#' ? "#…" : "";
+  const char *authority = g_strstr_len (uri, length, "://");
+  const char *at = NULL;
+
+  if (authority != NULL)
+    {
+      authority += strlen ("://");
+      at = g_strrstr_len (authority,
+                          MIN (strcspn (authority, "/"), (gsize) (uri + length - authority)), "@");
+    }
+  if (at == NULL)
+    return g_strdup_printf ("%.*s%s", (int) length, uri, rest);
+  return g_strdup_printf ("%.*s…%.*s%s", (int) (authority - uri), uri, (int) (uri + length - at),
+                          at, rest);
+}
+
+char *
+bs_error_name_file (GFile *file)
+{
+  g_autofree char *name = g_file_get_parse_name (file);
+
+  return g_file_peek_path (file) != NULL ? g_steal_pointer (&name)
+                                         : bs_error_hide_credentials (name);
 }

@@ -6,6 +6,7 @@
 #include "bs-item-private.h"
 #include "bs-item-stream-private.h"
 
+#include "base/bs-error-private.h"
 #include "store/operations/bs-write-and-read-private.h"
 
 /* Contents as streams and files, which need not fit into memory. */
@@ -262,7 +263,7 @@ copy_out (BsBackingStore *store, GCancellable *cancellable, gpointer data, GErro
   if (bs_export (self->stream, self->file, cancellable, error))
     return TRUE;
 
-  name = g_file_get_parse_name (self->file);
+  name = bs_error_name_file (self->file);
   bs_key_print (&self->entry->key, key);
   g_prefix_error (error, "Copying key %s to %s: ", key, name);
   return FALSE;

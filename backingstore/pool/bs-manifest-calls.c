@@ -4,6 +4,7 @@
 
 #include "bs-manifest-calls.h"
 
+#include "base/bs-error-private.h"
 #include "base/bs-key-set-private.h"
 
 #include "bs-manifest-entry-private.h"
@@ -25,7 +26,7 @@ load_deliver (gpointer data, gpointer value, GError **error)
   manifest = bs_manifest_new_from_bytes (value, error);
   if (manifest == NULL)
     {
-      g_autofree char *path = g_file_get_parse_name (bs_tracked_path_get_file (data));
+      g_autofree char *path = bs_error_name_file (bs_tracked_path_get_file (data));
 
       g_prefix_error (error, _ ("Loading the manifest at %s: "), path);
     }
@@ -304,7 +305,7 @@ notify_entries (Registering *self, GPtrArray *handles)
 static void
 set_missing (Registering *self, guint n_missing, guint first, GError **error)
 {
-  g_autofree char *path = g_file_get_parse_name (bs_tracked_path_get_file (self->tracked));
+  g_autofree char *path = bs_error_name_file (bs_tracked_path_get_file (self->tracked));
   Filling *filling = &g_array_index (self->fillings, Filling, first);
   g_autofree char *key = bs_key_to_string (&filling->key);
   g_autofree char *name = NULL;

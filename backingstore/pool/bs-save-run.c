@@ -4,6 +4,8 @@
 
 #include "bs-save-private.h"
 
+#include "base/bs-error-private.h"
+
 #include "bs-item-private.h"
 
 /* The run of a save: the check, the plan for the store with the contents of the
@@ -307,7 +309,7 @@ check_locked (BsSave *self)
 static GError *
 verdict_to_error (BsSave *self, Verdict verdict)
 {
-  g_autofree char *path = g_file_get_parse_name (bs_tracked_path_get_file (self->tracked));
+  g_autofree char *path = bs_error_name_file (bs_tracked_path_get_file (self->tracked));
   g_autofree char *bad_key = NULL;
 
   switch (verdict)
@@ -422,7 +424,7 @@ begin (BsSave *self, BsSavePlan *plan, GError **error)
     }
   if (strange != NULL)
     {
-      g_autofree char *path = g_file_get_parse_name (bs_tracked_path_get_file (self->tracked));
+      g_autofree char *path = bs_error_name_file (bs_tracked_path_get_file (self->tracked));
 
       bs_save_plan_clear (plan);
       *error = g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,

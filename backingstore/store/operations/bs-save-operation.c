@@ -5,6 +5,7 @@
 #include "bs-save-operation-private.h"
 
 #include "base/bs-backing-private.h"
+#include "base/bs-error-private.h"
 #include "base/bs-key-set-private.h"
 #include "store/operations/bs-ask-private.h"
 #include "store/operations/bs-save-names-private.h"
@@ -399,8 +400,7 @@ check_cancelled (SaveOperation *self)
 static void
 fail (SaveOperation *self, GError *error)
 {
-  g_autofree char *name =
-    g_file_get_parse_name (bs_tracked_path_peek_file (self->operation.tracked));
+  g_autofree char *name = bs_error_name_file (bs_tracked_path_peek_file (self->operation.tracked));
 
   self->error = error;
   g_prefix_error (&self->error, _ ("Saving at %s: "), name);

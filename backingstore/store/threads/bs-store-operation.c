@@ -4,6 +4,8 @@
 
 #include "bs-store-operation-private.h"
 
+#include "base/bs-error-private.h"
+
 #include <glib/gi18n-lib.h>
 
 static void
@@ -104,7 +106,7 @@ bs_operation_error (BsOperationKind kind,
                     int code,
                     const char *why)
 {
-  g_autofree char *name = path != NULL ? g_file_get_parse_name (path) : NULL;
+  g_autofree char *name = path != NULL ? bs_error_name_file (path) : NULL;
   const char *title = kind_title (kind);
   char string[BS_KEY_STRING_SIZE];
 
