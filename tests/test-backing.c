@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
+#include "backings/bs-fault-backing.h"
+#include "backings/bs-memory-backing.h"
 #include "base/bs-backing-private.h"
 
 #define KEY "0123abcd-4567-89ef-cdab-0f1e2d3c4b5a"
@@ -785,6 +787,26 @@ test_implements (Fixture *fixture, gconstpointer data)
   g_assert_finalize_object (backing);
 }
 
+/* A save tells the keys that its root names to each class of an application, also where a
+ * backing of the library wraps it. */
+static void
+test_reads_named (Fixture *fixture, gconstpointer data)
+{
+  TestBacking *backing = g_object_new (TEST_TYPE_BACKING, NULL);
+  BsMemoryBacking *memory = bs_memory_backing_new ();
+  BsFaultBacking *around_backing = bs_fault_backing_new (BS_BACKING (backing));
+  BsFaultBacking *around_memory = bs_fault_backing_new (BS_BACKING (memory));
+
+  g_assert_true (bs_backing_reads_named (BS_BACKING (backing)));
+  g_assert_true (bs_backing_reads_named (BS_BACKING (around_backing)));
+  g_assert_false (bs_backing_reads_named (BS_BACKING (memory)));
+  g_assert_false (bs_backing_reads_named (BS_BACKING (around_memory)));
+  g_assert_finalize_object (around_memory);
+  g_assert_finalize_object (around_backing);
+  g_assert_finalize_object (memory);
+  g_assert_finalize_object (backing);
+}
+
 /* The message comes through unchanged: nothing is said twice. */
 static void
 test_wrapped (Fixture *fixture, gconstpointer data)
@@ -1014,6 +1036,7 @@ main (int argc, char *argv[])
   add_test ("/backing/cancelled", test_cancelled);
   add_test ("/backing/missing", test_missing);
   add_test ("/backing/implements", test_implements);
+  add_test ("/backing/reads-named", test_reads_named);
   add_test ("/backing/wrapped", test_wrapped);
   add_test ("/backing/one-by-one", test_one_by_one);
   add_test ("/backing/write-and-persist", test_write_and_persist);

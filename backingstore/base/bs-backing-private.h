@@ -90,5 +90,8 @@ char       *bs_operation_describe            (BsOperation operation, const BsKey
  * one persists bytes in one step, persists many keys in one call, and opens streams, where the
  * inner backing does. */
 gboolean  bs_backing_implements              (BsBacking *self, BsOperation operation);
+/* Whether write_root() may look at the keys that a root names. The library's own backings
+ * have a path to themselves, and do not. */
+gboolean  bs_backing_reads_named             (BsBacking *self);
 
 G_END_DECLS

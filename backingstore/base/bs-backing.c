@@ -194,3 +194,15 @@ bs_backing_implements (BsBacking *self, BsOperation operation)
 
   return G_STRUCT_MEMBER (gpointer, iface, operations[operation].offset) != NULL;
 }
+
+gboolean
+bs_backing_reads_named (BsBacking *self)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  const BsKeyBackingFuncs *key_funcs = bs_backing_get_key_funcs (iface);
+
+  if (key_funcs->peek_inner != NULL)
+    return bs_backing_reads_named (key_funcs->peek_inner (self));
+
+  return iface->key_funcs == NULL;
+}

@@ -678,7 +678,7 @@ bs_path_operation_new (BsBackingStore *store, const BsRequest *request, int prio
       if (request->kind == BS_KIND_WRITE_ROOT)
         {
           self->root = g_bytes_ref (request->root);
-          self->named = g_object_ref (request->named);
+          g_set_object (&self->named, request->named);
         }
       else if (request->kind == BS_KIND_CHECK)
         self->find_missing = request->find_missing;

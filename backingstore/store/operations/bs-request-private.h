@@ -69,7 +69,7 @@ struct _BsRequest
     struct
     {
       GBytes *root;           /* WRITE_ROOT */
-      BsKeySet *named;        /* WRITE_ROOT: the keys that the root names */
+      BsKeySet *named;        /* WRITE_ROOT: the keys that the root names; nullable */
     };
     gboolean find_missing;    /* CHECK: also find keys that a save has pinned, and that are missing */
     BsKeySet *keys;           /* DELETE_KEYS, REGISTER_KEYS: copied */

@@ -334,15 +334,24 @@ ask (SaveOperation *self, BsRequest request, BsWaiter *waiter)
   bs_ask (self->operation.store, &request, waiter);
 }
 
-static void
-ask_for_root (SaveOperation *self, BsWaiter *waiter)
+static BsKeySet *
+list_names (SaveOperation *self)
 {
-  g_autoptr (BsKeySet) named = bs_key_set_new ();
+  BsKeySet *named = bs_key_set_new ();
   BsKeyTable *table = bs_key_set_get_table (named);
 
   bs_key_table_reserve (table, self->plan.n_names);
   for (guint i = 0; i < self->plan.n_names; i++)
     bs_key_table_add (table, &self->plan.names[i].key, bs_key_hash (&self->plan.names[i].key));
+
+  return named;
+}
+
+static void
+ask_for_root (SaveOperation *self, BsWaiter *waiter)
+{
+  g_autoptr (BsKeySet) named =
+    bs_backing_reads_named (self->operation.store->backing) ? list_names (self) : NULL;
 
   ask (self, (BsRequest){ .kind = BS_KIND_WRITE_ROOT, .root = self->plan.root, .named = named },
        waiter);

@@ -62,7 +62,7 @@ typedef struct
   gboolean pins;                /* keeps the path in the store's table */
   gboolean internal;            /* part of an earlier operation: no path refuses it */
   GBytes *root;                 /* WRITE_ROOT: owned */
-  BsKeySet *named;              /* WRITE_ROOT: owned */
+  BsKeySet *named;              /* WRITE_ROOT: owned, nullable */
   gboolean find_missing;        /* CHECK */
   BsTrackedPath *found;         /* TRACK: owned; the object that tracks the path, nullable */
 
