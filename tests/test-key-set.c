@@ -144,6 +144,7 @@ assert_marked_like_model (BsKeyTable *table, GHashTable *model, BsKey *key)
   guint8 expected = GPOINTER_TO_UINT (g_hash_table_lookup (model, key));
   guint8 *marks = bs_key_table_find_marks (table, key, bs_key_hash (key));
 
+  g_assert_true (bs_key_table_look_up_marks (table, key, bs_key_hash (key)) == marks);
   g_assert_cmpint (marks != NULL, ==, expected != 0);
   if (marks != NULL)
     g_assert_cmpuint (*marks, ==, expected);
@@ -201,6 +202,36 @@ unset_marks_at_random (BsKeyTable *table, GHashTable *model)
   g_assert_cmpuint (table->n_keys, ==, g_hash_table_size (model));
 }
 
+/* The keys that have all of some marks, and a first byte out of a set. */
+static void
+copy_marked_at_random (const BsKeyTable *table, GHashTable *model)
+{
+  guint8 wanted = g_test_rand_int_range (0, 256) & g_test_rand_int_range (0, 256);
+  BsByteSet first_bytes = { { 0 } };
+  BsKeyTable copy;
+  GHashTableIter iter;
+  gpointer key, marks;
+  guint n = 0;
+
+  for (guint byte = 0; byte < 256; byte++)
+    if (g_test_rand_bit ())
+      bs_byte_set_add (&first_bytes, byte);
+  bs_key_table_init (&copy, 0);
+  bs_key_table_copy_marked (table, wanted, &first_bytes, &copy);
+
+  g_hash_table_iter_init (&iter, model);
+  while (g_hash_table_iter_next (&iter, &key, &marks))
+    {
+      gboolean expected = (GPOINTER_TO_UINT (marks) & wanted) == wanted &&
+                          bs_byte_set_contains (&first_bytes, *(const guint8 *) key);
+
+      g_assert_cmpint (bs_key_table_contains (&copy, key, bs_key_hash (key)), ==, expected);
+      n += expected;
+    }
+  g_assert_cmpuint (copy.n_keys, ==, n);
+  bs_key_table_clear (&copy);
+}
+
 static void
 test_marks (void)
 {
@@ -216,6 +247,7 @@ test_marks (void)
         {
           change_marks_at_random (&table, model, 5000, range);
           unset_marks_at_random (&table, model);
+          copy_marked_at_random (&table, model);
         }
       bs_key_table_unset_marks (&table, G_MAXUINT8);
       g_assert_cmpuint (table.n_keys, ==, 0);

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
+#include "bs-byte-set-private.h"
 #include "bs-key-private.h"
 
 G_BEGIN_DECLS
@@ -64,6 +65,9 @@ bs_key_table_find_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
   return table->found.marks;
 }
 
+/* Keeps no result: for many keys, none of which is looked for again. */
+guint8  *bs_key_table_look_up_marks (const BsKeyTable *table, const BsKey *key, guint64 hash);
+
 /* Adds the key, without marks, where it is not there. */
 guint8  *bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64 hash);
 
@@ -71,6 +75,10 @@ guint8  *bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64
 void     bs_key_table_remove_marked (BsKeyTable *table, const guint8 *marks);
 /* Takes the marks off all keys, and removes the keys that have no other. */
 void     bs_key_table_unset_marks (BsKeyTable *table, guint8 marks);
+
+/* Adds the keys to another table that have all of the marks, and whose first byte is in the
+ * set. */
+void     bs_key_table_copy_marked (const BsKeyTable *table, guint8 marks, const BsByteSet *first_bytes, BsKeyTable *copy);
 
 /* The marks of the key that bs_key_table_iter_next() gave last. */
 static inline guint8 *

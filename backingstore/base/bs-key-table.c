@@ -412,6 +412,15 @@ bs_key_table_search_marked (BsKeyTable *table, const BsKey *key, guint64 hash)
 }
 
 guint8 *
+bs_key_table_look_up_marks (const BsKeyTable *table, const BsKey *key, guint64 hash)
+{
+  gint64 unused;
+  gint64 place = look_up (table, key, hash, &unused);
+
+  return place >= 0 ? marks_at (table, place) : NULL;
+}
+
+guint8 *
 bs_key_table_obtain_marks (BsKeyTable *table, const BsKey *key, guint64 hash)
 {
   if (bs_key_table_find_marks (table, key, hash) == NULL)
@@ -494,6 +503,31 @@ bs_key_table_unset_marks (BsKeyTable *table, guint8 marks)
       matches = match_zero (GUINT64_FROM_LE (left)) & load_group (table, group);
       for (; matches != 0; matches &= matches - 1)
         remove_at (table, place_of (group, matches));
+    }
+}
+
+/* Goes over eight keys at a time. */
+void
+bs_key_table_copy_marked (const BsKeyTable *table,
+                          guint8 marks,
+                          const BsByteSet *first_bytes,
+                          BsKeyTable *copy)
+{
+  for (guint32 group = 0; group < table->n_groups; group++)
+    {
+      guint64 missing, matches;
+
+      memcpy (&missing, marks_at (table, (guint64) group * GROUP_SIZE), GROUP_SIZE);
+      missing = ~missing & LOW_BITS * marks;
+
+      matches = match_zero (GUINT64_FROM_LE (missing)) & load_group (table, group);
+      for (; matches != 0; matches &= matches - 1)
+        {
+          const BsKey *key = &table->keys[place_of (group, matches)];
+
+          if (bs_byte_set_contains (first_bytes, ((const guint8 *) key)[0]))
+            bs_key_table_add (copy, key, bs_key_hash (key));
+        }
     }
 }
 

@@ -140,7 +140,6 @@ add_item (Run *run, BsSavePlan *plan, BsItem *item)
   if (run->pools->len == 0 || run->pools->pdata[run->pools->len - 1] != pool)
     g_ptr_array_add (run->pools, g_object_ref (pool));
 
-  __builtin_prefetch (entry->token);
   add_name (run, plan, &entry->key, pool, entry);
 }
 

@@ -68,6 +68,8 @@ guint64       bs_members_get_n_keys    (BsMembers *self);
 /* Under the shard's mutex, here and below. */
 BsMemberFlags bs_members_get           (BsMembers *self, const BsKey *key, guint64 hash);
 void          bs_members_set           (BsMembers *self, const BsKey *key, guint64 hash, BsMemberFlags set, BsMemberFlags unset);
+/* Sets PINNED where PRESENT is the key's only flag; else returns FALSE. */
+gboolean      bs_members_pin_present   (BsMembers *self, const BsKey *key, guint64 hash);
 /* A call has changed whether the key is here, or may have changed it: UNCERTAIN. */
 void          bs_members_note_present  (BsMembers *self, const BsKey *key, guint64 hash);
 void          bs_members_note_absent   (BsMembers *self, const BsKey *key, guint64 hash);

@@ -111,6 +111,20 @@ bs_members_set (BsMembers *self,
     self->changed (self->owner, key);
 }
 
+gboolean
+bs_members_pin_present (BsMembers *self, const BsKey *key, guint64 hash)
+{
+  BsMemberShard *shard = &self->shards[bs_shard_index (hash)];
+  guint8 *flags = bs_key_table_look_up_marks (&shard->keys, key, hash);
+
+  if (flags == NULL || *flags != BS_MEMBER_PRESENT)
+    return FALSE;
+
+  *flags = BS_MEMBER_PRESENT | BS_MEMBER_PINNED;
+  shard->n_flagged[__builtin_ctz (BS_MEMBER_PINNED)]++;
+  return TRUE;
+}
+
 /* A running save that names the key looks at its names once more. */
 static void
 tell_save (BsMembers *self, const BsKey *key, guint64 hash)
@@ -234,20 +248,12 @@ bs_members_unset_all (BsMembers *self, BsMemberFlags flags)
 void
 bs_members_copy_pinned (BsMembers *self, const BsByteSet *first_bytes, BsKeyTable *keys)
 {
-  const guint8 both = BS_MEMBER_PRESENT | BS_MEMBER_PINNED;
-
   for (guint i = 0; i < BS_N_SHARDS; i++)
     {
-      BsKeyTable *table = &self->shards[i].keys;
-      BsKeyTableIter iter = { 0 };
-      const BsKey *key;
-
       g_mutex_lock (&self->locks[i].mutex);
-      while (self->shards[i].n_flagged[__builtin_ctz (BS_MEMBER_PINNED)] > 0 &&
-             bs_key_table_iter_next (table, &iter, &key))
-        if (bs_byte_set_contains (first_bytes, ((const guint8 *) key)[0]) &&
-            (*bs_key_table_iter_get_marks (table, &iter) & both) == both)
-          bs_key_table_add (keys, key, bs_key_hash (key));
+      if (self->shards[i].n_flagged[__builtin_ctz (BS_MEMBER_PINNED)] > 0)
+        bs_key_table_copy_marked (&self->shards[i].keys, BS_MEMBER_PRESENT | BS_MEMBER_PINNED,
+                                  first_bytes, keys);
       g_mutex_unlock (&self->locks[i].mutex);
     }
 }
