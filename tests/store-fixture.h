@@ -307,6 +307,16 @@ assert_log (Fixture *fixture, const char *key, const char *expected)
   g_assert_cmpstr (log, ==, expected);
 }
 
+/* Inside the store: the shard of a key. */
+static inline guint
+get_shard_index (const char *string)
+{
+  BsKey key;
+
+  g_assert_true (bs_key_parse (string, &key));
+  return bs_shard_index (bs_key_hash (&key));
+}
+
 /* Inside the store: the waiters of all operations on a key, but for the thread that runs
  * one of its own. */
 static inline guint

@@ -26,10 +26,7 @@ blocking_persist (gpointer data)
 static BsShard *
 shard_of (Fixture *fixture, const char *string)
 {
-  BsKey key;
-
-  g_assert_true (bs_key_parse (string, &key));
-  return &fixture->store->shards[bs_shard_index (bs_key_hash (&key))];
+  return &fixture->store->shards[get_shard_index (string)];
 }
 
 /* A written item whose key is in that shard, or in another one. */

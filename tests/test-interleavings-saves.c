@@ -1000,15 +1000,6 @@ test_kept_gone_meanwhile (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_WRITE_ROOT, NULL), ==, 0);
 }
 
-static guint
-get_shard (const char *string)
-{
-  BsKey key;
-
-  g_assert_true (bs_key_parse (string, &key));
-  return bs_shard_index (bs_key_hash (&key));
-}
-
 /* A key that a save is to delete is busy when the save comes to it, and is asked to be
  * there before its turn: it stays. The save looks at the two keys together. */
 static void
@@ -1023,7 +1014,7 @@ test_claimed_while_deleting (Fixture *fixture, gconstpointer data)
   g_autoptr (BsItem) item = NULL;
   Answer load = { 0 }, saved = { 0 }, persist = { 0 };
 
-  while (get_shard (idle) != get_shard (busy))
+  while (get_shard_index (idle) != get_shard_index (busy))
     {
       g_free (idle);
       idle = bs_key_generate ();

@@ -371,10 +371,8 @@ test_all_gone (Fixture *fixture, gconstpointer data)
   for (guint n = 0; n < n_keys;)
     {
       g_autofree char *string = bs_key_generate ();
-      BsKey key;
 
-      g_assert_true (bs_key_parse (string, &key));
-      if (bs_shard_index (bs_key_hash (&key)) != 0)
+      if (get_shard_index (string) != 0)
         continue;
       gate_backing_put_persisted (fixture->gates, file, string, "a");
       bs_key_set_add (keys, string, NULL);

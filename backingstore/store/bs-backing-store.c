@@ -64,6 +64,8 @@
 #define DEFAULT_THREAD_NICE 5
 #define MAX_THREAD_NICE 19
 
+#define DELETION_PAUSE G_TIME_SPAN_MILLISECOND
+
 typedef enum
 {
   PROP_BACKING = 1,
@@ -360,6 +362,7 @@ bs_backing_store_init (BsBackingStore *self)
   self->prepare = bs_prepare;
   self->discard = bs_discard;
   self->expect_deletion = bs_deletion_expect;
+  self->deletion_pause = DELETION_PAUSE;
   self->new_tracked_path = bs_tracked_path_new;
 }
 

@@ -641,6 +641,8 @@ bs_key_operation_settle_token (BsBackingStore *store,
                                guint64 hash,
                                BsDeferred *deferred)
 {
+  gboolean is_first;
+
   if (token->n_holders > 0 || token->is_dropped)
     return;
   if (token->primary == BS_PRIMARY_ABSENT || g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
@@ -649,8 +651,12 @@ bs_key_operation_settle_token (BsBackingStore *store,
       return;
     }
 
+  is_first = shard->dropped == NULL;
   bs_shard_drop (shard, token);
-  store->expect_deletion (store, deferred);
+  if (is_first)
+    store->expect_deletion (store, deferred);
+  else
+    bs_executor_remind (store->backing_executor);
 }
 
 BsToken *

@@ -59,10 +59,12 @@ struct _BsBackingStore
   GMutex operations_mutex;      /* the lock of the operations that are in no queue */
   GQueue loads;                 /* of BsLoad, borrowed, under operations_mutex */
 
-  /* Written for each deletion: apart from the cache lines that every operation reads. */
+  /* Written by deletions: apart from the cache lines that every operation reads. */
   guint8 unused[BS_CACHE_LINE];
-  int n_deletions;              /* atomic: operations that go over the dropped tokens */
-  int n_deletions_calling;      /* atomic: those of them that are inside a call of the backing */
+  int is_deletion_expected;     /* atomic: one has not begun, and is to look at all dropped tokens */
+  int n_deletions;              /* atomic: those that have begun */
+  gint64 deletion_pause;        /* constant but for tests; in microseconds */
+  gint64 deletion_due;          /* atomic: the end of the pause of the expected one, monotonic */
 };
 
 /* Is told of each key that comes to a tracked path or goes. */

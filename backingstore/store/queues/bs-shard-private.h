@@ -54,6 +54,10 @@ struct _BsShard
   BsKeyOperation **chains;    /* owned; the last operations, by next_in_chain */
   guint n_chains;             /* a power of two, or 0 */
   guint n_queues;
+
+  /* under the mutex, beyond the cache line of what each operation uses: the dropped tokens */
+  gconstpointer seen;         /* the first one when a deletion has looked; identity only */
+  guint n_left;               /* how often deletions have left them */
 };
 
 static inline guint

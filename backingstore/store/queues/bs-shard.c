@@ -332,6 +332,8 @@ bs_shard_drop (BsShard *shard, BsToken *token)
 {
   token->is_dropped = TRUE;
   token->next = shard->dropped;
+  if (shard->dropped == NULL)
+    shard->seen = token;
   g_atomic_pointer_set (&shard->dropped, token);
 }
 

@@ -31,6 +31,7 @@ struct _BsTaskCount
   int n_awaiting;                       /* atomic: waits that end when nothing is under way */
 
   GMutex mutex;                         /* of those waits; outlives the store */
+  GCond hurry_cond;                     /* something waits for operations that pause */
   BsStoreOperation *close_operation;    /* owned; under the mutex: the store is to be closed, or is being closed */
 };
 
@@ -42,8 +43,11 @@ void     bs_task_count_clear   (BsTaskCount *count);
 guint    bs_task_count_begin   (BsTaskCount *count);
 void     bs_task_count_end     (BsTaskCount *count, guint stripe);
 
-/* One wait more, or fewer. A wait asks bs_task_count_is_idle() once more after this. */
+/* One wait more, or fewer. A wait asks bs_task_count_is_idle() once more after this. Under
+ * the mutex. */
 void     bs_task_count_await   (BsTaskCount *count, int n);
+/* Has operations that pause look whether they may go on. */
+void     bs_task_count_hurry   (BsTaskCount *count);
 gboolean bs_task_count_is_idle (BsTaskCount *count);
 guint    bs_task_count_get     (BsTaskCount *count);
 

@@ -22,6 +22,7 @@ bs_task_count_init (BsTaskCount *count,
   count->changed = changed;
   count->idle = idle;
   g_mutex_init (&count->mutex);
+  g_cond_init (&count->hurry_cond);
   count->stripes = g_aligned_alloc0 (BS_TASK_COUNT_STRIPES, sizeof (BsTaskCountStripe), CACHE_LINE);
 }
 
@@ -29,6 +30,7 @@ void
 bs_task_count_clear (BsTaskCount *count)
 {
   g_aligned_free (count->stripes);
+  g_cond_clear (&count->hurry_cond);
   g_mutex_clear (&count->mutex);
 }
 
@@ -73,6 +75,16 @@ void
 bs_task_count_await (BsTaskCount *count, int n)
 {
   g_atomic_int_add (&count->n_awaiting, n);
+  if (n > 0)
+    g_cond_broadcast (&count->hurry_cond);
+}
+
+void
+bs_task_count_hurry (BsTaskCount *count)
+{
+  g_mutex_lock (&count->mutex);
+  g_cond_broadcast (&count->hurry_cond);
+  g_mutex_unlock (&count->mutex);
 }
 
 guint
