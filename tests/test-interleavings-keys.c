@@ -474,6 +474,178 @@ test_last_drop_beside_stuck (Fixture *fixture, gconstpointer data)
   g_assert_false (gate_backing_has_primary (fixture->gates, other));
 }
 
+/* A deletion that is stuck leaves the others to the next one, though nothing is dropped any
+ * more. */
+static void
+test_last_drop_behind_stuck (Fixture *fixture, gconstpointer data)
+{
+  enum
+  {
+    N = 200
+  };
+  g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_object_unref);
+  Plug plug = { 0 };
+
+  for (guint i = 0; i < N; i++)
+    g_ptr_array_add (items, insert_persisted (fixture, "a"));
+  gate_backing_hold (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE);
+
+  plug_in (&plug, fixture);
+  g_ptr_array_set_size (items, 0);
+  plug_pull (&plug, fixture);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE,
+                          fixture->n_threads);
+
+  gate_backing_release (fixture->gates, BS_OPERATION_DELETE_KEY, NULL, GATE_BEFORE);
+  plug_wait (&plug);
+  settle (fixture);
+  g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
+}
+
+/* Waits until a deletion pauses: the place of its thread has gone to a call that comes after
+ * it. All other threads are busy. */
+static void
+await_pause (Fixture *fixture)
+{
+  g_autoptr (BsItem) item = insert (fixture, "after");
+  Answer answer = { 0 };
+
+  bs_item_write_async (item, G_PRIORITY_LOW + 1, NULL, answer_cb, &answer);
+  answer_ok (&answer);
+}
+
+/* Drops an item. Its deletion would pause for longer than the watchdog waits. */
+static char *
+drop_and_pause (Fixture *fixture)
+{
+  g_autoptr (BsItem) item = insert_persisted (fixture, "a");
+  char *key = bs_item_dup_key (item);
+
+  fixture->store->deletion_pause = G_TIME_SPAN_HOUR;
+  g_clear_object (&item);
+  await_pause (fixture);
+  g_assert_true (gate_backing_has_primary (fixture->gates, key));
+
+  return key;
+}
+
+static void
+test_wait_ends_pause (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *first = drop_and_pause (fixture), *second = NULL;
+  Answer answer = { 0 };
+
+  settle (fixture);
+  g_assert_false (gate_backing_has_primary (fixture->gates, first));
+
+  second = drop_and_pause (fixture);
+  bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb,
+                                        &answer);
+  answer_ok (&answer);
+  g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
+}
+
+static void
+test_close_ends_pause (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = drop_and_pause (fixture);
+  g_autoptr (GError) error = NULL;
+
+  bs_backing_store_close (fixture->store, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
+}
+
+static void
+test_close_async_ends_pause (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = drop_and_pause (fixture);
+  Answer answer = { 0 };
+
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &answer);
+  answer_ok (&answer);
+  g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
+}
+
+/* A deletion pauses behind the call of another, and goes on as soon as that has ended. */
+static void
+test_wait_ends_pause_behind_call (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) first = insert_persisted (fixture, "first");
+  g_autoptr (BsItem) second = insert_persisted (fixture, "second");
+  g_autofree char *first_key = bs_item_dup_key (first);
+  g_autofree char *second_key = bs_item_dup_key (second);
+  Answer answer = { 0 };
+
+  fixture->store->deletion_pause = G_TIME_SPAN_HOUR;
+  g_clear_object (&first);
+  ask_held (fixture, BS_OPERATION_DELETE_KEY, first_key,
+            bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL,
+                                                  answer_cb, &answer));
+  g_clear_object (&second);
+  await_pause (fixture);
+  g_assert_true (gate_backing_has_primary (fixture->gates, second_key));
+  g_assert_false (answer_is_there (&answer));
+
+  gate_backing_release (fixture->gates, BS_OPERATION_DELETE_KEY, first_key, GATE_BEFORE);
+  answer_ok (&answer);
+  g_assert_cmpuint (gate_backing_get_n_primary (fixture->gates), ==, 0);
+}
+
+/* A deletion has taken two keys for one run, and the call for the first is slow: the other key
+ * is let go, and an operation on it waits no longer. */
+static void
+test_last_drop_behind_slow_call (Fixture *fixture, gconstpointer data)
+{
+  enum
+  {
+    N = 4
+  };
+  g_autoptr (GPtrArray) others = g_ptr_array_new_with_free_func (g_object_unref);
+  Answer waited = { 0 }, registered = { 0 };
+  g_autoptr (BsItem) again = NULL;
+  g_auto (GStrv) keys = g_new0 (char *, N + 1);
+  BsItem *items[N];
+  guint n = 0;
+
+  /* A deletion takes keys of one shard together. */
+  while (n < N)
+    {
+      BsItem *item = insert_persisted (fixture, "a");
+      g_autofree char *key = bs_item_dup_key (item);
+
+      if (n > 0 && get_shard_index (key) != get_shard_index (keys[0]))
+        {
+          g_ptr_array_add (others, item);
+          continue;
+        }
+      keys[n] = g_steal_pointer (&key);
+      items[n++] = item;
+    }
+
+  /* The last one goes first, and alone; then two. */
+  fixture->store->deletion_pause = G_TIME_SPAN_HOUR;
+  for (guint i = 0; i < N; i++)
+    g_object_unref (items[i]);
+  ask_held (fixture, BS_OPERATION_DELETE_KEY, keys[2],
+            bs_backing_store_wait_finished_async (fixture->store, G_PRIORITY_DEFAULT, NULL,
+                                                  answer_cb, &waited));
+  register_async (fixture, keys[1], NULL, &registered);
+  fixture->store->deletion_pause = -1;
+  gate_backing_release (fixture->gates, BS_OPERATION_DELETE_KEY, keys[2], GATE_BEFORE);
+  again = answer_pointer (&registered);
+  answer_ok (&waited);
+
+  assert_log (fixture, keys[0], "write persist delete_key");
+  assert_log (fixture, keys[1], "write persist");
+  assert_log (fixture, keys[2], "write persist delete_key");
+  assert_content (again, "a");
+  fixture->store->deletion_pause = 0;
+  g_clear_object (&again);
+  settle (fixture);
+  assert_log (fixture, keys[1], "write persist read delete_key");
+}
+
 typedef struct
 {
   char *key;
@@ -706,6 +878,37 @@ test_write_again_after_failure (Fixture *fixture, gconstpointer data)
       settle (fixture);
       g_assert_false (gate_backing_has_primary (fixture->gates, key));
     }
+}
+
+/* A write that failed may have left the blob: a path that has lost the key says nothing of
+ * that. */
+static void
+test_register_after_failed_write (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsItem) item = insert (fixture, "a");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autoptr (BsTrackedPath) tracked = NULL;
+  g_autoptr (GError) error = NULL;
+
+  gate_backing_put_persisted (fixture->gates, file, key, "a");
+  tracked = track (fixture, file);
+  gate_backing_lose_persisted (fixture->gates, file, key);
+  gate_backing_fail (fixture->gates, BS_OPERATION_WRITE, key, GATE_AFTER, 1, G_IO_ERROR_NO_SPACE);
+  gate_backing_reset_log (fixture->gates);
+  bs_item_write (item, NULL, &error);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_clear_error (&error);
+  g_assert_null (bs_pool_register (fixture->pool, tracked, key, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
+  g_clear_error (&error);
+
+  bs_item_write (item, NULL, &error);
+  g_assert_no_error (error);
+  g_clear_object (&item);
+  settle (fixture);
+  assert_log (fixture, key, "write register_key write delete_key write delete_key");
+  g_assert_false (gate_backing_has_primary (fixture->gates, key));
 }
 
 static void
@@ -942,9 +1145,21 @@ main (int argc, char *argv[])
   test_add ("/interleavings/last-drop/register-cancelled", test_register_cancelled);
   test_add ("/interleavings/last-drop/many", test_last_drop_many);
   test_add ("/interleavings/last-drop/beside-stuck", test_last_drop_beside_stuck);
+  test_add ("/interleavings/last-drop/behind-stuck", test_last_drop_behind_stuck);
+  g_test_add ("/interleavings/last-drop/behind-slow-call", Fixture, &one_thread, fixture_set_up,
+              test_last_drop_behind_slow_call, fixture_tear_down);
+  g_test_add ("/interleavings/last-drop/wait-ends-pause", Fixture, &one_thread, fixture_set_up,
+              test_wait_ends_pause, fixture_tear_down);
+  g_test_add ("/interleavings/last-drop/close-ends-pause", Fixture, &one_thread, fixture_set_up,
+              test_close_ends_pause, fixture_tear_down);
+  g_test_add ("/interleavings/last-drop/close-async-ends-pause", Fixture, &one_thread,
+              fixture_set_up, test_close_async_ends_pause, fixture_tear_down);
+  test_add_once ("/interleavings/last-drop/wait-ends-pause-behind-call",
+                 test_wait_ends_pause_behind_call);
   test_add ("/interleavings/failure/then-opposite", test_fails_after_effect_then_opposite);
   test_add ("/interleavings/failure/then-again", test_same_again_after_failure);
   test_add ("/interleavings/failure/write-again", test_write_again_after_failure);
+  test_add ("/interleavings/failure/write-then-register", test_register_after_failed_write);
   test_add ("/interleavings/write-behind/queued", test_write_behind_queued_at_last_drop);
   test_add ("/interleavings/write-behind/running", test_write_behind_running_at_last_drop);
   test_add ("/interleavings/write-behind/meanwhile", test_during_write_behind);

@@ -250,10 +250,11 @@ bs_key_queue_note (BsOperationKind kind,
       token->primary = BS_PRIMARY_ABSENT;
       break;
     case BS_KIND_REGISTER:
+      /* A path without the key says nothing of primary storage. */
       if (error == NULL)
         token->primary = BS_PRIMARY_PRESENT;
-      else if (token->primary != BS_PRIMARY_PRESENT)
-        token->primary = missing ? BS_PRIMARY_ABSENT : BS_PRIMARY_UNCERTAIN;
+      else if (token->primary != BS_PRIMARY_PRESENT && !missing)
+        token->primary = BS_PRIMARY_UNCERTAIN;
       if (error == NULL)
         bs_members_note_present (members, key, hash);
       else
