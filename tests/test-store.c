@@ -1059,6 +1059,72 @@ test_close_again_after_cancel (Fixture *fixture, gconstpointer data)
   g_assert_true (gate_backing_is_closed (fixture->gates));
 }
 
+/* A close asked while paths are being released releases those that the first has left. */
+static void
+test_close_again_after_cancelled_release (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsTrackedPath) other = track (fixture, file);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  Answer first = { 0 }, again = { 0 };
+
+  gate_backing_set_stubborn (fixture->gates, TRUE);
+  gate_backing_fail (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL, GATE_BEFORE, 1,
+                     G_IO_ERROR_CANCELLED);
+  ask_held (fixture, BS_OPERATION_RELEASE_PATH, NULL,
+            bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable,
+                                          answer_cb, &first));
+  g_cancellable_cancel (cancellable);
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &again);
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&again);
+  answer_wait (&first);
+  answer_clear (&first);
+
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==, 3);
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+  g_assert_true (bs_tracked_path_get_closed (other));
+  g_assert_true (gate_backing_is_closed (fixture->gates));
+}
+
+/* A close that is cancelled while paths or the backing are released has closed nothing that was
+ * not released, and can be asked again. */
+static void
+test_close_cancelled_while_releasing (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+  g_autoptr (BsTrackedPath) other = track (fixture, file);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  Answer close = { 0 };
+
+  ask_held (fixture, BS_OPERATION_RELEASE_PATH, NULL,
+            bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable,
+                                          answer_cb, &close));
+  g_cancellable_cancel (cancellable);
+  answer_cancelled (&close);
+  gate_backing_release_all (fixture->gates);
+  g_assert_false (bs_tracked_path_get_closed (fixture->tracked));
+  g_assert_false (bs_tracked_path_get_closed (other));
+  assert_usable (fixture);
+
+  g_cancellable_reset (cancellable);
+  ask_held (fixture, BS_OPERATION_CLOSE, NULL,
+            bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable,
+                                          answer_cb, &close));
+  g_cancellable_cancel (cancellable);
+  answer_cancelled (&close);
+  gate_backing_release_all (fixture->gates);
+  g_assert_true (bs_tracked_path_get_closed (fixture->tracked));
+  g_assert_false (gate_backing_is_closed (fixture->gates));
+  g_clear_object (&fixture->tracked);
+  fixture->tracked = track (fixture, fixture->file);
+  assert_usable (fixture);
+
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &close);
+  answer_ok (&close);
+  g_assert_true (gate_backing_is_closed (fixture->gates));
+}
+
 static void
 test_close_reports (Fixture *fixture, gconstpointer data)
 {
@@ -1260,6 +1326,9 @@ main (int argc, char *argv[])
   test_add_once ("/store/close/loads", test_close_loads);
   test_add_once ("/store/close/blocking-load", test_close_blocking_load);
   test_add_once ("/store/close/again-after-cancel", test_close_again_after_cancel);
+  test_add_once ("/store/close/again-after-cancelled-release",
+                 test_close_again_after_cancelled_release);
+  test_add ("/store/close/cancelled-while-releasing", test_close_cancelled_while_releasing);
   test_add ("/store/close/reports", test_close_reports);
   g_test_add_func ("/store/context-not-run", test_context_not_run);
   g_test_add_func ("/store/close/while-others-knock", test_close_while_others_knock);

@@ -790,9 +790,11 @@ bs_backing_store_wait_finished_finish (BsBackingStore *self, GAsyncResult *resul
  *
  * Content in memory stays loadable; content in primary storage may be gone.
  * Closing again does nothing. If the close is cancelled while earlier
- * operations go on, the store is open again. A release that fails is reported,
- * and the store is closed all the same. From inside one of the store's tasks
- * the blocking call fails with %G_IO_ERROR_WOULD_BLOCK.
+ * operations go on, the store is open again, and so it is if the cancellation
+ * ends the release of a path or of the backing early: paths that were released
+ * before that stay closed. A release that fails otherwise is reported, and the
+ * store is closed all the same. From inside one of the store's tasks the
+ * blocking call fails with %G_IO_ERROR_WOULD_BLOCK.
  *
  * Blocks; see [method@BackingStore.close_async] for the asynchronous call.
  *

@@ -11,8 +11,9 @@
 /* Closing waits until the task tracker has counted the last operation down; the lock
  * is the count's, which outlives the store. Until its turn the store is only
  * closing: tokens and paths let go meanwhile are deleted and released, and the store
- * may open again. */
+ * may open again. It also does where the close is cancelled before the backing is closed. */
 
+/* A cancellation leaves the backing open, and paths that are not yet released tracked. */
 static void
 release_everything (BsBackingStore *store, GCancellable *cancellable, GError **error)
 {
@@ -20,10 +21,12 @@ release_everything (BsBackingStore *store, GCancellable *cancellable, GError **e
   BsCallScope scope;
 
   bs_call_scope_push (&scope, store, BS_SCOPE_BACKING);
-  bs_paths_release_all (store, cancellable, error);
-  bs_backing_close (store->backing, cancellable, &close_error);
+  if (bs_paths_release_all (store, cancellable, error))
+    bs_backing_close (store->backing, cancellable, &close_error);
   bs_call_scope_pop (&scope);
 
+  if (bs_is_cancellation (close_error, cancellable))
+    g_clear_error (error);
   if (*error == NULL)
     *error = g_steal_pointer (&close_error);
   g_clear_error (&close_error);
@@ -71,7 +74,7 @@ close_operation_run (BsStoreOperation *operation)
   GCancellable *cancellable = operation->cancellable;
   g_autoptr (GError) error = NULL;
   BsWaiter *waiters = NULL;
-  gboolean again;
+  gboolean cancelled, again;
 
   if (!begin (operation))
     {
@@ -85,10 +88,12 @@ close_operation_run (BsStoreOperation *operation)
       release_everything (operation->store, cancellable, &error);
 
       g_mutex_lock (operation->lock);
-      again =
-        error != NULL && cancellable != NULL && bs_store_operation_is_wanted_again (operation);
+      cancelled = bs_is_cancellation (error, cancellable);
+      again = cancelled && bs_store_operation_is_wanted_again (operation);
       if (!again)
         {
+          if (cancelled)
+            g_atomic_int_set (&operation->store->state, BS_STATE_OPEN);
           forget (operation);
           waiters = bs_store_operation_end (operation);
         }

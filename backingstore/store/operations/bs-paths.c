@@ -167,7 +167,7 @@ bs_paths_note_error (BsTrackedPath *tracked, const GError *error)
     bs_paths_set_moved (tracked, TRUE);
 }
 
-void
+gboolean
 bs_paths_release_all (BsBackingStore *store, GCancellable *cancellable, GError **error)
 {
   g_autoptr (GPtrArray) list = bs_paths_list_tracked (store);
@@ -179,6 +179,12 @@ bs_paths_release_all (BsBackingStore *store, GCancellable *cancellable, GError *
       GError *local_error = NULL;
 
       bs_backing_release_path (store->backing, path->file, cancellable, &local_error);
+      if (bs_is_cancellation (local_error, cancellable))
+        {
+          g_clear_error (error);
+          g_propagate_error (error, local_error);
+          return FALSE;
+        }
 
       g_mutex_lock (&path->mutex);
       path->state = BS_PATH_UNTRACKED;
@@ -194,4 +200,6 @@ bs_paths_release_all (BsBackingStore *store, GCancellable *cancellable, GError *
       else
         g_error_free (local_error);
     }
+
+  return TRUE;
 }

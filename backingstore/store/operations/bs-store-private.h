@@ -125,6 +125,15 @@ bs_store_is_in_child (BsBackingStore *store)
   return G_UNLIKELY (store->n_forks != bs_n_forks);
 }
 
+/* Whether a call of the backing has ended early since the cancellable has fired. */
+static inline gboolean
+bs_is_cancellation (const GError *error,
+                    GCancellable *cancellable)
+{
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
+         g_cancellable_is_cancelled (cancellable);
+}
+
 /* Emits background-error in the store's owner context. Takes `error` over. */
 static inline void
 bs_store_report (BsBackingStore *store, const BsKey *key, BsOperation operation, GError *error)
