@@ -150,12 +150,26 @@ enter (TestCodec *self, Function function, const char *text, GError **error)
   return FALSE;
 }
 
+static void
+wait_if_asked (TestCodec *self, Function function, GCancellable *cancellable, GError **error)
+{
+  if (g_atomic_int_get (&self->modes[function]) == WAIT)
+    while (!g_cancellable_set_error_if_cancelled (cancellable, error))
+      g_thread_yield ();
+}
+
 static GBytes *
 test_codec_encode (BsCodec *codec, GObject *object, GCancellable *cancellable, GError **error)
 {
   const char *text = TEST_TEXT (object)->text;
 
-  return enter (TEST_CODEC (codec), ENCODE, text, error) ? g_bytes_new (text, strlen (text)) : NULL;
+  if (!enter (TEST_CODEC (codec), ENCODE, text, error))
+    {
+      wait_if_asked (TEST_CODEC (codec), ENCODE, cancellable, error);
+      return NULL;
+    }
+
+  return g_bytes_new (text, strlen (text));
 }
 
 static GObject *
@@ -165,9 +179,7 @@ test_codec_decode (BsCodec *codec, GBytes *bytes, GCancellable *cancellable, GEr
 
   if (!enter (TEST_CODEC (codec), DECODE, text, error))
     {
-      if (g_atomic_int_get (&TEST_CODEC (codec)->modes[DECODE]) == WAIT)
-        while (!g_cancellable_set_error_if_cancelled (cancellable, error))
-          g_thread_yield ();
+      wait_if_asked (TEST_CODEC (codec), DECODE, cancellable, error);
       return NULL;
     }
 
@@ -1695,12 +1707,75 @@ get_encoded (BsItem *item)
   return bs_item_get_size (item);
 }
 
-/* An object of which the codec says nothing counts by its encoded size. The codec is
- * warned of once, before other tests. */
+/* The codec is told that nobody waits for the bytes any more. */
+static void
+test_cancelled_encode (void)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  TestCodec *codec;
+  Fixture fixture;
+  BsItem *item;
+
+  codec = set_up (&fixture, 1000);
+  item = insert_text (&fixture, "hello");
+  g_atomic_int_set (&codec->modes[ENCODE], WAIT);
+  bs_item_write_async (item, G_PRIORITY_DEFAULT, cancellable, store_result, &result);
+  wait_until (calls (codec, ENCODE) == 1);
+  g_cancellable_cancel (cancellable);
+  g_assert_false (bs_item_write_finish (item, wait_result (&result), &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+
+  g_atomic_int_set (&codec->modes[ENCODE], WORK);
+  trim (&fixture, 0);
+  assert_loads (item, "hello");
+
+  g_clear_object (&result);
+  assert_goes (item);
+  tear_down (&fixture, codec);
+}
+
+/* After a blob was found to be bad, contents in memory are written anew if need be. An object
+ * that only the application holds is not encoded for that. */
+static void
+test_persist_after_corruption (void)
+{
+  g_autoptr (GError) corrupt = g_error_new_literal (BS_ERROR, BS_ERROR_CORRUPT, "bad");
+  g_autoptr (GObject) object = make_text ("hello");
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+  BsItem *item, *bad;
+  TestCodec *codec;
+  Fixture fixture;
+
+  codec = set_up (&fixture, 1000);
+  fixture_track (&fixture);
+  item = bs_pool_insert_object (fixture.pool, object, NULL);
+  bad = insert_text (&fixture, "bad");
+  trim (&fixture, 0);
+  key = bs_item_dup_key (bad);
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_PERSIST, key, 1, corrupt);
+  g_assert_false (bs_item_persist (bad, fixture.tracked, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_clear_error (&error);
+
+  g_assert_true (bs_item_persist (item, fixture.tracked, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (calls (codec, ENCODE), ==, 2);
+
+  g_assert_finalize_object (bad);
+  g_assert_finalize_object (item);
+  g_clear_object (&object);
+  tear_down (&fixture, codec);
+}
+
+/* An object of which the codec says nothing counts by its encoded size, as a byte at least.
+ * The codec is warned of once, before other tests. */
 static void
 test_measure_says_nothing (void)
 {
-  BsItem *items[3];
+  BsItem *items[4];
   TestCodec *codec;
   Fixture fixture;
 
@@ -1716,12 +1791,15 @@ test_measure_says_nothing (void)
   g_assert_cmpuint (get_encoded (items[1]), ==, 12);
   items[2] = insert_text (&fixture, "x");
   g_assert_cmpuint (get_encoded (items[2]), ==, 1);
+  items[3] = insert_text (&fixture, "");
+  g_assert_cmpuint (get_encoded (items[3]), ==, 1);
 
   trim (&fixture, 0);
   assert_loads (items[0], "hello");
   assert_loads (items[1], "hello, world");
   assert_loads (items[2], "x");
-  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 18);
+  g_object_unref (load (items[3]));
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 19);
 
   for (guint i = 0; i < G_N_ELEMENTS (items); i++)
     g_assert_finalize_object (items[i]);
@@ -2146,6 +2224,8 @@ main (int argc, char **argv)
   g_test_add_data_func ("/codec/measured-later", GINT_TO_POINTER (FALSE), test_measured_later);
   g_test_add_data_func ("/codec/unmeasured-later", GINT_TO_POINTER (TRUE), test_measured_later);
   g_test_add_func ("/codec/measure-says-nothing", test_measure_says_nothing);
+  g_test_add_func ("/codec/cancelled-encode", test_cancelled_encode);
+  g_test_add_func ("/codec/persist-after-corruption", test_persist_after_corruption);
   g_test_add_func ("/codec/many-unmeasured", test_many_unmeasured);
   g_test_add_func ("/codec/unmeasured-are-encoded", test_unmeasured_are_encoded);
   g_test_add_func ("/codec/objects-refused", test_objects_refused);

@@ -18,6 +18,13 @@ free_data (const BsDelivery *delivery)
     delivery->data_free (delivery->data);
 }
 
+static void
+clear_data (BsDelivery *delivery)
+{
+  free_data (delivery);
+  delivery->data_free = NULL;
+}
+
 /* Returns TRUE with a count, which bs_task_count_end() ends, else answers the waiter. */
 static gboolean
 admit (BsBackingStore *store, BsOperationKind kind, BsToken *token, BsWaiter *waiter, guint *stripe)
@@ -92,6 +99,8 @@ write_done (gpointer data, gpointer value, GError **error)
   WaitingRead *self = data;
 
   self->written.func (self->written.data, value, error);
+  /* The read may be answered before this thread goes on, and the item is to go by then. */
+  clear_data (&self->written);
   if (*error == NULL)
     ask_read (self->store, self->kind, self->token, self->waiter);
   else
@@ -105,7 +114,7 @@ waiting_read_free (gpointer data)
 {
   WaitingRead *self = data;
 
-  free_data (&self->written);
+  clear_data (&self->written);
   bs_waiter_unref (self->waiter);
   g_object_unref (self->store);
   g_free (self);
