@@ -69,7 +69,8 @@
  * of the path still leads there. If not it fails with %BS_ERROR_MOVED and the document
  * stays as it is; see [class@TrackedPath]. A blob that another program has removed from
  * the path is persisted again if an item stands for it, and is a %BS_ERROR_NOT_FOUND if
- * it is to be kept.
+ * it is to be kept. A blob of an item that primary storage has lost, or has damaged, is
+ * written anew if its content is in memory.
  *
  * [method@BackingStore.untrack_path] and [method@BackingStore.close] wait for
  * the saves that were run before, [method@BackingStore.sync] does not.

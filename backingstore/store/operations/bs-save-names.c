@@ -140,14 +140,16 @@ note_error (BsSaveNames *self, guint64 item, const GError *error)
   note_first_error (self, error, description);
 }
 
-/* Primary storage has lost the blob, which is in memory: the request writes it anew, once. */
+/* Primary storage has lost the blob, or has it damaged; the content is in memory: the request
+ * writes it anew, once. */
 static gboolean
 write_again (BsSaveNames *self, guint64 item, const GError *error, BsRequest *request)
 {
   const BsSaveName *name = get_name (self, item);
   gboolean first;
 
-  if (name->token == NULL || !g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
+  if (name->token == NULL || !(g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND) ||
+                               g_error_matches (error, BS_ERROR, BS_ERROR_CORRUPT)))
     return FALSE;
 
   g_mutex_lock (&self->mutex);
