@@ -81,6 +81,21 @@ struct _BsCache
   BsCounter hits;
 };
 
+/* The rest of an entry that has parted from its payload, to be dropped after unlocking. */
+typedef struct
+{
+  BsReference reference;      /* the entry's, or 0 */
+  BsPayload *payload;         /* a reference; NULL if the payload is dying */
+} BsDetached;
+
+/* The rest of an entry without references, to be dropped after unlocking. */
+typedef struct
+{
+  BsEntry *entry;             /* owned; NULL where the entry has references */
+  BsFailure *failure;         /* owned, nullable */
+  BsDetached detached;
+} BsReleased;
+
 BsCache     *bs_cache_new            (GObject *owner, BsCacheChangedFunc changed) G_GNUC_WARN_UNUSED_RESULT;
 BsCache     *bs_cache_ref            (BsCache *self);
 void         bs_cache_unref          (BsCache *self);
@@ -100,8 +115,9 @@ BsEntry     *bs_cache_lookup_entry   (BsCache *self, const BsKey *key) G_GNUC_WA
 
 /* Drops a reference. The last one returns the token, for the caller to drop. */
 BsToken *bs_cache_release_entry  (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
-/* Drops the reference of an item that goes, and counts one item less. */
-BsToken *bs_cache_release_item   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
+/* Frees the rest of an entry that was released, after unlocking. Returns the token, for the
+ * caller to drop; NULL where the entry has references. */
+BsToken *bs_released_clear       (BsReleased *released) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The size of an object that counts as 0 until the codec measures it. */
 #define BS_SIZE_UNMEASURED (-1)
@@ -143,10 +159,15 @@ void         bs_cache_mark_clean     (BsCache *self, BsEntry *entry);
 
 /* Returns the changes since the last call. */
 BsCacheChanges bs_cache_take_changes_locked (BsCache *self) G_GNUC_WARN_UNUSED_RESULT;
+/* A figure that is read before its change is told of may change back by then: the next
+ * notification is of that figure, too. */
+BsCacheFigures bs_cache_read_figures (BsCache *self);
 /* The entry is in memory and on no list. Returns a reference, for the caller to drop after
  * unlocking. */
 BsReference  bs_cache_evict_locked   (BsCache *self, BsEntry *entry) G_GNUC_WARN_UNUSED_RESULT;
 void         bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry);
+/* Drops the reference of an item that goes, and counts one item less. `released` is zeroed. */
+void         bs_cache_release_item_locked (BsCache *self, BsEntry *entry, BsReleased *released);
 /* A used entry goes to the new end of the residency. */
 void         bs_cache_enter_locked   (BsCache *self, BsEntry *entry);
 /* An entry without a use since it was chosen to leave goes to the old end. */

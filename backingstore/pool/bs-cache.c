@@ -217,17 +217,10 @@ unlist_locked (BsCache *self, BsEntry *entry)
     }
 }
 
-/* The rest of an entry that has parted from its payload, to be dropped after unlocking. */
-typedef struct
-{
-  BsReference reference; /* the entry's, or 0 */
-  BsPayload *payload;    /* a reference; NULL if the payload is dying */
-} Detached;
-
-static Detached
+static BsDetached
 detach_payload_locked (BsCache *self, BsEntry *entry)
 {
-  Detached detached = { 0, g_steal_pointer (&entry->payload) };
+  BsDetached detached = { 0, g_steal_pointer (&entry->payload) };
 
   detached.payload->entry = NULL;
   if (entry->place == BS_PLACE_OUT)
@@ -250,7 +243,7 @@ detach_payload_locked (BsCache *self, BsEntry *entry)
 
 /* No lock held. */
 static void
-drop_detached (Detached detached)
+drop_detached (BsDetached detached)
 {
   if (detached.payload != NULL)
     {
@@ -294,33 +287,36 @@ payload_new (BsCache *self, BsKind kind, gpointer content)
   return bs_payload_new (&bs_cache_ref (self)->payload_owner, kind, content);
 }
 
-static BsToken *
-release (BsCache *self, BsEntry *entry, guint n_items)
+static void
+release_last_locked (BsCache *self, BsEntry *entry, BsReleased *released)
 {
-  BsToken *token = entry->token;
-  gboolean is_last = g_atomic_int_dec_and_test (&entry->ref_count);
-  g_autoptr (BsFailure) failure = NULL;
-  Detached detached = { 0 };
+  bs_entry_table_remove (&self->entries, entry);
+  released->entry = entry;
+  released->failure = bs_failures_exchange (&self->failures, entry, NULL);
+  if (entry->payload != NULL)
+    released->detached = detach_payload_locked (self, entry);
+}
 
-  if (!is_last && n_items == 0)
+void
+bs_cache_release_item_locked (BsCache *self, BsEntry *entry, BsReleased *released)
+{
+  self->figures.n_items--;
+  if (g_atomic_int_dec_and_test (&entry->ref_count))
+    release_last_locked (self, entry, released);
+}
+
+BsToken *
+bs_released_clear (BsReleased *released)
+{
+  BsToken *token;
+
+  if (released->entry == NULL)
     return NULL;
 
-  g_mutex_lock (&self->lock);
-  self->figures.n_items -= n_items;
-  if (is_last)
-    {
-      bs_entry_table_remove (&self->entries, entry);
-      failure = bs_failures_exchange (&self->failures, entry, NULL);
-    }
-  if (is_last && entry->payload != NULL)
-    detached = detach_payload_locked (self, entry);
-  g_mutex_unlock (&self->lock);
-
-  if (!is_last)
-    return NULL;
-
-  drop_detached (detached);
-  g_free (entry);
+  drop_detached (released->detached);
+  g_clear_pointer (&released->failure, bs_failure_unref);
+  token = released->entry->token;
+  g_free (released->entry);
 
   return token;
 }
@@ -328,13 +324,16 @@ release (BsCache *self, BsEntry *entry, guint n_items)
 BsToken *
 bs_cache_release_entry (BsCache *self, BsEntry *entry)
 {
-  return release (self, entry, 0);
-}
+  BsReleased released = { NULL };
 
-BsToken *
-bs_cache_release_item (BsCache *self, BsEntry *entry)
-{
-  return release (self, entry, 1);
+  if (!g_atomic_int_dec_and_test (&entry->ref_count))
+    return NULL;
+
+  g_mutex_lock (&self->lock);
+  release_last_locked (self, entry, &released);
+  g_mutex_unlock (&self->lock);
+
+  return bs_released_clear (&released);
 }
 
 static void
@@ -504,7 +503,7 @@ bs_cache_find (BsCache *self, BsEntry *entry, BsKind kind, gboolean *came_back)
 
 /* Takes the reference over. Another payload goes: bytes give way to an object, and
  * a dead object to another one. */
-static Detached
+static BsDetached
 install_locked (BsCache *self,
                 BsEntry *entry,
                 BsPayload *payload,
@@ -512,7 +511,7 @@ install_locked (BsCache *self,
                 guint64 size,
                 gboolean *size_changed)
 {
-  Detached detached = { 0 };
+  BsDetached detached = { 0 };
   guint64 old_size = entry->node.size;
   gboolean was_size_known = entry->is_size_known;
 
@@ -548,7 +547,7 @@ bs_cache_adopt (BsCache *self,
   BsReference reference = bs_reference_new (payload, content);
   BsReference winner = 0;
   BsPayload *dead = NULL;
-  Detached detached = { 0 };
+  BsDetached detached = { 0 };
   gboolean is_read = FALSE, is_installed = FALSE, came_back;
 
   *size_changed = FALSE;

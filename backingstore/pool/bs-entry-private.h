@@ -43,16 +43,18 @@ struct _BsEntry
   guint8 is_estimated : 1;    /* the size, until the object is encoded */
   guint8 was_used : 1;        /* while its write was under way */
   guint8 trouble : 2;         /* BsTrouble, reported once */
+
+  /* constant */
+  BsToken *token;             /* owned */
+  BsKey key;                  /* a copy: a lookup need not fetch the token into the processor's cache */
+
+  /* under the cache's lock */
   BsEntry *next_in_chain;     /* of the cache's table */
   BsPayload *payload;         /* not owned: a dying payload clears it */
   BsResidencyNode node;       /* a hit notes its time without the lock */
 
   /* changed under the cache's lock and its own bit lock; either keeps it as it is */
   gpointer reference;         /* BsReference, owned, while the entry is in memory */
-
-  /* constant */
-  BsToken *token;         /* owned */
-  BsKey key;                  /* a copy: a lookup need not fetch the token into the processor's cache */
 };
 
 static inline BsEntry *

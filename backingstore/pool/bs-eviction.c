@@ -544,19 +544,19 @@ balance (BsCache *self, guint max_writes)
   g_private_set (&current_scope, scope.outer);
 }
 
-void
-bs_cache_settle (BsCache *self)
+/* Takes the changes if nothing is to be done. */
+static gboolean
+check_balance_locked (BsCache *self, guint max_writes, BsCacheChanges *changes)
 {
-  guint max_writes = bs_backing_store_get_max_threads (self->store);
-  BsCacheChanges changes = 0;
-  gboolean is_balanced;
+  gboolean is_balanced = is_balanced_locked (self, max_writes);
 
-  g_mutex_lock (&self->lock);
-  is_balanced = is_balanced_locked (self, max_writes);
-  if (is_balanced)
-    changes = bs_cache_take_changes_locked (self);
-  g_mutex_unlock (&self->lock);
+  *changes = is_balanced ? bs_cache_take_changes_locked (self) : 0;
+  return is_balanced;
+}
 
+static void
+settle_checked (BsCache *self, guint max_writes, gboolean is_balanced, BsCacheChanges changes)
+{
   if (!is_balanced)
     {
       BalanceScope *outer = find_scope (self);
@@ -574,6 +574,20 @@ bs_cache_settle (BsCache *self)
     }
 
   bs_cache_tell_changes (self, changes);
+}
+
+void
+bs_cache_settle (BsCache *self)
+{
+  guint max_writes = bs_backing_store_get_max_threads (self->store);
+  BsCacheChanges changes;
+  gboolean is_balanced;
+
+  g_mutex_lock (&self->lock);
+  is_balanced = check_balance_locked (self, max_writes, &changes);
+  g_mutex_unlock (&self->lock);
+
+  settle_checked (self, max_writes, is_balanced, changes);
 }
 
 void
@@ -606,14 +620,26 @@ bs_cache_drop_entry (BsCache *self, BsEntry *entry)
     }
 }
 
+/* Locks once: a garbage collector drops many. */
 void
 bs_cache_drop_item (BsCache *self, BsEntry *entry)
 {
-  BsToken *token = bs_cache_release_item (self, entry);
+  guint max_writes = bs_backing_store_get_max_threads (self->store);
+  BsReleased released = { NULL };
+  BsCacheChanges changes;
+  gboolean is_balanced;
+  BsToken *token;
 
+  __builtin_prefetch (entry->token, 1);
+  g_mutex_lock (&self->lock);
+  bs_cache_release_item_locked (self, entry, &released);
+  is_balanced = check_balance_locked (self, max_writes, &changes);
+  g_mutex_unlock (&self->lock);
+
+  token = bs_released_clear (&released);
   if (token != NULL)
     bs_token_drop (self->store, token);
-  bs_cache_settle (self);
+  settle_checked (self, max_writes, is_balanced, changes);
 }
 
 typedef struct

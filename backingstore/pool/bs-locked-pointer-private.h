@@ -18,7 +18,9 @@ bs_locked_pointer_get (gpointer *pointer)
 static inline gpointer
 bs_locked_pointer_lock (gpointer *pointer)
 {
-  g_pointer_bit_lock (pointer, 0);
+  /* GLib's function, which waits, where another thread has it. */
+  if (G_UNLIKELY (g_atomic_pointer_or (pointer, 1) & 1))
+    g_pointer_bit_lock (pointer, 0);
   return bs_locked_pointer_get (pointer);
 }
 
