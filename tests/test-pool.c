@@ -2,6 +2,9 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #include "pool-fixture.h"
 
+#include "pool/bs-eviction-private.h"
+#include "pool/bs-pool-private.h"
+
 static void
 test_properties (void)
 {
@@ -137,6 +140,28 @@ test_background_write (void)
 
   unref_items (items, 10);
   fixture_wait_finished (&fixture);
+  fixture_tear_down (&fixture);
+}
+
+/* A content stays for which there is room when it has been written. */
+static void
+test_room_when_written (void)
+{
+  BsItem *items[2];
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 100);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  insert_many (fixture.pool, items, 2, 100);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) > 0);
+  bs_pool_set_max_bytes (fixture.pool, 1000);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  fixture_wait_finished (&fixture);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 200);
+  assert_all_loadable (items, 2, 100);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 0);
+
+  unref_items (items, 2);
   fixture_tear_down (&fixture);
 }
 
@@ -331,6 +356,54 @@ test_trim_cancel (void)
   assert_goes (item);
   g_clear_object (&result);
   g_clear_object (&other);
+  fixture_tear_down (&fixture);
+}
+
+static void
+loaded_cb (GObject *item, GAsyncResult *result, gpointer n_loaded)
+{
+  g_autoptr (GBytes) bytes = bs_item_load_finish (BS_ITEM (item), result, NULL);
+
+  g_assert_nonnull (bytes);
+  ++*(guint *) n_loaded;
+}
+
+/* The writes of a trim come before loads that were asked earlier with a worse priority. */
+static void
+test_trim_priority (void)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  guint n_loaded = 0;
+  BsItem *items[2];
+  BsItem *unwritten;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, G_MAXUINT64);
+  bs_backing_store_set_max_threads (fixture.store, 1);
+  insert_many (fixture.pool, items, 2, 100);
+  g_assert_true (bs_pool_trim (fixture.pool, 0, NULL, NULL));
+  fixture_wait_finished (&fixture);
+  unwritten = insert (fixture.pool, 100, 'a');
+
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_READ);
+  bs_item_load_async (items[0], G_PRIORITY_DEFAULT, NULL, loaded_cb, &n_loaded);
+  wait_until (count (&fixture, BS_OPERATION_READ) == 1);
+  bs_item_load_async (items[1], G_PRIORITY_DEFAULT, NULL, loaded_cb, &n_loaded);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  bs_pool_trim_async (fixture.pool, 0, G_PRIORITY_HIGH, NULL, store_result, &result);
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_READ);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) == 3);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_READ), ==, 1);
+
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  g_assert_true (bs_pool_trim_finish (fixture.pool, wait_result (&result), &error));
+  g_assert_no_error (error);
+  wait_until (n_loaded == 2);
+
+  g_clear_object (&result);
+  assert_goes (unwritten);
+  unref_items (items, 2);
   fixture_tear_down (&fixture);
 }
 
@@ -920,6 +993,50 @@ test_notify (void)
   fixture_tear_down (&fixture);
 }
 
+/* A figure is read between a change and the next one, which takes it back before anybody was
+ * told of either. */
+static void
+test_notify_after_read (void)
+{
+  Notified memory_use = { .home = g_thread_self () };
+  Notified n_items = { .home = g_thread_self () };
+  BsReference unmeasured;
+  BsItem *item, *copy;
+  BsCache *cache;
+  BsEntry *entry;
+  Fixture fixture;
+  GBytes *bytes;
+
+  fixture_set_up (&fixture, 1000);
+  cache = bs_pool_get_cache (fixture.pool);
+  item = insert (fixture.pool, 100, 'a');
+  g_signal_connect (fixture.pool, "notify::memory-use", G_CALLBACK (notify_cb), &memory_use);
+  g_signal_connect (fixture.pool, "notify::n-items", G_CALLBACK (notify_cb), &n_items);
+
+  for (guint reads = 0; reads <= 1; reads++)
+    {
+      bytes = make_bytes (50, 'b');
+      entry = bs_cache_insert (cache, bs_token_new (fixture.store), BS_KIND_BYTES, bytes, 50,
+                               &unmeasured);
+      if (reads)
+        g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 150);
+      bs_cache_drop_entry (cache, entry);
+      g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100);
+      g_bytes_unref (bytes);
+
+      copy = bs_item_copy (item);
+      n_items.n = 0;
+      wait_until (n_items.n > 0);
+      g_assert_cmpuint (memory_use.n, ==, reads);
+      assert_goes (copy);
+    }
+
+  g_signal_handlers_disconnect_by_data (fixture.pool, &memory_use);
+  g_signal_handlers_disconnect_by_data (fixture.pool, &n_items);
+  assert_goes (item);
+  fixture_tear_down (&fixture);
+}
+
 static gpointer
 unref_bytes_thread (gpointer data)
 {
@@ -1423,6 +1540,46 @@ test_persist_rewriting_fails (void)
   fixture_tear_down (&fixture);
 }
 
+/* A save writes such a blob anew, once. */
+static void
+test_save_rewrites (void)
+{
+  g_autoptr (GError) corrupt =
+    g_error_new_literal (BS_ERROR, BS_ERROR_CORRUPT, "so the test wants it");
+  g_autoptr (GBytes) root = make_bytes (10, 'r');
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+  Fixture fixture;
+  BsItem *item;
+  BsSave *save;
+
+  fixture_set_up (&fixture, G_MAXUINT64);
+  fixture_track (&fixture);
+  item = insert (fixture.pool, 100, 'a');
+  key = bs_item_dup_key (item);
+  bs_item_write (item, NULL, &error);
+  g_assert_no_error (error);
+  save = bs_save_new (fixture.store, fixture.tracked);
+  bs_save_add_item (save, item);
+  bs_save_set_root (save, root);
+
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_PERSIST, key, 0, corrupt);
+  g_assert_false (bs_save_run (save, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+  g_clear_error (&error);
+  g_assert_cmpuint (count (&fixture, BS_OPERATION_WRITE), >, 1);
+  bs_fault_backing_clear (fixture.fault);
+
+  bs_fault_backing_fail (fixture.fault, BS_OPERATION_PERSIST, key, 1, corrupt);
+  bs_save_run (save, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (bs_tracked_path_contains_key (fixture.tracked, key));
+
+  g_assert_finalize_object (save);
+  assert_goes (item);
+  fixture_tear_down (&fixture);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -1432,11 +1589,13 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/insert", test_insert);
   g_test_add_func ("/pool/least-recently-used", test_least_recently_used);
   g_test_add_func ("/pool/background-write", test_background_write);
+  g_test_add_func ("/pool/room-when-written", test_room_when_written);
   g_test_add_func ("/pool/no-needless-writes", test_no_needless_writes);
   g_test_add_func ("/pool/no-budget-at-all", test_no_budget_at_all);
   g_test_add_func ("/pool/larger-than-budget", test_larger_than_budget);
   g_test_add_func ("/pool/trim/all-forms", test_trim);
   g_test_add_func ("/pool/trim/cancel", test_trim_cancel);
+  g_test_add_func ("/pool/trim/priority", test_trim_priority);
   g_test_add_func ("/pool/trim/met-by-drop", test_trim_met_by_drop);
   g_test_add_func ("/pool/many-errors", test_many_errors);
   g_test_add_func ("/pool/errors-of-no-interest", test_errors_of_no_interest);
@@ -1450,6 +1609,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/misses", test_misses);
   g_test_add_func ("/pool/stats", test_stats);
   g_test_add_func ("/pool/notify", test_notify);
+  g_test_add_func ("/pool/notify-after-read", test_notify_after_read);
   g_test_add_func ("/pool/bytes-outlive-pool", test_bytes_outlive_pool);
   g_test_add_func ("/pool/drop/all-while-writing", test_drop_all_while_writing);
   g_test_add_func ("/pool/drop/in-worker", test_drop_in_worker);
@@ -1457,6 +1617,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/from-inside-backing", test_from_inside_backing);
   g_test_add_func ("/pool/closed-store", test_closed_store);
   g_test_add_func ("/pool/persist/rewriting-fails", test_persist_rewriting_fails);
+  g_test_add_func ("/pool/save-rewrites", test_save_rewrites);
   g_test_add_func ("/pool/stress", test_stress);
   g_test_add_func ("/pool/made-by-hand", test_made_by_hand);
 

@@ -61,6 +61,7 @@ struct _BsCache
   BsResidency residency;
   BsCacheFigures figures;
   BsCacheFigures told;        /* figures at the last notification */
+  BsCacheChanges seen;        /* those that were read since, while they differed from the told ones */
   BsPoolStats stats;          /* all but the hits */
   GSource *retry;             /* owned; NULL once the owner is gone */
 

@@ -69,8 +69,8 @@ bs_cache_dup_owner (BsCache *self)
   return g_weak_ref_get (&self->weak_owner);
 }
 
-BsCacheChanges
-bs_cache_take_changes_locked (BsCache *self)
+static BsCacheChanges
+compare_locked (BsCache *self)
 {
   const BsCacheFigures *now = &self->figures;
   const BsCacheFigures *told = &self->told;
@@ -84,9 +84,32 @@ bs_cache_take_changes_locked (BsCache *self)
     changes |= BS_CHANGED_N_ITEMS;
   if (now->n_resident != told->n_resident)
     changes |= BS_CHANGED_N_RESIDENT;
-  self->told = self->figures;
 
   return changes;
+}
+
+BsCacheChanges
+bs_cache_take_changes_locked (BsCache *self)
+{
+  BsCacheChanges changes = compare_locked (self) | self->seen;
+
+  self->told = self->figures;
+  self->seen = 0;
+
+  return changes;
+}
+
+BsCacheFigures
+bs_cache_read_figures (BsCache *self)
+{
+  BsCacheFigures figures;
+
+  g_mutex_lock (&self->lock);
+  figures = self->figures;
+  self->seen |= compare_locked (self);
+  g_mutex_unlock (&self->lock);
+
+  return figures;
 }
 
 void

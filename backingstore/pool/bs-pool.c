@@ -510,18 +510,6 @@ bs_pool_set_max_items (BsPool *self, guint max_items)
     limit_changed (self, properties[PROP_MAX_ITEMS]);
 }
 
-static BsCacheFigures
-get_figures (BsPool *self)
-{
-  BsCacheFigures figures;
-
-  g_mutex_lock (&self->cache->lock);
-  figures = self->cache->figures;
-  g_mutex_unlock (&self->cache->lock);
-
-  return figures;
-}
-
 /**
  * bs_pool_get_memory_use: (attributes org.gtk.Method.get_property=memory-use)
  * @self: a pool
@@ -535,7 +523,7 @@ bs_pool_get_memory_use (BsPool *self)
 {
   g_return_val_if_fail (BS_IS_POOL (self), 0);
 
-  return get_figures (self).memory_use;
+  return bs_cache_read_figures (self->cache).memory_use;
 }
 
 /**
@@ -551,7 +539,7 @@ bs_pool_get_memory_in_use (BsPool *self)
 {
   g_return_val_if_fail (BS_IS_POOL (self), 0);
 
-  return get_figures (self).memory_in_use;
+  return bs_cache_read_figures (self->cache).memory_in_use;
 }
 
 /**
@@ -567,7 +555,7 @@ bs_pool_get_n_items (BsPool *self)
 {
   g_return_val_if_fail (BS_IS_POOL (self), 0);
 
-  return get_figures (self).n_items;
+  return bs_cache_read_figures (self->cache).n_items;
 }
 
 /**
@@ -583,7 +571,7 @@ bs_pool_get_n_resident (BsPool *self)
 {
   g_return_val_if_fail (BS_IS_POOL (self), 0);
 
-  return get_figures (self).n_resident;
+  return bs_cache_read_figures (self->cache).n_resident;
 }
 
 /**
