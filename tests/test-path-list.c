@@ -319,6 +319,58 @@ test_meanwhile (Fixture *fixture, gconstpointer data)
   shadow_clear (&shadow);
 }
 
+/* In milliseconds; -1 where no source of the context waits for a time. */
+static int
+get_timeout (GMainContext *context)
+{
+  int priority, timeout;
+
+  g_assert_true (g_main_context_acquire (context));
+  g_main_context_prepare (context, &priority);
+  g_main_context_query (context, priority, &timeout, NULL, 0);
+  g_main_context_release (context);
+
+  return timeout;
+}
+
+/* A key comes while a thread of the store makes the list: the list is not changed before that
+ * thread is done with it. */
+static void
+test_changes_while_made (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = put_key (fixture, "there");
+  g_autoptr (BsItem) item = insert (fixture, "new");
+  g_autofree char *new_key = bs_item_dup_key (item);
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  GMutex *held = NULL;
+  Answer answer = { 0 };
+  GListModel *list;
+
+  for (guint i = 0; i < BS_N_SHARDS && held == NULL; i++)
+    if (i != get_shard_index (key) && i != get_shard_index (new_key))
+      held = &fixture->store->shards[i].mutex;
+
+  g_main_context_push_thread_default (context);
+  ask_held (fixture, BS_OPERATION_REGISTER_KEY, key,
+            bs_pool_follow_async (fixture->pool, fixture->tracked, G_PRIORITY_DEFAULT, NULL,
+                                  answer_cb, &answer));
+  /* The thread follows the path before it looks at all shards once more. */
+  g_mutex_lock (held);
+  gate_backing_release (fixture->gates, BS_OPERATION_REGISTER_KEY, key, GATE_BEFORE);
+  spin_until (g_atomic_int_get (&fixture->tracked->n_watches) > 0);
+  g_assert_true (bs_item_persist (item, fixture->tracked, NULL, NULL));
+  g_assert_cmpint (get_timeout (context), ==, -1);
+  g_mutex_unlock (held);
+
+  while (answer.n_calls == 0)
+    g_main_context_iteration (context, TRUE);
+  list = answer_pointer (&answer);
+  while (g_list_model_get_n_items (list) < 2)
+    g_main_context_iteration (context, TRUE);
+  g_main_context_pop_thread_default (context);
+  assert_goes (list);
+}
+
 static void
 background_error_cb (BsBackingStore *store,
                      const char *key,
@@ -328,6 +380,8 @@ background_error_cb (BsBackingStore *store,
 {
   g_assert_cmpint (operation, ==, BS_OPERATION_REGISTER_KEY);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_nonnull (key);
+  g_assert_nonnull (strstr (error->message, key));
   ++*(guint *) data;
 }
 
@@ -637,6 +691,7 @@ main (int argc, char *argv[])
   test_add ("/path-list/save", test_save);
   test_add ("/path-list/verify", test_verify);
   test_add ("/path-list/meanwhile", test_meanwhile);
+  test_add ("/path-list/while-made", test_changes_while_made);
   test_add ("/path-list/register", test_register);
   test_add ("/path-list/gone-while-registered", test_gone_while_registered);
   test_add ("/path-list/list-goes", test_list_goes);

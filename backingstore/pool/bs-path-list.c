@@ -31,6 +31,13 @@ typedef struct
   BsPool *pool; /* owned */
 } Tie;
 
+/* A new key whose token is awaited. */
+typedef struct
+{
+  Tie *tie; /* owned */
+  BsKey key;
+} Arrival;
+
 struct _BsPathList
 {
   GObject parent_instance;
@@ -55,6 +62,7 @@ struct _BsPathList
   GArray *changed;       /* of BsKey, in the order of their changes */
   BsKeyTable is_changed; /* the same keys */
   GPtrArray *arrived;    /* of BsToken, each a token */
+  gboolean is_made;      /* before, the thread that makes the list uses what is the context's */
   GSource *source;       /* owned; NULL while none is attached */
 };
 
@@ -129,7 +137,7 @@ static gboolean update_cb (gpointer data);
 static void
 schedule_locked (BsPathList *self)
 {
-  if (self->source != NULL)
+  if (self->source != NULL || !self->is_made)
     return;
 
   self->source = g_timeout_source_new (DELAY);
@@ -195,14 +203,15 @@ is_expected (const GError *error)
 static gpointer
 arrive (gpointer data, gpointer token, GError **error)
 {
-  Tie *tie = data;
+  Arrival *arrival = data;
+  Tie *tie = arrival->tie;
   BsBackingStore *store = bs_pool_get_store (tie->pool);
   g_autoptr (BsPathList) self = g_weak_ref_get (&tie->list);
 
   if (*error != NULL)
     {
       if (!is_expected (*error))
-        bs_store_report (store, NULL, BS_OPERATION_REGISTER_KEY, g_error_copy (*error));
+        bs_store_report (store, &arrival->key, BS_OPERATION_REGISTER_KEY, g_error_copy (*error));
       return NULL;
     }
   if (self == NULL)
@@ -219,13 +228,21 @@ arrive (gpointer data, gpointer token, GError **error)
 }
 
 static void
+arrival_free (gpointer data)
+{
+  tie_unref (((Arrival *) data)->tie);
+  g_free (data);
+}
+
+static void
 ask_token (BsPathList *self, const BsKey *key)
 {
-  BsDelivery delivery = { .func = arrive,
-                          .data = g_atomic_rc_box_acquire (self->tie),
-                          .data_free = tie_unref };
+  Arrival *arrival = g_new (Arrival, 1);
+  BsDelivery delivery = { .func = arrive, .data = arrival, .data_free = arrival_free };
   BsRequest request = { .kind = BS_KIND_REGISTER, .tracked = self->tracked, .key = key };
 
+  arrival->tie = g_atomic_rc_box_acquire (self->tie);
+  arrival->key = *key;
   bs_ask_in_background (bs_pool_get_store (self->pool), &request, &delivery, G_PRIORITY_DEFAULT,
                         NULL);
 }
@@ -539,6 +556,16 @@ note_missed (BsPathList *self)
       note_changed (self, key);
 }
 
+static void
+end_making (BsPathList *self)
+{
+  g_mutex_lock (&self->lock);
+  self->is_made = TRUE;
+  if (self->changed->len > 0)
+    schedule_locked (self);
+  g_mutex_unlock (&self->lock);
+}
+
 BsPathList *
 bs_path_list_new (BsPool *pool, BsTrackedPath *tracked, GMainContext *context, GPtrArray *tokens)
 {
@@ -556,6 +583,7 @@ bs_path_list_new (BsPool *pool, BsTrackedPath *tracked, GMainContext *context, G
     append (self, tokens->pdata[i]);
   bs_tracked_path_add_watch (tracked, &self->watch);
   note_missed (self);
+  end_making (self);
   bs_cache_settle (bs_pool_get_cache (pool));
 
   return self;
