@@ -823,6 +823,7 @@ test_copy_targets (Fixture *fixture, gconstpointer data)
   g_autoptr (GFile) target = make_file (fixture, "target", old);
   g_autoptr (GFile) link = get_child (fixture, "link");
   g_autoptr (GFile) folder = get_child (fixture, "folder");
+  g_autoptr (GFile) fifo = get_child (fixture, "fifo");
   g_autoptr (GFile) nowhere = get_child (fixture, "no/where");
   g_autoptr (GFile) remote = g_file_new_for_uri ("nothing://at/all");
   g_autoptr (GError) error = NULL;
@@ -848,13 +849,18 @@ test_copy_targets (Fixture *fixture, gconstpointer data)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_IS_DIRECTORY);
   g_assert_nonnull (strstr (error->message, g_file_peek_path (folder)));
   g_clear_error (&error);
+  g_assert_cmpint (mkfifo (g_file_peek_path (fifo), 0600), ==, 0);
+  g_assert_false (bs_item_copy_to_file (item, fifo, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE);
+  g_assert_nonnull (strstr (error->message, g_file_peek_path (fifo)));
+  g_clear_error (&error);
   g_assert_false (bs_item_copy_to_file (item, nowhere, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
   g_clear_error (&error);
   g_assert_false (bs_item_copy_to_file (item, remote, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED);
 
-  g_assert_cmpuint (count_names (fixture), ==, 3);
+  g_assert_cmpuint (count_names (fixture), ==, 4);
 }
 
 /* A bad file is noticed at its end, by who reads all of it. */

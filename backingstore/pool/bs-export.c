@@ -106,7 +106,8 @@ fill (GInputStream *stream,
   return success;
 }
 
-/* Replaces a local file. A symbolic link gives way to the file itself. */
+/* Replaces a local file. A symbolic link gives way to the file itself; the name of a device, a
+ * FIFO or a socket is in use by others, and stays. */
 static gboolean
 export_local (GInputStream *stream,
               goffset size,
@@ -117,12 +118,14 @@ export_local (GInputStream *stream,
   g_autofree char *folder = g_path_get_dirname (path);
   g_autofree char *temporary = g_build_filename (folder, ".backingstore-XXXXXX", NULL);
   struct stat old = { 0 };
-  gboolean is_replaced = lstat (path, &old) == 0 && S_ISREG (old.st_mode);
+  gboolean exists = lstat (path, &old) == 0;
+  gboolean is_replaced = exists && S_ISREG (old.st_mode);
   int fd;
 
-  if (S_ISDIR (old.st_mode))
+  if (exists && !is_replaced && !S_ISLNK (old.st_mode))
     {
-      bs_stream_set_irregular (G_FILE_TYPE_DIRECTORY, error);
+      bs_stream_set_irregular (S_ISDIR (old.st_mode) ? G_FILE_TYPE_DIRECTORY : G_FILE_TYPE_SPECIAL,
+                               error);
       return FALSE;
     }
 

@@ -351,9 +351,10 @@ copy_opened (gpointer data, gpointer value, GError **error)
  * finds bad contents. The content of the moment of the call is copied, whatever becomes of
  * the item. In a pool with a codec it is the encoded bytes.
  *
- * Fails with %G_IO_ERROR_IS_DIRECTORY if @file is one, with another %G_IO_ERROR of the
- * system, as %G_IO_ERROR_NO_SPACE, and like [method@Item.load]; with %BS_ERROR_CLOSED if
- * the store is closed, also where the content is in memory.
+ * Fails with %G_IO_ERROR_IS_DIRECTORY if @file is one, with %G_IO_ERROR_NOT_REGULAR_FILE if it
+ * is a device, a FIFO or a socket, with another %G_IO_ERROR of the system, as
+ * %G_IO_ERROR_NO_SPACE, and like [method@Item.load]; with %BS_ERROR_CLOSED if the store is
+ * closed, also where the content is in memory.
  *
  * Returns: %TRUE if the file has the content
  */
