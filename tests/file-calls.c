@@ -19,7 +19,8 @@ static struct
   GMutex mutex;
   GCond cond;
   GPtrArray *calls; /* "fsync ab", "syncfs persisted" */
-  char *failing;    /* a call that fails once, or NULL */
+  char *failing;    /* a call that fails, or NULL */
+  guint n_failures; /* that are to come */
   int code;
   gboolean no_attributes; /* atomic */
   int no_locks;           /* atomic: errno, or 0 */
@@ -51,26 +52,32 @@ wait_while_held (const char *call)
     }
 }
 
+/* Called with the mutex held. FALSE with errno. */
+static gboolean
+fail (void)
+{
+  if (--calls.n_failures == 0)
+    g_clear_pointer (&calls.failing, g_free);
+  errno = calls.code;
+
+  return FALSE;
+}
+
 /* FALSE with errno if it is to fail. */
 static gboolean
 enter_call (const char *name, const char *file)
 {
   char *call = g_strdup_printf ("%s %s", name, file);
-  gboolean fails;
+  gboolean enters;
 
   g_mutex_lock (&calls.mutex);
   g_ptr_array_add (calls.calls, call);
   wait_while_held (call);
 
-  fails = matches (call, calls.failing);
-  if (fails)
-    {
-      g_clear_pointer (&calls.failing, g_free);
-      errno = calls.code;
-    }
+  enters = !matches (call, calls.failing) || fail ();
   g_mutex_unlock (&calls.mutex);
 
-  return !fails;
+  return enters;
 }
 
 static gboolean
@@ -133,7 +140,7 @@ int
 openat (int fd, const char *path, int flags, ...)
 {
   va_list arguments;
-  gboolean fails;
+  gboolean enters;
   mode_t mode;
 
   va_start (arguments, flags);
@@ -141,16 +148,11 @@ openat (int fd, const char *path, int flags, ...)
   va_end (arguments);
 
   g_mutex_lock (&calls.mutex);
-  fails = calls.failing != NULL && g_str_has_prefix (calls.failing, "openat ") &&
-          strcmp (calls.failing + strlen ("openat "), path) == 0;
-  if (fails)
-    {
-      g_clear_pointer (&calls.failing, g_free);
-      errno = calls.code;
-    }
+  enters = calls.failing == NULL || !g_str_has_prefix (calls.failing, "openat ") ||
+           strcmp (calls.failing + strlen ("openat "), path) != 0 || fail ();
   g_mutex_unlock (&calls.mutex);
 
-  return fails ? -1 : library.openat (fd, path, flags, mode);
+  return enters ? library.openat (fd, path, flags, mode) : -1;
 }
 
 int
@@ -216,13 +218,20 @@ pretend_type (guint32 type)
 }
 
 void
-fail_once (const char *name, const char *file, int code)
+fail_times (guint n, const char *name, const char *file, int code)
 {
   g_mutex_lock (&calls.mutex);
   g_assert_null (calls.failing);
   calls.failing = g_strdup_printf ("%s %s", name, file);
+  calls.n_failures = n;
   calls.code = code;
   g_mutex_unlock (&calls.mutex);
+}
+
+void
+fail_once (const char *name, const char *file, int code)
+{
+  fail_times (1, name, file, code);
 }
 
 void

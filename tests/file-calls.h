@@ -18,6 +18,7 @@ void   file_calls_clear  (void);
 
 /* The next such call. */
 void   fail_once         (const char *name, const char *file, int code);
+void   fail_times        (guint n, const char *name, const char *file, int code);
 /* Every such call, until it is NULL. */
 void   hold_call         (const char *call);
 void   wait_until_held   (void);

@@ -82,17 +82,55 @@ test_mark_fails (Fixture *fixture, gconstpointer data)
 }
 
 static GPtrArray *
-persist_many (Fixture *fixture)
+persist_others (Fixture *fixture, guint n)
 {
   GPtrArray *keys = g_ptr_array_new_with_free_func (g_free);
 
-  for (guint i = 0; i < N_MANY; i++)
+  for (guint i = 0; i < n; i++)
     {
       g_ptr_array_add (keys, write_other (fixture));
       persist_blob (fixture, keys->pdata[i]);
     }
 
   return keys;
+}
+
+static GPtrArray *
+persist_many (Fixture *fixture)
+{
+  return persist_others (fixture, N_MANY);
+}
+
+/* A file that could not be opened is synced by the next sync, and the mark stands until
+ * then. */
+static void
+test_opening_fails (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autofree char *fsync_call = g_strconcat ("fsync ", hex, NULL);
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  fail_once ("openat", hex, EIO);
+  error = sync_error (fixture);
+  g_assert_nonnull (strstr (error->message, g_strerror (EIO)));
+  g_assert_true (is_marked (fixture));
+  g_assert_cmpuint (count_calls (fsync_call), ==, 0);
+
+  sync_path (fixture);
+  g_assert_cmpuint (count_calls (fsync_call), ==, 1);
+  g_assert_false (is_marked (fixture));
+  g_assert_cmpuint (count_rewritten (fixture), ==, 0);
+}
+
+/* Persists a blob as a copy, as on another file system. */
+static void
+persist_copy (Fixture *fixture, const char *key)
+{
+  g_autofree char *hex = get_hex (key);
+
+  fail_once ("linkat", hex, EXDEV);
+  persist_blob (fixture, key);
 }
 
 /* An error of fsync() is not forgotten because the next one succeeds. */
@@ -213,21 +251,29 @@ test_folder_fails (Fixture *fixture, gconstpointer data)
   const char shard[] = { hex[0], hex[1], '\0' };
   const char *const folders[] = { shard, "persisted" };
 
-  for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (folders); i++)
     {
       g_autoptr (GError) error = NULL;
       g_autofree char *shard_name = get_shard_name (fixture->path_name, fixture->key);
 
-      persist_blob (fixture, fixture->key);
-      fail_once ("fsync", folders[i], EIO);
-      error = sync_error (fixture);
-      g_assert_nonnull (strstr (error->message, fixture->key));
-      g_clear_error (&error);
-      error = sync_error (fixture);
-      g_clear_error (&error);
+      if (i % 2 == 0)
+        persist_blob (fixture, fixture->key);
+      else
+        persist_copy (fixture, fixture->key);
+      /* Also when the blob was written anew. */
+      for (guint n = 0; n < 2; n++)
+        {
+          fail_once ("fsync", folders[i / 2], EIO);
+          error = sync_error (fixture);
+          g_assert_nonnull (strstr (error->message, fixture->key));
+          g_clear_error (&error);
+          if (n == 1)
+            error = sync_error (fixture);
+          g_clear_error (&error);
 
-      persist_blob (fixture, fixture->key);
-      g_assert_cmpuint (count_rewritten (fixture), ==, i + 1);
+          persist_blob (fixture, fixture->key);
+          g_assert_cmpuint (count_rewritten (fixture), ==, 2 * i + n + 1);
+        }
       sync_path (fixture);
       g_assert_false (is_marked (fixture));
 
@@ -251,6 +297,43 @@ test_folder_fails (Fixture *fixture, gconstpointer data)
     sync_path (fixture);
     assert_calls (g_strdup_printf ("fsync %s", shard));
   }
+}
+
+/* A folder that could not be opened has not failed. Its next sync may. */
+static void
+test_folder_opening_fails (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *hex = get_hex (fixture->key);
+  const char shard[] = { hex[0], hex[1], '\0' };
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (i == 0)
+        persist_blob (fixture, fixture->key);
+      else
+        persist_copy (fixture, fixture->key);
+      fail_once ("openat", shard, EIO);
+      error = sync_error (fixture);
+      g_assert_null (strstr (error->message, fixture->key));
+      g_clear_error (&error);
+      g_assert_true (is_marked (fixture));
+
+      fail_once ("fsync", shard, EIO);
+      for (guint n = 0; n < 2; n++)
+        {
+          error = sync_error (fixture);
+          g_assert_nonnull (strstr (error->message, fixture->key));
+          g_clear_error (&error);
+        }
+      persist_blob (fixture, fixture->key);
+      g_assert_cmpuint (count_rewritten (fixture), ==, i + 1);
+      sync_path (fixture);
+      g_assert_false (is_marked (fixture));
+      delete_blob (fixture, fixture->key);
+      sync_path (fixture);
+    }
 }
 
 /* Blobs put into a folder that was then moved away are not at the path. */
@@ -338,6 +421,30 @@ test_file_system_fails (Fixture *fixture, gconstpointer data)
   sync_path (fixture);
   g_assert_false (is_marked (fixture));
   g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, N_MANY + 3);
+}
+
+/* A deletion that a failed sync should have covered is covered by the next. */
+static void
+test_file_system_fails_for_deletions (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GPtrArray) deleted = persist_many (fixture);
+  g_autoptr (GPtrArray) keys = NULL;
+  g_autoptr (GError) error = NULL;
+
+  sync_path (fixture);
+  for (guint i = 0; i < deleted->len; i++)
+    delete_blob (fixture, deleted->pdata[i]);
+  /* With two hundred folders that have changed these are many. */
+  keys = persist_others (fixture, 100);
+  fail_once ("syncfs", "persisted", EIO);
+  error = sync_error (fixture);
+  for (guint i = 0; i < keys->len; i++)
+    persist_blob (fixture, keys->pdata[i]);
+
+  forget_calls ();
+  sync_path (fixture);
+  g_assert_cmpuint (count_calls ("syncfs persisted"), ==, 1);
+  g_assert_false (is_marked (fixture));
 }
 
 /* Nor can it be asked what is there: then no later sync is to be believed. */
@@ -613,30 +720,31 @@ test_file_system_fails_for_all (Fixture *fixture, gconstpointer data)
   g_autoptr (GPtrArray) keys = persist_many (fixture);
   g_autofree char *copied = write_other (fixture);
   g_autofree char *late = write_other (fixture);
-  g_autofree char *hex = get_hex (copied);
+  g_autofree char *late_copied = write_other (fixture);
   g_autoptr (GError) error = NULL;
   GThread *thread;
   guint before;
 
-  fail_once ("linkat", hex, EXDEV);
-  persist_blob (fixture, copied);
-  fail_once ("syncfs", "persisted", EIO);
+  persist_copy (fixture, copied);
   hold_call ("syncfs persisted");
   thread = g_thread_new ("sync", fail_in_thread, fixture);
   wait_until_held ();
   persist_blob (fixture, late);
+  persist_copy (fixture, late_copied);
+  fail_once ("syncfs", "persisted", EIO);
   hold_call (NULL);
   g_thread_join (thread);
 
   error = sync_error (fixture);
   g_assert_error (error, G_IO_ERROR, (int) g_io_error_from_errno (EIO));
   g_assert_nonnull (strstr (error->message, g_strerror (EIO)));
-  g_assert_nonnull (strstr (error->message, "302 blobs"));
+  g_assert_nonnull (strstr (error->message, "303 blobs"));
 
   before = count_rewritten (fixture);
   persist_blob (fixture, copied);
   persist_blob (fixture, late);
-  g_assert_cmpuint (count_rewritten (fixture), ==, before + 2);
+  persist_blob (fixture, late_copied);
+  g_assert_cmpuint (count_rewritten (fixture), ==, before + 3);
   for (guint i = 0; i < keys->len; i++)
     persist_blob (fixture, keys->pdata[i]);
   sync_path (fixture);
@@ -685,7 +793,6 @@ test_error_codes (Fixture *fixture, gconstpointer data)
     int error;
   } calls[] = {
     { ".lock", EACCES, g_io_error_quark, G_IO_ERROR_PERMISSION_DENIED },
-    { ".lock", EROFS, g_io_error_quark, G_IO_ERROR_READ_ONLY },
     { ".lock", ENOSPC, g_io_error_quark, G_IO_ERROR_NO_SPACE },
     { ".lock", EDQUOT, g_io_error_quark, G_IO_ERROR_NO_SPACE },
     { ".lock", ENXIO, bs_error_quark, BS_ERROR_FOREIGN },
@@ -713,6 +820,34 @@ test_error_codes (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A file system that an error has made read-only says so when a file is opened, and not when it
+ * is asked for permission. */
+static void
+test_file_system_read_only (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  persist_blob (fixture, fixture->key);
+  sync_path (fixture);
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+
+  fail_times (2, "openat", ".lock", EROFS);
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+  g_assert_false (
+    bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_clear_error (&error);
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+
+  /* A refusal of a moment does not hold until the release. */
+  fail_once ("openat", ".lock", EROFS);
+  g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+  bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error);
+  g_assert_no_error (error);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -721,10 +856,12 @@ main (int argc, char *argv[])
     const char *name;
     void (*func) (Fixture *fixture, gconstpointer data);
   } tests[] = {
+    { "opening-fails", test_opening_fails },
     { "file-fails", test_file_fails },
     { "rewriting-fails", test_rewriting_fails },
     { "deletion-heals", test_deletion_heals },
     { "folder-fails", test_folder_fails },
+    { "folder-opening-fails", test_folder_opening_fails },
     { "folder-moved", test_folder_moved },
     { "folder-moved-many", test_folder_moved_many },
     { "batches", test_batches },
@@ -733,7 +870,9 @@ main (int argc, char *argv[])
     { "file-system-fails-for-all", test_file_system_fails_for_all },
     { "quarantine", test_quarantine_synced },
     { "error-codes", test_error_codes },
+    { "file-system-read-only", test_file_system_read_only },
     { "file-system-fails", test_file_system_fails },
+    { "file-system-fails-for-deletions", test_file_system_fails_for_deletions },
     { "file-system-fails-few-descriptors", test_file_system_fails_few_descriptors },
     { "two-paths", test_two_paths },
     { "root-fails", test_root_fails },

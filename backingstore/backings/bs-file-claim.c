@@ -231,6 +231,19 @@ check_apart (BsFileClaim *self, const BsFileClaim *apart, GError **error)
   return TRUE;
 }
 
+static const char *
+describe_foreign (BsFileClaim *self, BsFileDirectoryMode mode)
+{
+  if (self->kind == BS_FILE_DIRECTORY_SCRATCH)
+    return _ ("the directory is not for scratch files: it has no marker, and holds other files "
+              "than blobs");
+  if (mode == BS_FILE_DIRECTORY_REPAIR)
+    return _ ("this is not a document: the directory has no marker that can be read, and no blobs");
+
+  return _ ("this is not a document: the directory has no marker, and holds other files than "
+            "blobs");
+}
+
 /* Whether a directory without a marker may become ours. Touches nothing. */
 static gboolean
 check_layout (BsFileClaim *self,
@@ -259,10 +272,7 @@ check_layout (BsFileClaim *self,
       (!layout.has_shards || self->kind == BS_FILE_DIRECTORY_SCRATCH))
     code = EEXIST;
   if (code == EEXIST)
-    return set_foreign (
-      self,
-      _ ("this is not a document: the directory has no marker, and holds other files than blobs"),
-      error);
+    return set_foreign (self, describe_foreign (self, mode), error);
   if (code != 0)
     {
       bs_file_claim_set_error (self, code, error);
@@ -357,6 +367,23 @@ has_lock_of_another_user (BsFileClaim *self)
          status.st_uid != geteuid ();
 }
 
+/* A file system that an error has made read-only may say so when a file is opened, not before. */
+static gboolean
+refuses_lock (BsFileClaim *self, int code)
+{
+  return self->kind == BS_FILE_DIRECTORY_PERSISTED &&
+         (code == EROFS || (code == EACCES && has_lock_of_another_user (self)));
+}
+
+/* A refusal is asked for twice, for it holds until the directory is released. */
+static int
+take_lock (BsFileClaim *self)
+{
+  int code = bs_file_lock_take (&self->lock, self->fd);
+
+  return refuses_lock (self, code) ? bs_file_lock_take (&self->lock, self->fd) : code;
+}
+
 static gboolean
 take_to_read (BsFileClaim *self, GError **error)
 {
@@ -407,9 +434,8 @@ take_over (BsFileClaim *self,
       return FALSE;
     }
 
-  code = bs_file_lock_take (&self->lock, self->fd);
-  if (code == EACCES && self->kind == BS_FILE_DIRECTORY_PERSISTED &&
-      has_lock_of_another_user (self))
+  code = take_lock (self);
+  if (refuses_lock (self, code))
     {
       self->refusal = code;
       return TRUE;
