@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "backings/bs-file-leftovers-private.h"
 #include "file-fixture.h"
 #include "file-mount.h"
 
@@ -62,6 +64,7 @@ test_adopts_copy (Fixture *fixture, gconstpointer data)
   before = snapshot (fixture->path_name);
   g_assert_false (bs_backing_write (scratch, fixture->key, fixture->bytes, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_FOREIGN);
+  g_assert_nonnull (strstr (error->message, "scratch"));
   g_clear_error (&error);
   assert_unchanged (fixture->path_name, before);
 
@@ -262,6 +265,64 @@ test_leaves_foreign_files (Fixture *fixture, gconstpointer data)
       g_assert_true (exists_in (fixture->primary_name, "notes.txt"));
       g_assert_true (exists_in (fixture->primary_name, "ab/notes.txt"));
     }
+}
+
+#define SWEPT_SHARD 0xab
+
+/* A page that holds one word. The first write to it finds the page read-only, and stops in
+ * note_first_write(). */
+static struct
+{
+  gboolean *word;
+  gsize size;
+  BsFileLeftovers *leftovers;
+  volatile gboolean was_unswept;
+} page;
+
+static void
+note_first_write (int signal_number, siginfo_t *info, gpointer context)
+{
+  if (info->si_addr != page.word)
+    {
+      signal (signal_number, SIG_DFL);
+      return;
+    }
+
+  page.was_unswept = *(volatile int *) &page.leftovers->unswept[SWEPT_SHARD] != 0;
+  mprotect (page.word, page.size, PROT_READ | PROT_WRITE);
+}
+
+/* A thread that finds a folder swept writes to it at once, and has to know whether the folder
+ * has stayed. */
+static void
+test_kept_before_swept (Fixture *fixture, gconstpointer data)
+{
+  struct sigaction noting = { .sa_sigaction = note_first_write, .sa_flags = SA_SIGINFO }, old;
+  BsFileLeftovers leftovers = { 0 };
+  int fd;
+
+  plant_in (fixture->path_name, "ab/theirs", "mine");
+  bs_file_leftovers_init (&leftovers);
+  fd = open (fixture->path_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  g_assert_no_errno (fd);
+  g_assert_cmpint (bs_file_leftovers_find (&leftovers, fd, NULL), ==, 0);
+  g_assert_true (bs_file_leftovers_is_unswept (&leftovers, SWEPT_SHARD));
+
+  page.leftovers = &leftovers;
+  page.size = sysconf (_SC_PAGESIZE);
+  page.word = mmap (NULL, page.size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  g_assert_true (page.word != MAP_FAILED);
+  g_assert_no_errno (sigaction (SIGSEGV, &noting, &old));
+  g_assert_cmpint (bs_file_leftovers_sweep (&leftovers, fd, SWEPT_SHARD, page.word, NULL), ==, 0);
+  g_assert_no_errno (sigaction (SIGSEGV, &old, NULL));
+
+  g_assert_true (*page.word);
+  g_assert_true (page.was_unswept);
+  g_assert_false (bs_file_leftovers_is_unswept (&leftovers, SWEPT_SHARD));
+
+  munmap (page.word, page.size);
+  close (fd);
+  bs_file_leftovers_clear (&leftovers);
 }
 
 static void
@@ -862,6 +923,7 @@ main (int argc, char *argv[])
     { "refuses-newer-version", test_refuses_newer_version },
     { "leaves-foreign-files", test_leaves_foreign_files },
     { "removes-leftovers", test_removes_leftovers },
+    { "kept-before-swept", test_kept_before_swept },
     { "busy", test_busy },
     { "failed-path-is-free", test_failed_path_is_free },
     { "crash", test_crash },

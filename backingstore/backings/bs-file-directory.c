@@ -71,23 +71,12 @@ bs_file_directory_has_leftovers (BsFileDirectory *self)
   return self->leftovers.any;
 }
 
-/* The umask shows in a new folder alone. */
-static int
-note_kept (BsFileDirectory *self, gboolean kept, int code)
-{
-  if (kept)
-    g_atomic_int_set (&self->masks_owner, TRUE);
-
-  return code;
-}
-
+/* The umask shows in a new folder, and not in one that stays. */
 static int
 sweep_shard (BsFileDirectory *self, guint shard, GCancellable *cancellable)
 {
-  gboolean kept = FALSE;
-  int code = bs_file_leftovers_sweep (&self->leftovers, self->claim.fd, shard, &kept, cancellable);
-
-  return note_kept (self, kept, code);
+  return bs_file_leftovers_sweep (&self->leftovers, self->claim.fd, shard, &self->masks_owner,
+                                  cancellable);
 }
 
 void
@@ -101,10 +90,7 @@ bs_file_directory_sweep (BsFileDirectory *self, GCancellable *cancellable)
 static int
 empty_scratch (BsFileDirectory *self, GCancellable *cancellable)
 {
-  gboolean kept = FALSE;
-  int code = bs_file_leftovers_remove_all (self->claim.fd, &kept, cancellable);
-
-  return note_kept (self, kept, code);
+  return bs_file_leftovers_remove_all (self->claim.fd, &self->masks_owner, cancellable);
 }
 
 /* Whether a new file gets a group or an access list that a linked file would not have. */

@@ -24,8 +24,9 @@ void bs_file_leftovers_clear       (BsFileLeftovers *self);
 
 /* Removes temporary files, and finds folders to sweep. */
 int  bs_file_leftovers_find        (BsFileLeftovers *self, int fd, GCancellable *cancellable);
+/* Sets `kept`, atomically, where the folder stays, before the folder counts as swept. */
 int  bs_file_leftovers_sweep       (BsFileLeftovers *self, int fd, guint shard, gboolean *kept, GCancellable *cancellable);
-/* Removes all blobs, of this process too. */
+/* Removes all blobs, of this process too. Sets `kept` where a folder stays. */
 int  bs_file_leftovers_remove_all  (int fd, gboolean *kept, GCancellable *cancellable);
 
 static inline gboolean

@@ -90,11 +90,13 @@ bs_file_leftovers_sweep (BsFileLeftovers *self,
       code = bs_file_walk_shard (fd, name, cancellable, remove_entry, &removal);
       if (code == 0)
         code = removal.code;
+      /* Another thread may write to the folder as soon as it is swept. */
+      if (removal.kept)
+        g_atomic_int_set (kept, TRUE);
       if (code == 0)
         g_atomic_int_set (&self->unswept[shard], FALSE);
     }
   g_mutex_unlock (&self->mutex);
-  *kept = removal.kept;
 
   return code;
 }
@@ -105,7 +107,8 @@ bs_file_leftovers_remove_all (int fd, gboolean *kept, GCancellable *cancellable)
   Removal removal = { 0 };
   int code = bs_file_walk (fd, cancellable, remove_entry, &removal);
 
-  *kept = removal.kept;
+  if (removal.kept)
+    g_atomic_int_set (kept, TRUE);
 
   return code != 0 ? code : removal.code;
 }
