@@ -142,6 +142,7 @@ test_read_only_changes_nothing (Fixture *fixture, gconstpointer data)
   g_assert_false (
     bs_backing_delete_persisted (fixture->backing, fixture->path, fixture->key, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_assert_nonnull (strstr (error->message, "opened for reading"));
   g_clear_error (&error);
   g_assert_false (
     bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, &error));

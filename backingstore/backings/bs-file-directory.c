@@ -377,10 +377,20 @@ bs_file_directory_check_change (BsFileDirectory *self, GError **error)
     return FALSE;
 
   code = bs_file_directory_get_refusal (self);
-  if (code != 0)
-    bs_file_directory_set_error (self, code, error);
+  if (code == 0)
+    return TRUE;
 
-  return code == 0;
+  if (self->claim.read_only)
+    {
+      g_autofree char *name = g_filename_display_name (bs_file_claim_get_path (&self->claim));
+
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY, _ ("%s was opened for reading alone"),
+                   name);
+      return FALSE;
+    }
+
+  bs_file_directory_set_error (self, code, error);
+  return FALSE;
 }
 
 mode_t
