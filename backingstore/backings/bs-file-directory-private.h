@@ -56,7 +56,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BsFileLocation, bs_file_location_clear)
 /* Of each shard folder, as it was just before it was last listed. Not thread-safe. */
 typedef struct
 {
-  gint64 times[BS_FILE_N_SHARDS];
+  gint64 modified[BS_FILE_N_SHARDS]; /* 0 if the next change may leave the same time */
+  gint64 changed[BS_FILE_N_SHARDS];  /* its names, times, mode or place */
   ino_t inodes[BS_FILE_N_SHARDS];
 } BsFileShardTimes;
 
@@ -143,6 +144,8 @@ int              bs_file_directory_locate         (BsFileDirectory *self, const 
 /* After ENOENT: whether the shard folder has vanished, so that another attempt at
  * locating makes sense. */
 gboolean         bs_file_directory_lost           (BsFileDirectory *self, const BsFileLocation *location);
+/* The descriptor of a shard folder, for asking about it alone: -1 where none is held. */
+int              bs_file_directory_peek_shard     (BsFileDirectory *self, guint shard);
 /* Whether a shard folder was moved away, with blobs in it. The next call opens the
  * folder that has its name. */
 gboolean         bs_file_directory_has_moved      (BsFileDirectory *self, guint shard);

@@ -721,6 +721,12 @@ bs_file_directory_set_path (BsFileDirectory *self, const char *path, GError **er
   return taken;
 }
 
+int
+bs_file_directory_peek_shard (BsFileDirectory *self, guint shard)
+{
+  return bs_file_shards_get (&self->shards, shard);
+}
+
 gboolean
 bs_file_directory_has_moved (BsFileDirectory *self, guint shard)
 {

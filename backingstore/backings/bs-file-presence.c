@@ -22,8 +22,7 @@ typedef struct
   BsFileDirectory *directory;
   BsFileShardTimes now; /* from before any folder is listed */
   BsByteSet changed;
-  BsKeyTable expected; /* in the changed folders */
-  BsKeyTable present;  /* likewise */
+  BsKeyTable expected; /* in the changed folders, and not listed yet */
 } Search;
 
 static gint64
@@ -51,9 +50,44 @@ is_settled (gint64 time, gint64 now, gboolean is_local)
   return time < (is_local && time % SECOND != 0 ? now : now - GRANULARITY);
 }
 
+/* A program that restores a folder gives it its old time of modification, and no program the
+ * time of its last change of any kind, which old versions of FAT do not have. */
+static void
+note_folder (BsFileShardTimes *self,
+             guint shard,
+             const struct stat *status,
+             gint64 now,
+             gboolean is_local)
+{
+  const gint64 modified = get_nanoseconds (&status->st_mtim);
+  const gint64 changed = get_nanoseconds (&status->st_ctim);
+  const gboolean settled =
+    is_settled (modified, now, is_local) && is_settled (changed, now, is_local);
+
+  self->inodes[shard] = status->st_ino;
+  self->modified[shard] = settled ? modified : 0;
+  self->changed[shard] = changed;
+}
+
+/* Whether the folder that is held open is as it was when its name led there: then the name
+ * leads there still, since a rename of the folder changes a time, and need not be looked up.
+ * For local file systems. */
+static gboolean
+is_as_seen (BsFileDirectory *directory, guint shard, const BsFileShardTimes *seen)
+{
+  const int fd = bs_file_directory_peek_shard (directory, shard);
+  struct stat status;
+
+  return fd >= 0 && seen->modified[shard] != 0 && fstat (fd, &status) == 0 &&
+         status.st_ino == seen->inodes[shard] &&
+         get_nanoseconds (&status.st_mtim) == seen->modified[shard] &&
+         get_nanoseconds (&status.st_ctim) == seen->changed[shard];
+}
+
 int
 bs_file_shard_times_read (BsFileShardTimes *self, BsFileDirectory *directory)
 {
+  const BsFileShardTimes *seen = bs_file_directory_get_shard_times (directory);
   const int fd = bs_file_directory_get_fd (directory);
   const gboolean is_local = bs_file_system_is_local (fd);
   const gint64 now = read_clock ();
@@ -64,18 +98,19 @@ bs_file_shard_times_read (BsFileShardTimes *self, BsFileDirectory *directory)
       struct stat status;
       char name[3];
 
+      if (is_local && is_as_seen (directory, shard, seen))
+        {
+          self->inodes[shard] = seen->inodes[shard];
+          self->modified[shard] = seen->modified[shard];
+          self->changed[shard] = seen->changed[shard];
+          continue;
+        }
+
       bs_file_shard_print_name (shard, name);
       if (fstatat (fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
-        {
-          const gint64 time = get_nanoseconds (&status.st_mtim);
-
-          self->inodes[shard] = status.st_ino;
-          self->times[shard] = is_settled (time, now, is_local) ? time : 0;
-        }
+        note_folder (self, shard, &status, now, is_local);
       else if (errno != ENOENT)
-        {
-          return errno;
-        }
+        return errno;
     }
 
   return 0;
@@ -90,8 +125,8 @@ find_changed (Search *search)
 
   for (guint shard = 0; shard < BS_FILE_N_SHARDS; shard++)
     {
-      if (now->times[shard] != 0 && now->times[shard] == seen->times[shard] &&
-          now->inodes[shard] == seen->inodes[shard])
+      if (now->modified[shard] != 0 && now->modified[shard] == seen->modified[shard] &&
+          now->changed[shard] == seen->changed[shard] && now->inodes[shard] == seen->inodes[shard])
         continue;
 
       bs_byte_set_add (&search->changed, shard);
@@ -103,12 +138,12 @@ find_changed (Search *search)
 }
 
 static int
-add_present (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
+note_present (BsFileEntry kind, int fd, const char *name, const BsKey *key, gpointer user_data)
 {
   Search *search = user_data;
 
   if (kind == BS_FILE_ENTRY_BLOB)
-    bs_key_table_add (&search->present, key, bs_key_hash (key));
+    bs_key_table_remove (&search->expected, key, bs_key_hash (key));
 
   return 0;
 }
@@ -127,7 +162,7 @@ list_changed (Search *search, GCancellable *cancellable)
         continue;
 
       bs_file_shard_print_name (shard, name);
-      code = bs_file_walk_shard (fd, name, cancellable, add_present, search);
+      code = bs_file_walk_shard (fd, name, cancellable, note_present, search);
     }
 
   return code;
@@ -140,12 +175,7 @@ add_missing (const Search *search, BsKeyTable *missing)
   const BsKey *key;
 
   while (bs_key_table_iter_next (&search->expected, &iter, &key))
-    {
-      guint64 hash = bs_key_hash (key);
-
-      if (!bs_key_table_contains (&search->present, key, hash))
-        bs_key_table_add (missing, key, hash);
-    }
+    bs_key_table_add (missing, key, bs_key_hash (key));
 }
 
 static int
@@ -163,7 +193,6 @@ search_changed (Search *search,
   if (code == 0)
     add_missing (search, missing);
   bs_key_table_clear (&search->expected);
-  bs_key_table_clear (&search->present);
 
   return code;
 }
