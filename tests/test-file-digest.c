@@ -597,6 +597,40 @@ test_bad_everywhere (Fixture *fixture, gconstpointer data)
   assert_verifies (fixture, fixture->key);
 }
 
+/* A streamed blob gets its attribute when it is persisted. One that cannot be opened for that is
+ * not persisted: nobody would notice if a power cut truncated it. */
+static void
+test_few_descriptors (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = bs_key_generate ();
+  g_autofree char *name = NULL;
+  g_autoptr (GInputStream) stream = NULL;
+  g_autoptr (GError) error = NULL;
+  GArray *taken;
+
+  if (skip_without_attributes (fixture->directory))
+    return;
+
+  /* The folders of this one are open, and its mark stands. */
+  use_large_blobs (fixture);
+  stream = g_memory_input_stream_new_from_bytes (fixture->bytes);
+  delete_blob (fixture, fixture->key);
+  persist_blob (fixture, fixture->key);
+  memcpy (key, fixture->key, 2);
+  name = get_blob_name (fixture->path_name, key);
+  bs_backing_write_stream (fixture->backing, key, stream, -1, NULL, &error);
+  g_assert_no_error (error);
+
+  taken = take_descriptors (0);
+  error = persist_error (fixture, key);
+  give_descriptors (taken);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+  g_assert_false (exists (name));
+
+  persist_blob (fixture, key);
+  assert_attribute (name, fixture->bytes);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -618,6 +652,7 @@ main (int argc, char *argv[])
     { "copies", test_copies },
     { "bad-in-place", test_bad_in_place },
     { "bad-everywhere", test_bad_everywhere },
+    { "few-descriptors", test_few_descriptors },
   };
 
   mount_init ();

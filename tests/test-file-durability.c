@@ -263,6 +263,30 @@ test_change_during_sync (Fixture *fixture, gconstpointer data)
   g_assert_false (is_marked (fixture));
 }
 
+/* A sync leaves the mark to a blob that is just being added. */
+static void
+test_sync_during_change (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *other = write_other (fixture);
+  g_autofree char *hex = get_hex (fixture->key);
+  g_autofree char *held = g_strdup_printf ("linkat %s", hex);
+  Persist first = { fixture, fixture->key };
+  GThread *thread;
+
+  persist_blob (fixture, other);
+  hold_call (held);
+  thread = g_thread_new ("persist", persist_in_thread, &first);
+  wait_until_held ();
+  sync_path (fixture);
+  g_assert_true (is_marked (fixture));
+  hold_call (NULL);
+  g_thread_join (thread);
+
+  g_assert_true (is_marked (fixture));
+  sync_path (fixture);
+  g_assert_false (is_marked (fixture));
+}
+
 /* A folder that somebody else is just making is no less new for that. */
 static void
 test_folder_of_two (Fixture *fixture, gconstpointer data)
@@ -657,6 +681,7 @@ main (int argc, char *argv[])
     { "sync-calls", test_sync_calls },
     { "many", test_many },
     { "change-during-sync", test_change_during_sync },
+    { "sync-during-change", test_sync_during_change },
     { "folder-of-two", test_folder_of_two },
     { "without-attributes", test_without_attributes },
     { "persist-again-fails", test_persist_again_fails },

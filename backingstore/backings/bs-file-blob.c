@@ -516,10 +516,15 @@ bs_file_seal (BsFileDirectory *scratch, const BsKey *key, GCancellable *cancella
   int blob_fd;
   int code = 0;
 
-  /* Where no blob can be opened there is none to link either. */
-  if ((!bs_file_digests_find (digests, key, &digest) && !is_unhashed) ||
-      bs_file_open_blob (scratch, key, &blob_fd, NULL) != 0)
+  if (!bs_file_digests_find (digests, key, &digest) && !is_unhashed)
     return 0;
+
+  /* Where there is no blob there is none to link either. */
+  code = bs_file_open_blob (scratch, key, &blob_fd, NULL);
+  if (code == ENOENT || code == EBADMSG || code == ELOOP)
+    return 0;
+  if (code != 0)
+    return code;
 
   if (is_unhashed)
     code = hash_file (scratch, blob_fd, &digest, &known, cancellable);
