@@ -708,7 +708,13 @@ bs_sqlite_backing_initable_init (GInitable *initable, GCancellable *cancellable,
 
   if (self->uri != NULL && g_ascii_strncasecmp (self->uri, SCHEME, strlen (SCHEME)) == 0)
     file = g_strconcat ("file:", self->uri + strlen (SCHEME), NULL);
-  if (file != NULL && strpbrk (file, "?#") == NULL)
+  if (file != NULL && strpbrk (file, "?#") != NULL)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                           _ ("a URI of this engine has neither query nor fragment"));
+      return FALSE;
+    }
+  if (file != NULL)
     directory = g_filename_from_uri (file, &host, NULL);
   if (directory == NULL || host != NULL)
     {

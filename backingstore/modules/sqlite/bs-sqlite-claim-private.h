@@ -19,13 +19,14 @@ typedef struct
  * and not beside it, so that it holds under each of its names. */
 typedef struct
 {
-  char *path;        /* resolved: without a symbolic link */
+  char *path;         /* resolved: without a symbolic link */
   int fd;
-  gboolean created;  /* by this opening */
-  int refusal;       /* why it cannot be written, as an errno, or 0; then it is not locked */
+  gboolean created;   /* by this opening */
+  gboolean read_only; /* as was asked for */
+  int refusal;        /* why it cannot be written, as an errno, or 0; then it is not locked */
   guint64 device;
   guint64 inode;
-  GArray *strays;    /* other descriptors of the file, under the mutex of all claims */
+  GArray *strays;     /* other descriptors of the file, under the mutex of all claims */
 } BsSqliteClaim;
 
 /* With `read_only` the file is not changed, and shares its lock with others that read. */

@@ -10,7 +10,9 @@
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <linux/magic.h>
+#include <sqlite3.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -106,6 +108,16 @@ resolve (const char *path, gboolean make, GError **error)
   return result;
 }
 
+/* SQLite has names of a fixed length, and adds to them. */
+static gboolean
+check_length (const char *path, GError **error)
+{
+  gsize max = sqlite3_vfs_find (NULL)->mxPathname - strlen ("-journal");
+
+  return strlen (path) <= max ||
+         bs_sqlite_set_errno (_ ("SQLite cannot open the document"), ENAMETOOLONG, error);
+}
+
 /* Called with the lock of the claims held. */
 static BsSqliteClaim *
 find_claim (const struct stat *status)
@@ -150,6 +162,7 @@ open_file (BsSqliteClaim *self, gboolean read_only)
 {
   const int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
 
+  self->read_only = read_only;
   if (read_only)
     {
       self->refusal = EROFS;
@@ -277,7 +290,7 @@ bs_sqlite_claim_open (GFile *file, gboolean read_only, GError **error)
   self->fd = -1;
   self->strays = g_array_new (FALSE, FALSE, sizeof (int));
   self->path = resolve (path, !read_only, error);
-  if (self->path == NULL)
+  if (self->path == NULL || !check_length (self->path, error))
     return NULL;
 
   G_LOCK (claims);
@@ -299,7 +312,11 @@ bs_sqlite_claim_close (BsSqliteClaim *self)
     close (g_array_index (self->strays, int, i));
   g_array_unref (self->strays);
   if (self->fd >= 0)
-    close (self->fd);
+    {
+      /* Closing alone does not unlock while a child has a copy of the descriptor. */
+      flock (self->fd, LOCK_UN);
+      close (self->fd);
+    }
   g_free (self->path);
   g_free (self);
 }

@@ -22,6 +22,12 @@ bs_sqlite_document_set_refusal (BsSqliteDocument *self, GError **error)
                               "the old contents"));
       return FALSE;
     }
+  if (self->claim->read_only)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
+                           _ ("the document was opened for reading alone"));
+      return FALSE;
+    }
 
   return bs_sqlite_set_errno (_ ("the document cannot be written"), self->claim->refusal, error);
 }
