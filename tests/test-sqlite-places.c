@@ -287,6 +287,35 @@ test_moved (Fixture *fixture, gconstpointer data)
   assert_sql (renamed, "PRAGMA integrity_check", "ok");
 }
 
+/* A backup is restored by cp before the first change, or after some. */
+static void
+test_overwritten (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *backup = g_build_filename (fixture->directory, "backup", NULL);
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->file);
+  key = persist_new (fixture, 5000, 1);
+  save_root (fixture, "root");
+  copy (fixture->path, backup, FALSE);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_free (persist_new (fixture, 5000, 2 + i));
+      save_root (fixture, "newer");
+      if (i == 1)
+        {
+          release (fixture);
+          assert_n_keys (fixture, 2);
+        }
+      copy (backup, fixture->path, FALSE);
+      assert_changes_fail (fixture, key, BS_ERROR, BS_ERROR_MOVED);
+      release (fixture);
+      assert_n_keys (fixture, 1);
+      assert_root (fixture->backing, fixture->file, "root");
+    }
+}
+
 static void
 sync_path (Fixture *fixture)
 {
@@ -295,6 +324,39 @@ sync_path (Fixture *fixture)
   n_folder_syncs = 0;
   bs_backing_sync_persisted (fixture->backing, fixture->file, NULL, &error);
   g_assert_no_error (error);
+}
+
+/* Without its name in the folder a journal is gone with a power cut, and the half of a change
+ * that reached the file would stay. So the name is durable before the file is touched. */
+static void
+test_journal_unsynced (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *before = NULL;
+  g_autofree char *after = NULL;
+  g_autofree char *key = NULL;
+  g_autofree char *other = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (5000, 2);
+  g_autoptr (GError) error = NULL;
+  gsize size, size_after;
+
+  track (fixture->backing, fixture->file);
+  key = persist_new (fixture, 5000, 1);
+  g_assert_true (g_file_get_contents (fixture->path, &before, &size, NULL));
+
+  other = write_new (fixture->backing, bytes);
+  n_folder_syncs = 0;
+  first_failing = 1;
+  g_assert_false (bs_backing_persist (fixture->backing, fixture->file, other, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_clear_error (&error);
+  first_failing = 0;
+  g_assert_true (g_file_get_contents (fixture->path, &after, &size_after, NULL));
+  g_assert_cmpmem (before, size, after, size_after);
+
+  bs_backing_persist (fixture->backing, fixture->file, other, NULL, &error);
+  g_assert_no_error (error);
+  release (fixture);
+  assert_n_keys (fixture, 2);
 }
 
 /* A power cut could bring back the journal that a change has removed, if the folder could not be
@@ -509,6 +571,9 @@ test_read_only (Fixture *fixture, gconstpointer data)
   assert_n_keys (fixture, 1);
   assert_root (fixture->backing, fixture->file, "root");
   assert_changes_fail (fixture, bad, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  g_assert_false (bs_backing_delete_persisted (fixture->backing, fixture->file, bad, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "opened for reading"));
+  g_clear_error (&error);
   g_assert_false (bs_backing_verify_persisted (fixture->backing, fixture->file, bad, NULL, &error));
   g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
   writer = create (fixture->scratch);
@@ -559,6 +624,8 @@ main (int argc, char **argv)
   add_on_fuse ("/sqlite/journal/killed", test_killed);
   add_on_fuse ("/sqlite/journal/swapped", test_swapped);
   add_on_fuse ("/sqlite/journal/moved", test_moved);
+  add_on_fuse ("/sqlite/journal/overwritten", test_overwritten);
+  add_on_fuse ("/sqlite/journal/journal-unsynced", test_journal_unsynced);
   add_on_fuse ("/sqlite/journal/folder-unsynced", test_folder_unsynced);
   add_on_fuse ("/sqlite/journal/reading-meanwhile", test_reading_meanwhile);
   for (guint i = 0; i < G_N_ELEMENTS (types); i++)

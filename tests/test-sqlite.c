@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -43,6 +44,8 @@ test_uri (void)
     {
       g_assert_null (bs_backing_new_for_uri (bad[i], &error));
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+      g_assert_true ((strstr (error->message, "query") != NULL) ==
+                     (strpbrk (bad[i], "?#") != NULL));
       g_clear_error (&error);
     }
 }
@@ -447,14 +450,83 @@ test_overwritten (Fixture *fixture, gconstpointer data)
   g_free (persist_new (fixture, 50000, 3));
   copy (backup, fixture->path, FALSE);
 
-  /* The root is committed; then the file is found to be another. */
-  bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, NULL, NULL);
+  g_assert_false (
+    bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
   assert_changes_fail (fixture, key, BS_ERROR, BS_ERROR_MOVED);
   release (fixture);
   g_file_get_contents (fixture->path, &after, &size_after, NULL);
   g_assert_cmpmem (before, size, after, size_after);
   g_assert_false (exists (fixture->path, "-wal"));
 
+  assert_n_keys (fixture, 1);
+  assert_root (fixture->backing, fixture->file, "root");
+}
+
+/* The same after a save, when the log is empty: closing writes nothing over the backup. */
+static void
+test_overwritten_while_idle (Fixture *fixture, gconstpointer data)
+{
+  const gboolean saves = GPOINTER_TO_INT (data);
+  g_autofree char *backup = g_build_filename (fixture->directory, "backup", NULL);
+  g_autofree char *before = NULL;
+  g_autofree char *after = NULL;
+  g_autoptr (GBytes) bytes = make_test_bytes (10, 3);
+  g_autofree char *key = NULL;
+  g_autofree char *other = NULL;
+  gsize size, size_after;
+
+  track (fixture->backing, fixture->file);
+  key = persist_new (fixture, 5000, 1);
+  save_root (fixture, "root");
+  copy (fixture->path, backup, FALSE);
+  g_file_get_contents (backup, &before, &size, NULL);
+  other = persist_new (fixture, 50000, 2);
+  save_root (fixture, "newer");
+  copy (backup, fixture->path, FALSE);
+
+  if (saves)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_false (
+        bs_backing_write_root (fixture->backing, fixture->file, bytes, NULL, NULL, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+      g_clear_error (&error);
+      g_assert_false (bs_backing_sync_persisted (fixture->backing, fixture->file, NULL, &error));
+      g_assert_error (error, BS_ERROR, BS_ERROR_MOVED);
+    }
+  release (fixture);
+  g_file_get_contents (fixture->path, &after, &size_after, NULL);
+  g_assert_cmpmem (before, size, after, size_after);
+  assert_folder (fixture->path, "document");
+
+  assert_n_keys (fixture, 1);
+  assert_root (fixture->backing, fixture->file, "root");
+}
+
+/* Nor is anything written over a backup that came between the opening and the first change. */
+static void
+test_overwritten_before_change (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *backup = g_build_filename (fixture->directory, "backup", NULL);
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->file);
+  key = persist_new (fixture, 5000, 1);
+  save_root (fixture, "root");
+  release (fixture);
+  copy (fixture->path, backup, FALSE);
+  track (fixture->backing, fixture->file);
+  g_free (persist_new (fixture, 5000, 2));
+  save_root (fixture, "newer");
+  release (fixture);
+
+  assert_n_keys (fixture, 2);
+  copy (backup, fixture->path, FALSE);
+  assert_changes_fail (fixture, key, BS_ERROR, BS_ERROR_MOVED);
+  release (fixture);
+  assert_folder (fixture->path, "document");
   assert_n_keys (fixture, 1);
   assert_root (fixture->backing, fixture->file, "root");
 }
@@ -876,6 +948,62 @@ test_fork (Fixture *fixture, gconstpointer data)
   assert_n_keys (fixture, 2);
 }
 
+/* SQLite says of a name that is too long that it cannot open the file, as of any other. */
+static void
+test_long_name (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *name = g_strnfill (100, 'n');
+  char *resolved = realpath (fixture->directory, NULL);
+
+  for (gsize size = 504; size <= 505; size++)
+    {
+      g_autoptr (GString) path = g_string_new (resolved);
+      g_autoptr (GFile) file = NULL;
+
+      while (size - path->len > 2 * strlen (name))
+        g_string_append_printf (path, "/%s", name);
+      g_string_append_c (path, '/');
+      while (path->len < size)
+        g_string_append_c (path, 'd');
+      file = g_file_new_for_path (path->str);
+
+      if (size == 504)
+        track (fixture->backing, file);
+      else
+        assert_track_fails (fixture->backing, file, G_IO_ERROR, G_IO_ERROR_FILENAME_TOO_LONG);
+      g_assert_true (g_file_test (path->str, G_FILE_TEST_EXISTS) == (size == 504));
+      bs_backing_release_path (fixture->backing, file, NULL, NULL);
+    }
+  free (resolved);
+}
+
+/* A child that lives on, as of multiprocessing, has copies of all descriptors: they keep no lock
+ * once its parent is done. */
+static void
+test_fork_lives_on (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = NULL;
+  pid_t pid;
+  int status;
+
+  track (fixture->backing, fixture->file);
+  key = persist_new (fixture, 5000, 1);
+  pid = fork ();
+  if (pid == 0)
+    {
+      alarm (SECONDS);
+      for (;;)
+        pause ();
+    }
+  g_assert_no_errno (pid);
+  release (fixture);
+  assert_n_keys (fixture, 1);
+  release (fixture);
+  g_assert_no_errno (kill (pid, SIGKILL));
+  g_assert_no_errno (waitpid (pid, &status, 0));
+  assert_killed (status);
+}
+
 static GBytes *
 make_content (guint i)
 {
@@ -986,6 +1114,10 @@ main (int argc, char **argv)
   add_test ("/sqlite/moved-back", NULL, test_moved_back);
   add_test ("/sqlite/deleted", NULL, test_deleted);
   add_test ("/sqlite/overwritten", NULL, test_overwritten);
+  add_test ("/sqlite/overwritten-before-change", NULL, test_overwritten_before_change);
+  add_test ("/sqlite/overwritten-while-idle", GINT_TO_POINTER (FALSE), test_overwritten_while_idle);
+  add_test ("/sqlite/overwritten-while-idle-and-saved", GINT_TO_POINTER (TRUE),
+            test_overwritten_while_idle);
   add_test ("/sqlite/copy-of-a-save", NULL, test_copy_of_a_save);
   add_test ("/sqlite/log/written-over", NULL, test_log_written_over);
   add_test ("/sqlite/log/kept", NULL, test_log_kept);
@@ -996,7 +1128,9 @@ main (int argc, char **argv)
   add_test ("/sqlite/delete-held", NULL, test_delete_held);
   add_test ("/sqlite/release-held", NULL, test_release_held);
   add_test ("/sqlite/release-while-reading", NULL, test_release_while_reading);
+  add_test ("/sqlite/long-name", NULL, test_long_name);
   add_test ("/sqlite/fork", NULL, test_fork);
+  add_test ("/sqlite/fork-lives-on", NULL, test_fork_lives_on);
   add_test ("/sqlite/packed", NULL, test_packed);
   add_test ("/sqlite/shrinks", NULL, test_shrinks);
   backing_contract_add_tests (&kind);

@@ -675,12 +675,16 @@ bs_sqlite_document_write_root (BsSqliteDocument *self, GBytes *bytes, GError **e
       g_clear_error (&local);
       success = bs_sqlite_writer_transact_durably (writer, set_root, bytes, &local);
     }
-  if (success)
-    bs_sqlite_writer_checkpoint (writer, NULL);
+  /* A log that cannot be brought home now has the root all the same, unless the file is another
+   * one by now: no log belongs to that. */
+  if (success && !bs_sqlite_writer_checkpoint (writer, &local))
+    success = !writer->overwritten;
 
   bs_sqlite_document_end_writing (self);
 
-  if (local != NULL)
+  if (!success)
     g_propagate_error (error, local);
+  else
+    g_clear_error (&local);
   return success;
 }

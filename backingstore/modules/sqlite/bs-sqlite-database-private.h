@@ -64,6 +64,8 @@ gboolean            bs_sqlite_connection_call  (BsSqliteConnection *self, BsSqli
 gboolean            bs_sqlite_connection_exec  (BsSqliteConnection *self, const char *sql, GError **error);
 /* Gives the first column of the first row as text; NULL where there is no row, or nothing in it. */
 gboolean            bs_sqlite_connection_ask   (BsSqliteConnection *self, const char *sql, char **answer, GError **error);
+/* Brings the log home. `waits` for readers that are in the way. */
+gboolean            bs_sqlite_connection_checkpoint (BsSqliteConnection *self, int mode, gboolean waits, GError **error);
 gboolean            bs_sqlite_connection_fail  (BsSqliteConnection *self, GError **error);
 /* Larger values fail from now on, before memory is taken for them; or none. */
 void                bs_sqlite_connection_expect_small (BsSqliteConnection *self, gboolean small);

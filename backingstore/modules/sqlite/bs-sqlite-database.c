@@ -86,10 +86,37 @@ find_failed_read (sqlite3 *database, int code)
   return number;
 }
 
+/* Of a COMMIT that fails SQLite keeps the errno in the file alone: in the log or the journal, or
+ * in the database. A journal in memory has none. */
+static int
+find_failed_commit (sqlite3 *database)
+{
+  sqlite3_file *log = NULL;
+  int number = 0;
+
+  if (sqlite3_file_control (database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+      log != NULL && log->pMethods != NULL && log->pMethods->xFileControl != NULL)
+    log->pMethods->xFileControl (log, SQLITE_FCNTL_LAST_ERRNO, &number);
+  if (number == 0)
+    sqlite3_file_control (database, "main", SQLITE_FCNTL_LAST_ERRNO, &number);
+
+  return number;
+}
+
+static int
+find_errno (sqlite3 *database, int code)
+{
+  int number = database != NULL ? sqlite3_system_errno (database) : 0;
+
+  return number == 0 && database != NULL && (code & 0xff) == SQLITE_IOERR
+           ? find_failed_commit (database)
+           : number;
+}
+
 static void
 set_error (sqlite3 *database, int code, GError **error)
 {
-  int number = database != NULL ? sqlite3_system_errno (database) : 0;
+  int number = find_errno (database, code);
   int failed_read = find_failed_read (database, code);
   GQuark domain = G_IO_ERROR;
   int result = G_IO_ERROR_FAILED;
@@ -416,6 +443,18 @@ harden (sqlite3 *database)
   for (guint i = 0; i < G_N_ELEMENTS (limits); i++)
     sqlite3_limit (database, limits[i].limit, limits[i].value);
   sqlite3_busy_timeout (database, BUSY_MILLISECONDS);
+}
+
+gboolean
+bs_sqlite_connection_checkpoint (BsSqliteConnection *self, int mode, gboolean waits, GError **error)
+{
+  int code;
+
+  sqlite3_busy_timeout (self->database, waits ? BUSY_MILLISECONDS : 0);
+  code = sqlite3_wal_checkpoint_v2 (self->database, "main", mode, NULL, NULL);
+  sqlite3_busy_timeout (self->database, BUSY_MILLISECONDS);
+
+  return code == SQLITE_OK || bs_sqlite_connection_fail (self, error);
 }
 
 void

@@ -25,6 +25,7 @@ typedef struct
   gboolean sync_failed; /* and what it should have covered is only in memory */
   gboolean overwritten; /* the file was changed by somebody else */
   gboolean homing;      /* the commit is part of a checkpoint */
+  gboolean held_up;     /* the last checkpoint failed, after it had waited for readers */
   gboolean moved;       /* the commit was refused since the name leads elsewhere */
   guint n_frames;       /* in the log */
   gboolean log_begun;   /* the log has a record */

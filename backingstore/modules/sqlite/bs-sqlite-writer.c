@@ -117,7 +117,7 @@ make_reserve (BsSqliteWriter *self, GError **error)
 }
 
 static gboolean
-load_record (BsSqliteWriter *self, GError **error)
+read_record (BsSqliteWriter *self, BsSqliteRecord *record, GError **error)
 {
   sqlite3_stmt *statement = NULL;
   gboolean found = FALSE;
@@ -128,16 +128,42 @@ load_record (BsSqliteWriter *self, GError **error)
   if (code == SQLITE_OK)
     code = sqlite3_step (statement);
   if (code == SQLITE_ROW)
-    found = bs_sqlite_record_parse (&self->record, sqlite3_column_blob (statement, 0),
+    found = bs_sqlite_record_parse (record, sqlite3_column_blob (statement, 0),
                                     sqlite3_column_bytes (statement, 0));
   else if (code != SQLITE_DONE)
     bs_sqlite_connection_fail (self->connection, error);
   sqlite3_finalize (statement);
-  self->serial = MAX (self->serial, self->record.serial);
   if (!found && (code == SQLITE_ROW || code == SQLITE_DONE))
     g_set_error_literal (error, BS_ERROR, BS_ERROR_CORRUPT, _ ("the document has no state"));
 
   return found;
+}
+
+static gboolean
+nonce_equal (const guint8 *a, const guint8 *b)
+{
+  return memcmp (a, b, BS_SQLITE_NONCE_SIZE) == 0;
+}
+
+/* Whether the document is in the state that was read or left last, or in the one after that: an
+ * error may have come when the change was made. */
+static gboolean
+check_record (BsSqliteWriter *self, GError **error)
+{
+  BsSqliteRecord record;
+
+  if (!read_record (self, &record, error))
+    return FALSE;
+  if (!nonce_equal (record.nonce, self->record.nonce) &&
+      !nonce_equal (record.previous, self->record.nonce))
+    {
+      self->overwritten = TRUE;
+      return set_overwritten (error);
+    }
+
+  self->record = record;
+  self->serial = MAX (self->serial, record.serial);
+  return TRUE;
 }
 
 /* The time of the file is evidence after a power cut too. */
@@ -175,7 +201,8 @@ switch_to_log (BsSqliteWriter *self, GError **error)
   g_rw_lock_writer_lock (&self->access);
   answered = bs_sqlite_connection_ask (self->connection, "PRAGMA journal_mode = WAL", &mode, error);
   g_rw_lock_writer_unlock (&self->access);
-  if (!answered || !load_record (self, error))
+  /* The first read makes the log. */
+  if (!answered || !check_record (self, error))
     return FALSE;
 
   /* After an error SQLite takes the switch for done when it is not, or the reverse. */
@@ -200,8 +227,7 @@ choose_mode (BsSqliteWriter *self, GError **error)
   if (!bs_sqlite_claim_is_local (self->claim))
     return bs_sqlite_connection_exec (self->connection,
                                       "PRAGMA journal_mode = DELETE; PRAGMA locking_mode = NORMAL",
-                                      error) &&
-           load_record (self, error);
+                                      error);
   if (switch_to_log (self, error))
     return TRUE;
 
@@ -218,7 +244,8 @@ prepare (BsSqliteWriter *self, GError **error)
     return FALSE;
 
   if (!self->prepared)
-    self->prepared = choose_mode (self, error) && settle_stamp (self, error);
+    self->prepared =
+      check_record (self, error) && choose_mode (self, error) && settle_stamp (self, error);
   return self->prepared;
 }
 
@@ -246,6 +273,9 @@ begin_record (BsSqliteWriter *self, BsSqliteRecord *record, GError **error)
   *record = self->record;
   if (self->logs && self->log_begun)
     return !record->homing || write_record (self, record, error);
+  /* With a journal the time of the file says nothing, for each transaction changes it. */
+  if (!self->logs && !check_record (self, error))
+    return FALSE;
 
   if (!self->stamp_known && !settle_stamp (self, error))
     return FALSE;
@@ -303,6 +333,23 @@ run (BsSqliteWriter *self, BsSqliteWriterFunc func, gpointer data, GError **erro
   return success;
 }
 
+/* Whether the file is as it was left: with a log, nothing but a checkpoint of ours writes to
+ * it. */
+static gboolean
+check_stamp (BsSqliteWriter *self, GError **error)
+{
+  BsSqliteStamp stamp;
+
+  if (self->logs && self->stamp_known)
+    {
+      if (!bs_sqlite_claim_get_stamp (self->claim, &stamp, error))
+        return FALSE;
+      self->overwritten |= !bs_sqlite_stamp_equal (&stamp, &self->stamp);
+    }
+
+  return !self->overwritten || set_overwritten (error);
+}
+
 /* In WAL mode SQLite goes on writing whatever becomes of the name, and its log would be
  * taken for that of the next file there. So the log is brought home at once. */
 static gboolean
@@ -310,10 +357,8 @@ check_name (BsSqliteWriter *self, GError **error)
 {
   GError *local = NULL;
 
-  if (self->overwritten)
-    return set_overwritten (error);
   if (bs_sqlite_claim_check (self->claim, &local))
-    return TRUE;
+    return check_stamp (self, error);
 
   if (g_error_matches (local, BS_ERROR, BS_ERROR_MOVED))
     bs_sqlite_writer_checkpoint (self, NULL);
@@ -427,7 +472,7 @@ mark_homing (BsSqliteWriter *self, gpointer data, GError **error)
 }
 
 /* The log says first that a checkpoint has begun: from then on size and time of the file
- * are no evidence. */
+ * are no evidence. A reader that stays is waited for once. */
 static gboolean
 run_checkpoint (BsSqliteWriter *self, int mode, GError **error)
 {
@@ -442,9 +487,7 @@ run_checkpoint (BsSqliteWriter *self, int mode, GError **error)
       self->record = record;
     }
 
-  success =
-    sqlite3_wal_checkpoint_v2 (self->connection->database, "main", mode, NULL, NULL) == SQLITE_OK ||
-    bs_sqlite_connection_fail (self->connection, error);
+  success = bs_sqlite_connection_checkpoint (self->connection, mode, !self->held_up, error);
   self->stamp_known = bs_sqlite_claim_get_stamp (self->claim, &self->stamp, NULL);
 
   return success;
@@ -454,24 +497,22 @@ run_checkpoint (BsSqliteWriter *self, int mode, GError **error)
 static gboolean
 checkpoint (BsSqliteWriter *self, int mode, GError **error)
 {
-  BsSqliteStamp stamp;
+  GError *local = NULL;
   gboolean success;
 
+  if (!check_stamp (self, error))
+    return FALSE;
   if (!self->logs || self->n_frames == 0)
     return TRUE;
 
-  if (!bs_sqlite_claim_get_stamp (self->claim, &stamp, error))
-    return FALSE;
-  self->overwritten |= self->stamp_known && !bs_sqlite_stamp_equal (&stamp, &self->stamp);
-  if (self->overwritten)
-    return set_overwritten (error);
   if (self->sync_failed && !bs_sqlite_sidecar_rewrite_log (self->claim, error))
     return FALSE;
 
   self->homing = TRUE;
-  success = run_checkpoint (self, mode, error);
+  success = run_checkpoint (self, mode, &local);
   self->homing = FALSE;
-  self->sync_failed = !success;
+  self->held_up = g_error_matches (local, BS_ERROR, BS_ERROR_BUSY);
+  self->sync_failed = !success && !self->held_up;
   if (success)
     {
       self->n_frames = mode == SQLITE_CHECKPOINT_TRUNCATE ? 0 : 1;
@@ -479,6 +520,10 @@ checkpoint (BsSqliteWriter *self, int mode, GError **error)
       self->unsynced = FALSE;
       /* Else the next log settles it. */
       settle_stamp (self, NULL);
+    }
+  else
+    {
+      g_propagate_error (error, local);
     }
 
   return success;
@@ -495,7 +540,8 @@ bs_sqlite_writer_recover (BsSqliteWriter *self, GError **error)
 {
   g_autofree char *mode = NULL;
 
-  if (!bs_sqlite_connection_ask (self->connection, "PRAGMA journal_mode", &mode, error))
+  if (!bs_sqlite_connection_ask (self->connection, "PRAGMA journal_mode", &mode, error) ||
+      !read_record (self, &self->record, error))
     return FALSE;
   if (g_strcmp0 (mode, "wal") != 0)
     return TRUE;
@@ -541,9 +587,15 @@ bs_sqlite_writer_close (BsSqliteWriter *self)
     }
   g_clear_pointer (&self->connection, bs_sqlite_connection_close);
 
-  if (self->overwritten)
+  if (self->overwritten && self->n_frames > 0)
     {
       g_autofree char *aside = bs_sqlite_sidecar_set_aside (self->claim, "-wal", NULL);
+    }
+  else if (self->overwritten && current)
+    {
+      g_autofree char *log = g_strconcat (self->claim->path, "-wal", NULL);
+
+      g_unlink (log);
     }
   else if (self->logs && !current && home)
     {
