@@ -12,15 +12,31 @@ is_set (const char *text)
   return text != NULL && text[0] != '\0';
 }
 
-/* Long-lived secrets may also stand in the file of settings. */
-static char *
-lookup (const char *profile, const char *key)
+/* Long-lived secrets may also stand in the file of settings. Each file is read once, since
+ * another program may replace it. */
+static void
+read_files (BsS3Credentials *self, const char *profile)
 {
+  g_autofree char *credentials = bs_s3_profile_read ("AWS_SHARED_CREDENTIALS_FILE", "credentials");
+  g_autofree char *config = bs_s3_profile_read ("AWS_CONFIG_FILE", "config");
   g_autofree char *section =
     g_str_equal (profile, "default") ? g_strdup (profile) : g_strconcat ("profile ", profile, NULL);
-  char *value = bs_s3_profile_lookup ("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile, key);
+  const struct
+  {
+    char **place;
+    const char *key;
+  } values[] = {
+    { &self->id, "aws_access_key_id" },
+    { &self->secret, "aws_secret_access_key" },
+    { &self->token, "aws_session_token" },
+  };
 
-  return value != NULL ? value : bs_s3_profile_lookup ("AWS_CONFIG_FILE", "config", section, key);
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
+    {
+      *values[i].place = bs_s3_profile_find (credentials, profile, values[i].key);
+      if (*values[i].place == NULL)
+        *values[i].place = bs_s3_profile_find (config, section, values[i].key);
+    }
 }
 
 BsS3Credentials *
@@ -38,9 +54,7 @@ bs_s3_credentials_new (const char *profile, GError **error)
     }
   else
     {
-      self->id = lookup (profile, "aws_access_key_id");
-      self->secret = lookup (profile, "aws_secret_access_key");
-      self->token = lookup (profile, "aws_session_token");
+      read_files (self, profile);
     }
 
   if (!is_set (self->id) || !is_set (self->secret))

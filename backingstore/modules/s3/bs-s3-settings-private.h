@@ -32,9 +32,11 @@ char         *bs_s3_settings_get_path (BsS3Settings *self, GFile *path, GError *
 /* Percent-encodes as signatures need it, slashes excepted or not. */
 char         *bs_s3_encode            (const char *text, gboolean keep_slashes) G_GNUC_WARN_UNUSED_RESULT;
 
-/* A value of a section in a file of ~/.aws, which a variable of the environment may name;
- * NULL if there is none. */
-char         *bs_s3_profile_lookup    (const char *variable, const char *name, const char *section, const char *key);
+/* The contents of a file of ~/.aws, which a variable of the environment may name; NULL if there
+ * is none. */
+char         *bs_s3_profile_read      (const char *variable, const char *name);
+/* A value of a section in there; NULL if there is none. The contents are nullable. */
+char         *bs_s3_profile_find      (const char *contents, const char *section, const char *key);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsS3Settings, bs_s3_settings_free)
 

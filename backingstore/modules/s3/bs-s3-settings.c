@@ -11,6 +11,9 @@
 #define DEFAULT_LEASE 60
 #define DEFAULT_TIMEOUT 30
 #define MAX_SECONDS 3600
+/* The protocol's limit, and the longest name of an object below a path. */
+#define MAX_KEY 1024
+#define LONGEST "/.quarantine/0123456789abcdef0123456789abcdef.0123456789abcdef"
 
 static gboolean
 set_invalid (GError **error, const char *why)
@@ -35,11 +38,23 @@ bs_s3_encode (const char *text, gboolean keep_slashes)
   return g_string_free (encoded, FALSE);
 }
 
-/* The file of ~/.aws is no key file: lines without a group or an equals sign may occur. */
-static char *
-find_value (const char *contents, const char *section, const char *key)
+char *
+bs_s3_profile_read (const char *variable, const char *name)
 {
-  g_auto (GStrv) lines = g_strsplit (contents, "\n", -1);
+  const char *file = g_getenv (variable);
+  g_autofree char *path =
+    file != NULL ? g_strdup (file) : g_build_filename (g_get_home_dir (), ".aws", name, NULL);
+  char *contents = NULL;
+
+  g_file_get_contents (path, &contents, NULL, NULL);
+  return contents;
+}
+
+/* A file of ~/.aws is no key file: lines without a group or an equals sign may occur. */
+char *
+bs_s3_profile_find (const char *contents, const char *section, const char *key)
+{
+  g_auto (GStrv) lines = g_strsplit (contents != NULL ? contents : "", "\n", -1);
   g_autofree char *header = g_strdup_printf ("[%s]", section);
   gboolean inside = FALSE;
 
@@ -64,18 +79,6 @@ find_value (const char *contents, const char *section, const char *key)
   return NULL;
 }
 
-char *
-bs_s3_profile_lookup (const char *variable, const char *name, const char *section, const char *key)
-{
-  const char *file = g_getenv (variable);
-  g_autofree char *path =
-    file != NULL ? g_strdup (file) : g_build_filename (g_get_home_dir (), ".aws", name, NULL);
-  g_autofree char *contents = NULL;
-
-  return g_file_get_contents (path, &contents, NULL, NULL) ? find_value (contents, section, key)
-                                                           : NULL;
-}
-
 static char *
 dup_variable (const char *first, const char *second)
 {
@@ -86,14 +89,22 @@ dup_variable (const char *first, const char *second)
   return value != NULL && value[0] != '\0' ? g_strdup (value) : NULL;
 }
 
+/* The value may be a secret, so that no message has it. */
 static gboolean
-parse_number (const char *text, guint64 max, guint64 *number, GError **error)
+set_invalid_parameter (GError **error, const char *name, const char *why)
 {
-  return g_ascii_string_to_unsigned (text, 10, 1, max, number, NULL) ||
-         set_invalid (error, _ ("a number of the URI is not one, or is out of range"));
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, _ ("parameter “%s” of the URI: %s"),
+               name, why);
+  return FALSE;
 }
 
-/* The value may be a secret that somebody has put into the URI, so no message has it. */
+static gboolean
+parse_number (const char *name, const char *text, guint64 max, guint64 *number, GError **error)
+{
+  return g_ascii_string_to_unsigned (text, 10, 1, max, number, NULL) ||
+         set_invalid_parameter (error, name, _ ("no number in its range"));
+}
+
 static gboolean
 set_parameter (BsS3Settings *self,
                const char *name,
@@ -119,16 +130,16 @@ set_parameter (BsS3Settings *self,
         continue;
       g_free (*strings[i].place);
       *strings[i].place = g_strdup (value);
-      return value[0] != '\0' || set_invalid (error, _ ("a parameter of the URI is empty"));
+      return value[0] != '\0' || set_invalid_parameter (error, name, _ ("no value"));
     }
 
   if (g_str_equal (name, "cache-size"))
-    return parse_number (value, G_MAXINT64, &self->cache_size, error);
+    return parse_number (name, value, G_MAXINT64, &self->cache_size, error);
   if (!g_str_equal (name, "lease") && !g_str_equal (name, "timeout"))
-    return set_invalid (error,
-                        _ ("the URI has a parameter that the engine does not know; credentials "
-                           "come from the environment or ~/.aws"));
-  if (!parse_number (value, MAX_SECONDS, &number, error))
+    return set_invalid_parameter (error, name,
+                                  _ ("no parameter of this engine; credentials come from the "
+                                     "environment or ~/.aws"));
+  if (!parse_number (name, value, MAX_SECONDS, &number, error))
     return FALSE;
   if (name[0] == 'l')
     self->lease = number;
@@ -140,6 +151,7 @@ set_parameter (BsS3Settings *self,
 static gboolean
 parse_query (BsS3Settings *self, const char *query, char **endpoint, GError **error)
 {
+  g_autoptr (GError) local = NULL;
   GUriParamsIter iter;
   char *name, *value;
   gboolean success = TRUE;
@@ -148,12 +160,14 @@ parse_query (BsS3Settings *self, const char *query, char **endpoint, GError **er
     return TRUE;
 
   g_uri_params_iter_init (&iter, query, -1, "&", G_URI_PARAMS_NONE);
-  while (success && g_uri_params_iter_next (&iter, &name, &value, NULL))
+  while (success && g_uri_params_iter_next (&iter, &name, &value, &local))
     {
       success = set_parameter (self, name, value, endpoint, error);
       g_free (name);
       g_free (value);
     }
+  if (local != NULL)
+    return set_invalid (error, _ ("the parameters of the URI are not of the form NAME=VALUE"));
 
   return success;
 }
@@ -193,6 +207,7 @@ set_base (BsS3Settings *self, const char *endpoint, GError **error)
 {
   g_autofree char *own = NULL;
   g_autofree char *path = NULL;
+  g_autofree char *encoded = NULL;
   g_autofree char *host = NULL;
   g_autoptr (GUri) uri = NULL;
   const char *scheme;
@@ -217,10 +232,11 @@ set_base (BsS3Settings *self, const char *endpoint, GError **error)
                                                     : g_strdup (g_uri_get_host (uri));
   self->host = port > 0 ? g_strdup_printf ("%s:%d", host, port) : g_strdup (host);
   path = trim_slashes (g_uri_get_path (uri));
+  encoded = bs_s3_encode (path, TRUE);
   if (own != NULL && strchr (self->bucket, '.') == NULL)
     self->path = g_strdup ("");
   else
-    self->path = g_strconcat (path[0] != '\0' ? "/" : "", path, "/", self->bucket, NULL);
+    self->path = g_strconcat (path[0] != '\0' ? "/" : "", encoded, "/", self->bucket, NULL);
   self->base = g_strconcat (scheme, "://", self->host, self->path, NULL);
   return TRUE;
 }
@@ -228,6 +244,7 @@ set_base (BsS3Settings *self, const char *endpoint, GError **error)
 static void
 set_defaults (BsS3Settings *self, char **endpoint)
 {
+  g_autofree char *config = bs_s3_profile_read ("AWS_CONFIG_FILE", "config");
   g_autofree char *section = NULL;
 
   if (self->profile == NULL)
@@ -239,13 +256,13 @@ set_defaults (BsS3Settings *self, char **endpoint)
   if (self->region == NULL)
     self->region = dup_variable ("AWS_REGION", "AWS_DEFAULT_REGION");
   if (self->region == NULL)
-    self->region = bs_s3_profile_lookup ("AWS_CONFIG_FILE", "config", section, "region");
+    self->region = bs_s3_profile_find (config, section, "region");
   if (self->region == NULL)
     self->region = g_strdup ("us-east-1");
   if (*endpoint == NULL)
     *endpoint = dup_variable ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
   if (*endpoint == NULL)
-    *endpoint = bs_s3_profile_lookup ("AWS_CONFIG_FILE", "config", section, "endpoint_url");
+    *endpoint = bs_s3_profile_find (config, section, "endpoint_url");
 }
 
 static gboolean
@@ -255,9 +272,12 @@ parse (BsS3Settings *self, const char *text, GError **error)
     g_uri_parse (text, G_URI_FLAGS_ENCODED_QUERY | G_URI_FLAGS_HAS_PASSWORD, NULL);
   g_autofree char *endpoint = NULL;
 
-  if (uri == NULL || g_uri_get_host (uri) == NULL || !is_bucket (g_uri_get_host (uri)) ||
+  if (uri == NULL || g_uri_get_host (uri) == NULL || g_uri_get_host (uri)[0] == '\0' ||
       g_uri_get_port (uri) > 0 || g_uri_get_fragment (uri) != NULL)
     return set_invalid (error, _ ("the URI does not name a bucket, as s3://BUCKET/PREFIX does"));
+  if (!is_bucket (g_uri_get_host (uri)))
+    return set_invalid (error, _ ("the name of a bucket takes 3 to 63 ASCII letters, digits, dots, "
+                                  "hyphens and underscores"));
   if (g_uri_get_userinfo (uri) != NULL)
     return set_invalid (error, _ ("no URI may have credentials: they come from the environment or "
                                   "~/.aws"));
@@ -297,6 +317,20 @@ bs_s3_settings_free (BsS3Settings *self)
   g_free (self);
 }
 
+/* A list of names is XML, in which control characters change or are errors. */
+static gboolean
+check_path (const char *path, GError **error)
+{
+  if (strlen (path) + strlen (LONGEST) > MAX_KEY)
+    return set_invalid (error, _ ("the path is too long for a server"));
+  for (const char *c = path; *c != '\0'; c++)
+    {
+      if (g_ascii_iscntrl (*c))
+        return set_invalid (error, _ ("the path has control characters"));
+    }
+  return TRUE;
+}
+
 char *
 bs_s3_settings_get_path (BsS3Settings *self, GFile *file, GError **error)
 {
@@ -324,5 +358,5 @@ bs_s3_settings_get_path (BsS3Settings *self, GFile *file, GError **error)
       return NULL;
     }
 
-  return g_steal_pointer (&path);
+  return check_path (path, error) ? g_steal_pointer (&path) : NULL;
 }
