@@ -54,6 +54,8 @@ static struct
   GPtrArray *pending; /* BsS3Exchange, owned; not done */
   GPtrArray *late;    /* BsS3Exchange, owned; nobody waits for them */
   GPtrArray *actors;
+  ModelWatchFunc watch; /* nullable */
+  gpointer watch_data;
 } model;
 
 static GPrivate this_actor;
@@ -122,6 +124,13 @@ void
 model_advance (gint64 seconds)
 {
   model.now += seconds * G_USEC_PER_SEC;
+}
+
+void
+model_watch (ModelWatchFunc func, gpointer data)
+{
+  model.watch = func;
+  model.watch_data = data;
 }
 
 guint
@@ -217,7 +226,7 @@ serve_copy (BsS3Exchange *exchange, const char *key, const char *source)
       return;
     }
   put_object (key, object->body, object->meta);
-  answer (exchange, 200, "<CopyObjectResult/>");
+  answer (exchange, 200, "<CopyObjectResult><ETag>copy</ETag></CopyObjectResult>");
 }
 
 static void
@@ -288,10 +297,24 @@ serve_deletions (BsS3Exchange *exchange)
   answer (exchange, 200, text->str);
 }
 
+/* Contents of parts are forgotten. */
+static void
+serve_upload (BsS3Exchange *exchange)
+{
+  exchange->etag = g_strdup ("\"part\"");
+  answer (exchange, 200, "<R><UploadId>id</UploadId><ETag>whole</ETag></R>");
+}
+
+static const char *
+get_target (BsS3Exchange *exchange)
+{
+  return strstr (exchange->url, "/bucket") + strlen ("/bucket");
+}
+
 static void
 serve (BsS3Exchange *exchange)
 {
-  const char *path = strstr (exchange->url, "/bucket") + strlen ("/bucket");
+  const char *path = get_target (exchange);
   const char *query = strchr (path, '?');
   g_autofree char *encoded = query != NULL ? g_strndup (path, query - path) : g_strdup (path);
   g_autofree char *key = g_uri_unescape_string (encoded[0] == '/' ? encoded + 1 : encoded, NULL);
@@ -299,6 +322,9 @@ serve (BsS3Exchange *exchange)
 
   if (source != NULL)
     serve_copy (exchange, key, source);
+  else if (query != NULL && strstr (query, "upload") != NULL &&
+           !g_str_equal (exchange->method, "GET"))
+    serve_upload (exchange);
   else if (g_str_equal (exchange->method, "PUT"))
     serve_put (exchange, key);
   else if (query != NULL && strstr (query, "list-type") != NULL)
@@ -313,10 +339,7 @@ serve (BsS3Exchange *exchange)
   else
     serve_get (exchange, key);
 
-  /* No two servers of a cluster need agree. */
   exchange->date.seconds = model.now / G_USEC_PER_SEC;
-  if (happens (SOMETIMES))
-    exchange->date.seconds += g_rand_int_range (model.rand, -MAX_SKEW, MAX_SKEW);
 }
 
 /* The same request once more, for nobody. */
@@ -389,6 +412,9 @@ static void
 finish (BsS3Exchange *exchange)
 {
   meet_fate (exchange);
+  /* No two servers of a cluster need agree. */
+  if (exchange->date.seconds > 0 && happens (SOMETIMES))
+    exchange->date.seconds += g_rand_int_range (model.rand, -MAX_SKEW, MAX_SKEW);
   exchange->has_length = exchange->code == CURLE_OK && !g_str_equal (exchange->method, "HEAD");
   exchange->length = exchange->content->len;
   exchange->done = TRUE;
@@ -468,6 +494,8 @@ bs_s3_transport_wait (BsS3Transport *self, BsS3Exchange *exchange, GCancellable 
     {
       /* The program that looks at the remains has a calm network. */
       serve (exchange);
+      if (model.watch != NULL)
+        model.watch (exchange, get_target (exchange), model.watch_data);
       exchange->has_length = !g_str_equal (exchange->method, "HEAD");
       exchange->length = exchange->content->len;
       exchange->done = TRUE;
@@ -485,6 +513,22 @@ bs_s3_transport_wait (BsS3Transport *self, BsS3Exchange *exchange, GCancellable 
   g_mutex_unlock (&model.mutex);
 
   return done;
+}
+
+/* Chance decides which one is waited for. */
+guint
+bs_s3_transport_wait_any (BsS3Transport *self,
+                          BsS3Exchange *const *exchanges,
+                          guint n,
+                          GCancellable *cancellable)
+{
+  guint i;
+
+  g_mutex_lock (&model.mutex);
+  i = g_rand_int_range (model.rand, 0, n);
+  g_mutex_unlock (&model.mutex);
+
+  return i;
 }
 
 gboolean

@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 #pragma once
 
-#include <gio/gio.h>
+#include "modules/s3/bs-s3-exchange-private.h"
 
 G_BEGIN_DECLS
 
@@ -23,6 +23,11 @@ void     model_settle  (void);
 /* The server's clock goes on. */
 void     model_advance (gint64 seconds);
 guint    model_count_steps (void);
+
+/* Calls the function as the server answers a request of a program that is no actor, and may
+ * change the answer. NULL: none. The target is a path with its query. */
+typedef void (*ModelWatchFunc) (BsS3Exchange *exchange, const char *target, gpointer data);
+void     model_watch   (ModelWatchFunc func, gpointer data);
 
 /* Returns the body of an object, or NULL; borrowed. */
 GBytes  *model_peek    (const char *key);

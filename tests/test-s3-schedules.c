@@ -10,11 +10,14 @@
  * - every blob that a root names is there, at every moment, and has its content;
  * - a program that is told BUSY has changed nothing: its root is not part of the document;
  *   one upon whose root another program has built is told success;
- * - an object in quarantine is deleted only after a root has named another one of its key. */
+ * - an object in quarantine is deleted only after a root has named another one of its key.
+ *
+ * By the clock of that server, which only tests and pauses advance, some times are exact. */
 
 #include "backing-contract.h"
 #include "modules/s3/bs-s3-document-private.h"
 #include "modules/s3/bs-s3-objects-private.h"
+#include "modules/s3/bs-s3-transport-private.h"
 #include "s3-model.h"
 
 #include <string.h>
@@ -552,6 +555,329 @@ test_schedules (gconstpointer data)
     }
 }
 
+/* A caller that leaves an upload as a request is answered. */
+typedef struct
+{
+  GCancellable *cancellable;
+  const char *leaves_at;
+  guint n_parts;
+} Leaving;
+
+static void
+leave (BsS3Exchange *exchange, const char *target, gpointer data)
+{
+  Leaving *self = data;
+
+  if (strstr (target, "partNumber=") != NULL)
+    self->n_parts++;
+  if (strstr (target, self->leaves_at) != NULL)
+    g_cancellable_cancel (self->cancellable);
+}
+
+/* No part of an upload is begun for a caller that has left. There are more parts than are
+ * under way at a time. */
+static void
+test_upload_cancelled (void)
+{
+  static const struct
+  {
+    const char *leaves_at;
+    guint n_parts;
+  } moments[] = { { "uploads=", 0 }, { "partNumber=1&", 1 } };
+  const gsize size = 40 * 1024 * 1024;
+  g_autoptr (GBytes) bytes = g_bytes_new_take (g_malloc0 (size), size);
+
+  for (guint i = 0; i < G_N_ELEMENTS (moments); i++)
+    {
+      BsS3Client *client = bs_s3_client_new (settings);
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+      Leaving leaving = { cancellable, moments[i].leaves_at };
+      g_auto (BsS3Content) content = { 0 };
+      g_autoptr (GError) error = NULL;
+      gboolean unclear = FALSE;
+
+      model_reset (1);
+      model_watch (leave, &leaving);
+      bs_s3_content_init_bytes (&content, bytes);
+      g_assert_false (bs_s3_put (client, "object", &content, &unclear, cancellable, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      g_assert_cmpuint (leaving.n_parts, ==, moments[i].n_parts);
+      model_watch (NULL, NULL);
+      model_reset (1);
+      bs_s3_client_free (client);
+    }
+}
+
+/* A server whose answers to PUTs of `.lock` take long. */
+typedef struct
+{
+  gint64 seconds;
+  guint n_puts;
+} Slow;
+
+static void
+hold_back (BsS3Exchange *exchange, const char *target, gpointer data)
+{
+  Slow *self = data;
+
+  if (!g_str_equal (exchange->method, "PUT") || !g_str_has_suffix (target, "/.lock"))
+    return;
+  self->n_puts++;
+  model_advance (self->seconds);
+}
+
+static void
+assert_check_puts (BsS3Lease *lease, Slow *slow, guint n)
+{
+  g_autoptr (GError) error = NULL;
+
+  slow->n_puts = 0;
+  bs_s3_lease_check (lease, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (slow->n_puts, ==, n);
+}
+
+/* The server may have stored a lease when the request was sent, whenever the answer comes. The
+ * server's Date has no fractions, so that the lease ends a second before. */
+static void
+test_answer_held_back (void)
+{
+  BsS3Client *client = bs_s3_client_new (settings);
+  Slow slow = { settings->lease - 10 };
+  g_autoptr (GError) error = NULL;
+  BsS3Lease lease = { NULL };
+
+  model_reset (1);
+  model_watch (hold_back, &slow);
+  bs_s3_lease_init (&lease, client, "document/.lock", "owner");
+  bs_s3_lease_take (&lease, NULL, &error);
+  g_assert_no_error (error);
+
+  /* As taken, and as renewed. */
+  for (guint i = 0; i < 2; i++)
+    {
+      model_advance (8);
+      assert_check_puts (&lease, &slow, 0);
+      model_advance (1);
+      assert_check_puts (&lease, &slow, 1);
+    }
+
+  model_watch (NULL, NULL);
+  bs_s3_lease_clear (&lease);
+  bs_s3_client_free (client);
+}
+
+/* The clock of the server that is asked may be 5 s ahead of that which has stored the lease. */
+static void
+test_thief (void)
+{
+  BsS3Client *client = bs_s3_client_new (settings);
+  g_autoptr (GError) error = NULL;
+  BsS3Lease lease = { NULL };
+  BsS3Lease thief = { NULL };
+
+  model_reset (1);
+  bs_s3_lease_init (&lease, client, "document/.lock", "owner");
+  bs_s3_lease_init (&thief, client, "document/.lock", "thief");
+  bs_s3_lease_take (&lease, NULL, &error);
+  g_assert_no_error (error);
+
+  model_advance (settings->lease + 5);
+  g_assert_false (bs_s3_lease_take (&thief, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_BUSY);
+  g_clear_error (&error);
+  model_advance (1);
+  bs_s3_lease_take (&thief, NULL, &error);
+  g_assert_no_error (error);
+
+  bs_s3_lease_clear (&thief);
+  bs_s3_lease_clear (&lease);
+  bs_s3_client_free (client);
+}
+
+/* A server that answers 503, and when it was asked. */
+#define N_ATTEMPTS 8
+
+typedef struct
+{
+  gint64 times[N_ATTEMPTS];
+  guint n;
+  gint64 retry_after;
+} Busy;
+
+static void
+answer_busy (BsS3Exchange *exchange)
+{
+  static const char text[] = "<Error><Code>SlowDown</Code></Error>";
+
+  exchange->status = 503;
+  g_byte_array_set_size (exchange->content, 0);
+  g_byte_array_append (exchange->content, (const guint8 *) text, strlen (text));
+}
+
+static void
+refuse (BsS3Exchange *exchange, const char *target, gpointer data)
+{
+  Busy *self = data;
+
+  g_assert_cmpuint (self->n, <, N_ATTEMPTS);
+  self->times[self->n++] = bs_s3_get_time ();
+  answer_busy (exchange);
+  exchange->retry_after = self->retry_after;
+}
+
+static void
+ask_busy (BsS3Client *client, Busy *busy)
+{
+  const BsS3Request request = { .method = "GET", .key = "object" };
+  g_auto (BsS3Answer) answer = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  busy->n = 0;
+  g_assert_false (bs_s3_client_ask (client, &request, &answer, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_assert_cmpuint (busy->n, ==, N_ATTEMPTS);
+}
+
+static gint64
+get_pause (const Busy *busy, guint n)
+{
+  return busy->times[n] - busy->times[n - 1];
+}
+
+/* How long is waited before an attempt, if by chance neither more nor less. */
+static gint64
+get_middle (guint n)
+{
+  return (gint64) 50000 << (n - 1);
+}
+
+/* Programs that were refused together do not come back together: each pause is twice as long as
+ * the one before, but for chance. */
+static void
+test_back_off (void)
+{
+  BsS3Client *client = bs_s3_client_new (settings);
+  gboolean differ[N_ATTEMPTS] = { FALSE };
+  Busy busy = { .n = 0 };
+  Busy first;
+
+  model_reset (1);
+  model_watch (refuse, &busy);
+  ask_busy (client, &busy);
+  first = busy;
+  for (guint i = 0; i < 20; i++)
+    {
+      ask_busy (client, &busy);
+      for (guint j = 1; j < N_ATTEMPTS; j++)
+        {
+          g_assert_cmpint (get_pause (&busy, j), >=, get_middle (j) / 2);
+          g_assert_cmpint (get_pause (&busy, j), <=, get_middle (j) / 2 * 3);
+          differ[j] |= get_pause (&busy, j) != get_pause (&first, j);
+        }
+    }
+  for (guint i = 1; i < N_ATTEMPTS; i++)
+    g_assert_true (differ[i]);
+
+  model_watch (NULL, NULL);
+  bs_s3_client_free (client);
+}
+
+/* A server is not asked again before the time that it asks for, and that is not too long; nor do
+ * all come back at that time. */
+static void
+test_retry_after (void)
+{
+  static const struct
+  {
+    gint64 seconds;
+    gint64 least;
+  } cases[] = { { 1, 1 }, { 2, 2 }, { 5, 5 }, { 6, 5 }, { G_MAXINT32, 5 } };
+  BsS3Client *client = bs_s3_client_new (settings);
+  Busy busy = { .n = 0 };
+
+  model_reset (1);
+  model_watch (refuse, &busy);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      gint64 least = cases[i].least * G_USEC_PER_SEC;
+      gboolean differ = FALSE;
+
+      busy.retry_after = cases[i].seconds;
+      ask_busy (client, &busy);
+      for (guint j = 1; j < N_ATTEMPTS; j++)
+        {
+          g_assert_cmpint (get_pause (&busy, j), >=, least);
+          g_assert_cmpint (get_pause (&busy, j), <=, MAX (least, get_middle (j)) / 2 * 3);
+          differ |= get_pause (&busy, j) != get_pause (&busy, 1);
+        }
+      g_assert_true (differ);
+    }
+
+  model_watch (NULL, NULL);
+  bs_s3_client_free (client);
+}
+
+/* A program that ends waits for no server that asks for more time. */
+static void
+test_retry_after_end (void)
+{
+  BsS3Client *client = bs_s3_client_new (settings);
+  Busy busy = { .retry_after = 5 };
+  g_autoptr (GError) error = NULL;
+  BsS3Lease lease = { NULL };
+  gint64 begun;
+
+  model_reset (1);
+  bs_s3_lease_init (&lease, client, "document/.lock", "owner");
+  bs_s3_lease_take (&lease, NULL, &error);
+  g_assert_no_error (error);
+  model_watch (refuse, &busy);
+  begun = bs_s3_get_time ();
+  bs_s3_lease_give_back (&lease, NULL);
+  g_assert_cmpuint (busy.n, >, 1);
+  g_assert_cmpint (bs_s3_get_time () - begun, <, G_USEC_PER_SEC);
+
+  model_watch (NULL, NULL);
+  bs_s3_lease_clear (&lease);
+  bs_s3_client_free (client);
+}
+
+/* A server that refuses a root, as it says, and has stored it. */
+static void
+refuse_root (BsS3Exchange *exchange, const char *target, gpointer data)
+{
+  if (!g_str_equal (exchange->method, "PUT") || !g_str_has_suffix (target, "/root"))
+    return;
+  answer_busy (exchange);
+}
+
+/* The next save follows that root, as one of this program. */
+static void
+test_root_refused (void)
+{
+  BsS3Client *client = bs_s3_client_new (settings);
+  g_autoptr (GBytes) content = g_bytes_new_static ("content", 7);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (BsS3Document) document = NULL;
+
+  model_reset (1);
+  document = bs_s3_document_open (client, "document", "owner", FALSE, NULL, &error);
+  g_assert_no_error (error);
+  model_watch (refuse_root, NULL);
+  g_assert_false (bs_s3_document_write_root (document, content, NULL, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_clear_error (&error);
+
+  model_watch (NULL, NULL);
+  bs_s3_document_write_root (document, content, NULL, NULL, &error);
+  g_assert_no_error (error);
+
+  bs_s3_document_close (document, NULL);
+  g_clear_pointer (&document, bs_s3_document_unref);
+  bs_s3_client_free (client);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -564,6 +890,13 @@ main (int argc, char *argv[])
   settings = bs_s3_settings_new ("s3://bucket/?endpoint=http://model", &error);
   g_assert_no_error (error);
 
+  g_test_add_func ("/s3/schedules/upload-cancelled", test_upload_cancelled);
+  g_test_add_func ("/s3/schedules/answer-held-back", test_answer_held_back);
+  g_test_add_func ("/s3/schedules/thief", test_thief);
+  g_test_add_func ("/s3/schedules/back-off", test_back_off);
+  g_test_add_func ("/s3/schedules/retry-after", test_retry_after);
+  g_test_add_func ("/s3/schedules/retry-after-end", test_retry_after_end);
+  g_test_add_func ("/s3/schedules/root-refused", test_root_refused);
   g_test_add_data_func ("/s3/schedules/2", GUINT_TO_POINTER (2), test_schedules);
   g_test_add_data_func ("/s3/schedules/3", GUINT_TO_POINTER (3), test_schedules);
 

@@ -11,8 +11,8 @@
 #include <glib/gi18n-lib.h>
 #include <inttypes.h>
 
-/* Requests of one call under way at a time. */
-#define MAX_PARALLEL 16
+/* Bytes of blobs that one call has under way at a time. */
+#define MAX_BYTES (16 * BS_S3_LARGE)
 
 static BsS3Backing *
 cast (gpointer backing)
@@ -258,8 +258,8 @@ persist_bytes (BsBacking *backing,
 /* A blob that is put while others are. */
 typedef struct
 {
-  BsS3Call *call;
   BsS3Name name;
+  gsize size;
 } Put;
 
 /* Blobs that are persisted side by side. */
@@ -269,8 +269,11 @@ typedef struct
   BsS3Document *document;
   GHashTable *contents; /* of keys that primary storage does not have */
   GCancellable *cancellable;
-  GQueue puts;   /* of Put */
-  GError *error; /* owned; ends it */
+  BsS3Call *calls[BS_S3_MAX_PARALLEL];
+  Put puts[BS_S3_MAX_PARALLEL]; /* of those calls */
+  guint n_puts;
+  guint64 n_bytes; /* that are under way */
+  GError *error;   /* owned; ends it */
 } Addition;
 
 static void
@@ -284,17 +287,38 @@ note_put (Addition *self, const BsS3Name *name)
     bs_s3_primary_add (&self->self->primary, name, self->document->prefix);
 }
 
-/* Waits for the answer to the first put. The first error of them all is kept. */
+/* Waits for an answer, whichever comes first. The first error of them all is kept. */
 static void
 end_put (Addition *self)
 {
-  g_autofree Put *put = g_queue_pop_head (&self->puts);
+  guint i =
+    bs_s3_client_wait_any (self->self->client, self->calls, self->n_puts, self->cancellable);
+  BsS3Call *call = self->calls[i];
+  Put put = self->puts[i];
   GError **error = self->error == NULL ? &self->error : NULL;
 
+  self->n_puts--;
+  self->calls[i] = self->calls[self->n_puts];
+  self->puts[i] = self->puts[self->n_puts];
+  self->n_bytes -= put.size;
+
   if (g_cancellable_is_cancelled (self->cancellable) && self->error != NULL)
-    bs_s3_document_drop_add (self->document, put->call, &put->name);
-  else if (bs_s3_document_end_add (self->document, put->call, &put->name, self->cancellable, error))
-    note_put (self, &put->name);
+    bs_s3_document_drop_add (self->document, call, &put.name);
+  else if (bs_s3_document_end_add (self->document, call, &put.name, self->cancellable, error))
+    note_put (self, &put.name);
+}
+
+/* Both sides are woken up less often where requests come in bursts. */
+static void
+make_room (Addition *self)
+{
+  if (self->n_puts == BS_S3_MAX_PARALLEL)
+    {
+      while (self->n_puts > BS_S3_MAX_PARALLEL / 2)
+        end_put (self);
+    }
+  while (self->n_bytes >= MAX_BYTES)
+    end_put (self);
 }
 
 static gboolean
@@ -308,7 +332,6 @@ begin_put (Addition *self,
   g_auto (BsS3Content) content = { 0 };
   BsS3Call *call;
   BsS3Name name;
-  Put *put;
 
   bs_s3_content_init_bytes (&content, bytes);
   call =
@@ -317,12 +340,11 @@ begin_put (Addition *self,
   if (call == NULL)
     return FALSE;
 
-  put = g_new (Put, 1);
-  put->call = call;
-  put->name = name;
-  g_queue_push_tail (&self->puts, put);
-  if (g_queue_get_length (&self->puts) == MAX_PARALLEL)
-    end_put (self);
+  self->calls[self->n_puts] = call;
+  self->puts[self->n_puts] = (Put){ name, content.size };
+  self->n_puts++;
+  self->n_bytes += content.size;
+  make_room (self);
   return TRUE;
 }
 
@@ -382,13 +404,13 @@ persist_keys (BsBacking *backing,
 {
   BsS3Backing *self = cast (backing);
   BsS3Document *document = bs_s3_backing_begin_at (self, path, cancellable, error);
-  Addition addition = { self, document, contents, cancellable, G_QUEUE_INIT, NULL };
+  Addition addition = { self, document, contents, cancellable };
 
   if (document == NULL)
     return FALSE;
 
   bs_key_set_foreach_key (keys, add_one, &addition);
-  while (!g_queue_is_empty (&addition.puts))
+  while (addition.n_puts > 0)
     end_put (&addition);
   bs_s3_backing_end_at (document);
   if (addition.error == NULL)

@@ -55,6 +55,11 @@ void        bs_s3_client_set_quotes  (BsS3Client *self, gboolean quotes);
 
 /* Sends the request; its answer is awaited by end(), which also tries it again. */
 BsS3Call   *bs_s3_client_begin       (BsS3Client *self, const BsS3Request *request);
+/* Requests of which so many calls at most are waited for side by side. */
+#define BS_S3_MAX_PARALLEL 32
+/* Returns the index of a call that has an answer to its request, or any when the cancellable
+ * fires. */
+guint       bs_s3_client_wait_any    (BsS3Client *self, BsS3Call *const *calls, guint n, GCancellable *cancellable);
 /* TRUE for each answer that is final, whatever its status. Takes the call over. */
 gboolean    bs_s3_call_end           (BsS3Call *call, BsS3Answer *answer, GCancellable *cancellable, GError **error);
 /* Nobody waits for the answer any more. */

@@ -408,6 +408,22 @@ bs_s3_call_free (BsS3Call *self)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BsS3Call, bs_s3_call_free)
 
+guint
+bs_s3_client_wait_any (BsS3Client *self, BsS3Call *const *calls, guint n, GCancellable *cancellable)
+{
+  BsS3Exchange *exchanges[BS_S3_MAX_PARALLEL];
+
+  g_assert (n > 0 && n <= BS_S3_MAX_PARALLEL);
+
+  for (guint i = 0; i < n; i++)
+    {
+      if (calls[i]->exchange == NULL)
+        return i;
+      exchanges[i] = calls[i]->exchange;
+    }
+  return bs_s3_transport_wait_any (self->transport, exchanges, n, cancellable);
+}
+
 static gboolean
 changes_something (const BsS3Request *request)
 {
@@ -420,7 +436,8 @@ never_left (CURLcode code)
 {
   return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
          code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_SSL_CONNECT_ERROR ||
-         code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+         code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+         code == CURLE_FAILED_INIT;
 }
 
 static void

@@ -20,7 +20,6 @@ typedef struct
 typedef struct
 {
   gatomicrefcount n_references;
-  gpointer transport;         /* borrowed: it outlives each exchange that runs */
 
   /* constant once it is started */
   const char *method;
@@ -30,9 +29,10 @@ typedef struct
   guint n_headers;
   GBytes *body;               /* owned, nullable */
 
-  GCond cond;
-  gboolean done;              /* under the transport's mutex */
-  gboolean left;              /* the waiter has gone; the same */
+  /* under the transport's mutex */
+  GCond *waiter;              /* borrowed; NULL: nobody waits */
+  gboolean done;
+  gboolean left;              /* the waiter has gone */
 
   /* once it is done */
   CURLcode code;
@@ -44,11 +44,13 @@ typedef struct
   gboolean too_large;         /* for memory */
   gboolean has_length;
   gint64 length;
+  guint64 first;              /* where the part begins that was asked for */
   gint64 total;               /* of the content that a part was asked of; -1: unknown */
   char *etag;
   char *meta;                 /* our own hash of the content */
   BsS3Time date;
   BsS3Time modified;
+  gint64 retry_after;         /* seconds; 0: the server does not ask to wait */
 } BsS3Exchange;
 
 BsS3Exchange  *bs_s3_exchange_new    (const char *method, char *url);

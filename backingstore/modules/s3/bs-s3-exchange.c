@@ -11,7 +11,6 @@ bs_s3_exchange_new (const char *method, char *url)
   BsS3Exchange *self = g_new0 (BsS3Exchange, 1);
 
   g_atomic_ref_count_init (&self->n_references);
-  g_cond_init (&self->cond);
   self->method = method;
   self->total = -1;
   self->url = url;
@@ -39,7 +38,6 @@ bs_s3_exchange_unref (BsS3Exchange *self)
   g_clear_pointer (&self->content, g_byte_array_unref);
   if (self->mapped != NULL)
     bs_s3_memory_unmap (self->mapped, self->length);
-  g_cond_clear (&self->cond);
   g_free (self->problem);
   g_free (self->etag);
   g_free (self->meta);

@@ -10,8 +10,6 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-/* Requests of one call under way at a time. */
-#define MAX_PARALLEL 32
 /* The protocol's limit. */
 #define DELETED_AT_ONCE 1000
 /* The status of a copy that is too large for one request, among other errors. */
@@ -190,7 +188,7 @@ bs_s3_copy_many (BsS3Client *client,
 
   for (guint i = 0; i < n;)
     {
-      if (n_begun < n && n_begun - i < MAX_PARALLEL)
+      if (n_begun < n && n_begun - i < BS_S3_MAX_PARALLEL)
         {
           g_queue_push_tail (&window.calls, begin_copy (&copies, n_begun++));
           continue;

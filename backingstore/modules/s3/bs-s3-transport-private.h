@@ -22,6 +22,8 @@ gboolean       bs_s3_transport_perform (BsS3Transport *self, BsS3Exchange *excha
 void           bs_s3_transport_start (BsS3Transport *self, BsS3Exchange *exchange);
 /* Returns FALSE at once when the cancellable fires; the request may have been carried out. */
 gboolean       bs_s3_transport_wait  (BsS3Transport *self, BsS3Exchange *exchange, GCancellable *cancellable);
+/* Returns the index of one that has ended, or any when the cancellable fires. */
+guint          bs_s3_transport_wait_any (BsS3Transport *self, BsS3Exchange *const *exchanges, guint n, GCancellable *cancellable);
 /* Nobody waits for the answer. */
 void           bs_s3_transport_leave (BsS3Transport *self, BsS3Exchange *exchange);
 /* Waits for some time, or until the cancellable fires: FALSE. */

@@ -125,13 +125,26 @@ set_length (BsS3Exchange *self, char *value)
 
 /* As in "bytes 0-99/1234". */
 static void
-set_total (BsS3Exchange *self, char *value)
+set_range (BsS3Exchange *self, char *value)
 {
   const char *slash = value != NULL ? strchr (value, '/') : NULL;
   guint64 total;
 
+  if (value != NULL && g_str_has_prefix (value, "bytes "))
+    self->first = g_ascii_strtoull (value + strlen ("bytes "), NULL, 10);
   if (slash != NULL && g_ascii_string_to_unsigned (slash + 1, 10, 0, G_MAXINT64, &total, NULL))
     self->total = total;
+  g_free (value);
+}
+
+/* A date is passed over: this clock may be wrong. */
+static void
+set_retry_after (BsS3Exchange *self, char *value)
+{
+  guint64 seconds;
+
+  if (value != NULL && g_ascii_string_to_unsigned (value, 10, 0, G_MAXINT32, &seconds, NULL))
+    self->retry_after = seconds;
   g_free (value);
 }
 
@@ -147,7 +160,8 @@ receive_header (char *line, size_t size, size_t n, void *data)
   set_time (&self->date, line, n, "date");
   set_time (&self->modified, line, n, "last-modified");
   set_length (self, dup_value (line, n, "content-length"));
-  set_total (self, dup_value (line, n, "content-range"));
+  set_range (self, dup_value (line, n, "content-range"));
+  set_retry_after (self, dup_value (line, n, "retry-after"));
 
   return n;
 }
@@ -241,6 +255,14 @@ set_result (BsS3Exchange *exchange, CURL *easy, CURLcode code)
     exchange->problem = g_strdup (curl_easy_strerror (code));
 }
 
+/* A signal is a system call, also where nobody waits for it. Under the mutex. */
+static void
+wake_waiter (BsS3Exchange *exchange)
+{
+  if (exchange->waiter != NULL)
+    g_cond_signal (exchange->waiter);
+}
+
 /* Takes the exchange over. A waiter may count on the memory of the body. */
 static void
 finish (BsS3Transport *self, BsS3Exchange *exchange)
@@ -249,7 +271,7 @@ finish (BsS3Transport *self, BsS3Exchange *exchange)
 
   g_mutex_lock (&self->mutex);
   exchange->done = TRUE;
-  g_cond_broadcast (&exchange->cond);
+  wake_waiter (exchange);
   g_mutex_unlock (&self->mutex);
   bs_s3_exchange_unref (exchange);
 }
@@ -291,9 +313,9 @@ finish_done (BsS3Transport *self)
 }
 
 static void
-abort_exchange (BsS3Transport *self, BsS3Exchange *exchange)
+abort_exchange (BsS3Transport *self, BsS3Exchange *exchange, CURLcode code)
 {
-  exchange->code = CURLE_ABORTED_BY_CALLBACK;
+  exchange->code = code;
   exchange->problem = g_strdup (curl_easy_strerror (exchange->code));
   finish (self, exchange);
 }
@@ -319,7 +341,7 @@ drop_left (BsS3Transport *self, gboolean all)
     {
       exchange = g_hash_table_lookup (self->running, left->pdata[i]);
       remove_easy (self, left->pdata[i]);
-      abort_exchange (self, exchange);
+      abort_exchange (self, exchange, CURLE_ABORTED_BY_CALLBACK);
     }
 }
 
@@ -357,7 +379,7 @@ take_queued (BsS3Transport *self)
   while ((exchange = g_queue_pop_head (&queued)) != NULL)
     {
       if (stopping || has_left (self, exchange))
-        abort_exchange (self, exchange);
+        abort_exchange (self, exchange, CURLE_ABORTED_BY_CALLBACK);
       else
         run (self, exchange);
     }
@@ -513,17 +535,21 @@ claim_wakeup (BsS3Transport *self)
 void
 bs_s3_transport_start (BsS3Transport *self, BsS3Exchange *exchange)
 {
-  gboolean sleeping;
+  gboolean started, sleeping;
 
-  exchange->transport = self;
+  bs_s3_exchange_ref (exchange);
 
   g_mutex_lock (&self->mutex);
-  g_queue_push_tail (&self->queued, bs_s3_exchange_ref (exchange));
   if (self->thread == NULL)
-    self->thread = g_thread_new ("backingstore-s3", run_thread, self);
+    self->thread = g_thread_try_new ("backingstore-s3", run_thread, self, NULL);
+  started = self->thread != NULL;
+  if (started)
+    g_queue_push_tail (&self->queued, exchange);
   sleeping = claim_wakeup (self);
   g_mutex_unlock (&self->mutex);
 
+  if (!started)
+    abort_exchange (self, exchange, CURLE_FAILED_INIT);
   if (sleeping)
     curl_multi_wakeup (self->multi);
 }
@@ -538,7 +564,6 @@ bs_s3_transport_leave (BsS3Transport *self, BsS3Exchange *exchange)
     {
       exchange->left = TRUE;
       self->look = TRUE;
-      g_cond_broadcast (&exchange->cond);
       sleeping = claim_wakeup (self);
     }
   g_mutex_unlock (&self->mutex);
@@ -547,31 +572,110 @@ bs_s3_transport_leave (BsS3Transport *self, BsS3Exchange *exchange)
     curl_multi_wakeup (self->multi);
 }
 
-static void
-leave (GCancellable *cancellable, gpointer data)
+/* A waiter for any of several exchanges, or for none. */
+typedef struct
 {
-  BsS3Exchange *exchange = data;
+  BsS3Transport *transport;
+  GCond cond;
+  gboolean cancelled; /* under the transport's mutex */
+} Watch;
 
-  bs_s3_transport_leave (exchange->transport, exchange);
+static void
+end_watch (GCancellable *cancellable, gpointer data)
+{
+  Watch *watch = data;
+
+  g_mutex_lock (&watch->transport->mutex);
+  watch->cancelled = TRUE;
+  g_cond_signal (&watch->cond);
+  g_mutex_unlock (&watch->transport->mutex);
+}
+
+/* Returns `n` where none has ended. Under the mutex. */
+static guint
+find_done (BsS3Exchange *const *exchanges, guint n)
+{
+  guint i = 0;
+
+  while (i < n && !exchanges[i]->done)
+    i++;
+  return i;
+}
+
+/* Under the mutex. */
+static void
+set_waiter (BsS3Exchange *const *exchanges, guint n, GCond *waiter)
+{
+  for (guint i = 0; i < n; i++)
+    exchanges[i]->waiter = waiter;
+}
+
+/* Returns FALSE at the end of the time; a negative one is none. Under the mutex. */
+static gboolean
+sleep_until (Watch *watch, gint64 end)
+{
+  if (end >= 0)
+    return g_cond_wait_until (&watch->cond, &watch->transport->mutex, end);
+
+  g_cond_wait (&watch->cond, &watch->transport->mutex);
+  return TRUE;
+}
+
+/* Waits until one has ended, which it returns, or until the time or the cancellable ends that:
+ * `n`. */
+static guint
+wait_until (BsS3Transport *self,
+            BsS3Exchange *const *exchanges,
+            guint n,
+            gint64 end,
+            GCancellable *cancellable)
+{
+  Watch watch = { .transport = self };
+  gulong handler = 0;
+  guint found;
+
+  g_cond_init (&watch.cond);
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (end_watch), &watch, NULL);
+
+  g_mutex_lock (&self->mutex);
+  set_waiter (exchanges, n, &watch.cond);
+  while ((found = find_done (exchanges, n)) == n && !watch.cancelled && sleep_until (&watch, end))
+    ;
+  set_waiter (exchanges, n, NULL);
+  g_mutex_unlock (&self->mutex);
+
+  g_cancellable_disconnect (cancellable, handler);
+  g_cond_clear (&watch.cond);
+  return found;
 }
 
 gboolean
 bs_s3_transport_wait (BsS3Transport *self, BsS3Exchange *exchange, GCancellable *cancellable)
 {
-  gulong handler = 0;
-  gboolean done;
+  gboolean done = wait_until (self, &exchange, 1, -1, cancellable) == 0;
 
-  if (cancellable != NULL)
-    handler = g_cancellable_connect (cancellable, G_CALLBACK (leave), exchange, NULL);
-
-  g_mutex_lock (&self->mutex);
-  while (!exchange->done && !exchange->left)
-    g_cond_wait (&exchange->cond, &self->mutex);
-  done = exchange->done;
-  g_mutex_unlock (&self->mutex);
-
-  g_cancellable_disconnect (cancellable, handler);
+  if (!done)
+    bs_s3_transport_leave (self, exchange);
   return done;
+}
+
+guint
+bs_s3_transport_wait_any (BsS3Transport *self,
+                          BsS3Exchange *const *exchanges,
+                          guint n,
+                          GCancellable *cancellable)
+{
+  guint found = wait_until (self, exchanges, n, -1, cancellable);
+
+  return found < n ? found : 0;
+}
+
+gboolean
+bs_s3_transport_pause (BsS3Transport *self, gint64 microseconds, GCancellable *cancellable)
+{
+  wait_until (self, NULL, 0, g_get_monotonic_time () + microseconds, cancellable);
+  return !g_cancellable_is_cancelled (cancellable);
 }
 
 /* Returns NULL until the proxy is known. */
@@ -672,47 +776,4 @@ bs_s3_transport_perform (BsS3Transport *self, BsS3Exchange *exchange, GCancellab
   done = perform_on (line, exchange, cancellable);
   give_line_back (self, line);
   return done;
-}
-
-typedef struct
-{
-  GMutex mutex;
-  GCond cond;
-  gboolean over;
-} Pause;
-
-static void
-end_pause (GCancellable *cancellable, gpointer data)
-{
-  Pause *pause = data;
-
-  g_mutex_lock (&pause->mutex);
-  pause->over = TRUE;
-  g_cond_broadcast (&pause->cond);
-  g_mutex_unlock (&pause->mutex);
-}
-
-gboolean
-bs_s3_transport_pause (BsS3Transport *self, gint64 microseconds, GCancellable *cancellable)
-{
-  gint64 end = g_get_monotonic_time () + microseconds;
-  gboolean over;
-  gulong handler = 0;
-  Pause pause = { 0 };
-
-  g_mutex_init (&pause.mutex);
-  g_cond_init (&pause.cond);
-  if (cancellable != NULL)
-    handler = g_cancellable_connect (cancellable, G_CALLBACK (end_pause), &pause, NULL);
-
-  g_mutex_lock (&pause.mutex);
-  while (!pause.over && g_cond_wait_until (&pause.cond, &pause.mutex, end))
-    ;
-  over = pause.over;
-  g_mutex_unlock (&pause.mutex);
-
-  g_cancellable_disconnect (cancellable, handler);
-  g_cond_clear (&pause.cond);
-  g_mutex_clear (&pause.mutex);
-  return !over;
 }
