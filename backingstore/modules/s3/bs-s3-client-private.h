@@ -24,7 +24,7 @@ typedef struct
   const char *meta;          /* our hash of the content; nullable */
   const char *range;         /* nullable */
   GBytes *body;              /* nullable; sent with its MD5 */
-  gboolean once;        /* not tried again */
+  gboolean brief;            /* given up soon, and at once where no answer comes */
 } BsS3Request;
 
 /* Its fields are owned. */
@@ -35,11 +35,13 @@ typedef struct
   char *etag;                /* nullable */
   char *meta;                /* nullable */
   gint64 length;             /* of the content as the headers have it; -1: unknown */
+  guint64 first;             /* where the range begins, by the server */
   gint64 total;              /* of the content that a range was asked of; -1: unknown */
   BsS3Time date;             /* by the server's clock */
   BsS3Time modified;
   gint64 sent;               /* microseconds of a clock that counts sleep: before the request was sent */
   gboolean unclear;          /* a request without an answer may still be carried out, also after an error */
+  gboolean refused;          /* a busy server may have carried out a part before it refused a request */
 } BsS3Answer;
 
 typedef struct _BsS3Call BsS3Call;
@@ -75,6 +77,8 @@ gboolean    bs_s3_client_pause       (BsS3Client *self, gint64 microseconds, GCa
 void        bs_s3_answer_clear       (BsS3Answer *self);
 /* Sets the error that an answer stands for. Returns FALSE. */
 gboolean    bs_s3_answer_set_error   (const BsS3Answer *self, GError **error);
+/* The same, for a code that stands in a success. The code is nullable. */
+gboolean    bs_s3_set_code_error    (guint status, const char *code, GError **error);
 /* TRUE for a success. */
 gboolean    bs_s3_answer_check       (const BsS3Answer *self, GError **error);
 

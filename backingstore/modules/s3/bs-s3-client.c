@@ -15,6 +15,8 @@
  * and large contents are not hashed once more. */
 #define UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
 #define MAX_ATTEMPTS 8
+#define MAX_BRIEF_ATTEMPTS 4
+#define MAX_MENDED 2
 #define FIRST_PAUSE (50 * 1000)
 #define MAX_PAUSE (5 * G_USEC_PER_SEC)
 #define MAX_HEADERS 12
@@ -42,7 +44,9 @@ struct _BsS3Call
   GError *error;          /* that failure */
   gint64 sent;
   guint n_attempts;
+  guint n_mended; /* attempts that were followed by mend() */
   gboolean unclear;
+  gboolean refused;
 };
 
 BsS3Client *
@@ -112,8 +116,8 @@ bs_s3_answer_clear (BsS3Answer *self)
   memset (self, 0, sizeof *self);
 }
 
-static gboolean
-set_code_error (guint status, const char *code, GError **error)
+gboolean
+bs_s3_set_code_error (guint status, const char *code, GError **error)
 {
   const struct
   {
@@ -130,6 +134,12 @@ set_code_error (guint status, const char *code, GError **error)
     { "NoSuchKey", 404, BS_ERROR, BS_ERROR_NOT_FOUND, N_ ("there is no such object") },
     { "PreconditionFailed", 412, BS_ERROR, BS_ERROR_BUSY,
       N_ ("another program has changed the object") },
+    { "ExpiredToken", 0, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+      N_ ("the credentials are those of a session that has ended") },
+    { "InvalidToken", 0, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+      N_ ("the server refuses the credentials") },
+    { "AuthorizationHeaderMalformed", 0, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
+      N_ ("the bucket is in another region: check endpoint and region") },
     { "AccessDenied", 403, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
       N_ ("the server refuses the credentials, or what they ask for") },
     { "Unauthorized", 401, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
@@ -183,7 +193,7 @@ bs_s3_answer_set_error (const BsS3Answer *self, GError **error)
 {
   g_autofree char *code = find_code (self->content);
 
-  return set_code_error (self->status, code, error);
+  return bs_s3_set_code_error (self->status, code, error);
 }
 
 gboolean
@@ -373,7 +383,7 @@ bs_s3_client_begin (BsS3Client *self, const BsS3Request *request)
     .meta = g_strdup (request->meta),
     .range = g_strdup (request->range),
     .body = request->body != NULL ? g_bytes_ref (request->body) : NULL,
-    .once = request->once,
+    .brief = request->brief,
   };
   start_attempt (call);
 
@@ -493,15 +503,25 @@ is_whole (const BsS3Exchange *exchange)
          !exchange->has_length || exchange->length == (gint64) bs_s3_exchange_get_size (exchange);
 }
 
-/* The clock may be wrong by hours, and credentials may be those of a session that was
- * renewed: both are mended once. Returns whether to try again. */
+/* Credentials may be those of a session that was renewed, or read while they were written. */
+static gboolean
+is_of_credentials (const char *code)
+{
+  static const char *const codes[] = { "ExpiredToken", "InvalidToken", "InvalidAccessKeyId",
+                                       "SignatureDoesNotMatch", NULL };
+
+  return g_strv_contains (codes, code);
+}
+
+/* The clock may be wrong by hours, and credentials may be old: each is mended, some times.
+ * Returns whether to try again. */
 static gboolean
 mend (BsS3Call *self, const char *code)
 {
   BsS3Client *client = self->client;
   gboolean again = FALSE;
 
-  if (self->n_attempts > 2 || code == NULL)
+  if (self->n_mended == MAX_MENDED || code == NULL)
     return FALSE;
 
   g_mutex_lock (&client->mutex);
@@ -511,14 +531,67 @@ mend (BsS3Call *self, const char *code)
         bs_s3_time_parse (&self->exchange->date) - g_get_real_time () / G_USEC_PER_SEC;
       again = TRUE;
     }
-  else if (g_str_equal (code, "ExpiredToken") || g_str_equal (code, "InvalidAccessKeyId"))
+  else if (is_of_credentials (code))
     {
       g_clear_pointer (&client->credentials, bs_s3_credentials_unref);
       again = TRUE;
     }
   g_mutex_unlock (&client->mutex);
+  self->n_mended += again;
 
   return again;
+}
+
+/* Some answers begin with a success before the server has done what they are about. */
+static gboolean
+may_fail_inside (const BsS3Request *request)
+{
+  return request->copy_source != NULL ||
+         (g_str_equal (request->method, "POST") && request->query != NULL &&
+          g_str_has_prefix (request->query, "uploadId="));
+}
+
+/* The code of an error. NULL where there is none, or it has no code. */
+static char *
+dup_code (BsS3Call *self)
+{
+  BsS3Exchange *exchange = self->exchange;
+  g_autoptr (GBytes) content = NULL;
+
+  if (exchange->status < 400 && !may_fail_inside (&self->request))
+    return NULL;
+
+  content = g_bytes_new (exchange->content->data, exchange->content->len);
+  return find_code (content);
+}
+
+static gboolean
+is_transient (guint status, const char *code)
+{
+  static const char *const codes[] = { "RequestTimeout", "BadDigest", "IncompleteBody", NULL };
+
+  return status < 400 || is_transient_status (status) ||
+         (code != NULL && g_strv_contains (codes, code));
+}
+
+/* Whether the server itself has done with a request that it does not carry out. What stands
+ * before a server gives no code, and may have passed the request on. */
+static gboolean
+is_refusal (guint status, const char *code)
+{
+  return status == 503 && code != NULL;
+}
+
+/* Of an error that may pass, or one inside a success. */
+static void
+note_error (BsS3Call *self, guint status, const char *code)
+{
+  if (!changes_something (&self->request))
+    return;
+  if (is_refusal (status, code))
+    self->refused = TRUE;
+  else if (status < 400 || status >= 500)
+    self->unclear = TRUE;
 }
 
 typedef enum
@@ -534,6 +607,8 @@ static Verdict
 judge (BsS3Call *self, GError **error)
 {
   BsS3Exchange *exchange = self->exchange;
+  g_autofree char *code = NULL;
+  gboolean transient;
 
   if (exchange->too_large)
     {
@@ -555,22 +630,16 @@ judge (BsS3Call *self, GError **error)
                            _ ("the server's answer is not as long as it says"));
       return VERDICT_LATER;
     }
-  if (exchange->status >= 400)
-    {
-      g_autoptr (GBytes) content = g_bytes_new (exchange->content->data, exchange->content->len);
-      g_autofree char *code = find_code (content);
-      gboolean is_transient = is_transient_status (exchange->status) ||
-                              g_strcmp0 (code, "RequestTimeout") == 0 ||
-                              g_strcmp0 (code, "BadDigest") == 0;
+  code = dup_code (self);
+  if (exchange->status < 400 && code == NULL)
+    return VERDICT_FINAL;
 
-      if (!is_transient && !mend (self, code))
-        return VERDICT_FINAL;
-      self->unclear |= changes_something (&self->request) && exchange->status >= 500;
-      set_code_error (exchange->status, code, error);
-      return is_transient ? VERDICT_LATER : VERDICT_AGAIN;
-    }
-
-  return VERDICT_FINAL;
+  transient = is_transient (exchange->status, code);
+  if (!transient && !mend (self, code))
+    return VERDICT_FINAL;
+  note_error (self, exchange->status, code);
+  bs_s3_set_code_error (exchange->status, code, error);
+  return transient ? VERDICT_LATER : VERDICT_AGAIN;
 }
 
 static void
@@ -583,18 +652,24 @@ take_answer (BsS3Call *self, BsS3Answer *answer)
   answer->etag = g_steal_pointer (&exchange->etag);
   answer->meta = g_steal_pointer (&exchange->meta);
   answer->length = exchange->has_length ? exchange->length : -1;
+  answer->first = exchange->first;
   answer->total = exchange->total;
   answer->date = exchange->date;
   answer->modified = exchange->modified;
   answer->sent = self->sent;
 }
 
+/* By chance from half to one and a half times as long as planned, and not less than the server
+ * has asked for, unless that is too long. */
 static gint64
-get_pause (guint n_attempts)
+get_pause (const BsS3Call *self)
 {
-  gint64 pause = MIN (MAX_PAUSE, (gint64) FIRST_PAUSE << (n_attempts - 1));
+  gint64 asked = self->request.brief ? 0 : self->exchange->retry_after * G_USEC_PER_SEC;
+  gint64 least = MIN (MAX_PAUSE, asked);
+  gint64 pause = MAX (least, MIN (MAX_PAUSE, (gint64) FIRST_PAUSE << (self->n_attempts - 1)));
 
-  return pause / 2 + g_random_double () * pause;
+  least = MAX (least, pause / 2);
+  return least + g_random_double () * (pause * 3 / 2 - least);
 }
 
 static gboolean
@@ -614,6 +689,14 @@ wait (BsS3Call *self, GCancellable *cancellable)
 
   return self->begun ? bs_s3_transport_wait (transport, self->exchange, cancellable)
                      : bs_s3_transport_perform (transport, self->exchange, cancellable);
+}
+
+static gboolean
+is_last_attempt (const BsS3Call *self)
+{
+  if (!self->request.brief)
+    return self->n_attempts == MAX_ATTEMPTS;
+  return self->n_attempts == MAX_BRIEF_ATTEMPTS || self->exchange->code != CURLE_OK;
 }
 
 static gboolean
@@ -637,13 +720,13 @@ try (BsS3Call *self, BsS3Answer *answer, GCancellable *cancellable, GError **err
           take_answer (self, answer);
           return TRUE;
         }
-      if (verdict == VERDICT_FAILED || self->request.once || self->n_attempts == MAX_ATTEMPTS)
+      if (verdict == VERDICT_FAILED || is_last_attempt (self))
         {
           g_propagate_error (error, g_steal_pointer (&local));
           return FALSE;
         }
       if (verdict == VERDICT_LATER &&
-          !bs_s3_transport_pause (transport, get_pause (self->n_attempts), cancellable))
+          !bs_s3_transport_pause (transport, get_pause (self), cancellable))
         return set_cancelled (error);
 
       g_clear_pointer (&self->exchange, bs_s3_exchange_unref);
@@ -662,6 +745,7 @@ bs_s3_call_end (BsS3Call *self, BsS3Answer *answer, GCancellable *cancellable, G
   memset (answer, 0, sizeof *answer);
   success = try (self, answer, cancellable, error);
   answer->unclear = self->unclear;
+  answer->refused = self->refused;
   bs_s3_call_free (self);
 
   return success;
@@ -681,6 +765,7 @@ bs_s3_client_ask (BsS3Client *self,
   start_attempt (&call);
   success = try (&call, answer, cancellable, error);
   answer->unclear = call.unclear;
+  answer->refused = call.refused;
   g_clear_pointer (&call.exchange, bs_s3_exchange_unref);
   g_clear_error (&call.error);
 

@@ -151,7 +151,7 @@ put (BsS3Lease *self,
     .if_match = etag,
     .if_none_match = etag == NULL,
     /* A program that ends does not wait for a server that is away. */
-    .once = seconds == 0,
+    .brief = seconds == 0,
   };
 
   return bs_s3_client_ask (self->client, &request, answer, cancellable, error);

@@ -55,17 +55,25 @@ cast (gpointer stream)
   return stream;
 }
 
+/* Without a range, for all of it. */
 static BsS3Call *
-begin_part (BsS3Stream *self, guint64 start)
+begin_get (BsS3Stream *self, const char *range)
 {
   g_autofree char *object = self->object != NULL
                               ? g_strdup (self->object)
                               : bs_s3_name_print (&self->blob.name, self->blob.prefix);
-  g_autofree char *range = g_strdup_printf ("bytes=%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, start,
-                                            start + PART_SIZE - 1);
 
   return bs_s3_client_begin (self->backing->client,
                              &(BsS3Request){ .method = "GET", .key = object, .range = range });
+}
+
+static BsS3Call *
+begin_part (BsS3Stream *self, guint64 start)
+{
+  g_autofree char *range = g_strdup_printf ("bytes=%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, start,
+                                            start + PART_SIZE - 1);
+
+  return begin_get (self, range);
 }
 
 static gboolean
@@ -80,14 +88,16 @@ set_other (GError **error)
 static gboolean
 take_part (BsS3Stream *self, guint64 start, BsS3Answer *answer, GError **error)
 {
+  gboolean partial = answer->status == 206;
   guint64 length;
 
   if (!bs_s3_answer_check (answer, error))
     return FALSE;
 
   length = g_bytes_get_size (answer->content);
-  self->part_start = answer->status == 206 ? start : 0;
-  if (length != (answer->status == 206 ? MIN (PART_SIZE, self->size - start) : self->size))
+  self->part_start = partial ? start : 0;
+  if (length != (partial ? MIN (PART_SIZE, self->size - start) : self->size) ||
+      (partial && answer->first != start))
     return set_other (error);
 
   g_clear_pointer (&self->part, g_bytes_unref);
@@ -300,7 +310,7 @@ bs_s3_stream_seek (GSeekable *seekable,
   if (offset < -base || offset > (goffset) self->size - base)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                           _ ("cannot seek beyond the content"));
+                           _ ("cannot seek out of the content"));
       return FALSE;
     }
 
@@ -373,17 +383,23 @@ bs_s3_stream_init (BsS3Stream *self)
 static gboolean
 take_first (BsS3Stream *self, BsS3Answer *answer, GError **error)
 {
-  if (answer->status == RANGE_NOT_SATISFIABLE)
-    {
-      /* Of a content without a byte no byte can be had. */
-      g_clear_pointer (&answer->content, g_bytes_unref);
-      answer->content = g_bytes_new (NULL, 0);
-      answer->status = 200;
-    }
   self->size = answer->status == 206 && answer->total >= 0 ? (guint64) answer->total
                                                            : g_bytes_get_size (answer->content);
   self->meta = g_steal_pointer (&answer->meta);
   return take_part (self, 0, answer, error);
+}
+
+/* Of a content without a byte no byte can be had. */
+static gboolean
+get_first (BsS3Stream *self, BsS3Answer *answer, GCancellable *cancellable, GError **error)
+{
+  if (!bs_s3_call_end (begin_part (self, 0), answer, cancellable, error))
+    return FALSE;
+  if (answer->status != RANGE_NOT_SATISFIABLE)
+    return TRUE;
+
+  bs_s3_answer_clear (answer);
+  return bs_s3_call_end (begin_get (self, NULL), answer, cancellable, error);
 }
 
 static gboolean
@@ -394,7 +410,7 @@ open_object (BsS3Stream *self, GCancellable *cancellable, GError **error)
       g_auto (BsS3Answer) answer = { 0 };
       g_autoptr (GError) local = NULL;
 
-      if (!bs_s3_call_end (begin_part (self, 0), &answer, cancellable, error))
+      if (!get_first (self, &answer, cancellable, error))
         return FALSE;
       if (take_first (self, &answer, &local))
         return TRUE;

@@ -104,7 +104,7 @@ get_part (Upload *self, guint64 offset, gsize size, GError **error)
   if (!ask (self, &request, &answer, error))
     return NULL;
 
-  if (g_bytes_get_size (answer.content) != size)
+  if (g_bytes_get_size (answer.content) != size || (answer.status == 206 && answer.first != offset))
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED,
                            _ ("the server gives no part of an object"));
@@ -227,9 +227,9 @@ is_there (Upload *self)
          bs_s3_answer_check (&answer, NULL) && g_strcmp0 (answer.meta, self->content->meta) == 0;
 }
 
-/* The answer may be a success with an error inside; and an upload that was completed by a
- * request whose answer was lost is not there any more. libcurl itself may send a request
- * twice, where a connection that it used before turns out to be closed. */
+/* An upload that was completed by a request whose answer was lost is not there any more. libcurl
+ * itself may send a request twice, where a connection that it used before turns out to be
+ * closed. */
 static gboolean
 complete (Upload *self, GError **error)
 {
@@ -238,15 +238,15 @@ complete (Upload *self, GError **error)
   const BsS3Request request = { .method = "POST", .key = self->key, .query = query, .body = list };
   g_auto (BsS3Answer) answer = { 0 };
   g_autoptr (GError) local = NULL;
-  g_autofree char *code = NULL;
+  g_autofree char *etag = NULL;
 
   if (ask (self, &request, &answer, &local))
     {
-      code = lookup (&answer, "Code");
-      if (code == NULL)
+      etag = lookup (&answer, "ETag");
+      if (etag != NULL)
         return TRUE;
       g_set_error_literal (&local, G_IO_ERROR, G_IO_ERROR_FAILED,
-                           _ ("the server has not put the parts together"));
+                           _ ("the server does not say that it has put the parts together"));
     }
   if (is_there (self))
     return TRUE;
@@ -355,6 +355,11 @@ typedef struct
   GPtrArray *queries;
   GPtrArray *keys;
 
+  /* where the next page begins */
+  gboolean truncated;
+  char *next_key; /* nullable */
+  char *next_id;  /* nullable */
+
   /* of the upload under way */
   char *key;
   char *id;
@@ -362,23 +367,42 @@ typedef struct
 } Leftovers;
 
 static void
+leftovers_clear (Leftovers *self)
+{
+  g_ptr_array_unref (self->queries);
+  g_ptr_array_unref (self->keys);
+  g_free (self->next_key);
+  g_free (self->next_id);
+  g_free (self->key);
+  g_free (self->id);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Leftovers, leftovers_clear)
+
+static void
+set_text (char **text, const char *value)
+{
+  g_free (*text);
+  *text = g_strdup (value);
+}
+
+static void
 note_value (const char *parent, const char *name, const char *text, gpointer data)
 {
   Leftovers *self = data;
 
-  if (!g_str_equal (parent, "Upload"))
+  if (g_str_equal (name, "IsTruncated"))
+    self->truncated = g_str_equal (text, "true");
+  else if (g_str_equal (name, "NextKeyMarker"))
+    set_text (&self->next_key, text);
+  else if (g_str_equal (name, "NextUploadIdMarker"))
+    set_text (&self->next_id, text);
+  else if (!g_str_equal (parent, "Upload"))
     return;
-
-  if (g_str_equal (name, "Key"))
-    {
-      g_free (self->key);
-      self->key = g_strdup (text);
-    }
+  else if (g_str_equal (name, "Key"))
+    set_text (&self->key, text);
   else if (g_str_equal (name, "UploadId"))
-    {
-      g_free (self->id);
-      self->id = g_strdup (text);
-    }
+    set_text (&self->id, text);
   else if (g_str_equal (name, "Initiated"))
     {
       g_autoptr (GDateTime) time = g_date_time_new_from_iso8601 (text, NULL);
@@ -409,13 +433,32 @@ note_upload (const char *name, gpointer data)
   g_ptr_array_add (self->keys, g_steal_pointer (&key));
 }
 
+/* The parameters are in order. */
+static char *
+make_query (const Leftovers *self)
+{
+  g_autofree char *prefix = bs_s3_encode (self->prefix, FALSE);
+  g_autofree char *key = NULL;
+  g_autofree char *id = NULL;
+
+  if (self->next_key == NULL || self->next_id == NULL)
+    return g_strconcat ("prefix=", prefix, "&uploads=", NULL);
+
+  key = bs_s3_encode (self->next_key, FALSE);
+  id = bs_s3_encode (self->next_id, FALSE);
+  return g_strconcat ("key-marker=", key, "&prefix=", prefix, "&upload-id-marker=", id,
+                      "&uploads=", NULL);
+}
+
 static gboolean
-list_uploads (Leftovers *self, BsS3Client *client, gint64 seconds, GCancellable *cancellable)
+list_page (Leftovers *self,
+           BsS3Client *client,
+           const char *query,
+           gint64 seconds,
+           GCancellable *cancellable)
 {
   static const BsS3XmlFuncs funcs = { note_value, note_upload };
-  g_autofree char *encoded = bs_s3_encode (self->prefix, FALSE);
-  g_autofree char *query = g_strconcat ("prefix=", encoded, "&uploads=", NULL);
-  const BsS3Request request = { .method = "GET", .query = query, .once = TRUE };
+  const BsS3Request request = { .method = "GET", .query = query, .brief = TRUE };
   g_auto (BsS3Answer) answer = { 0 };
   const guint8 *text;
   gsize size;
@@ -425,8 +468,25 @@ list_uploads (Leftovers *self, BsS3Client *client, gint64 seconds, GCancellable 
     return FALSE;
 
   self->latest = bs_s3_time_parse (&answer.date) - seconds;
+  self->truncated = FALSE;
   text = g_bytes_get_data (answer.content, &size);
   return bs_s3_xml_parse (text, size, &funcs, self, NULL);
+}
+
+static void
+list_uploads (Leftovers *self, BsS3Client *client, gint64 seconds, GCancellable *cancellable)
+{
+  g_autofree char *query = make_query (self);
+
+  while (list_page (self, client, query, seconds, cancellable) && self->truncated)
+    {
+      g_autofree char *last = g_steal_pointer (&query);
+
+      query = make_query (self);
+      /* A server that gives no place to go on at would be asked for ever. */
+      if (g_str_equal (query, last))
+        break;
+    }
 }
 
 /* Both times are the server's. */
@@ -437,22 +497,20 @@ bs_s3_upload_abort_old (BsS3Client *client,
                         gint64 seconds,
                         GCancellable *cancellable)
 {
-  g_autoptr (GPtrArray) queries = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
-  Leftovers self = { prefix, is_ours, 0, queries, keys };
+  g_auto (Leftovers) self = { .prefix = prefix,
+                              .is_ours = is_ours,
+                              .queries = g_ptr_array_new_with_free_func (g_free),
+                              .keys = g_ptr_array_new_with_free_func (g_free) };
 
-  if (!list_uploads (&self, client, seconds, cancellable))
-    g_ptr_array_set_size (keys, 0);
-  for (guint i = 0; i < keys->len; i++)
+  list_uploads (&self, client, seconds, cancellable);
+  for (guint i = 0; i < self.keys->len; i++)
     {
       const BsS3Request request = { .method = "DELETE",
-                                    .key = keys->pdata[i],
-                                    .query = queries->pdata[i] };
+                                    .key = self.keys->pdata[i],
+                                    .query = self.queries->pdata[i] };
       g_auto (BsS3Answer) answer = { 0 };
 
       if (!bs_s3_client_ask (client, &request, &answer, cancellable, NULL))
         break;
     }
-  g_free (self.key);
-  g_free (self.id);
 }
