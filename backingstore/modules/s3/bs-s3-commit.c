@@ -25,7 +25,7 @@ bs_s3_document_get_root (BsS3Document *self,
     {
       if (g_error_matches (local, BS_ERROR, BS_ERROR_NOT_FOUND))
         return TRUE;
-      g_propagate_error (error, g_steal_pointer (&local));
+      g_propagate_prefixed_error (error, g_steal_pointer (&local), "%s: ", key);
       return FALSE;
     }
   if (!bs_s3_root_parse (root, answer.content, error))
@@ -194,7 +194,7 @@ bs_s3_document_settle (BsS3Document *self, GCancellable *cancellable, GError **e
         }
       if (answered && bs_s3_answer_check (&answer, error))
         return take_success (self, &answer, cancellable, error);
-      if (!answer.unclear)
+      if (!answer.unclear && !answer.refused)
         drop_pending (self);
       return FALSE;
     }

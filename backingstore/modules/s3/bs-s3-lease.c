@@ -16,6 +16,8 @@
 #define SKEW 5
 /* How often a thread looks whether another one has stopped asking. */
 #define LOOK_AGAIN (10 * 1000)
+/* How often a lease is put anew after answers that were lost. */
+#define MAX_TRIES 5
 
 /* A line each: the owner's UUID, host and process, a nonce that makes each renewal another
  * object, and after how many seconds the lease ends, counted from the moment at which the
@@ -85,7 +87,8 @@ parse_body (Holder *self, GBytes *body)
 {
   gsize size;
   const char *data = g_bytes_get_data (body, &size);
-  g_autofree char *text = g_strndup (data, MIN (size, 4096));
+  /* Empty bytes may be NULL. */
+  g_autofree char *text = g_strndup (size > 0 ? data : "", MIN (size, 4096));
   g_auto (GStrv) lines = g_strsplit (text, "\n", 16);
 
   for (guint i = 0; lines[i] != NULL; i++)
@@ -311,7 +314,7 @@ bs_s3_lease_take (BsS3Lease *self, GCancellable *cancellable, GError **error)
   return success;
 }
 
-/* Puts the lease once more on its own ETag. FALSE without an error: another one is there. */
+/* FALSE without an error: `.lock` has changed, or is gone. */
 static gboolean
 put_again (BsS3Lease *self, GCancellable *cancellable, GError **error)
 {
@@ -320,11 +323,53 @@ put_again (BsS3Lease *self, GCancellable *cancellable, GError **error)
   if (!put (self, self->etag, bs_s3_client_get_settings (self->client)->lease, &answer, cancellable,
             error))
     return FALSE;
-  if (answer.status != 412 && !bs_s3_answer_check (&answer, error))
+  if (answer.status == 412 || answer.status == 404)
     return FALSE;
-  if (answer.status != 412)
-    take_answer (self, &answer);
-  return answer.status != 412;
+  if (!bs_s3_answer_check (&answer, error))
+    return FALSE;
+
+  take_answer (self, &answer);
+  return TRUE;
+}
+
+/* Looks at `.lock` after a refusal. FALSE without an error: it is not this owner's any more. */
+static gboolean
+find_again (BsS3Lease *self, GCancellable *cancellable, GError **error)
+{
+  g_auto (BsS3Answer) found = { 0 };
+  g_auto (Holder) holder = { 0 };
+
+  if (!get (self, &found, &holder, cancellable, error) || found.status == 404 ||
+      !is_ours (self, &holder))
+    return FALSE;
+
+  /* Nothing has changed, so that the server wants another spelling. */
+  if (g_strcmp0 (found.etag, self->etag) == 0)
+    bs_s3_client_set_quotes (self->client, !bs_s3_client_get_quotes (self->client));
+  g_free (self->etag);
+  self->etag = g_steal_pointer (&found.etag);
+  return TRUE;
+}
+
+/* Puts the lease on its own ETag, which a PUT has changed whose answer was lost. FALSE without
+ * an error: another program has it. */
+static gboolean
+put_on_own (BsS3Lease *self, GCancellable *cancellable, GError **error)
+{
+  for (guint i = 0; i < MAX_TRIES; i++)
+    {
+      g_autoptr (GError) local = NULL;
+
+      if (put_again (self, cancellable, &local))
+        return TRUE;
+      if (local == NULL && find_again (self, cancellable, &local))
+        continue;
+      if (local != NULL)
+        g_propagate_error (error, g_steal_pointer (&local));
+      return FALSE;
+    }
+
+  return FALSE;
 }
 
 /* Whether a PUT that must not succeed is refused. */
@@ -360,12 +405,7 @@ bs_s3_lease_probe (BsS3Lease *self, gboolean *respected, GCancellable *cancellab
 
   *respected = FALSE;
   g_mutex_lock (&self->asking);
-  success = put_again (self, cancellable, &local);
-  if (!success && local == NULL)
-    {
-      bs_s3_client_set_quotes (self->client, !bs_s3_client_get_quotes (self->client));
-      success = put_again (self, cancellable, &local);
-    }
+  success = put_on_own (self, cancellable, &local);
   if (!success && local == NULL)
     g_set_error_literal (&local, BS_ERROR, BS_ERROR_BUSY,
                          _ ("another program opens the document at this moment"));
@@ -380,36 +420,18 @@ bs_s3_lease_probe (BsS3Lease *self, gboolean *respected, GCancellable *cancellab
   return success;
 }
 
-/* A renewal whose answer was lost is found by the owner. Under `asking`. */
+/* Under `asking`. */
 static gboolean
 renew (BsS3Lease *self, GCancellable *cancellable, GError **error)
 {
   g_autoptr (GError) local = NULL;
 
-  if (put_again (self, cancellable, &local))
+  if (put_on_own (self, cancellable, &local))
     return TRUE;
-  if (local == NULL)
-    {
-      g_auto (BsS3Answer) found = { 0 };
-      g_auto (Holder) holder = { 0 };
-
-      if (!get (self, &found, &holder, cancellable, error))
-        return FALSE;
-      if (found.status != 404 && is_ours (self, &holder))
-        {
-          g_free (self->etag);
-          self->etag = g_steal_pointer (&found.etag);
-          if (put_again (self, cancellable, &local))
-            return TRUE;
-        }
-    }
   if (local != NULL)
-    {
-      g_propagate_error (error, g_steal_pointer (&local));
-      return FALSE;
-    }
-
-  bs_s3_lease_lose (self);
+    g_propagate_error (error, g_steal_pointer (&local));
+  else
+    bs_s3_lease_lose (self);
   return FALSE;
 }
 

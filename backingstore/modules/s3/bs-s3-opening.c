@@ -72,7 +72,7 @@ check_marker (BsS3Document *self, gboolean *exists, GCancellable *cancellable, G
     return check_foreign (self, cancellable, error);
   if (!*exists)
     {
-      g_propagate_error (error, g_steal_pointer (&local));
+      g_propagate_prefixed_error (error, g_steal_pointer (&local), "%s: ", key);
       return FALSE;
     }
 
@@ -96,6 +96,15 @@ put_marker (BsS3Document *self, GCancellable *cancellable, GError **error)
          bs_s3_answer_check (&answer, error);
 }
 
+static gboolean
+set_no_conditions (BsS3Document *self)
+{
+  g_set_error_literal (&self->refusal, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
+                       _ ("the server ignores conditions of a request, without which two programs "
+                          "could destroy each other's document"));
+  return TRUE;
+}
+
 /* A document that cannot be written is opened all the same. */
 static gboolean
 take_lease (BsS3Document *self, GCancellable *cancellable, GError **error)
@@ -105,6 +114,9 @@ take_lease (BsS3Document *self, GCancellable *cancellable, GError **error)
 
   if (!bs_s3_lease_take (&self->lease, cancellable, &local))
     {
+      /* A server that knows no conditions says so. */
+      if (g_error_matches (local, BS_ERROR, BS_ERROR_NOT_SUPPORTED))
+        return set_no_conditions (self);
       if (g_error_matches (local, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
         {
           self->refusal = g_steal_pointer (&local);
@@ -116,12 +128,7 @@ take_lease (BsS3Document *self, GCancellable *cancellable, GError **error)
 
   if (!bs_s3_lease_probe (&self->lease, &respected, cancellable, error))
     return FALSE;
-  if (!respected)
-    g_set_error_literal (&self->refusal, G_IO_ERROR, G_IO_ERROR_READ_ONLY,
-                         _ (
-                           "the server ignores conditions of a request, without which two programs "
-                           "could destroy each other's document"));
-  return TRUE;
+  return respected || set_no_conditions (self);
 }
 
 typedef struct
