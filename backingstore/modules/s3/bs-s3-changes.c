@@ -79,7 +79,7 @@ bs_s3_document_end_add (BsS3Document *self,
 {
   g_auto (BsS3Answer) answer = { 0 };
   gboolean success =
-    bs_s3_call_end (call, &answer, cancellable, error) && bs_s3_answer_check (&answer, error);
+    bs_s3_call_end (call, &answer, cancellable, error) && bs_s3_put_check (&answer, error);
 
   end_adding (self, name, success, answer.unclear);
   return success;

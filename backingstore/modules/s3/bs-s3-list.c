@@ -18,14 +18,18 @@
 /* The characters on both sides of the digits and of the letters up to f. */
 #define BEFORE_DIGITS "/"
 #define BEHIND_DIGITS "g"
+/* The element around a list. */
+#define LIST "ListBucketResult"
 
 /* One page, while it is parsed. */
 typedef struct
 {
   BsS3ListFunc func;
   gpointer data;
-  const char *end; /* names from here on belong to another range; nullable */
-  char *key;       /* of the object under way */
+  const char *end;   /* names from here on belong to another range; nullable */
+  const char *after; /* the name behind which it begins; nullable */
+  gboolean is_list;  /* the answer is one */
+  char *key;         /* of the object under way */
   guint64 size;
   char *last; /* the last name of the page */
   guint n;
@@ -46,6 +50,7 @@ take_value (const char *parent, const char *name, const char *text, gpointer dat
 {
   Page *self = data;
 
+  self->is_list |= g_str_equal (parent, LIST) || g_str_equal (name, LIST);
   if (g_str_equal (name, "IsTruncated"))
     self->truncated = g_str_equal (text, "true");
   else if (g_str_equal (name, "Size") && g_str_equal (parent, "Contents"))
@@ -64,6 +69,7 @@ end_element (const char *name, gpointer data)
   Page *self = data;
   g_autofree char *key = NULL;
 
+  self->is_list |= g_str_equal (name, LIST);
   if ((!g_str_equal (name, "Contents") && !g_str_equal (name, "CommonPrefixes")) ||
       self->key == NULL)
     return;
@@ -106,8 +112,16 @@ end_page (BsS3Call *call, Page *page, GCancellable *cancellable, GError **error)
   text = g_bytes_get_data (answer.content, &size);
   if (!bs_s3_xml_parse (text, size, &funcs, page, error))
     return FALSE;
-  /* A server that goes on without a name would be asked for ever. */
-  if (page->truncated && page->last == NULL)
+  /* Something between here and the server may answer in its place. */
+  if (!page->is_list)
+    {
+      g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED,
+                           _ ("the server's answer is no list of names"));
+      return FALSE;
+    }
+  /* A server that does not go on would be asked for ever. */
+  if (page->truncated &&
+      (page->last == NULL || (page->after != NULL && strcmp (page->last, page->after) <= 0)))
     {
       g_set_error_literal (error, BS_ERROR, BS_ERROR_FAILED,
                            _ ("the server says that there are more names, and gives none"));
@@ -221,7 +235,7 @@ end_first (Ranges *running,
            GError **error)
 {
   Range *range = g_queue_peek_head (running);
-  g_auto (Page) page = { func, data, range->end };
+  g_auto (Page) page = { func, data, range->end, range->after };
 
   if (!end_page (g_steal_pointer (&range->call), &page, cancellable, error))
     return FALSE;
@@ -283,6 +297,7 @@ bs_s3_list (BsS3Client *client,
   g_autoptr (Ranges) ranges = NULL;
 
   page.end = end;
+  page.after = first;
   if (!end_page (begin_page (client, prefix, first, FALSE), &page, cancellable, error))
     return FALSE;
   if (!page.truncated)

@@ -12,8 +12,10 @@ G_BEGIN_DECLS
 /* Puts a content, in parts where it is large: no object is there before all of it is. Sets
  * `unclear` where a request may still be carried out. */
 gboolean  bs_s3_put            (BsS3Client *client, const char *key, const BsS3Content *content, gboolean *unclear, GCancellable *cancellable, GError **error);
-/* Begins to put a content that is in memory and not large; an answer that is a success ends it. */
+/* Begins to put a content that is in memory and not large; the answer is for put_check(). */
 BsS3Call *bs_s3_begin_put      (BsS3Client *client, const char *key, const BsS3Content *content);
+/* TRUE where the object is stored. */
+gboolean  bs_s3_put_check      (const BsS3Answer *answer, GError **error);
 /* Gets a content whole, and compares it with its hash: CORRUPT. */
 GBytes   *bs_s3_get            (BsS3Client *client, const char *key, GCancellable *cancellable, GError **error);
 /* One of several objects that a call works on side by side. */

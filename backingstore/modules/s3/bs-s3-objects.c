@@ -29,6 +29,19 @@ bs_s3_begin_put (BsS3Client *client, const char *key, const BsS3Content *content
   return bs_s3_client_begin (client, &request);
 }
 
+/* Something between here and the server may answer in its place. */
+gboolean
+bs_s3_put_check (const BsS3Answer *answer, GError **error)
+{
+  if (!bs_s3_answer_check (answer, error))
+    return FALSE;
+
+  if (answer->etag == NULL)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                         _ ("the server does not say that it has stored the object"));
+  return answer->etag != NULL;
+}
+
 gboolean
 bs_s3_put (BsS3Client *client,
            const char *key,
@@ -51,7 +64,7 @@ bs_s3_put (BsS3Client *client,
 
   request = make_put (key, content, bytes);
   success = bs_s3_client_ask (client, &request, &answer, cancellable, error) &&
-            bs_s3_answer_check (&answer, error);
+            bs_s3_put_check (&answer, error);
   *unclear |= answer.unclear;
   return success;
 }
@@ -95,23 +108,23 @@ window_clear (Window *self)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Window, window_clear)
 
-/* A copy that fails on its way is answered with success and an error inside. */
+/* The answer to a copy has the ETag inside. */
 static gboolean
 check_copy (BsS3Answer *answer, GError **error)
 {
   gsize size;
   const guint8 *text;
-  g_autofree char *code = NULL;
+  g_autofree char *etag = NULL;
 
   if (!bs_s3_answer_check (answer, error))
     return FALSE;
 
   text = g_bytes_get_data (answer->content, &size);
-  code = bs_s3_xml_lookup (text, size, "Code");
-  if (code != NULL)
+  etag = bs_s3_xml_lookup (text, size, "ETag");
+  if (etag == NULL)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                         _ ("the server has not made the copy"));
-  return code == NULL;
+                         _ ("the server does not say that it has made the copy"));
+  return etag != NULL;
 }
 
 static char *
@@ -247,11 +260,12 @@ check_deleted (BsS3Answer *answer, GPtrArray *names, GError **error)
     {
       if (g_hash_table_contains (table, names->pdata[i]))
         continue;
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                   failed != NULL ? _ ("%s: the server has not deleted the object")
-                                  : _ ("%s: the server does not say that it has deleted the "
-                                       "object"),
-                   (const char *) names->pdata[i]);
+      if (failed != NULL)
+        bs_s3_set_code_error (answer->status, failed, error);
+      else
+        g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                             _ ("the server does not say that it has deleted the object"));
+      g_prefix_error (error, "%s: ", (const char *) names->pdata[i]);
       return FALSE;
     }
 
