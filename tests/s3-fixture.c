@@ -106,12 +106,16 @@ server_start_before (Server *server, Server *upstream)
 }
 
 static gboolean
-run_openssl (const char *const *arguments)
+run_openssl (const char *directory, const char *line)
 {
+  g_autoptr (GSubprocessLauncher) launcher =
+    g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDERR_SILENCE);
+  g_auto (GStrv) arguments = g_strsplit (line, " ", -1);
   g_autoptr (GError) error = NULL;
-  g_autoptr (GSubprocess) openssl =
-    g_subprocess_newv (arguments, G_SUBPROCESS_FLAGS_STDERR_SILENCE, &error);
+  g_autoptr (GSubprocess) openssl = NULL;
 
+  g_subprocess_launcher_set_cwd (launcher, directory);
+  openssl = g_subprocess_launcher_spawnv (launcher, (const char *const *) arguments, &error);
   if (openssl == NULL)
     {
       g_test_message ("%s", error->message);
@@ -122,32 +126,70 @@ run_openssl (const char *const *arguments)
   return TRUE;
 }
 
-gboolean
-server_start_secure (Server *server, const char *directory, char **certificate)
+static void
+write_text (const char *directory, const char *name, const char *text)
 {
-  g_autofree char *key = g_build_filename (directory, "key.pem", NULL);
-  g_autofree char *both = g_build_filename (directory, "both.pem", NULL);
-  g_autofree char *file = g_build_filename (directory, "certificate.pem", NULL);
-  const char *make_key[] = { "openssl", "ecparam", "-name", "prime256v1", "-genkey",
-                             "-noout",  "-out",    key,     NULL };
-  const char *sign[] = {
-    "openssl", "req",   "-x509", "-new",  "-key",  key,       "-out",
-    file,      "-days", "2",     "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1",
-    NULL
-  };
-  g_autofree char *key_text = NULL;
+  g_autofree char *file = g_build_filename (directory, name, NULL);
+
+  g_assert_true (g_file_set_contents (file, text, -1, NULL));
+}
+
+static char *
+read_text (const char *directory, const char *name)
+{
+  g_autofree char *file = g_build_filename (directory, name, NULL);
+  char *text;
+
+  g_assert_true (g_file_get_contents (file, &text, NULL, NULL));
+  return text;
+}
+
+static gboolean
+make_certificate (const char *directory, const char *name, gboolean expired)
+{
+  g_autofree char *settings =
+    g_strdup_printf ("[ca]\ndefault_ca = all\n"
+                     "[all]\ndatabase = issued\nnew_certs_dir = .\nrand_serial = yes\n"
+                     "default_md = sha256\npolicy = names\nx509_extensions = extensions\n"
+                     "[names]\ncommonName = supplied\n"
+                     "[extensions]\nbasicConstraints = CA:TRUE\nsubjectAltName = %s\n"
+                     "[req]\ndistinguished_name = empty\n[empty]\n",
+                     name);
+
+  write_text (directory, "settings", settings);
+  write_text (directory, "issued", "");
+  return run_openssl (directory, "openssl ecparam -name prime256v1 -genkey -noout -out key") &&
+         run_openssl (directory,
+                      "openssl req -new -config settings -key key -subj /CN=x -out request") &&
+         run_openssl (directory,
+                      expired ? "openssl ca -batch -notext -selfsign -config settings -keyfile key "
+                                "-in request -out certificate "
+                                "-startdate 20000101000000Z -enddate 20010101000000Z"
+                              : "openssl ca -batch -notext -selfsign -config settings -keyfile key "
+                                "-in request -out certificate -days 2");
+}
+
+gboolean
+server_start_secure (Server *server,
+                     const char *directory,
+                     const char *name,
+                     gboolean expired,
+                     char **certificate)
+{
+  g_autofree char *both = g_build_filename (directory, "both", NULL);
+  g_autofree char *key = NULL;
   g_autofree char *text = NULL;
   g_autofree char *all = NULL;
 
-  if (!run_openssl (make_key) || !run_openssl (sign))
+  if (!make_certificate (directory, name, expired))
     return FALSE;
-  g_assert_true (g_file_get_contents (key, &key_text, NULL, NULL));
-  g_assert_true (g_file_get_contents (file, &text, NULL, NULL));
-  all = g_strconcat (key_text, text, NULL);
-  g_assert_true (g_file_set_contents (both, all, -1, NULL));
+  key = read_text (directory, "key");
+  text = read_text (directory, "certificate");
+  all = g_strconcat (key, text, NULL);
+  write_text (directory, "both", all);
 
   server->secure = TRUE;
-  *certificate = g_steal_pointer (&file);
+  *certificate = g_build_filename (directory, "certificate", NULL);
   return server_start (server, (const char *const[]){ "--certificate", both, NULL });
 }
 

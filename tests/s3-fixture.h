@@ -27,9 +27,9 @@ gboolean   server_start         (Server *server, const char *const *arguments);
 gboolean   server_start_alone   (Server *server, const char *name, const char *argument);
 /* A proxy that only does damage before such a server. */
 gboolean   server_start_before  (Server *server, Server *upstream);
-/* A server with TLS. Its certificate, which no authority has signed, is made in the directory;
- * AWS_CA_BUNDLE takes it. */
-gboolean   server_start_secure  (Server *server, const char *directory, char **certificate);
+/* A server with TLS. Its certificate, which no authority has signed, is made in the directory,
+ * for a name such as "IP:127.0.0.1"; AWS_CA_BUNDLE takes it. */
+gboolean   server_start_secure  (Server *server, const char *directory, const char *name, gboolean expired, char **certificate);
 void       server_stop          (Server *server);
 /* Gives commands, as printf() makes them. Returns the answer. */
 char      *server_tell          (Server *server, const char *format, ...) G_GNUC_PRINTF (2, 3);

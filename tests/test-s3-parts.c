@@ -13,6 +13,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 #define EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -132,6 +133,7 @@ test_settings (void)
       "eu-west-3" },
     { "s3://bucket/%C3%A4//?endpoint=https%3A%2F%2F[::1]:1%2Fs3", "https://[::1]:1/s3/bucket", "ä",
       "us-east-1" },
+    { "s3://bucket/?endpoint=http://host/a%2520b/", "http://host/a%20b/bucket", "", "us-east-1" },
   };
 
   clear_environment ();
@@ -165,6 +167,10 @@ test_bad_settings (void)
     "s3://bucket/a?endpoint=ftp://SECRET",
     "s3://bucket/a?endpoint=http://SECRET:SECRET@host",
     "s3://bucket/a?endpoint=http://host/?SECRET",
+    "s3://bucket/a?SECRET&region=here",
+    "s3://bucket/a?region&endpoint=http://SECRET",
+    "s3://bucket/a?region=%zz&endpoint=http://SECRET",
+    "s3://bucket/a?region=%FF&endpoint=http://SECRET",
   };
 
   clear_environment ();
@@ -175,7 +181,47 @@ test_bad_settings (void)
       g_assert_null (bs_s3_settings_new (bad[i], &error));
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
       g_assert_null (strstr (error->message, "SECRET"));
+      /* The bucket is there, and its name is too short. */
+      g_assert_true ((strstr (error->message, "3 to 63") != NULL) ==
+                     g_str_equal (bad[i], "s3://b/c"));
     }
+}
+
+/* A message names the parameter. */
+static void
+test_bad_parameters (void)
+{
+  static const char *const bad[] = { "cache-size=0", "lease=-1",
+                                     "lease=3601",   "timeout=1s",
+                                     "region=",      "regoin=eu",
+                                     "profile=",     "timeout=99999999999999999999" };
+
+  clear_environment ();
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autofree char *uri = g_strconcat ("s3://bucket/a?", bad[i], NULL);
+      g_autofree char *quoted =
+        g_strdup_printf ("“%.*s”", (int) (strchr (bad[i], '=') - bad[i]), bad[i]);
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (bs_s3_settings_new (uri, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+      g_assert_nonnull (strstr (error->message, quoted));
+    }
+}
+
+static void
+assert_fits (BsS3Settings *settings, const char *path, gboolean fits)
+{
+  g_autofree char *uri = g_strconcat ("s3://bucket/", path, NULL);
+  g_autoptr (GFile) file = g_file_new_for_uri (uri);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *prefix = bs_s3_settings_get_path (settings, file, &error);
+
+  if (fits)
+    g_assert_no_error (error);
+  else
+    g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
 }
 
 static void
@@ -189,8 +235,12 @@ test_paths (void)
     { "s3://bucket/top", "top" },       { "s3://bucket/top/a%20b/", "top/a b" },
     { "s3://bucket/topmost", NULL },    { "s3://other/top/a", NULL },
     { "s3://bucket/top/a?b=c", NULL },  { "file:///top/a", NULL },
-    { "s3://user@bucket/top/a", NULL },
+    { "s3://user@bucket/top/a", NULL }, { "s3://bucket/top/a%01b", NULL },
+    { "s3://bucket/top/a%0Ab", NULL },  { "s3://bucket/top/%7F", NULL },
   };
+  /* The longest object below it has a name of 1,024 bytes. */
+  g_autofree char *longest = g_strnfill (1024 - 62, 'x');
+  g_autofree char *longer = g_strnfill (1024 - 61, 'x');
   g_autoptr (BsS3Settings) settings = bs_s3_settings_new ("s3://bucket/top", NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (paths); i++)
@@ -202,6 +252,10 @@ test_paths (void)
       g_assert_cmpstr (prefix, ==, paths[i].prefix);
       g_assert_true ((error == NULL) == (prefix != NULL));
     }
+  memcpy (longest, "top/", 4);
+  memcpy (longer, "top/", 4);
+  assert_fits (settings, longest, TRUE);
+  assert_fits (settings, longer, FALSE);
 }
 
 static void
@@ -265,6 +319,65 @@ test_credentials (void)
     g_assert_cmpstr (settings->region, ==, "far");
     g_assert_cmpstr (settings->profile, ==, "other");
   }
+  clear_environment ();
+  remove_test_directory (directory);
+}
+
+#define N_READINGS 2000
+
+typedef struct
+{
+  const char *path;
+  int ended; /* atomic */
+} Rotation;
+
+/* As a program does that renews a session. */
+static gpointer
+rotate (gpointer data)
+{
+  Rotation *self = data;
+  g_autofree char *new = g_strconcat (self->path, ".new", NULL);
+
+  for (guint i = 0; !g_atomic_int_get (&self->ended); i++)
+    {
+      g_autofree char *text =
+        g_strdup_printf ("[default]\naws_access_key_id=%u\naws_secret_access_key=%u\n"
+                         "aws_session_token=%u\n",
+                         i, i, i);
+      FILE *file = g_fopen (new, "we");
+
+      g_assert_nonnull (file);
+      fputs (text, file);
+      fclose (file);
+      g_assert_cmpint (g_rename (new, self->path), ==, 0);
+    }
+  return NULL;
+}
+
+/* Credentials belong together, also where another program replaces the file meanwhile. */
+static void
+test_rotated (void)
+{
+  g_autofree char *directory = make_test_directory ();
+  g_autofree char *path = g_build_filename (directory, "credentials", NULL);
+  Rotation rotation = { path };
+  GThread *thread;
+
+  clear_environment ();
+  set_contents (directory, "credentials", "AWS_SHARED_CREDENTIALS_FILE",
+                "[default]\naws_access_key_id=0\naws_secret_access_key=0\naws_session_token=0\n");
+  thread = g_thread_new ("rotate", rotate, &rotation);
+  for (guint i = 0; i < N_READINGS; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (BsS3Credentials) credentials = bs_s3_credentials_new ("default", &error);
+
+      g_assert_no_error (error);
+      g_assert_cmpstr (credentials->secret, ==, credentials->id);
+      g_assert_cmpstr (credentials->token, ==, credentials->id);
+    }
+  g_atomic_int_set (&rotation.ended, TRUE);
+  g_thread_join (thread);
   clear_environment ();
   remove_test_directory (directory);
 }
@@ -428,8 +541,10 @@ main (int argc, char *argv[])
   g_test_add_func ("/s3/parts/signature", test_signature);
   g_test_add_func ("/s3/parts/settings", test_settings);
   g_test_add_func ("/s3/parts/bad-settings", test_bad_settings);
+  g_test_add_func ("/s3/parts/bad-parameters", test_bad_parameters);
   g_test_add_func ("/s3/parts/paths", test_paths);
   g_test_add_func ("/s3/parts/credentials", test_credentials);
+  g_test_add_func ("/s3/parts/rotated", test_rotated);
   g_test_add_func ("/s3/parts/names", test_names);
   g_test_add_func ("/s3/parts/root", test_root);
   g_test_add_func ("/s3/parts/hostile-root", test_hostile_root);

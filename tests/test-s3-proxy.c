@@ -99,7 +99,7 @@ set_up_secure (Proxied *self, gconstpointer line)
     return;
 
   self->directory = make_test_directory ();
-  if (server_start_secure (&self->server, self->directory, &certificate))
+  if (server_start_secure (&self->server, self->directory, "IP:127.0.0.1", FALSE, &certificate))
     g_setenv ("AWS_CA_BUNDLE", certificate, TRUE);
   else
     g_test_skip ("there is no certificate");
@@ -256,7 +256,8 @@ test_certificate (Proxied *self, gconstpointer line)
   g_autofree char *directory = make_test_directory ();
   g_autofree char *certificate = NULL;
 
-  if (self->server.process != NULL && server_start_secure (&other, directory, &certificate))
+  if (self->server.process != NULL &&
+      server_start_secure (&other, directory, "IP:127.0.0.1", FALSE, &certificate))
     {
       use_proxy (self, "");
       g_setenv ("AWS_CA_BUNDLE", certificate, TRUE);

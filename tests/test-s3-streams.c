@@ -118,6 +118,34 @@ test_no_ranges (Fixture *fixture, gconstpointer data)
   assert_reads_from (stream, 0, bytes);
 }
 
+/* A part of another range is none of the content; and a range that the server does not know
+ * says nothing of its length. */
+static void
+test_other_ranges (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (LARGE, 1);
+  g_autoptr (GInputStream) stream = NULL;
+  g_autoptr (GInputStream) whole = NULL;
+  g_autofree char *key = NULL;
+  g_autoptr (GError) error = NULL;
+  guint8 read[10];
+  gsize n_read;
+
+  track (fixture->backing, fixture->path);
+  key = persist_large (fixture, bytes);
+  stream = open_stream (fixture, key);
+  server_do (&fixture->server, "[{\"quirk\": \"shifts-ranges\", \"value\": 1000}]");
+  g_seekable_seek (G_SEEKABLE (stream), 9 * MIB, G_SEEK_SET, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (g_input_stream_read_all (stream, read, sizeof read, &n_read, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CORRUPT);
+
+  server_do (&fixture->server, "[{\"clear\": true}, {\"fault\": \"416 InvalidRange\", "
+                               "\"method\": \"GET\"}]");
+  whole = open_stream (fixture, key);
+  assert_reads_from (whole, 0, bytes);
+}
+
 /* Each request for a part may fail. */
 static void
 test_faults (Fixture *fixture, gconstpointer data)
@@ -327,6 +355,29 @@ test_leftovers (Fixture *fixture, gconstpointer data)
   assert_reads (fixture->backing, other, bytes);
 }
 
+/* A server lists so many uploads at a time: all pages are looked at, and those of others stay. */
+static void
+test_many_leftovers (Fixture *fixture, gconstpointer data)
+{
+  static const char *const others[] = { "top/document/ab/another", "top/document/other",
+                                        "top/documents/another" };
+
+  for (guint i = 0; i < 7; i++)
+    {
+      g_autofree char *key = bs_key_generate ();
+      g_autofree char *object = name_object (key);
+
+      server_do (&fixture->server, "[{\"begin\": \"%s\"}, {\"begin\": \"%s\"}]", object, object);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (others); i++)
+    server_do (&fixture->server, "[{\"begin\": \"%s\"}]", others[i]);
+  server_do (&fixture->server, "[{\"advance\": %d}, {\"quirk\": \"page\", \"value\": 3}]",
+             LEASE + 1);
+  track (fixture->backing, fixture->path);
+  g_assert_cmpint (server_count (&fixture->server, "uploads"), ==, G_N_ELEMENTS (others));
+  g_assert_cmpint (server_count (&fixture->server, "UPLOADS"), ==, 6);
+}
+
 /* As a program leaves a blob that is killed before its save, and the next one finds it. */
 static char *
 leave_large (Fixture *fixture, GBytes *bytes)
@@ -382,6 +433,22 @@ static void
 test_copied_empty (Fixture *fixture, gconstpointer data)
 {
   save_left (fixture, TOO_LARGE ", {\"quirk\": \"copies-no-parts\", \"value\": true}", 2 + 5);
+}
+
+/* A copy that goes by this machine has no part of another range. */
+static void
+test_other_ranges_copied (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (LARGE, 1);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+
+  track (fixture->backing, fixture->path);
+  key = leave_large (fixture, bytes);
+  server_do (&fixture->server, "[" TOO_LARGE ", {\"quirk\": \"copies-no-parts\", \"value\": true}, "
+                               "{\"quirk\": \"shifts-ranges\", \"value\": 1000}]");
+  g_assert_false (save (fixture->backing, fixture->path, "root", &error, key, NULL));
+  g_assert_error (error, BS_ERROR, BS_ERROR_NOT_SUPPORTED);
 }
 
 /* A copy that is refused for another reason leaves nothing behind. */
@@ -567,8 +634,8 @@ persist_in_thread (gpointer data)
   return NULL;
 }
 
-/* One request stalls: others are under way beside it; and cancelling ends them all,
- * well before the engine's time-out, which is beyond the test's. */
+/* Some requests stall: all the others are made meanwhile; and cancelling ends them all, well
+ * before the engine's time-out, which is beyond the test's. */
 static void
 test_side_by_side (Fixture *fixture, gconstpointer data)
 {
@@ -577,11 +644,11 @@ test_side_by_side (Fixture *fixture, gconstpointer data)
   GThread *thread;
 
   track (fixture->backing, fixture->path);
-  many_init (&call.many, fixture, 50);
+  many_init (&call.many, fixture, 100);
   server_do (&fixture->server,
              "[{\"clear\": true}, {\"fault\": \"stall\", \"method\": \"PUT\", \"times\": 3}]");
   thread = g_thread_new ("persist", persist_in_thread, &call);
-  while (server_count (&fixture->server, "PUT") < 16)
+  while (server_count (&fixture->server, "PUT") < 100)
     g_thread_yield ();
 
   g_cancellable_cancel (cancellable);
@@ -901,6 +968,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/s3-streams/memory-foreign", test_memory_foreign);
   add ("parts", test_parts, "&cache-size=1");
   add ("no-ranges", test_no_ranges, "&cache-size=1");
+  add ("other-ranges", test_other_ranges, "&cache-size=1");
   add ("faults", test_faults, "&cache-size=1");
   add ("corrupt", test_corrupt, "&cache-size=1");
   add ("gone", test_gone, NULL);
@@ -908,8 +976,10 @@ main (int argc, char *argv[])
   add ("deleted", test_deleted, "&cache-size=1");
   add ("two-documents", test_two_documents, "&cache-size=1");
   add ("leftovers", test_leftovers, PARAMETERS);
+  add ("many-leftovers", test_many_leftovers, PARAMETERS);
   add ("copied", test_copied, "&cache-size=1");
   add ("copied-empty", test_copied_empty, "&cache-size=1");
+  add ("other-ranges-copied", test_other_ranges_copied, "&cache-size=1");
   add ("not-copied", test_not_copied, "&cache-size=1");
   add ("many", test_many, "&cache-size=1");
   add ("many-fail", test_many_fail, NULL);

@@ -376,6 +376,25 @@ test_lease_alone (Writers *writers, gconstpointer data)
   g_assert_cmpuint (count_keys (writers->second, writers->path), ==, 1);
 }
 
+/* A lock that somebody has deleted is a lease that was lost: the document is tracked anew. */
+static void
+test_lock_removed (Writers *writers, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (100, 1);
+  g_autofree char *key = bs_key_generate ();
+  g_autoptr (GError) error = NULL;
+
+  server_do (writers->server, "[{\"remove\": \"top/document/.lock\"}]");
+  g_assert_false (
+    bs_backing_persist_bytes (writers->first, writers->path, key, bytes, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_BUSY);
+  g_clear_error (&error);
+
+  track (writers->first, writers->path);
+  bs_backing_persist_bytes (writers->first, writers->path, key, bytes, NULL, &error);
+  g_assert_no_error (error);
+}
+
 static gpointer
 restore_in_thread (gpointer data)
 {
@@ -477,6 +496,45 @@ test_not_given_back (Writers *writers, gconstpointer data)
   g_assert_finalize_object (other);
 }
 
+/* A server that refuses requests for a while has none of them under way: the next program finds
+ * the lease given back. */
+static void
+test_given_back (Writers *writers, gconstpointer data)
+{
+  static const char *const methods[] = { "PUT", "PART", "DELETE", "DELETE-MANY" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (methods); i++)
+    {
+      BsBacking *other = create_at (writers->server, NULL);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (BsKeySet) keys = bs_key_set_new ();
+      g_autofree char *key = NULL;
+      g_autofree char *second = NULL;
+      g_autofree char *large = NULL;
+
+      track (writers->first, writers->path);
+      server_do (writers->server,
+                 "[{\"clear\": true}, {\"fault\": \"503\", \"method\": \"%s\", \"times\": 2}]",
+                 methods[i]);
+      key = persist_new (writers->first, writers->path, 5000, 1);
+      second = persist_new (writers->first, writers->path, 5000, 1);
+      large = persist_new (writers->first, writers->path, 20 * 1024 * 1024, 1);
+      assert_saves (writers->first, writers->path, "root", NULL);
+      bs_backing_delete_persisted (writers->first, writers->path, key, NULL, &error);
+      g_assert_no_error (error);
+      bs_key_set_add (keys, second, NULL);
+      bs_key_set_add (keys, large, NULL);
+      bs_backing_delete_persisted_keys (writers->first, writers->path, keys, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_cmpint (server_count (writers->server, "hit"), ==, 2);
+      server_do (writers->server, "[{\"clear\": true}, {\"fault\": \"503\", \"method\": \"PUT\"}]");
+      bs_backing_release_path (writers->first, writers->path, NULL, NULL);
+      g_assert_cmpint (server_count (writers->server, "hit"), ==, 1);
+      track (other, writers->path);
+      g_assert_finalize_object (other);
+    }
+}
+
 static void
 add (const char *name, void (*func) (Writers *writers, gconstpointer data), const char *parameters)
 {
@@ -502,9 +560,11 @@ main (int argc, char *argv[])
   add ("void", test_void, NULL);
   /* Each check renews a lease of a second. */
   add ("lease-alone", test_lease_alone, "&lease=1");
+  add ("lock-removed", test_lock_removed, "&lease=1");
   add ("put-back", test_put_back, "&timeout=30");
   add ("put-back-again", test_put_back_again, "&timeout=30");
   add ("not-given-back", test_not_given_back, NULL);
+  add ("given-back", test_given_back, NULL);
 
   return g_test_run ();
 }

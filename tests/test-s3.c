@@ -6,13 +6,65 @@
 
 #include "s3-fixture.h"
 
+#include <dlfcn.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+/* Which request a fault is for. */
+#define A_BLOB "\"method\": \"PUT\", \"key\": \"/[0-9a-f]{32}\""
 
 static Server ours;
 static Server gofakes3, before_gofakes3;
 static Server ceph, before_ceph;
+
+/* How many threads for requests cannot be made. */
+static int n_refused;       /* atomic */
+static int refuses_keepers; /* atomic: threads that renew leases cannot be made */
+static int n_keepers;       /* atomic: those that could not */
+
+/* Stands before GLib's: the engine calls this one. */
+GThread *
+g_thread_try_new (const char *name, GThreadFunc func, gpointer data, GError **error)
+{
+  static GThread *(*next) (const char *, GThreadFunc, gpointer, GError **);
+
+  if (g_strcmp0 (name, "backingstore-s3") == 0 && g_atomic_int_get (&n_refused) > 0)
+    {
+      g_atomic_int_add (&n_refused, -1);
+      return NULL;
+    }
+  if (g_strcmp0 (name, "backingstore-s3-lease") == 0 && g_atomic_int_get (&refuses_keepers))
+    {
+      g_atomic_int_inc (&n_keepers);
+      return NULL;
+    }
+
+  if (g_atomic_pointer_get (&next) == NULL)
+    g_atomic_pointer_set (&next, dlsym (RTLD_NEXT, "g_thread_try_new"));
+  return next (name, func, data, error);
+}
+
+/* By how many seconds this machine has slept. */
+static int asleep; /* atomic */
+
+/* Stands before the C library's: the engine calls this one. */
+int
+clock_gettime (clockid_t clock, struct timespec *time)
+{
+  static int (*next) (clockid_t, struct timespec *);
+  int result;
+
+  if (g_atomic_pointer_get (&next) == NULL)
+    g_atomic_pointer_set (&next,
+                          dlsym (RTLD_NEXT, sizeof (time_t) > sizeof (long) ? "__clock_gettime64"
+                                                                            : "clock_gettime"));
+  result = next (clock, time);
+  if (clock == CLOCK_BOOTTIME)
+    time->tv_sec += g_atomic_int_get (&asleep);
+  return result;
+}
 
 static GFile *
 locate (GFile *directory, const char *name)
@@ -129,6 +181,54 @@ test_foreign (Fixture *fixture, gconstpointer data)
   assert_track_fails (fixture->backing, fixture->path, BS_ERROR, BS_ERROR_FOREIGN);
 }
 
+/* A lock that no program of this kind has written is that of nobody, unless it says so. */
+static void
+test_foreign_lock (Fixture *fixture, gconstpointer data)
+{
+  static const struct
+  {
+    const char *text;
+    gboolean held;
+  } locks[] = {
+    { "", FALSE },
+    { "\\n\\n", FALSE },
+    { "\\u0000owner x\\nexpiry 60", FALSE },
+    { "expiry -1", TRUE },
+    { "expiry 99999999999999999999\\nhost %s%n", TRUE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (locks); i++)
+    {
+      server_do (&fixture->server, "[{\"set\": \"top/document/.lock\", \"body\": \"%s\"}]",
+                 locks[i].text);
+      if (locks[i].held)
+        assert_track_fails (fixture->backing, fixture->path, BS_ERROR, BS_ERROR_BUSY);
+      else
+        track (fixture->backing, fixture->path);
+      bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
+    }
+}
+
+/* A document is tracked under one name at a time: each of two would replace the root of the
+ * other one. */
+static void
+test_spellings (Fixture *fixture, gconstpointer data)
+{
+  static const char *const others[] = { "document/", "document//", "%64ocument" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (others); i++)
+    {
+      g_autoptr (GFile) other = make_path (others[i]);
+
+      track (fixture->backing, fixture->path);
+      assert_track_fails (fixture->backing, other, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+      bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
+      track (fixture->backing, other);
+      assert_track_fails (fixture->backing, fixture->path, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+      bs_backing_release_path (fixture->backing, other, NULL, NULL);
+    }
+}
+
 /* Each fault passes unseen, as often as there are attempts. */
 static void
 test_transient (Fixture *fixture, gconstpointer data)
@@ -162,6 +262,29 @@ test_transient (Fixture *fixture, gconstpointer data)
   server_do (&fixture->server, "[{\"clear\": true}]");
 }
 
+/* Of what a server may say of the time, seconds count. */
+static void
+test_retry_after (Fixture *fixture, gconstpointer data)
+{
+  static const char *const values[] = { "Fri, 31 Dec 2100 23:59:59 GMT", "-1",
+                                        "99999999999999999999", "1" };
+  gint64 begun = 0;
+
+  track (fixture->backing, fixture->path);
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
+    {
+      g_autofree char *key = NULL;
+
+      server_do (&fixture->server,
+                 "[{\"clear\": true}, {\"fault\": \"503 SlowDown %s\", " A_BLOB "}]", values[i]);
+      begun = g_get_monotonic_time ();
+      key = persist_new (fixture->backing, fixture->path, 100, i);
+      g_assert_cmpint (server_count (&fixture->server, "hit"), ==, 1);
+    }
+  /* Slower machines take longer. */
+  g_assert_cmpint (g_get_monotonic_time () - begun, >=, G_USEC_PER_SEC);
+}
+
 /* A root whose answer is lost is there, once. */
 static void
 test_lost_root (Fixture *fixture, gconstpointer data)
@@ -180,6 +303,24 @@ test_lost_root (Fixture *fixture, gconstpointer data)
       g_assert_no_error (error);
       server_do (&fixture->server, "[{\"deliver\": true}]");
       assert_root (fixture->backing, fixture->path, faults[i]);
+    }
+}
+
+/* A document is opened whichever answers to its PUTs are lost: what stands in the lock is the
+ * program's own. */
+static void
+test_lost_lock (Fixture *fixture, gconstpointer data)
+{
+  /* The lease is taken, put again, and put in two ways that the server must refuse. */
+  for (guint i = 0; i < 4; i++)
+    {
+      server_do (&fixture->server,
+                 "[{\"clear\": true}, {\"fault\": \"reset-after\", \"method\": \"PUT\", "
+                 "\"key\": \"lock$\", \"nth\": %u}]",
+                 i + 1);
+      track (fixture->backing, fixture->path);
+      g_assert_cmpint (server_count (&fixture->server, "hit"), ==, 1);
+      bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
     }
 }
 
@@ -241,15 +382,88 @@ test_redirect (Fixture *fixture, gconstpointer data)
   g_assert_cmpint (server_count (&fixture->server, "redirected"), ==, 0);
 }
 
-/* A backing closes although the server is away: giving the lease back is tried once. */
+/* A backing closes although the server is away, or refuses for long. libcurl asks once more by
+ * itself where a connection that was open has gone. */
 static void
 test_close (Fixture *fixture, gconstpointer data)
 {
+  static const struct
+  {
+    const char *fault;
+    int at_most;
+  } faults[] = { { "reset-before", 2 }, { "503", 4 } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (faults); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("document-%u", i);
+      g_autoptr (GFile) path = make_path (name);
+      BsBacking *backing = create_at (&fixture->server, NULL);
+
+      track (backing, path);
+      server_do (&fixture->server,
+                 "[{\"clear\": true}, {\"fault\": \"%s\", \"method\": \"PUT\", "
+                 "\"times\": 100}]",
+                 faults[i].fault);
+      finish (backing);
+      g_assert_cmpint (server_count (&fixture->server, "PUT"), <=, faults[i].at_most);
+      server_do (&fixture->server, "[{\"clear\": true}]");
+    }
+}
+
+/* A lease runs on while the machine sleeps, as other clocks do not. */
+static void
+test_sleep (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
   track (fixture->backing, fixture->path);
-  server_do (&fixture->server, "[{\"clear\": true}, {\"fault\": \"503\", \"method\": \"PUT\", "
-                               "\"times\": 100}]");
-  finish (g_steal_pointer (&fixture->backing));
+  server_do (&fixture->server, "[{\"clear\": true}]");
+  bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (server_count (&fixture->server, "PUT"), ==, -1);
+
+  g_atomic_int_set (&asleep, 3600);
+  bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
   g_assert_cmpint (server_count (&fixture->server, "PUT"), ==, 1);
+  g_atomic_int_set (&asleep, 0);
+}
+
+/* Each blob is durable as soon as it is put. */
+static void
+test_sync (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = NULL;
+  g_autoptr (GError) error = NULL;
+  int n;
+
+  track (fixture->backing, fixture->path);
+  key = persist_new (fixture->backing, fixture->path, 100, 1);
+  n = server_count (&fixture->server, "all");
+  bs_backing_sync_persisted (fixture->backing, fixture->path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (server_count (&fixture->server, "all"), ==, n);
+}
+
+/* Where no thread can be made, requests are made again, and leases are renewed by operations. */
+static void
+test_no_threads (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) other = make_path ("other");
+  g_autofree char *key = NULL;
+
+  g_atomic_int_set (&n_refused, 2);
+  g_atomic_int_set (&refuses_keepers, TRUE);
+  track (fixture->backing, fixture->path);
+  track (fixture->backing, other);
+  g_assert_cmpint (g_atomic_int_get (&n_refused), ==, 0);
+  g_assert_cmpint (g_atomic_int_get (&n_keepers), ==, 2);
+  server_do (&fixture->server, "[{\"clear\": true}]");
+  key = persist_new (fixture->backing, fixture->path, 100, 1);
+  g_assert_true (save (fixture->backing, fixture->path, "root", NULL, key, NULL));
+  /* The lease of a second, the blob, and the root. */
+  g_assert_cmpint (server_count (&fixture->server, "PUT"), >=, 3);
+  g_atomic_int_set (&refuses_keepers, FALSE);
 }
 
 /* A child of a fork changes nothing of its parent's, and none of its calls hangs. */
@@ -351,6 +565,7 @@ test_large (Fixture *fixture, gconstpointer data)
   g_autoptr (GError) error = NULL;
   g_autofree char *key = bs_key_generate ();
   g_autofree char *second = bs_key_generate ();
+  g_autofree char *third = NULL;
 
   track (fixture->backing, fixture->path);
   server_do (&fixture->server, "[{\"fault\": \"403\", \"method\": \"PART\", \"nth\": 3}]");
@@ -364,6 +579,18 @@ test_large (Fixture *fixture, gconstpointer data)
   bs_backing_persist_bytes (fixture->backing, fixture->path, key, bytes, NULL, &error);
   g_assert_no_error (error);
   assert_reads (fixture->backing, key, bytes);
+
+  /* The last request fails inside a success. */
+  server_do (&fixture->server, "[{\"clear\": true}, {\"fault\": \"200 InternalError\", \"method\": "
+                               "\"PART\", \"nth\": 5}]");
+  third = persist_new (fixture->backing, fixture->path, 20 * 1024 * 1024 + 1, 1);
+  assert_reads (fixture->backing, third, bytes);
+  server_do (&fixture->server, "[{\"clear\": true}, {\"fault\": \"200\", \"method\": "
+                               "\"PART\", \"nth\": 5}]");
+  g_assert_false (
+    bs_backing_persist_bytes (fixture->backing, fixture->path, second, bytes, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_clear_error (&error);
 
   /* The answer to the last request is lost: the upload is not there any more. */
   server_do (&fixture->server,
@@ -394,7 +621,7 @@ test_partial_deletion (Fixture *fixture, gconstpointer data)
   server_do (&fixture->server, "[{\"quirk\": \"keeps\", \"value\": \"%s\"}]", object);
   g_assert_false (
     bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
   g_clear_error (&error);
 
   server_do (&fixture->server, "[{\"clear\": true}]");
@@ -430,8 +657,10 @@ persist_stalled (gpointer data)
 static void
 test_cancel (Fixture *fixture, gconstpointer data)
 {
+  static const char *const faults[] = { "stall", "stall-after", "503", "503 SlowDown 5" };
+
   track (fixture->backing, fixture->path);
-  for (guint i = 0; i < 3; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (faults); i++)
     {
       Stalled stalled = { fixture, g_cancellable_new () };
       GThread *thread;
@@ -440,9 +669,7 @@ test_cancel (Fixture *fixture, gconstpointer data)
       server_do (&fixture->server,
                  "[{\"clear\": true}, {\"fault\": \"%s\", \"method\": \"PUT\", "
                  "\"times\": 100}]",
-                 i == 0   ? "stall"
-                 : i == 1 ? "stall-after"
-                          : "503");
+                 faults[i]);
       thread = g_thread_new ("stalled", persist_stalled, &stalled);
       server_await_hit (&fixture->server);
       fired = g_get_monotonic_time ();
@@ -512,6 +739,7 @@ test_read_only (Fixture *fixture, gconstpointer data)
   } quirks[] = {
     { "read-only", G_IO_ERROR_PERMISSION_DENIED },
     { "ignores-conditions", G_IO_ERROR_READ_ONLY },
+    { "refuses-conditions", G_IO_ERROR_READ_ONLY },
   };
   g_autoptr (GBytes) bytes = make_test_bytes (5000, 1);
   g_autofree char *key = NULL;
@@ -544,6 +772,32 @@ test_read_only (Fixture *fixture, gconstpointer data)
       g_assert_false (save (backing, fixture->path, "other", &error, key, NULL));
       g_assert_error (error, G_IO_ERROR, quirks[i].code);
       finish (backing);
+    }
+}
+
+/* A document whose root or marker cannot be read is none to work with: the error names the object,
+ * and the next program finds the document free. */
+static void
+test_unreadable (Fixture *fixture, gconstpointer data)
+{
+  static const char *const objects[] = { "top/document/root", "top/document/.backingstore" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (objects); i++)
+    {
+      g_autoptr (BsKeySet) found = bs_key_set_new ();
+      g_autoptr (GError) error = NULL;
+      BsBacking *other = create_at (&fixture->server, NULL);
+
+      server_do (&fixture->server,
+                 "[{\"fault\": \"403\", \"method\": \"GET\", \"key\": \"^%s$\", \"times\": 100}]",
+                 objects[i]);
+      g_assert_false (
+        bs_backing_sanitize_path (fixture->backing, fixture->path, found, NULL, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+      g_assert_nonnull (strstr (error->message, objects[i]));
+      server_do (&fixture->server, "[{\"clear\": true}]");
+      track (other, fixture->path);
+      finish (other);
     }
 }
 
@@ -638,6 +892,74 @@ test_list (Fixture *fixture, gconstpointer data)
   g_assert_cmpint (answer_get_number (answer, "LIST"), <=, n / 1000 + 10);
 }
 
+/* The server answers once so many lists are there. The first page has names that begin alike,
+ * as if there were very many of them. */
+static void
+test_lists_together (Fixture *fixture, gconstpointer data)
+{
+  const guint n = 1001;
+  g_autoptr (GString) commands = g_string_new ("[");
+
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (commands, "{\"set\": \"top/document/00/%032x\", \"body\": \"x\"},", i);
+  server_do (&fixture->server,
+             "%s{\"fault\": \"gather 16\", \"method\": \"LIST\", \"nth\": 3, \"times\": 16}]",
+             commands->str);
+  g_assert_cmpuint (count_keys (fixture->backing, fixture->path), ==, n);
+  g_assert_cmpint (server_count (&fixture->server, "hit"), ==, 16);
+}
+
+/* A server that begins its list anew each time is not asked for ever; and what is no list is
+ * none without a name. */
+static void
+test_no_list (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GString) commands = g_string_new ("[{\"quirk\": \"begins-anew\", \"value\": true}");
+
+  for (guint i = 0; i < 1500; i++)
+    {
+      g_autofree char *key = bs_key_generate ();
+      g_autofree char *object = name_object (key);
+
+      g_string_append_printf (commands, ", {\"set\": \"%s\", \"body\": \"x\"}", object);
+    }
+  server_do (&fixture->server, "%s]", commands->str);
+  assert_track_fails (fixture->backing, fixture->path, BS_ERROR, BS_ERROR_FAILED);
+
+  server_do (&fixture->server, "[{\"clear\": true}]");
+  g_assert_cmpuint (count_keys (fixture->backing, fixture->path), ==, 1500);
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
+  server_do (&fixture->server, "[{\"fault\": \"200 Foreign\", \"method\": \"LIST\"}]");
+  assert_track_fails (fixture->backing, fixture->path, BS_ERROR, BS_ERROR_FAILED);
+}
+
+/* A server deletes 1,000 objects at a time. */
+static void
+test_many_deletions (Fixture *fixture, gconstpointer data)
+{
+  const guint n = 2001;
+  g_autoptr (GString) commands = g_string_new ("[");
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *key = bs_key_generate ();
+      g_autofree char *object = name_object (key);
+
+      bs_key_set_add (keys, key, NULL);
+      g_string_append_printf (commands, "{\"set\": \"%s\", \"body\": \"x\"},", object);
+    }
+  commands->str[commands->len - 1] = ']';
+  server_do (&fixture->server, "%s", commands->str);
+  track (fixture->backing, fixture->path);
+  bs_backing_delete_persisted_keys (fixture->backing, fixture->path, keys, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (server_count (&fixture->server, "DELETE-MANY"), ==, 3);
+  assert_names (fixture, "\"top/document/.backingstore\", \"top/document/.lock\", "
+                         "\"top/document/root\"");
+}
+
 /* A session's credentials that were renewed in the file are read again. */
 static void
 test_token (Fixture *fixture, gconstpointer data)
@@ -663,6 +985,79 @@ test_token (Fixture *fixture, gconstpointer data)
   remove_test_directory (directory);
 }
 
+/* A request that fails for the credentials or the clock is made again with new ones, also after
+ * attempts that failed for another reason. */
+static void
+test_mended (Fixture *fixture, gconstpointer data)
+{
+  static const char *const codes[] = { "400 ExpiredToken",         "400 InvalidToken",
+                                       "403 InvalidAccessKeyId",   "403 SignatureDoesNotMatch",
+                                       "403 RequestTimeTooSkewed", "400 IncompleteBody" };
+  g_autoptr (GBytes) bytes = make_test_bytes (10, 1);
+  g_autofree char *key = bs_key_generate ();
+  g_autoptr (GError) error = NULL;
+
+  track (fixture->backing, fixture->path);
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    {
+      g_autofree char *other = NULL;
+
+      server_do (&fixture->server,
+                 "[{\"clear\": true}, {\"fault\": \"503\", " A_BLOB ", \"times\": 2},"
+                 " {\"fault\": \"%s\", " A_BLOB "}]",
+                 codes[i]);
+      other = persist_new (fixture->backing, fixture->path, 10, 1);
+      g_assert_cmpint (server_count (&fixture->server, "hit"), ==, 3);
+    }
+
+  server_do (&fixture->server,
+             "[{\"clear\": true}, {\"fault\": \"400 ExpiredToken\", " A_BLOB ", \"times\": 100}]");
+  g_assert_false (
+    bs_backing_persist_bytes (fixture->backing, fixture->path, key, bytes, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  g_assert_cmpint (server_count (&fixture->server, "hit"), ==, 3);
+}
+
+/* A success is believed where the server says what it has stored. */
+static void
+test_hollow (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (10, 1);
+  g_autofree char *key = bs_key_generate ();
+  g_autofree char *left = NULL;
+  g_autoptr (BsKeySet) keys = bs_key_set_new ();
+  g_autoptr (GHashTable) contents = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GError) error = NULL;
+
+  track (fixture->backing, fixture->path);
+  left = persist_new (fixture->backing, fixture->path, 10, 1);
+  server_do (&fixture->server, "[{\"fault\": \"200\", " A_BLOB ", \"times\": 2}]");
+  g_assert_false (
+    bs_backing_persist_bytes (fixture->backing, fixture->path, key, bytes, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_clear_error (&error);
+  bs_key_set_add (keys, key, NULL);
+  g_hash_table_insert (contents, key, bytes);
+  g_assert_false (
+    bs_backing_persist_keys (fixture->backing, fixture->path, keys, contents, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_clear_error (&error);
+  g_assert_cmpuint (count_keys (fixture->backing, fixture->path), ==, 1);
+
+  /* An object that an earlier opening has put is copied. */
+  bs_backing_release_path (fixture->backing, fixture->path, NULL, NULL);
+  track (fixture->backing, fixture->path);
+  server_do (&fixture->server, "[{\"fault\": \"200\", \"method\": \"COPY\"}]");
+  g_assert_false (save (fixture->backing, fixture->path, "root", &error, left, NULL));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_clear_error (&error);
+  /* A success with an error inside passes. */
+  server_do (&fixture->server, "[{\"fault\": \"200 InternalError\", \"method\": \"COPY\"}]");
+  save (fixture->backing, fixture->path, "root", &error, left, NULL);
+  g_assert_no_error (error);
+  g_assert_cmpint (server_count (&fixture->server, "COPY"), ==, 3);
+}
+
 static void
 test_no_credentials (Fixture *fixture, gconstpointer data)
 {
@@ -684,34 +1079,60 @@ test_nobody (void)
   finish (backing);
 }
 
-/* A certificate that no authority of the system has signed is refused. */
+static void
+try_certificate (Server *server, GFile *path, gboolean good)
+{
+  BsBacking *backing = create_at (server, NULL);
+
+  if (good)
+    track (backing, path);
+  else
+    assert_track_fails (backing, path, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE);
+  finish (backing);
+}
+
+/* A certificate that no authority of the system has signed is refused; and so is one of another
+ * server, or of another time, whatever has signed it. */
 static void
 test_certificate (void)
 {
-  g_autofree char *directory = make_test_directory ();
-  g_autofree char *certificate = NULL;
-  Server server = { NULL };
+  static const struct
+  {
+    const char *name;
+    gboolean expired;
+    gboolean good;
+  } certificates[] = {
+    { "IP:127.0.0.1", FALSE, TRUE },
+    { "IP:127.0.0.2", FALSE, FALSE },
+    { "DNS:localhost", FALSE, FALSE },
+    { "IP:127.0.0.1", TRUE, FALSE },
+  };
   g_autoptr (GFile) path = make_path ("document");
 
-  set_up_environment ();
-  if (server_start_secure (&server, directory, &certificate))
+  for (guint i = 0; i < G_N_ELEMENTS (certificates); i++)
     {
-      BsBacking *backing = create_at (&server, NULL);
+      g_autofree char *directory = make_test_directory ();
+      g_autofree char *certificate = NULL;
+      Server server = { NULL };
 
-      assert_track_fails (backing, path, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE);
-      finish (backing);
-      g_setenv ("AWS_CA_BUNDLE", certificate, TRUE);
-      backing = create_at (&server, NULL);
-      track (backing, path);
-      finish (backing);
-      server_stop (&server);
+      alarm (SECONDS);
+      set_up_environment ();
+      if (server_start_secure (&server, directory, certificates[i].name, certificates[i].expired,
+                               &certificate))
+        {
+          try_certificate (&server, path, FALSE);
+          g_setenv ("AWS_CA_BUNDLE", certificate, TRUE);
+          try_certificate (&server, path, certificates[i].good);
+          server_stop (&server);
+        }
+      else
+        {
+          g_test_skip ("there is no certificate or no server");
+        }
+      g_unsetenv ("AWS_CA_BUNDLE");
+      remove_test_directory (directory);
     }
-  else
-    {
-      g_test_skip ("there is no certificate or no server");
-    }
-  g_unsetenv ("AWS_CA_BUNDLE");
-  remove_test_directory (directory);
+  alarm (0);
 }
 
 static void
@@ -753,11 +1174,18 @@ main (int argc, char *argv[])
 
   add ("objects", test_objects, NULL);
   add ("foreign", test_foreign, NULL);
+  add ("foreign-lock", test_foreign_lock, NULL);
+  add ("spellings", test_spellings, NULL);
   add ("transient", test_transient, "&timeout=2");
+  add ("retry-after", test_retry_after, NULL);
   add ("lost-root", test_lost_root, NULL);
+  add ("lost-lock", test_lost_lock, NULL);
   add ("permanent", test_permanent, NULL);
   add ("redirect", test_redirect, NULL);
   add ("close", test_close, NULL);
+  add ("sleep", test_sleep, "&lease=3600");
+  add ("sync", test_sync, "&lease=3600");
+  add ("no-threads", test_no_threads, "&lease=1");
   add ("fork", test_fork, NULL);
   add ("corrupt", test_corrupt, "&cache-size=1");
   add ("verify", test_verify, NULL);
@@ -766,11 +1194,17 @@ main (int argc, char *argv[])
   add ("cancel", test_cancel, "&timeout=600");
   add ("cache", test_cache, "&cache-size=35000");
   add ("read-only", test_read_only, NULL);
+  add ("unreadable", test_unreadable, NULL);
   add ("read-only-backing", test_read_only_backing, NULL);
   add ("unquoted", test_unquoted, NULL);
   add ("clock", test_clock, NULL);
   add ("list", test_list, NULL);
+  add ("lists-together", test_lists_together, "&timeout=600");
+  add ("no-list", test_no_list, NULL);
+  add ("many-deletions", test_many_deletions, NULL);
   add ("token", test_token, NULL);
+  add ("mended", test_mended, NULL);
+  add ("hollow", test_hollow, NULL);
   add ("no-credentials", test_no_credentials, NULL);
   g_test_add_func ("/s3/nobody", test_nobody);
   g_test_add_func ("/s3/certificate", test_certificate);

@@ -15,15 +15,18 @@ list of JSON, one object for each command:
     {"fault": ACTION, "method": M, "key": REGEX, "nth": N, "times": T}
     {"clear": true}, {"advance": SECONDS}, {"deliver": true}, {"chaos": SEED or null}
     {"set": KEY, "body": TEXT}, {"remove": KEY}, {"quirk": NAME, "value": V}
+    {"begin": KEY}: an upload
     {"spoil": KEY}: changes a byte, and the second time changes it back
     {"await": "hit"}: the answer comes after a fault has met its request
     {"await": "calm"}: the answer comes when no other server works at a request
     {"hang-up": true}: connections that stall end
 
-and answers with the counts of requests, which of them came by a proxy at 127.0.0.2 too, and
-what is stored. Before another server, `advance` makes that one's clock seem ahead, and what is
-stored is asked for by requests of the proxy's own. On SIGUSR1 it prints which requests it
-has not answered yet.
+An ACTION may be a status, with or without the code of an error and a Retry-After behind it;
+200 alone is a success that has changed nothing. `gather N` keeps requests until N of them are
+there. The server answers with the counts of requests, which of them came by a proxy at
+127.0.0.2 too, and what is stored. Before another server, `advance` makes that one's clock seem
+ahead, and what is stored is asked for by requests of the proxy's own. On SIGUSR1 it prints
+which requests it has not answered yet.
 """
 
 import argparse
@@ -182,6 +185,8 @@ class Store:
         wanted = request.headers.get('if-match')
         if self.quirks.get('ignores-conditions'):
             return None
+        if self.quirks.get('refuses-conditions') and (wanted or 'if-none-match' in request.headers):
+            return failure(501, 'NotImplemented')
         if request.headers.get('if-none-match') == '*' and there:
             return failure(412, 'PreconditionFailed')
         if wanted is None:
@@ -222,6 +227,9 @@ class Store:
         if not wanted or self.quirks.get('ignores-ranges'):
             return Answer(200, there.body[:], headers)
         first, last = int(wanted[1]), min(int(wanted[2]), len(there.body) - 1)
+        if first > 0:
+            shift = self.quirks.get('shifts-ranges', 0)
+            first, last = first - shift, last - shift
         if first >= len(there.body):
             return failure(416, 'InvalidRange')
         headers['Content-Range'] = f'bytes {first}-{last}/{len(there.body)}'
@@ -238,6 +246,8 @@ class Store:
 
     def do_delete_many(self, request):
         names = re.findall(rb'<Key>(.*?)</Key>', request.body)
+        if len(names) > PAGE:
+            return failure(400, 'MalformedXML')
         refused = self.quirks.get('keeps')
         answer = ''
         for name in names:
@@ -251,6 +261,8 @@ class Store:
 
     def do_list(self, request):
         prefix, after = request.query.get('prefix', ''), request.query.get('start-after', '')
+        if self.quirks.get('begins-anew'):
+            after = ''
         delimiter = request.query.get('delimiter')
         names = sorted(name for name in self.objects if name.startswith(prefix) and name > after)
         if delimiter:
@@ -267,11 +279,18 @@ class Store:
         return Answer(200, f'<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{text}</ListBucketResult>'.encode())
 
     def do_uploads(self, request):
+        size = self.quirks.get('page', PAGE)
+        after = request.query.get('key-marker', ''), request.query.get('upload-id-marker', '')
+        there = sorted((key, upload, begun) for upload, (key, _, _, begun) in self.uploads.items()
+                       if key.startswith(request.query.get('prefix', '')) and (key, upload) > after)
         text = ''.join(
             f'<Upload><Key>{escape(key)}</Key><UploadId>{upload}</UploadId>'
             f'<Initiated>{time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(begun))}</Initiated></Upload>'
-            for upload, (key, _, _, begun) in self.uploads.items()
-            if key.startswith(request.query.get('prefix', '')))
+            for key, upload, begun in there[:size])
+        if len(there) > size:
+            key, upload, _ = there[size - 1]
+            text += (f'<NextKeyMarker>{escape(key)}</NextKeyMarker><NextUploadIdMarker>{upload}</NextUploadIdMarker>'
+                     '<IsTruncated>true</IsTruncated>')
         return Answer(200, f'<ListMultipartUploadsResult>{text}</ListMultipartUploadsResult>'.encode())
 
     def do_part(self, request):
@@ -373,6 +392,7 @@ class Server:
         self.redirected = 0
         self.chaos = None
         self.hit, self.hung_up = asyncio.Event(), asyncio.Event()
+        self.gathered, self.n_gathered = asyncio.Event(), 0
         self.unanswered = []
         self.tasks = set()
         self.n_forwarded = 0
@@ -470,9 +490,15 @@ class Server:
                 await asyncio.sleep(0)
             if self.late and self.chaos.random() < 0.1:
                 await self.deliver(self.chaos.randrange(len(self.late)))
-        if fault in ('503', '500', '409', '403', '400'):
-            code = {'403': 'AccessDenied', '400': 'InvalidRequest'}.get(fault, 'SlowDown')
-            self.write(writer, failure(int(fault), code), request.method)
+        if fault and fault.startswith('gather '):
+            await self.gather(int(fault.split()[1]))
+        if fault and fault[0].isdigit():
+            status, code, after = (fault.split(' ', 2) + ['', ''])[:3]
+            code = code or {'403': 'AccessDenied', '400': 'InvalidRequest'}.get(status, 'SlowDown')
+            answer = Answer(200) if fault == '200' else failure(int(status), code)
+            if after:
+                answer.headers['Retry-After'] = after
+            self.write(writer, answer, request.method)
             return True
         if fault == 'reset-before':
             writer.transport.abort()
@@ -516,6 +542,12 @@ class Server:
         self.write(writer, answer, request.method, answer.length if request.method == 'HEAD' else len(body), body)
         return True
 
+    async def gather(self, n):
+        self.n_gathered += 1
+        if self.n_gathered == n:
+            self.gathered.set()
+        await self.gathered.wait()
+
     async def stall(self, writer):
         await self.hung_up.wait()
         writer.transport.abort()
@@ -553,6 +585,8 @@ class Server:
                 self.chaos = None if command['chaos'] is None else random.Random(command['chaos'])
             elif 'set' in command:
                 self.store.objects[command['set']] = Object(command['body'].encode(), None, self.store.now())
+            elif 'begin' in command:
+                self.store.uploads[f'{random.getrandbits(64):x}+/='] = (command['begin'], None, {}, self.store.now())
             elif 'remove' in command:
                 self.store.objects.pop(command['remove'], None)
             elif 'spoil' in command:

@@ -8,6 +8,7 @@
 
 #include <backingstore/backingstore.h>
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -82,6 +83,20 @@ restore (BsS3Backing *self, GFile *path, GCancellable *cancellable, GError **err
   return success;
 }
 
+/* Two tracked paths with one document would replace each other's roots. */
+static gboolean
+check_spelling (BsS3Document *document, GFile *path, GError **error)
+{
+  g_autofree char *uri = g_file_get_uri (path);
+
+  if (g_str_equal (uri, document->uri))
+    return TRUE;
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, _ ("the document is tracked as %s"),
+               document->uri);
+  return FALSE;
+}
+
 static gboolean
 sanitize_path (BsBacking *backing,
                GFile *path,
@@ -102,7 +117,7 @@ sanitize_path (BsBacking *backing,
       g_clear_pointer (&document, bs_s3_document_unref);
       document = bs_s3_backing_open_document (self, path, cancellable, error);
     }
-  if (document == NULL)
+  if (document == NULL || !check_spelling (document, path, error))
     return FALSE;
 
   if (g_atomic_int_get (&self->restores) && !restore (self, path, cancellable, error))

@@ -34,6 +34,7 @@ struct _BsS3Document
   gatomicrefcount n_references;
   BsS3Client *client;  /* borrowed */
   char *prefix;        /* interned */
+  char *uri;           /* by which it is tracked. Constant */
   GError *refusal;     /* why it cannot be written; NULL: it can. Constant */
   BsS3Lease lease;
 

@@ -53,6 +53,7 @@ bs_s3_document_unref (BsS3Document *self)
   g_hash_table_unref (self->objects);
   g_array_unref (self->strays);
   g_ref_string_release (self->prefix);
+  g_free (self->uri);
   g_rw_lock_clear (&self->use);
   g_mutex_clear (&self->mutex);
   g_free (self->etag);

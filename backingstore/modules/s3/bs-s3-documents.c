@@ -103,8 +103,9 @@ add_document (BsS3Backing *self, BsS3Document *document)
 {
   g_mutex_lock (&self->mutex);
   g_hash_table_insert (self->documents, document->prefix, bs_s3_document_ref (document));
+  /* Without the thread, operations renew a lease that is due. */
   if (self->keeper == NULL)
-    self->keeper = g_thread_new ("backingstore-s3-lease", keep_leases, self);
+    self->keeper = g_thread_try_new ("backingstore-s3-lease", keep_leases, self, NULL);
   g_mutex_unlock (&self->mutex);
 }
 
@@ -144,7 +145,10 @@ bs_s3_backing_open_document (BsS3Backing *self,
       document = bs_s3_document_open (self->client, prefix, self->owner,
                                       g_atomic_int_get (&self->read_only), cancellable, error);
       if (document != NULL)
-        add_document (self, document);
+        {
+          document->uri = g_file_get_uri (path);
+          add_document (self, document);
+        }
     }
   g_mutex_unlock (&self->opening);
 
