@@ -24,27 +24,18 @@ static const GOptionEntry entries[] = {
 typedef struct
 {
   BsTool *tool;
+  GPtrArray *files; /* owned; of GFile */
+  GPtrArray *names; /* owned; of these files */
   BsToolDocument *document;
   BsPool *pool;
   BsManifest *manifest;
-  guint64 n_files;
 } Import;
 
 static gboolean
 import_file (Import *self, GFile *file, const char *name, GError **error)
 {
-  g_autoptr (BsItem) item = NULL;
+  g_autoptr (BsItem) item = bs_pool_insert_file (self->pool, file, self->tool->cancellable, error);
 
-  self->n_files++;
-  if (self->tool->dry_run)
-    {
-      g_autofree char *shown = bs_tool_escape (name);
-
-      bs_tool_say (self->tool, "%s", shown);
-      return TRUE;
-    }
-
-  item = bs_pool_insert_file (self->pool, file, self->tool->cancellable, error);
   if (item == NULL)
     return FALSE;
   if (bs_manifest_find (self->manifest, name, NULL))
@@ -59,10 +50,10 @@ compare_names (gconstpointer a, gconstpointer b)
   return strcmp (*(const char *const *) a, *(const char *const *) b);
 }
 
-static gboolean import (Import *self, GFile *file, const char *name, GError **error);
+static gboolean collect (Import *self, GFile *file, const char *name, GError **error);
 
 static gboolean
-import_folder (Import *self, GFile *folder, const char *prefix, GError **error)
+collect_folder (Import *self, GFile *folder, const char *prefix, GError **error)
 {
   g_autoptr (GFileEnumerator) children =
     g_file_enumerate_children (folder, G_FILE_ATTRIBUTE_STANDARD_NAME,
@@ -90,7 +81,7 @@ import_folder (Import *self, GFile *folder, const char *prefix, GError **error)
       g_autofree char *name = prefix != NULL ? g_strconcat (prefix, "/", names->pdata[i], NULL)
                                              : g_strdup (names->pdata[i]);
 
-      if (!import (self, child, name, error))
+      if (!collect (self, child, name, error))
         return FALSE;
     }
 
@@ -98,13 +89,13 @@ import_folder (Import *self, GFile *folder, const char *prefix, GError **error)
 }
 
 static gboolean
-import (Import *self, GFile *file, const char *name, GError **error)
+collect (Import *self, GFile *file, const char *name, GError **error)
 {
   GFileType type = g_file_query_file_type (file, G_FILE_QUERY_INFO_NOFOLLOW_SYMLINKS, NULL);
   g_autofree char *shown = bs_tool_escape (name);
 
   if (type == G_FILE_TYPE_DIRECTORY)
-    return import_folder (self, file, name, error);
+    return collect_folder (self, file, name, error);
   if (type != G_FILE_TYPE_REGULAR)
     {
       bs_tool_warn (_ ("“%s” is left out: it is no file and no folder"), shown);
@@ -117,19 +108,21 @@ import (Import *self, GFile *file, const char *name, GError **error)
       return FALSE;
     }
 
-  return import_file (self, file, name, error);
+  g_ptr_array_add (self->files, g_object_ref (file));
+  g_ptr_array_add (self->names, g_strdup (name));
+  return TRUE;
 }
 
 /* A folder of the command line gives its files their names; a file has its own. */
 static gboolean
-import_argument (Import *self, const char *argument, GError **error)
+collect_argument (Import *self, const char *argument, GError **error)
 {
   g_autoptr (GFile) file = g_file_new_for_commandline_arg (argument);
   g_autofree char *name = g_file_get_basename (file);
   GFileType type = g_file_query_file_type (file, G_FILE_QUERY_INFO_NONE, NULL);
 
   if (type == G_FILE_TYPE_DIRECTORY)
-    return import_folder (self, file, NULL, error);
+    return collect_folder (self, file, NULL, error);
   if (type == G_FILE_TYPE_UNKNOWN)
     {
       g_autofree char *shown = bs_tool_escape (argument);
@@ -138,7 +131,7 @@ import_argument (Import *self, const char *argument, GError **error)
       return FALSE;
     }
 
-  return import (self, file, name, error);
+  return collect (self, file, name, error);
 }
 
 static gboolean
@@ -163,6 +156,7 @@ static gboolean
 save (Import *self, GError **error)
 {
   g_autoptr (BsSave) save = bs_save_new (self->document->store, self->document->tracked);
+  guint64 n_files = self->files->len;
   BsToolJson json;
 
   bs_save_set_manifest (save, self->manifest);
@@ -174,13 +168,13 @@ save (Import *self, GError **error)
   bs_tool_count (self->tool, NULL, 0, 0);
   bs_tool_say (self->tool,
                g_dngettext (GETTEXT_PACKAGE, "%" PRIu64 " file is in “%s”",
-                            "%" PRIu64 " files are in “%s”", self->n_files),
-               self->n_files, self->document->name);
+                            "%" PRIu64 " files are in “%s”", n_files),
+               n_files, self->document->name);
   if (self->tool->json)
     {
       bs_tool_json_begin (&json);
       bs_tool_json_add_string (&json, "document", self->document->argument);
-      bs_tool_json_add_number (&json, "files", self->n_files);
+      bs_tool_json_add_number (&json, "files", n_files);
       bs_tool_json_end (&json);
     }
 
@@ -188,29 +182,57 @@ save (Import *self, GError **error)
 }
 
 static gboolean
-import_all (Import *self, char **sources, guint n_sources, GError **error)
+import_all (Import *self, GError **error)
 {
-  for (guint i = 0; i < n_sources; i++)
+  for (guint i = 0; i < self->files->len; i++)
     {
-      if (!import_argument (self, sources[i], error))
+      if (!import_file (self, self->files->pdata[i], self->names->pdata[i], error))
         return FALSE;
     }
 
-  return self->tool->dry_run || save (self, error);
+  return save (self, error);
 }
 
+static void
+print_names (Import *self)
+{
+  for (guint i = 0; i < self->names->len; i++)
+    {
+      g_autofree char *shown = bs_tool_escape (self->names->pdata[i]);
+
+      bs_tool_say (self->tool, "%s", shown);
+    }
+}
+
+/* The files are found first: a dry run makes no document, and neither does a file that cannot
+ * be imported. */
 static gboolean
 run (BsTool *tool, char **arguments, GError **error)
 {
   guint n_sources = g_strv_length (arguments) - 1;
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (BsToolDocument) document = NULL;
   g_autoptr (BsPool) pool = NULL;
   g_autoptr (BsManifest) manifest = NULL;
-  Import self = { .tool = tool };
+  Import self = { .tool = tool, .files = files, .names = names };
 
-  /* A dry run makes no document. */
+  if (add && replace)
+    {
+      g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                           _ ("--add and --replace exclude each other"));
+      return FALSE;
+    }
+  for (guint i = 0; i < n_sources; i++)
+    {
+      if (!collect_argument (&self, arguments[i], error))
+        return FALSE;
+    }
   if (tool->dry_run)
-    return import_all (&self, arguments, n_sources, error);
+    {
+      print_names (&self);
+      return TRUE;
+    }
 
   document = bs_tool_document_new (tool, arguments[n_sources], BS_TOOL_MAKE, engine, error);
   if (document == NULL || !bs_tool_document_open (document, tool, error) ||
@@ -224,7 +246,7 @@ run (BsTool *tool, char **arguments, GError **error)
   self.pool = pool;
   self.manifest = manifest;
 
-  return import_all (&self, arguments, n_sources, error);
+  return import_all (&self, error);
 }
 
 const BsToolCommand bs_tool_import = {

@@ -27,6 +27,7 @@ typedef struct
   gboolean json;
   gboolean quiet;
   gboolean dry_run;
+  gboolean adopts; /* the hint to `repair --adopt` has been followed */
   char *scratch; /* a directory for temporary files, or NULL */
 
   GCancellable *cancellable; /* owned */

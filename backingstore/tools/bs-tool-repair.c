@@ -126,6 +126,7 @@ run (BsTool *tool, char **arguments, GError **error)
   Repair repair = { FALSE };
   gboolean opens;
 
+  tool->adopts = adopt;
   if (document == NULL)
     return FALSE;
   if (bs_tool_document_is_folder (document) && !repair_folder (tool, document, &repair, error))

@@ -78,11 +78,11 @@ get_status (const GError *error)
 }
 
 static const char *
-get_hint (const GError *error)
+get_hint (BsTool *self, const GError *error)
 {
   if (g_error_matches (error, BS_ERROR, BS_ERROR_BUSY))
     return _ ("The document is in use. Close it in the other program and try again.");
-  if (g_error_matches (error, BS_ERROR, BS_ERROR_FOREIGN))
+  if (g_error_matches (error, BS_ERROR, BS_ERROR_FOREIGN) && !self->adopts)
     return _ ("If it was a document, “backingstore repair --adopt --dry-run” tells whether it can "
               "be one again.");
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY))
@@ -95,7 +95,7 @@ get_hint (const GError *error)
 void
 bs_tool_report (BsTool *self, const GError *error)
 {
-  const char *hint = get_hint (error);
+  const char *hint = get_hint (self, error);
 
   g_printerr ("backingstore: %s\n", error->message);
   if (hint != NULL)

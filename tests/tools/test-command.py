@@ -533,6 +533,8 @@ class ImportTest(CommandTest):
             document = self.make_document(engine)
             more = self.make_files('more', **{'first': b'new', 'fourth': b'four'})
             self.assertIn('--add', self.run_command('import', more, document, status=FAILED))
+            self.assertIn('--replace', self.run_command('import', '--add', '--replace', more, document, status=USAGE))
+            self.assertEqual(self.run_json('info', document)[0]['blobs'], 3)
             self.run_command('import', '--add', more, document)
             self.assertEqual(self.run_command('list', document).split(), ['first', 'folder/second', 'third.txt', 'fourth'])
             self.run_command('export', document, self.top / engine / 'out', 'first')
@@ -558,7 +560,7 @@ class ImportTest(CommandTest):
         with open(bad, 'wb'):
             pass
         self.assertIn('UTF-8', self.run_command('import', 'bad', self.top / 'document', status=FAILED))
-        self.assertEqual(self.run_json('info', self.top / 'document')[0]['blobs'], 0)
+        self.assertFalse((self.top / 'document').exists())
 
     def test_more_than_memory_is_to_take(self):
         """Contents of four times the budget."""
@@ -842,6 +844,14 @@ class RepairTest(CommandTest):
         self.assertTrue(self.run_json('repair', '--adopt', document)[0]['marked'])
         self.assertEqual(self.run_command('list', document).split(), ['first', 'folder/second', 'third.txt'])
         self.assertTrue((document / 'desktop.ini').exists())
+
+    def test_nothing_to_adopt(self):
+        folder = self.make_files()
+        before = snapshot(folder)
+        messages = self.run_command('repair', '--adopt', folder, status=NO_DOCUMENT)
+        self.assertIn('no blobs', messages)
+        self.assertNotIn('--adopt', messages)
+        self.assertEqual(snapshot(folder), before)
 
     def test_lost_dot_files(self):
         document = self.make_document()
