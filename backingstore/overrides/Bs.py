@@ -147,7 +147,7 @@ def _wrap_function(func, info):
         except Exception as error:
             if isinstance(error, GLib.Error) or not info.can_throw_gerror():
                 raise
-            raise _fail('The function', error) from error
+            raise _fail(getattr(func, '__qualname__', repr(func)), error) from error
 
     return call
 

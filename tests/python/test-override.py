@@ -6,6 +6,7 @@ import inspect
 import pathlib
 import tempfile
 import unittest
+import unittest.mock
 
 import gi
 
@@ -123,6 +124,15 @@ class RunInThreadTest(unittest.TestCase):
                 self.store.run_in_thread(wrong)
             with self.assertRaises(TypeError):
                 self.store.run_in_thread_async(wrong)
+
+    def test_names_what_raised(self):
+        def export(_store, _cancellable):
+            raise ValueError('no room')
+
+        with unittest.mock.patch('sys.excepthook') as shown, self.assertRaises(GLib.Error) as raised:
+            self.store.run_in_thread(export)
+        self.assertIn('export raised ValueError: no room', raised.exception.message)
+        shown.assert_called_once()
 
     def test_too_many_arguments(self):
         for function, n_arguments in (self.store.run_in_thread, 3), (self.store.sync, 3), (self.store.run_in_thread, 0):
