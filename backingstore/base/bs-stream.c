@@ -50,7 +50,7 @@ bs_stream_resolve_seek (goffset position,
   if (offset < -base || offset > size - base)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                           _ ("cannot seek beyond the content"));
+                           _ ("cannot seek out of the content"));
       return FALSE;
     }
 
