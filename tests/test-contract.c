@@ -495,6 +495,87 @@ test_places (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (gate_backing_get_max_parallel (fixture->gates), ==, 1);
 }
 
+/* Functions that call nothing. */
+typedef struct
+{
+  GMutex mutex;
+  GCond cond;
+  guint n_running;
+  guint n_most;
+  gboolean is_open;
+} Room;
+
+static gboolean
+stay (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  Room *room = data;
+
+  g_mutex_lock (&room->mutex);
+  room->n_running++;
+  room->n_most = MAX (room->n_most, room->n_running);
+  g_cond_broadcast (&room->cond);
+  while (!room->is_open)
+    g_cond_wait (&room->cond, &room->mutex);
+  room->n_running--;
+  g_mutex_unlock (&room->mutex);
+
+  return TRUE;
+}
+
+/* Untracking may wait for functions. */
+static gboolean
+track_often (BsBackingStore *store, GCancellable *cancellable, gpointer data, GError **error)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (BsTrackedPath) tracked =
+        bs_backing_store_track_path (store, file, cancellable, error);
+
+      if (tracked == NULL || !bs_backing_store_untrack_path (store, tracked, cancellable, error))
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+/* A function lends one place, however often it waits, and takes it back. */
+static void
+test_one_place (Fixture *fixture, gconstpointer data)
+{
+  Answer often = { 0 }, answers[20] = { 0 };
+  Room room = { 0 };
+
+  bs_backing_store_run_in_thread_async (fixture->store, track_often, NULL, NULL, G_PRIORITY_DEFAULT,
+                                        NULL, answer_cb, &often);
+  answer_ok (&often);
+  for (guint i = 0; i < 20; i++)
+    bs_backing_store_run_in_thread_async (fixture->store, stay, &room, NULL, G_PRIORITY_DEFAULT,
+                                          NULL, answer_cb, &answers[i]);
+  g_mutex_lock (&room.mutex);
+  while (room.n_running < fixture->n_threads)
+    g_cond_wait (&room.cond, &room.mutex);
+  g_mutex_unlock (&room.mutex);
+  /* Meanwhile more would come in. */
+  for (guint i = 0; i < 20; i++)
+    {
+      bs_backing_store_sync_async (fixture->store, fixture->tracked, G_PRIORITY_LOW, NULL,
+                                   answer_cb, &often);
+      answer_ok (&often);
+    }
+  g_mutex_lock (&room.mutex);
+  room.is_open = TRUE;
+  g_cond_broadcast (&room.cond);
+  g_mutex_unlock (&room.mutex);
+  for (guint i = 0; i < 20; i++)
+    answer_ok (&answers[i]);
+
+  g_assert_cmpuint (room.n_most, ==, fixture->n_threads);
+  g_mutex_clear (&room.mutex);
+  g_cond_clear (&room.cond);
+}
+
 /* The best goes first, also when it becomes the best while it waits, and what
  * it waits for goes with it. */
 static void
@@ -841,6 +922,7 @@ main (int argc, char *argv[])
   test_add ("/contract/merging/one-call", test_merging);
   test_add ("/contract/merging/two-paths", test_no_merging_across_paths);
   test_add ("/contract/executor/bounds", test_places);
+  test_add ("/contract/executor/one-place", test_one_place);
   test_add_once ("/contract/executor/priorities", test_priorities);
   test_add_once ("/contract/executor/many-priorities", test_many_priorities);
   test_add_once ("/contract/executor/sync-lends", test_sync_lends);

@@ -3,9 +3,14 @@
 
 /* The order of entries in an executor, against a model: the best priority first; among
  * equals those that go newest first, the last one first, and then first come, first
- * served, whatever is boosted, brought forward or forgotten meanwhile. */
+ * served, whatever is boosted, brought forward or forgotten meanwhile. And what becomes of
+ * an entry that a sleeping thread was given and does not come to run. */
+
+#include <unistd.h>
 
 #include "store/threads/bs-executor-private.h"
+
+#define QUEUE 1
 
 #define MAX_ENTRIES 60
 
@@ -178,11 +183,161 @@ test_order (void)
     }
 }
 
+static gboolean
+note_other (gpointer data)
+{
+  g_array_append_val (ran, *(guint *) data);
+
+  return G_SOURCE_REMOVE;
+}
+
+/* A source of the application comes between entries of better and of worse priority. */
+static void
+test_beside_others (void)
+{
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (BsExecutor) executor = bs_executor_new_in_context (context);
+  g_autoptr (GSource) other = g_idle_source_new ();
+  Entry entries[] = { { .entry.run = entry_run, .id = 0 }, { .entry.run = entry_run, .id = 2 } };
+  guint id = 1;
+
+  ran = g_array_new (FALSE, FALSE, sizeof (guint));
+  bs_executor_submit (executor, &entries[1].entry, 10);
+  bs_executor_submit (executor, &entries[0].entry, 0);
+  g_source_set_priority (other, 5);
+  g_source_set_callback (other, note_other, &id, NULL);
+  g_source_attach (other, context);
+
+  for (guint i = 0; i < 3; i++)
+    {
+      g_assert_true (g_main_context_iteration (context, FALSE));
+      g_assert_cmpuint (ran->len, ==, i + 1);
+      g_assert_cmpuint (g_array_index (ran, guint, i), ==, i);
+    }
+
+  g_array_unref (ran);
+  bs_executor_close (executor);
+}
+
+/* A thread that sleeps, and entries of the queue that it waits for. */
+typedef struct
+{
+  BsSleeper sleeper; /* first */
+  BsExecutor *executor;
+  BsExecutorEntry outer; /* runs on the thread that sleeps */
+  BsExecutorEntry given; /* to the sleeper */
+  GThread *thread;
+  GMutex mutex;
+  GCond cond;
+  GThread *runner; /* of `given`; NULL: it has not run */
+} Handover;
+
+static void
+note_runner (BsExecutorEntry *entry)
+{
+  Handover *self = (Handover *) ((char *) entry - G_STRUCT_OFFSET (Handover, given));
+
+  g_mutex_lock (&self->mutex);
+  self->runner = g_thread_self ();
+  g_cond_signal (&self->cond);
+  g_mutex_unlock (&self->mutex);
+}
+
+static void
+await_runner (Handover *self)
+{
+  g_mutex_lock (&self->mutex);
+  while (self->runner == NULL)
+    g_cond_wait (&self->cond, &self->mutex);
+  g_mutex_unlock (&self->mutex);
+  g_assert_true (self->runner != self->thread);
+}
+
+static void
+give (Handover *self)
+{
+  bs_executor_submit (self->executor, &self->given, BS_PRIORITY_BLOCKING);
+  g_assert_true (self->sleeper.given == &self->given);
+}
+
+static void
+sleep_until_woken (gboolean (*run_awaited) (BsSleeper *sleeper),
+                   void (*run) (BsExecutorEntry *entry))
+{
+  g_autoptr (BsExecutor) executor = bs_executor_new ("executor", 1, NULL);
+  Handover self = {
+    .sleeper = { .queue = QUEUE, .run_awaited = run_awaited },
+    .executor = executor,
+    .outer = { .run = run, .queue = QUEUE },
+    .given = { .run = note_runner, .queue = QUEUE },
+    .thread = g_thread_self (),
+  };
+
+  alarm (120);
+  bs_executor_sleep (executor, &self.sleeper);
+  await_runner (&self);
+  alarm (0);
+
+  bs_sleeper_clear (&self.sleeper);
+  g_mutex_clear (&self.mutex);
+  g_cond_clear (&self.cond);
+  bs_executor_close (executor);
+}
+
+static gboolean
+give_and_wake (BsSleeper *sleeper)
+{
+  give ((Handover *) sleeper);
+  bs_sleeper_wake (sleeper);
+
+  return TRUE;
+}
+
+/* The sleeper is woken before it comes to run what it was given. */
+static void
+test_given_and_woken (void)
+{
+  sleep_until_woken (give_and_wake, NULL);
+}
+
+/* Between what is taken to be run and its begin, the sleeper is given another entry. */
+static void
+run_and_be_given (BsExecutorEntry *entry)
+{
+  Handover *self = (Handover *) ((char *) entry - G_STRUCT_OFFSET (Handover, outer));
+
+  bs_sleeper_set_busy (&self->sleeper, FALSE);
+  give (self);
+  bs_sleeper_set_busy (&self->sleeper, TRUE);
+  /* This entry may wait for the other one. */
+  await_runner (self);
+  bs_sleeper_wake (&self->sleeper);
+}
+
+static gboolean
+give_outer (BsSleeper *sleeper)
+{
+  Handover *self = (Handover *) sleeper;
+
+  bs_executor_submit (self->executor, &self->outer, BS_PRIORITY_BLOCKING);
+
+  return TRUE;
+}
+
+static void
+test_given_and_busy (void)
+{
+  sleep_until_woken (give_outer, run_and_be_given);
+}
+
 int
 main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/executor/order", test_order);
+  g_test_add_func ("/executor/beside-others", test_beside_others);
+  g_test_add_func ("/executor/given-and-woken", test_given_and_woken);
+  g_test_add_func ("/executor/given-and-busy", test_given_and_busy);
 
   return g_test_run ();
 }

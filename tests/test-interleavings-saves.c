@@ -889,6 +889,39 @@ test_failed_sync (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A persist that was asked before the save brings the name, and not the save alone. */
+static void
+test_failed_sync_behind_persist (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (BsItem) item = insert (fixture, "four");
+  g_autofree char *key = bs_item_dup_key (item);
+  g_autoptr (GError) error = NULL;
+  Answer answer = { 0 }, other = { 0 };
+  Document document;
+
+  document_set_up (&document, fixture);
+  bs_save_add_item (document.save, item);
+  gate_backing_fail (fixture->gates, BS_OPERATION_SYNC_PERSISTED, NULL, GATE_AFTER, 0,
+                     G_IO_ERROR_FAILED);
+  ask_held (fixture, BS_OPERATION_PERSIST, document.keys[2],
+            persist_async (fixture, document.items[2], NULL, &other));
+  gate_backing_hold (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE);
+  save_async (document.save, NULL, &answer);
+  gate_backing_wait_held (fixture->gates, BS_OPERATION_PERSIST, key, GATE_BEFORE, 1);
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&other);
+  error = answer_dup_error (&answer);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  assert_root (fixture, "old");
+  g_assert_true (gate_backing_has_persisted (fixture->gates, fixture->file, document.keys[2]));
+  g_assert_false (gate_backing_has_persisted (fixture->gates, fixture->file, key));
+
+  gate_backing_clear (fixture->gates);
+  save_ok (document.save);
+  assert_root (fixture, "new");
+  document_tear_down (&document, fixture);
+}
+
 static gpointer
 blocking_write (gpointer data)
 {
@@ -1864,6 +1897,8 @@ main (int argc, char *argv[])
   test_add_once ("/interleavings/saves/sync-fails", test_sync_fails);
   test_add ("/interleavings/saves/error", test_error);
   test_add ("/interleavings/saves/failed-sync", test_failed_sync);
+  test_add_once ("/interleavings/saves/failed-sync-behind-persist",
+                 test_failed_sync_behind_persist);
   test_add ("/interleavings/saves/failed-undo", test_failed_undo);
   test_add ("/interleavings/saves/failed-persist", test_failed_persist);
   test_add ("/interleavings/saves/keep-behind-delete", test_keep_behind_delete);
