@@ -184,13 +184,12 @@ draw_promise (Run *run, const EventLog *log, gsize first)
 static void
 cut_since_failure (Run *run, const EventLog *log, const char *failure)
 {
-  static const PowerCutStyle styles[] = { POWER_CUT_LOSES_ALL, POWER_CUT_RANDOM, POWER_CUT_PREFIX };
   const gsize first = interpose_get_hit_event ();
   const gsize moments[] = { draw_moment (run, log, first), draw_promise (run, log, first) };
 
   for (guint i = 0; i < G_N_ELEMENTS (moments); i++)
     check_after_power_cut (run, log, moments[i],
-                           styles[g_rand_int_range (run->rand, 0, G_N_ELEMENTS (styles))], failure);
+                           g_rand_int_range (run->rand, 0, POWER_CUT_N_STYLES), failure);
 }
 
 /* Returns how many steps failed. */
