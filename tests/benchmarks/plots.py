@@ -7,7 +7,7 @@ from html import escape
 
 COLOURS = {'ours': '#1c71d8', 'floor': '#77767b', 'crate': '#e66100', 'GEGL': '#813d9c',
            'GEGL plain': '#c061cb', 'file backing': '#26a269', 'cp': '#e66100', 'cat': '#e66100',
-           'libcurl, same headers': '#e66100'}
+           'libcurl, same headers': '#e66100', 'bare C, as promised': '#77767b'}
 MET, MISSED, INK, GRID = '#26a269', '#c01c28', '#241f31', '#deddda'
 WIDTH, LABELS, ROW = 840, 350, 20
 

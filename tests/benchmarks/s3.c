@@ -2,9 +2,9 @@
 /* SPDX-FileCopyrightText: 2026 The backingstore authors */
 
 /* The engine "s3:" at a server on this machine: blobs of 4 KiB put and got with 1, 16 and 64
- * requests under way, beside two bare loops of libcurl: one that makes the same requests
- * without signing or hashing, and one whose requests are the same to the last header; and the
- * requests of a save and of tracking a document. */
+ * requests under way, and put by one call for many, beside two bare loops of libcurl: one that
+ * makes the same requests without signing or hashing, and one whose requests are the same to the
+ * last header; and the requests of a save and of tracking a document. */
 
 #include "benchmark.h"
 
@@ -16,6 +16,10 @@
 #include <string.h>
 
 #define BLOB_SIZE 4096
+/* Requests of a call for many blobs that are under way. */
+#define IN_ONE_CALL 32
+/* Blobs of such a call. */
+#define AT_ONCE 1000
 
 static guint n_blobs = 4000;
 static Server server; /* gofakes3 itself */
@@ -238,6 +242,28 @@ run_threads (Work *work, GThreadFunc func, guint n_parallel, Timing *timing)
   timing_stop (timing, n_blobs);
 }
 
+static void
+put_many (Work *work, Timing *timing)
+{
+  GError *error = NULL;
+
+  timing_start (timing);
+  for (guint first = 0; first < n_blobs; first += AT_ONCE)
+    {
+      g_autoptr (BsKeySet) keys = bs_key_set_new ();
+      g_autoptr (GHashTable) contents = g_hash_table_new (g_str_hash, g_str_equal);
+
+      for (guint i = first; i < MIN (n_blobs, first + AT_ONCE); i++)
+        {
+          bs_key_set_add (keys, work->keys[i], NULL);
+          g_hash_table_insert (contents, work->keys[i], work->blob);
+        }
+      check (bs_backing_persist_keys (work->backing, work->path, keys, contents, NULL, &error),
+             error);
+    }
+  timing_stop (timing, n_blobs);
+}
+
 static GFile *
 make_document (void)
 {
@@ -247,6 +273,7 @@ make_document (void)
   return make_path (name);
 }
 
+/* `get` is NULL for puts in one call. */
 static void
 run_ours (guint n_parallel, Timing *put, Timing *get)
 {
@@ -260,9 +287,28 @@ run_ours (guint n_parallel, Timing *put, Timing *get)
   GError *error = NULL;
 
   check (bs_backing_sanitize_path (backing, path, found, NULL, &error), error);
-  run_threads (&work, put_some, n_parallel, put);
-  run_threads (&work, get_some, n_parallel, get);
+  if (get == NULL)
+    {
+      put_many (&work, put);
+    }
+  else
+    {
+      run_threads (&work, put_some, n_parallel, put);
+      run_threads (&work, get_some, n_parallel, get);
+    }
   check (bs_backing_close (backing, NULL, &error), error);
+}
+
+static void
+print_timings (const char *heading, Timing *bare, Timing *same, Timing *ours)
+{
+  g_print ("%s\n", heading);
+  timing_print (bare, NULL, 1000, "us");
+  timing_print (same, bare, 1000, "us");
+  timing_print (ours, bare, 1000, "us");
+  timing_clear (bare);
+  timing_clear (same);
+  timing_clear (ours);
 }
 
 static void
@@ -289,14 +335,31 @@ measure_parallel (guint n_parallel)
     }
   for (guint i = 0; i < 2; i++)
     {
-      g_print ("%s, 4 KiB, %u under way\n", i == 0 ? "put" : "get", n_parallel);
-      timing_print (&bare[i], NULL, 1000, "us");
-      timing_print (&same[i], &bare[i], 1000, "us");
-      timing_print (&ours[i], &bare[i], 1000, "us");
-      timing_clear (&bare[i]);
-      timing_clear (&same[i]);
-      timing_clear (&ours[i]);
+      g_autofree char *heading =
+        g_strdup_printf ("%s, 4 KiB, %u under way", i == 0 ? "put" : "get", n_parallel);
+
+      print_timings (heading, &bare[i], &same[i], &ours[i]);
     }
+}
+
+static void
+measure_one_call (void)
+{
+  g_autoptr (BsS3Credentials) credentials = bs_s3_credentials_new ("default", NULL);
+  Timing bare, same, ours;
+
+  timing_init (&bare, "bare libcurl");
+  timing_init (&same, "libcurl, same headers");
+  timing_init (&ours, "s3:");
+  for (guint round = 0; round < benchmark_rounds; round++)
+    {
+      const guint name = round + 100 * IN_ONE_CALL;
+
+      run_bare (TRUE, NULL, IN_ONE_CALL, name, &bare);
+      run_bare (TRUE, credentials, IN_ONE_CALL, name + 50, &same);
+      run_ours (IN_ONE_CALL, &ours, NULL);
+    }
+  print_timings ("put, 4 KiB, in one call", &bare, &same, &ours);
 }
 
 static void
@@ -400,6 +463,7 @@ main (int argc, char *argv[])
     {
       for (guint i = 0; i < G_N_ELEMENTS (parallel); i++)
         measure_parallel (parallel[i]);
+      measure_one_call ();
       server_stop (&server);
     }
   else

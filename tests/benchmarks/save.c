@@ -9,6 +9,11 @@
  * written beside the old one, synced, renamed and its folder synced; the old blob
  * unlinked. Each round has fresh directories.
  *
+ * A second floor, for the one that changed, also makes the calls of what is promised: a
+ * mark that is durable before the blob has its name, looks at name, lock and marker and at
+ * each folder, a sync of the folder that the last save has deleted from, an attribute of
+ * the root, and a second name of the old root until the new one is durable.
+ *
  * The manager alone is a save of keys that are all there, on a backing that does
  * nothing. */
 
@@ -20,12 +25,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #define BLOB_SIZE 4096
 #define ROOT_SIZE 4096
 #define N_CHANGES 5 /* saves of one changed blob in each round */
+#define N_FOLDERS 256
+#define LOCK ".lock"
+#define MARK ".dirty"
 
 static guint n_keys = 10000;
 
@@ -108,11 +118,17 @@ place_clear (Place *place)
 /* Bare C. */
 typedef struct
 {
+  const char *path; /* of the document */
   int scratch;
   int document;
   char **names; /* owned; 32 digits each */
   char *content;
   const Attributes *attributes;
+
+  gboolean keeps_promises;
+  int lock;
+  int folders[N_FOLDERS];
+  const char *last_deleted; /* a name; nullable */
 } Bare;
 
 static void
@@ -124,6 +140,7 @@ bare_open (Bare *bare,
 {
   mkdir (place->scratch, 0700);
   mkdir (place->document, 0700);
+  bare->path = place->document;
   bare->scratch = open (place->scratch, O_RDONLY | O_DIRECTORY);
   bare->document = open (place->document, O_RDONLY | O_DIRECTORY);
   bare->attributes = attributes;
@@ -165,6 +182,84 @@ make_folder (int fd, const char *name)
 }
 
 static void
+bare_begin_promises (Bare *bare)
+{
+  bare->keeps_promises = TRUE;
+  bare->last_deleted = NULL;
+  bare->lock = openat (bare->document, LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  check (bare->lock >= 0 && write (bare->lock, bare->names[0], 32) == 32, "making the lock");
+  for (guint i = 0; i < N_FOLDERS; i++)
+    {
+      g_autofree char *folder = g_strdup_printf ("%02x", i);
+
+      bare->folders[i] = openat (bare->document, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+}
+
+static void
+bare_end_promises (Bare *bare)
+{
+  for (guint i = 0; i < N_FOLDERS; i++)
+    close (bare->folders[i]);
+  close (bare->lock);
+}
+
+/* At name and lock. */
+static void
+bare_look (Bare *bare)
+{
+  struct stat status;
+  char text[512];
+  int fd;
+
+  check (fstatat (AT_FDCWD, bare->path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat (bare->document, LOCK, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstat (bare->lock, &status) == 0,
+         "looking at the lock");
+  fd = openat (bare->document, LOCK, O_RDONLY | O_CLOEXEC);
+  check (pread (fd, text, sizeof text, 0) > 0, "reading the lock");
+  close (fd);
+}
+
+static void
+bare_list (Bare *bare, const char *name)
+{
+  char folder[3] = { name[0], name[1], 0 };
+  char entries[32768];
+  int fd = openat (bare->document, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  while (syscall (SYS_getdents64, fd, entries, sizeof entries) > 0)
+    ;
+  close (fd);
+}
+
+/* For blobs that another program has removed. */
+static void
+bare_look_for_removals (Bare *bare)
+{
+  struct stat status;
+  struct statfs file_system;
+
+  bare_look (bare);
+  check (fstatfs (bare->document, &file_system) == 0, "looking at the file system");
+  for (guint i = 0; i < N_FOLDERS; i++)
+    if (bare->folders[i] >= 0)
+      fstat (bare->folders[i], &status);
+  if (bare->last_deleted != NULL)
+    bare_list (bare, bare->last_deleted);
+}
+
+static void
+bare_mark (Bare *bare)
+{
+  int fd = openat (bare->document, MARK, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+  check (fd >= 0, "making the mark");
+  close (fd);
+  check (fsync (bare->document) == 0, "syncing the mark");
+}
+
+static void
 bare_persist (Bare *bare, const char *name)
 {
   char path[40];
@@ -181,6 +276,8 @@ bare_persist (Bare *bare, const char *name)
   check (write (fd, bare->content, BLOB_SIZE) == BLOB_SIZE, "writing");
   write_attributes (bare->attributes, fd);
   close (fd);
+  if (bare->keeps_promises)
+    bare_mark (bare);
   if (linkat (bare->scratch, path, bare->document, path, 0) != 0)
     {
       make_folder (bare->document, name);
@@ -189,9 +286,18 @@ bare_persist (Bare *bare, const char *name)
 }
 
 static void
-bare_sync_one (Bare *bare, const char *name)
+bare_sync_folder (Bare *bare, const char *name)
 {
   char folder[3] = { name[0], name[1], 0 };
+  int fd = openat (bare->document, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  check (fsync (fd) == 0, "syncing a folder");
+  close (fd);
+}
+
+static void
+bare_sync_one (Bare *bare, const char *name)
+{
   char path[40];
   int fd;
 
@@ -199,9 +305,7 @@ bare_sync_one (Bare *bare, const char *name)
   fd = openat (bare->document, path, O_RDONLY | O_CLOEXEC);
   check (fsync (fd) == 0, "syncing a file");
   close (fd);
-  fd = openat (bare->document, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  check (fsync (fd) == 0, "syncing a folder");
-  close (fd);
+  bare_sync_folder (bare, name);
 }
 
 static void
@@ -211,10 +315,16 @@ bare_write_root (Bare *bare)
 
   check (fd >= 0, "making the root");
   check (write (fd, bare->content, ROOT_SIZE) == ROOT_SIZE, "writing the root");
+  if (bare->keeps_promises)
+    write_attributes (bare->attributes, fd);
   check (fsync (fd) == 0, "syncing the root");
   close (fd);
+  if (bare->keeps_promises)
+    check (linkat (bare->document, "root", bare->document, "root.old", 0) == 0, "linking the root");
   check (renameat (bare->document, "root.new", bare->document, "root") == 0, "renaming the root");
   check (fsync (bare->document) == 0, "syncing the folder");
+  if (bare->keeps_promises)
+    check (unlinkat (bare->document, "root.old", 0) == 0, "unlinking the old root");
 }
 
 static void
@@ -239,13 +349,36 @@ bare_save_one (Bare *bare, guint change)
 }
 
 static void
-run_floor (const Attributes *attributes, const char *content, Timing *all, Timing *one)
+bare_save_one_keeping (Bare *bare, guint change)
+{
+  char path[40];
+
+  bare_look_for_removals (bare);
+  bare_persist (bare, bare->names[n_keys + change]);
+  bare_look (bare);
+  bare_sync_one (bare, bare->names[n_keys + change]);
+  if (bare->last_deleted != NULL)
+    bare_sync_folder (bare, bare->last_deleted);
+  check (unlinkat (bare->document, MARK, 0) == 0, "unlinking the mark");
+  bare_look (bare);
+  bare_write_root (bare);
+  bare_print_path (path, bare->names[change]);
+  check (unlinkat (bare->document, path, 0) == 0, "unlinking");
+  bare->last_deleted = bare->names[change];
+}
+
+static void
+run_floor (const Attributes *attributes,
+           const char *content,
+           Timing *all,
+           Timing *one,
+           Timing *keeping)
 {
   Place place;
-  Bare bare;
+  Bare bare = { 0 };
 
   place_init (&place);
-  bare_open (&bare, &place, attributes, content, n_keys + N_CHANGES);
+  bare_open (&bare, &place, attributes, content, n_keys + 2 * N_CHANGES);
   timing_start (all);
   bare_save_all (&bare);
   timing_stop (all, 1);
@@ -256,6 +389,15 @@ run_floor (const Attributes *attributes, const char *content, Timing *all, Timin
       bare_save_one (&bare, i);
       timing_stop (one, 1);
     }
+
+  bare_begin_promises (&bare);
+  for (guint i = N_CHANGES; i < 2 * N_CHANGES; i++)
+    {
+      timing_start (keeping);
+      bare_save_one_keeping (&bare, i);
+      timing_stop (keeping, 1);
+    }
+  bare_end_promises (&bare);
   bare_close (&bare);
   place_clear (&place);
 }
@@ -396,10 +538,11 @@ measure_files (void)
   };
   g_autofree char *content = g_malloc (BLOB_SIZE);
   Attributes attributes = { { 0 } };
-  Timing ours[2][N_KINDS], floors[2], unused;
+  Timing ours[2][N_KINDS], floors[2], keeping, unused;
 
   memset (content, 'x', BLOB_SIZE);
   timing_init (&unused, "unused");
+  timing_init (&keeping, "floor, with what is promised");
   for (guint i = 0; i < 2; i++)
     {
       timing_init (&floors[i], "floor, bare C");
@@ -410,7 +553,7 @@ measure_files (void)
   run_ours (content, BLOCKING, &unused, &unused, &attributes);
   for (guint round = 0; round < benchmark_rounds; round++)
     {
-      run_floor (&attributes, content, &floors[0], &floors[1]);
+      run_floor (&attributes, content, &floors[0], &floors[1], &keeping);
       for (guint kind = 0; kind < N_KINDS; kind++)
         run_ours (content, kind, &ours[0][kind], &ours[1][kind], &attributes);
     }
@@ -421,6 +564,8 @@ measure_files (void)
                       : "a save of one changed among %u blobs of %u bytes\n",
                n_keys, BLOB_SIZE);
       timing_print (&floors[i], NULL, 1000000, "ms");
+      if (i == 1)
+        timing_print (&keeping, &floors[i], 1000000, "ms");
       for (guint kind = 0; kind < N_KINDS; kind++)
         {
           timing_print (&ours[i][kind], &floors[i], 1000000, "ms");
@@ -428,6 +573,7 @@ measure_files (void)
         }
       timing_clear (&floors[i]);
     }
+  timing_clear (&keeping);
   timing_clear (&unused);
 }
 
