@@ -469,6 +469,34 @@ test_many_errors (void)
   fixture_tear_down (&fixture);
 }
 
+/* A pool of a closed store keeps what it has. */
+static void
+test_no_error_after_close (void)
+{
+  g_autoptr (GError) error = NULL;
+  BsItem *items[3];
+  guint n_errors = 0;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  g_signal_connect (fixture.store, "background-error", G_CALLBACK (count_error_cb), &n_errors);
+  insert_many (fixture.pool, items, 3, 100);
+  g_assert_true (bs_backing_store_close (fixture.store, NULL, &error));
+  g_assert_no_error (error);
+
+  bs_pool_set_max_bytes (fixture.pool, 0);
+  g_assert_false (bs_pool_trim (fixture.pool, 0, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_cmpuint (n_errors, ==, 0);
+  assert_all_loadable (items, 3, 100);
+
+  g_signal_handlers_disconnect_by_data (fixture.store, &n_errors);
+  unref_items (items, 3);
+  fixture_tear_down (&fixture);
+}
+
 static int n_live_errors; /* atomic */
 
 static void
@@ -1598,6 +1626,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/trim/priority", test_trim_priority);
   g_test_add_func ("/pool/trim/met-by-drop", test_trim_met_by_drop);
   g_test_add_func ("/pool/many-errors", test_many_errors);
+  g_test_add_func ("/pool/no-error-after-close", test_no_error_after_close);
   g_test_add_func ("/pool/errors-of-no-interest", test_errors_of_no_interest);
   g_test_add_func ("/pool/one-bad-key", test_one_bad_key);
   g_test_add_func ("/pool/register/all-forms", test_register);

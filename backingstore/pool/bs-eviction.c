@@ -134,12 +134,13 @@ eviction_write_succeed_locked (EvictionWrite *self, BsEntry *entry)
 }
 
 /* Notes why the write has failed. Returns TRUE for the entry's first failure, which is to be
- * reported. */
+ * reported, unless the store was closed: its contents stay in memory then, as promised. */
 static gboolean
 note_trouble_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
 {
   BsCache *cache = self->cache;
-  gboolean is_first = entry->trouble == BS_TROUBLE_NONE;
+  gboolean report =
+    entry->trouble == BS_TROUBLE_NONE && !g_error_matches (error, BS_ERROR, BS_ERROR_CLOSED);
 
   entry->trouble =
     g_atomic_int_get (&self->payload->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
@@ -149,7 +150,7 @@ note_trouble_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
       cache->codec_error = g_error_copy (error);
     }
 
-  return is_first;
+  return report;
 }
 
 /* Ends the failed write of an entry. Returns TRUE if the failure is to be reported. */
