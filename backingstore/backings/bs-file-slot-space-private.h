@@ -63,11 +63,10 @@ void     bs_file_slot_space_give_ahead (BsFileSlotSpace *self, const BsFileSlotP
 goffset  bs_file_slot_space_get_offset (const BsFileSlotPlace *place);
 gsize    bs_file_slot_space_get_size   (const BsFileSlotPlace *place);
 
-/* So many holes for each slot that is given back keep pace with any order of that. */
-#define BS_FILE_MAX_HOLES 2
-
-/* Where more is free than in use, chooses a part to give back to the file system. It
- * belongs to the caller until bs_file_slot_space_end_hole(). */
+/* Whether so much is free that some of it is to go back to the file system. */
+gboolean bs_file_slot_space_has_excess (const BsFileSlotSpace *self);
+/* Chooses a part of that, which belongs to the caller until bs_file_slot_space_end_hole().
+ * FALSE where there is none. */
 gboolean bs_file_slot_space_begin_hole (BsFileSlotSpace *self, BsFileHole *hole);
 /* Without success no other hole is chosen. */
 void     bs_file_slot_space_end_hole   (BsFileSlotSpace *self, const BsFileHole *hole, gboolean success);

@@ -15,8 +15,6 @@ G_STATIC_ASSERT (BS_FILE_CHUNK_SPACE / PAGE <= G_MAXUINT8 + 1);
 #define MIN_WARM_CHUNKS 16
 #define MIN_IDLE (64 * 1024 * 1024)
 
-#define MAX_CHUNKS_SEEN 256
-
 struct _BsFileChunk
 {
   guint8 size;      /* number of the size of its slots */
@@ -301,11 +299,11 @@ has_idle (const BsFileChunk *chunk)
          chunk->n_free - chunk->n_holes >= chunk->n_used;
 }
 
-/* Looks at some chunks only: the next call goes on from there. */
+/* The next call goes on from there. */
 static gboolean
 find_idle (BsFileSlotSpace *self)
 {
-  for (guint n = 0; n < MAX_CHUNKS_SEEN; n++)
+  for (guint32 n = 0; n < self->n_chunks; n++)
     {
       if (has_idle (&self->chunks[self->seen]))
         return TRUE;
@@ -360,13 +358,31 @@ take_for_hole (BsFileSlotSpace *self, BsFileHole *hole)
     unlink_room (self, self->seen);
 }
 
+static gboolean
+has_warm_excess (const BsFileSlotSpace *self)
+{
+  return self->warm->len > MAX (MIN_WARM_CHUNKS, self->n_chunks_used / 4);
+}
+
+static gboolean
+has_idle_excess (const BsFileSlotSpace *self)
+{
+  return self->idle > MAX (MIN_IDLE, self->used);
+}
+
+gboolean
+bs_file_slot_space_has_excess (const BsFileSlotSpace *self)
+{
+  return !self->keeps && (has_warm_excess (self) || has_idle_excess (self));
+}
+
 gboolean
 bs_file_slot_space_begin_hole (BsFileSlotSpace *self, BsFileHole *hole)
 {
   if (self->keeps)
     return FALSE;
 
-  if (self->warm->len > MAX (MIN_WARM_CHUNKS, self->n_chunks_used / 4))
+  if (has_warm_excess (self))
     {
       hole->whole = TRUE;
       hole->place.chunk = g_array_index (self->warm, guint32, 0);
@@ -376,7 +392,7 @@ bs_file_slot_space_begin_hole (BsFileSlotSpace *self, BsFileHole *hole)
       return TRUE;
     }
 
-  if (self->idle <= MAX (MIN_IDLE, self->used) || !find_idle (self))
+  if (!has_idle_excess (self) || !find_idle (self))
     return FALSE;
 
   hole->whole = FALSE;

@@ -21,8 +21,10 @@ typedef struct
   BsFileSlotsOpen open;
   gpointer open_data;
   gboolean lays_out;    /* the slots of a block together; FALSE by default */
+  gint64 trim_pause;    /* in microseconds; for tests */
 
   GMutex mutex;
+  GCond closing;
 
   /* under the mutex */
   BsFileSlotTable table;
@@ -31,6 +33,9 @@ typedef struct
   goffset allowed_end;  /* the largest size that a file may have, as far as was asked */
   guint n_users;        /* calls that use the files */
   gboolean closed;      /* the files go with the last user */
+  GThread *trimmer;     /* owned, nullable: gives free space back */
+  gboolean is_trimming; /* it has not ended */
+  guint n_forks;        /* when it was made */
 } BsFileSlots;
 
 void     bs_file_slots_init     (BsFileSlots *self, BsFileSlotsOpen open, gpointer open_data);

@@ -6,6 +6,8 @@
 #include "bs-file-buffer-private.h"
 #include "bs-file-digest-private.h"
 
+#include "base/bs-fork-private.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +16,10 @@
 
 /* Some file systems have no larger files than this by far. */
 #define FILE_SPACE (G_GINT64_CONSTANT (1) << 30)
+
+/* For so long free space is kept for the next blobs, and for free space beside it, with which
+ * it becomes one hole. A program that ends drops all of its blobs by then, and needs no hole. */
+#define TRIM_PAUSE G_TIME_SPAN_SECOND
 
 /* A part of a file, which stays open for the caller. */
 typedef struct
@@ -28,7 +34,9 @@ bs_file_slots_init (BsFileSlots *self, BsFileSlotsOpen open, gpointer open_data)
 {
   self->open = open;
   self->open_data = open_data;
+  self->trim_pause = TRIM_PAUSE;
   g_mutex_init (&self->mutex);
+  g_cond_init (&self->closing);
   bs_file_slot_space_init (&self->space);
   self->fds = g_array_new (FALSE, FALSE, sizeof (int));
 }
@@ -41,13 +49,35 @@ close_files (BsFileSlots *self)
   g_array_set_size (self->fds, 0);
 }
 
+/* A forked child has no such thread. */
+static void
+join_trimmer (BsFileSlots *self)
+{
+  if (self->trimmer != NULL && self->n_forks == bs_n_forks)
+    g_thread_join (self->trimmer);
+  self->trimmer = NULL;
+}
+
+static void
+stop_trimmer (BsFileSlots *self)
+{
+  g_mutex_lock (&self->mutex);
+  self->closed = TRUE;
+  g_cond_signal (&self->closing);
+  g_mutex_unlock (&self->mutex);
+
+  join_trimmer (self);
+}
+
 void
 bs_file_slots_clear (BsFileSlots *self)
 {
+  stop_trimmer (self);
   close_files (self);
   g_clear_pointer (&self->fds, g_array_unref);
   bs_file_slot_table_clear (&self->table);
   bs_file_slot_space_clear (&self->space);
+  g_cond_clear (&self->closing);
   g_mutex_clear (&self->mutex);
 }
 
@@ -65,8 +95,9 @@ empty_files_locked (BsFileSlots *self)
 void
 bs_file_slots_close (BsFileSlots *self)
 {
+  stop_trimmer (self);
+
   g_mutex_lock (&self->mutex);
-  self->closed = TRUE;
   bs_file_slot_table_clear (&self->table);
   if (self->n_users == 0)
     {
@@ -135,17 +166,22 @@ make_hole (const Room *room, gsize length)
                                         room->offset, length)) == 0;
 }
 
-/* Gives back to the file system what is free beyond a measure. Where it takes no parts, it
- * gets all when nothing is used any more. Called with the mutex held, which it releases
- * meanwhile. */
+/* A file system that takes no parts back gets all when nothing is used any more. */
+static void
+empty_unused_locked (BsFileSlots *self)
+{
+  if (self->space.keeps && self->table.n_slots == 0 && self->n_users == 0)
+    empty_files_locked (self);
+}
+
+/* Gives back to the file system what is free beyond a measure. Called with the mutex held,
+ * which it releases meanwhile. */
 static void
 trim_locked (BsFileSlots *self)
 {
   BsFileHole hole;
 
-  for (guint n = 0; n < BS_FILE_MAX_HOLES && !self->closed &&
-                    bs_file_slot_space_begin_hole (&self->space, &hole);
-       n++)
+  while (!self->closed && bs_file_slot_space_begin_hole (&self->space, &hole))
     {
       Room room = get_room_locked (self, hole.offset);
       gboolean made;
@@ -158,8 +194,36 @@ trim_locked (BsFileSlots *self)
       leave_locked (self);
     }
 
-  if (self->space.keeps && self->table.n_slots == 0 && self->n_users == 0)
-    empty_files_locked (self);
+  empty_unused_locked (self);
+}
+
+static gpointer
+run_trimmer (gpointer data)
+{
+  BsFileSlots *self = data;
+  const gint64 end = g_get_monotonic_time () + self->trim_pause;
+
+  g_mutex_lock (&self->mutex);
+  while (!self->closed && g_cond_wait_until (&self->closing, &self->mutex, end))
+    ;
+  trim_locked (self);
+  self->is_trimming = FALSE;
+  g_mutex_unlock (&self->mutex);
+
+  return NULL;
+}
+
+/* Where no thread can be made, the next removal tries again. */
+static void
+start_trimmer_locked (BsFileSlots *self)
+{
+  if (self->is_trimming || self->closed)
+    return;
+
+  join_trimmer (self);
+  self->n_forks = bs_n_forks;
+  self->trimmer = g_thread_try_new ("backing-trimmer", run_trimmer, self, NULL);
+  self->is_trimming = self->trimmer != NULL;
 }
 
 static int
@@ -357,7 +421,9 @@ bs_file_slots_remove (BsFileSlots *self, const BsKey *key)
   if (removed)
     {
       bs_file_slot_space_give (&self->space, &slot.place);
-      trim_locked (self);
+      if (bs_file_slot_space_has_excess (&self->space))
+        start_trimmer_locked (self);
+      empty_unused_locked (self);
     }
   g_mutex_unlock (&self->mutex);
 
