@@ -666,6 +666,30 @@ test_link_refused (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A folder that has no room for a name gets that of a free slot. */
+static void
+test_room_for_link (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *key = bs_key_generate ();
+  g_autofree char *hex = get_hex (key);
+  g_autofree char *other = write_other (fixture);
+  g_autoptr (GError) error = NULL;
+
+  for (guint has_room = 0; has_room < 2; has_room++)
+    {
+      fail_once ("linkat", hex, ENOSPC);
+      if (has_room)
+        delete_scratch (fixture, other);
+      bs_backing_persist_bytes (fixture->backing, fixture->path, key, fixture->bytes, NULL, &error);
+      if (has_room)
+        g_assert_no_error (error);
+      else
+        g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+      g_clear_error (&error);
+    }
+  assert_reads (fixture->backing, key, fixture->bytes);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -682,6 +706,7 @@ main (int argc, char *argv[])
     { "many", test_many },
     { "change-during-sync", test_change_during_sync },
     { "sync-during-change", test_sync_during_change },
+    { "room-for-link", test_room_for_link },
     { "folder-of-two", test_folder_of_two },
     { "without-attributes", test_without_attributes },
     { "persist-again-fails", test_persist_again_fails },

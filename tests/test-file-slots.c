@@ -180,7 +180,7 @@ begin_holes (BsFileSlotSpace *space, GHashTable *owners, GArray *begun)
 {
   BsFileHole hole;
 
-  while (begun->len < 3 && bs_file_slot_space_begin_hole (space, &hole))
+  while (begun->len < 3 && bs_file_slot_space_begin_hole (space, FALSE, &hole))
     {
       for (guint i = 0; i < count_in_hole (&hole); i++)
         g_assert_true (g_hash_table_add (owners, get_in_hole (&hole, i)));
@@ -257,7 +257,7 @@ test_space (void)
       bs_file_slot_space_give (&space, &g_array_index (places, BsFileSlotPlace, places->len - 1));
       g_array_set_size (places, places->len - 1);
     }
-  while (bs_file_slot_space_begin_hole (&space, &hole))
+  while (bs_file_slot_space_begin_hole (&space, FALSE, &hole))
     bs_file_slot_space_end_hole (&space, &hole, TRUE);
   g_assert_cmpuint (space.used, ==, 0);
   g_assert_cmpuint (space.idle, ==, 0);
@@ -346,7 +346,7 @@ test_scattered (void)
       for (guint i = 0; i < n_places; i++)
         if (i % 16 != 0)
           bs_file_slot_space_give (&space, &places[i]);
-      while (bs_file_slot_space_begin_hole (&space, &hole))
+      while (bs_file_slot_space_begin_hole (&space, FALSE, &hole))
         {
           n_holes++;
           bs_file_slot_space_end_hole (&space, &hole, TRUE);
@@ -1346,6 +1346,155 @@ test_full_disk (Fixture *fixture, gconstpointer data)
   g_clear_object (&fixture->backing);
 }
 
+/* Calls that need room. */
+static gboolean
+need_slot (Fixture *fixture, GError **error)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (400000, 2);
+  g_autofree char *key = bs_key_generate ();
+
+  return bs_backing_write (fixture->backing, key, bytes, NULL, error);
+}
+
+static gboolean
+need_file (Fixture *fixture, GError **error)
+{
+  g_autofree char *key = bs_key_generate ();
+
+  return bs_backing_write (fixture->backing, key, fixture->bytes, NULL, error);
+}
+
+static gboolean
+need_copy (Fixture *fixture, GError **error)
+{
+  g_autofree char *key = bs_key_generate ();
+  g_autofree char *name = g_build_filename (fixture->directory, "source", NULL);
+  g_autoptr (GFile) file = g_file_new_for_path (name);
+
+  return bs_backing_write_file (fixture->backing, key, file, NULL, error);
+}
+
+static gboolean
+need_stream (Fixture *fixture, GError **error)
+{
+  g_autofree char *key = bs_key_generate ();
+  g_autoptr (GInputStream) stream = g_memory_input_stream_new_from_bytes (fixture->bytes);
+
+  if (!bs_backing_write_stream (fixture->backing, key, stream, -1, NULL, error))
+    return FALSE;
+
+  assert_reads (fixture->backing, key, fixture->bytes);
+  return TRUE;
+}
+
+static gboolean
+need_slot_for_stream (Fixture *fixture, GError **error)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (400000, 2);
+  g_autofree char *key = bs_key_generate ();
+  g_autoptr (GInputStream) stream = g_memory_input_stream_new_from_bytes (bytes);
+
+  return bs_backing_write_stream (fixture->backing, key, stream, -1, NULL, error);
+}
+
+static gboolean
+need_persist (Fixture *fixture, GError **error)
+{
+  return bs_backing_persist (fixture->backing, fixture->path, fixture->key, NULL, error);
+}
+
+static gboolean
+need_persist_bytes (Fixture *fixture, GError **error)
+{
+  g_autofree char *key = bs_key_generate ();
+
+  return bs_backing_persist_bytes (fixture->backing, fixture->path, key, fixture->bytes, NULL,
+                                   error);
+}
+
+/* On another file system, with one blob. */
+static const char elsewhere_key[] = "e0000000-0000-4000-8000-000000000000";
+
+static GFile *
+get_elsewhere (Fixture *fixture)
+{
+  g_autofree char *name = g_build_filename (fixture->directory, "elsewhere", NULL);
+
+  return g_file_new_for_path (name);
+}
+
+static gboolean
+need_register (Fixture *fixture, GError **error)
+{
+  g_autoptr (GFile) elsewhere = get_elsewhere (fixture);
+
+  return bs_backing_register_key (fixture->backing, elsewhere, elsewhere_key, NULL, error);
+}
+
+static gboolean
+need_root (Fixture *fixture, GError **error)
+{
+  return bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL, error);
+}
+
+/* Free slots between others give their room to whatever finds the disk full. */
+static void
+test_makes_room (Fixture *fixture, gconstpointer data)
+{
+  gboolean (*const calls[]) (Fixture *, GError **) = {
+    need_slot,    need_file,          need_copy, need_stream,  need_slot_for_stream,
+    need_persist, need_persist_bytes, need_root, need_register
+  };
+  g_autoptr (GFile) elsewhere = get_elsewhere (fixture);
+  g_autofree char *source = g_build_filename (fixture->directory, "source", NULL);
+  g_autoptr (GBytes) slot = make_test_bytes (65536, 1);
+
+  g_bytes_unref (fixture->bytes);
+  fixture->bytes = make_test_bytes (MIB, 3);
+  g_assert_true (g_file_set_contents (source, g_bytes_get_data (fixture->bytes, NULL), MIB, NULL));
+  g_assert_true (bs_backing_persist_bytes (fixture->backing, elsewhere, elsewhere_key,
+                                           fixture->bytes, NULL, NULL));
+
+  for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
+    {
+      g_autoptr (Mount) mount = mount_new (fixture->directory, "tmpfs", 20);
+      g_autofree char *primary_name = NULL;
+      g_autofree char *path_name = NULL;
+      g_autoptr (GError) error = NULL;
+      char *keys[192];
+
+      if (mount == NULL)
+        return;
+
+      primary_name = g_build_filename (mount_get_path (mount), "primary", NULL);
+      path_name = g_build_filename (mount_get_path (mount), "persisted", NULL);
+      move_primary (fixture, primary_name);
+      move_path (fixture, path_name);
+      g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 0);
+      for (guint k = 0; k < G_N_ELEMENTS (keys); k++)
+        {
+          keys[k] = bs_key_generate ();
+          g_assert_true (bs_backing_write (fixture->backing, keys[k], slot, NULL, &error));
+        }
+      g_assert_true (bs_backing_write (fixture->backing, fixture->key, slot, NULL, &error));
+      for (guint k = 0; k < G_N_ELEMENTS (keys); k++)
+        if (k % 16 != 0)
+          g_assert_true (bs_backing_delete_key (fixture->backing, keys[k], NULL, &error));
+
+      mount_fill (mount);
+      calls[i](fixture, &error);
+      g_assert_no_error (error);
+      assert_reads (fixture->backing, fixture->key, slot);
+      for (guint k = 0; k < G_N_ELEMENTS (keys); k++)
+        {
+          if (k % 16 == 0)
+            assert_reads (fixture->backing, keys[k], slot);
+          g_free (keys[k]);
+        }
+      g_clear_object (&fixture->backing);
+    }
+}
+
 /* Scratch that a program removes is made again for what comes next. */
 static void
 test_removed_before_use (Fixture *fixture, gconstpointer data)
@@ -1458,6 +1607,7 @@ main (int argc, char *argv[])
     { "exists", test_exists },
     { "planted", test_planted },
     { "full-disk", test_full_disk },
+    { "makes-room", test_makes_room },
     { "removed-before-use", test_removed_before_use },
     { "closed-is-empty", test_closed_is_empty },
     { "threads", test_threads },

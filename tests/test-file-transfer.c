@@ -75,7 +75,6 @@ test_full_primary (Fixture *fixture, gconstpointer data)
   g_autofree char *blob = NULL;
   g_autofree char *ballast = NULL;
   g_autofree char *small = bs_key_generate ();
-  g_autoptr (GFile) primary = NULL;
   g_autoptr (GBytes) large = make_test_bytes (300000, 1);
   g_autoptr (GError) error = NULL;
   GStatBuf status;
@@ -85,10 +84,8 @@ test_full_primary (Fixture *fixture, gconstpointer data)
 
   primary_name = g_build_filename (mount_get_path (mount), "primary", NULL);
   ballast = g_build_filename (mount_get_path (mount), "ballast", NULL);
-  primary = g_file_new_for_path (primary_name);
   blob = get_blob_name (primary_name, fixture->key);
-  g_clear_object (&fixture->backing);
-  fixture->backing = create (primary);
+  move_primary (fixture, primary_name);
   write_blob (fixture, small);
 
   /* Part of the blob fits. */
@@ -107,8 +104,8 @@ test_full_primary (Fixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   assert_reads (fixture->backing, fixture->key, large);
 
-  /* Registering, by copy, has nowhere to put it. */
-  delete_scratch (fixture, fixture->key);
+  /* Registering, by copy, has nowhere to put it, not even a free slot. */
+  restart_backing (fixture);
   {
     g_autofree char *persisted = get_blob_name (fixture->path_name, fixture->key);
 

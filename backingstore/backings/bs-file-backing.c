@@ -108,7 +108,8 @@
  *
  * Besides the errors of [iface@Backing], each function reports errors of the system
  * as the [error@Gio.IOErrorEnum] that fits (%G_IO_ERROR_NO_SPACE also
- * where it is the user's quota that is used up), and
+ * where it is the user's quota that is used up; what is free in scratch has gone back to the
+ * file system by then), and
  *
  * - %BS_ERROR_CORRUPT if something other than a regular file stands in a blob's
  *   place, or its length or hash is wrong;
@@ -195,6 +196,8 @@ bs_file_backing_write (BsBacking *backing,
     return FALSE;
 
   code = bs_file_create (self->paths.primary, key, bytes, cancellable);
+  if (bs_file_directory_makes_room (self->paths.primary, code))
+    code = bs_file_create (self->paths.primary, key, bytes, cancellable);
   if (code == EEXIST)
     g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
                          _ ("primary storage has the key already"));
@@ -299,6 +302,9 @@ register_one (BsFileBacking *self,
 {
   int code = bs_file_register (directory, self->paths.primary, key, cancellable);
 
+  if (bs_file_directory_makes_room (self->paths.primary, code))
+    code = bs_file_register (directory, self->paths.primary, key, cancellable);
+
   return code == 0 || set_key_error (directory, code, error);
 }
 
@@ -394,6 +400,8 @@ bs_file_backing_persist (BsBacking *backing,
     return FALSE;
 
   code = bs_file_persist (self->paths.primary, directory, key, cancellable);
+  if (bs_file_directory_makes_room (self->paths.primary, code))
+    code = bs_file_persist (self->paths.primary, directory, key, cancellable);
 
   return code == 0 || set_key_error (directory, code, error);
 }
@@ -418,6 +426,8 @@ bs_file_backing_persist_bytes (BsBacking *backing,
 
   /* A file at once: only a file can be linked. */
   code = bs_file_create_file (primary, key, bytes, cancellable);
+  if (bs_file_directory_makes_room (primary, code))
+    code = bs_file_create_file (primary, key, bytes, cancellable);
   if (code != 0 && code != EEXIST)
     {
       bs_file_directory_set_error (primary, code, error);
@@ -426,6 +436,8 @@ bs_file_backing_persist_bytes (BsBacking *backing,
   created = code == 0;
 
   code = bs_file_persist (primary, directory, key, cancellable);
+  if (bs_file_directory_makes_room (primary, code))
+    code = bs_file_persist (primary, directory, key, cancellable);
   if (code != 0 && created)
     bs_file_remove (primary, key);
 
@@ -516,14 +528,16 @@ bs_file_backing_write_root (BsBacking *backing,
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory =
     bs_file_paths_begin_at (&self->paths, path, cancellable, error);
-  int code;
+  int code, fd;
 
   if (directory == NULL || !bs_file_directory_check_moved (directory, error) ||
       !bs_file_directory_check_change (directory, error))
     return FALSE;
 
-  code = bs_file_replace (bs_file_directory_get_fd (directory), BS_FILE_ROOT_NAME, bytes, TRUE,
-                          cancellable);
+  fd = bs_file_directory_get_fd (directory);
+  code = bs_file_replace (fd, BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
+  if (bs_file_directory_makes_room (self->paths.primary, code))
+    code = bs_file_replace (fd, BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
   if (code != 0)
     bs_file_directory_set_error (directory, code, error);
 

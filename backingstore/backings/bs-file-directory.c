@@ -447,6 +447,12 @@ bs_file_directory_get_slots (BsFileDirectory *self)
   return bs_file_directory_is_scratch (self) && is_ours_to_empty (self) ? &self->slots : NULL;
 }
 
+gboolean
+bs_file_directory_makes_room (BsFileDirectory *self, int code)
+{
+  return (code == ENOSPC || code == EDQUOT) && bs_file_slots_give_back (&self->slots);
+}
+
 BsFileDigests *
 bs_file_directory_get_digests (BsFileDirectory *self)
 {

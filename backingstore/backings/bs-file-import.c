@@ -34,6 +34,7 @@ set_create_error (BsFileDirectory *scratch, int code, GError **error)
 /* A content that is read from a stream. */
 typedef struct
 {
+  BsFileDirectory *scratch;
   GInputStream *stream;
   gint64 size; /* or -1 */
   guint64 n_read;
@@ -69,6 +70,10 @@ source_write (Source *self, int fd, BsFileHasher *hasher, GError **error)
 
   bs_file_hasher_add (hasher, self->buffer, self->filled);
   code = bs_copy_write (fd, self->buffer, self->filled);
+  if (bs_file_directory_makes_room (self->scratch, code))
+    code = lseek (fd, self->n_read - self->filled, SEEK_SET) < 0
+             ? errno
+             : bs_copy_write (fd, self->buffer, self->filled);
   if (code != 0)
     g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
 
@@ -122,6 +127,9 @@ import_small (BsFileDirectory *scratch, const BsKey *key, Source *source, GError
   g_autoptr (GBytes) bytes = g_bytes_new_static (source->buffer, source->filled);
   int code = bs_file_create (scratch, key, bytes, source->cancellable);
 
+  if (bs_file_directory_makes_room (scratch, code))
+    code = bs_file_create (scratch, key, bytes, source->cancellable);
+
   return code == 0 || set_create_error (scratch, code, error);
 }
 
@@ -134,7 +142,7 @@ bs_file_import_stream (BsFileDirectory *scratch,
                        GError **error)
 {
   g_autofree guint8 *buffer = g_malloc (BUFFER_SIZE);
-  Source source = { stream, size, .buffer = buffer, .cancellable = cancellable };
+  Source source = { scratch, stream, size, .buffer = buffer, .cancellable = cancellable };
 
   /* A stream cannot be read again. */
   if (bs_file_contains (scratch, key))
@@ -174,28 +182,22 @@ open_source (const char *path, struct stat *status, GError **error)
 
 /* The kernel copies the bytes, and none of them is hashed: that is done when the blob
  * becomes permanent, on the bytes that were stored. */
-static gboolean
-copy_file (BsFileDirectory *scratch,
-           const BsKey *key,
-           int source_fd,
-           GCancellable *cancellable,
-           GError **error)
+static int
+copy_file (BsFileDirectory *scratch, const BsKey *key, int source_fd, GCancellable *cancellable)
 {
   BsCopyMethod method;
   BsFileNewBlob blob;
   int code = bs_file_new_blob_begin (&blob, scratch, key);
 
   if (code != 0)
-    return set_create_error (scratch, code, error);
+    return code;
 
   bs_file_keys_add (bs_file_directory_get_unhashed (scratch), key);
   code = bs_file_new_blob_end (&blob, bs_copy_file (source_fd, blob.fd, &method, cancellable));
-  if (code == 0)
-    return TRUE;
+  if (code != 0)
+    bs_file_keys_remove (bs_file_directory_get_unhashed (scratch), key);
 
-  bs_file_keys_remove (bs_file_directory_get_unhashed (scratch), key);
-  bs_file_directory_set_error (scratch, code, error);
-  return FALSE;
+  return code;
 }
 
 gboolean
@@ -208,8 +210,7 @@ bs_file_import_file (BsFileDirectory *scratch,
   const char *path = g_file_peek_path (file);
   g_autoptr (GInputStream) stream = NULL;
   struct stat status;
-  gboolean success;
-  int fd;
+  int code, fd;
 
   if (path == NULL)
     {
@@ -231,8 +232,10 @@ bs_file_import_file (BsFileDirectory *scratch,
       return bs_file_import_stream (scratch, key, stream, -1, cancellable, error);
     }
 
-  success = copy_file (scratch, key, fd, cancellable, error);
+  code = copy_file (scratch, key, fd, cancellable);
+  if (bs_file_directory_makes_room (scratch, code))
+    code = copy_file (scratch, key, fd, cancellable);
   close (fd);
 
-  return success;
+  return code == 0 || set_create_error (scratch, code, error);
 }

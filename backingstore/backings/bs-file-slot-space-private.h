@@ -65,9 +65,9 @@ gsize    bs_file_slot_space_get_size   (const BsFileSlotPlace *place);
 
 /* Whether so much is free that some of it is to go back to the file system. */
 gboolean bs_file_slot_space_has_excess (const BsFileSlotSpace *self);
-/* Chooses a part of that, which belongs to the caller until bs_file_slot_space_end_hole().
- * FALSE where there is none. */
-gboolean bs_file_slot_space_begin_hole (BsFileSlotSpace *self, BsFileHole *hole);
+/* Chooses a part of that, or of all that is free. It belongs to the caller until
+ * bs_file_slot_space_end_hole(). FALSE where there is none. */
+gboolean bs_file_slot_space_begin_hole (BsFileSlotSpace *self, gboolean all, BsFileHole *hole);
 /* Without success no other hole is chosen. */
 void     bs_file_slot_space_end_hole   (BsFileSlotSpace *self, const BsFileHole *hole, gboolean success);
 

@@ -293,19 +293,19 @@ bs_file_slot_space_give_ahead (BsFileSlotSpace *self, const BsFileSlotPlace *pla
 /* Where more is free than in use, there is a chunk where it is so. A chunk without slots in
  * use counts no idle bytes. */
 static gboolean
-has_idle (const BsFileChunk *chunk)
+has_idle (const BsFileChunk *chunk, gboolean any)
 {
   return chunk->n_used > 0 && get_idle (chunk) > 0 &&
-         chunk->n_free - chunk->n_holes >= chunk->n_used;
+         (any || chunk->n_free - chunk->n_holes >= chunk->n_used);
 }
 
 /* The next call goes on from there. */
 static gboolean
-find_idle (BsFileSlotSpace *self)
+find_idle (BsFileSlotSpace *self, gboolean any)
 {
   for (guint32 n = 0; n < self->n_chunks; n++)
     {
-      if (has_idle (&self->chunks[self->seen]))
+      if (has_idle (&self->chunks[self->seen], any))
         return TRUE;
       self->seen = (self->seen + 1) % self->n_chunks;
     }
@@ -358,31 +358,32 @@ take_for_hole (BsFileSlotSpace *self, BsFileHole *hole)
     unlink_room (self, self->seen);
 }
 
-static gboolean
-has_warm_excess (const BsFileSlotSpace *self)
+static guint
+get_most_warm (const BsFileSlotSpace *self)
 {
-  return self->warm->len > MAX (MIN_WARM_CHUNKS, self->n_chunks_used / 4);
+  return MAX (MIN_WARM_CHUNKS, self->n_chunks_used / 4);
 }
 
-static gboolean
-has_idle_excess (const BsFileSlotSpace *self)
+static guint64
+get_most_idle (const BsFileSlotSpace *self)
 {
-  return self->idle > MAX (MIN_IDLE, self->used);
+  return MAX (MIN_IDLE, self->used);
 }
 
 gboolean
 bs_file_slot_space_has_excess (const BsFileSlotSpace *self)
 {
-  return !self->keeps && (has_warm_excess (self) || has_idle_excess (self));
+  return !self->keeps &&
+         (self->warm->len > get_most_warm (self) || self->idle > get_most_idle (self));
 }
 
 gboolean
-bs_file_slot_space_begin_hole (BsFileSlotSpace *self, BsFileHole *hole)
+bs_file_slot_space_begin_hole (BsFileSlotSpace *self, gboolean all, BsFileHole *hole)
 {
   if (self->keeps)
     return FALSE;
 
-  if (has_warm_excess (self))
+  if (self->warm->len > (all ? 0 : get_most_warm (self)))
     {
       hole->whole = TRUE;
       hole->place.chunk = g_array_index (self->warm, guint32, 0);
@@ -392,7 +393,7 @@ bs_file_slot_space_begin_hole (BsFileSlotSpace *self, BsFileHole *hole)
       return TRUE;
     }
 
-  if (!has_idle_excess (self) || !find_idle (self))
+  if (self->idle <= (all ? 0 : get_most_idle (self)) || !find_idle (self, all))
     return FALSE;
 
   hole->whole = FALSE;

@@ -52,5 +52,7 @@ int      bs_file_slots_read     (BsFileSlots *self, const BsKey *key, GCancellab
 /* FALSE if the key has no slot. */
 gboolean bs_file_slots_remove   (BsFileSlots *self, const BsKey *key);
 gboolean bs_file_slots_contains (BsFileSlots *self, const BsKey *key, gsize *length);
+/* Gives all free slots back to the file system. FALSE if it takes none. */
+gboolean bs_file_slots_give_back (BsFileSlots *self);
 
 G_END_DECLS

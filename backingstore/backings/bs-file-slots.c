@@ -174,14 +174,15 @@ empty_unused_locked (BsFileSlots *self)
     empty_files_locked (self);
 }
 
-/* Gives back to the file system what is free beyond a measure. Called with the mutex held,
- * which it releases meanwhile. */
-static void
-trim_locked (BsFileSlots *self)
+/* Gives back to the file system what is free beyond a measure, or all. Returns how many parts
+ * it takes. Called with the mutex held, which it releases meanwhile. */
+static guint
+trim_locked (BsFileSlots *self, gboolean all)
 {
   BsFileHole hole;
+  guint n_made = 0;
 
-  while (!self->closed && bs_file_slot_space_begin_hole (&self->space, &hole))
+  while (!self->closed && bs_file_slot_space_begin_hole (&self->space, all, &hole))
     {
       Room room = get_room_locked (self, hole.offset);
       gboolean made;
@@ -192,9 +193,11 @@ trim_locked (BsFileSlots *self)
       g_mutex_lock (&self->mutex);
       bs_file_slot_space_end_hole (&self->space, &hole, made);
       leave_locked (self);
+      n_made += made;
     }
 
   empty_unused_locked (self);
+  return n_made;
 }
 
 static gpointer
@@ -206,7 +209,7 @@ run_trimmer (gpointer data)
   g_mutex_lock (&self->mutex);
   while (!self->closed && g_cond_wait_until (&self->closing, &self->mutex, end))
     ;
-  trim_locked (self);
+  trim_locked (self, FALSE);
   self->is_trimming = FALSE;
   g_mutex_unlock (&self->mutex);
 
@@ -442,4 +445,16 @@ bs_file_slots_contains (BsFileSlots *self, const BsKey *key, gsize *length)
   g_mutex_unlock (&self->mutex);
 
   return slot != NULL;
+}
+
+gboolean
+bs_file_slots_give_back (BsFileSlots *self)
+{
+  guint n_made;
+
+  g_mutex_lock (&self->mutex);
+  n_made = trim_locked (self, TRUE);
+  g_mutex_unlock (&self->mutex);
+
+  return n_made > 0;
 }
