@@ -713,13 +713,17 @@ is_closed (BsFileSlots *slots)
   return closed;
 }
 
-/* By the trimmer, which a close awaits. */
+/* By the trimmer, which a close awaits: no blob is found meanwhile. */
 static void
 begin_closing_slots (BsFileSlots *slots, const BsKey *key)
 {
+  g_autoptr (GBytes) bytes = NULL;
+
+  g_assert_true (bs_file_slots_contains (slots, key, NULL));
   g_atomic_pointer_set (&closing, g_thread_new ("closing", close_in_thread, slots));
   while (!is_closed (slots))
     g_thread_yield ();
+  g_assert_cmpint (bs_file_slots_read (slots, key, NULL, &bytes), ==, ENOENT);
 }
 
 static void
@@ -764,7 +768,7 @@ test_close_meanwhile (void)
         g_assert_cmpint (bs_file_slots_write (&slots, &keys[i], bytes, NULL), ==, 0);
       copy_of_fd = dup (g_array_index (slots.fds, int, 0));
 
-      set_meanwhile (use == 2 ? begin_closing_slots : close_slots, &slots, NULL);
+      set_meanwhile (use == 2 ? begin_closing_slots : close_slots, &slots, &keys[399]);
       switch (use)
         {
         case 0:
@@ -835,7 +839,7 @@ test_close_before_trim (void)
     }
 }
 
-/* A child of a fork has no trimmer to wait for. */
+/* A child of a fork has no trimmer to wait for, and a mutex that nobody unlocks there. */
 static void
 test_fork_before_trim (void)
 {
@@ -855,13 +859,13 @@ test_fork_before_trim (void)
   g_assert_true (slots.is_trimming);
   pid = fork ();
   g_assert_cmpint (pid, >=, 0);
-  g_mutex_unlock (&slots.mutex);
   if (pid == 0)
     {
       alarm (60);
       bs_file_slots_clear (&slots);
       _exit (0);
     }
+  g_mutex_unlock (&slots.mutex);
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_cmpint (status, ==, 0);
 

@@ -35,7 +35,7 @@ typedef struct
   gboolean closed;      /* the files go with the last user */
   GThread *trimmer;     /* owned, nullable: gives free space back */
   gboolean is_trimming; /* it has not ended */
-  guint n_forks;        /* when it was made */
+  guint n_forks;        /* when they were made, or the first file was opened */
 } BsFileSlots;
 
 void     bs_file_slots_init     (BsFileSlots *self, BsFileSlotsOpen open, gpointer open_data);

@@ -34,6 +34,7 @@ bs_file_slots_init (BsFileSlots *self, BsFileSlotsOpen open, gpointer open_data)
 {
   self->open = open;
   self->open_data = open_data;
+  self->n_forks = bs_n_forks;
   self->trim_pause = TRIM_PAUSE;
   g_mutex_init (&self->mutex);
   g_cond_init (&self->closing);
@@ -49,33 +50,18 @@ close_files (BsFileSlots *self)
   g_array_set_size (self->fds, 0);
 }
 
-/* A forked child has no such thread. */
-static void
-join_trimmer (BsFileSlots *self)
-{
-  if (self->trimmer != NULL && self->n_forks == bs_n_forks)
-    g_thread_join (self->trimmer);
-  self->trimmer = NULL;
-}
-
-static void
-stop_trimmer (BsFileSlots *self)
-{
-  g_mutex_lock (&self->mutex);
-  self->closed = TRUE;
-  g_cond_signal (&self->closing);
-  g_mutex_unlock (&self->mutex);
-
-  join_trimmer (self);
-}
-
 void
 bs_file_slots_clear (BsFileSlots *self)
 {
-  stop_trimmer (self);
-  close_files (self);
+  /* A thread of the parent may have held the mutex, and have been in the middle of a change. */
+  if (self->n_forks != bs_n_forks)
+    {
+      close_files (self);
+      return;
+    }
+
+  bs_file_slots_close (self);
   g_clear_pointer (&self->fds, g_array_unref);
-  bs_file_slot_table_clear (&self->table);
   bs_file_slot_space_clear (&self->space);
   g_cond_clear (&self->closing);
   g_mutex_clear (&self->mutex);
@@ -92,19 +78,22 @@ empty_files_locked (BsFileSlots *self)
     }
 }
 
+/* No slot is found any more once the files may close. */
 void
 bs_file_slots_close (BsFileSlots *self)
 {
-  stop_trimmer (self);
-
   g_mutex_lock (&self->mutex);
+  self->closed = TRUE;
   bs_file_slot_table_clear (&self->table);
   if (self->n_users == 0)
     {
       empty_files_locked (self);
       close_files (self);
     }
+  g_cond_signal (&self->closing);
   g_mutex_unlock (&self->mutex);
+
+  g_clear_pointer (&self->trimmer, g_thread_join);
 }
 
 static Room
@@ -129,6 +118,8 @@ leave_locked (BsFileSlots *self)
 static int
 open_files_locked (BsFileSlots *self, goffset offset)
 {
+  if (self->fds->len == 0)
+    self->n_forks = bs_n_forks;
   while (offset / FILE_SPACE >= self->fds->len)
     {
       int fd;
@@ -223,8 +214,7 @@ start_trimmer_locked (BsFileSlots *self)
   if (self->is_trimming || self->closed)
     return;
 
-  join_trimmer (self);
-  self->n_forks = bs_n_forks;
+  g_clear_pointer (&self->trimmer, g_thread_join);
   self->trimmer = g_thread_try_new ("backing-trimmer", run_trimmer, self, NULL);
   self->is_trimming = self->trimmer != NULL;
 }
