@@ -1125,6 +1125,52 @@ test_close_cancelled_while_releasing (Fixture *fixture, gconstpointer data)
   g_assert_true (gate_backing_is_closed (fixture->gates));
 }
 
+/* A path and a key that are let go while paths are released go when a close that is cancelled has
+ * opened the store again, and are forgotten when the store is closed. */
+static void
+test_close_let_go_while_releasing (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_uri ("gate:///other");
+
+  for (guint cancels = 2; cancels-- > 0;)
+    {
+      BsTrackedPath *other = track (fixture, file);
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+      BsItem *item = insert_written (fixture, "let go");
+      g_autofree char *key = bs_item_dup_key (item);
+      Answer close = { 0 };
+
+      settle (fixture);
+      gate_backing_reset_log (fixture->gates);
+      ask_held (fixture, BS_OPERATION_RELEASE_PATH, NULL,
+                bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable,
+                                              answer_cb, &close));
+      g_object_unref (other);
+      g_object_unref (item);
+      if (cancels)
+        {
+          g_cancellable_cancel (cancellable);
+          answer_cancelled (&close);
+          gate_backing_release_all (fixture->gates);
+          settle (fixture);
+        }
+      else
+        {
+          gate_backing_release_all (fixture->gates);
+          answer_ok (&close);
+          spin_until (bs_task_count_is_idle (fixture->store->count));
+        }
+
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_RELEASE_PATH, NULL), ==,
+                        2);
+      g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_DELETE_KEY, NULL), ==,
+                        cancels);
+      g_assert_cmpint (bs_tracked_path_get_closed (fixture->tracked), ==, !cancels);
+      if (cancels)
+        assert_usable (fixture);
+    }
+}
+
 static void
 test_close_reports (Fixture *fixture, gconstpointer data)
 {
@@ -1329,6 +1375,7 @@ main (int argc, char *argv[])
   test_add_once ("/store/close/again-after-cancelled-release",
                  test_close_again_after_cancelled_release);
   test_add ("/store/close/cancelled-while-releasing", test_close_cancelled_while_releasing);
+  test_add ("/store/close/let-go-while-releasing", test_close_let_go_while_releasing);
   test_add ("/store/close/reports", test_close_reports);
   g_test_add_func ("/store/context-not-run", test_context_not_run);
   g_test_add_func ("/store/close/while-others-knock", test_close_while_others_knock);

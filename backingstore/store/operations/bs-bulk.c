@@ -292,7 +292,7 @@ take_unheld (Bulk *self, guint *n_parts)
       if (last != NULL)
         last->token = token;
       else if (token->primary != BS_PRIMARY_ABSENT &&
-               g_atomic_int_get (&store->state) != BS_STATE_CLOSED)
+               g_atomic_int_get (&store->state) < BS_STATE_RELEASING)
         take_queue (self, (*n_parts)++, &token->key, hash, token);
       else
         bs_key_operation_settle_token (store, shard, token, hash, &deferred);

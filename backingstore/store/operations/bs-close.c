@@ -11,17 +11,21 @@
 /* Closing waits until the task tracker has counted the last operation down; the lock
  * is the count's, which outlives the store. Until its turn the store is only
  * closing: tokens and paths let go meanwhile are deleted and released, and the store
- * may open again. It also does where the close is cancelled before the backing is closed. */
+ * may open again. It also does where the close is cancelled before the backing is closed:
+ * tokens and paths let go since its turn are deleted and released then. */
 
 /* A cancellation leaves the backing open, and paths that are not yet released tracked. */
 static void
-release_everything (BsBackingStore *store, GCancellable *cancellable, GError **error)
+release_everything (BsBackingStore *store,
+                    GPtrArray *tracked,
+                    GCancellable *cancellable,
+                    GError **error)
 {
   GError *close_error = NULL;
   BsCallScope scope;
 
   bs_call_scope_push (&scope, store, BS_SCOPE_BACKING);
-  if (bs_paths_release_all (store, cancellable, error))
+  if (bs_paths_release_all (store, tracked, cancellable, error))
     bs_backing_close (store->backing, cancellable, &close_error);
   bs_call_scope_pop (&scope);
 
@@ -44,7 +48,7 @@ begin (BsStoreOperation *operation)
 
   g_mutex_lock (operation->lock);
   /* A request that comes in now sees the state; an earlier one is counted. */
-  g_atomic_int_set (&store->state, BS_STATE_CLOSED);
+  g_atomic_int_set (&store->state, BS_STATE_RELEASING);
   begun = bs_task_count_is_idle (store->count);
   if (!begun)
     {
@@ -72,6 +76,7 @@ static void
 close_operation_run (BsStoreOperation *operation)
 {
   GCancellable *cancellable = operation->cancellable;
+  g_autoptr (GPtrArray) tracked = NULL;
   g_autoptr (GError) error = NULL;
   BsWaiter *waiters = NULL;
   gboolean cancelled, again;
@@ -82,18 +87,19 @@ close_operation_run (BsStoreOperation *operation)
       return;
     }
 
+  /* A path that the application lets go meanwhile is released when the store is open again. */
+  tracked = bs_paths_list_tracked (operation->store);
   do
     {
       g_clear_error (&error);
-      release_everything (operation->store, cancellable, &error);
+      release_everything (operation->store, tracked, cancellable, &error);
 
       g_mutex_lock (operation->lock);
       cancelled = bs_is_cancellation (error, cancellable);
       again = cancelled && bs_store_operation_is_wanted_again (operation);
       if (!again)
         {
-          if (cancelled)
-            g_atomic_int_set (&operation->store->state, BS_STATE_OPEN);
+          g_atomic_int_set (&operation->store->state, cancelled ? BS_STATE_OPEN : BS_STATE_CLOSED);
           forget (operation);
           waiters = bs_store_operation_end (operation);
         }
@@ -102,7 +108,9 @@ close_operation_run (BsStoreOperation *operation)
     }
   while (again);
 
-  /* Drop our store reference before answering, so that a waiter's unref finalizes it. */
+  /* Drop our store references before answering, so that a waiter's unref finalizes it. */
+  bs_task_count_hurry (operation->count);
+  g_clear_pointer (&tracked, g_ptr_array_unref);
   g_clear_object (&operation->store);
   bs_store_operation_answer (waiters, NULL, error);
   bs_store_operation_unref (operation);

@@ -13,7 +13,8 @@
  * A deletion pauses before it begins, and leaves a shard to the next one where tokens are
  * being dropped. Otherwise both threads wait for each other's cache lines, and for the
  * shard's mutex. A pause takes no place in the executor, and ends when something waits for
- * the end of all operations.
+ * the end of all operations. While a close releases the paths and the backing no deletion
+ * begins: the store may open again.
  *
  * At most one deletion is expected: it has not begun. The first token of a shard sees to
  * one, and so does a deletion that calls the backing while tokens are left. The call may
@@ -109,9 +110,25 @@ is_awaited (Deletion *self)
   return g_atomic_int_get (&self->operation.count->n_awaiting) > 0;
 }
 
+static BsState
+get_state (Deletion *self)
+{
+  return g_atomic_int_get (&self->operation.store->state);
+}
+
+/* The thread of a context may be the one that closes. */
+static gboolean
+is_held_up (Deletion *self)
+{
+  return get_state (self) == BS_STATE_RELEASING &&
+         !bs_executor_is_context (self->operation.executor);
+}
+
 static gboolean
 is_due (Deletion *self)
 {
+  if (is_held_up (self))
+    return FALSE;
   if (bs_executor_is_context (self->operation.executor) ||
       g_get_monotonic_time () >= get_due (self))
     return TRUE;
@@ -119,7 +136,7 @@ is_due (Deletion *self)
   return is_awaited (self) && g_atomic_int_get (&self->operation.store->n_deletions) == 0;
 }
 
-/* Others have the place in the executor meanwhile. */
+/* Others have the place in the executor meanwhile. The end of a close tells all. */
 static void
 pause_until_due (Deletion *self)
 {
@@ -128,7 +145,10 @@ pause_until_due (Deletion *self)
   bs_executor_lend (self->operation.executor, 1);
   g_mutex_lock (&count->mutex);
   while (!is_due (self))
-    g_cond_wait_until (&count->hurry_cond, &count->mutex, get_due (self));
+    if (is_held_up (self))
+      g_cond_wait (&count->hurry_cond, &count->mutex);
+    else
+      g_cond_wait_until (&count->hurry_cond, &count->mutex, get_due (self));
   g_mutex_unlock (&count->mutex);
   bs_executor_lend (self->operation.executor, -1);
 }
@@ -196,8 +216,7 @@ take_key (Deletion *self, BsToken *token, Chunk *chunk)
   if (last != NULL)
     /* The end of that operation drops the token again. */
     last->token = token;
-  else if (token->primary == BS_PRIMARY_ABSENT ||
-           g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
+  else if (token->primary == BS_PRIMARY_ABSENT || get_state (self) >= BS_STATE_RELEASING)
     bs_shard_remove (chunk->shard, token, hash);
   else
     bs_key_operation_init_part (&chunk->parts[chunk->n++], store, BS_KIND_DELETE, &token->key, hash,

@@ -703,7 +703,7 @@ bs_path_operation_release (BsBackingStore *store, BsPath *path)
   operation->stripe = bs_task_count_begin (store->count);
 
   g_mutex_lock (&path->mutex);
-  if (g_atomic_int_get (&store->state) == BS_STATE_CLOSED)
+  if (g_atomic_int_get (&store->state) >= BS_STATE_RELEASING)
     {
       path->state = BS_PATH_UNTRACKED;
       operation->state = BS_OPERATION_DONE;

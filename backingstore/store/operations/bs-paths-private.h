@@ -28,8 +28,8 @@ void       bs_paths_set_name     (BsTrackedPath *tracked, GFile *file, gboolean 
 void       bs_paths_set_moved    (BsTrackedPath *tracked, gboolean moved);
 /* Whether a call at the path has failed because the name leads elsewhere. */
 void       bs_paths_note_error   (BsTrackedPath *tracked, const GError *error);
-/* Releases and closes every tracked path, unless cancelled: FALSE then. No operation runs in a
- * store that closes. */
-gboolean   bs_paths_release_all  (BsBackingStore *store, GCancellable *cancellable, GError **error);
+/* Releases and closes the listed paths that are not closed, unless cancelled: FALSE then. No
+ * operation runs in a store that closes. */
+gboolean   bs_paths_release_all  (BsBackingStore *store, GPtrArray *list, GCancellable *cancellable, GError **error);
 
 G_END_DECLS

@@ -168,15 +168,19 @@ bs_paths_note_error (BsTrackedPath *tracked, const GError *error)
 }
 
 gboolean
-bs_paths_release_all (BsBackingStore *store, GCancellable *cancellable, GError **error)
+bs_paths_release_all (BsBackingStore *store,
+                      GPtrArray *list,
+                      GCancellable *cancellable,
+                      GError **error)
 {
-  g_autoptr (GPtrArray) list = bs_paths_list_tracked (store);
-
   for (guint i = 0; i < list->len; i++)
     {
       BsTrackedPath *tracked = g_ptr_array_index (list, i);
       BsPath *path = tracked->path;
       GError *local_error = NULL;
+
+      if (g_atomic_int_get (&tracked->closed))
+        continue;
 
       bs_backing_release_path (store->backing, path->file, cancellable, &local_error);
       if (bs_is_cancellation (local_error, cancellable))

@@ -22,6 +22,7 @@ typedef enum
 {
   BS_STATE_OPEN,
   BS_STATE_CLOSING,             /* no new work; operations asked before go on */
+  BS_STATE_RELEASING,           /* the paths and the backing are being closed; the store may open again */
   BS_STATE_CLOSED,
 } BsState;
 
