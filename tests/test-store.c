@@ -1172,6 +1172,57 @@ test_close_let_go_while_releasing (Fixture *fixture, gconstpointer data)
 }
 
 static void
+count_error_cb (BsBackingStore *store,
+                const char *key,
+                BsOperation operation,
+                const GError *error,
+                gpointer n_errors)
+{
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  ++*(guint *) n_errors;
+}
+
+/* A write that a close has refused is no error, and hides none that comes when the store is open
+ * again. */
+static void
+test_close_cancelled_beside_eviction (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (BsItem) item = insert (fixture, "stays");
+  g_autoptr (GError) error = NULL;
+  Answer close = { 0 };
+  guint n_errors = 0;
+
+  g_signal_connect (fixture->store, "background-error", G_CALLBACK (count_error_cb), &n_errors);
+  ask_held (fixture, BS_OPERATION_RELEASE_PATH, NULL,
+            bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable,
+                                          answer_cb, &close));
+  g_assert_false (bs_pool_trim (fixture->pool, 0, NULL, &error));
+  g_assert_error (error, BS_ERROR, BS_ERROR_CLOSED);
+  g_clear_error (&error);
+  g_cancellable_cancel (cancellable);
+  answer_cancelled (&close);
+  gate_backing_release_all (fixture->gates);
+
+  gate_backing_fail (fixture->gates, BS_OPERATION_WRITE, NULL, GATE_BEFORE, 0, G_IO_ERROR_NO_SPACE);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_assert_false (bs_pool_trim (fixture->pool, 0, NULL, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+      g_clear_error (&error);
+    }
+  wait_until (n_errors > 0);
+
+  gate_backing_clear (fixture->gates);
+  g_assert_true (bs_pool_trim (fixture->pool, 0, NULL, &error));
+  g_assert_no_error (error);
+  settle (fixture);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_cmpuint (n_errors, ==, 1);
+}
+
+static void
 test_close_reports (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
@@ -1376,6 +1427,7 @@ main (int argc, char *argv[])
                  test_close_again_after_cancelled_release);
   test_add ("/store/close/cancelled-while-releasing", test_close_cancelled_while_releasing);
   test_add ("/store/close/let-go-while-releasing", test_close_let_go_while_releasing);
+  test_add ("/store/close/cancelled-beside-eviction", test_close_cancelled_beside_eviction);
   test_add ("/store/close/reports", test_close_reports);
   g_test_add_func ("/store/context-not-run", test_context_not_run);
   g_test_add_func ("/store/close/while-others-knock", test_close_while_others_knock);

@@ -736,6 +736,7 @@ bs_cache_mark_clean_locked (BsCache *self, BsEntry *entry)
     }
   __atomic_store_n (&entry->is_clean, TRUE, __ATOMIC_RELEASE);
   entry->trouble = BS_TROUBLE_NONE;
+  entry->is_reported = FALSE;
   self->stats.writes++;
   if (bs_payload_get_kind (entry->payload) == BS_KIND_OBJECT)
     note_encoded_locked (self, entry);

@@ -42,7 +42,8 @@ struct _BsEntry
   guint8 is_size_known : 1;
   guint8 is_estimated : 1;    /* the size, until the object is encoded */
   guint8 was_used : 1;        /* while its write was under way */
-  guint8 trouble : 2;         /* BsTrouble, reported once */
+  guint8 trouble : 2;         /* BsTrouble */
+  guint8 is_reported : 1;     /* the trouble, which is reported once */
 
   /* constant */
   BsToken *token;             /* owned */

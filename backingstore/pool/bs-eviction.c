@@ -134,14 +134,15 @@ eviction_write_succeed_locked (EvictionWrite *self, BsEntry *entry)
 }
 
 /* Notes why the write has failed. Returns TRUE for the entry's first failure, which is to be
- * reported, unless the store was closed: its contents stay in memory then, as promised. */
+ * reported. A store that is closed, and may open again, refuses writes: its contents stay in
+ * memory then, as promised. */
 static gboolean
 note_trouble_locked (EvictionWrite *self, BsEntry *entry, const GError *error)
 {
   BsCache *cache = self->cache;
-  gboolean report =
-    entry->trouble == BS_TROUBLE_NONE && !g_error_matches (error, BS_ERROR, BS_ERROR_CLOSED);
+  gboolean report = !entry->is_reported && !g_error_matches (error, BS_ERROR, BS_ERROR_CLOSED);
 
+  entry->is_reported |= report;
   entry->trouble =
     g_atomic_int_get (&self->payload->is_unencodable) ? BS_TROUBLE_CODEC : BS_TROUBLE_BACKING;
   if (entry->trouble == BS_TROUBLE_CODEC)
