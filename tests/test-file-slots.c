@@ -520,6 +520,8 @@ test_no_descriptor (void)
   g_assert_cmpint (bs_file_slots_write (&slots, &key, bytes, NULL), ==, ENOTSUP);
   g_assert_false (bs_file_slots_contains (&slots, &key, NULL));
   g_assert_cmpuint (slots.space.used, ==, 0);
+  /* A file that was not opened has nothing to give. */
+  g_assert_false (bs_file_slots_give_back (&slots));
   bs_file_slots_clear (&slots);
 }
 

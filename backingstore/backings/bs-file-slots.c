@@ -175,9 +175,17 @@ trim_locked (BsFileSlots *self, gboolean all)
 
   while (!self->closed && bs_file_slot_space_begin_hole (&self->space, all, &hole))
     {
-      Room room = get_room_locked (self, hole.offset);
       gboolean made;
+      Room room;
 
+      /* A chunk whose file could not be opened occupies nothing. */
+      if (hole.offset / FILE_SPACE >= self->fds->len)
+        {
+          bs_file_slot_space_end_hole (&self->space, &hole, TRUE);
+          continue;
+        }
+
+      room = get_room_locked (self, hole.offset);
       self->n_users++;
       g_mutex_unlock (&self->mutex);
       made = make_hole (&room, hole.length);
