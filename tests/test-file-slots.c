@@ -25,6 +25,8 @@
 #define MIB (1024 * 1024)
 
 static gboolean is_refusing_removal;
+static int is_holding_removal; /* atomic */
+static int is_removal_held;    /* atomic */
 
 /* In place of the C library's. */
 int
@@ -34,6 +36,11 @@ unlinkat (int fd, const char *name, int flags)
     {
       errno = EIO;
       return -1;
+    }
+  while (g_atomic_int_get (&is_holding_removal))
+    {
+      g_atomic_int_set (&is_removal_held, TRUE);
+      g_thread_yield ();
     }
 
   return syscall (SYS_unlinkat, fd, name, flags);
@@ -1501,6 +1508,35 @@ test_makes_room (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A child of a fork drops a backing whose parent removes the blobs of a crashed process. */
+static void
+test_fork_while_sweeping (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *blob = get_blob_name (fixture->primary_name, fixture->key);
+  g_autofree char *other = write_other (fixture);
+  int status;
+  pid_t pid;
+
+  g_clear_object (&fixture->backing);
+  plant (blob, "left");
+  g_atomic_int_set (&is_holding_removal, TRUE);
+  restart_backing (fixture);
+  g_free (write_other (fixture));
+  wait_until (g_atomic_int_get (&is_removal_held));
+
+  pid = fork ();
+  g_assert_cmpint (pid, >=, 0);
+  g_atomic_int_set (&is_holding_removal, FALSE);
+  if (pid == 0)
+    {
+      alarm (60);
+      g_assert_finalize_object (fixture->backing);
+      _exit (0);
+    }
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_cmpint (status, ==, 0);
+}
+
 /* Scratch that a program removes is made again for what comes next. */
 static void
 test_removed_before_use (Fixture *fixture, gconstpointer data)
@@ -1615,6 +1651,7 @@ main (int argc, char *argv[])
     { "full-disk", test_full_disk },
     { "makes-room", test_makes_room },
     { "removed-before-use", test_removed_before_use },
+    { "fork-while-sweeping", test_fork_while_sweeping },
     { "closed-is-empty", test_closed_is_empty },
     { "threads", test_threads },
   };

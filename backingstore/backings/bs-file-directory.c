@@ -237,7 +237,9 @@ bs_file_directory_unref (BsFileDirectory *self)
   bs_file_changes_clear (&self->changes);
   bs_file_claim_clear (&self->claim);
   g_clear_pointer (&self->apart, bs_file_directory_unref);
-  bs_file_leftovers_clear (&self->leftovers);
+  /* A thread of the parent may have held that lock when a child was forked. */
+  if (bs_file_directory_check_fork (self, NULL))
+    bs_file_leftovers_clear (&self->leftovers);
   bs_file_shards_clear (&self->shards);
   g_mutex_clear (&self->mutex);
   g_free (self);
