@@ -57,6 +57,14 @@ static struct
 static gboolean is_refusing_holes;
 
 static void
+set_meanwhile (void (*func) (BsFileSlots *, const BsKey *), BsFileSlots *slots, const BsKey *key)
+{
+  meanwhile.func = func;
+  meanwhile.slots = slots;
+  meanwhile.key = key;
+}
+
+static void
 call_meanwhile (void)
 {
   void (*func) (BsFileSlots *, const BsKey *) = meanwhile.func;
@@ -528,7 +536,7 @@ test_no_descriptor (void)
   g_assert_false (bs_file_slots_contains (&slots, &key, NULL));
   g_assert_cmpuint (slots.space.used, ==, 0);
   /* A file that was not opened has nothing to give. */
-  g_assert_false (bs_file_slots_give_back (&slots));
+  g_assert_false (bs_file_slots_give_back (&slots, 0));
   bs_file_slots_clear (&slots);
 }
 
@@ -621,6 +629,64 @@ test_gives_back (void)
       assert_slot_reads (&slots, &keys[0], bytes);
       empty (&slots, keys, 1);
     }
+
+  bs_file_slots_close (&slots);
+  bs_file_slots_clear (&slots);
+}
+
+/* One of two threads that find the disk full. */
+typedef struct
+{
+  BsFileSlots *slots;
+  gboolean made_room;
+  int has_ended; /* atomic */
+} Late;
+
+static Late late;
+static GThread *late_thread;
+
+static gpointer
+give_back_late (gpointer data)
+{
+  late.made_room = bs_file_slots_give_back (late.slots, 0);
+  g_atomic_int_set (&late.has_ended, TRUE);
+
+  return NULL;
+}
+
+/* By the thread that takes the only part that is free. The other one waits, and would end
+ * otherwise. */
+static void
+begin_giving_back (BsFileSlots *slots, const BsKey *key)
+{
+  late = (Late){ slots };
+  late_thread = g_thread_new ("late", give_back_late, NULL);
+  for (guint i = 0; i < 10000 && !g_atomic_int_get (&late.has_ended); i++)
+    g_thread_yield ();
+}
+
+/* Room that one thread makes is room for all that have found the disk full before. */
+static void
+test_full_for_two (void)
+{
+  g_autoptr (GBytes) bytes = make_test_bytes (65536, 1);
+  guint n_opened = 0;
+  BsFileSlots slots = { NULL };
+  BsKey key;
+
+  bs_file_slots_init (&slots, open_memory, &n_opened);
+  fill (&slots, &key, 1, bytes);
+  empty (&slots, &key, 1);
+
+  set_meanwhile (begin_giving_back, &slots, NULL);
+  g_assert_true (bs_file_slots_give_back (&slots, 0));
+  g_assert_null (meanwhile.func);
+  g_thread_join (late_thread);
+  g_assert_true (late.made_room);
+
+  /* A thread that comes later as well, if it has found the disk full before. */
+  g_assert_true (bs_file_slots_give_back (&slots, 0));
+  g_assert_false (bs_file_slots_give_back (&slots, bs_file_slots_get_n_given (&slots)));
 
   bs_file_slots_close (&slots);
   bs_file_slots_clear (&slots);
@@ -733,14 +799,6 @@ begin_closing_slots (BsFileSlots *slots, const BsKey *key)
   while (!is_closed (slots))
     g_thread_yield ();
   g_assert_cmpint (bs_file_slots_read (slots, key, NULL, &bytes), ==, ENOENT);
-}
-
-static void
-set_meanwhile (void (*func) (BsFileSlots *, const BsKey *), BsFileSlots *slots, const BsKey *key)
-{
-  meanwhile.func = func;
-  meanwhile.slots = slots;
-  meanwhile.key = key;
 }
 
 static void
@@ -1669,6 +1727,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/file-slots/gives-back", test_gives_back);
   g_test_add_func ("/file-slots/close-before-trim", test_close_before_trim);
   g_test_add_func ("/file-slots/fork-before-trim", test_fork_before_trim);
+  g_test_add_func ("/file-slots/full-for-two", test_full_for_two);
   g_test_add_func ("/file-slots/write-fails", test_write_fails);
   g_test_add_func ("/file-slots/write-limited", test_write_limited);
   g_test_add_func ("/file-slots/close-meanwhile", test_close_meanwhile);

@@ -190,13 +190,15 @@ bs_file_backing_write (BsBacking *backing,
                        GError **error)
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
+  guint n_given;
   int code;
 
   if (!bs_file_paths_begin (&self->paths, cancellable, error))
     return FALSE;
 
+  n_given = bs_file_directory_get_n_given (self->paths.primary);
   code = bs_file_create (self->paths.primary, key, bytes, cancellable);
-  if (bs_file_directory_makes_room (self->paths.primary, code))
+  if (bs_file_directory_makes_room (self->paths.primary, n_given, code))
     code = bs_file_create (self->paths.primary, key, bytes, cancellable);
   if (code == EEXIST)
     g_set_error_literal (error, BS_ERROR, BS_ERROR_EXISTS,
@@ -300,9 +302,10 @@ register_one (BsFileBacking *self,
               GCancellable *cancellable,
               GError **error)
 {
+  guint n_given = bs_file_directory_get_n_given (self->paths.primary);
   int code = bs_file_register (directory, self->paths.primary, key, cancellable);
 
-  if (bs_file_directory_makes_room (self->paths.primary, code))
+  if (bs_file_directory_makes_room (self->paths.primary, n_given, code))
     code = bs_file_register (directory, self->paths.primary, key, cancellable);
 
   return code == 0 || set_key_error (directory, code, error);
@@ -393,14 +396,16 @@ bs_file_backing_persist (BsBacking *backing,
 {
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory = NULL;
+  guint n_given;
   int code;
 
   directory = begin_change_at (self, path, cancellable, error);
   if (directory == NULL)
     return FALSE;
 
+  n_given = bs_file_directory_get_n_given (self->paths.primary);
   code = bs_file_persist (self->paths.primary, directory, key, cancellable);
-  if (bs_file_directory_makes_room (self->paths.primary, code))
+  if (bs_file_directory_makes_room (self->paths.primary, n_given, code))
     code = bs_file_persist (self->paths.primary, directory, key, cancellable);
 
   return code == 0 || set_key_error (directory, code, error);
@@ -418,6 +423,7 @@ bs_file_backing_persist_bytes (BsBacking *backing,
   BsFileDirectory *primary = self->paths.primary;
   g_autoptr (BsFileDirectory) directory = NULL;
   gboolean created;
+  guint n_given;
   int code;
 
   directory = begin_change_at (self, path, cancellable, error);
@@ -425,8 +431,9 @@ bs_file_backing_persist_bytes (BsBacking *backing,
     return FALSE;
 
   /* A file at once: only a file can be linked. */
+  n_given = bs_file_directory_get_n_given (primary);
   code = bs_file_create_file (primary, key, bytes, cancellable);
-  if (bs_file_directory_makes_room (primary, code))
+  if (bs_file_directory_makes_room (primary, n_given, code))
     code = bs_file_create_file (primary, key, bytes, cancellable);
   if (code != 0 && code != EEXIST)
     {
@@ -435,8 +442,9 @@ bs_file_backing_persist_bytes (BsBacking *backing,
     }
   created = code == 0;
 
+  n_given = bs_file_directory_get_n_given (primary);
   code = bs_file_persist (primary, directory, key, cancellable);
-  if (bs_file_directory_makes_room (primary, code))
+  if (bs_file_directory_makes_room (primary, n_given, code))
     code = bs_file_persist (primary, directory, key, cancellable);
   if (code != 0 && created)
     bs_file_remove (primary, key);
@@ -528,6 +536,7 @@ bs_file_backing_write_root (BsBacking *backing,
   BsFileBacking *self = BS_FILE_BACKING (backing);
   g_autoptr (BsFileDirectory) directory =
     bs_file_paths_begin_at (&self->paths, path, cancellable, error);
+  guint n_given;
   int code, fd;
 
   if (directory == NULL || !bs_file_directory_check_moved (directory, error) ||
@@ -535,8 +544,9 @@ bs_file_backing_write_root (BsBacking *backing,
     return FALSE;
 
   fd = bs_file_directory_get_fd (directory);
+  n_given = bs_file_directory_get_n_given (self->paths.primary);
   code = bs_file_replace (fd, BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
-  if (bs_file_directory_makes_room (self->paths.primary, code))
+  if (bs_file_directory_makes_room (self->paths.primary, n_given, code))
     code = bs_file_replace (fd, BS_FILE_ROOT_NAME, bytes, TRUE, cancellable);
   if (code != 0)
     bs_file_directory_set_error (directory, code, error);

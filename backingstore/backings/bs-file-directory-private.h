@@ -105,9 +105,11 @@ BsFileKeys    *bs_file_directory_get_uncertain   (BsFileDirectory *self);
 BsFileKeys    *bs_file_directory_get_failed_writes       (BsFileDirectory *self);
 /* Where small blobs of a scratch directory stand; NULL in one that is not ours to empty. */
 BsFileSlots   *bs_file_directory_get_slots       (BsFileDirectory *self);
-/* Whether a call has found the disk full, and free slots of scratch have made room: another
- * attempt of the call makes sense. */
-gboolean       bs_file_directory_makes_room      (BsFileDirectory *self, int code);
+/* How many free parts of scratch have made room so far. */
+guint          bs_file_directory_get_n_given     (BsFileDirectory *self);
+/* Whether a call has found the disk full, and free slots of scratch have made room since there
+ * were so many: another attempt of the call makes sense. */
+gboolean       bs_file_directory_makes_room      (BsFileDirectory *self, guint n_given, int code);
 /* Digests of files in scratch that were never permanent. */
 BsFileDigests *bs_file_directory_get_digests     (BsFileDirectory *self);
 /* Keys whose files in scratch the kernel has copied: their digests are not known. */

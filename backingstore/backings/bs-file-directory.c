@@ -449,10 +449,16 @@ bs_file_directory_get_slots (BsFileDirectory *self)
   return bs_file_directory_is_scratch (self) && is_ours_to_empty (self) ? &self->slots : NULL;
 }
 
-gboolean
-bs_file_directory_makes_room (BsFileDirectory *self, int code)
+guint
+bs_file_directory_get_n_given (BsFileDirectory *self)
 {
-  return (code == ENOSPC || code == EDQUOT) && bs_file_slots_give_back (&self->slots);
+  return bs_file_slots_get_n_given (&self->slots);
+}
+
+gboolean
+bs_file_directory_makes_room (BsFileDirectory *self, guint n_given, int code)
+{
+  return (code == ENOSPC || code == EDQUOT) && bs_file_slots_give_back (&self->slots, n_given);
 }
 
 BsFileDigests *

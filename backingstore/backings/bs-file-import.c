@@ -66,11 +66,12 @@ source_fill (Source *self, GError **error)
 static gboolean
 source_write (Source *self, int fd, BsFileHasher *hasher, GError **error)
 {
+  guint n_given = bs_file_directory_get_n_given (self->scratch);
   int code;
 
   bs_file_hasher_add (hasher, self->buffer, self->filled);
   code = bs_copy_write (fd, self->buffer, self->filled);
-  if (bs_file_directory_makes_room (self->scratch, code))
+  if (bs_file_directory_makes_room (self->scratch, n_given, code))
     code = lseek (fd, self->n_read - self->filled, SEEK_SET) < 0
              ? errno
              : bs_copy_write (fd, self->buffer, self->filled);
@@ -125,9 +126,10 @@ static gboolean
 import_small (BsFileDirectory *scratch, const BsKey *key, Source *source, GError **error)
 {
   g_autoptr (GBytes) bytes = g_bytes_new_static (source->buffer, source->filled);
+  guint n_given = bs_file_directory_get_n_given (scratch);
   int code = bs_file_create (scratch, key, bytes, source->cancellable);
 
-  if (bs_file_directory_makes_room (scratch, code))
+  if (bs_file_directory_makes_room (scratch, n_given, code))
     code = bs_file_create (scratch, key, bytes, source->cancellable);
 
   return code == 0 || set_create_error (scratch, code, error);
@@ -210,6 +212,7 @@ bs_file_import_file (BsFileDirectory *scratch,
   const char *path = g_file_peek_path (file);
   g_autoptr (GInputStream) stream = NULL;
   struct stat status;
+  guint n_given;
   int code, fd;
 
   if (path == NULL)
@@ -232,8 +235,9 @@ bs_file_import_file (BsFileDirectory *scratch,
       return bs_file_import_stream (scratch, key, stream, -1, cancellable, error);
     }
 
+  n_given = bs_file_directory_get_n_given (scratch);
   code = copy_file (scratch, key, fd, cancellable);
-  if (bs_file_directory_makes_room (scratch, code))
+  if (bs_file_directory_makes_room (scratch, n_given, code))
     code = copy_file (scratch, key, fd, cancellable);
   close (fd);
 

@@ -23,6 +23,9 @@ typedef struct
   gboolean lays_out;    /* the slots of a block together; FALSE by default */
   gint64 trim_pause;    /* in microseconds; for tests */
 
+  int n_given;          /* atomic: parts that have gone back to the file system */
+
+  GMutex giving;        /* held while all free slots are given back; before the other one */
   GMutex mutex;
   GCond closing;
 
@@ -52,7 +55,10 @@ int      bs_file_slots_read     (BsFileSlots *self, const BsKey *key, GCancellab
 /* FALSE if the key has no slot. */
 gboolean bs_file_slots_remove   (BsFileSlots *self, const BsKey *key);
 gboolean bs_file_slots_contains (BsFileSlots *self, const BsKey *key, gsize *length);
-/* Gives all free slots back to the file system. FALSE if it takes none. */
-gboolean bs_file_slots_give_back (BsFileSlots *self);
+/* How many parts have gone back to the file system so far. */
+guint    bs_file_slots_get_n_given (BsFileSlots *self);
+/* Gives all free slots back to the file system. FALSE if it has taken none since there were so
+ * many, be it from another thread. */
+gboolean bs_file_slots_give_back (BsFileSlots *self, guint n_given);
 
 G_END_DECLS

@@ -36,6 +36,7 @@ bs_file_slots_init (BsFileSlots *self, BsFileSlotsOpen open, gpointer open_data)
   self->open_data = open_data;
   self->n_forks = bs_n_forks;
   self->trim_pause = TRIM_PAUSE;
+  g_mutex_init (&self->giving);
   g_mutex_init (&self->mutex);
   g_cond_init (&self->closing);
   bs_file_slot_space_init (&self->space);
@@ -65,6 +66,7 @@ bs_file_slots_clear (BsFileSlots *self)
   bs_file_slot_space_clear (&self->space);
   g_cond_clear (&self->closing);
   g_mutex_clear (&self->mutex);
+  g_mutex_clear (&self->giving);
 }
 
 /* A forked child may have copies of the descriptors, but keeps no room on the disk. */
@@ -165,13 +167,12 @@ empty_unused_locked (BsFileSlots *self)
     empty_files_locked (self);
 }
 
-/* Gives back to the file system what is free beyond a measure, or all. Returns how many parts
- * it takes. Called with the mutex held, which it releases meanwhile. */
-static guint
+/* Gives back to the file system what is free beyond a measure, or all. Called with the mutex
+ * held, which it releases meanwhile. */
+static void
 trim_locked (BsFileSlots *self, gboolean all)
 {
   BsFileHole hole;
-  guint n_made = 0;
 
   while (!self->closed && bs_file_slot_space_begin_hole (&self->space, all, &hole))
     {
@@ -192,11 +193,10 @@ trim_locked (BsFileSlots *self, gboolean all)
       g_mutex_lock (&self->mutex);
       bs_file_slot_space_end_hole (&self->space, &hole, made);
       leave_locked (self);
-      n_made += made;
+      g_atomic_int_add (&self->n_given, made);
     }
 
   empty_unused_locked (self);
-  return n_made;
 }
 
 static gpointer
@@ -445,14 +445,21 @@ bs_file_slots_contains (BsFileSlots *self, const BsKey *key, gsize *length)
   return slot != NULL;
 }
 
-gboolean
-bs_file_slots_give_back (BsFileSlots *self)
+guint
+bs_file_slots_get_n_given (BsFileSlots *self)
 {
-  guint n_made;
+  return g_atomic_int_get (&self->n_given);
+}
 
+/* A thread that comes while another one gives back waits for the room that this makes. */
+gboolean
+bs_file_slots_give_back (BsFileSlots *self, guint n_given)
+{
+  g_mutex_lock (&self->giving);
   g_mutex_lock (&self->mutex);
-  n_made = trim_locked (self, TRUE);
+  trim_locked (self, TRUE);
   g_mutex_unlock (&self->mutex);
+  g_mutex_unlock (&self->giving);
 
-  return n_made > 0;
+  return bs_file_slots_get_n_given (self) != n_given;
 }
