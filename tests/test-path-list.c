@@ -319,6 +319,32 @@ test_meanwhile (Fixture *fixture, gconstpointer data)
   shadow_clear (&shadow);
 }
 
+/* A close that is cancelled has refused a new key's token meanwhile: the key comes when the store
+ * is open again. */
+static void
+test_close_cancelled (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (BsItem) item = insert (fixture, "held");
+  g_autofree char *key = bs_item_dup_key (item);
+  Answer persist = { 0 }, close = { 0 };
+  Shadow shadow;
+
+  follow (&shadow, fixture);
+  g_free (put_key (fixture, "new"));
+  ask_held (fixture, BS_OPERATION_PERSIST, key, persist_async (fixture, item, NULL, &persist));
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, cancellable, answer_cb, &close);
+  wait_told ();
+  g_assert_cmpuint (shadow.keys->len, ==, 0);
+  g_cancellable_cancel (cancellable);
+  answer_cancelled (&close);
+  gate_backing_release_all (fixture->gates);
+  answer_ok (&persist);
+  wait_same (&shadow);
+  g_assert_cmpuint (shadow.keys->len, ==, 2);
+  shadow_clear (&shadow);
+}
+
 /* In milliseconds; -1 where no source of the context waits for a time. */
 static int
 get_timeout (GMainContext *context)
@@ -691,6 +717,7 @@ main (int argc, char *argv[])
   test_add ("/path-list/save", test_save);
   test_add ("/path-list/verify", test_verify);
   test_add ("/path-list/meanwhile", test_meanwhile);
+  test_add ("/path-list/close-cancelled", test_close_cancelled);
   test_add ("/path-list/while-made", test_changes_while_made);
   test_add ("/path-list/register", test_register);
   test_add ("/path-list/gone-while-registered", test_gone_while_registered);

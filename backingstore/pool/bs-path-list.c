@@ -14,6 +14,8 @@
 
 /* The time for which changes are gathered, in milliseconds. */
 #define DELAY 10
+/* The time until a key is registered that a store which is being closed has refused. */
+#define RETRY_DELAY 100
 
 /* A key of the path. */
 typedef struct
@@ -135,24 +137,24 @@ static gboolean update_cb (gpointer data);
 
 /* Under the lock. */
 static void
-schedule_locked (BsPathList *self)
+schedule_locked (BsPathList *self, guint delay)
 {
   if (self->source != NULL || !self->is_made)
     return;
 
-  self->source = g_timeout_source_new (DELAY);
+  self->source = g_timeout_source_new (delay);
   g_source_set_static_name (self->source, "backingstore list");
   g_source_set_callback (self->source, update_cb, g_atomic_rc_box_acquire (self->tie), tie_unref);
   g_source_attach (self->source, self->context);
 }
 
 static void
-note_changed (BsPathList *self, const BsKey *key)
+note_changed (BsPathList *self, const BsKey *key, guint delay)
 {
   g_mutex_lock (&self->lock);
   if (bs_key_table_add (&self->is_changed, key, bs_key_hash (key)))
     g_array_append_vals (self->changed, key, 1);
-  schedule_locked (self);
+  schedule_locked (self, delay);
   g_mutex_unlock (&self->lock);
 }
 
@@ -160,7 +162,7 @@ note_changed (BsPathList *self, const BsKey *key)
 static void
 key_changed (BsPathWatch *watch, const BsKey *key)
 {
-  note_changed ((BsPathList *) ((char *) watch - G_STRUCT_OFFSET (BsPathList, watch)), key);
+  note_changed ((BsPathList *) ((char *) watch - G_STRUCT_OFFSET (BsPathList, watch)), key, DELAY);
 }
 
 /* Each returns what was noted so far, and forgets it. */
@@ -192,11 +194,19 @@ take_arrived (BsPathList *self)
   return arrived;
 }
 
-static gboolean
-is_expected (const GError *error)
+/* A store that is being closed may open again, and a path that is being untracked may stay. */
+static void
+note_refused (BsPathList *self, const Arrival *arrival, const GError *error)
 {
-  return g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND) ||
-         g_error_matches (error, BS_ERROR, BS_ERROR_CLOSED);
+  BsBackingStore *store = bs_pool_get_store (arrival->tie->pool);
+
+  if (g_error_matches (error, BS_ERROR, BS_ERROR_NOT_FOUND))
+    return;
+  if (!g_error_matches (error, BS_ERROR, BS_ERROR_CLOSED))
+    bs_store_report (store, &arrival->key, BS_OPERATION_REGISTER_KEY, g_error_copy (error));
+  else if (self != NULL && !bs_tracked_path_get_closed (self->tracked) &&
+           !bs_store_is_in_child (store))
+    note_changed (self, &arrival->key, RETRY_DELAY);
 }
 
 /* Called in any thread, with the token of a new key. */
@@ -210,8 +220,7 @@ arrive (gpointer data, gpointer token, GError **error)
 
   if (*error != NULL)
     {
-      if (!is_expected (*error))
-        bs_store_report (store, &arrival->key, BS_OPERATION_REGISTER_KEY, g_error_copy (*error));
+      note_refused (self, arrival, *error);
       return NULL;
     }
   if (self == NULL)
@@ -222,7 +231,7 @@ arrive (gpointer data, gpointer token, GError **error)
 
   g_mutex_lock (&self->lock);
   g_ptr_array_add (self->arrived, token);
-  schedule_locked (self);
+  schedule_locked (self, DELAY);
   g_mutex_unlock (&self->lock);
   return NULL;
 }
@@ -546,14 +555,14 @@ note_missed (BsPathList *self)
     if (g_hash_table_contains (self->places, &g_array_index (keys, BsKey, i)))
       n_found++;
     else
-      note_changed (self, &g_array_index (keys, BsKey, i));
+      note_changed (self, &g_array_index (keys, BsKey, i), DELAY);
   if (n_found == g_hash_table_size (self->places))
     return;
 
   g_hash_table_iter_init (&iter, self->places);
   while (g_hash_table_iter_next (&iter, &key, NULL))
     if (!bs_tracked_path_has_key (self->tracked, key))
-      note_changed (self, key);
+      note_changed (self, key, DELAY);
 }
 
 static void
@@ -562,7 +571,7 @@ end_making (BsPathList *self)
   g_mutex_lock (&self->lock);
   self->is_made = TRUE;
   if (self->changed->len > 0)
-    schedule_locked (self);
+    schedule_locked (self, DELAY);
   g_mutex_unlock (&self->lock);
 }
 
