@@ -375,10 +375,12 @@ test_cancelled (Fixture *fixture, gconstpointer data)
   g_autoptr (BsKeySet) keys = bs_key_set_new ();
   g_autoptr (GBytes) bytes = NULL;
   g_autofree char *persisted = bs_key_generate ();
+  g_autofree char *written = NULL;
 
   write_blob (fixture, persisted);
   persist_blob (fixture, persisted);
   bs_key_set_add (keys, persisted, NULL);
+  written = write_other (fixture);
   g_cancellable_cancel (cancellable);
 
   g_assert_false (
@@ -386,6 +388,19 @@ test_cancelled (Fixture *fixture, gconstpointer data)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&error);
   assert_does_not_read (fixture->backing, fixture->key);
+
+  g_assert_false (iface->persist_bytes (fixture->backing, fixture->path, fixture->key,
+                                        fixture->bytes, cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  assert_does_not_read (fixture->backing, fixture->key);
+
+  /* A blob that scratch has already stays there. */
+  g_assert_false (iface->persist_bytes (fixture->backing, fixture->path, written, fixture->bytes,
+                                        cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  assert_reads (fixture->backing, written, fixture->bytes);
 
   bytes = iface->read (fixture->backing, persisted, cancellable, &error);
   g_assert_null (bytes);
