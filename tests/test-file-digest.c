@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "backings/bs-file-digest-private.h"
+#include "backings/bs-file-slot-space-private.h"
 #include "file-fixture.h"
 #include "file-mount.h"
 
@@ -222,6 +223,74 @@ test_scratch_damaged (Fixture *fixture, gconstpointer data)
   persist_blob (fixture, key);
   assert_reads_corrupt (fixture, key);
   assert_verifies_not (fixture, key, BS_ERROR_CORRUPT);
+}
+
+/* The kernel copies a large file, whose hash is computed when the blob is persisted. */
+static gboolean
+write_file (Fixture *fixture, const char *key, GBytes *content, GCancellable *cancellable)
+{
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (fixture->backing);
+  g_autofree char *name = g_build_filename (fixture->directory, "source", NULL);
+  g_autoptr (GFile) file = g_file_new_for_path (name);
+  gsize size;
+  const char *data = g_bytes_get_data (content, &size);
+
+  g_assert_true (g_file_set_contents (name, data, size, NULL));
+
+  return iface->write_file (fixture->backing, key, file, cancellable, NULL);
+}
+
+/* Persists a file that an accident has changed before. */
+static void
+assert_persists_corrupt (Fixture *fixture, const char *key)
+{
+  g_autofree char *scratch = get_blob_name (fixture->primary_name, key);
+
+  flip (scratch, 7);
+  persist_blob (fixture, key);
+  assert_verifies_not (fixture, key, BS_ERROR_CORRUPT);
+}
+
+/* A file that is yet to be hashed has a digest afterwards, as has another file in its place. */
+static void
+test_unhashed (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *deleted = bs_key_generate ();
+  g_autofree char *failed = bs_key_generate ();
+  g_autofree char *registered = bs_key_generate ();
+  g_autofree char *hashed = bs_key_generate ();
+  g_autofree char *other_name = g_build_filename (fixture->directory, "other", NULL);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GBytes) longer = make_test_bytes (BS_FILE_MAX_SLOT + 2, 5);
+
+  if (skip_without_attributes (fixture->primary_name))
+    return;
+
+  use_large_blobs (fixture);
+  g_assert_true (write_file (fixture, deleted, fixture->bytes, NULL));
+  delete_scratch (fixture, deleted);
+  write_blob (fixture, deleted);
+  assert_persists_corrupt (fixture, deleted);
+
+  g_cancellable_cancel (cancellable);
+  g_assert_false (write_file (fixture, failed, fixture->bytes, cancellable));
+  write_blob (fixture, failed);
+  assert_persists_corrupt (fixture, failed);
+
+  write_blob (fixture, registered);
+  persist_blob (fixture, registered);
+  delete_scratch (fixture, registered);
+  g_assert_true (write_file (fixture, registered, longer, NULL));
+  register_blob (fixture, registered);
+
+  g_assert_true (write_file (fixture, hashed, fixture->bytes, NULL));
+  persist_blob (fixture, hashed);
+  assert_verifies (fixture, hashed);
+
+  /* Both have a digest, which another path does not change. */
+  move_path (fixture, other_name);
+  assert_persists_corrupt (fixture, registered);
+  assert_persists_corrupt (fixture, hashed);
 }
 
 /* As a backup that keeps no attributes does: the content is written over, and the
@@ -642,6 +711,7 @@ main (int argc, char *argv[])
     { "attribute", test_attribute },
     { "scratch", test_scratch },
     { "scratch-damaged", test_scratch_damaged },
+    { "unhashed", test_unhashed },
     { "restored", test_restored },
     { "restored-copy", test_restored_copy },
     { "empty", test_empty },
