@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -63,6 +64,21 @@ fail (void)
   return FALSE;
 }
 
+/* As enter_call(), of a call that is made too often to be put in a list. */
+static gboolean
+enter_frequent_call (const char *name, const char *file)
+{
+  gboolean enters;
+
+  g_mutex_lock (&calls.mutex);
+  enters = calls.failing == NULL || !g_str_has_prefix (calls.failing, name) ||
+           calls.failing[strlen (name)] != ' ' ||
+           strcmp (calls.failing + strlen (name) + 1, file) != 0 || fail ();
+  g_mutex_unlock (&calls.mutex);
+
+  return enters;
+}
+
 /* FALSE with errno if it is to fail. */
 static gboolean
 enter_call (const char *name, const char *file)
@@ -96,6 +112,7 @@ static struct
   int (*fsync) (int);
   int (*syncfs) (int);
   int (*linkat) (int, const char *, int, const char *, int);
+  int (*renameat) (int, const char *, int, const char *);
   int (*mkdirat) (int, const char *, mode_t);
   int (*fsetxattr) (int, const char *, const void *, size_t, int);
   int (*fstatfs) (int, struct statfs *);
@@ -109,6 +126,7 @@ file_calls_init (void)
   *(void **) &library.fsync = dlsym (RTLD_NEXT, "fsync");
   *(void **) &library.syncfs = dlsym (RTLD_NEXT, "syncfs");
   *(void **) &library.linkat = dlsym (RTLD_NEXT, "linkat");
+  *(void **) &library.renameat = dlsym (RTLD_NEXT, "renameat");
   *(void **) &library.mkdirat = dlsym (RTLD_NEXT, "mkdirat");
   *(void **) &library.fsetxattr = dlsym (RTLD_NEXT, "fsetxattr");
   *(void **) &library.fstatfs = dlsym (RTLD_NEXT, sizeof (off_t) == 8 ? "fstatfs64" : "fstatfs");
@@ -135,24 +153,23 @@ linkat (int from_fd, const char *from, int to_fd, const char *to, int flags)
   return enter_call ("linkat", from) ? library.linkat (from_fd, from, to_fd, to, flags) : -1;
 }
 
-/* Only a call that is to fail is looked at: all others are too many to be put in a list. */
+int
+renameat (int from_fd, const char *from, int to_fd, const char *to)
+{
+  return enter_frequent_call ("renameat", to) ? library.renameat (from_fd, from, to_fd, to) : -1;
+}
+
 int
 openat (int fd, const char *path, int flags, ...)
 {
   va_list arguments;
-  gboolean enters;
   mode_t mode;
 
   va_start (arguments, flags);
   mode = flags & (O_CREAT | O_TMPFILE) ? va_arg (arguments, mode_t) : 0;
   va_end (arguments);
 
-  g_mutex_lock (&calls.mutex);
-  enters = calls.failing == NULL || !g_str_has_prefix (calls.failing, "openat ") ||
-           strcmp (calls.failing + strlen ("openat "), path) != 0 || fail ();
-  g_mutex_unlock (&calls.mutex);
-
-  return enters ? library.openat (fd, path, flags, mode) : -1;
+  return enter_frequent_call ("openat", path) ? library.openat (fd, path, flags, mode) : -1;
 }
 
 int

@@ -4,11 +4,11 @@
 
 #include <glib.h>
 
-/* In a program with this, fsync(), syncfs(), linkat(), mkdirat() and fsetxattr() are
- * not the C library's. Each call of the first three is put into a list, by the last
+/* In a program with this, fsync(), syncfs(), linkat(), mkdirat(), fsetxattr(), openat() and
+ * renameat() are not the C library's. Each call of the first three is put into a list, by the last
  * part of its file's name, such as "fsync ab" or "linkat abcdef…", and may be made to
- * fail or to wait. A name that ends in a hyphen stands for all that begin so. fstatfs()
- * may be made to lie.
+ * fail or to wait. A name that ends in a hyphen stands for all that begin so. openat() and
+ * renameat() may be made to fail, by the whole new name. fstatfs() may be made to lie.
  *
  * mkdirat() may be made to wait as well, once the folder is there. */
 

@@ -211,6 +211,15 @@ test_rewriting_fails (Fixture *fixture, gconstpointer data)
       g_clear_error (&error);
     }
 
+  /* The new file goes where it can't take the place of the old one. */
+  fail_once ("renameat", hex, EIO);
+  error = persist_error (fixture, fixture->key);
+  g_assert_nonnull (strstr (error->message, g_strerror (EIO)));
+  g_clear_error (&error);
+  g_assert_cmpuint (count_files (fixture->path_name), ==, 3);
+  error = sync_error (fixture);
+  g_clear_error (&error);
+
   /* Without its scratch file the persisted one is what it is written from. */
   delete_scratch (fixture, fixture->key);
   persist_blob (fixture, fixture->key);
@@ -518,22 +527,32 @@ test_two_paths (Fixture *fixture, gconstpointer data)
 static void
 test_root_fails (Fixture *fixture, gconstpointer data)
 {
-  static const char *const files[] = { ".tmp-", "persisted" };
+  static const struct
+  {
+    const char *name;
+    const char *file;
+  } steps[] = {
+    { "fsync", ".tmp-" },
+    { "renameat", "root" },
+    { "fsync", "persisted" },
+  };
   g_autoptr (GBytes) other = make_test_bytes (100, 2);
 
-  for (guint i = 0; i < 2 * G_N_ELEMENTS (files); i++)
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (steps); i++)
     {
+      const guint step = i % G_N_ELEMENTS (steps);
       g_autoptr (GError) error = NULL;
       g_autoptr (GBytes) root = NULL;
 
-      fail_once ("fsync", files[i % G_N_ELEMENTS (files)], EIO);
+      fail_once (steps[step].name, steps[step].file, EIO);
       g_assert_false (
         bs_backing_write_root (fixture->backing, fixture->path, other, NULL, NULL, &error));
       g_assert_nonnull (strstr (error->message, fixture->path_name));
+      g_assert_nonnull (strstr (error->message, g_strerror (EIO)));
       g_clear_error (&error);
 
       root = bs_backing_read_root (fixture->backing, fixture->path, NULL, &error);
-      if (i < G_N_ELEMENTS (files))
+      if (i < G_N_ELEMENTS (steps))
         {
           g_assert_error (error, BS_ERROR, BS_ERROR_NOT_FOUND);
           g_clear_error (&error);
@@ -544,7 +563,7 @@ test_root_fails (Fixture *fixture, gconstpointer data)
           g_assert_true (g_bytes_equal (root, fixture->bytes));
         }
 
-      if (i + 1 == G_N_ELEMENTS (files))
+      if (i + 1 == G_N_ELEMENTS (steps))
         {
           bs_backing_write_root (fixture->backing, fixture->path, fixture->bytes, NULL, NULL,
                                  &error);
