@@ -25,6 +25,7 @@ static struct
   int code;
   gboolean no_attributes; /* atomic */
   int no_locks;           /* atomic: errno, or 0 */
+  int no_folder_locks;    /* atomic: the same */
   int type;               /* atomic: of file systems, or 0 */
   char *held;             /* a call that waits, or NULL */
   gboolean is_held;
@@ -214,7 +215,10 @@ int
 flock (int fd, int operation)
 {
   int code = g_atomic_int_get (&calls.no_locks);
+  struct stat status;
 
+  if (code == 0 && fstat (fd, &status) == 0 && S_ISDIR (status.st_mode))
+    code = g_atomic_int_get (&calls.no_folder_locks);
   if (code == 0)
     return library.flock (fd, operation);
   errno = code;
@@ -226,6 +230,12 @@ void
 refuse_locks (int code)
 {
   g_atomic_int_set (&calls.no_locks, code);
+}
+
+void
+refuse_folder_locks (int code)
+{
+  g_atomic_int_set (&calls.no_folder_locks, code);
 }
 
 void

@@ -643,6 +643,62 @@ test_no_locks (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* A second backing in its own scratch. */
+static GError *
+open_elsewhere (Fixture *fixture, GFile *path, gboolean read_only)
+{
+  g_autofree char *name = g_strconcat (fixture->primary_name, "-other", NULL);
+  g_autoptr (GFile) scratch = g_file_new_for_path (name);
+  g_autoptr (BsBacking) other = create (scratch);
+
+  bs_file_backing_set_read_only (BS_FILE_BACKING (other), read_only);
+
+  return sanitize_error (other, path);
+}
+
+/* NFS locks no directory, which can't be open for writing: the lock of the file is enough. */
+static void
+test_no_folder_locks (Fixture *fixture, gconstpointer data)
+{
+  static const int codes[] = { EBADF, EINVAL, ENOTSUP, ENOLCK, ENOSYS };
+
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%s/no-folder-locks-%u", fixture->directory, i);
+      g_autofree char *copy_name = g_strconcat (name, "-copy", NULL);
+      g_autofree char *lock = g_build_filename (name, ".lock", NULL);
+      g_autofree char *copied_lock = g_build_filename (copy_name, ".lock", NULL);
+      g_autoptr (GFile) copy = g_file_new_for_path (copy_name);
+      g_autoptr (GError) error = NULL;
+
+      refuse_folder_locks (codes[i]);
+      restart_backing (fixture);
+      move_path (fixture, name);
+      write_blob (fixture, fixture->key);
+      persist_blob (fixture, fixture->key);
+      sync_path (fixture);
+
+      for (guint read_only = 0; read_only < 2; read_only++)
+        {
+          error = open_elsewhere (fixture, fixture->path, read_only);
+          g_assert_error (error, BS_ERROR, BS_ERROR_BUSY);
+          g_clear_error (&error);
+        }
+
+      /* A copy by hard links gets a lock of its own. */
+      g_assert_cmpint (g_mkdir (copy_name, 0700), ==, 0);
+      g_assert_cmpint (link (lock, copied_lock), ==, 0);
+      g_assert_cmpuint (count_listed (fixture->backing, copy), ==, 0);
+      g_assert_cmpuint (get_inode (lock), !=, get_inode (copied_lock));
+      sync_path (fixture);
+
+      restart_backing (fixture);
+      bs_file_backing_set_read_only (BS_FILE_BACKING (fixture->backing), TRUE);
+      g_assert_cmpuint (count_listed (fixture->backing, fixture->path), ==, 1);
+      refuse_folder_locks (0);
+    }
+}
+
 /* However a sandbox says no to a link. */
 static void
 test_link_refused (Fixture *fixture, gconstpointer data)
@@ -716,6 +772,7 @@ main (int argc, char *argv[])
     { "adoption", test_adoption },
     { "new-directory", test_new_directory },
     { "no-locks", test_no_locks },
+    { "no-folder-locks", test_no_folder_locks },
     { "link-refused", test_link_refused },
     { "many-in-user-space", test_many_in_user_space },
     { "unknown-in-user-space", test_unknown_in_user_space },
