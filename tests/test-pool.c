@@ -359,6 +359,36 @@ test_trim_cancel (void)
   fixture_tear_down (&fixture);
 }
 
+/* The one content leaves, and all targets are reached at that moment. */
+static void
+test_trim_targets (void)
+{
+  static const guint64 targets[] = { 50, 0, 99 };
+  GAsyncResult *results[G_N_ELEMENTS (targets)] = { NULL };
+  g_autoptr (GError) error = NULL;
+  BsItem *item;
+  Fixture fixture;
+
+  fixture_set_up (&fixture, 1000);
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  item = insert (fixture.pool, 100, 'a');
+  for (guint i = 0; i < G_N_ELEMENTS (targets); i++)
+    bs_pool_trim_async (fixture.pool, targets[i], G_PRIORITY_DEFAULT, NULL, store_result,
+                        &results[i]);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) == 1);
+
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  for (guint i = 0; i < G_N_ELEMENTS (targets); i++)
+    {
+      g_assert_true (bs_pool_trim_finish (fixture.pool, wait_result (&results[i]), &error));
+      g_assert_no_error (error);
+      g_object_unref (results[i]);
+    }
+
+  assert_goes (item);
+  fixture_tear_down (&fixture);
+}
+
 static void
 loaded_cb (GObject *item, GAsyncResult *result, gpointer n_loaded)
 {
@@ -1623,6 +1653,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/pool/larger-than-budget", test_larger_than_budget);
   g_test_add_func ("/pool/trim/all-forms", test_trim);
   g_test_add_func ("/pool/trim/cancel", test_trim_cancel);
+  g_test_add_func ("/pool/trim/targets", test_trim_targets);
   g_test_add_func ("/pool/trim/priority", test_trim_priority);
   g_test_add_func ("/pool/trim/met-by-drop", test_trim_met_by_drop);
   g_test_add_func ("/pool/many-errors", test_many_errors);
