@@ -310,11 +310,39 @@ test_stalled_disk (void)
   fixture_tear_down (&fixture);
 }
 
+/* A harder warning waits for no trim that is under way. */
+static void
+test_harder (void)
+{
+  BsItem *items[2];
+  Fixture fixture;
+  Probe probe;
+
+  fixture_set_up (&fixture, G_MAXUINT64);
+  probe_set_up (&probe);
+  insert_many (fixture.pool, items, 2, 100);
+  g_assert_true (bs_item_write (items[1], NULL, NULL));
+  bs_fault_backing_hold (fixture.fault, BS_OPERATION_WRITE);
+  warn_of (&probe, LOW);
+  wait_until (count (&fixture, BS_OPERATION_WRITE) == 2);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 200);
+  warn_of (&probe, CRITICAL);
+  g_assert_cmpuint (bs_pool_get_memory_use (fixture.pool), ==, 100);
+
+  bs_fault_backing_release (fixture.fault, BS_OPERATION_WRITE);
+  wait_until (bs_pool_get_memory_use (fixture.pool) == 0);
+
+  unref_items (items, 2);
+  probe_tear_down (&probe);
+  fixture_tear_down (&fixture);
+}
+
 typedef struct
 {
   GMemoryMonitor *monitor;
   BsPool *pool;
   BsItem *item;
+  gboolean stops; /* the pool's reaction is switched off after the warnings */
 } Growth;
 
 /* Called by the thread that has brought the trim to its target and has not ended it. */
@@ -325,13 +353,16 @@ grow_and_warn (gpointer data)
 
   g_assert_cmpuint (bs_pool_get_memory_use (growth->pool), ==, 0);
   growth->item = insert (growth->pool, 100, 'b');
+  g_signal_emit_by_name (growth->monitor, "low-memory-warning", LOW);
   g_signal_emit_by_name (growth->monitor, "low-memory-warning", CRITICAL);
+  if (growth->stops)
+    bs_pool_set_trim_on_low_memory (growth->pool, FALSE);
 }
 
-/* A warning counts that is heard between the target of a trim and its end. The backing keeps
- * no reference on the content. */
+/* The hardest warning counts that is heard between the target of a trim and its end, unless the
+ * reaction is switched off. The backing keeps no reference on the content. */
 static void
-test_grown_meanwhile (void)
+test_grown_meanwhile (gconstpointer stops)
 {
   static const char content[100] = "a";
   g_autoptr (BsFileBacking) backing = NULL;
@@ -339,7 +370,7 @@ test_grown_meanwhile (void)
   g_autoptr (BsPool) pool = NULL;
   g_autoptr (BsItem) item = NULL;
   g_autoptr (GError) error = NULL;
-  Growth growth = { NULL };
+  Growth growth = { .stops = stops != NULL };
   GBytes *bytes;
   Probe probe;
 
@@ -358,7 +389,9 @@ test_grown_meanwhile (void)
 
   g_signal_emit_by_name (probe.monitor, "low-memory-warning", CRITICAL);
   g_assert_nonnull (growth.item);
-  wait_until (bs_pool_get_memory_use (pool) == 0);
+  g_assert_true (bs_backing_store_wait_finished (store, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (bs_pool_get_memory_use (pool), ==, stops != NULL ? 100 : 0);
 
   g_object_unref (growth.item);
   g_assert_true (bs_backing_store_close (store, NULL, &error));
@@ -542,7 +575,9 @@ main (int argc, char *argv[])
   g_test_add_func ("/memory-pressure/no-limit", test_no_limit);
   g_test_add_func ("/memory-pressure/property", test_property);
   g_test_add_func ("/memory-pressure/stalled-disk", test_stalled_disk);
-  g_test_add_func ("/memory-pressure/grown-meanwhile", test_grown_meanwhile);
+  g_test_add_func ("/memory-pressure/harder", test_harder);
+  g_test_add_data_func ("/memory-pressure/grown-meanwhile", NULL, test_grown_meanwhile);
+  g_test_add_data_func ("/memory-pressure/stopped-meanwhile", "stops", test_grown_meanwhile);
   g_test_add_func ("/memory-pressure/full-disk", test_full_disk);
   g_test_add_func ("/memory-pressure/keeps-nothing-alive", test_keeps_nothing_alive);
   g_test_add_func ("/memory-pressure/main-context", test_main_context);
