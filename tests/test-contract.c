@@ -351,6 +351,58 @@ test_slow_key (Fixture *fixture, gconstpointer data)
     answer_ok (&waiting[i]);
 }
 
+#define N_QUEUED 10
+
+/* Loads behind a stuck one end as soon as they are cancelled, or the store is closed, and read
+ * nothing. */
+static void
+test_cancelled_in_queue (Fixture *fixture, gconstpointer data)
+{
+  BsItem *items[N_QUEUED];
+  GCancellable *cancellables[N_QUEUED];
+  Answer loads[N_QUEUED] = { 0 };
+  Answer close = { 0 };
+
+  for (guint i = 0; i < N_QUEUED; i++)
+    {
+      items[i] = insert_written (fixture, "content");
+      cancellables[i] = g_cancellable_new ();
+    }
+  g_assert_true (bs_pool_trim (fixture->pool, 0, NULL, NULL));
+  gate_backing_set_stubborn (fixture->gates, TRUE);
+  gate_backing_hold (fixture->gates, BS_OPERATION_READ, NULL, GATE_BEFORE);
+  for (guint i = 0; i < N_QUEUED; i++)
+    {
+      bs_item_load_async (items[i], G_PRIORITY_DEFAULT, cancellables[i], answer_cb, &loads[i]);
+      if (i < fixture->n_threads)
+        gate_backing_wait_held (fixture->gates, BS_OPERATION_READ, NULL, GATE_BEFORE, i + 1);
+    }
+
+  for (guint i = fixture->n_threads; i < N_QUEUED / 2; i++)
+    {
+      g_assert_false (answer_is_there (&loads[i]));
+      g_cancellable_cancel (cancellables[i]);
+      answer_cancelled (&loads[i]);
+    }
+  bs_backing_store_close_async (fixture->store, G_PRIORITY_DEFAULT, NULL, answer_cb, &close);
+  for (guint i = N_QUEUED / 2; i < N_QUEUED; i++)
+    answer_fails (&loads[i], BS_ERROR, BS_ERROR_CLOSED);
+  g_assert_false (answer_is_there (&close));
+
+  gate_backing_release_all (fixture->gates);
+  for (guint i = 0; i < fixture->n_threads; i++)
+    g_bytes_unref (answer_pointer (&loads[i]));
+  answer_ok (&close);
+  g_assert_cmpuint (gate_backing_count (fixture->gates, BS_OPERATION_READ, NULL), ==,
+                    fixture->n_threads);
+
+  for (guint i = 0; i < N_QUEUED; i++)
+    {
+      g_object_unref (items[i]);
+      g_object_unref (cancellables[i]);
+    }
+}
+
 /* 5: what is so already touches the backing not at all. */
 static void
 test_no_ops (Fixture *fixture, gconstpointer data)
@@ -918,6 +970,7 @@ main (int argc, char *argv[])
   test_add ("/contract/flood", test_flood);
   test_add ("/contract/threads", test_threads);
   test_add ("/contract/key-queues/slow-key", test_slow_key);
+  test_add ("/contract/key-queues/cancelled", test_cancelled_in_queue);
   test_add ("/contract/merging/no-ops", test_no_ops);
   test_add ("/contract/merging/one-call", test_merging);
   test_add ("/contract/merging/two-paths", test_no_merging_across_paths);
