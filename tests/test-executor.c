@@ -4,7 +4,8 @@
 /* The order of entries in an executor, against a model: the best priority first; among
  * equals those that go newest first, the last one first, and then first come, first
  * served, whatever is boosted, brought forward or forgotten meanwhile. And what becomes of
- * an entry that a sleeping thread was given and does not come to run. */
+ * an entry that a sleeping thread was given and does not come to run, or that waits behind
+ * a busy worker. */
 
 #include <unistd.h>
 
@@ -219,6 +220,127 @@ test_beside_others (void)
   bs_executor_close (executor);
 }
 
+/* An entry is boosted past a source of the application. */
+static void
+test_boosted_beside_others (void)
+{
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (BsExecutor) executor = bs_executor_new_in_context (context);
+  g_autoptr (GSource) other = g_idle_source_new ();
+  Entry entry = { .entry.run = entry_run, .id = 0 };
+  guint id = 1;
+
+  ran = g_array_new (FALSE, FALSE, sizeof (guint));
+  bs_executor_submit (executor, &entry.entry, 10);
+  g_source_set_priority (other, 5);
+  g_source_set_callback (other, note_other, &id, NULL);
+  g_source_attach (other, context);
+  bs_executor_boost (executor, &entry.entry, 0);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_assert_true (g_main_context_iteration (context, FALSE));
+      g_assert_cmpuint (ran->len, ==, i + 1);
+      g_assert_cmpuint (g_array_index (ran, guint, i), ==, i);
+    }
+
+  g_array_unref (ran);
+  bs_executor_close (executor);
+}
+
+/* The one worker is busy while an entry waits and a thread sleeps that waits for many. */
+typedef struct
+{
+  BsSleeper sleeper;
+  BsExecutor *executor;
+  BsExecutorEntry busy;
+  BsExecutorEntry waiting;
+  GMutex mutex;
+  GCond cond;
+  guint n_steps; /* of `busy`, which begins and ends */
+  gboolean is_released;
+  GThread *runner; /* of `waiting`; NULL: it has not run */
+} Crowded;
+
+static Crowded crowded;
+
+static void
+run_busy (BsExecutorEntry *entry)
+{
+  g_mutex_lock (&crowded.mutex);
+  crowded.n_steps++;
+  g_cond_broadcast (&crowded.cond);
+  while (!crowded.is_released)
+    g_cond_wait (&crowded.cond, &crowded.mutex);
+  crowded.n_steps++;
+  g_cond_broadcast (&crowded.cond);
+  g_mutex_unlock (&crowded.mutex);
+}
+
+static void
+await_busy (guint n_steps)
+{
+  g_mutex_lock (&crowded.mutex);
+  while (crowded.n_steps < n_steps)
+    g_cond_wait (&crowded.cond, &crowded.mutex);
+  g_mutex_unlock (&crowded.mutex);
+}
+
+static void
+run_waiting (BsExecutorEntry *entry)
+{
+  crowded.runner = g_thread_self ();
+  bs_sleeper_wake (&crowded.sleeper);
+}
+
+static gpointer
+boost_while_asleep (gpointer data)
+{
+  gboolean sleeps = FALSE;
+
+  while (!sleeps)
+    {
+      g_thread_yield ();
+      g_mutex_lock (&crowded.sleeper.mutex);
+      sleeps = crowded.sleeper.sleeps;
+      g_mutex_unlock (&crowded.sleeper.mutex);
+    }
+  bs_executor_boost (crowded.executor, &crowded.waiting, BS_PRIORITY_BLOCKING);
+
+  return NULL;
+}
+
+/* An entry that a blocking call comes to wait for needs no worker. */
+static void
+test_boosted_for_helper (void)
+{
+  g_autoptr (BsExecutor) executor = bs_executor_new ("executor", 1, NULL);
+  GThread *booster;
+
+  alarm (120);
+  crowded.executor = executor;
+  crowded.sleeper.awaits_many = TRUE;
+  crowded.busy.run = run_busy;
+  crowded.waiting.run = run_waiting;
+  bs_executor_submit (executor, &crowded.busy, G_PRIORITY_DEFAULT);
+  await_busy (1);
+  bs_executor_submit (executor, &crowded.waiting, G_PRIORITY_DEFAULT);
+
+  booster = g_thread_new ("booster", boost_while_asleep, NULL);
+  bs_executor_sleep (executor, &crowded.sleeper);
+  g_assert_true (crowded.runner == g_thread_self ());
+  g_thread_join (booster);
+
+  g_mutex_lock (&crowded.mutex);
+  crowded.is_released = TRUE;
+  g_cond_broadcast (&crowded.cond);
+  g_mutex_unlock (&crowded.mutex);
+  await_busy (2);
+  bs_sleeper_clear (&crowded.sleeper);
+  bs_executor_close (executor);
+  alarm (0);
+}
+
 /* A thread that sleeps, and entries of the queue that it waits for. */
 typedef struct
 {
@@ -336,6 +458,8 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/executor/order", test_order);
   g_test_add_func ("/executor/beside-others", test_beside_others);
+  g_test_add_func ("/executor/boosted-beside-others", test_boosted_beside_others);
+  g_test_add_func ("/executor/boosted-for-helper", test_boosted_for_helper);
   g_test_add_func ("/executor/given-and-woken", test_given_and_woken);
   g_test_add_func ("/executor/given-and-busy", test_given_and_busy);
 
