@@ -84,6 +84,5 @@ bs_error_name_file (GFile *file)
 {
   g_autofree char *name = g_file_get_parse_name (file);
 
-  return g_file_peek_path (file) != NULL ? g_steal_pointer (&name)
-                                         : bs_error_hide_credentials (name);
+  return g_file_is_native (file) ? g_steal_pointer (&name) : bs_error_hide_credentials (name);
 }
