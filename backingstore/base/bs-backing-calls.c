@@ -271,7 +271,7 @@ bs_backing_sync_persisted (BsBacking *self, GFile *path, GCancellable *cancellab
   g_return_val_if_fail (BS_IS_BACKING (self), FALSE);
   g_return_val_if_fail (G_IS_FILE (path), FALSE);
 
-  return bs_backing_invoke_sync_persisted (self, path, cancellable, error);
+  return bs_backing_invoke_sync_persisted (self, path, cancellable, NULL, error);
 }
 
 /**

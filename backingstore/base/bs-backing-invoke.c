@@ -388,10 +388,22 @@ gboolean
 bs_backing_invoke_sync_persisted (BsBacking *self,
                                   GFile *path,
                                   GCancellable *cancellable,
+                                  gboolean *called,
                                   GError **error)
 {
-  return invoke_at_path (self, BS_OPERATION_SYNC_PERSISTED,
-                         BS_BACKING_GET_IFACE (self)->sync_persisted, path, cancellable, error);
+  const Call call = { self, BS_OPERATION_SYNC_PERSISTED, path, NULL };
+  BsBackingInterface *iface = BS_BACKING_GET_IFACE (self);
+  gboolean begun = call_begin (&call, iface->sync_persisted != NULL, cancellable, error);
+  GError *local = NULL;
+  gboolean success;
+
+  if (called != NULL)
+    *called = begun;
+  if (!begun)
+    return FALSE;
+
+  success = iface->sync_persisted (self, path, cancellable, &local);
+  return call_end (&call, success, BS_FORGOT_TRUE, local, error);
 }
 
 /* The default of a bulk operation. Keys that have a content are persisted with that. */

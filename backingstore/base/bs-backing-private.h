@@ -55,7 +55,8 @@ gboolean  bs_backing_invoke_persist_bytes    (BsBacking *self, GFile *path, cons
 gboolean  bs_backing_invoke_delete_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_verify_persisted (BsBacking *self, GFile *path, const BsKey *key, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_sanitize_path    (BsBacking *self, GFile *path, BsKeySet *found, GCancellable *cancellable, GError **error);
-gboolean  bs_backing_invoke_sync_persisted   (BsBacking *self, GFile *path, GCancellable *cancellable, GError **error);
+/* Sets `called`, if that is not NULL, to whether the backing was called. */
+gboolean  bs_backing_invoke_sync_persisted   (BsBacking *self, GFile *path, GCancellable *cancellable, gboolean *called, GError **error);
 gboolean  bs_backing_invoke_register_keys    (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
 gboolean  bs_backing_invoke_delete_persisted_keys (BsBacking *self, GFile *path, BsKeySet *keys, GCancellable *cancellable, GError **error);
 /* `contents` may be NULL; its keys are spelled as those of `keys` are listed. */

@@ -9,8 +9,6 @@
 #include "store/operations/bs-paths-private.h"
 #include "store/threads/bs-call-scope-private.h"
 
-#include <glib/gi18n-lib.h>
-
 /* Operations on a path as a whole: asked for, run when their turn has come, ended. */
 
 /* Joins the waiter to an operation, and starts the operation whose turn is now. */
@@ -504,19 +502,15 @@ find_missing (BsPathOperation *self, GError **error)
   bs_key_table_clear (&missing);
 }
 
-/* A sync that does not ask the backing leaves no key in doubt. */
+/* A sync that is cancelled before the backing is called leaves no key in doubt. */
 static void
-call_sync (BsPathOperation *self, gboolean *asked, GError **error)
+call_sync (BsPathOperation *self, gboolean *called, GError **error)
 {
   BsStoreOperation *operation = &self->operation;
 
-  *asked = !g_cancellable_is_cancelled (operation->cancellable);
-  if (!*asked)
-    *error = bs_operation_error (BS_KIND_SYNC, NULL, self->path->file, G_IO_ERROR,
-                                 G_IO_ERROR_CANCELLED, _ ("it was cancelled"));
-  else if (bs_backing_sync_persisted (operation->store->backing, self->path->file,
-                                      operation->cancellable, error) &&
-           g_atomic_int_get (&operation->tracked->moved))
+  if (bs_backing_invoke_sync_persisted (operation->store->backing, self->path->file,
+                                        operation->cancellable, called, error) &&
+      g_atomic_int_get (&operation->tracked->moved))
     check (self, error);
 }
 
@@ -529,12 +523,12 @@ run_call (BsPathOperation *self)
   GFile *file = self->path->file;
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
-  gboolean synced = FALSE;
+  gboolean called = FALSE;
   BsCallScope scope;
 
   bs_call_scope_push (&scope, self->operation.store, BS_SCOPE_BACKING);
   if (self->operation.kind == BS_KIND_SYNC)
-    call_sync (self, &synced, &error);
+    call_sync (self, &called, &error);
   else if (self->operation.kind == BS_KIND_LOAD_ROOT)
     bytes = bs_backing_read_root (backing, file, cancellable, &error);
   else if (self->operation.kind == BS_KIND_WRITE_ROOT)
@@ -545,7 +539,7 @@ run_call (BsPathOperation *self)
 
   /* Before any waiter is answered, so that a persist tried again reaches the backing. A
    * path that has moved was not touched. */
-  if (synced && error != NULL && !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED))
+  if (called && error != NULL && !g_error_matches (error, BS_ERROR, BS_ERROR_MOVED))
     bs_members_doubt_all (self->members, bs_tickets_peek_last_ticket (&self->path->tickets));
   end (self, bytes, error);
 }
