@@ -80,6 +80,17 @@ empty_files_locked (BsFileSlots *self)
     }
 }
 
+/* The files of closed slots go with the last user. */
+static void
+close_unused_locked (BsFileSlots *self)
+{
+  if (self->closed && self->n_users == 0)
+    {
+      empty_files_locked (self);
+      close_files (self);
+    }
+}
+
 /* No slot is found any more once the files may close. */
 void
 bs_file_slots_close (BsFileSlots *self)
@@ -87,11 +98,7 @@ bs_file_slots_close (BsFileSlots *self)
   g_mutex_lock (&self->mutex);
   self->closed = TRUE;
   bs_file_slot_table_clear (&self->table);
-  if (self->n_users == 0)
-    {
-      empty_files_locked (self);
-      close_files (self);
-    }
+  close_unused_locked (self);
   g_cond_signal (&self->closing);
   g_mutex_unlock (&self->mutex);
 
@@ -109,11 +116,7 @@ static void
 leave_locked (BsFileSlots *self)
 {
   self->n_users--;
-  if (self->n_users == 0 && self->closed)
-    {
-      empty_files_locked (self);
-      close_files (self);
-    }
+  close_unused_locked (self);
 }
 
 /* Opens files up to the one at the offset. */
